@@ -1,0 +1,62 @@
+/**
+ * Every failure a caller can meet.
+ *
+ * A class exists where the caller would do something different next; `code` says which case it is
+ * and never changes meaning. `message` is a fact: lower case, no full stop, the offending public
+ * value quoted. `hint` is advice for a person. Neither ever holds a PIN, a key, plaintext or a line
+ * of a key file.
+ */
+
+/** What the CLI's exit status and a library caller's next step are chosen by. */
+export abstract class P11SealError extends Error {
+  /** Stable, machine-readable: `ERR_…`. */
+  readonly code: string;
+  /** One sentence of advice for a person at a terminal. */
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** The command line, or the arguments of a call, can't be carried out as given. Exit status 2. */
+export class UsageError extends P11SealError {}
+
+/** The bytes are not a valid message, key or URI. Exit status 1. */
+export class FormatError extends P11SealError {}
+
+/** Well formed, but not something this version can process. Exit status 1. */
+export class UnsupportedError extends P11SealError {}
+
+/** Reading or writing a file failed, or an output would be lost. Exit status 1. */
+export class FileError extends P11SealError {}
+
+/** No identity matches a recipient of the message. Exit status 3. */
+export class NoMatchError extends P11SealError {}
+
+/** The message is not authentic: altered, cut, or sealed with other key material. Exit status 4. */
+export class AuthenticationError extends P11SealError {}
+
+/** A module, token, key on a token or PIN is missing or refused. Exit status 5. */
+export class TokenError extends P11SealError {
+  /** The PKCS#11 function that failed, as in `C_UnwrapKey`. */
+  readonly fn: string | undefined;
+  /** The name of its return value, as in `CKR_PIN_INCORRECT`. */
+  readonly ckr: string | undefined;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { hint?: string; cause?: unknown; fn?: string; ckr?: string } = {},
+  ) {
+    super(code, message, options);
+    this.fn = options.fn;
+    this.ckr = options.ckr;
+  }
+}
+
+/** The format allows it, policy refuses it. Exit status 6. */
+export class PolicyError extends P11SealError {}

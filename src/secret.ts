@@ -1,0 +1,40 @@
+/**
+ * Bytes that will not print. A `Secret` shows as `[secret]` in templates, JSON and `inspect`;
+ * `expose` is the word to search for in review.
+ */
+import { inspect } from "node:util";
+
+export class Secret {
+  #bytes: Uint8Array;
+
+  /** Takes the bytes over: `wipe` overwrites them. */
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** The bytes themselves, not a copy. */
+  expose(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /** Overwrites the bytes with zeros. A copy made elsewhere, by the runtime or by a module, stays. */
+  wipe(): void {
+    this.#bytes.fill(0);
+  }
+
+  toString(): string {
+    return "[secret]";
+  }
+
+  toJSON(): string {
+    return "[secret]";
+  }
+
+  [inspect.custom](): string {
+    return "[secret]";
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Streams of bytes. One type inside, `AsyncIterable<Uint8Array>`, and conversions at the border.
+ * What a stream happens to deliver at once is a chunk; its size means nothing.
+ */
+import { Readable } from "node:stream";
+import { ReadableStream } from "node:stream/web";
+import { concat } from "./bytes.js";
+import { AuthenticationError } from "./errors.js";
+
+/** Anything bytes can be read from. Node's and the web's readable streams are async iterables. */
+export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Uint8Array;
+
+/** Bytes on their way out: iterate it, or take it as a Node stream, a web stream, or whole. */
+export class ByteStream implements AsyncIterable<Uint8Array> {
+  readonly #chunks: AsyncIterable<Uint8Array>;
+
+  constructor(chunks: AsyncIterable<Uint8Array>) {
+    this.#chunks = chunks;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return this.#chunks[Symbol.asyncIterator]();
+  }
+
+  /** As a Node stream. An error in the stream destroys it with that error. */
+  node(): Readable {
+    return Readable.from(this.#chunks, { objectMode: false });
+  }
+
+  /** As a web stream. */
+  web(): ReadableStream<Uint8Array> {
+    return ReadableStream.from(this.#chunks) as ReadableStream<Uint8Array>;
+  }
+
+  /** Everything, in memory: for messages known to be small. */
+  bytes(): Promise<Uint8Array> {
+    return collect(this.#chunks);
+  }
+}
+
+/** The chunks of any source, each checked to be bytes. */
+export async function* chunks(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
+  if (source instanceof Uint8Array) {
+    yield source;
+    return;
+  }
+  for await (const chunk of source) {
+    if (!(chunk instanceof Uint8Array)) {
+      throw new TypeError("a byte source delivered something other than a Uint8Array");
+    }
+    if (chunk.length > 0) yield chunk;
+  }
+}
+
+/** Everything a source delivers, joined. */
+export async function collect(source: ByteSource): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const chunk of chunks(source)) parts.push(chunk);
+  return concat(...parts);
+}
+
+/** Reads exact lengths from a source, whatever chunks it comes in. */
+export class Reader {
+  readonly #chunks: AsyncGenerator<Uint8Array, void, undefined>;
+  #current: Uint8Array = new Uint8Array(0);
+  #offset = 0;
+  #consumed = 0;
+
+  constructor(source: ByteSource) {
+    this.#chunks = chunks(source);
+  }
+
+  /** Bytes handed out so far. */
+  get consumed(): number {
+    return this.#consumed;
+  }
+
+  /** Exactly `length` bytes, or as many as there are before the source ends. Always a copy. */
+  async upTo(length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    const filled = await this.into(bytes);
+    return filled === length ? bytes : bytes.slice(0, filled);
+  }
+
+  /** Fills `target` from its start; returns how many bytes the source still had. */
+  async into(target: Uint8Array): Promise<number> {
+    let filled = 0;
+    while (filled < target.length) {
+      if (this.#offset === this.#current.length && !(await this.#next())) break;
+      const part = this.#current.subarray(this.#offset, this.#offset + target.length - filled);
+      target.set(part, filled);
+      filled += part.length;
+      this.#offset += part.length;
+    }
+    this.#consumed += filled;
+    return filled;
+  }
+
+  /** Exactly `length` bytes, or `ERR_TRUNCATED`: `what` names them. */
+  async exactly(length: number, what: string): Promise<Uint8Array> {
+    const bytes = await this.upTo(length);
+    if (bytes.length < length) {
+      throw new AuthenticationError(
+        "ERR_TRUNCATED",
+        `${what} ends after ${bytes.length} of ${length} bytes`,
+      );
+    }
+    return bytes;
+  }
+
+  /** Ends the source, so that a file or process behind it is let go. */
+  async close(): Promise<void> {
+    await this.#chunks.return(undefined);
+  }
+
+  async #next(): Promise<boolean> {
+    const next = await this.#chunks.next();
+    if (next.done === true) return false;
+    this.#current = next.value;
+    this.#offset = 0;
+    return true;
+  }
+}
