@@ -1,0 +1,131 @@
+/**
+ * CORE: what a message says of itself in the clear and for ever (docs/format.md §4). A map in
+ * deterministic CBOR (RFC 8949 §4.2.1) with integer keys. It is bound into the body's key schedule,
+ * so nobody can change it without the body becoming unreadable; re-wrapping does not touch it.
+ *
+ * An unsigned message says nothing but its id. Time, serial, sender and addressees would be claims
+ * that nobody vouches for, and metadata for whoever finds the file.
+ */
+import { decode, encode } from "cborg";
+import { equal } from "../../bytes.js";
+import { malformed } from "./malformed.js";
+
+/** What a signed message says besides, all of it under the sender's signature. */
+export interface SignedClaims {
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  /** Milliseconds since 1970-01-01T00:00Z; absent: does not expire. */
+  readonly expiresMs?: number;
+  /** SHA-256 of the sender's SPKI, 32 bytes. */
+  readonly senderKeyId: Uint8Array;
+  /** 16 bytes: which of the sender's counters `serial` is from. */
+  readonly streamId: Uint8Array;
+  readonly serial: number;
+  /** One 32-byte tag per recipient key, in the order of sealing. */
+  readonly addressees: readonly Uint8Array[];
+  /** Raw Ed25519 public key, 32 bytes, that signs this one body. */
+  readonly oneTimeKey: Uint8Array;
+  /** SHA-256 of the RECIPS block as the sender wrote it, 32 bytes. */
+  readonly recipsHash: Uint8Array;
+}
+
+export interface Core {
+  /** 16 random bytes. */
+  readonly messageId: Uint8Array;
+  readonly claims?: SignedClaims;
+}
+
+/** Longest CORE, bytes. */
+export const MAX_CORE_BYTES = 65_536;
+/** As many recipients as a message can have. */
+export const MAX_RECIPIENTS = 1024;
+
+export function encodeCore(core: Core): Uint8Array {
+  const map = new Map<number, unknown>([[1, core.messageId]]);
+  if (core.claims !== undefined) {
+    const { claims } = core;
+    map.set(2, claims.createdMs);
+    if (claims.expiresMs !== undefined) map.set(3, claims.expiresMs);
+    map.set(4, claims.senderKeyId).set(5, claims.streamId).set(6, claims.serial);
+    map.set(7, claims.addressees).set(8, claims.oneTimeKey).set(9, claims.recipsHash);
+  }
+  return encode(map);
+}
+
+/** Strict: the one encoding of the value, known keys only (below 64), each of its type. */
+export function parseCore(bytes: Uint8Array, signed: boolean): Core {
+  const map = decodeMap(bytes);
+  for (const key of map.keys()) {
+    if (!Number.isSafeInteger(key) || (key as number) < 1) throw malformed("core: key");
+    if ((key as number) < 64 && (key as number) > (signed ? 9 : 1)) {
+      throw malformed(`core: unknown key ${String(key)}`);
+    }
+  }
+  const messageId = bytesOf(map, 1, 16);
+  if (!signed) return { messageId };
+
+  const expiresMs = map.has(3) ? uintOf(map, 3) : undefined;
+  return {
+    messageId,
+    claims: {
+      createdMs: uintOf(map, 2),
+      ...(expiresMs === undefined ? {} : { expiresMs }),
+      senderKeyId: bytesOf(map, 4, 32),
+      streamId: bytesOf(map, 5, 16),
+      serial: uintOf(map, 6),
+      addressees: addresseesOf(map),
+      oneTimeKey: bytesOf(map, 8, 32),
+      recipsHash: bytesOf(map, 9, 32),
+    },
+  };
+}
+
+function decodeMap(bytes: Uint8Array): Map<unknown, unknown> {
+  let value: unknown;
+  let again: Uint8Array;
+  try {
+    value = decode(bytes, {
+      strict: true,
+      useMaps: true,
+      allowIndefinite: false,
+      allowUndefined: false,
+      allowInfinity: false,
+      allowNaN: false,
+      allowBigInt: false,
+      rejectDuplicateMapKeys: true,
+    });
+    again = encode(value);
+  } catch {
+    throw malformed("core is not CBOR");
+  }
+  // The decoder lets the order of keys pass, and floats for integers; encoding again does not.
+  if (!(value instanceof Map) || !equal(again, bytes)) {
+    throw malformed("core is not a map in deterministic CBOR");
+  }
+  return value;
+}
+
+function bytesOf(map: Map<unknown, unknown>, key: number, length: number): Uint8Array {
+  const value = map.get(key);
+  if (!(value instanceof Uint8Array) || value.length !== length) throw malformed(`core: ${key}`);
+  return value;
+}
+
+function uintOf(map: Map<unknown, unknown>, key: number): number {
+  const value = map.get(key);
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
+    throw malformed(`core: ${key}`);
+  }
+  return value;
+}
+
+function addresseesOf(map: Map<unknown, unknown>): Uint8Array[] {
+  const value = map.get(7);
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_RECIPIENTS) {
+    throw malformed("core: 7");
+  }
+  return value.map((tag: unknown) => {
+    if (!(tag instanceof Uint8Array) || tag.length !== 32) throw malformed("core: 7");
+    return tag;
+  });
+}

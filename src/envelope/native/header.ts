@@ -1,0 +1,226 @@
+/**
+ * The header of a message in p11seal's own format, version 1 (docs/format.md is normative):
+ *
+ *     PRELUDE  magic 8 ‖ version 1 ‖ suite 1 ‖ segLog2 1 ‖ flags 1 ‖ core length 4
+ *     CORE     what the message says of itself          fixed for ever …
+ *     SIG      the sender's signature, if signed        … these three are bound into the body
+ *     EXT      typed extension blocks                   replaceable by re-wrapping …
+ *     RECIPS   wrapped keys                             … with these two
+ *     MAC      HMAC-SHA-256 under the file key, over everything before it
+ *
+ * Bytes to values and back, and nothing else: no keys are used here.
+ */
+import { ascii, concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
+import { FormatError, UnsupportedError } from "../../errors.js";
+import type { Reader } from "../../stream.js";
+import { encodeCore, MAX_CORE_BYTES, parseCore, type Core } from "./core.js";
+import { malformed } from "./malformed.js";
+import { encodeRecips, MAX_RECIPS_BYTES, parseRecips, type Stanza } from "./recips.js";
+
+export const MAGIC = fromHex("8b5031310d0a1a0a");
+export const VERSION = 1;
+/** FLOE with AES-256-GCM and HKDF-Expand-SHA-384; HMAC-SHA-256; HKDF-SHA-256. */
+export const SUITE = 1;
+export const PRELUDE_BYTES = 16;
+export const MAC_BYTES = 32;
+export const MIN_SEG_LOG2 = 12;
+export const MAX_SEG_LOG2 = 22;
+/** 256 KiB: docs/performance.md has the measurement. */
+export const DEFAULT_SEG_LOG2 = 18;
+const FLAG_SIGNED = 1;
+const MAX_SIG_BYTES = 16_384;
+const MAX_EXT_BYTES = 65_536;
+/** Extension types with this bit may be skipped by readers that don't know them. */
+const EXT_SKIPPABLE = 0x8000;
+
+/** The long-term key's signature over PRELUDE and CORE. */
+export interface CoreSignature {
+  readonly algorithm: number;
+  readonly spki: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+export interface Extension {
+  readonly type: number;
+  readonly body: Uint8Array;
+}
+
+export interface Header {
+  /** A segment of the body has 2^segLog2 bytes. */
+  readonly segLog2: number;
+  readonly core: Core;
+  /** Present exactly when the message is signed. */
+  readonly signature?: CoreSignature;
+  readonly extensions: readonly Extension[];
+  readonly stanzas: readonly Stanza[];
+}
+
+/** A header with the exact bytes it came from: what is authenticated are the bytes. */
+export interface ParsedHeader extends Header {
+  /** PRELUDE ‖ CORE: what the sender's signature covers. */
+  readonly signedPart: Uint8Array;
+  /** PRELUDE ‖ CORE ‖ SIG: what the body is bound to. */
+  readonly immutablePart: Uint8Array;
+  /** RECIPS with its length field: what the signed claims name by hash. */
+  readonly recipsBlock: Uint8Array;
+  /** Everything before the MAC. */
+  readonly transcript: Uint8Array;
+  readonly mac: Uint8Array;
+}
+
+/** PRELUDE ‖ CORE. */
+export function encodeSignedPart(segLog2: number, core: Core): Uint8Array {
+  const encoded = encodeCore(core);
+  const flags = core.claims === undefined ? 0 : FLAG_SIGNED;
+  return concat(MAGIC, Uint8Array.of(VERSION, SUITE, segLog2, flags), u32(encoded.length), encoded);
+}
+
+/** SIG: len u32 ‖ algorithm u16 ‖ spkiLen u16 ‖ SPKI ‖ sigLen u16 ‖ signature; empty if unsigned. */
+export function encodeSignature(signature: CoreSignature | undefined): Uint8Array {
+  if (signature === undefined) return new Uint8Array(0);
+  return withLength(
+    u16(signature.algorithm),
+    u16(signature.spki.length),
+    signature.spki,
+    u16(signature.signature.length),
+    signature.signature,
+  );
+}
+
+/** EXT: len u32 ‖ (type u16 ‖ bodyLen u32 ‖ body)*. */
+export function encodeExtensions(extensions: readonly Extension[]): Uint8Array {
+  return withLength(...extensions.flatMap(({ type, body }) => [u16(type), u32(body.length), body]));
+}
+
+/** Everything before the MAC. `encodeTranscript(parse(bytes))` gives the same bytes. */
+export function encodeTranscript(header: Header): Uint8Array {
+  return concat(
+    encodeSignedPart(header.segLog2, header.core),
+    encodeSignature(header.signature),
+    encodeExtensions(header.extensions),
+    encodeRecips(header.stanzas),
+  );
+}
+
+/**
+ * Reads a header from the start of `reader`, and not a byte more.
+ *
+ * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError `ERR_VERSION`, `ERR_SUITE`,
+ * `ERR_EXTENSION`; AuthenticationError `ERR_TRUNCATED`, `ERR_HEADER`.
+ */
+export async function readHeader(reader: Reader): Promise<ParsedHeader> {
+  const prelude = await readPrelude(reader);
+  const [version, suite, segLog2, flags] = prelude.subarray(8) as unknown as number[];
+  if (version !== VERSION) {
+    throw new UnsupportedError(
+      "ERR_VERSION",
+      `format version ${String(version)} is not supported`,
+      {
+        hint: "a newer p11seal may read it",
+      },
+    );
+  }
+  if (suite !== SUITE) {
+    throw new UnsupportedError("ERR_SUITE", `cipher suite ${String(suite)} is not supported`, {
+      hint: "a newer p11seal may read it",
+    });
+  }
+  if (segLog2 === undefined || segLog2 < MIN_SEG_LOG2 || segLog2 > MAX_SEG_LOG2) {
+    throw malformed(`segment size 2^${String(segLog2)}`);
+  }
+  if (flags !== 0 && flags !== FLAG_SIGNED) throw malformed(`flags ${String(flags)}`);
+  const signed = flags === FLAG_SIGNED;
+
+  const coreLength = new Cursor(prelude.subarray(12), "core length").u32();
+  if (coreLength > MAX_CORE_BYTES) throw malformed(`a core of ${coreLength} bytes`);
+  const coreBytes = await reader.exactly(coreLength, "core");
+  const sigBlock = signed ? await readBlock(reader, MAX_SIG_BYTES, "signature") : NOTHING;
+  const extBlock = await readBlock(reader, MAX_EXT_BYTES, "extensions");
+  const recipsBlock = await readBlock(reader, MAX_RECIPS_BYTES, "recipients");
+  const mac = await reader.exactly(MAC_BYTES, "header MAC");
+
+  const signedPart = concat(prelude, coreBytes);
+  const immutablePart = concat(signedPart, sigBlock);
+  return {
+    segLog2,
+    core: parseCore(coreBytes, signed),
+    ...(signed ? { signature: parseSignature(sigBlock.subarray(4)) } : {}),
+    extensions: parseExtensions(extBlock.subarray(4)),
+    stanzas: parseRecips(recipsBlock.subarray(4)),
+    signedPart,
+    immutablePart,
+    recipsBlock,
+    transcript: concat(immutablePart, extBlock, recipsBlock),
+    mac,
+  };
+}
+
+async function readPrelude(reader: Reader): Promise<Uint8Array> {
+  const magic = await reader.upTo(MAGIC.length);
+  if (magic.length === 0 || !equal(magic, MAGIC.subarray(0, magic.length))) {
+    throw new FormatError("ERR_NOT_A_MESSAGE", describeForeign(magic), {
+      hint: "p11seal opens what `p11seal seal` wrote",
+    });
+  }
+  const rest = PRELUDE_BYTES - magic.length;
+  return concat(magic, await reader.exactly(rest, "the message"));
+}
+
+/** What a file that is not ours seems to be, from its first bytes. */
+function describeForeign(start: Uint8Array): string {
+  if (start.length === 0) return "the input is empty";
+  const looksLike = FOREIGN.find(([prefix]) => equal(prefix, start.subarray(0, prefix.length)));
+  return looksLike === undefined
+    ? "not a p11seal message"
+    : `not a p11seal message: it looks like ${looksLike[1]}`;
+}
+
+const FOREIGN: readonly (readonly [Uint8Array, string])[] = [
+  [ascii("age-encr"), "an age file"],
+  [ascii("-----BEG"), "a PEM file"],
+  [fromHex("8b5031310a1a0a"), "a message whose line ends were converted by a text transfer"],
+  [fromHex("8b5031310a"), "a message whose line ends were converted by a text transfer"],
+];
+
+/** A block with its length field in front. */
+async function readBlock(reader: Reader, most: number, what: string): Promise<Uint8Array> {
+  const field = await reader.exactly(4, what);
+  const length = new Cursor(field, what).u32();
+  if (length > most) throw malformed(`${what}: ${length} bytes`);
+  return concat(field, await reader.exactly(length, what));
+}
+
+function parseSignature(block: Uint8Array): CoreSignature {
+  const cursor = cursorOver(block, "the signature");
+  const algorithm = cursor.u16();
+  const spki = cursor.take(cursor.u16());
+  const signature = cursor.take(cursor.u16());
+  cursor.end();
+  return { algorithm, spki, signature };
+}
+
+function parseExtensions(block: Uint8Array): Extension[] {
+  const cursor = cursorOver(block, "the extensions");
+  const extensions: Extension[] = [];
+  while (cursor.left > 0) {
+    const type = cursor.u16();
+    if ((type & EXT_SKIPPABLE) === 0) {
+      throw new UnsupportedError("ERR_EXTENSION", `extension ${type} is not known`, {
+        hint: "a newer p11seal may read it",
+      });
+    }
+    extensions.push({ type, body: cursor.take(cursor.u32()) });
+  }
+  return extensions;
+}
+
+function cursorOver(block: Uint8Array, what: string): Cursor {
+  return new Cursor(block, what, (_code, message) => malformed(message));
+}
+
+function withLength(...parts: Uint8Array[]): Uint8Array {
+  const block = concat(...parts);
+  return concat(u32(block.length), block);
+}
+
+const NOTHING = new Uint8Array(0);

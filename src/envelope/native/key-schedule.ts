@@ -1,0 +1,76 @@
+/**
+ * From the file key to the keys in use (docs/format.md §9): one for the header's MAC, one for the
+ * body. The file key itself encrypts nothing and authenticates nothing.
+ */
+import { createHash, createHmac, hkdfSync } from "node:crypto";
+import { equal } from "../../bytes.js";
+import { floeOpen, floeSeal, type SegmentCipher } from "../../body/floe.js";
+import { AuthenticationError } from "../../errors.js";
+import type { Secret } from "../../secret.js";
+import type { ParsedHeader } from "./header.js";
+
+/** Proof that a header's MAC was checked. Only a verified header gives access to a body. */
+export class VerifiedHeader {
+  readonly #header: ParsedHeader;
+  readonly #floeKey: Uint8Array;
+
+  private constructor(header: ParsedHeader, key: Uint8Array) {
+    this.#header = header;
+    this.#floeKey = key;
+  }
+
+  /** Takes the file key over, and wipes it. @throws AuthenticationError `ERR_NOT_AUTHENTIC` */
+  static verify(header: ParsedHeader, fileKey: Secret): VerifiedHeader {
+    const expected = headerMac(fileKey, header.transcript);
+    const key = floeKey(fileKey);
+    fileKey.wipe();
+    if (!equal(expected, header.mac)) {
+      // The same for a wrong stanza and for an altered header: see unwrapFileKey.
+      throw new AuthenticationError(
+        "ERR_NOT_AUTHENTIC",
+        "the message header was altered, or was made with other key material",
+        { hint: "ask the sender for it again, sealed to the key you export now" },
+      );
+    }
+    return new VerifiedHeader(header, key);
+  }
+
+  openBody(floeHeader: Uint8Array): SegmentCipher {
+    const segmentBytes = 2 ** this.#header.segLog2;
+    return floeOpen(
+      this.#floeKey,
+      bodyAad(this.#header.immutablePart),
+      { segmentBytes },
+      floeHeader,
+    );
+  }
+}
+
+/** Starts a body that only readers of `immutablePart` can open. */
+export function sealBodyUnder(
+  fileKey: Secret,
+  immutablePart: Uint8Array,
+  segLog2: number,
+): { header: Uint8Array; segments: SegmentCipher } {
+  return floeSeal(floeKey(fileKey), bodyAad(immutablePart), { segmentBytes: 2 ** segLog2 });
+}
+
+/** HMAC-SHA-256 under a key of its own, over everything before it. */
+export function headerMac(fileKey: Secret, transcript: Uint8Array): Uint8Array {
+  const key = deriveFromFileKey(fileKey, "p11seal/v1 header mac");
+  return createHmac("sha256", key).update(transcript).digest();
+}
+
+function floeKey(fileKey: Secret): Uint8Array {
+  return deriveFromFileKey(fileKey, "p11seal/v1 floe");
+}
+
+/** The file key's only use: HKDF-SHA-256 (RFC 5869) with an empty salt, to one key per purpose. */
+function deriveFromFileKey(fileKey: Secret, info: string): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", fileKey.expose(), new Uint8Array(0), info, 32));
+}
+
+/** What the body is bound to: SHA-384 of PRELUDE ‖ CORE ‖ SIG, which re-wrapping never touches. */
+function bodyAad(immutablePart: Uint8Array): Uint8Array {
+  return createHash("sha384").update(immutablePart).digest();
+}

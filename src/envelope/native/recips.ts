@@ -1,0 +1,114 @@
+/**
+ * RECIPS: the wrapped keys (docs/format.md §7). One stanza per wrap; a stanza's tag tells the holder
+ * of the key, and nobody else, that it is theirs, so that the right token is found before a PIN is
+ * asked for.
+ */
+import { createHmac } from "node:crypto";
+import { ascii, concat, Cursor, u16, u32 } from "../../bytes.js";
+import { encBytes, HPKE_TAG_BYTES, type HpkeCurve } from "../../exchange/hpke.js";
+import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
+import { MAX_RECIPIENTS } from "./core.js";
+import { malformed } from "./malformed.js";
+
+/** Length of the file key: the session key of the exchange. */
+export const FILE_KEY_BYTES = 32;
+/** Bytes of a stanza's tag. */
+const TAG_BYTES = 8;
+/** A recipient whose OAEP hash is not known gets two stanzas. */
+const MAX_STANZAS = 2 * MAX_RECIPIENTS;
+/** Longest RECIPS block, bytes: room for 2,048 stanzas of RSA-8192. */
+export const MAX_RECIPS_BYTES = 4 * 1024 * 1024;
+
+export type Stanza = { readonly tag: Uint8Array } & (
+  | { readonly type: "rsa-oaep"; readonly hash: OaepHash; readonly ciphertext: Uint8Array }
+  | {
+      readonly type: "hpke";
+      readonly curve: HpkeCurve;
+      readonly enc: Uint8Array;
+      readonly ciphertext: Uint8Array;
+    }
+  /** A type this version does not know: for somebody else. */
+  | { readonly type: "unknown"; readonly number: number; readonly body: Uint8Array }
+);
+
+/** What a stanza for this key and message is tagged with, 8 bytes. */
+export function stanzaTag(messageId: Uint8Array, key: ExchangePublicKey): Uint8Array {
+  const mac = createHmac("sha256", concat(ascii("p11seal/v1 tag"), messageId));
+  return new Uint8Array(mac.update(key.fingerprint).digest().subarray(0, TAG_BYTES));
+}
+
+/** len u32 ‖ count u16 ‖ stanzas; `len` counts what follows it. */
+export function encodeRecips(stanzas: readonly Stanza[]): Uint8Array {
+  const parts: Uint8Array[] = [u16(stanzas.length)];
+  for (const stanza of stanzas) {
+    const [type, body] = encodeBody(stanza);
+    parts.push(u16(type), stanza.tag, u32(body.length), body);
+  }
+  const block = concat(...parts);
+  return concat(u32(block.length), block);
+}
+
+/** `block` is what follows the length field. */
+export function parseRecips(block: Uint8Array): Stanza[] {
+  const cursor = new Cursor(block, "the list of recipients", (_code, message) =>
+    malformed(message),
+  );
+  const count = cursor.u16();
+  if (count < 1 || count > MAX_STANZAS) throw malformed(`${count} recipient stanzas`);
+  const stanzas: Stanza[] = [];
+  for (let i = 0; i < count; i++) {
+    const type = cursor.u16();
+    const tag = cursor.take(TAG_BYTES);
+    stanzas.push({ tag, ...parseBody(type, cursor.take(cursor.u32())) });
+  }
+  cursor.end();
+  return stanzas;
+}
+
+function encodeBody(stanza: Stanza): [type: number, body: Uint8Array] {
+  switch (stanza.type) {
+    case "rsa-oaep": {
+      const hash = OAEP_HASHES.indexOf(stanza.hash) + 1;
+      return [RSA_OAEP, concat(Uint8Array.of(hash, hash), stanza.ciphertext)];
+    }
+    case "hpke":
+      return [FIRST_HPKE + CURVES.indexOf(stanza.curve), concat(stanza.enc, stanza.ciphertext)];
+    case "unknown":
+      return [stanza.number, stanza.body];
+  }
+}
+
+type Body = Stanza extends infer S ? (S extends unknown ? Omit<S, "tag"> : never) : never;
+
+/** Known types have exactly one length; a wrapped key of another length is never tried. */
+function parseBody(type: number, body: Uint8Array): Body {
+  if (type === RSA_OAEP) {
+    const hash = OAEP_HASHES[(body[0] ?? 0) - 1];
+    const ciphertext = body.subarray(2);
+    if (hash === undefined || body[1] !== body[0]) throw malformed("an RSA-OAEP stanza's hash");
+    if (ciphertext.length < 256 || ciphertext.length > 1024) {
+      throw malformed("an RSA-OAEP stanza's length");
+    }
+    return { type: "rsa-oaep", hash, ciphertext };
+  }
+  const curve = CURVES[type - FIRST_HPKE];
+  if (curve === undefined) return { type: "unknown", number: type, body };
+  const encLength = encBytes(curve);
+  if (body.length !== encLength + FILE_KEY_BYTES + HPKE_TAG_BYTES) {
+    throw malformed("an HPKE stanza's length");
+  }
+  return {
+    type: "hpke",
+    curve,
+    enc: body.subarray(0, encLength),
+    ciphertext: body.subarray(encLength),
+  };
+}
+
+/** Stanza type 1. */
+const RSA_OAEP = 1;
+/** Stanza types 2 to 5, in the order of `CURVES`. */
+const FIRST_HPKE = 2;
+const CURVES: readonly HpkeCurve[] = ["P-256", "P-384", "P-521", "X25519"];
+/** Hash ids 1 to 4. */
+const OAEP_HASHES: readonly OaepHash[] = ["sha1", "sha256", "sha384", "sha512"];

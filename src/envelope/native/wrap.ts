@@ -1,0 +1,131 @@
+/**
+ * The file key to a stanza for each recipient, and back through whoever holds the private key.
+ */
+import { randomBytes } from "node:crypto";
+import { ascii, concat } from "../../bytes.js";
+import { PolicyError, UsageError } from "../../errors.js";
+import { hpkeOpen, hpkeSeal } from "../../exchange/hpke.js";
+import { oaepEncrypt } from "../../exchange/rsa-oaep.js";
+import type { ExchangePublicKey, OaepHash, PrivateKey, Recipient } from "../../keys/key.js";
+import { Secret } from "../../secret.js";
+import { MAX_RECIPIENTS } from "./core.js";
+import { FILE_KEY_BYTES, stanzaTag, type Stanza } from "./recips.js";
+
+/**
+ * Stanzas for all recipients, in their order, each key once.
+ *
+ * @param oaep - OAEP hash for RSA recipients, over what is recorded with their keys
+ * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`
+ */
+export async function wrapFileKey(
+  fileKey: Secret,
+  messageId: Uint8Array,
+  recipients: readonly Recipient[],
+  oaep: OaepHash | undefined,
+): Promise<Stanza[]> {
+  const unique = [...new Map(recipients.map((r) => [r.publicKey.fingerprint.join(), r])).values()];
+  if (unique.length === 0) {
+    throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
+  }
+  if (unique.length > MAX_RECIPIENTS) {
+    throw new PolicyError(
+      "ERR_TOO_MANY_RECIPIENTS",
+      `${unique.length} recipients; a message has at most ${MAX_RECIPIENTS}`,
+    );
+  }
+  const wraps = unique.map(({ publicKey, oaep: recorded }) =>
+    wrapFor(publicKey, fileKey.expose(), messageId, oaep ?? recorded),
+  );
+  return (await Promise.all(wraps)).flat();
+}
+
+async function wrapFor(
+  key: ExchangePublicKey,
+  fileKey: Uint8Array,
+  messageId: Uint8Array,
+  oaep: OaepHash | undefined,
+): Promise<Stanza[]> {
+  const tag = stanzaTag(messageId, key);
+  if (key.type === "rsa") {
+    // Nobody has said what the holder's token can unwrap: some know only SHA-1 (SoftHSM up to
+    // 2.7.0), some policies forbid it. With one stanza for each the message opens anywhere.
+    const hashes: readonly OaepHash[] = oaep === undefined ? ["sha256", "sha1"] : [oaep];
+    return hashes.map((hash) => ({
+      type: "rsa-oaep",
+      tag,
+      hash,
+      ciphertext: oaepEncrypt(key.object, fileKey, hash),
+    }));
+  }
+  const curve = key.type === "ec" ? key.curve : "X25519";
+  const wrapped = await hpkeSeal(key, fileKey, hpkeInfo(messageId), key.fingerprint);
+  return [{ type: "hpke", tag, curve, ...wrapped }];
+}
+
+/** The stanzas made for `key`: its tag, and a type that a key of its kind can undo. */
+export function stanzasFor(
+  key: ExchangePublicKey,
+  messageId: Uint8Array,
+  stanzas: readonly Stanza[],
+): Stanza[] {
+  const tag = stanzaTag(messageId, key).join();
+  return stanzas.filter((stanza) => {
+    if (stanza.tag.join() !== tag) return false;
+    if (stanza.type === "rsa-oaep") {
+      return key.type === "rsa" && stanza.ciphertext.length === key.modulus.length;
+    }
+    if (stanza.type === "unknown") return false;
+    return stanza.curve === (key.type === "ec" ? key.curve : key.type === "x25519" ? "X25519" : "");
+  });
+}
+
+/**
+ * Undoes one stanza, with one private key operation, and always delivers 32 bytes.
+ *
+ * Where the operation fails, or gives a key of another length, a random key goes on in its place
+ * (RFC 3218 §2.3.2): the header's MAC then fails exactly as it does for an altered header, and
+ * nobody learns from the error, or from the work done, how far a forged stanza got.
+ *
+ * @throws PolicyError `ERR_OAEP_HASH` when the key's holder can undo none of the hashes used
+ */
+export async function unwrapFileKey(
+  publicKey: ExchangePublicKey,
+  privateKey: PrivateKey,
+  messageId: Uint8Array,
+  stanzas: readonly Stanza[],
+): Promise<Secret> {
+  const unwrapped = await privateOperation(publicKey, privateKey, messageId, stanzas);
+  const random = randomBytes(FILE_KEY_BYTES);
+  return unwrapped?.length === FILE_KEY_BYTES ? unwrapped : new Secret(random);
+}
+
+async function privateOperation(
+  publicKey: ExchangePublicKey,
+  privateKey: PrivateKey,
+  messageId: Uint8Array,
+  stanzas: readonly Stanza[],
+): Promise<Secret | null> {
+  if (publicKey.type === "rsa" && privateKey.type === "rsa") {
+    for (const hash of privateKey.oaepHashes) {
+      const stanza = stanzas.find((s) => s.type === "rsa-oaep" && s.hash === hash);
+      if (stanza?.type === "rsa-oaep") return privateKey.decryptOaep(stanza.ciphertext, hash);
+    }
+    throw new PolicyError(
+      "ERR_OAEP_HASH",
+      `sealed with RSA-OAEP ${stanzas.map((s) => (s.type === "rsa-oaep" ? s.hash : "")).join(", ")}; the key's token can undo ${privateKey.oaepHashes.join(", ") || "none"}`,
+      { hint: "export the key again with `p11seal keys export`, or seal with --oaep sha1" },
+    );
+  }
+  const [stanza] = stanzas;
+  if (publicKey.type !== "rsa" && privateKey.type !== "rsa" && stanza?.type === "hpke") {
+    const { enc, ciphertext } = stanza;
+    const info = hpkeInfo(messageId);
+    const key = await hpkeOpen(publicKey, privateKey, enc, ciphertext, info, publicKey.fingerprint);
+    return key === null ? null : new Secret(key);
+  }
+  throw new TypeError("the private key is not of its public key's kind");
+}
+
+function hpkeInfo(messageId: Uint8Array): Uint8Array {
+  return concat(ascii("p11seal/v1 hpke"), messageId);
+}

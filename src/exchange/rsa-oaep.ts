@@ -1,0 +1,88 @@
+/**
+ * RSA-OAEP with an empty label (RFC 8017 §7.1), MGF1 over the same hash.
+ *
+ * The sender's half is `node:crypto`'s. The receiver's half runs on the host only for tokens whose
+ * key can do raw RSA and nothing better: the token undoes the exponentiation, `oaepDecode` the
+ * padding.
+ */
+import { constants, createHash, publicEncrypt, type KeyObject } from "node:crypto";
+import { equal } from "../bytes.js";
+import type { OaepHash } from "../keys/key.js";
+
+/** Bytes that OAEP adds: the longest message for a k-byte modulus is `k - oaepOverhead(hash)`. */
+export function oaepOverhead(hash: OaepHash): number {
+  return 2 * HASH_BYTES[hash] + 2;
+}
+
+/** RSAES-OAEP-ENCRYPT (RFC 8017 §7.1.1). The result is as long as the modulus. */
+export function oaepEncrypt(key: KeyObject, message: Uint8Array, hash: OaepHash): Uint8Array {
+  return new Uint8Array(
+    publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: hash }, message),
+  );
+}
+
+/**
+ * EME-OAEP decoding (RFC 8017 §7.1.2 step 3) of an encoded message `em` as long as the modulus.
+ *
+ * Every fault is the same `null`: telling a wrong first byte from a wrong label hash is the oracle
+ * of Manger's attack. The work is the same for every `em` of one length: both masks are always
+ * undone, and the scan for the separator always runs to the end without branching on what it sees.
+ */
+export function oaepDecode(em: Uint8Array, hash: OaepHash): Uint8Array | null {
+  const hashBytes = HASH_BYTES[hash];
+  const dbBytes = em.length - hashBytes - 1;
+  if (dbBytes < hashBytes + 1) return null;
+
+  const maskedSeed = em.subarray(1, 1 + hashBytes);
+  const maskedDb = em.subarray(1 + hashBytes);
+  const seed = xor(maskedSeed, mgf1(maskedDb, hashBytes, hash));
+  const db = xor(maskedDb, mgf1(seed, dbBytes, hash));
+
+  const labelHash = createHash(hash).digest();
+  let fault = em[0] as number;
+  fault |= Number(!equal(db.subarray(0, hashBytes), labelHash));
+
+  // DB = lHash ‖ 00…00 ‖ 01 ‖ M. `looking` is 1 until the first byte that is not zero.
+  let looking = 1;
+  let start = 0;
+  for (let i = hashBytes; i < dbBytes; i++) {
+    const byte = db[i] as number;
+    const isZero = ((byte - 1) >>> 8) & 1;
+    const isOne = (((byte ^ 1) - 1) >>> 8) & 1;
+    const found = looking & (isZero ^ 1);
+    start |= found * (i + 1);
+    fault |= found & (isOne ^ 1);
+    looking &= isZero;
+  }
+  fault |= looking;
+
+  const message = fault === 0 ? db.slice(start) : null;
+  seed.fill(0);
+  db.fill(0);
+  return message;
+}
+
+/** MGF1 (RFC 8017 §B.2.1): `length` bytes of mask. */
+function mgf1(seed: Uint8Array, length: number, hash: OaepHash): Uint8Array {
+  const mask = new Uint8Array(length);
+  const counter = new Uint8Array(4);
+  const view = new DataView(counter.buffer);
+  for (let offset = 0, i = 0; offset < length; i++) {
+    view.setUint32(0, i);
+    const block = createHash(hash).update(seed).update(counter).digest();
+    mask.set(block.subarray(0, length - offset), offset);
+    offset += block.length;
+  }
+  return mask;
+}
+
+function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
+  return a.map((byte, i) => byte ^ (b[i] as number));
+}
+
+const HASH_BYTES: Readonly<Record<OaepHash, number>> = {
+  sha1: 20,
+  sha256: 32,
+  sha384: 48,
+  sha512: 64,
+};

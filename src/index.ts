@@ -1,0 +1,56 @@
+/**
+ * p11seal: seal messages to keys on hardware tokens, and open them.
+ *
+ * Nothing exported here prints, exits, or reads the environment.
+ *
+ * @packageDocumentation
+ */
+
+// Seal and open
+export {
+  openMessage as open,
+  sealMessage as seal,
+  type Opened,
+  type OpenOptions,
+  type Sealed,
+  type SealOptions,
+} from "./envelope/native/native.js";
+export {
+  inspectMessage as inspect,
+  matchesRecipient,
+  type MessageInfo,
+  type RecipientInfo,
+} from "./envelope/native/info.js";
+
+// Keys
+export type {
+  EcCurve,
+  EcPrivateKey,
+  EcPublicKey,
+  ExchangePublicKey,
+  Identity,
+  OaepHash,
+  PrivateKey,
+  PublicKey,
+  Recipient,
+  RsaPrivateKey,
+  RsaPublicKey,
+  X25519PublicKey,
+} from "./keys/key.js";
+
+// Streams and secrets
+export { ByteStream, type ByteSource } from "./stream.js";
+export { Secret } from "./secret.js";
+
+// Errors
+export {
+  AuthenticationError,
+  FileError,
+  FormatError,
+  NoMatchError,
+  P11SealError,
+  PolicyError,
+  TokenError,
+  UnsupportedError,
+  UsageError,
+} from "./errors.js";

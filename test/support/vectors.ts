@@ -1,0 +1,49 @@
+/**
+ * Published test data. The folder comes from `P11SEAL_VECTORS`, by default `../shared/vectors`
+ * beside the checkout. Where it is absent, `describeVectors` makes every suite that needs it a
+ * skip that says so; where it is present, a file that yields nothing is a failure.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe } from "@jest/globals";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const folder = process.env["P11SEAL_VECTORS"] ?? join(root, "../shared/vectors");
+
+/** A suite over published vectors; skipped, by name, where the vectors are absent. */
+export function describeVectors(name: string, suite: () => void): void {
+  if (existsSync(folder)) describe(name, suite);
+  else describe.skip(`${name} [skipped: no vectors; test/README.md says where to get them]`, suite);
+}
+
+/** The bytes of one vector file. */
+export function vectorFile(path: string): Buffer {
+  return readFileSync(join(folder, path));
+}
+
+/** One vector file in JSON. */
+export function vectorJson<T>(path: string): T {
+  return JSON.parse(vectorFile(path).toString("utf8")) as T;
+}
+
+/** One Wycheproof test with the group it stands in. */
+export interface Wycheproof<G, T> {
+  readonly group: G;
+  readonly test: T & {
+    readonly tcId: number;
+    readonly comment: string;
+    readonly result: "valid" | "invalid" | "acceptable";
+    readonly flags: readonly string[];
+  };
+}
+
+/** Every test of a Wycheproof file. Throws when there are none: a loader that finds nothing lies. */
+export function wycheproof<G, T>(name: string): Wycheproof<G, T>[] {
+  const file = vectorJson<{ testGroups: (G & { tests: Wycheproof<G, T>["test"][] })[] }>(
+    `wycheproof/${name}_test.json`,
+  );
+  const tests = file.testGroups.flatMap((group) => group.tests.map((test) => ({ group, test })));
+  if (tests.length === 0) throw new Error(`no tests in wycheproof/${name}_test.json`);
+  return tests;
+}
