@@ -10,6 +10,7 @@
 export {
   openMessage as open,
   sealMessage as seal,
+  verifySender,
   type Opened,
   type OpenOptions,
   type Sealed,
@@ -18,9 +19,12 @@ export {
 export {
   inspectMessage as inspect,
   matchesRecipient,
+  type ClaimedSender,
   type MessageInfo,
   type RecipientInfo,
 } from "./envelope/native/info.js";
+export type { Sender, SenderInfo } from "./envelope/native/signature.js";
+export type { SigningIdentity, SigningKey, SigningPublicKey } from "./keys/signing.js";
 
 // Keys
 export type {

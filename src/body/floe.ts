@@ -80,14 +80,11 @@ export class SegmentCipher {
 
   /** Opens segment `index`, all of it in `segment`. The plaintext is authentic, or this throws. */
   open(index: number, final: boolean, segment: Uint8Array): Uint8Array {
-    const refused = new AuthenticationError("ERR_SEGMENT", `segment ${index} is not authentic`, {
-      hint: "the message was altered or damaged on its way; ask for it again",
-    });
-    const length = segmentLength(segment);
-    if (length !== (final ? segment.length : null)) throw refused;
-    if (final ? segment.length < SEGMENT_OVERHEAD : segment.length !== this.segmentBytes) {
-      throw refused;
+    if (segment.length < SEGMENT_OVERHEAD || segment.length > this.segmentBytes) {
+      throw notAuthentic(index);
     }
+    if (segmentLength(segment) !== (final ? segment.length : null)) throw notAuthentic(index);
+    if (!final && segment.length !== this.segmentBytes) throw notAuthentic(index);
     const tagAt = segment.length - 16;
     const decipher = createDecipheriv("aes-256-gcm", this.#keyFor(index), segment.subarray(4, 16), {
       authTagLength: 16,
@@ -98,7 +95,7 @@ export class SegmentCipher {
     try {
       decipher.final();
     } catch {
-      throw refused;
+      throw notAuthentic(index);
     }
     return plaintext;
   }
@@ -115,6 +112,12 @@ export class SegmentCipher {
     }
     return this.#key;
   }
+}
+
+function notAuthentic(index: number): AuthenticationError {
+  return new AuthenticationError("ERR_SEGMENT", `segment ${index} is not authentic`, {
+    hint: "the message was altered or damaged on its way; ask for it again",
+  });
 }
 
 /** The length field of a sealed segment: its length if it is the last one, `null` if it is not. */

@@ -1,9 +1,11 @@
 /** What anyone can see in a message: shown by `inspect`, and used to find the key that opens it. */
 import { fromHex, toHex } from "../../bytes.js";
+import { AuthenticationError } from "../../errors.js";
 import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
 import { Reader, type ByteSource } from "../../stream.js";
 import { readHeader, SUITE, VERSION, type ParsedHeader } from "./header.js";
 import { stanzaTag, type Stanza } from "./recips.js";
+import { verifyCore, type SenderInfo } from "./signature.js";
 
 /** What anyone can read in a message. Nothing of it is verified without the key. */
 export interface MessageInfo {
@@ -17,6 +19,25 @@ export interface MessageInfo {
   /** Bytes up to the body. */
   readonly headerBytes: number;
   readonly recipients: readonly RecipientInfo[];
+  /** What a signed message says of its sender. */
+  readonly sender?: ClaimedSender;
+}
+
+/** A claim, and whether it is signed by the key it names. Who owns that key is another question. */
+export interface ClaimedSender {
+  /** SHA-256 of the sender's SPKI, hexadecimal. */
+  readonly keyId: string;
+  /** 16 bytes, hexadecimal. */
+  readonly streamId: string;
+  readonly serial: number;
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+  /** How many keys the sender addressed. */
+  readonly addressees: number;
+  /** The signature at the message's start. The one over the body is checked by opening. */
+  readonly signature: "holds" | "does not hold";
+  /** True when the wrapped keys are the ones the sender signed. */
+  readonly recipientsIntact: boolean;
 }
 
 export interface RecipientInfo {
@@ -57,7 +78,35 @@ export function messageInfo(header: ParsedHeader): MessageInfo {
     signed: header.signature !== undefined,
     headerBytes: header.transcript.length + header.mac.length,
     recipients: header.stanzas.map(recipientInfo),
+    ...claimedSender(header),
   };
+}
+
+function claimedSender(header: ParsedHeader): { sender?: ClaimedSender } {
+  const { claims } = header.core;
+  if (claims === undefined) return {};
+  const verified = holdingSender(header);
+  return {
+    sender: {
+      keyId: toHex(claims.senderKeyId),
+      streamId: toHex(claims.streamId),
+      serial: claims.serial,
+      createdMs: claims.createdMs,
+      ...(claims.expiresMs === undefined ? {} : { expiresMs: claims.expiresMs }),
+      addressees: claims.addressees.length,
+      signature: verified === undefined ? "does not hold" : "holds",
+      recipientsIntact: verified?.recipientsIntact ?? false,
+    },
+  };
+}
+
+function holdingSender(header: ParsedHeader): SenderInfo | undefined {
+  try {
+    return verifyCore(header);
+  } catch (error) {
+    if (error instanceof AuthenticationError) return undefined;
+    throw error;
+  }
 }
 
 function recipientInfo(stanza: Stanza): RecipientInfo {

@@ -2,26 +2,37 @@
  * Seal and open in p11seal's own format. Read top-down: `sealMessage` and `openMessage` are the
  * format's two stories, in the order in which things must happen.
  */
-import { randomBytes } from "node:crypto";
-import { concat } from "../../bytes.js";
-import { FLOE_HEADER_BYTES, segmentLength, type SegmentCipher } from "../../body/floe.js";
-import { AuthenticationError, NoMatchError, UnsupportedError } from "../../errors.js";
+import { randomBytes, type KeyObject } from "node:crypto";
+import { concat, toHex } from "../../bytes.js";
+import { FLOE_HEADER_BYTES } from "../../body/floe.js";
+import { AuthenticationError, NoMatchError } from "../../errors.js";
 import type { Identity, OaepHash, Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../../stream.js";
+import { checkTrailer, openBody, sealBody, type TrailerCheck } from "./body.js";
+import type { Core } from "./core.js";
 import {
   DEFAULT_SEG_LOG2,
-  encodeTranscript,
+  encodeExtensions,
+  encodeSignature,
+  encodeSignedPart,
   MAX_SEG_LOG2,
   MIN_SEG_LOG2,
   readHeader,
-  encodeSignedPart,
   type ParsedHeader,
 } from "./header.js";
 import { messageInfo, type MessageInfo } from "./info.js";
 import { headerMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
-import { FILE_KEY_BYTES, type Stanza } from "./recips.js";
-import { stanzasFor, unwrapFileKey, wrapFileKey } from "./wrap.js";
+import { encodeRecips, FILE_KEY_BYTES, type Stanza } from "./recips.js";
+import {
+  requireAddressee,
+  signCore,
+  signedClaims,
+  verifyCore,
+  type Sender,
+  type SenderInfo,
+} from "./signature.js";
+import { stanzasFor, uniqueRecipients, unwrapFileKey, wrapFileKey } from "./wrap.js";
 
 export interface SealOptions {
   /** Whom to seal to: 1 to 1,024 keys. */
@@ -30,10 +41,14 @@ export interface SealOptions {
   readonly oaep?: OaepHash;
   /** A segment has 2^segLog2 bytes; 12 to 22, by default 18. */
   readonly segLog2?: number;
+  /** Who signs; absent: the message says nothing of its sender. */
+  readonly sender?: Sender;
 }
 
 /** A sealed message. Its header is ready; its body is sealed as it is read, once. */
 export interface Sealed {
+  /** 16 bytes, hexadecimal. */
+  readonly messageId: string;
   /** PRELUDE to MAC: the article's key blob. */
   readonly header: Uint8Array;
   /** The rest: the article's encrypted message. */
@@ -45,57 +60,74 @@ export interface Sealed {
 /**
  * Seals `plaintext` under a fresh file key to every recipient.
  *
- * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`
+ * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_SAME_KEY`;
+ * TokenError from a signing key on a token
  */
 export async function sealMessage(plaintext: ByteSource, options: SealOptions): Promise<Sealed> {
   const segLog2 = options.segLog2 ?? DEFAULT_SEG_LOG2;
   if (!Number.isInteger(segLog2) || segLog2 < MIN_SEG_LOG2 || segLog2 > MAX_SEG_LOG2) {
     throw new RangeError(`segLog2 is ${MIN_SEG_LOG2} to ${MAX_SEG_LOG2}, got ${segLog2}`);
   }
-  const core = { messageId: new Uint8Array(randomBytes(16)) };
+  const recipients = uniqueRecipients(options.recipients);
+  const messageId = new Uint8Array(randomBytes(16));
   const fileKey = new Secret(new Uint8Array(randomBytes(FILE_KEY_BYTES)));
-  const stanzas = await wrapFileKey(fileKey, core.messageId, options.recipients, options.oaep);
-
-  const transcript = encodeTranscript({ segLog2, core, extensions: [], stanzas });
-  const header = concat(transcript, headerMac(fileKey, transcript));
-  const floe = sealBodyUnder(fileKey, encodeSignedPart(segLog2, core), segLog2);
-  fileKey.wipe();
-
-  const body = new ByteStream(sealBody(floe.header, floe.segments, plaintext));
-  return { header, body, stream: () => new ByteStream(inOrder(header, body)) };
-}
-
-async function* sealBody(
-  header: Uint8Array,
-  segments: SegmentCipher,
-  plaintext: ByteSource,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const reader = new Reader(plaintext);
   try {
-    yield header;
-    // Which segment is the last is known only once nothing comes after it, so one is read ahead.
-    let [current, ahead] = [segments.plaintextBytes, segments.plaintextBytes].map(
-      (length) => new Uint8Array(length),
-    ) as [Uint8Array, Uint8Array];
-    let filled = await reader.into(current);
-    for (let index = 0; ; index++) {
-      const next = filled === current.length ? await reader.into(ahead) : 0;
-      const final = next === 0;
-      yield* segments.seal(index, final, current.subarray(0, filled));
-      if (final) return;
-      [current, ahead] = [ahead, current];
-      filled = next;
-    }
+    const stanzas = await wrapFileKey(fileKey, messageId, recipients, options.oaep);
+    const recipsBlock = encodeRecips(stanzas);
+    const { immutablePart, oneTimeKey } = await immutablePartOf(
+      segLog2,
+      messageId,
+      recipients,
+      recipsBlock,
+      options.sender,
+    );
+
+    const transcript = concat(immutablePart, encodeExtensions([]), recipsBlock);
+    const header = concat(transcript, headerMac(fileKey, transcript));
+    const floe = sealBodyUnder(fileKey, immutablePart, segLog2);
+    const signing = oneTimeKey === undefined ? undefined : { oneTimeKey, immutablePart };
+    const body = new ByteStream(sealBody(floe.header, floe.segments, plaintext, signing));
+    return {
+      messageId: toHex(messageId),
+      header,
+      body,
+      stream: () => new ByteStream(inOrder(header, body)),
+    };
   } finally {
-    await reader.close();
+    fileKey.wipe();
   }
 }
 
+/** PRELUDE ‖ CORE ‖ SIG: with the sender's claims and signature, if there is a sender. */
+async function immutablePartOf(
+  segLog2: number,
+  messageId: Uint8Array,
+  recipients: readonly Recipient[],
+  recipsBlock: Uint8Array,
+  sender: Sender | undefined,
+): Promise<{ immutablePart: Uint8Array; oneTimeKey?: KeyObject }> {
+  if (sender === undefined) return { immutablePart: encodeSignedPart(segLog2, { messageId }) };
+  const keys = recipients.map(({ publicKey }) => publicKey);
+  const { claims, oneTimeKey } = signedClaims(sender, messageId, keys, recipsBlock);
+  const core: Core = { messageId, claims };
+  const signedPart = encodeSignedPart(segLog2, core);
+  const signature = await signCore(sender, signedPart);
+  return { immutablePart: concat(signedPart, encodeSignature(signature)), oneTimeKey };
+}
+
 export interface OpenOptions {
-  /** What can reach the private keys; the first that matches a recipient is used. */
-  readonly identities: readonly Identity[];
+  /**
+   * What can reach the private keys; the first that matches a recipient is used. A function is
+   * called only after `authenticate`: looking for keys may touch a token.
+   */
+  readonly identities: readonly Identity[] | (() => Promise<readonly Identity[]>);
   /** The header, where it was detached from the body. */
   readonly header?: ByteSource;
+  /**
+   * The receiver's policy about senders. Called once the sender's signature was checked (or with
+   * `undefined` for an unsigned message) and before any key is looked for; throws to refuse.
+   */
+  readonly authenticate?: (sender: SenderInfo | undefined) => Promise<void>;
 }
 
 /** A message whose header is authentic. */
@@ -103,9 +135,12 @@ export interface Opened {
   readonly info: MessageInfo;
   /** Which of the identities opened it. */
   readonly identity: Identity;
+  /** Who signed it; whether to trust that key is the caller's policy. */
+  readonly sender?: SenderInfo;
   /**
    * The plaintext, a segment at a time, each after its tag was checked. Only its end tells that the
-   * message was whole: a consumer that can't wait takes back what it has when the stream throws.
+   * message was whole, and that its sender signed this body: a consumer that can't wait takes back
+   * what it has when the stream throws.
    */
   readonly plaintext: ByteStream;
 }
@@ -113,91 +148,63 @@ export interface Opened {
 /**
  * Opens a message with the first identity that matches one of its recipients.
  *
- * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError; NoMatchError `ERR_NO_MATCH`, before
- * any identity was unlocked; TokenError from unlocking; AuthenticationError
+ * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError; AuthenticationError; PolicyError
+ * `ERR_REWRAPPED`, `ERR_NOT_ADDRESSEE`; NoMatchError `ERR_NO_MATCH`, before any identity was
+ * unlocked; TokenError from unlocking; whatever `authenticate` throws
  */
 export async function openMessage(sealed: ByteSource, options: OpenOptions): Promise<Opened> {
   const reader = new Reader(sealed);
   try {
     const header =
       options.header === undefined ? await readHeader(reader) : await readDetached(options.header);
-    refuseSigned(header);
 
-    const { identity, stanzas } = firstMatch(header, options.identities);
+    const sender = verifyCore(header);
+    await options.authenticate?.(sender);
+
+    const { identity, stanzas } = firstMatch(header, await listed(options.identities));
+    requireAddressee(header, identity.publicKey);
     const privateKey = await identity.unlock();
-    const fileKey = await unwrapFileKey(
-      identity.publicKey,
-      privateKey,
-      header.core.messageId,
-      stanzas,
-    );
+    const { messageId } = header.core;
+    const fileKey = await unwrapFileKey(identity.publicKey, privateKey, messageId, stanzas);
 
     const verified = VerifiedHeader.verify(header, fileKey);
     const floeHeader = await reader.exactly(FLOE_HEADER_BYTES, "the message's body");
     const segments = verified.openBody(floeHeader);
-    const plaintext = new ByteStream(openSegments(segments, reader));
-    return { info: messageInfo(header), identity, plaintext };
+    const plaintext = openBody(floeHeader, segments, reader, trailerCheck(header));
+    return {
+      info: messageInfo(header),
+      identity,
+      ...(sender === undefined ? {} : { sender }),
+      plaintext: new ByteStream(plaintext),
+    };
   } catch (error) {
     await reader.close();
     throw error;
   }
 }
 
-async function* openSegments(
-  segments: SegmentCipher,
-  reader: Reader,
-): AsyncGenerator<Uint8Array, void, undefined> {
+/**
+ * Checks everything about a message's sender that can be checked without any key: the signature at
+ * its start, and the one at its end over every byte between.
+ *
+ * @returns `undefined` for an unsigned message, of which nothing was checked
+ * @throws AuthenticationError
+ */
+export async function verifySender(
+  sealed: ByteSource,
+  options: Pick<OpenOptions, "header"> = {},
+): Promise<SenderInfo | undefined> {
+  const reader = new Reader(sealed);
   try {
-    const buffer = new Uint8Array(segments.segmentBytes);
-    for (let index = 0; ; index++) {
-      const { segment, final } = await readSegment(reader, buffer, index);
-      const plaintext = segments.open(index, final, segment);
-      // Every length has one chunking: only an empty message ends with an empty segment.
-      if (final && index > 0 && plaintext.length === 0) throw damaged(index, "is empty");
-      if (final) {
-        const trailing = await reader.upTo(1);
-        if (trailing.length > 0) {
-          throw new AuthenticationError("ERR_TRAILING", "data follows the end of the message", {
-            hint: "something was appended to the message; ask for it again",
-          });
-        }
-      }
-      yield plaintext;
-      if (final) return;
-    }
+    const header =
+      options.header === undefined ? await readHeader(reader) : await readDetached(options.header);
+    const sender = verifyCore(header);
+    const check = trailerCheck(header);
+    if (check !== undefined) await checkTrailer(reader, 2 ** header.segLog2, check);
+    return sender;
   } finally {
     await reader.close();
   }
-}
-
-/** One sealed segment, whole. A last segment says how long it is; the others fill `buffer`. */
-async function readSegment(
-  reader: Reader,
-  buffer: Uint8Array,
-  index: number,
-): Promise<{ segment: Uint8Array; final: boolean }> {
-  const field = buffer.subarray(0, 4);
-  if ((await reader.into(field)) < 4) throw cut(index);
-  const length = segmentLength(field);
-  if (length !== null && (length < 32 || length > buffer.length)) {
-    throw damaged(index, `claims ${length} bytes`);
-  }
-  const segment = buffer.subarray(0, length ?? buffer.length);
-  const rest = segment.subarray(4);
-  if ((await reader.into(rest)) < rest.length) throw cut(index);
-  return { segment, final: length !== null };
-}
-
-function cut(index: number): AuthenticationError {
-  return new AuthenticationError("ERR_TRUNCATED", `the message ends within segment ${index}`, {
-    hint: "the message is not complete; ask for it again",
-  });
-}
-
-function damaged(index: number, how: string): AuthenticationError {
-  return new AuthenticationError("ERR_SEGMENT", `segment ${index} ${how}`, {
-    hint: "the message was altered or damaged on its way; ask for it again",
-  });
 }
 
 /** The first identity that a stanza was made for, with its stanzas. Nothing is unlocked here. */
@@ -215,6 +222,16 @@ function firstMatch(
   });
 }
 
+async function listed(identities: OpenOptions["identities"]): Promise<readonly Identity[]> {
+  return typeof identities === "function" ? identities() : identities;
+}
+
+function trailerCheck({ core, immutablePart }: ParsedHeader): TrailerCheck | undefined {
+  return core.claims === undefined
+    ? undefined
+    : { oneTimeKey: core.claims.oneTimeKey, immutablePart };
+}
+
 /** The header of a message whose header and body are two files. */
 async function readDetached(header: ByteSource): Promise<ParsedHeader> {
   const reader = new Reader(header);
@@ -228,14 +245,6 @@ async function readDetached(header: ByteSource): Promise<ParsedHeader> {
     return parsed;
   } finally {
     await reader.close();
-  }
-}
-
-function refuseSigned(header: ParsedHeader): void {
-  if (header.signature !== undefined) {
-    throw new UnsupportedError("ERR_SIGNED", "the message is signed by its sender", {
-      hint: "a newer p11seal checks the signature and opens it",
-    });
   }
 }
 

@@ -12,17 +12,11 @@ import { MAX_RECIPIENTS } from "./core.js";
 import { FILE_KEY_BYTES, stanzaTag, type Stanza } from "./recips.js";
 
 /**
- * Stanzas for all recipients, in their order, each key once.
+ * Each recipient once, in their order.
  *
- * @param oaep - OAEP hash for RSA recipients, over what is recorded with their keys
  * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`
  */
-export async function wrapFileKey(
-  fileKey: Secret,
-  messageId: Uint8Array,
-  recipients: readonly Recipient[],
-  oaep: OaepHash | undefined,
-): Promise<Stanza[]> {
+export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] {
   const unique = [...new Map(recipients.map((r) => [r.publicKey.fingerprint.join(), r])).values()];
   if (unique.length === 0) {
     throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
@@ -33,7 +27,21 @@ export async function wrapFileKey(
       `${unique.length} recipients; a message has at most ${MAX_RECIPIENTS}`,
     );
   }
-  const wraps = unique.map(({ publicKey, oaep: recorded }) =>
+  return unique;
+}
+
+/**
+ * Stanzas for all recipients, in their order.
+ *
+ * @param oaep - OAEP hash for RSA recipients, over what is recorded with their keys
+ */
+export async function wrapFileKey(
+  fileKey: Secret,
+  messageId: Uint8Array,
+  recipients: readonly Recipient[],
+  oaep: OaepHash | undefined,
+): Promise<Stanza[]> {
+  const wraps = recipients.map(({ publicKey, oaep: recorded }) =>
     wrapFor(publicKey, fileKey.expose(), messageId, oaep ?? recorded),
   );
   return (await Promise.all(wraps)).flat();

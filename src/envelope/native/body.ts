@@ -1,0 +1,187 @@
+/**
+ * The body of a message as a stream: segments sealed, opened, or only checked against the sender's
+ * trailer, one after the other, in constant memory.
+ */
+import type { KeyObject } from "node:crypto";
+import {
+  FLOE_HEADER_BYTES,
+  SEGMENT_OVERHEAD,
+  segmentLength,
+  type SegmentCipher,
+} from "../../body/floe.js";
+import { leafHash, MerkleTree } from "../../body/merkle.js";
+import { AuthenticationError } from "../../errors.js";
+import { Reader, type ByteSource } from "../../stream.js";
+import { signBody, TRAILER_BYTES, verifyBody } from "./signature.js";
+
+/** What the sender's trailer is made with. */
+export interface TrailerSigning {
+  readonly oneTimeKey: KeyObject;
+  /** PRELUDE ‖ CORE ‖ SIG. */
+  readonly immutablePart: Uint8Array;
+}
+
+/** What the sender's trailer is checked against. */
+export interface TrailerCheck {
+  /** Raw Ed25519 public key, from the signed core. */
+  readonly oneTimeKey: Uint8Array;
+  /** PRELUDE ‖ CORE ‖ SIG. */
+  readonly immutablePart: Uint8Array;
+}
+
+/** FLOE header, segments and, for a signed message, the trailer. Reads `plaintext` once. */
+export async function* sealBody(
+  floeHeader: Uint8Array,
+  segments: SegmentCipher,
+  plaintext: ByteSource,
+  signing: TrailerSigning | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = new Reader(plaintext);
+  const sum = new BodySum(floeHeader);
+  try {
+    yield floeHeader;
+    // Which segment is the last is known only once nothing comes after it, so one is read ahead.
+    let current = new Uint8Array(segments.plaintextBytes);
+    let ahead = new Uint8Array(segments.plaintextBytes);
+    let filled = await reader.into(current);
+    for (let index = 0; ; index++) {
+      const next = filled === current.length ? await reader.into(ahead) : 0;
+      const final = next === 0;
+      const sealed = segments.seal(index, final, current.subarray(0, filled));
+      if (signing !== undefined) sum.add(...sealed);
+      yield* sealed;
+      if (final) break;
+      [current, ahead] = [ahead, current];
+      filled = next;
+    }
+    if (signing !== undefined) {
+      yield signBody(signing.oneTimeKey, sum.summary(signing.immutablePart));
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
+/**
+ * The plaintext of a body, whose FLOE header was read from `reader` already: each segment after its
+ * tag was checked. The last one comes only after the end of the input and the sender's trailer, if
+ * there is one, were checked too. Closes `reader`.
+ */
+export async function* openBody(
+  floeHeader: Uint8Array,
+  segments: SegmentCipher,
+  reader: Reader,
+  check: TrailerCheck | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const sum = new BodySum(floeHeader);
+  try {
+    const buffer = new Uint8Array(segments.segmentBytes);
+    for (let index = 0; ; index++) {
+      const { segment, final } = await readSegment(reader, buffer, index);
+      const plaintext = segments.open(index, final, segment);
+      // Every length has one chunking: only an empty message ends with an empty segment.
+      if (final && index > 0 && plaintext.length === 0) throw damaged(index, "is empty");
+      if (check !== undefined) sum.add(segment);
+      if (final) await checkEnd(reader, sum, check);
+      yield plaintext;
+      if (final) return;
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
+/**
+ * Checks that the sender signed this body, without any key: what follows a signed header in
+ * `reader`, to its end.
+ *
+ * @throws AuthenticationError `ERR_TRUNCATED`, `ERR_SEGMENT`, `ERR_TRAILER`, `ERR_TRAILING`
+ */
+export async function checkTrailer(
+  reader: Reader,
+  segmentBytes: number,
+  check: TrailerCheck,
+): Promise<void> {
+  const sum = new BodySum(await reader.exactly(FLOE_HEADER_BYTES, "the message's body"));
+  const buffer = new Uint8Array(segmentBytes);
+  for (let index = 0; ; index++) {
+    const { segment, final } = await readSegment(reader, buffer, index);
+    sum.add(segment);
+    if (final) return checkEnd(reader, sum, check);
+  }
+}
+
+/** What the trailer is over, gathered as segments pass. */
+class BodySum {
+  readonly #floeHeader: Uint8Array;
+  readonly #tree = new MerkleTree();
+  #plaintextBytes = 0;
+
+  constructor(floeHeader: Uint8Array) {
+    this.#floeHeader = floeHeader;
+  }
+
+  /** A sealed segment, whole or in its parts. */
+  add(...parts: readonly Uint8Array[]): void {
+    this.#tree.add(leafHash(...parts));
+    this.#plaintextBytes += parts.reduce((sum, part) => sum + part.length, -SEGMENT_OVERHEAD);
+  }
+
+  summary(immutablePart: Uint8Array) {
+    return {
+      immutablePart,
+      floeHeader: this.#floeHeader,
+      root: this.#tree.root(),
+      plaintextBytes: this.#plaintextBytes,
+      segments: this.#tree.count,
+    };
+  }
+}
+
+/** The trailer of a signed message, and that nothing follows. */
+async function checkEnd(
+  reader: Reader,
+  sum: BodySum,
+  check: TrailerCheck | undefined,
+): Promise<void> {
+  if (check !== undefined) {
+    const trailer = await reader.exactly(TRAILER_BYTES, "the sender's trailer");
+    verifyBody(check.oneTimeKey, sum.summary(check.immutablePart), trailer);
+  }
+  const trailing = await reader.upTo(1);
+  if (trailing.length > 0) {
+    throw new AuthenticationError("ERR_TRAILING", "data follows the end of the message", {
+      hint: "something was appended to the message; ask for it again",
+    });
+  }
+}
+
+/** One sealed segment, whole. A last segment says how long it is; the others fill `buffer`. */
+async function readSegment(
+  reader: Reader,
+  buffer: Uint8Array,
+  index: number,
+): Promise<{ segment: Uint8Array; final: boolean }> {
+  const field = buffer.subarray(0, 4);
+  if ((await reader.into(field)) < 4) throw cut(index);
+  const length = segmentLength(field);
+  if (length !== null && (length < SEGMENT_OVERHEAD || length > buffer.length)) {
+    throw damaged(index, `claims ${length} bytes`);
+  }
+  const segment = buffer.subarray(0, length ?? buffer.length);
+  const rest = segment.subarray(4);
+  if ((await reader.into(rest)) < rest.length) throw cut(index);
+  return { segment, final: length !== null };
+}
+
+function cut(index: number): AuthenticationError {
+  return new AuthenticationError("ERR_TRUNCATED", `the message ends within segment ${index}`, {
+    hint: "the message is not complete; ask for it again",
+  });
+}
+
+function damaged(index: number, how: string): AuthenticationError {
+  return new AuthenticationError("ERR_SEGMENT", `segment ${index} ${how}`, {
+    hint: "the message was altered or damaged on its way; ask for it again",
+  });
+}

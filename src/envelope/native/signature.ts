@@ -1,0 +1,244 @@
+/**
+ * The sender's two signatures (docs/format.md, "SIG" and "TRAILER").
+ *
+ * The long-term key, on a token perhaps, signs once and at the start: what the message says of
+ * itself, whom it is for, the wrapped keys, and a one-time key. The one-time key signs the body at
+ * its end. So the sender is known before the receiver's token is asked for anything, the sender's
+ * token is touched once, and a co-recipient, who knows the file key, still can't put another body
+ * under the sender's name: the one-time private key is gone.
+ */
+import {
+  createHash,
+  createHmac,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  verify,
+  type KeyObject,
+} from "node:crypto";
+import { ascii, concat, equal, fromHex, toHex, u64 } from "../../bytes.js";
+import { AuthenticationError, P11SealError, PolicyError, TokenError } from "../../errors.js";
+import type { ExchangePublicKey } from "../../keys/key.js";
+import { publicKeyFromSpki } from "../../keys/public-key.js";
+import {
+  signatureAlgorithm,
+  verifySignature,
+  type SigningKey,
+  type SigningPublicKey,
+} from "../../keys/signing.js";
+import type { SignedClaims } from "./core.js";
+import type { CoreSignature, ParsedHeader } from "./header.js";
+
+/** Bytes of the trailer: one Ed25519 signature (RFC 8032 §5.1.6). */
+export const TRAILER_BYTES = 64;
+
+/** Who seals, and what goes under the signature. The caller keeps the clock and the counter. */
+export interface Sender {
+  readonly publicKey: SigningPublicKey;
+  readonly key: SigningKey;
+  /** 16 bytes: which of the sender's counters `serial` is from. */
+  readonly streamId: Uint8Array;
+  /** Never used before in this stream. */
+  readonly serial: number;
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+}
+
+/** What a signed message says, under a signature that holds. Whether to trust its key is policy. */
+export interface SenderInfo {
+  readonly publicKey: SigningPublicKey;
+  /** SHA-256 of the SPKI, hexadecimal. */
+  readonly keyId: string;
+  readonly algorithm: string;
+  /** 16 bytes, hexadecimal. */
+  readonly messageId: string;
+  /** 16 bytes, hexadecimal. */
+  readonly streamId: string;
+  readonly serial: number;
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+  /** True when the wrapped keys are the ones the sender signed. */
+  readonly recipientsIntact: boolean;
+}
+
+/** A one-time key and the claims that name it, for one message to `recipients`. */
+export function signedClaims(
+  sender: Sender,
+  messageId: Uint8Array,
+  recipients: readonly ExchangePublicKey[],
+  recipsBlock: Uint8Array,
+): { claims: SignedClaims; oneTimeKey: KeyObject } {
+  if (recipients.some(({ fingerprint }) => equal(fingerprint, sender.publicKey.fingerprint))) {
+    throw new PolicyError("ERR_SAME_KEY", "the signing key is also a recipient's exchange key", {
+      hint: "one key, one purpose: make a signing key with `p11seal keys generate --use sign`",
+    });
+  }
+  const oneTime = generateKeyPairSync("ed25519");
+  const claims = {
+    createdMs: sender.createdMs,
+    ...(sender.expiresMs === undefined ? {} : { expiresMs: sender.expiresMs }),
+    senderKeyId: sender.publicKey.fingerprint,
+    streamId: sender.streamId,
+    serial: sender.serial,
+    addressees: recipients.map((key) => addresseeTag(messageId, key)),
+    oneTimeKey: rawEd25519(oneTime.publicKey),
+    recipsHash: sha256(recipsBlock),
+  };
+  return { claims, oneTimeKey: oneTime.privateKey };
+}
+
+/** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks that it did. */
+export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<CoreSignature> {
+  const message = coreMessage(signedPart);
+  const signature = await sender.key.sign(message);
+  if (!verifySignature(sender.publicKey, message, signature)) {
+    throw new TokenError(
+      "ERR_BAD_SIGNATURE",
+      "the signing key made a signature that does not hold",
+      {
+        hint: "the private key does not belong to the public key found with it",
+      },
+    );
+  }
+  const { number } = signatureAlgorithm(sender.publicKey);
+  return { algorithm: number, spki: sender.publicKey.spki, signature };
+}
+
+/**
+ * Checks the long-term signature of a signed header. Nothing else may be believed of it before.
+ *
+ * @throws AuthenticationError `ERR_SENDER_SIGNATURE`
+ */
+export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
+  const { claims, messageId } = header.core;
+  if (header.signature === undefined || claims === undefined) return undefined;
+  const { algorithm, spki, signature } = header.signature;
+  const publicKey = signerOf(spki);
+  const expected = publicKey === null ? null : signatureAlgorithm(publicKey);
+  if (
+    publicKey === null ||
+    expected?.number !== algorithm ||
+    !equal(claims.senderKeyId, publicKey.fingerprint) ||
+    !verifySignature(publicKey, coreMessage(header.signedPart), signature)
+  ) {
+    throw new AuthenticationError("ERR_SENDER_SIGNATURE", "the sender's signature does not hold", {
+      hint: "somebody else made or altered the message; don't use it",
+    });
+  }
+  return {
+    publicKey,
+    keyId: toHex(publicKey.fingerprint),
+    algorithm: expected.name,
+    messageId: toHex(messageId),
+    streamId: toHex(claims.streamId),
+    serial: claims.serial,
+    createdMs: claims.createdMs,
+    ...(claims.expiresMs === undefined ? {} : { expiresMs: claims.expiresMs }),
+    recipientsIntact: equal(claims.recipsHash, sha256(header.recipsBlock)),
+  };
+}
+
+/**
+ * What a reader of a signed message must refuse before using a private key: wrapped keys that are
+ * not the sender's own, and a message that was not meant for the reader, however it got a wrapped
+ * key for it (surreptitious forwarding).
+ *
+ * @throws PolicyError `ERR_REWRAPPED`, `ERR_NOT_ADDRESSEE`
+ */
+export function requireAddressee(header: ParsedHeader, key: ExchangePublicKey): void {
+  const { claims, messageId } = header.core;
+  if (claims === undefined) return;
+  if (!equal(claims.recipsHash, sha256(header.recipsBlock))) {
+    throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
+      hint: "somebody re-wrapped the message; ask the sender for the original",
+    });
+  }
+  const tag = addresseeTag(messageId, key);
+  if (!claims.addressees.some((addressee) => equal(addressee, tag))) {
+    throw new PolicyError("ERR_NOT_ADDRESSEE", "the sender did not address this message to you", {
+      hint: "somebody forwarded a message that was meant for someone else",
+    });
+  }
+}
+
+/** What the one-time key signs about a body. */
+export interface BodySummary {
+  readonly immutablePart: Uint8Array;
+  readonly floeHeader: Uint8Array;
+  /** Root of the Merkle tree over the sealed segments. */
+  readonly root: Uint8Array;
+  readonly plaintextBytes: number;
+  readonly segments: number;
+}
+
+/** TRAILER, 64 bytes. */
+export function signBody(oneTimeKey: KeyObject, body: BodySummary): Uint8Array {
+  return sign(null, bodyMessage(body), oneTimeKey);
+}
+
+/** @throws AuthenticationError `ERR_TRAILER` */
+export function verifyBody(oneTimeKey: Uint8Array, body: BodySummary, trailer: Uint8Array): void {
+  const spki = concat(ED25519_SPKI_PREFIX, oneTimeKey);
+  let holds = false;
+  try {
+    const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+    holds = verify(null, bodyMessage(body), key, trailer);
+  } catch {
+    // A one-time key that is no point of the curve: the signature can't hold.
+  }
+  if (!holds) {
+    throw new AuthenticationError("ERR_TRAILER", "the sender did not sign this body", {
+      hint: "another recipient, or whoever got the session key, replaced it; don't use it",
+    });
+  }
+}
+
+/** The sender's key, or `null` when it is not a key that can sign messages. */
+function signerOf(spki: Uint8Array): SigningPublicKey | null {
+  try {
+    const key = publicKeyFromSpki(spki);
+    if (key.type === "x25519") return null;
+    signatureAlgorithm(key);
+    return key;
+  } catch (error) {
+    if (error instanceof P11SealError) return null;
+    throw error;
+  }
+}
+
+/** A recipient's name under the signature: means something to whoever knows the key only. */
+function addresseeTag(messageId: Uint8Array, key: ExchangePublicKey): Uint8Array {
+  const mac = createHmac("sha256", concat(ascii("p11seal/v1 addr"), messageId));
+  return new Uint8Array(mac.update(key.fingerprint).digest());
+}
+
+function coreMessage(signedPart: Uint8Array): Uint8Array {
+  return concat(ascii("p11seal/v1 core\0"), sha384(signedPart));
+}
+
+function bodyMessage(body: BodySummary): Uint8Array {
+  return concat(
+    ascii("p11seal/v1 body\0"),
+    sha384(body.immutablePart),
+    body.floeHeader,
+    body.root,
+    u64(body.plaintextBytes),
+    u64(body.segments),
+  );
+}
+
+function rawEd25519(key: KeyObject): Uint8Array {
+  return new Uint8Array(key.export({ format: "der", type: "spki" }).subarray(-32));
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(bytes).digest());
+}
+
+function sha384(bytes: Uint8Array): Uint8Array {
+  return createHash("sha384").update(bytes).digest();
+}
+
+/** SubjectPublicKeyInfo of an Ed25519 key, up to the key (RFC 8410 §4). */
+const ED25519_SPKI_PREFIX = fromHex("302a300506032b6570032100");
