@@ -33,12 +33,16 @@ export interface Core {
   /** 16 random bytes. */
   readonly messageId: Uint8Array;
   readonly claims?: SignedClaims;
+  /** What later versions add, by key (64 and up): byte strings, carried along unread. */
+  readonly others?: ReadonlyMap<number, Uint8Array>;
 }
 
 /** Longest CORE, bytes. */
 export const MAX_CORE_BYTES = 65_536;
 /** As many recipients as a message can have. */
 export const MAX_RECIPIENTS = 1024;
+/** Keys below have the meanings above; from here on stand the entries of later versions. */
+const FIRST_OTHER_KEY = 64;
 
 export function encodeCore(core: Core): Uint8Array {
   const map = new Map<number, unknown>([[1, core.messageId]]);
@@ -49,20 +53,26 @@ export function encodeCore(core: Core): Uint8Array {
     map.set(4, claims.senderKeyId).set(5, claims.streamId).set(6, claims.serial);
     map.set(7, claims.addressees).set(8, claims.oneTimeKey).set(9, claims.recipsHash);
   }
+  for (const [key, value] of core.others ?? []) map.set(key, value);
   return encode(map);
 }
 
-/** Strict: the one encoding of the value, known keys only (below 64), each of its type. */
+/**
+ * Strict: the one encoding of the value, each key of its type, and below 64 only those known here.
+ * From 64 on stand byte strings, so that nothing nested, for which CBOR libraries differ in what
+ * they take as deterministic, is ever looked at.
+ */
 export function parseCore(bytes: Uint8Array, signed: boolean): Core {
-  const map = decodeMap(bytes);
-  for (const key of map.keys()) {
-    if (!Number.isSafeInteger(key) || (key as number) < 1) throw malformed("core: key");
-    if ((key as number) < 64 && (key as number) > (signed ? 9 : 1)) {
-      throw malformed(`core: unknown key ${String(key)}`);
-    }
-  }
+  const core = coreOf(decodeMap(bytes), signed);
+  // The decoder lets the order of keys pass, and floats for integers; encoding again does not.
+  if (!equal(encodeCore(core), bytes)) throw malformed("core is not deterministic CBOR");
+  return core;
+}
+
+function coreOf(map: ReadonlyMap<unknown, unknown>, signed: boolean): Core {
+  const others = othersOf(map, signed ? 9 : 1);
   const messageId = bytesOf(map, 1, 16);
-  if (!signed) return { messageId };
+  if (!signed) return { messageId, ...others };
 
   const expiresMs = map.has(3) ? uintOf(map, 3) : undefined;
   return {
@@ -77,12 +87,12 @@ export function parseCore(bytes: Uint8Array, signed: boolean): Core {
       oneTimeKey: bytesOf(map, 8, 32),
       recipsHash: bytesOf(map, 9, 32),
     },
+    ...others,
   };
 }
 
-function decodeMap(bytes: Uint8Array): Map<unknown, unknown> {
+function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
   let value: unknown;
-  let again: Uint8Array;
   try {
     value = decode(bytes, {
       strict: true,
@@ -94,24 +104,38 @@ function decodeMap(bytes: Uint8Array): Map<unknown, unknown> {
       allowBigInt: false,
       rejectDuplicateMapKeys: true,
     });
-    again = encode(value);
   } catch {
     throw malformed("core is not CBOR");
   }
-  // The decoder lets the order of keys pass, and floats for integers; encoding again does not.
-  if (!(value instanceof Map) || !equal(again, bytes)) {
-    throw malformed("core is not a map in deterministic CBOR");
-  }
+  if (!(value instanceof Map)) throw malformed("core is not a map");
   return value;
 }
 
-function bytesOf(map: Map<unknown, unknown>, key: number, length: number): Uint8Array {
+/** The entries from key 64 on; below that no key but those known, up to `lastKnown`, may stand. */
+function othersOf(
+  map: ReadonlyMap<unknown, unknown>,
+  lastKnown: number,
+): { others?: ReadonlyMap<number, Uint8Array> } {
+  const others = new Map<number, Uint8Array>();
+  for (const [key, value] of map) {
+    if (typeof key !== "number" || !Number.isSafeInteger(key) || key < 1) {
+      throw malformed("core: key");
+    }
+    if (key <= lastKnown) continue;
+    if (key < FIRST_OTHER_KEY) throw malformed(`core: unknown key ${key}`);
+    if (!(value instanceof Uint8Array)) throw malformed(`core: ${key}`);
+    others.set(key, value);
+  }
+  return others.size === 0 ? {} : { others };
+}
+
+function bytesOf(map: ReadonlyMap<unknown, unknown>, key: number, length: number): Uint8Array {
   const value = map.get(key);
   if (!(value instanceof Uint8Array) || value.length !== length) throw malformed(`core: ${key}`);
   return value;
 }
 
-function uintOf(map: Map<unknown, unknown>, key: number): number {
+function uintOf(map: ReadonlyMap<unknown, unknown>, key: number): number {
   const value = map.get(key);
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
     throw malformed(`core: ${key}`);
@@ -119,7 +143,7 @@ function uintOf(map: Map<unknown, unknown>, key: number): number {
   return value;
 }
 
-function addresseesOf(map: Map<unknown, unknown>): Uint8Array[] {
+function addresseesOf(map: ReadonlyMap<unknown, unknown>): Uint8Array[] {
   const value = map.get(7);
   if (!Array.isArray(value) || value.length < 1 || value.length > MAX_RECIPIENTS) {
     throw malformed("core: 7");
