@@ -17,6 +17,11 @@ export function describeVectors(name: string, suite: () => void): void {
   else describe.skip(`${name} [skipped: no vectors; test/README.md says where to get them]`, suite);
 }
 
+/** The path of a folder of vector files. */
+export function vectorFolder(path: string): string {
+  return join(folder, path);
+}
+
 /** The bytes of one vector file. */
 export function vectorFile(path: string): Buffer {
   return readFileSync(join(folder, path));

@@ -1,0 +1,325 @@
+/**
+ * Public keys: from their SubjectPublicKeyInfo or their bare numbers to `PublicKey`, and the policy
+ * that says which of them a message may be sealed to.
+ *
+ * A key has one encoding here (`spki.ts`: `rsaEncryption` with NULL, a named curve with an uncompressed
+ * point), because its SHA-256 is the fingerprint people compare and recipient tags are made from. Two
+ * encodings of one key would be two fingerprints.
+ */
+import { createHash, createPrivateKey, createPublicKey, diffieHellman, ECDH } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { concat, equal, fromHex, toHex } from "../bytes.js";
+import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
+import { withoutLeadingZeros } from "./der.js";
+import type {
+  EcCurve,
+  EcPublicKey,
+  Ed25519PublicKey,
+  ExchangePublicKey,
+  PublicKey,
+  RsaPublicKey,
+  X25519PublicKey,
+} from "./key.js";
+import { isRoca } from "./roca.js";
+import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./spki.js";
+
+/**
+ * The key of a SubjectPublicKeyInfo in its one canonical encoding, as it stands in a message or on a
+ * token.
+ *
+ * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or not
+ *   its canonical encoding; `ERR_POINT`: a point that is not on its curve.
+ * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`: a kind of key the project doesn't take.
+ */
+export function publicKeyFromSpki(spki: Uint8Array): PublicKey {
+  const publicKey = keyOf(parseSpki(spki));
+  if (!equal(publicKey.spki, spki)) {
+    throw new FormatError("ERR_KEY", "public key is not in its canonical encoding");
+  }
+  return publicKey;
+}
+
+/**
+ * The same for key files, where two harmless variants are met and brought to the canonical form: a
+ * compressed point (SEC 1 §2.3.3) and `rsaEncryption` without its NULL. Throws as `publicKeyFromSpki`.
+ */
+export function publicKeyFromFileSpki(spki: Uint8Array): PublicKey {
+  const value = parseSpki(spki);
+  if (value.type !== "ec") return keyOf(value);
+  return publicKeyFromEcPoint(value.curve, decompress(value.curve, value.point));
+}
+
+/** The key of a PKCS#1 `RSAPublicKey` (RFC 8017 §A.1.1). Throws as `publicKeyFromSpki`. */
+export function publicKeyFromPkcs1(pkcs1: Uint8Array): RsaPublicKey {
+  const { modulus, exponent } = parsePkcs1(pkcs1);
+  return publicKeyFromRsa(modulus, exponent);
+}
+
+/**
+ * An RSA key of its two numbers, big-endian; leading zeros are allowed.
+ *
+ * @throws FormatError `ERR_KEY`: the numbers can't be an RSA key.
+ * @throws UnsupportedError `ERR_KEY_SIZE`: more than 16,384 bits, or an exponent of more than 64.
+ */
+export function publicKeyFromRsa(modulus: Uint8Array, exponent: Uint8Array): RsaPublicKey {
+  const n = withoutLeadingZeros(modulus).slice();
+  const e = withoutLeadingZeros(exponent);
+  const bits = bitLength(n);
+  if (bits > MAX_RSA_BITS) {
+    throw new UnsupportedError("ERR_KEY_SIZE", `RSA key has ${bits} bits, the most is 16384`);
+  }
+  if (e.length > MAX_EXPONENT_BYTES) {
+    const most = 8 * MAX_EXPONENT_BYTES;
+    throw new UnsupportedError(
+      "ERR_KEY_SIZE",
+      `RSA public exponent has ${bitLength(e)} bits, the most is ${most}`,
+    );
+  }
+  if (bits < MIN_RSA_BITS) {
+    throw new FormatError("ERR_KEY", `RSA modulus has ${bits} bits, too few to be one`);
+  }
+  if (!isOdd(n)) throw new FormatError("ERR_KEY", "RSA modulus is even");
+  if (!isOdd(e) || bitLength(e) < 2) {
+    throw new FormatError("ERR_KEY", `RSA public exponent 0x${toHex(e)} is not an odd number >= 3`);
+  }
+  return { type: "rsa", bits, modulus: n, ...encoded({ type: "rsa", modulus: n, exponent: e }) };
+}
+
+/**
+ * An EC key of its uncompressed point `04 ‖ X ‖ Y`.
+ *
+ * @throws FormatError `ERR_POINT`: anything else, a point that is not on the curve, or infinity.
+ */
+export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPublicKey {
+  const length = 1 + 2 * CURVES[curve].fieldBytes;
+  if (point.length !== length || point[0] !== 0x04) {
+    throw new FormatError(
+      "ERR_POINT",
+      `not an uncompressed ${curve} point of ${length} bytes starting with 04`,
+    );
+  }
+  // SP 800-56A §5.6.2.3.4: OpenSSL refuses coordinates outside the field and points off the curve
+  // while decoding, which `encoded` has it do; with cofactor 1 nothing more is needed.
+  return { type: "ec", curve, point: point.slice(), ...encoded({ type: "ec", curve, point }) };
+}
+
+/**
+ * An X25519 key of its u-coordinate, 32 bytes little-endian. Every string of 32 bytes is one
+ * (RFC 7748 §5); those that lead to an all-zero secret are refused by `requireExchange` and, again, by
+ * the agreement itself.
+ *
+ * @throws FormatError `ERR_POINT`: not 32 bytes.
+ */
+export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
+  requireLength("X25519", point);
+  return { type: "x25519", point: point.slice(), ...encoded({ type: "x25519", point }) };
+}
+
+/**
+ * Refuses a peer's point that is not a valid public key of the curve (SP 800-56A §5.6.2.3). To be
+ * called before a private key, above all one on a token, is used with it.
+ *
+ * @throws FormatError `ERR_POINT`.
+ */
+export function validatePoint(curve: EcCurve | "X25519", point: Uint8Array): void {
+  if (curve === "X25519") publicKeyFromX25519(point);
+  else publicKeyFromEcPoint(curve, point);
+}
+
+/**
+ * The key as one a message may be sealed to.
+ *
+ * RSA: 2,048 to 8,192 bits (SP 800-131A; more slows every opening and buys nothing), exponent at least
+ * 65,537 (FIPS 186-5 §A.1.1: OAEP survives e = 3, but standards in force ask for more), no small factor,
+ * not made by ROCA's generator.
+ * `allowWeak` takes RSA from 1,024 bits, small exponents and ROCA's keys all the same: for opening what
+ * was once sealed to such a key, and for who must.
+ *
+ * @throws PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`.
+ * @throws UnsupportedError `ERR_SIGN_ONLY`, `ERR_KEY_SIZE`.
+ */
+export function requireExchange(
+  publicKey: PublicKey,
+  options: { allowWeak?: boolean } = {},
+): ExchangePublicKey {
+  switch (publicKey.type) {
+    case "rsa":
+      requireSoundRsa(publicKey, options.allowWeak ?? false);
+      return publicKey;
+    case "ec":
+      return publicKey;
+    case "x25519":
+      if (isSmallOrder(publicKey)) {
+        throw new PolicyError("ERR_WEAK_KEY", "X25519 key has small order: its secret is known");
+      }
+      return publicKey;
+    case "ed25519":
+      throw new UnsupportedError("ERR_SIGN_ONLY", "Ed25519 key can only sign, not receive", {
+        hint: "Ask the recipient for an RSA, P-256, P-384, P-521 or X25519 key.",
+      });
+  }
+}
+
+/** Modulus and public exponent, big-endian without leading zeros. */
+export function rsaNumbers(publicKey: RsaPublicKey): {
+  readonly modulus: Uint8Array;
+  readonly exponent: Uint8Array;
+} {
+  const value = parseSpki(publicKey.spki);
+  if (value.type !== "rsa") throw new FormatError("ERR_KEY", "not an RSA public key");
+  return { modulus: value.modulus, exponent: value.exponent };
+}
+
+/** An Ed25519 key of its 32 bytes (RFC 8032 §5.1.5). Throws FormatError `ERR_POINT`. */
+export function publicKeyFromEd25519(point: Uint8Array): Ed25519PublicKey {
+  requireLength("Ed25519", point);
+  return { type: "ed25519", ...encoded({ type: "ed25519", point }) };
+}
+
+/** `SHA256:` and 64 lower-case hexadecimal digits: SHA-256 of the SubjectPublicKeyInfo. */
+export function fingerprintText(publicKey: PublicKey): string {
+  return `SHA256:${toHex(publicKey.fingerprint)}`;
+}
+
+/** The fingerprint's digits in 16 groups of four, for reading out. */
+export function fingerprintGroups(publicKey: PublicKey): string[] {
+  return toHex(publicKey.fingerprint).match(/.{4}/g) ?? [];
+}
+
+/** Bits of an unsigned big-endian number. */
+export function bitLength(value: Uint8Array): number {
+  const bytes = withoutLeadingZeros(value);
+  const [first] = bytes;
+  return first === undefined ? 0 : 8 * bytes.length - Math.clz32(first) + 24;
+}
+
+/** A point from a file, compressed or not, as an uncompressed one where it is valid. */
+export function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
+  if (point[0] !== 0x02 && point[0] !== 0x03) return point;
+  const { fieldBytes, openssl } = CURVES[curve];
+  if (point.length !== 1 + fieldBytes) return point;
+  try {
+    const converted = ECDH.convertKey(point, openssl, undefined, undefined, "uncompressed");
+    return new Uint8Array(converted as Buffer);
+  } catch {
+    throw new FormatError("ERR_POINT", `point is not on ${curve}`);
+  }
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+function keyOf(value: SpkiValue): PublicKey {
+  switch (value.type) {
+    case "rsa":
+      return publicKeyFromRsa(value.modulus, value.exponent);
+    case "ec":
+      return publicKeyFromEcPoint(value.curve, value.point);
+    case "x25519":
+      return publicKeyFromX25519(value.point);
+    case "ed25519":
+      return publicKeyFromEd25519(value.point);
+  }
+}
+
+/** What every key carries; building the `KeyObject` is also what checks the point. */
+function encoded(value: SpkiValue): {
+  spki: Uint8Array;
+  fingerprint: Uint8Array;
+  object: KeyObject;
+} {
+  const spki = encodeSpki(value);
+  const fingerprint = new Uint8Array(createHash("sha256").update(spki).digest());
+  try {
+    const object = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+    return { spki, fingerprint, object };
+  } catch {
+    throw value.type === "ec"
+      ? new FormatError("ERR_POINT", `point is not on ${value.curve}`)
+      : new FormatError("ERR_KEY", `not a valid ${value.type} public key`);
+  }
+}
+
+function requireLength(name: string, point: Uint8Array): void {
+  if (point.length === 32) return;
+  throw new FormatError("ERR_POINT", `${name} key has ${point.length} bytes instead of 32`);
+}
+
+function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
+  const { bits } = publicKey;
+  if (bits > POLICY_MAX_BITS) {
+    throw new UnsupportedError(
+      "ERR_KEY_SIZE",
+      `RSA key has ${bits} bits, policy takes at most ${POLICY_MAX_BITS}`,
+    );
+  }
+  const { modulus, exponent } = rsaNumbers(publicKey);
+  const factor = smallFactor(modulus);
+  if (factor !== undefined) {
+    throw new PolicyError("ERR_WEAK_KEY", `RSA modulus is divisible by ${factor}`, {
+      hint: "The key is damaged or forged; get it again and compare its fingerprint.",
+    });
+  }
+  const minimum = allowWeak ? WEAK_MIN_BITS : POLICY_MIN_BITS;
+  if (bits < minimum) {
+    throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${bits} bits, policy wants ${minimum}`);
+  }
+  if (allowWeak) return;
+  if (bitLength(exponent) < 17) {
+    throw new PolicyError(
+      "ERR_WEAK_KEY",
+      `RSA public exponent is 0x${toHex(exponent)}, policy wants 0x010001 or more`,
+    );
+  }
+  if (isRoca(modulus)) {
+    throw new PolicyError("ERR_ROCA", "RSA key can be factored: it has ROCA's fingerprint", {
+      hint: "The token that made it has the fault CVE-2017-15361; its owner needs another key.",
+    });
+  }
+}
+
+/** SP 800-89 §5.3.3 d: a modulus has no factor below 752; a damaged one mostly does. */
+function smallFactor(modulus: Uint8Array): number | undefined {
+  // One long division by the product of all, then short ones.
+  const rest = BigInt(`0x${toHex(modulus)}`) % SMALL_PRIMES_PRODUCT;
+  return SMALL_PRIMES.find((prime) => rest % BigInt(prime) === 0n);
+}
+
+/** RFC 7748 §6.1: agreement with a point of small order gives zeros, whatever the private key. */
+function isSmallOrder(publicKey: X25519PublicKey): boolean {
+  try {
+    const shared = diffieHellman({ privateKey: ANY_X25519, publicKey: publicKey.object });
+    return shared.every((byte) => byte === 0);
+  } catch {
+    return true;
+  }
+}
+
+function isOdd(value: Uint8Array): boolean {
+  return ((value.at(-1) ?? 0) & 1) === 1;
+}
+
+/** OpenSSL's ceiling for RSA (`OPENSSL_RSA_MAX_MODULUS_BITS`), and its floor for computing with it. */
+const MAX_RSA_BITS = 16_384;
+const MIN_RSA_BITS = 512;
+/** OpenSSL's ceiling for moduli above 3,072 bits; a longer exponent serves nobody. */
+const MAX_EXPONENT_BYTES = 8;
+
+const POLICY_MIN_BITS = 2048;
+const POLICY_MAX_BITS = 8192;
+const WEAK_MIN_BITS = 1024;
+
+const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2).filter((candidate) => {
+  for (let divisor = 2; divisor * divisor <= candidate; divisor++) {
+    if (candidate % divisor === 0) return false;
+  }
+  return true;
+});
+
+const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
+
+/** A scalar anyone may know: clamping makes every one a multiple of the small orders. */
+const ANY_X25519 = createPrivateKey({
+  key: Buffer.from(concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1))),
+  format: "der",
+  type: "pkcs8",
+});

@@ -1,0 +1,35 @@
+/**
+ * ROCA (CVE-2017-15361): RSA keys made by an Infineon library, met in smart cards, TPMs and tokens
+ * of the years 2012 to 2017, can be factored.
+ *
+ * Its primes have the form k·M + (65537^a mod M), M a product of small primes, so modulo each of
+ * those primes the modulus is a power of 65537 (Nemec et al., CCS 2017, §3). A sound key passes for such
+ * a one with a chance of about 2^-28.
+ */
+import { toHex } from "../bytes.js";
+
+/** True when the RSA modulus, big-endian, carries the fingerprint. */
+export function isRoca(modulus: Uint8Array): boolean {
+  // One long division by the product of all primes, then short ones.
+  const rest = BigInt(`0x0${toHex(modulus)}`) % PRODUCT;
+  return FINGERPRINT.every(({ prime, powers }) => powers.has(Number(rest % BigInt(prime))));
+}
+
+function powersOf65537(prime: number): ReadonlySet<number> {
+  const powers = new Set<number>();
+  for (let power = 1; !powers.has(power); power = (power * (65537 % prime)) % prime) {
+    powers.add(power);
+  }
+  return powers;
+}
+
+/** The odd primes up to 167: those that divide M for every size of key the library made. */
+const PRIMES = [
+  3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,
+  103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+];
+
+const PRODUCT = PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
+
+/** Primes where the powers of 65537 are all residues tell nothing; `every` passes them for free. */
+const FINGERPRINT = PRIMES.map((prime) => ({ prime, powers: powersOf65537(prime) }));

@@ -1,0 +1,358 @@
+import {
+  constants,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  publicEncrypt,
+} from "node:crypto";
+import { describe, expect, it } from "@jest/globals";
+import { ascii, concat, fromHex, toHex } from "../../src/bytes.js";
+import type {
+  EcPrivateKey,
+  EcPublicKey,
+  OaepHash,
+  RsaPrivateKey,
+  X25519PublicKey,
+} from "../../src/keys/key.js";
+import { needsPassphrase, softwareIdentity } from "../../src/keys/software-key.js";
+import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";
+import { describeVectors, wycheproof } from "../support/vectors.js";
+import { fixture, fixtureText, refusal, testKey } from "./support.js";
+
+const FILE_KEY = new Uint8Array(32).fill(7);
+
+async function rsa(pem: string): Promise<RsaPrivateKey> {
+  return (await softwareIdentity(pem, "key.pem").unlock()) as RsaPrivateKey;
+}
+
+async function ec(pem: string): Promise<EcPrivateKey> {
+  return (await softwareIdentity(pem, "key.pem").unlock()) as EcPrivateKey;
+}
+
+function encrypt(pem: string, hash: OaepHash, label?: string): Uint8Array {
+  const oaepLabel = label === undefined ? {} : { oaepLabel: Buffer.from(label) };
+  const padding = constants.RSA_PKCS1_OAEP_PADDING;
+  return publicEncrypt(
+    { key: createPublicKey(pem), padding, oaepHash: hash, ...oaepLabel },
+    FILE_KEY,
+  );
+}
+
+function exported(
+  name: "rsa2048" | "p256",
+  type: "pkcs1" | "sec1" | "pkcs8",
+  encryption: { cipher?: string; passphrase?: string } = {},
+): string {
+  const key = createPrivateKey(TEST_KEYS[name]);
+  return key.export({ format: "pem", type, ...encryption } as never) as unknown as string;
+}
+
+describe("a private key file that is refused", () => {
+  it.each([
+    ["nothing", ""],
+    ["prose", "no key"],
+    ["a public key", publicPem(TEST_KEYS.p256)],
+    ["a certificate", fixtureText("p256-agree.crt.pem")],
+    ["two private keys", TEST_KEYS.p256 + TEST_KEYS.p384],
+    ["text after the key", `${TEST_KEYS.p256}more`],
+    ["a key cut short", TEST_KEYS.p256.replace(/.{8}\n-----END/, "\n-----END")],
+    ["a label that doesn't fit", TEST_KEYS.rsa2048.replaceAll("PRIVATE", "EC PRIVATE")],
+    ["more than 64 KiB", "x".repeat(65_537)],
+  ])("%s", (_, pem) => {
+    const { code, text } = refusal(() => softwareIdentity(pem, "key.pem"));
+    expect(code).toBe("ERR_PRIVATE_KEY");
+    expect(text).toMatch(/^key\.pem: /);
+  });
+
+  it.each([
+    ["OpenSSH's own form", fixture("openssh.private.pem"), "ERR_KEY_FORMAT"],
+    ["PEM's old encryption", fixture("legacy-encrypted.private.pem"), "ERR_KEY_FORMAT"],
+    ["a key that can only sign", TEST_KEYS.ed25519, "ERR_SIGN_ONLY"],
+  ])("%s: named", (_, pem, code) => {
+    const found = refusal(() => softwareIdentity(pem, "key.pem", "test"));
+    expect([found.code, found.name]).toEqual([code, "UnsupportedError"]);
+  });
+
+  it("no message quotes the file, wherever it is damaged", () => {
+    const lines = TEST_KEYS.p256.split("\n");
+    for (let at = 0; at < TEST_KEYS.p256.length; at += 3) {
+      const damaged = `${TEST_KEYS.p256.slice(0, at)}*${TEST_KEYS.p256.slice(at + 1)}`;
+      const { code, text } = refusal(() => softwareIdentity(damaged, "key.pem"));
+      expect(code).toMatch(/^ERR_/);
+      for (const line of lines.slice(1, -2)) expect(text).not.toContain(line.slice(0, 12));
+    }
+  });
+});
+
+describe("a private key file that is read", () => {
+  it.each(EXCHANGE_KEY_NAMES)("%s, as text and as bytes, has its public half", (name) => {
+    const fromText = softwareIdentity(TEST_KEYS[name], "key.pem");
+    const fromBytes = softwareIdentity(ascii(TEST_KEYS[name]), "key.pem");
+    expect(fromText.publicKey.spki).toEqual(testKey(name).spki);
+    expect(fromBytes.publicKey.spki).toEqual(testKey(name).spki);
+    expect(fromText.name).toBe("key.pem");
+  });
+
+  it.each([
+    ["PKCS#1", exported("rsa2048", "pkcs1"), "rsa2048"],
+    ["SEC 1", exported("p256", "sec1"), "p256"],
+  ] as const)("%s", (_, pem, name) => {
+    expect(softwareIdentity(pem, "key.pem").publicKey.spki).toEqual(testKey(name).spki);
+  });
+
+  it("a key after its curve's name, as openssl ecparam -genkey writes it", () => {
+    expect(softwareIdentity(fixture("ecparam.private.pem"), "key.pem").publicKey.type).toBe("ec");
+  });
+
+  it("a key that is too weak to be sealed to, so that old messages open", () => {
+    const pem = createPrivateKey({
+      key: { kty: "RSA", ...WEAK },
+      format: "jwk",
+    }).export({ format: "pem", type: "pkcs8" }) as string;
+    expect(softwareIdentity(pem, "key.pem").publicKey).toMatchObject({ type: "rsa", bits: 1024 });
+  });
+});
+
+describe("an encrypted private key", () => {
+  const file = fixture("encrypted.private.pem");
+
+  it("opens with its passphrase, as text and as bytes", () => {
+    for (const passphrase of ["test", ascii("test")]) {
+      const identity = softwareIdentity(file, "key.pem", passphrase);
+      expect(identity.publicKey.spki).toEqual(testKey("p256").spki);
+    }
+  });
+
+  it.each([
+    ["no passphrase", undefined],
+    ["a wrong one", "Test"],
+    ["an empty one", ""],
+  ])("with %s is refused as a passphrase is, and the passphrase not quoted", (_, passphrase) => {
+    const { code, name, text } = refusal(() => softwareIdentity(file, "key.pem", passphrase));
+    expect([code, name]).toEqual(["ERR_PASSPHRASE", "TokenError"]);
+    expect(text).not.toContain("Test");
+  });
+
+  it("is told from a plain one before anybody is asked", () => {
+    expect(needsPassphrase(file, "key.pem")).toBe(true);
+    expect(needsPassphrase(TEST_KEYS.p256, "key.pem")).toBe(false);
+    expect(needsPassphrase(exported("p256", "sec1"), "key.pem")).toBe(false);
+  });
+
+  it("a plain key takes no notice of a passphrase", () => {
+    expect(softwareIdentity(TEST_KEYS.p256, "key.pem", "x").publicKey.type).toBe("ec");
+  });
+});
+
+describe("decryptOaep", () => {
+  const pem = TEST_KEYS.rsa2048;
+
+  it.each(["sha1", "sha256", "sha384", "sha512"] as const)(
+    "%s: the file key comes back",
+    async (hash) => {
+      const secret = await (await rsa(pem)).decryptOaep(encrypt(pem, hash), hash);
+      expect(toHex(secret?.expose() ?? new Uint8Array())).toBe(toHex(FILE_KEY));
+    },
+  );
+
+  const ciphertext = encrypt(pem, "sha256");
+  const faults: [string, Uint8Array][] = [
+    ["another hash", encrypt(pem, "sha1")],
+    ["a label", encrypt(pem, "sha256", "label")],
+    ["another key", encrypt(TEST_KEYS.rsa3072, "sha256").subarray(0, 256)],
+    ["nothing", new Uint8Array(0)],
+    ["a byte short", ciphertext.subarray(0, -1)],
+    ["a byte long", concat(ciphertext, Uint8Array.of(0))],
+    ["a zero in front", concat(Uint8Array.of(0), ciphertext)],
+    ["all zeros", new Uint8Array(256)],
+    ["more than the modulus", new Uint8Array(256).fill(0xff)],
+    ["a bit changed", ciphertext.slice().fill((ciphertext[100] as number) ^ 1, 100, 101)],
+  ];
+
+  it.each(faults)("%s gives null and nothing else", async (_, fault) => {
+    expect(await (await rsa(pem)).decryptOaep(fault, "sha256")).toBeNull();
+  });
+
+  it("PKCS#1 v1.5 gives null", async () => {
+    const key = createPublicKey(pem);
+    const old = publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, FILE_KEY);
+    for (const hash of (await rsa(pem)).oaepHashes) {
+      expect(await (await rsa(pem)).decryptOaep(old, hash)).toBeNull();
+    }
+  });
+});
+
+describe("agree", () => {
+  it.each(["p256", "p384", "p521", "x25519"] as const)(
+    "%s: both sides have the same secret",
+    async (name) => {
+      const own = createPrivateKey(TEST_KEYS[name]);
+      const jwk = own.export({ format: "jwk" });
+      const peer = createPrivateKey(EPHEMERAL[name]);
+      const expected = diffieHellman({ privateKey: peer, publicKey: createPublicKey(own) });
+      const { publicKey } = softwareIdentity(EPHEMERAL[name], "peer.pem");
+      const { point } = publicKey as EcPublicKey | X25519PublicKey;
+      const secret = await (await ec(TEST_KEYS[name])).agree(point);
+      expect(toHex(secret?.expose() ?? new Uint8Array())).toBe(expected.toString("hex"));
+      // As long as the field, zeros in front included.
+      expect(secret?.length).toBe(Buffer.from(jwk.x ?? "", "base64url").length);
+    },
+  );
+
+  it.each(["p256", "p384", "p521", "x25519"] as const)(
+    "%s: a point that is none gives null",
+    async (name) => {
+      const { point } = testKey(name) as EcPublicKey | X25519PublicKey;
+      const own = await ec(TEST_KEYS[name]);
+      expect(await own.agree(point.subarray(1))).toBeNull();
+      expect(await own.agree(new Uint8Array(0))).toBeNull();
+      expect(await own.agree(new Uint8Array(point.length))).toBeNull();
+    },
+  );
+
+  it("X25519: points of small order give null, never zeros", async () => {
+    const own = await ec(TEST_KEYS.x25519);
+    for (const hex of [
+      "0000000000000000000000000000000000000000000000000000000000000000",
+      "0100000000000000000000000000000000000000000000000000000000000000",
+      "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+      "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ]) {
+      expect(await own.agree(fromHex(hex))).toBeNull();
+    }
+  });
+});
+
+describeVectors("Wycheproof, software keys", () => {
+  interface OaepGroup {
+    readonly privateKeyPem: string;
+  }
+  const oaepFiles = [
+    [2048, "sha1"],
+    [2048, "sha256"],
+    [2048, "sha384"],
+    [2048, "sha512"],
+    [3072, "sha256"],
+    [3072, "sha512"],
+    [4096, "sha256"],
+    [4096, "sha512"],
+  ] as const;
+
+  it.each(oaepFiles)(
+    "RSA %i, OAEP %s: valid ciphertexts without a label decrypt, all others give null",
+    async (bits, hash) => {
+      const file = `rsa_oaep_${bits}_${hash}_mgf1${hash}`;
+      interface OaepTest {
+        readonly msg: string;
+        readonly ct: string;
+        readonly label: string;
+      }
+      let valid = 0;
+      for (const { group, test } of wycheproof<OaepGroup, OaepTest>(file)) {
+        const key = await rsa(group.privateKeyPem);
+        const secret = await key.decryptOaep(fromHex(test.ct), hash);
+        const expected = test.result === "valid" && test.label === "" ? test.msg : "null";
+        const found = secret === null ? "null" : toHex(secret.expose());
+        expect(`${test.tcId} ${found}`).toBe(`${test.tcId} ${expected}`);
+        if (found !== "null") valid++;
+      }
+      expect(valid).toBeGreaterThan(0);
+    },
+  );
+
+  interface Dh {
+    readonly public: string;
+    readonly private: string;
+    readonly shared: string;
+  }
+
+  it.each([
+    ["prime256v1", 32, "ecdh_secp256r1_ecpoint"],
+    ["secp384r1", 48, "ecdh_secp384r1_ecpoint"],
+    ["secp521r1", 66, "ecdh_secp521r1_ecpoint"],
+  ] as const)("%s: valid points give the secret, all others null", async (curve, size, file) => {
+    let valid = 0;
+    for (const { test } of slowly(wycheproof<object, Dh>(file))) {
+      if (test.result === "acceptable") continue;
+      const key = await ec(ecPem(curve, size, test.private));
+      const secret = await key.agree(fromHex(test.public));
+      const wanted = test.result === "valid" && test.public.startsWith("04") ? test.shared : "null";
+      const found = secret === null ? "null" : toHex(secret.expose());
+      expect(`${test.tcId} ${found}`).toBe(`${test.tcId} ${wanted}`);
+      if (found !== "null") valid++;
+    }
+    expect(valid).toBeGreaterThan(20);
+  });
+
+  it("X25519: the secrets are right, and an all-zero one is null", async () => {
+    let valid = 0;
+    for (const { test } of wycheproof<object, Dh>("x25519")) {
+      const key = await ec(x25519Pem(test.private));
+      const secret = await key.agree(fromHex(test.public));
+      const zero = /^(?:00)+$/.test(test.shared);
+      const found = secret === null ? "null" : toHex(secret.expose());
+      expect(`${test.tcId} ${found}`).toBe(`${test.tcId} ${zero ? "null" : test.shared}`);
+      if (found !== "null") valid++;
+    }
+    expect(valid).toBeGreaterThan(20);
+  });
+});
+
+/**
+ * Every test that isn't plainly valid, and one of eight of those: on P-521 each costs 20 ms. All of
+ * them with `SLOW=1`.
+ */
+function slowly<T extends { test: { result: string } }>(tests: T[]): T[] {
+  if (process.env["SLOW"] === "1") return tests;
+  return tests.filter(({ test }, index) => test.result !== "valid" || index % 8 === 0);
+}
+
+/** PKCS#8 of a scalar, without the public half. */
+function ecPem(curve: keyof typeof CURVE_OIDS, size: number, scalarHex: string): string {
+  const scalar = scalarHex.replace(/^(?:00)+/, "").padStart(2 * size, "0");
+  const inner = tlv("30", `020101${tlv("04", scalar)}`);
+  return pemOf(
+    tlv("30", `020100${tlv("30", `06072a8648ce3d0201${CURVE_OIDS[curve]}`)}${tlv("04", inner)}`),
+  );
+}
+
+function x25519Pem(scalarHex: string): string {
+  return pemOf(`302e020100300506032b656e04220420${scalarHex}`);
+}
+
+function tlv(tag: string, content: string): string {
+  const length = content.length / 2;
+  const head = length < 0x80 ? "" : "81";
+  return `${tag}${head}${length.toString(16).padStart(2, "0")}${content}`;
+}
+
+function pemOf(hex: string): string {
+  const base64 = Buffer.from(hex, "hex").toString("base64");
+  return `-----BEGIN PRIVATE KEY-----\n${base64}\n-----END PRIVATE KEY-----\n`;
+}
+
+const CURVE_OIDS = {
+  prime256v1: "06082a8648ce3d030107",
+  secp384r1: "06052b81040022",
+  secp521r1: "06052b81040023",
+} as const;
+
+/** Peers: fixed scalars, so that nothing here depends on chance. */
+const EPHEMERAL = {
+  p256: ecPem("prime256v1", 32, "11".repeat(32)),
+  p384: ecPem("secp384r1", 48, "22".repeat(48)),
+  p521: ecPem("secp521r1", 66, `01${"33".repeat(65)}`),
+  x25519: x25519Pem("44".repeat(32)),
+} as const;
+
+/** A throw-away TEST key of 1,024 bits. */
+const WEAK = {
+  n: "2UXnK9HRenmaYwckIIZ7jPbhuRQPIDOsxq23SGnT-NYJmF_tcvBh1MMZ9SnakBkEV1rinnDsokaOyG-_riZrY-uYx1mxREf3UHQS84owrBtM8bLTbv0F1kmelKSxKkHq9G-IKazyDr86e6iUrWU3Z5PodRgUS3quztOfPawjGEU",
+  e: "AQAB",
+  d: "z5iEyk-NkTIDGz9Fe3ZDMmrpPUc3NJNrL-HnT18eU5FeVaLCY6HeN8W6VY8J78iXZ0fFY5GN53b3EfgD80duLqWzHqmWJ8dBTfeeBxUwWCQS7EM1CGc3l0bByrYt8s3Ntlsu7DeTDKsszoY7lSApQb-A3wzN8EDxQnqUdhTTErk",
+  p: "8L_xd6HtleFIBW-vn5hd4SbFqmH4VdKwzud6uCOy9sk9BHv7iN6XEf_sF8zichJyBm55Q-pAB7xgUHfQhnk4zw",
+  q: "5wlBb0Yj_K0p3MSU-U6Sc19dnXjdaC7cIEDpRgrZfKFowYaeWIo034yps6ct2KrG9aCEgFed1q2zrbN0mVD6qw",
+  dp: "0BPlnJN86BTNDb3JGfQz97xuDWQdofe2zy0sWOip7jhiH3UVIufXxDvgj3WKpjMhEEP9VWCqNMVwrTvRI9iz6w",
+  dq: "XJsEJHML57MNLZWKVSfeYepe3sjcjm8CAteh6VZd-KvGDpREEh9LtDNwrjcblFZXq4rssXjtJmi3ta9R1EZ2Qw",
+  qi: "Paoqsw0jfYgEJDu-jQYunhp0fRj46EhfaiQSvO7USe4onTJoutIyuqDTjCg60jew2D2pZbaWgAwbm_hDE7bthA",
+};

@@ -1,0 +1,86 @@
+/** Identities over the TEST keys, and identities that count, refuse or lie. */
+import type {
+  EcPrivateKey,
+  ExchangePublicKey,
+  Identity,
+  OaepHash,
+  PrivateKey,
+  Recipient,
+  RsaPrivateKey,
+} from "../../src/keys/key.js";
+import { softwareIdentity } from "../../src/keys/software-key.js";
+import type { Secret } from "../../src/secret.js";
+import { TEST_KEYS, type EXCHANGE_KEY_NAMES } from "./keys.js";
+
+export type ExchangeKeyName = (typeof EXCHANGE_KEY_NAMES)[number];
+
+const made = new Map<string, Identity>();
+
+/** The software identity of a TEST key. */
+export function identityOf(name: ExchangeKeyName): Identity {
+  const known = made.get(name) ?? softwareIdentity(TEST_KEYS[name], `${name}.pem`);
+  made.set(name, known);
+  return known;
+}
+
+/** A TEST key as a recipient. */
+export function recipientOf(name: ExchangeKeyName, oaep?: OaepHash): Recipient {
+  const { publicKey } = identityOf(name);
+  return oaep === undefined ? { publicKey } : { publicKey, oaep };
+}
+
+/** An identity that counts what is asked of it. */
+export interface Counted {
+  readonly identity: Identity;
+  unlocks: number;
+  /** Private key operations, as the hash or the peer's point they were for. */
+  readonly operations: (OaepHash | Uint8Array)[];
+}
+
+export function counting(inner: Identity): Counted {
+  const counted: Counted = {
+    unlocks: 0,
+    operations: [],
+    identity: {
+      publicKey: inner.publicKey,
+      name: inner.name,
+      unlock: async () => {
+        counted.unlocks++;
+        return countingKey(await inner.unlock(), counted);
+      },
+    },
+  };
+  return counted;
+}
+
+function countingKey(key: PrivateKey, counted: Counted): PrivateKey {
+  if (key.type === "rsa") {
+    return {
+      ...key,
+      decryptOaep: (ciphertext, hash) => {
+        counted.operations.push(hash);
+        return key.decryptOaep(ciphertext, hash);
+      },
+    };
+  }
+  return {
+    ...key,
+    agree: (peer) => {
+      counted.operations.push(peer.slice());
+      return key.agree(peer);
+    },
+  };
+}
+
+/** The same public key, with a private half that answers what it is told to. */
+export function answering(
+  publicKey: ExchangePublicKey,
+  answer: () => Promise<Secret | null>,
+  oaepHashes: readonly OaepHash[] = ["sha256", "sha1"],
+): Identity {
+  const privateKey: PrivateKey =
+    publicKey.type === "rsa"
+      ? ({ type: "rsa", oaepHashes, decryptOaep: answer } satisfies RsaPrivateKey)
+      : ({ type: publicKey.type, agree: answer } satisfies EcPrivateKey);
+  return { publicKey, name: "answering", unlock: () => Promise.resolve(privateKey) };
+}
