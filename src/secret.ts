@@ -5,7 +5,8 @@
 import { inspect } from "node:util";
 
 export class Secret {
-  #bytes: Uint8Array;
+  readonly #bytes: Uint8Array;
+  #wiped = false;
 
   /** Takes the bytes over: `wipe` overwrites them. */
   constructor(bytes: Uint8Array) {
@@ -16,14 +17,16 @@ export class Secret {
     return this.#bytes.length;
   }
 
-  /** The bytes themselves, not a copy. */
+  /** The bytes themselves, not a copy. Throws once they are wiped: zeros are a key anyone knows. */
   expose(): Uint8Array {
+    if (this.#wiped) throw new TypeError("a wiped secret was used");
     return this.#bytes;
   }
 
   /** Overwrites the bytes with zeros. A copy made elsewhere, by the runtime or by a module, stays. */
   wipe(): void {
     this.#bytes.fill(0);
+    this.#wiped = true;
   }
 
   toString(): string {

@@ -10,31 +10,56 @@ import { AuthenticationError } from "./errors.js";
 /** Anything bytes can be read from. Node's and the web's readable streams are async iterables. */
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Uint8Array;
 
-/** Bytes on their way out: iterate it, or take it as a Node stream, a web stream, or whole. */
+/** Bytes on their way out, once: iterate it, or take it as a Node stream, a web stream, or whole. */
 export class ByteStream implements AsyncIterable<Uint8Array> {
   readonly #chunks: AsyncIterable<Uint8Array>;
+  readonly #release: () => Promise<void>;
+  #taken = false;
 
-  constructor(chunks: AsyncIterable<Uint8Array>) {
+  /** `release` lets go of what the chunks are made from; it may be called more than once. */
+  constructor(
+    chunks: AsyncIterable<Uint8Array>,
+    release: () => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#chunks = chunks;
+    this.#release = release;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    return this.#chunks[Symbol.asyncIterator]();
+    // A second reader would find nothing, and take that for an empty message.
+    if (this.#taken) throw new TypeError("a byte stream can be read once only");
+    this.#taken = true;
+    const iterator = this.#chunks[Symbol.asyncIterator]();
+    return {
+      next: () => iterator.next(),
+      // A generator that is ended before its first step never gets to its own `finally`.
+      return: async () => {
+        await iterator.return?.();
+        await this.#release();
+        return { done: true, value: undefined };
+      },
+    };
   }
 
   /** As a Node stream. An error in the stream destroys it with that error. */
   node(): Readable {
-    return Readable.from(this.#chunks, { objectMode: false });
+    return Readable.from(this, { objectMode: false });
   }
 
   /** As a web stream. */
   web(): ReadableStream<Uint8Array> {
-    return ReadableStream.from(this.#chunks) as ReadableStream<Uint8Array>;
+    return ReadableStream.from(this) as ReadableStream<Uint8Array>;
   }
 
   /** Everything, in memory: for messages known to be small. */
   bytes(): Promise<Uint8Array> {
-    return collect(this.#chunks);
+    return collect(this);
+  }
+
+  /** Lets go of what is behind a stream that will not be read. */
+  async close(): Promise<void> {
+    this.#taken = true;
+    await this.#release();
   }
 }
 
@@ -61,12 +86,15 @@ export async function collect(source: ByteSource): Promise<Uint8Array> {
 
 /** Reads exact lengths from a source, whatever chunks it comes in. */
 export class Reader {
+  readonly #source: ByteSource;
   readonly #chunks: AsyncGenerator<Uint8Array, void, undefined>;
+  #started = false;
   #current: Uint8Array = new Uint8Array(0);
   #offset = 0;
   #consumed = 0;
 
   constructor(source: ByteSource) {
+    this.#source = source;
     this.#chunks = chunks(source);
   }
 
@@ -108,16 +136,33 @@ export class Reader {
     return bytes;
   }
 
-  /** Ends the source, so that a file or process behind it is let go. */
+  /**
+   * Ends the source, read or not, so that a file or process behind it is let go. Never rejects: it
+   * runs while something else, which matters more, may be on its way to the caller.
+   */
   async close(): Promise<void> {
-    await this.#chunks.return(undefined);
+    try {
+      await this.#chunks.return(undefined);
+      if (!this.#started) await abandon(this.#source);
+    } catch {
+      // Nothing more is wanted from the source.
+    }
   }
 
   async #next(): Promise<boolean> {
+    this.#started = true;
     const next = await this.#chunks.next();
     if (next.done === true) return false;
     this.#current = next.value;
     this.#offset = 0;
     return true;
   }
+}
+
+/** Ends a source that was never asked for anything: its iterator's `return` would not reach it. */
+async function abandon(source: ByteSource): Promise<void> {
+  if (source instanceof Uint8Array) return;
+  if (source instanceof Readable) source.destroy();
+  else if (Symbol.asyncIterator in source) await source[Symbol.asyncIterator]().return?.();
+  else source[Symbol.iterator]().return?.();
 }

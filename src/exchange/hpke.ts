@@ -67,11 +67,12 @@ export async function hpkeOpen(
   const curve = curveOf(recipient);
   if (!isPoint(curve, enc)) return null;
   const shared = await privateKey.agree(enc);
-  if (shared === null || shared.length !== KEMS[curve].dhBytes) return null;
+  if (shared === null) return null;
+  const dh = shared.expose();
   try {
-    const dh = shared.expose();
+    if (dh.length !== KEMS[curve].dhBytes || (curve === "X25519" && isZero(dh))) return null;
     const suite = new CipherSuite(
-      withAgreed(curve, dh, recipient.point),
+      kemWithAgreement(curve, dh, recipient.point),
       KDF_HKDF_SHA256,
       AEAD_AES_256_GCM,
     );
@@ -95,7 +96,7 @@ function curveOf(key: EcPublicKey | X25519PublicKey): HpkeCurve {
 
 /**
  * True when `enc` is a valid public key; a point never reaches a token without this. Every 32 bytes
- * are an X25519 key (RFC 7748 §5); points of small order show as an all-zero secret in `agree`.
+ * are an X25519 key (RFC 7748 §5); points of small order show as an all-zero secret.
  */
 function isPoint(curve: HpkeCurve, enc: Uint8Array): boolean {
   if (enc.length !== KEMS[curve].encBytes) return false;
@@ -108,8 +109,20 @@ function isPoint(curve: HpkeCurve, enc: Uint8Array): boolean {
   }
 }
 
+/**
+ * What X25519 gives for a point of small order, which both sides must refuse (RFC 9180 §7.1.4). A
+ * key in memory does so itself; a token need not.
+ */
+function isZero(dh: Uint8Array): boolean {
+  return dh.reduce((all, byte) => all | byte, 0) === 0;
+}
+
 /** The curve's KEM with a Decap (RFC 9180 §4.1) that starts from an agreed secret `dh`. */
-function withAgreed(curve: HpkeCurve, dh: Uint8Array, publicPoint: Uint8Array): KEMFactory {
+export function kemWithAgreement(
+  curve: HpkeCurve,
+  dh: Uint8Array,
+  publicPoint: Uint8Array,
+): KEMFactory {
   return () => {
     const { kem, kdf } = KEMS[curve];
     const base: Readonly<KEM> = kem();

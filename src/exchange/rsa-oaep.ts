@@ -56,7 +56,8 @@ export function oaepDecode(em: Uint8Array, hash: OaepHash): Uint8Array | null {
   }
   fault |= looking;
 
-  const message = fault === 0 ? db.slice(start) : null;
+  // Not `slice`: if `em` is a Buffer, so is `db`, and its slice would be wiped along with it.
+  const message = fault === 0 ? new Uint8Array(db.subarray(start)) : null;
   seed.fill(0);
   db.fill(0);
   return message;

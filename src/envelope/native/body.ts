@@ -11,7 +11,7 @@ import {
 } from "../../body/floe.js";
 import { leafHash, MerkleTree } from "../../body/merkle.js";
 import { AuthenticationError } from "../../errors.js";
-import { Reader, type ByteSource } from "../../stream.js";
+import type { Reader } from "../../stream.js";
 import { signBody, TRAILER_BYTES, verifyBody } from "./signature.js";
 
 /** What the sender's trailer is made with. */
@@ -29,14 +29,13 @@ export interface TrailerCheck {
   readonly immutablePart: Uint8Array;
 }
 
-/** FLOE header, segments and, for a signed message, the trailer. Reads `plaintext` once. */
+/** FLOE header, segments and, for a signed message, the trailer. Closes `reader`. */
 export async function* sealBody(
   floeHeader: Uint8Array,
   segments: SegmentCipher,
-  plaintext: ByteSource,
+  reader: Reader,
   signing: TrailerSigning | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const reader = new Reader(plaintext);
   const sum = new BodySum(floeHeader);
   try {
     yield floeHeader;

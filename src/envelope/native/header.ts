@@ -178,8 +178,7 @@ function describeForeign(start: Uint8Array): string {
 const FOREIGN: readonly (readonly [Uint8Array, string])[] = [
   [ascii("age-encr"), "an age file"],
   [ascii("-----BEG"), "a PEM file"],
-  [fromHex("8b5031310a1a0a"), "a message whose line ends were converted by a text transfer"],
-  [fromHex("8b5031310a"), "a message whose line ends were converted by a text transfer"],
+  [fromHex("8b503131"), "a message whose line ends were converted by a text transfer"],
 ];
 
 /** A block with its length field in front. */

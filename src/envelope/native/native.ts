@@ -60,10 +60,20 @@ export interface Sealed {
 /**
  * Seals `plaintext` under a fresh file key to every recipient.
  *
- * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_SAME_KEY`;
- * TokenError from a signing key on a token
+ * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`,
+ * `ERR_SAME_KEY`; UnsupportedError `ERR_KEY_SIZE`; TokenError from a signing key on a token
  */
 export async function sealMessage(plaintext: ByteSource, options: SealOptions): Promise<Sealed> {
+  const reader = new Reader(plaintext);
+  try {
+    return await sealFrom(reader, options);
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function sealFrom(reader: Reader, options: SealOptions): Promise<Sealed> {
   const segLog2 = options.segLog2 ?? DEFAULT_SEG_LOG2;
   if (!Number.isInteger(segLog2) || segLog2 < MIN_SEG_LOG2 || segLog2 > MAX_SEG_LOG2) {
     throw new RangeError(`segLog2 is ${MIN_SEG_LOG2} to ${MAX_SEG_LOG2}, got ${segLog2}`);
@@ -86,12 +96,13 @@ export async function sealMessage(plaintext: ByteSource, options: SealOptions): 
     const header = concat(transcript, headerMac(fileKey, transcript));
     const floe = sealBodyUnder(fileKey, immutablePart, segLog2);
     const signing = oneTimeKey === undefined ? undefined : { oneTimeKey, immutablePart };
-    const body = new ByteStream(sealBody(floe.header, floe.segments, plaintext, signing));
+    const letGo = () => reader.close();
+    const body = new ByteStream(sealBody(floe.header, floe.segments, reader, signing), letGo);
     return {
       messageId: toHex(messageId),
       header,
       body,
-      stream: () => new ByteStream(inOrder(header, body)),
+      stream: () => new ByteStream(inOrder(header, body), letGo),
     };
   } finally {
     fileKey.wipe();
@@ -175,7 +186,7 @@ export async function openMessage(sealed: ByteSource, options: OpenOptions): Pro
       info: messageInfo(header),
       identity,
       ...(sender === undefined ? {} : { sender }),
-      plaintext: new ByteStream(plaintext),
+      plaintext: new ByteStream(plaintext, () => reader.close()),
     };
   } catch (error) {
     await reader.close();

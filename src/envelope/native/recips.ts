@@ -16,6 +16,9 @@ export const FILE_KEY_BYTES = 32;
 const TAG_BYTES = 8;
 /** A recipient whose OAEP hash is not known gets two stanzas. */
 const MAX_STANZAS = 2 * MAX_RECIPIENTS;
+/** Shortest and longest RSA ciphertext: RSA-2048 to RSA-8192. */
+export const MIN_RSA_BYTES = 256;
+const MAX_RSA_BYTES = 1024;
 /** Longest RECIPS block, bytes: room for 2,048 stanzas of RSA-8192. */
 export const MAX_RECIPS_BYTES = 4 * 1024 * 1024;
 
@@ -86,7 +89,7 @@ function parseBody(type: number, body: Uint8Array): Body {
     const hash = OAEP_HASHES[(body[0] ?? 0) - 1];
     const ciphertext = body.subarray(2);
     if (hash === undefined || body[1] !== body[0]) throw malformed("an RSA-OAEP stanza's hash");
-    if (ciphertext.length < 256 || ciphertext.length > 1024) {
+    if (ciphertext.length < MIN_RSA_BYTES || ciphertext.length > MAX_RSA_BYTES) {
       throw malformed("an RSA-OAEP stanza's length");
     }
     return { type: "rsa-oaep", hash, ciphertext };

@@ -7,14 +7,16 @@ import { PolicyError, UsageError } from "../../errors.js";
 import { hpkeOpen, hpkeSeal } from "../../exchange/hpke.js";
 import { oaepEncrypt } from "../../exchange/rsa-oaep.js";
 import type { ExchangePublicKey, OaepHash, PrivateKey, Recipient } from "../../keys/key.js";
+import { requireExchange } from "../../keys/public-key.js";
 import { Secret } from "../../secret.js";
 import { MAX_RECIPIENTS } from "./core.js";
-import { FILE_KEY_BYTES, stanzaTag, type Stanza } from "./recips.js";
+import { FILE_KEY_BYTES, MIN_RSA_BYTES, stanzaTag, type Stanza } from "./recips.js";
 
 /**
  * Each recipient once, in their order.
  *
- * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`
+ * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`;
+ * UnsupportedError `ERR_KEY_SIZE`
  */
 export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] {
   const unique = [...new Map(recipients.map((r) => [r.publicKey.fingerprint.join(), r])).values()];
@@ -27,7 +29,20 @@ export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] 
       `${unique.length} recipients; a message has at most ${MAX_RECIPIENTS}`,
     );
   }
+  for (const { publicKey } of unique) requireSealable(publicKey);
   return unique;
+}
+
+/**
+ * Refuses a key that no stanza can be made for. What else is wrong with a key is policy, and the
+ * caller's (`requireExchange`); but a message that nobody can read must not be written.
+ */
+function requireSealable(key: ExchangePublicKey): void {
+  requireExchange(key, { allowWeak: true });
+  if (key.type === "rsa" && key.modulus.length < MIN_RSA_BYTES) {
+    const least = 8 * MIN_RSA_BYTES;
+    throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${key.bits} bits, a message wants ${least}`);
+  }
 }
 
 /**
@@ -104,7 +119,9 @@ export async function unwrapFileKey(
 ): Promise<Secret> {
   const unwrapped = await privateOperation(publicKey, privateKey, messageId, stanzas);
   const random = randomBytes(FILE_KEY_BYTES);
-  return unwrapped?.length === FILE_KEY_BYTES ? unwrapped : new Secret(random);
+  if (unwrapped?.length === FILE_KEY_BYTES) return unwrapped;
+  unwrapped?.wipe();
+  return new Secret(random);
 }
 
 async function privateOperation(
