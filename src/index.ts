@@ -42,6 +42,20 @@ export type {
   X25519PublicKey,
 } from "./keys/key.js";
 
+export {
+  formatPublicKey,
+  parsePublicKey,
+  type KeyFile,
+  type PublicKeyFormat,
+} from "./keys/key-file.js";
+export {
+  fingerprintGroups,
+  fingerprintText,
+  publicKeyFromSpki,
+  requireExchange,
+} from "./keys/public-key.js";
+export { needsPassphrase, softwareIdentity } from "./keys/software-key.js";
+
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";
 export { Secret } from "./secret.js";

@@ -44,19 +44,26 @@ export interface FloeParameters {
 /** The three parts of a sealed segment, in order: not joined, so that nothing is copied. */
 export type SealedSegment = readonly [prefix: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array];
 
-/** Seals or opens the segments of one message. Made by `floeSeal` or `floeOpen` only. */
+/** All that a `SegmentCipher` is made of, in plain values: for another thread. Holds a key. */
+export interface SegmentCipherState {
+  readonly parameters: FloeParameters;
+  readonly messageKey: Uint8Array;
+  readonly context: FloeContext;
+}
+
+/** Seals or opens the segments of one message. */
 export class SegmentCipher {
   readonly segmentBytes: number;
+  readonly state: SegmentCipherState;
   readonly #rotationLog2: number;
-  readonly #derive: (purpose: Uint8Array) => Uint8Array;
   #epoch = -1;
   #key: KeyObject | undefined;
 
-  /** `floeContext` is parameters ‖ iv ‖ … as in FLOE_KDF; `messageKey` is 48 bytes. */
-  constructor(messageKey: Uint8Array, context: FloeContext, parameters: FloeParameters) {
-    this.segmentBytes = parameters.segmentBytes;
-    this.#rotationLog2 = parameters.rotationLog2 ?? ROTATION_LOG2;
-    this.#derive = (purpose) => floeKdf(messageKey, context, purpose, 32);
+  /** From the state of one that `floeSeal` or `floeOpen` made. */
+  constructor(state: SegmentCipherState) {
+    this.state = state;
+    this.segmentBytes = state.parameters.segmentBytes;
+    this.#rotationLog2 = state.parameters.rotationLog2 ?? ROTATION_LOG2;
   }
 
   /** Bytes of plaintext in a segment that is not the last. */
@@ -107,7 +114,8 @@ export class SegmentCipher {
     const epoch = Math.floor(index / 2 ** this.#rotationLog2);
     if (this.#key === undefined || epoch !== this.#epoch) {
       const first = u64(epoch * 2 ** this.#rotationLog2);
-      this.#key = createSecretKey(this.#derive(concat(ascii("DEK:"), first)));
+      const { messageKey, context } = this.state;
+      this.#key = createSecretKey(floeKdf(messageKey, context, concat(ascii("DEK:"), first), 32));
       this.#epoch = epoch;
     }
     return this.#key;
@@ -138,7 +146,7 @@ export function floeSeal(
     aad,
   };
   const header = concat(context.parameters, context.iv, headerTag(key, context));
-  return { header, segments: new SegmentCipher(messageKey(key, context), context, parameters) };
+  return { header, segments: segmentsUnder(key, context, parameters) };
 }
 
 /**
@@ -158,10 +166,11 @@ export function floeOpen(
       hint: "the body was altered, or it is the body of another message",
     });
   }
-  return new SegmentCipher(messageKey(key, context), context, parameters);
+  return segmentsUnder(key, context, parameters);
 }
 
-interface FloeContext {
+/** What, besides a key, goes into FLOE_KDF. */
+export interface FloeContext {
   readonly parameters: Uint8Array;
   readonly iv: Uint8Array;
   readonly aad: Uint8Array;
@@ -176,8 +185,13 @@ function headerTag(key: Uint8Array, context: FloeContext): Uint8Array {
   return floeKdf(key, context, ascii("HEADER_TAG:"), 32);
 }
 
-function messageKey(key: Uint8Array, context: FloeContext): Uint8Array {
-  return floeKdf(key, context, ascii("MESSAGE_KEY:"), 48);
+function segmentsUnder(
+  key: Uint8Array,
+  context: FloeContext,
+  parameters: FloeParameters,
+): SegmentCipher {
+  const messageKey = floeKdf(key, context, ascii("MESSAGE_KEY:"), 48);
+  return new SegmentCipher({ parameters, messageKey, context });
 }
 
 /**

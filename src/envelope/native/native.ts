@@ -4,12 +4,18 @@
  */
 import { randomBytes, type KeyObject } from "node:crypto";
 import { concat, toHex } from "../../bytes.js";
-import { FLOE_HEADER_BYTES } from "../../body/floe.js";
+import { FLOE_HEADER_BYTES, type SegmentCipher } from "../../body/floe.js";
 import { AuthenticationError, NoMatchError } from "../../errors.js";
 import type { Identity, OaepHash, Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../../stream.js";
-import { checkTrailer, openBody, sealBody, type TrailerCheck } from "./body.js";
+import {
+  checkTrailer,
+  openBody,
+  sealBody,
+  type TrailerCheck,
+  type TrailerSigning,
+} from "./body.js";
 import type { Core } from "./core.js";
 import {
   DEFAULT_SEG_LOG2,
@@ -74,6 +80,23 @@ export async function sealMessage(plaintext: ByteSource, options: SealOptions): 
 }
 
 async function sealFrom(reader: Reader, options: SealOptions): Promise<Sealed> {
+  const { messageId, header, floeHeader, segments, signing } = await beginSealing(options);
+  const letGo = () => reader.close();
+  const body = new ByteStream(sealBody(floeHeader, segments, reader, signing), letGo);
+  return { messageId, header, body, stream: () => new ByteStream(inOrder(header, body), letGo) };
+}
+
+/** A message whose header is made, and what its body is to be sealed with. */
+export interface BegunSealing {
+  readonly messageId: string;
+  readonly header: Uint8Array;
+  readonly floeHeader: Uint8Array;
+  readonly segments: SegmentCipher;
+  readonly signing: TrailerSigning | undefined;
+}
+
+/** Everything of `sealMessage` that comes before the first byte of plaintext. Throws alike. */
+export async function beginSealing(options: SealOptions): Promise<BegunSealing> {
   const segLog2 = options.segLog2 ?? DEFAULT_SEG_LOG2;
   if (!Number.isInteger(segLog2) || segLog2 < MIN_SEG_LOG2 || segLog2 > MAX_SEG_LOG2) {
     throw new RangeError(`segLog2 is ${MIN_SEG_LOG2} to ${MAX_SEG_LOG2}, got ${segLog2}`);
@@ -95,14 +118,12 @@ async function sealFrom(reader: Reader, options: SealOptions): Promise<Sealed> {
     const transcript = concat(immutablePart, encodeExtensions([]), recipsBlock);
     const header = concat(transcript, headerMac(fileKey, transcript));
     const floe = sealBodyUnder(fileKey, immutablePart, segLog2);
-    const signing = oneTimeKey === undefined ? undefined : { oneTimeKey, immutablePart };
-    const letGo = () => reader.close();
-    const body = new ByteStream(sealBody(floe.header, floe.segments, reader, signing), letGo);
     return {
       messageId: toHex(messageId),
       header,
-      body,
-      stream: () => new ByteStream(inOrder(header, body), letGo),
+      floeHeader: floe.header,
+      segments: floe.segments,
+      signing: oneTimeKey === undefined ? undefined : { oneTimeKey, immutablePart },
     };
   } finally {
     fileKey.wipe();
@@ -166,32 +187,49 @@ export interface Opened {
 export async function openMessage(sealed: ByteSource, options: OpenOptions): Promise<Opened> {
   const reader = new Reader(sealed);
   try {
-    const header =
-      options.header === undefined ? await readHeader(reader) : await readDetached(options.header);
-
-    const sender = verifyCore(header);
-    await options.authenticate?.(sender);
-
-    const { identity, stanzas } = firstMatch(header, await listed(options.identities));
-    requireAddressee(header, identity.publicKey);
-    const privateKey = await identity.unlock();
-    const { messageId } = header.core;
-    const fileKey = await unwrapFileKey(identity.publicKey, privateKey, messageId, stanzas);
-
-    const verified = VerifiedHeader.verify(header, fileKey);
-    const floeHeader = await reader.exactly(FLOE_HEADER_BYTES, "the message's body");
-    const segments = verified.openBody(floeHeader);
-    const plaintext = openBody(floeHeader, segments, reader, trailerCheck(header));
-    return {
-      info: messageInfo(header),
-      identity,
-      ...(sender === undefined ? {} : { sender }),
-      plaintext: new ByteStream(plaintext, () => reader.close()),
-    };
+    const { floeHeader, segments, check, ...opened } = await beginOpening(reader, options);
+    const plaintext = openBody(floeHeader, segments, reader, check);
+    return { ...opened, plaintext: new ByteStream(plaintext, () => reader.close()) };
   } catch (error) {
     await reader.close();
     throw error;
   }
+}
+
+/** A message whose header is authentic, and what its body is to be opened with. */
+export interface BegunOpening extends Omit<Opened, "plaintext"> {
+  readonly floeHeader: Uint8Array;
+  readonly segments: SegmentCipher;
+  readonly check: TrailerCheck | undefined;
+}
+
+/**
+ * Everything of `openMessage` that comes before the first segment, which is what `reader` has next
+ * when this is done. Throws alike.
+ */
+export async function beginOpening(reader: Reader, options: OpenOptions): Promise<BegunOpening> {
+  const header =
+    options.header === undefined ? await readHeader(reader) : await readDetached(options.header);
+
+  const sender = verifyCore(header);
+  await options.authenticate?.(sender);
+
+  const { identity, stanzas } = firstMatch(header, await listed(options.identities));
+  requireAddressee(header, identity.publicKey);
+  const privateKey = await identity.unlock();
+  const { messageId } = header.core;
+  const fileKey = await unwrapFileKey(identity.publicKey, privateKey, messageId, stanzas);
+
+  const verified = VerifiedHeader.verify(header, fileKey);
+  const floeHeader = await reader.exactly(FLOE_HEADER_BYTES, "the message's body");
+  return {
+    info: messageInfo(header),
+    identity,
+    ...(sender === undefined ? {} : { sender }),
+    floeHeader,
+    segments: verified.openBody(floeHeader),
+    check: trailerCheck(header),
+  };
 }
 
 /**

@@ -74,6 +74,7 @@ export function signedClaims(
       hint: "one key, one purpose: make a signing key with `p11seal keys generate --use sign`",
     });
   }
+  requireEncodable(sender);
   const oneTime = generateKeyPairSync("ed25519");
   const claims = {
     createdMs: sender.createdMs,
@@ -86,6 +87,14 @@ export function signedClaims(
     recipsHash: sha256(recipsBlock),
   };
   return { claims, oneTimeKey: oneTime.privateKey };
+}
+
+/** Claims that CORE can't hold would make a message that nobody can read. */
+function requireEncodable({ streamId, serial, createdMs, expiresMs = 0 }: Sender): void {
+  if (streamId.length !== 16) throw new RangeError(`streamId has ${streamId.length} bytes, not 16`);
+  for (const [name, value] of Object.entries({ serial, createdMs, expiresMs })) {
+    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name} is ${value}`);
+  }
 }
 
 /** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks that it did. */

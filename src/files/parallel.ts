@@ -1,0 +1,221 @@
+/**
+ * A message's body sealed or opened from file to file by several threads: the same bytes as on the
+ * stream path (`envelope/native/body.ts`), sooner. It only ever succeeds or steps back: whatever is
+ * wrong with a message is found and told by the stream path, so that there is one place that says
+ * what a bad message is.
+ */
+import { fstatSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, type SegmentCipher } from "../body/floe.js";
+import { MerkleTree } from "../body/merkle.js";
+import type { TrailerCheck, TrailerSigning } from "../envelope/native/body.js";
+import {
+  signBody,
+  TRAILER_BYTES,
+  verifyBody,
+  type BodySummary,
+} from "../envelope/native/signature.js";
+import { AuthenticationError } from "../errors.js";
+import {
+  bytesDone,
+  segmentCount,
+  sharedState,
+  stop,
+  type Failure,
+  type Region,
+  type Work,
+} from "./stripes.js";
+
+export interface ParallelOptions {
+  /** At least one. */
+  readonly threads: number;
+  /** Called now and then with the bytes of plaintext done so far. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+/** Smaller files are done before a thread has started, bytes. */
+export const WORTHWHILE_BYTES = 16 * 1024 * 1024;
+
+/** More threads than this only wait for the disk and for one another. */
+const MAX_THREADS = 4;
+
+/** How many threads suit this machine. */
+export function defaultThreads(): number {
+  return Math.min(MAX_THREADS, Math.max(2, availableParallelism()));
+}
+
+/** The system refused a read or a write, or the input got shorter while it was read (`ESTALE`). */
+export class FileFailure extends Error {
+  readonly kind: "read" | "write";
+  /** As in `ENOSPC`. */
+  readonly code: string;
+
+  constructor(kind: "read" | "write", code: string) {
+    super(`${kind}: ${code}`);
+    this.kind = kind;
+    this.code = code;
+  }
+}
+
+/** What a body on disk needs besides its segments. */
+export interface SmallWrites {
+  /** Writes a few bytes at an absolute position of the output. */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+}
+
+/**
+ * Seals the whole file at `input` as a message's body: FLOE header, segments and trailer, from
+ * `output.offset` on.
+ *
+ * @throws FileFailure
+ */
+export async function sealFile(
+  input: { readonly fd: number },
+  output: Region & SmallWrites,
+  begun: {
+    readonly floeHeader: Uint8Array;
+    readonly segments: SegmentCipher;
+    readonly signing: TrailerSigning | undefined;
+  },
+  options: ParallelOptions,
+): Promise<void> {
+  const { floeHeader, segments, signing } = begun;
+  const plaintextBytes = fstatSync(input.fd).size;
+  const count = segmentCount(plaintextBytes, segments.segmentBytes);
+  const leaves = signing === undefined ? undefined : new SharedArrayBuffer(32 * count);
+  const body = { fd: output.fd, offset: output.offset + FLOE_HEADER_BYTES };
+  await output.write(floeHeader, output.offset);
+  const failure = await inThreads(
+    {
+      kind: "seal",
+      cipher: segments.state,
+      input: { fd: input.fd, offset: 0 },
+      output: body,
+      plaintextBytes,
+      ...(leaves === undefined ? {} : { leaves }),
+      shared: sharedState(),
+    },
+    options,
+  );
+  if (failure !== undefined && failure.kind !== "not authentic") {
+    throw new FileFailure(failure.kind, failure.code);
+  }
+  if (signing !== undefined && leaves !== undefined) {
+    const body2 = summary(signing.immutablePart, floeHeader, leaves, plaintextBytes);
+    const end = body.offset + plaintextBytes + count * SEGMENT_OVERHEAD;
+    await output.write(signBody(signing.oneTimeKey, body2), end);
+  }
+}
+
+/**
+ * Opens the body whose segments begin at `input.offset` and end, with the trailer if there is one, at
+ * the end of the file.
+ *
+ * @returns false when the body is not authentic: the output is then to be thrown away, and the
+ * message to be read as a stream, for the reason
+ * @throws FileFailure
+ */
+export async function openFile(
+  input: Region & { read(length: number, position: number): Promise<Uint8Array> },
+  output: Region,
+  begun: {
+    readonly floeHeader: Uint8Array;
+    readonly segments: SegmentCipher;
+    readonly check: TrailerCheck | undefined;
+  },
+  options: ParallelOptions,
+): Promise<boolean> {
+  const { floeHeader, segments, check } = begun;
+  const sealedBytes =
+    fstatSync(input.fd).size - input.offset - (check === undefined ? 0 : TRAILER_BYTES);
+  const count = Math.ceil(sealedBytes / segments.segmentBytes);
+  const plaintextBytes = sealedBytes - count * SEGMENT_OVERHEAD;
+  // Every length has one chunking; what does not fit it is cut, or has something after its end.
+  if (plaintextBytes < 0 || count !== segmentCount(plaintextBytes, segments.segmentBytes)) {
+    return false;
+  }
+  const leaves = check === undefined ? undefined : new SharedArrayBuffer(32 * count);
+  const failure = await inThreads(
+    {
+      kind: "open",
+      cipher: segments.state,
+      input: { fd: input.fd, offset: input.offset },
+      output,
+      plaintextBytes,
+      ...(leaves === undefined ? {} : { leaves }),
+      shared: sharedState(),
+    },
+    options,
+  );
+  if (failure?.kind === "not authentic") return false;
+  if (failure !== undefined) throw new FileFailure(failure.kind, failure.code);
+  if (check !== undefined && leaves !== undefined) {
+    const body = summary(check.immutablePart, floeHeader, leaves, plaintextBytes);
+    const trailer = await input.read(TRAILER_BYTES, input.offset + sealedBytes);
+    if (!holds(check, body, trailer)) return false;
+  }
+  return true;
+}
+
+/** Runs the work in as many threads as are asked for; the first failure, if any. */
+async function inThreads(work: Work, options: ParallelOptions): Promise<Failure | undefined> {
+  const { onProgress } = options;
+  const timer =
+    onProgress === undefined ? undefined : setInterval(() => onProgress(bytesDone(work)), 100);
+  try {
+    const threads = Array.from({ length: options.threads }, () => inThread(work));
+    const failures = await Promise.all(threads);
+    return failures.find((failure) => failure !== undefined);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Settles only once the thread is gone, so that nobody writes to a file that was given up. */
+function inThread(work: Work): Promise<Failure | undefined> {
+  return new Promise((resolve, reject) => {
+    let failure: Failure | undefined;
+    let broken: Error | undefined;
+    let ended = false;
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: work });
+    worker.once("message", (message: Failure | null) => {
+      failure = message ?? undefined;
+      ended = true;
+    });
+    worker.once("error", (error) => {
+      stop(work);
+      broken = error;
+    });
+    worker.once("exit", () => {
+      if (broken === undefined && !ended) {
+        stop(work);
+        broken = new Error("a thread ended before its work did");
+      }
+      if (broken === undefined) resolve(failure);
+      else reject(broken);
+    });
+  });
+}
+
+function summary(
+  immutablePart: Uint8Array,
+  floeHeader: Uint8Array,
+  leaves: SharedArrayBuffer,
+  plaintextBytes: number,
+): BodySummary {
+  const tree = new MerkleTree();
+  for (let at = 0; at < leaves.byteLength; at += 32)
+    tree.add(new Uint8Array(leaves, at, 32).slice());
+  return { immutablePart, floeHeader, root: tree.root(), plaintextBytes, segments: tree.count };
+}
+
+function holds(check: TrailerCheck, body: BodySummary, trailer: Uint8Array): boolean {
+  try {
+    verifyBody(check.oneTimeKey, body, trailer);
+    return true;
+  } catch (error) {
+    if (error instanceof AuthenticationError) return false;
+    throw error;
+  }
+}

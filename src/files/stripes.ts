@@ -1,0 +1,177 @@
+/**
+ * Segments of a file sealed or opened out of order, by several threads that share nothing but a
+ * counter: each takes the next few segments, reads them where they lie, and writes the result where
+ * it belongs. What seals or opens a segment is `SegmentCipher`, as on the stream path.
+ */
+import { readSync, writevSync } from "node:fs";
+import { SEGMENT_OVERHEAD, SegmentCipher, type SegmentCipherState } from "../body/floe.js";
+import { leafHash } from "../body/merkle.js";
+import { AuthenticationError } from "../errors.js";
+
+/** What all threads of one piece of work are given. */
+export interface Work {
+  readonly kind: "seal" | "open";
+  readonly cipher: SegmentCipherState;
+  readonly input: Region;
+  readonly output: Region;
+  readonly plaintextBytes: number;
+  /** Room for one 32-byte leaf per segment, for the sender's trailer. */
+  readonly leaves?: SharedArrayBuffer;
+  readonly shared: SharedArrayBuffer;
+}
+
+/** A file descriptor, and where in the file the first segment's bytes lie. */
+export interface Region {
+  readonly fd: number;
+  readonly offset: number;
+}
+
+/**
+ * How work ended badly: a segment is not authentic (the stream path says which, and how), or the
+ * system refused a read or write.
+ */
+export type Failure =
+  { readonly kind: "not authentic" } | { readonly kind: "read" | "write"; readonly code: string };
+
+/** What threads share: three 32-bit numbers. */
+export function sharedState(): SharedArrayBuffer {
+  return new SharedArrayBuffer(12);
+}
+
+/** Bytes of plaintext that are done, about. */
+export function bytesDone(work: Work): number {
+  const batches = Atomics.load(new Int32Array(work.shared), DONE);
+  return Math.min(batches * BATCH_BYTES, work.plaintextBytes);
+}
+
+/** Has the threads stop after what they have in hand. */
+export function stop(work: Work): void {
+  Atomics.store(new Int32Array(work.shared), STOPPED, 1);
+}
+
+/** How many segments a plaintext has: at least one, and none empty but of an empty message. */
+export function segmentCount(plaintextBytes: number, segmentBytes: number): number {
+  return Math.max(1, Math.ceil(plaintextBytes / (segmentBytes - SEGMENT_OVERHEAD)));
+}
+
+/** Works until nothing is left, or something failed. Runs in any thread, and blocks it. */
+export function workOn(work: Work): Failure | undefined {
+  const state = new Int32Array(work.shared);
+  const cipher = new SegmentCipher(work.cipher);
+  const count = segmentCount(work.plaintextBytes, cipher.segmentBytes);
+  const perBatch = Math.max(1, Math.floor(BATCH_BYTES / cipher.segmentBytes));
+  const buffer = Buffer.allocUnsafeSlow(perBatch * cipher.segmentBytes);
+  const step = work.kind === "seal" ? sealBatch : openBatch;
+  while (Atomics.load(state, STOPPED) === 0) {
+    const first = Atomics.add(state, NEXT, 1) * perBatch;
+    if (first >= count) return undefined;
+    try {
+      step(work, cipher, buffer, { first, end: Math.min(first + perBatch, count), count });
+    } catch (error) {
+      stop(work);
+      return failureOf(error);
+    }
+    Atomics.add(state, DONE, 1);
+  }
+  return undefined;
+}
+
+/** Segments `first` to `end - 1` of `count`. */
+interface Batch {
+  readonly first: number;
+  readonly end: number;
+  readonly count: number;
+}
+
+function sealBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
+  const { first, end, count } = batch;
+  const from = first * cipher.plaintextBytes;
+  const to = Math.min(end * cipher.plaintextBytes, work.plaintextBytes);
+  const plaintext = readAt(work.input, from, buffer.subarray(0, to - from));
+  const sealed: Uint8Array[] = [];
+  for (let index = first; index < end; index++) {
+    const start = (index - first) * cipher.plaintextBytes;
+    const part = plaintext.subarray(start, start + cipher.plaintextBytes);
+    const segment = cipher.seal(index, index === count - 1, part);
+    keepLeaf(work, index, segment);
+    sealed.push(...segment);
+  }
+  writeAt(work.output, first * cipher.segmentBytes, sealed);
+}
+
+function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
+  const { first, end, count } = batch;
+  const from = first * cipher.segmentBytes;
+  const sealedBytes = work.plaintextBytes + count * SEGMENT_OVERHEAD;
+  const to = Math.min(end * cipher.segmentBytes, sealedBytes);
+  const sealed = readAt(work.input, from, buffer.subarray(0, to - from));
+  const opened: Uint8Array[] = [];
+  for (let index = first; index < end; index++) {
+    const start = (index - first) * cipher.segmentBytes;
+    const segment = sealed.subarray(start, start + cipher.segmentBytes);
+    opened.push(cipher.open(index, index === count - 1, segment));
+    keepLeaf(work, index, [segment]);
+  }
+  writeAt(work.output, first * cipher.plaintextBytes, opened);
+}
+
+function keepLeaf(work: Work, index: number, parts: readonly Uint8Array[]): void {
+  if (work.leaves === undefined) return;
+  new Uint8Array(work.leaves, index * 32, 32).set(leafHash(...parts));
+}
+
+class SystemFailure extends Error {
+  readonly failure: Failure;
+
+  constructor(kind: "read" | "write", code: string | undefined) {
+    super(kind);
+    this.failure = { kind, code: code ?? "EIO" };
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof SystemFailure) return error.failure;
+  if (error instanceof AuthenticationError) return { kind: "not authentic" };
+  throw error;
+}
+
+function readAt({ fd, offset }: Region, position: number, into: Buffer): Buffer {
+  for (let filled = 0; filled < into.length;) {
+    const read = system("read", () =>
+      readSync(fd, into, filled, into.length - filled, offset + position + filled),
+    );
+    // Somebody made the file shorter meanwhile; whoever asked for the work will see that.
+    if (read === 0) throw new SystemFailure("read", "ESTALE");
+    filled += read;
+  }
+  return into;
+}
+
+function writeAt({ fd, offset }: Region, position: number, parts: readonly Uint8Array[]): void {
+  const written = system("write", () => writevSync(fd, parts, offset + position));
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (written === length) return;
+  // The system took a part: what is left, until it is taken or refused.
+  const rest = Buffer.concat(parts, length).subarray(written);
+  for (let done = 0; done < rest.length;) {
+    done += system("write", () =>
+      writevSync(fd, [rest.subarray(done)], offset + position + written + done),
+    );
+  }
+}
+
+function system<T>(kind: "read" | "write", run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw new SystemFailure(kind, (error as { code?: string }).code);
+  }
+}
+
+/** Indices into what threads share. */
+const NEXT = 0;
+const DONE = 1;
+const STOPPED = 2;
+
+/** What a thread takes at once: one read and one write of about this many bytes. */
+const BATCH_BYTES = 1024 * 1024;

@@ -1,0 +1,54 @@
+/** README's tour, run as written: every `sh` block, line by line, in an empty folder. */
+import { spawnSync } from "node:child_process";
+import { chmodSync, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { afterAll, describe, expect, it } from "@jest/globals";
+
+const root = join(import.meta.dirname, "..");
+const readme = readFileSync(join(root, "README.md"), "utf8");
+const folder = mkdtempSync(join(tmpdir(), "p11seal-tour-"));
+
+const lines = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block = ""]) =>
+  block.split("\n").filter((line) => line !== ""),
+);
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Runs one line with a `p11seal` on the path and a home of its own; its exit status and output. */
+function run(line: string): { status: number | null; output: string } {
+  const bin = join(folder, "bin");
+  mkdirSync(bin, { recursive: true });
+  const program = join(root, "dist", "cli", "main.js");
+  writeFileSync(join(bin, "p11seal"), `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`);
+  chmodSync(join(bin, "p11seal"), 0o755);
+  const work = join(folder, "work");
+  mkdirSync(work, { recursive: true });
+  const { SOFTHSM2_CONF: _, ...env } = process.env;
+  const done = spawnSync("bash", ["-c", line], {
+    cwd: work,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      ...env,
+      NODE_OPTIONS: "",
+      P11SEAL_HOME: join(folder, "home"),
+      PATH: `${bin}${delimiter}${process.env["PATH"] ?? ""}`,
+    },
+  });
+  return { status: done.status, output: done.stdout + done.stderr };
+}
+
+describe("README's tour", () => {
+  it("has lines to run", () => {
+    expect(lines.length).toBeGreaterThan(10);
+  });
+
+  it.each(lines)("%s", (line) => {
+    const wanted = Number(/# exit status (\d)/.exec(line)?.[1] ?? 0);
+    const { status, output } = run(line);
+    expect({ line, output, status }).toEqual({ line, output, status: wanted });
+  });
+});
