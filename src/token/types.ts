@@ -101,3 +101,14 @@ export interface PinRequest {
 
 /** Delivers a PIN or throws a `TokenError`. Called at most once per token and run. */
 export type PinProvider = (request: PinRequest) => Promise<string>;
+
+/** One mechanism of a token (CK_MECHANISM_INFO). */
+export interface MechanismInfo {
+  /** CK_MECHANISM_TYPE. */
+  readonly number: number;
+  /** As in `CKM_RSA_PKCS_OAEP`; `CKM_0x…` where no name is known. */
+  readonly name: string;
+  readonly operations: readonly string[];
+  /** In bits or bytes, as the mechanism defines. */
+  readonly keySizes: { readonly min: number; readonly max: number };
+}

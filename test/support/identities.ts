@@ -1,4 +1,6 @@
 /** Identities over the TEST keys, and identities that count, refuse or lie. */
+import { createPrivateKey } from "node:crypto";
+import type { Sender } from "../../src/envelope/native/signature.js";
 import type {
   EcPrivateKey,
   ExchangePublicKey,
@@ -8,9 +10,11 @@ import type {
   Recipient,
   RsaPrivateKey,
 } from "../../src/keys/key.js";
+import { publicKeyFromSpki } from "../../src/keys/public-key.js";
+import { signInMemory, type SigningPublicKey } from "../../src/keys/signing.js";
 import { softwareIdentity } from "../../src/keys/software-key.js";
 import type { Secret } from "../../src/secret.js";
-import { TEST_KEYS, type EXCHANGE_KEY_NAMES } from "./keys.js";
+import { publicDer, TEST_KEYS, type EXCHANGE_KEY_NAMES } from "./keys.js";
 
 export type ExchangeKeyName = (typeof EXCHANGE_KEY_NAMES)[number];
 
@@ -83,4 +87,17 @@ export function answering(
       ? ({ type: "rsa", oaepHashes, decryptOaep: answer } satisfies RsaPrivateKey)
       : ({ type: publicKey.type, agree: answer } satisfies EcPrivateKey);
   return { publicKey, name: "answering", unlock: () => Promise.resolve(privateKey) };
+}
+
+/** A signer over a TEST key, with claims that are always the same. */
+export function senderOf(name: "p256" | "p384" | "rsa2048" | "rsa3072" | "ed25519"): Sender {
+  const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SigningPublicKey;
+  const privateKey = createPrivateKey(TEST_KEYS[name]);
+  return {
+    publicKey,
+    key: { sign: (message) => Promise.resolve(signInMemory(publicKey, privateKey, message)) },
+    streamId: new Uint8Array(16).fill(0x5e),
+    serial: 7,
+    createdMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+  };
 }

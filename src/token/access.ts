@@ -1,0 +1,320 @@
+/**
+ * The door to tokens for one run: modules are loaded when first needed, tokens found by URI, a PIN
+ * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
+ */
+import { TokenError, UnsupportedError, UsageError } from "../errors.js";
+import type { Identity, OaepHash, PrivateKey } from "../keys/key.js";
+import { auditKey } from "./audit.js";
+import type { Discovery } from "./discover.js";
+import { TokenEcKey } from "./ec.js";
+import { list, TokenFinder } from "./find.js";
+import { generatePair } from "./generate.js";
+import { findPrivateKey, findPublicKeys, listKeys, name } from "./keys.js";
+import { listMechanisms } from "./mechanisms.js";
+import { TokenRsaKey } from "./rsa.js";
+import type { Session } from "./session.js";
+import type { Token } from "./token.js";
+import type {
+  Finding,
+  GeneratedKey,
+  GenerateRequest,
+  KeyInfo,
+  MechanismInfo,
+  ModuleInfo,
+  PinProvider,
+  TokenInfo,
+} from "./types.js";
+import { formatUri, matchesObject, type Pkcs11Uri } from "./uri.js";
+
+export interface TokenAccessOptions extends Discovery {
+  /** Asked at most once per token. */
+  readonly pin: PinProvider;
+  /** Try a PIN also where a wrong one would lock the token. */
+  readonly force?: boolean;
+  /** Gets one line for each thing worth knowing that is not an error. Public values only. */
+  readonly trace?: (line: string) => void;
+}
+
+export class TokenAccess {
+  readonly #options: TokenAccessOptions;
+  readonly #finder: TokenFinder;
+
+  constructor(options: TokenAccessOptions) {
+    this.#options = options;
+    this.#finder = new TokenFinder(options, this.#trace);
+  }
+
+  /** Every module that was looked at, in the order of preference. A broken one stops no other. */
+  modules(): Promise<ModuleInfo[]> {
+    return this.#finder.modules();
+  }
+
+  /** Every initialized token present. One that two modules show is listed once. */
+  async tokens(): Promise<TokenInfo[]> {
+    return (await this.#finder.all({})).map(({ info }) => info);
+  }
+
+  /**
+   * Exactly one token.
+   *
+   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a module
+   * that the user named is broken, that module's error.
+   */
+  async findToken(uri: Pkcs11Uri): Promise<TokenInfo> {
+    return (await this.#finder.one(uri)).info;
+  }
+
+  /** Key pairs that match, as far as they can be seen without a PIN. */
+  async keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
+    requireKeyType(uri);
+    return (await this.#keysOfTokens(uri)).filter((key) => matchesObject(uri, key));
+  }
+
+  /**
+   * Exactly one key pair. With `login`, private keys without a public half are seen too.
+   *
+   * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`, and as `findToken`.
+   */
+  async findKey(uri: Pkcs11Uri, options: { login?: boolean } = {}): Promise<KeyInfo> {
+    requireKeyType(uri);
+    if (options.login === true) await this.#logIn(await this.#finder.one(uri));
+    const found = await this.keys(uri);
+    const [key] = found;
+    if (key === undefined) throw await this.#noKey(uri);
+    if (found.length > 1) {
+      throw new TokenError("ERR_KEY_NOT_UNIQUE", `${found.length} keys match ${formatUri(uri)}`, {
+        hint: "add token= or id= to the URI; `p11seal keys list` shows them",
+      });
+    }
+    return key;
+  }
+
+  /**
+   * What can reach the private key. Nothing happens until `unlock`, which logs in.
+   *
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
+   */
+  identity(key: KeyInfo): Identity {
+    const { publicKey } = key;
+    if (publicKey === undefined) {
+      throw new TokenError(
+        "ERR_PUBLIC_KEY_MISSING",
+        `the public half of ${name(key)} is not known`,
+        {
+          hint: "the token shows neither a public key nor a certificate with the key's id",
+        },
+      );
+    }
+    if (publicKey.type === "ed25519") {
+      throw new UnsupportedError("ERR_SIGN_ONLY", `${name(key)} can only sign`);
+    }
+    return { publicKey, name: key.uri, unlock: () => this.#unlock(key) };
+  }
+
+  /**
+   * A new key pair under the key policy, tried out before it is announced.
+   *
+   * @throws UsageError `ERR_KEY_LABEL`, `ERR_ALLOW_DECRYPT`; TokenError as `generatePair`, and
+   * `ERR_KEY_UNUSABLE` when the token can't use what it made (it's destroyed again).
+   */
+  async generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey> {
+    requireSound(request);
+    const token = await this.#finder.again(info);
+    await this.#logIn(token);
+    return token.session("write", async (session) => {
+      const pair = await generatePair(token, session, request);
+      try {
+        const { key, notHonoured } = pair;
+        if (request.use === "sign") return { key, notHonoured };
+        const oaep = await this.#proven(session, token, pair.privateObject, key);
+        return { key, notHonoured, ...(oaep === undefined ? {} : { oaep }) };
+      } catch (error) {
+        session.destroy(pair.privateObject);
+        session.destroy(pair.publicObject);
+        throw error;
+      }
+    });
+  }
+
+  /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
+  async probeOaep(key: KeyInfo): Promise<OaepHash[]> {
+    const privateKey = await this.#unlock(key);
+    return privateKey instanceof TokenRsaKey ? privateKey.provenHashes() : [];
+  }
+
+  /**
+   * Destroys both halves of a key pair; a public half alone too. Certificates stay.
+   *
+   * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; nothing is destroyed then.
+   */
+  async deleteKey(key: KeyInfo): Promise<void> {
+    const token = await this.#finder.again(key.token);
+    await this.#logIn(token);
+    await token.session("write", (session) => {
+      const halves = findPublicKeys(session, key);
+      if (halves.length > 1) {
+        throw new TokenError("ERR_KEY_NOT_UNIQUE", `${halves.length} public keys match ${key.uri}`);
+      }
+      const half = halves[0];
+      let object: Buffer | undefined;
+      try {
+        object = findPrivateKey(session, key);
+      } catch (error) {
+        const isLoneHalf = half !== undefined && (error as TokenError).code === "ERR_KEY_NOT_FOUND";
+        if (!isLoneHalf) throw error;
+      }
+      if (object !== undefined) session.destroy(object);
+      if (half !== undefined) session.destroy(half);
+    });
+  }
+
+  /**
+   * Holds keys against the key policy; logs in to every token that shows a key, or that `uri` names.
+   * Public halves whose private key is elsewhere are left out.
+   */
+  async audit(uri: Pkcs11Uri = {}): Promise<Finding[]> {
+    requireKeyType(uri);
+    const tokens = await this.#finder.all(uri);
+    if (tokens.length === 0) throw await this.#finder.none(uri);
+    const findings: Finding[] = [];
+    for (const token of tokens) {
+      const shown = await token.session("read", (session) => listKeys(session, token.info));
+      if (shown.length === 0 && uri.token === undefined && uri.serial === undefined) {
+        this.#trace(`audit: token "${token.info.label}" shows no key without a PIN, not logged in`);
+        continue;
+      }
+      await this.#logIn(token);
+      await token.session("read", (session) => {
+        for (const key of listKeys(session, token.info).filter((one) => matchesObject(uri, one))) {
+          findings.push(...this.#auditOne(session, key));
+        }
+      });
+    }
+    return findings;
+  }
+
+  /** What a token can do, by name. */
+  async mechanisms(info: TokenInfo): Promise<MechanismInfo[]> {
+    return listMechanisms(await this.#finder.again(info));
+  }
+
+  /** Ends logins and modules; waits for operations that run. */
+  close(): Promise<void> {
+    return this.#finder.close();
+  }
+
+  readonly #trace = (line: string): void => {
+    this.#options.trace?.(line);
+  };
+
+  async #unlock(key: KeyInfo): Promise<PrivateKey & (TokenRsaKey | TokenEcKey)> {
+    const token = await this.#finder.again(key.token);
+    await this.#logIn(token);
+    return token.session("read", (session) => {
+      const object = findPrivateKey(session, key);
+      return this.#privateKey(session, token, object, key);
+    });
+  }
+
+  #privateKey(
+    session: Session,
+    token: Token,
+    object: Buffer,
+    key: KeyInfo,
+  ): TokenRsaKey | TokenEcKey {
+    // A token that doesn't tell what a key may do is asked by trying.
+    const may = (use: "UNWRAP" | "DECRYPT" | "DERIVE"): boolean =>
+      session.flag(object, use) !== false;
+    const { publicKey } = this.identity(key);
+    return publicKey.type === "rsa"
+      ? new TokenRsaKey(
+          token,
+          object,
+          publicKey,
+          { unwrap: may("UNWRAP"), decrypt: may("DECRYPT") },
+          this.#trace,
+        )
+      : new TokenEcKey(token, object, publicKey, may("DERIVE"), this.#trace);
+  }
+
+  /** Uses a new exchange key once, against the host. For RSA, the hashes that worked. */
+  async #proven(
+    session: Session,
+    token: Token,
+    object: Buffer,
+    key: KeyInfo,
+  ): Promise<OaepHash[] | undefined> {
+    const privateKey = this.#privateKey(session, token, object, key);
+    const hashes = privateKey instanceof TokenRsaKey ? await privateKey.provenHashes() : undefined;
+    const isProven =
+      privateKey instanceof TokenEcKey ? await privateKey.isProven() : hashes?.length !== 0;
+    if (isProven) return hashes;
+    throw new TokenError(
+      "ERR_KEY_UNUSABLE",
+      `token "${token.info.label}" made a key that it cannot use; it was destroyed again`,
+      { hint: "another type of key may work on this token" },
+    );
+  }
+
+  #auditOne(session: Session, key: KeyInfo): Finding[] {
+    try {
+      return auditKey(session, key);
+    } catch (error) {
+      if ((error as Partial<TokenError>).code !== "ERR_KEY_NOT_FOUND") throw error;
+      this.#trace(`audit: ${name(key)} has no private key here`);
+      return [];
+    }
+  }
+
+  #logIn(token: Token): Promise<void> {
+    return token.login(this.#options.pin, { force: this.#options.force ?? false });
+  }
+
+  /** Every key of the tokens that match, whatever the URI says of the key. */
+  async #keysOfTokens(uri: Pkcs11Uri): Promise<KeyInfo[]> {
+    const keys: KeyInfo[] = [];
+    for (const token of await this.#finder.all(uri)) {
+      try {
+        const found = await token.session("read", (session) => listKeys(session, token.info));
+        keys.push(...found);
+      } catch (error) {
+        // Among several tokens one may fail; one that was asked for may not.
+        const isNamed = uri.token !== undefined || uri.serial !== undefined;
+        if (isNamed || !(error instanceof TokenError)) throw error;
+        this.#trace(`token "${token.info.label}": ${error.message}`);
+      }
+    }
+    return keys;
+  }
+
+  async #noKey(uri: Pkcs11Uri): Promise<TokenError> {
+    if ((await this.#finder.all(uri)).length === 0) return this.#finder.none(uri);
+    const names = (await this.#keysOfTokens(uri)).map(name);
+    return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
+      hint:
+        names.length === 0
+          ? "the matching tokens show no key without a PIN"
+          : `without a PIN one sees ${list(names)}`,
+    });
+  }
+}
+
+/** A key pair is meant by its private key, public key or certificate alike. */
+function requireKeyType(uri: Pkcs11Uri): void {
+  if (uri.type !== "secret-key" && uri.type !== "data") return;
+  throw new UsageError("ERR_URI_TYPE", `type=${uri.type} does not name a key pair`, {
+    hint: "use type=private, or leave it out",
+  });
+}
+
+function requireSound({ label, type, use, allowDecrypt }: GenerateRequest): void {
+  if (label === "" || label.length > 255 || /\p{Cc}/u.test(label)) {
+    throw new UsageError(
+      "ERR_KEY_LABEL",
+      "the label is empty, too long, or has control characters",
+    );
+  }
+  if (allowDecrypt && (use !== "exchange" || !type.startsWith("rsa:"))) {
+    throw new UsageError("ERR_ALLOW_DECRYPT", "only RSA exchange keys can be allowed to decrypt");
+  }
+}

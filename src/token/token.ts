@@ -1,0 +1,126 @@
+/**
+ * A token in a slot, and the conversations with it.
+ *
+ * Login belongs to the whole process, not to a session, and lasts while any session is open
+ * (PKCS#11 v2.40 §5.6); so one session is kept open from login to the end, nobody logs out, and every
+ * operation gets a short session of its own. That way operations run side by side, each session has at
+ * most one, and a session that a failure left stuck is simply thrown away.
+ */
+import { call, failedWith } from "./call.js";
+import { SESSION_FLAG } from "./constants.js";
+import { login } from "./login.js";
+import type { Module } from "./module.js";
+import { Session } from "./session.js";
+import { readDetails, type TokenDetails } from "./token-info.js";
+import type { PinProvider, TokenInfo } from "./types.js";
+
+export class Token {
+  readonly module: Module;
+  /** CK_SLOT_ID, 8 bytes; never leaves this folder. */
+  readonly slot: Buffer;
+  readonly #mechanisms = new Map<number, { flags: number; min: number; max: number } | undefined>();
+  #details: TokenDetails;
+  #keeper: Session | undefined;
+  #login: Promise<void> | undefined;
+
+  constructor(module: Module, slot: Buffer, details: TokenDetails) {
+    this.module = module;
+    this.slot = slot;
+    this.#details = details;
+  }
+
+  get details(): TokenDetails {
+    return this.#details;
+  }
+
+  /** What the token says of itself now. */
+  update(details: TokenDetails): void {
+    this.#details = details;
+  }
+
+  get info(): TokenInfo {
+    return this.#details.info;
+  }
+
+  /**
+   * Logs the user in, once: a second call waits for the first or does nothing, and a refusal is
+   * remembered and repeated, so that no PIN is sent twice.
+   *
+   * @throws TokenError `ERR_PIN_…`.
+   */
+  login(pin: PinProvider, options: { force: boolean }): Promise<void> {
+    this.#login ??= this.#logIn(pin, options.force);
+    return this.#login;
+  }
+
+  async #logIn(pin: PinProvider, force: boolean): Promise<void> {
+    const keeper = this.#open(false);
+    try {
+      // The flags of now: another program may have spent tries since the token was found.
+      await login(keeper, readDetails(this.module, this.slot), pin, force);
+    } catch (error) {
+      keeper.close();
+      throw error;
+    }
+    this.#keeper = keeper;
+  }
+
+  /** Runs `work` in a session of its own, which ends with it. */
+  async session<T>(mode: "read" | "write", work: (session: Session) => Promise<T> | T): Promise<T> {
+    const session = this.#open(mode === "write");
+    try {
+      return await work(session);
+    } finally {
+      session.close();
+    }
+  }
+
+  #open(isWriting: boolean): Session {
+    const flags = SESSION_FLAG.SERIAL | (isWriting ? SESSION_FLAG.READ_WRITE : 0);
+    const handle = call("C_OpenSession", () => this.module.native.C_OpenSession(this.slot, flags));
+    return new Session(this.module, this.slot, handle);
+  }
+
+  /** What the token does with a mechanism: MECHANISM_FLAG bits and key sizes; undefined without it. */
+  mechanism(mechanism: number): { flags: number; min: number; max: number } | undefined {
+    if (!this.#mechanisms.has(mechanism)) {
+      this.#mechanisms.set(mechanism, this.#readMechanism(mechanism));
+    }
+    return this.#mechanisms.get(mechanism);
+  }
+
+  #readMechanism(mechanism: number): { flags: number; min: number; max: number } | undefined {
+    try {
+      const { flags, minKeySize, maxKeySize } = call("C_GetMechanismInfo", () =>
+        this.module.native.C_GetMechanismInfo(this.slot, mechanism),
+      );
+      return { flags, min: minKeySize, max: maxKeySize };
+    } catch (error) {
+      if (failedWith(error, "CKR_MECHANISM_INVALID", "CKR_FUNCTION_NOT_SUPPORTED"))
+        return undefined;
+      throw error;
+    }
+  }
+
+  /** True when the mechanism has one of these flags. */
+  can(mechanism: number, flag: number): boolean {
+    return ((this.mechanism(mechanism)?.flags ?? 0) & flag) !== 0;
+  }
+
+  /** True while the token answers. What it answers is of no interest. */
+  isPresent(): boolean {
+    try {
+      readDetails(this.module, this.slot);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Ends the kept session and, when no other is open in this process, the login. */
+  close(): void {
+    this.#keeper?.close();
+    this.#keeper = undefined;
+    this.#login = undefined;
+  }
+}

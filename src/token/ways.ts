@@ -1,0 +1,121 @@
+/**
+ * Ways to use a private key, tried in order, and the one question that decides between "this way does
+ * not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of our own?
+ *
+ * Modules answer both with the same return values (docs/tokens.md), so a failure that could be either
+ * is settled by a self-test, once per way. After that every failure that a ciphertext can cause is the
+ * same `null`, and what is told about the token never depends on what a sender sent.
+ */
+import { TokenError } from "../errors.js";
+import { Secret } from "../secret.js";
+import { dependsOnCiphertext, failedWith, refusesTemplate, refusesWay } from "./call.js";
+import type { Token } from "./token.js";
+
+/** One way, ready to be tried. */
+export interface Way {
+  /** As in "C_UnwrapKey CKM_RSA_PKCS_OAEP sha256". */
+  readonly name: string;
+  /** What the sender sent → the secret; `null` when it came out with the wrong form. */
+  readonly use: (input: Uint8Array) => Promise<Uint8Array | null>;
+  /** Uses the way on input of our own making; true when the right secret comes out. */
+  readonly selfTest: () => Promise<boolean>;
+}
+
+export class Ways {
+  readonly #token: Token;
+  readonly #what: string;
+  readonly #ways: readonly Way[];
+  readonly #trace: (line: string) => void;
+  /** Settled ways: true works, false does not. */
+  readonly #works = new Map<Way, boolean>();
+
+  /** `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256". */
+  constructor(token: Token, what: string, ways: readonly Way[], trace: (line: string) => void) {
+    this.#token = token;
+    this.#what = what;
+    this.#ways = ways;
+    this.#trace = trace;
+  }
+
+  /**
+   * The secret in `input`; `null` when `input` is at fault.
+   *
+   * @throws TokenError when no way works on this token (`ERR_MECHANISM`), or the token failed.
+   */
+  async use(input: Uint8Array): Promise<Secret | null> {
+    for (const way of this.#ways) {
+      if (this.#works.get(way) === false) continue;
+      this.#trace(`unwrap: ${way.name} on token "${this.#token.info.label}"`);
+      try {
+        const secret = await way.use(input);
+        if (secret !== null) {
+          this.#works.set(way, true);
+          return new Secret(secret);
+        }
+        if (await this.#isWorking(way)) return null;
+      } catch (error) {
+        if (!dependsOnCiphertext(error)) throw error;
+        if (!isAboutTheWay(error) || (await this.#isWorking(way))) {
+          this.#requireToken(error);
+          return null;
+        }
+        this.#trace(`unwrap: ${way.name} does not work here (${error.ckr ?? error.code})`);
+      }
+    }
+    throw this.#noWay();
+  }
+
+  /** True when some way works, as tried with input of our own. */
+  async isPossible(): Promise<boolean> {
+    for (const way of this.#ways) if (await this.#isWorking(way)) return true;
+    return false;
+  }
+
+  async #isWorking(way: Way): Promise<boolean> {
+    const settled = this.#works.get(way);
+    if (settled !== undefined) return settled;
+    let works: boolean;
+    try {
+      works = await way.selfTest();
+    } catch (error) {
+      if (!dependsOnCiphertext(error)) throw error;
+      this.#requireToken(error);
+      works = false;
+    }
+    this.#works.set(way, works);
+    return works;
+  }
+
+  /** A token that went away answers with the same return values as one that dislikes its input. */
+  #requireToken(error: TokenError): void {
+    if (this.#token.isPresent()) return;
+    throw new TokenError("ERR_TOKEN_REMOVED", `token "${this.#token.info.label}" is gone`, {
+      hint: "insert the token and try again",
+      ...(error.fn === undefined ? {} : { fn: error.fn }),
+      ...(error.ckr === undefined ? {} : { ckr: error.ckr }),
+    });
+  }
+
+  #noWay(): TokenError {
+    const tried = this.#ways.map(({ name }) => name).join(", ");
+    return new TokenError(
+      "ERR_MECHANISM",
+      `this key cannot ${this.#what} on token "${this.#token.info.label}"`,
+      {
+        hint:
+          tried === ""
+            ? "neither the key's attributes nor the token's mechanisms allow it"
+            : `tried, without success: ${tried}`,
+      },
+    );
+  }
+}
+
+/** Return values that speak of the way, or of nothing in particular. */
+function isAboutTheWay(error: TokenError): boolean {
+  return (
+    refusesWay(error) ||
+    refusesTemplate(error) ||
+    failedWith(error, "CKR_GENERAL_ERROR", "CKR_FUNCTION_FAILED", "CKR_DEVICE_ERROR")
+  );
+}

@@ -1,0 +1,155 @@
+/**
+ * A small mutation fuzzer: valid inputs, changed in the ways that break parsers. The same seed gives
+ * the same inputs, so that what failed can be run again.
+ */
+
+/** How many inputs are tried: `SLOW=1` tries ten times as many. */
+export function fuzzCount(usual: number): number {
+  return process.env["SLOW"] === "1" ? 10 * usual : usual;
+}
+
+/** Pseudo-random numbers (xorshift32), the same on every machine. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed >>> 0 || 1;
+  }
+
+  /** 0 … n - 1. */
+  below(n: number): number {
+    let x = this.#state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#state = x >>> 0;
+    return this.#state % n;
+  }
+
+  of<T>(choices: readonly T[]): T {
+    return choices[this.below(choices.length)] as T;
+  }
+
+  bytes(length: number): Uint8Array {
+    return Uint8Array.from({ length }, () => this.below(256));
+  }
+}
+
+const EDGES = [0, 1, 2, 0x0f, 0x10, 0x18, 0x1f, 0x20, 0x40, 0x7f, 0x80, 0xa0, 0xbf, 0xfe, 0xff];
+const COUNTS = [
+  0,
+  1,
+  2,
+  255,
+  256,
+  1024,
+  65_535,
+  65_536,
+  65_537,
+  2 ** 22,
+  2 ** 22 + 1,
+  2 ** 31,
+  2 ** 32 - 1,
+];
+
+/** One to four changes to one of `seeds`. */
+export function mutated(seeds: readonly Uint8Array[], random: Random): Uint8Array {
+  let bytes = random.of(seeds);
+  for (let changes = 1 + random.below(4); changes > 0; changes--) {
+    bytes = changedOnce(bytes, seeds, random);
+  }
+  return bytes;
+}
+
+function changedOnce(bytes: Uint8Array, seeds: readonly Uint8Array[], random: Random): Uint8Array {
+  // Starts are where the structure is: half of all changes go to the first 64 bytes.
+  const reach = random.below(2) === 0 ? Math.min(64, bytes.length) : bytes.length;
+  const at = random.below(reach + 1);
+  const length = 1 + random.below(random.below(4) === 0 ? 64 : 4);
+  const before = bytes.subarray(0, at);
+  const after = bytes.subarray(at);
+  switch (random.below(9)) {
+    case 0:
+      return joined(
+        before,
+        Uint8Array.of((after[0] ?? 0) ^ (1 << random.below(8))),
+        after.subarray(1),
+      );
+    case 1:
+      return joined(before, Uint8Array.of(random.of(EDGES)), after.subarray(1));
+    case 2:
+      return joined(
+        before,
+        Uint8Array.of((after[0] ?? 0) + random.of([1, 255])),
+        after.subarray(1),
+      );
+    case 3: {
+      // A length field that lies.
+      const field = new DataView(new ArrayBuffer(4));
+      field.setUint32(0, random.of(COUNTS) + random.below(3));
+      return joined(before, new Uint8Array(field.buffer), after.subarray(4));
+    }
+    case 4:
+      return joined(before, after.subarray(length));
+    case 5:
+      return joined(before, random.bytes(length), after);
+    case 6:
+      return joined(before, after.subarray(0, length), after);
+    case 7: {
+      const other = random.of(seeds);
+      return joined(before, other.subarray(random.below(other.length + 1)));
+    }
+    default:
+      return before;
+  }
+}
+
+function joined(...parts: Uint8Array[]): Uint8Array {
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** What trying many inputs came to. */
+export interface FuzzReport {
+  readonly tried: number;
+  readonly taken: number;
+  /** How often each error code was met. */
+  readonly codes: Map<string, number>;
+  /** Inputs that broke a rule, in hexadecimal, with what happened: at most ten. */
+  readonly broken: string[];
+  readonly slowestMs: number;
+  /** By how much the process grew, bytes. */
+  readonly grown: number;
+}
+
+/**
+ * Tries `count` inputs. `act` returns `true` for an input it takes, or the error it refuses it
+ * with, or a sentence where it breaks a rule.
+ */
+export async function fuzz(
+  seeds: readonly Uint8Array[],
+  count: number,
+  seed: number,
+  act: (input: Uint8Array) => Promise<true | Error | string> | true | Error | string,
+): Promise<FuzzReport> {
+  const random = new Random(seed);
+  const codes = new Map<string, number>();
+  const broken: string[] = [];
+  let taken = 0;
+  let slowestMs = 0;
+  const before = process.memoryUsage().rss;
+  for (let i = 0; i < count; i++) {
+    const input = mutated(seeds, random);
+    const start = performance.now();
+    const outcome = await act(input);
+    slowestMs = Math.max(slowestMs, performance.now() - start);
+    if (outcome === true) taken++;
+    else if (typeof outcome === "string") {
+      if (broken.length < 10) broken.push(`${outcome}: ${Buffer.from(input).toString("hex")}`);
+    } else {
+      const { code = outcome.name } = outcome as Error & { code?: string };
+      codes.set(code, (codes.get(code) ?? 0) + 1);
+    }
+  }
+  const grown = process.memoryUsage().rss - before;
+  return { tried: count, taken, codes, broken, slowestMs, grown };
+}

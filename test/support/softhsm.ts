@@ -1,0 +1,208 @@
+/**
+ * SoftHSM for tests: fresh tokens, imported fixture keys, and a look at a token that does not go
+ * through `src/token`, so that what is tested does not vouch for itself. `SOFTHSM2_CONF` and
+ * `TEST_SOFTHSM2_MODULE` come from the test environment.
+ */
+import { createPrivateKey, type JsonWebKey } from "node:crypto";
+import type { Attribute, PKCS11 } from "pkcs11js";
+import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
+import { ecParams } from "../../src/token/public-half.js";
+import { type AttributeValues, template } from "../../src/token/template.js";
+import { formatUri } from "../../src/token/uri.js";
+
+export const USER_PIN = "1234";
+export const SO_PIN = "87654321";
+
+/** The module's path. Without SoftHSM there is no point in testing a token layer. */
+export const SOFTHSM_MODULE = required("TEST_SOFTHSM2_MODULE");
+
+/** A token made for one test file or one test. */
+export interface TestToken {
+  readonly label: string;
+  readonly uri: string;
+  readonly module: string;
+}
+
+/** pkcs11js on its own, initialized once in this process and left so. */
+export async function rawModule(path: string, parameters?: string): Promise<PKCS11> {
+  const known = modules.get(path);
+  if (known !== undefined) return known;
+  const { default: pkcs11 } = (await import("pkcs11js")) as unknown as {
+    default: { PKCS11: new () => PKCS11 };
+  };
+  const native = new pkcs11.PKCS11();
+  native.load(path);
+  try {
+    native.C_Initialize({
+      flags: OS_LOCKING_OK,
+      // The last byte gets lost on the way.
+      ...(parameters === undefined ? {} : { libraryParameters: `${parameters} ` }),
+    });
+  } catch (error) {
+    if ((error as { code?: number }).code !== ALREADY_INITIALIZED) throw error;
+  }
+  modules.set(path, native);
+  return native;
+}
+
+/** A new, empty token with both PINs set. */
+export async function freshToken(name: string): Promise<TestToken> {
+  const native = await rawModule(SOFTHSM_MODULE);
+  const label = `${name}-${process.pid.toString(36)}-${(counter++).toString(36)}`;
+  const slot = native
+    .C_GetSlotList(true)
+    .find((one) => (native.C_GetTokenInfo(one).flags & TOKEN_INITIALIZED) === 0);
+  if (slot === undefined) throw new Error("SoftHSM shows no free slot");
+  native.C_InitToken(slot, SO_PIN, label.padEnd(32));
+  const session = native.C_OpenSession(slot, READ_WRITE);
+  native.C_Login(session, USER_SO, SO_PIN);
+  native.C_InitPIN(session, USER_PIN);
+  native.C_Logout(session);
+  native.C_CloseSession(session);
+  return { label, uri: formatUri({ token: label }), module: SOFTHSM_MODULE };
+}
+
+/** A `TokenAccess` on SoftHSM alone, with the right PIN unless told otherwise. */
+export function softHsmAccess(options: Partial<TokenAccessOptions> = {}): TokenAccess {
+  return new TokenAccess({
+    modules: [SOFTHSM_MODULE],
+    home: "/nonexistent",
+    env: process.env,
+    pin: () => Promise.resolve(USER_PIN),
+    ...options,
+  });
+}
+
+/** Runs `work` in a raw read-write session, logged in, and logs out again. */
+export async function withRawSession<T>(
+  token: TestToken,
+  work: (native: PKCS11, session: Buffer) => T,
+  pin: string = USER_PIN,
+): Promise<T> {
+  const native = await rawModule(token.module);
+  const slot = native
+    .C_GetSlotList(true)
+    .find((one) => native.C_GetTokenInfo(one).label.trimEnd() === token.label);
+  if (slot === undefined) throw new Error(`no token ${token.label}`);
+  const session = native.C_OpenSession(slot, READ_WRITE);
+  let didLogIn = false;
+  try {
+    try {
+      native.C_Login(session, USER, pin);
+      didLogIn = true;
+    } catch (error) {
+      if ((error as { code?: number }).code !== ALREADY_LOGGED_IN) throw error;
+    }
+    return work(native, session);
+  } finally {
+    if (didLogIn) native.C_Logout(session);
+    native.C_CloseSession(session);
+  }
+}
+
+/** How many objects the token and this process's sessions hold, private ones too. */
+export function objectCount(token: TestToken): Promise<number> {
+  return withRawSession(token, (native, session) => findAll(native, session, []).length);
+}
+
+export function findAll(native: PKCS11, session: Buffer, wanted: Attribute[]): Buffer[] {
+  native.C_FindObjectsInit(session, wanted);
+  const found: Buffer[] = [];
+  for (;;) {
+    const some = native.C_FindObjects(session, 100);
+    if (some.length === 0) break;
+    found.push(...some);
+  }
+  native.C_FindObjectsFinal(session);
+  return found;
+}
+
+export interface ImportOptions {
+  readonly label: string;
+  readonly id: Uint8Array;
+  /** Attributes of the private key beside its numbers, such as `UNWRAP: true`. */
+  readonly privateHalf?: AttributeValues;
+  /** `false` leaves the public key object out. */
+  readonly publicHalf?: AttributeValues | false;
+}
+
+/** Puts a fixture's private key, and its public half, on a token. RSA and NIST curves. */
+export async function importKey(
+  token: TestToken,
+  privatePem: string,
+  { label, id, privateHalf = {}, publicHalf = {} }: ImportOptions,
+): Promise<void> {
+  const numbers = keyNumbers(createPrivateKey(privatePem).export({ format: "jwk" }));
+  await withRawSession(token, (native, session) => {
+    const common = { TOKEN: true, LABEL: label, ID: id };
+    native.C_CreateObject(
+      session,
+      template({
+        CLASS: 3,
+        PRIVATE: true,
+        SENSITIVE: true,
+        EXTRACTABLE: false,
+        ...common,
+        ...numbers.privateHalf,
+        ...privateHalf,
+      }),
+    );
+    if (publicHalf === false) return;
+    native.C_CreateObject(
+      session,
+      template({ CLASS: 2, PRIVATE: false, ...common, ...numbers.publicHalf, ...publicHalf }),
+    );
+  });
+}
+
+function keyNumbers(jwk: JsonWebKey): {
+  privateHalf: AttributeValues;
+  publicHalf: AttributeValues;
+} {
+  const bytes = (name: keyof JsonWebKey): Uint8Array =>
+    new Uint8Array(Buffer.from(jwk[name] as string, "base64url"));
+  if (jwk.kty === "RSA") {
+    const publicNumbers = { KEY_TYPE: 0, MODULUS: bytes("n"), PUBLIC_EXPONENT: bytes("e") };
+    return {
+      publicHalf: publicNumbers,
+      privateHalf: {
+        ...publicNumbers,
+        PRIVATE_EXPONENT: bytes("d"),
+        PRIME_1: bytes("p"),
+        PRIME_2: bytes("q"),
+        EXPONENT_1: bytes("dp"),
+        EXPONENT_2: bytes("dq"),
+        COEFFICIENT: bytes("qi"),
+      },
+    };
+  }
+  const params = ecParams(jwk.crv as "P-256" | "P-384" | "P-521");
+  const point = Buffer.concat([Uint8Array.of(4), bytes("x"), bytes("y")]);
+  const length = point.length < 128 ? [point.length] : [0x81, point.length];
+  return {
+    publicHalf: {
+      KEY_TYPE: 3,
+      EC_PARAMS: params,
+      EC_POINT: Buffer.concat([Uint8Array.of(4, ...length), point]),
+    },
+    privateHalf: { KEY_TYPE: 3, EC_PARAMS: params, VALUE: bytes("d") },
+  };
+}
+
+function required(name: string): string {
+  const value = process.env[name];
+  if (value === undefined)
+    throw new Error(`${name} is not set: the tests need SoftHSM, run npm test`);
+  return value;
+}
+
+const modules = new Map<string, PKCS11>();
+let counter = 0;
+
+const OS_LOCKING_OK = 2;
+const ALREADY_INITIALIZED = 0x191;
+const ALREADY_LOGGED_IN = 0x100;
+const TOKEN_INITIALIZED = 0x400;
+const READ_WRITE = 6;
+const USER_SO = 0;
+const USER = 1;
