@@ -1,0 +1,135 @@
+/**
+ * The bytes of a body, from input to output: by threads from file to file where both are files and
+ * there is enough of them, and otherwise as a stream. Which way it goes changes how long it takes, and
+ * nothing else.
+ */
+import { UsageError } from "../errors.js";
+import { openBody, sealBody } from "../envelope/native/body.js";
+import {
+  beginOpening,
+  beginSealing,
+  type BegunOpening,
+  type OpenOptions,
+  type SealOptions,
+} from "../envelope/native/native.js";
+import { Reader } from "../stream.js";
+import type { Input } from "./inputs.js";
+import type { Output, OutputFile } from "./outputs.js";
+import type { Progress } from "./progress.js";
+import { fileError } from "./system-error.js";
+
+/** Seals all of `input`: the header to one output, the body to the same or another. */
+export async function sealInto(
+  input: Input,
+  outputs: { readonly header: Output; readonly body: Output },
+  options: SealOptions,
+  meter: Progress,
+  threads: number | undefined,
+): Promise<void> {
+  const begun = await beginSealing(options);
+  meter.start();
+  await outputs.header.write(begun.header);
+  const ends = await bothFiles(input, outputs.body, threads);
+  if (ends === undefined) {
+    const reader = new Reader(meter.through(input.chunks));
+    const body = sealBody(begun.floeHeader, begun.segments, reader, begun.signing);
+    for await (const chunk of body) await outputs.body.write(chunk);
+    return;
+  }
+  const { sealFile } = await import("../files/parallel.js");
+  const onProgress = (bytes: number): void => {
+    meter.at(bytes);
+  };
+  const work = sealFile({ fd: ends.fd }, ends.file, begun, { threads: ends.threads, onProgress });
+  await named(work, input, outputs.body);
+}
+
+/** A message whose header is authentic, and its body still to come. */
+export interface OpeningBody extends BegunOpening {
+  /** As a stream; each segment after its tag was checked. */
+  segmentsFrom(): AsyncGenerator<Uint8Array, void, undefined>;
+  /**
+   * All of it into a file, by threads. False when that can't be done, or did not succeed for a reason
+   * that the stream will tell: the output is then as it was before.
+   */
+  intoFile(output: Output, threads: number | undefined): Promise<boolean>;
+}
+
+/** Opens a message as far as its body. */
+export async function beginOpeningOf(
+  input: Input,
+  options: OpenOptions,
+  meter: Progress,
+): Promise<OpeningBody> {
+  const reader = new Reader(meter.through(input.chunks));
+  try {
+    const begun = await beginOpening(reader, options);
+    return {
+      ...begun,
+      segmentsFrom: () => openBody(begun.floeHeader, begun.segments, reader, begun.check),
+      intoFile: (output, threads) =>
+        openIntoFile(input, reader.consumed, output, begun, meter, threads),
+    };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function openIntoFile(
+  input: Input,
+  offset: number,
+  output: Output,
+  begun: BegunOpening,
+  meter: Progress,
+  threads: number | undefined,
+): Promise<boolean> {
+  const ends = await bothFiles(input, output, threads);
+  if (ends === undefined) return false;
+  const { openFile } = await import("../files/parallel.js");
+  const onProgress = (bytes: number): void => {
+    meter.at(bytes);
+  };
+  const from = { fd: ends.fd, offset };
+  const work = openFile(from, ends.file, begun, { threads: ends.threads, onProgress });
+  if (await named(work, input, output)) return true;
+  await ends.file.truncate();
+  return false;
+}
+
+/** What the parallel path needs, where it is worth it or asked for. */
+async function bothFiles(
+  input: Input,
+  output: Output,
+  threads: number | undefined,
+): Promise<{ fd: number; file: OutputFile; threads: number } | undefined> {
+  if (threads === 1 || input.descriptor === undefined || input.size === undefined) return undefined;
+  if (output.file === undefined) return undefined;
+  const { defaultThreads, WORTHWHILE_BYTES } = await import("../files/parallel.js");
+  if (threads === undefined && input.size < WORTHWHILE_BYTES) return undefined;
+  const file = await output.file();
+  return { fd: input.descriptor, file, threads: threads ?? defaultThreads() };
+}
+
+/** A failed read or write as an error that names the file. */
+async function named<T>(work: Promise<T>, input: Input, output: Output): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const { FileFailure } = await import("../files/parallel.js");
+    if (!(error instanceof FileFailure)) throw error;
+    const cause = { code: error.code };
+    if (error.kind === "write") throw output.failure?.(cause) ?? error;
+    const hint = error.code === "ESTALE" ? "it got shorter while it was being read" : undefined;
+    throw fileError("ERR_READ", input.name, cause, hint);
+  }
+}
+
+/** The value of `--threads`. @throws UsageError */
+export function threadsOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d?$/.test(text)) {
+    throw new UsageError("ERR_USAGE", `--threads is a number from 1 to 99, not "${text}"`);
+  }
+  return Number(text);
+}

@@ -1,0 +1,76 @@
+/** `p11seal seal`: plaintext in, a message out, in one file or, with `--key-blob`, in two. */
+import { UsageError } from "../../errors.js";
+import type { OaepHash } from "../../keys/key.js";
+import type { Arguments } from "../arguments.js";
+import { sealInto, threadsOf } from "../bulk.js";
+import { openInput, requireOneStdin, type Input } from "../inputs.js";
+import { commit, fileOutput, requireDistinct, standardOutput, type Output } from "../outputs.js";
+import { progress } from "../progress.js";
+import { resolveRecipients } from "../recipients.js";
+import { binaryToTerminal } from "../terminal-guard.js";
+import { withTokens } from "../tokens.js";
+import type { Context } from "../usage.js";
+
+export async function sealCommand(args: Arguments, context: Context): Promise<undefined> {
+  const [file = "-", ...more] = args.operands;
+  if (more.length > 0) {
+    throw new UsageError("ERR_USAGE", "one file is sealed at a time", {
+      hint: "put several into one archive first, with tar for example",
+    });
+  }
+  const output = args.text("output");
+  const keyBlob = args.text("key-blob");
+  const threads = threadsOf(args.text("threads"));
+  requireOneStdin([file, ...args.texts("recipients-file")]);
+  const toStdout = output === undefined || output === "-";
+  if (toStdout && keyBlob === "-") {
+    throw new UsageError("ERR_USAGE", "message and key blob would both go to stdout", {
+      hint: "name a file for one of them, with -o or --key-blob",
+    });
+  }
+  if (output === undefined && context.io.stdout.isTTY === true) {
+    throw binaryToTerminal("a sealed message");
+  }
+
+  const recipients = await withTokens(args, context, (tokens) =>
+    resolveRecipients(args.texts("recipient"), args.texts("recipients-file"), tokens, context),
+  );
+  const oaep = args.text("oaep") as OaepHash | undefined;
+  if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
+    context.report.note("--oaep has no effect: no recipient has an RSA key");
+  }
+
+  const input = await openInput(file, context.io);
+  const outputs: Output[] = [];
+  const meter = progress(context.io, { size: input.size, quiet: context.report.quiet });
+  try {
+    await requireDistinct(
+      [output, keyBlob].filter((path): path is string => path !== undefined && path !== "-"),
+    );
+    const target = async (path: string | undefined): Promise<Output> => {
+      const opened = await outputAt(path ?? "-", input, args, context);
+      outputs.push(opened);
+      return opened;
+    };
+    const message = await target(output);
+    const blob = keyBlob === undefined ? message : await target(keyBlob);
+
+    const options = { recipients, ...(oaep === undefined ? {} : { oaep }) };
+    await sealInto(input, { header: blob, body: message }, options, meter, threads);
+    await commit(...outputs);
+  } finally {
+    meter.stop();
+    for (const opened of outputs) await opened.close();
+    await input.close();
+  }
+}
+
+function outputAt(
+  path: string,
+  input: Input,
+  args: Arguments,
+  { io }: Context,
+): Output | Promise<Output> {
+  if (path === "-") return standardOutput(io, [input]);
+  return fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [input] });
+}

@@ -1,0 +1,147 @@
+/**
+ * Input files: a file, a FIFO, a device or stdin (`-`), read in chunks. Which file it is stays known,
+ * so that nobody overwrites what is being read.
+ */
+import { constants, fstatSync, read, type BigIntStats } from "node:fs";
+import { open } from "node:fs/promises";
+import { promisify } from "node:util";
+import { UsageError } from "../errors.js";
+import type { Io } from "./io.js";
+import { fileError } from "./system-error.js";
+
+/** Which file, by device and inode: the same under every name. */
+export type FileId = `${bigint}:${bigint}`;
+
+export interface Input {
+  /** For messages. */
+  readonly name: string;
+  /** Bytes, where that is known beforehand. */
+  readonly size: number | undefined;
+  readonly id: FileId | undefined;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Of a regular file, read from its start: for reading by position as well. */
+  readonly descriptor?: number;
+  close(): Promise<void>;
+}
+
+/** What is read at once: a segment of the default size. */
+const READ_BYTES = 256 * 1024;
+
+/** The most a key, certificate, identity or recipients file may have (as age's: 16 MiB). */
+const MAX_SMALL_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Opens `path`, or stdin where it is `-`. Opening a FIFO waits for its writer.
+ *
+ * @throws FileError `ERR_READ`: missing, a folder, not permitted.
+ */
+export async function openInput(path: string, io: Io): Promise<Input> {
+  if (path === "-") return standardInput(io);
+  const handle = await open(path, constants.O_RDONLY).catch((error: unknown) => {
+    throw fileError("ERR_READ", path, error);
+  });
+  try {
+    const stats = await handle.stat({ bigint: true });
+    if (stats.isDirectory()) throw fileError("ERR_READ", path, { code: "EISDIR" });
+    return {
+      name: path,
+      size: stats.isFile() ? Number(stats.size) : undefined,
+      id: fileId(stats),
+      chunks: readAll((buffer) => handle.read(buffer), path),
+      ...(stats.isFile() ? { descriptor: handle.fd } : {}),
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The whole of a small file: a key, an identity, a list of recipients. */
+export async function readSmall(path: string, io: Io): Promise<Uint8Array> {
+  const input = await openInput(path, io);
+  try {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of input.chunks) {
+      length += chunk.length;
+      if (length > MAX_SMALL_BYTES) {
+        throw fileError("ERR_READ", input.name, { code: "EFBIG" }, "a key file is much smaller");
+      }
+      parts.push(chunk);
+    }
+    return new Uint8Array(Buffer.concat(parts));
+  } finally {
+    await input.close();
+  }
+}
+
+/** Refuses that two of the things a command reads are both stdin. */
+export function requireOneStdin(paths: readonly string[]): void {
+  if (paths.filter((path) => path === "-").length > 1) {
+    throw new UsageError("ERR_USAGE", 'stdin ("-") can be read only once');
+  }
+}
+
+export function fileId(stats: BigIntStats): FileId {
+  return `${stats.dev}:${stats.ino}`;
+}
+
+/** The file, device or pipe behind a descriptor of ours, as with `< message` or `> out`. */
+export function redirected(descriptor: number | undefined): BigIntStats | undefined {
+  if (descriptor === undefined) return undefined;
+  try {
+    return fstatSync(descriptor, { bigint: true });
+  } catch {
+    return undefined; // A closed descriptor is nobody's file.
+  }
+}
+
+function standardInput(io: Io): Input {
+  const stats = redirected(io.descriptors?.stdin);
+  if (stats?.isDirectory() === true) throw fileError("ERR_READ", "stdin", { code: "EISDIR" });
+  // Node's own stdin is for pipes and terminals. For a file it reads in small steps, and a disk
+  // (`< /dev/sdb1`) it takes for an empty stream.
+  const descriptor =
+    stats?.isFile() === true || stats?.isBlockDevice() === true ? io.descriptors?.stdin : undefined;
+  return {
+    name: "stdin",
+    size: stats?.isFile() === true ? Number(stats.size) : undefined,
+    id: stats?.isFile() === true ? fileId(stats) : undefined,
+    chunks: descriptor === undefined ? readStream(io) : readAll(readerOf(descriptor), "stdin"),
+    close: () => {
+      // Lets go of a pipe nobody will read to its end, or the process would wait for its writer.
+      if (descriptor === undefined) io.stdin.destroy();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Fills a buffer from where the last call ended; 0 at the end. */
+type Read = (buffer: Uint8Array) => Promise<{ bytesRead: number }>;
+
+function readerOf(descriptor: number): Read {
+  return (buffer) => promisify(read)(descriptor, buffer, 0, buffer.length, null);
+}
+
+async function* readAll(fill: Read, name: string): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const buffer = new Uint8Array(Buffer.allocUnsafeSlow(READ_BYTES).buffer);
+    const { bytesRead } = await fill(buffer).catch((error: unknown) => {
+      throw fileError("ERR_READ", name, error);
+    });
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+async function* readStream(io: Io): AsyncGenerator<Uint8Array> {
+  const chunks = io.stdin[Symbol.asyncIterator]();
+  for (;;) {
+    const next = (await chunks.next().catch((error: unknown) => {
+      throw fileError("ERR_READ", "stdin", error);
+    })) as IteratorResult<Uint8Array, undefined>;
+    if (next.done === true) return;
+    yield next.value;
+  }
+}

@@ -1,0 +1,81 @@
+#!/usr/bin/env node
+/**
+ * The program: arguments in, exit status out. `main` does everything and can be called within a
+ * process; the last lines of this file make it a program: they set the exit status and catch signals,
+ * and nothing else does.
+ */
+import { readFileSync, realpathSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { restore } from "./interrupts.js";
+import { processIo, write, type Io } from "./io.js";
+import { EXIT, Report } from "./report.js";
+
+/** Runs one command line (without the program's name) and returns the exit status. */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
+  // A stream that breaks also fails the write that is waited for; that is where it is handled.
+  io.stdout.on("error", ignore);
+  io.stderr.on("error", ignore);
+  try {
+    if (argv.length === 1 && argv[0] === "--version") {
+      await write(io.stdout, `${version()}\n`);
+      return EXIT.done;
+    }
+    const { parse } = await import("./parse.js");
+    const parsed = parse(argv, { version: version(), columns: io.stdout.columns });
+    if (typeof parsed === "string") {
+      await write(io.stdout, parsed);
+      return EXIT.done;
+    }
+    const { spec, args } = parsed;
+    report = new Report(io, args.reporting);
+    const run = await spec.load();
+    return (await run(args, { io, report })) ?? EXIT.done;
+  } catch (error) {
+    return report.failure(error);
+  } finally {
+    io.stdout.off("error", ignore);
+    io.stderr.off("error", ignore);
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function ignore(): void {
+  // Handled by whoever waits for the write.
+}
+
+/** Runs this process's command line. */
+async function program(): Promise<void> {
+  const io = processIo();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => {
+      restore();
+      // The default action, now that nothing is left behind: callers see what ended us.
+      process.kill(process.pid, signal);
+    });
+  }
+  process.once("exit", restore);
+  process.on("uncaughtException", (error) => {
+    restore();
+    const report = new Report(io, { quiet: false, verbose: false, json: false });
+    process.exit(report.failure(error));
+  });
+  process.exitCode = await main(process.argv.slice(2), io);
+}
+
+function isProgram(): boolean {
+  const script = process.argv[1];
+  if (script === undefined) return false;
+  try {
+    // npm runs it through a link.
+    return realpathSync(script) === fileURLToPath(import.meta.url);
+  } catch {
+    return false; // `node -`: what runs is no file, and not this one.
+  }
+}
+
+if (isProgram()) await program();

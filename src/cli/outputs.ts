@@ -1,0 +1,203 @@
+/**
+ * Where a command's bytes go: a file, which appears whole or not at all (`whole-file.ts`), or a stream,
+ * stdout or a character device such as `/dev/null`, which has no whole and is written as the bytes come.
+ *
+ * What stands at the target is looked at before any work is done, and nothing but a regular file, with
+ * `--force`, is ever replaced. The file being read is not, under whatever name.
+ */
+import { constants, type BigIntStats } from "node:fs";
+import { access, lstat, open, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { FileError, UsageError } from "../errors.js";
+import { fileId, redirected, type FileId, type Input } from "./inputs.js";
+import { write, type Io } from "./io.js";
+import { BrokenPipe } from "./report.js";
+import { errno, fileError, quoted } from "./system-error.js";
+import { exists, FileOutput, NO_FOLLOW } from "./whole-file.js";
+
+/** Where a command's bytes go. */
+export interface Output {
+  /** For messages. */
+  readonly name: string;
+  write(bytes: Uint8Array): Promise<void>;
+  /** Where the output is a file: it, for writing at positions after what was written already. */
+  file?(): Promise<OutputFile>;
+  /** What a failed write of that file is told as. */
+  failure?(error: unknown): FileError;
+  /** Everything a later step could fail at, before any target changes. */
+  prepare(): Promise<void>;
+  /**
+   * Gives the file its name; call `prepare` first. In one go, so that no signal comes between the
+   * files of one run. `reversible` keeps what is replaced until `close`.
+   */
+  place(options: { readonly reversible: boolean }): void;
+  /** Takes `place` back. */
+  displace(): void;
+  /** Lets go of what is left. Safe to call always, and after which nothing temporary is there. */
+  close(): Promise<void>;
+}
+
+/** A file that is written by position. */
+export interface OutputFile {
+  readonly fd: number;
+  /** Bytes that were written already. */
+  readonly offset: number;
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Throws away everything after `offset`. */
+  truncate(): Promise<void>;
+}
+
+export interface OutputOptions {
+  /** Replace an existing regular file. */
+  readonly force: boolean;
+  /** `private`: for plaintext, its owner alone (0600); `public`: what the umask leaves of 0666. */
+  readonly mode: "private" | "public";
+  /** Files that are being read, and must not be written. */
+  readonly inputs: readonly Input[];
+}
+
+/**
+ * An output at `path`, looked at before any work is done, so that a refusal costs nothing.
+ *
+ * @throws FileError `ERR_EXISTS`, `ERR_SAME_FILE`, `ERR_OUTPUT_KIND` (a symbolic link, folder, FIFO, …),
+ *   `ERR_WRITE` (no such folder, not permitted).
+ */
+export async function fileOutput(path: string, options: OutputOptions): Promise<Output> {
+  const existing = await lstat(path, { bigint: true }).catch((error: unknown) => {
+    if (errno(error) === "ENOENT") return undefined;
+    throw fileError("ERR_WRITE", path, error);
+  });
+  if (existing !== undefined) {
+    refuseInput(path, fileId(existing), options.inputs);
+    if (existing.isCharacterDevice()) return openDevice(path);
+    const kind = kindOf(existing);
+    if (kind !== "file") {
+      throw new FileError("ERR_OUTPUT_KIND", `${quoted(path)} is a ${kind}`, {
+        hint: KIND_HINTS[kind],
+      });
+    }
+    if (!options.force) throw exists(path);
+  }
+  await requireFolder(path);
+  return new FileOutput(path, existing, options);
+}
+
+/** stdout, as the bytes come. */
+export function standardOutput(io: Io, inputs: readonly Input[]): Output {
+  const stats = redirected(io.descriptors?.stdout);
+  if (stats?.isFile() === true) refuseInput("stdout", fileId(stats), inputs);
+  return {
+    name: "stdout",
+    write: (bytes) =>
+      write(io.stdout, bytes).catch((error: unknown) => {
+        if (errno(error) === "EPIPE") throw new BrokenPipe();
+        throw fileError("ERR_WRITE", "stdout", error);
+      }),
+    prepare: nothing,
+    place() {
+      // The bytes are where they belong.
+    },
+    displace() {
+      // What was written there can't be taken back.
+    },
+    close: nothing,
+  };
+}
+
+/** Gives all of them their names, or none. */
+export async function commit(...outputs: readonly Output[]): Promise<void> {
+  for (const output of outputs) await output.prepare();
+  const placed: Output[] = [];
+  try {
+    for (const output of outputs) {
+      output.place({ reversible: outputs.length > 1 });
+      placed.push(output);
+    }
+  } catch (error) {
+    for (const output of placed.reverse()) output.displace();
+    throw error;
+  }
+  for (const output of outputs) await output.close();
+}
+
+/** Refuses that two outputs of one run are the same file, under whatever spelling. */
+export async function requireDistinct(paths: readonly string[]): Promise<void> {
+  const seen = new Set<string>();
+  for (const path of paths) {
+    const folder = await stat(dirname(path), { bigint: true }).catch(() => undefined);
+    const place = folder === undefined ? path : join(fileId(folder), basename(path));
+    if (seen.has(place)) {
+      throw new UsageError("ERR_USAGE", `two outputs have the name ${quoted(path)}`);
+    }
+    seen.add(place);
+  }
+}
+
+async function openDevice(path: string): Promise<Output> {
+  const failed = (error: unknown): never => {
+    throw fileError("ERR_WRITE", path, error);
+  };
+  const flags = constants.O_WRONLY | constants.O_NOCTTY | NO_FOLLOW;
+  const handle = await open(path, flags).catch(failed);
+  return {
+    name: path,
+    async write(bytes) {
+      for (let offset = 0; offset < bytes.length;) {
+        const { bytesWritten } = await handle.write(bytes, offset).catch(failed);
+        offset += bytesWritten;
+      }
+    },
+    prepare: nothing,
+    place() {
+      // The bytes are where they belong.
+    },
+    displace() {
+      // What was written there can't be taken back.
+    },
+    close: () => handle.close().catch(() => undefined),
+  };
+}
+
+function refuseInput(path: string, id: FileId, inputs: readonly Input[]): void {
+  const input = inputs.find((candidate) => candidate.id === id);
+  if (input === undefined) return;
+  throw new FileError("ERR_SAME_FILE", `${quoted(path)} is the file being read`, {
+    hint: "write to another name; the input would be lost",
+  });
+}
+
+async function requireFolder(path: string): Promise<void> {
+  const folder = dirname(path);
+  const stats = await stat(folder).catch((error: unknown) => {
+    const hint = errno(error) === "ENOENT" ? `make the folder ${quoted(folder)} first` : undefined;
+    throw fileError("ERR_WRITE", path, error, hint);
+  });
+  if (!stats.isDirectory()) throw fileError("ERR_WRITE", path, { code: "ENOTDIR" });
+  if (path.endsWith("/")) throw fileError("ERR_WRITE", path, { code: "ENOENT" });
+  await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    throw fileError("ERR_WRITE", path, error);
+  });
+}
+
+type Kind = "file" | "folder" | "symbolic link" | "FIFO" | "socket" | "block device";
+
+function kindOf(stats: BigIntStats): Kind {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "folder";
+  if (stats.isSymbolicLink()) return "symbolic link";
+  if (stats.isFIFO()) return "FIFO";
+  if (stats.isSocket()) return "socket";
+  return "block device";
+}
+
+const STREAM_HINT = "an output here must be whole or absent; for a stream use -o - and redirect it";
+
+const KIND_HINTS: Readonly<Record<Exclude<Kind, "file">, string>> = {
+  folder: "name a file in it",
+  "symbolic link": "links are not followed when writing; give the name it points to",
+  FIFO: STREAM_HINT,
+  socket: STREAM_HINT,
+  "block device": STREAM_HINT,
+};
+
+const nothing = (): Promise<void> => Promise.resolve();

@@ -1,0 +1,22 @@
+/** Lists for people: foreign text made safe, columns lined up. */
+import { printable } from "./report.js";
+
+/** Rows as lines; columns two blanks apart, the last one ragged. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const safe = rows.map((row) => row.map(printable));
+  const widths: number[] = [];
+  for (const row of safe) {
+    row.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    });
+  }
+  return safe
+    .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  "))
+    .map((line) => line.trimEnd() + "\n")
+    .join("");
+}
+
+/** JSON as every command prints it. */
+export function json(value: unknown): string {
+  return JSON.stringify(value, undefined, 2) + "\n";
+}

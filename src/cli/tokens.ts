@@ -1,0 +1,85 @@
+/**
+ * The tokens of one run: opened when first needed, closed at the end, one login each. Loading the native
+ * part waits until then, so that commands which need no token need no module either.
+ */
+import { resolve } from "node:path";
+import type { TokenAccess } from "../token/index.js";
+import type { PinProvider } from "../token/types.js";
+import { parseUri, type Pkcs11Uri } from "../token/uri.js";
+import type { Arguments } from "./arguments.js";
+import { homeFolder } from "./home.js";
+import { pinProvider } from "./pins.js";
+import type { Context } from "./usage.js";
+
+export interface TokenOptions {
+  readonly modules: readonly string[];
+  readonly pinSource: string | undefined;
+  /** Use a token's last PIN try. */
+  readonly force: boolean;
+}
+
+export class Tokens {
+  readonly #options: TokenOptions;
+  readonly #context: Context;
+  readonly #uris: Pkcs11Uri[] = [];
+  readonly #pin: PinProvider;
+  #access: Promise<TokenAccess> | undefined;
+
+  constructor(options: TokenOptions, context: Context) {
+    this.#options = options;
+    this.#context = context;
+    this.#pin = pinProvider({ user: options.pinSource, uris: this.#uris }, context);
+  }
+
+  /** A URI that was given in this run: its `pin-source` counts from now on. */
+  uri(text: string): Pkcs11Uri {
+    const uri = parseUri(text);
+    this.#uris.push(uri);
+    return uri;
+  }
+
+  access(): Promise<TokenAccess> {
+    this.#access ??= this.#open();
+    return this.#access;
+  }
+
+  async close(): Promise<void> {
+    if (this.#access === undefined) return;
+    const access = await this.#access.catch(() => undefined);
+    await access?.close();
+  }
+
+  async #open(): Promise<TokenAccess> {
+    const { io, report } = this.#context;
+    const { TokenAccess } = await import("../token/index.js");
+    return new TokenAccess({
+      modules: this.#options.modules.map((path) => resolve(path)),
+      home: homeFolder(io.env),
+      env: io.env,
+      pin: this.#pin,
+      force: this.#options.force,
+      trace: (line) => {
+        report.trace(line);
+      },
+    });
+  }
+}
+
+/** Runs `use` with the tokens that a command's options speak of. */
+export async function withTokens<T>(
+  args: Arguments,
+  context: Context,
+  use: (tokens: Tokens) => Promise<T>,
+): Promise<T> {
+  const options = {
+    modules: args.has("module") ? args.texts("module") : [],
+    pinSource: args.has("pin-source") ? args.text("pin-source") : undefined,
+    force: args.has("force") && args.flag("force"),
+  };
+  const tokens = new Tokens(options, context);
+  try {
+    return await use(tokens);
+  } finally {
+    await tokens.close();
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * A file that appears whole or not at all.
+ *
+ * Bytes go to a temporary file beside the target, `.NAME.p11seal-XXXXXXXX.part`; plaintext in one that
+ * its owner alone may read. It then gets its name: by a hard link, which never replaces anything, or
+ * with `--force` by a rename, which replaces in one step. Nothing follows a symbolic link at the target.
+ * A run that is killed leaves at most the temporary file, which may be deleted.
+ */
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  linkSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  type BigIntStats,
+} from "node:fs";
+import { open, unlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { FileError } from "../errors.js";
+import { onInterrupt } from "./interrupts.js";
+import type { Output, OutputFile, OutputOptions } from "./outputs.js";
+import { errno, fileError, quoted } from "./system-error.js";
+
+export class FileOutput implements Output {
+  readonly name: string;
+  readonly #existing: BigIntStats | undefined;
+  readonly #options: OutputOptions;
+  readonly #temporary: string;
+  #backup: string | undefined;
+  #handle: FileHandle | undefined;
+  #forget: (() => void) | undefined;
+  #placed = false;
+  #small: Uint8Array[] = [];
+  #smallBytes = 0;
+  #written = 0;
+
+  /** `existing`: what stands at `path` now, if anything; a regular file. */
+  constructor(path: string, existing: BigIntStats | undefined, options: OutputOptions) {
+    this.name = path;
+    this.#existing = existing;
+    this.#options = options;
+    this.#temporary = join(dirname(path), temporaryName(basename(path)));
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const handle = await this.#opened();
+    if (bytes.length < SMALL_BYTES) {
+      // Tags and prefixes come by the dozen bytes: they wait, copied, for something larger.
+      this.#small.push(bytes.slice());
+      this.#smallBytes += bytes.length;
+      if (this.#smallBytes >= SMALL_BYTES) await this.#flush(handle);
+    } else {
+      await this.#flush(handle, bytes);
+    }
+  }
+
+  async file(): Promise<OutputFile> {
+    const handle = await this.#opened();
+    await this.#flush(handle);
+    const offset = this.#written;
+    return {
+      fd: handle.fd,
+      offset,
+      write: async (bytes, position) => {
+        for (let done = 0; done < bytes.length;) {
+          const rest = bytes.length - done;
+          done += (await this.#try(handle.write(bytes, done, rest, position + done))).bytesWritten;
+        }
+      },
+      truncate: () => this.#try(handle.truncate(offset)),
+    };
+  }
+
+  failure(error: unknown): FileError {
+    return this.#failure(error);
+  }
+
+  async prepare(): Promise<void> {
+    const handle = await this.#opened();
+    await this.#flush(handle);
+    const mode = await this.#modeToKeep(handle);
+    if (mode !== undefined) await this.#try(handle.chmod(mode));
+    // A crash soon after must not leave an empty file where there was a whole one.
+    if (this.#existing !== undefined) await this.#try(handle.sync());
+    this.#handle = undefined;
+    await this.#try(handle.close());
+  }
+
+  place(options: { readonly reversible: boolean }): void {
+    if (this.#existing !== undefined && options.reversible) {
+      this.#backup = `${this.#temporary}.old`;
+      try {
+        linkSync(this.name, this.#backup);
+      } catch {
+        this.#backup = undefined; // No hard links here: `displace` then can't bring it back.
+      }
+    }
+    this.#trySync(() => {
+      if (this.#options.force) renameSync(this.#temporary, this.name);
+      else this.#linkOrRename();
+    });
+    this.#placed = true;
+  }
+
+  displace(): void {
+    const backup = this.#backup;
+    if (backup !== undefined) {
+      this.#trySync(() => {
+        renameSync(backup, this.name);
+      });
+      this.#backup = undefined;
+    } else if (this.#existing === undefined) {
+      this.#trySync(() => {
+        unlinkSync(this.name);
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#handle?.close().catch(() => undefined);
+    this.#handle = undefined;
+    if (this.#forget !== undefined && !this.#placed) {
+      await unlink(this.#temporary).catch(() => undefined);
+    }
+    if (this.#backup !== undefined) await unlink(this.#backup).catch(() => undefined);
+    this.#forget?.();
+    this.#forget = undefined;
+  }
+
+  /** Writes what waits and then `bytes`, in one call unless the system takes less at a time. */
+  async #flush(handle: FileHandle, ...bytes: readonly Uint8Array[]): Promise<void> {
+    let rest = [...this.#small.splice(0), ...bytes];
+    this.#smallBytes = 0;
+    while (rest.length > 0) {
+      const { bytesWritten } = await this.#try(handle.writev(rest, this.#written));
+      this.#written += bytesWritten;
+      rest = after(rest, bytesWritten);
+    }
+  }
+
+  /** The temporary file, made when the first bytes come. */
+  async #opened(): Promise<FileHandle> {
+    if (this.#handle === undefined) {
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW;
+      this.#forget = onInterrupt(() => {
+        unlinkSync(this.#temporary);
+      });
+      this.#handle = await this.#try(open(this.#temporary, flags, MODES[this.#options.mode]));
+    }
+    return this.#handle;
+  }
+
+  /** The mode of the file that is replaced, if it is the same owner's. */
+  async #modeToKeep(handle: FileHandle): Promise<number | undefined> {
+    const own = await this.#try(handle.stat({ bigint: true }));
+    const old = this.#existing;
+    if (old?.uid !== own.uid || old.gid !== own.gid || old.mode === own.mode) return undefined;
+    return Number(old.mode) & 0o777;
+  }
+
+  /** Without `--force`: fails if the name was taken since it was looked at. */
+  #linkOrRename(): void {
+    try {
+      linkSync(this.#temporary, this.name);
+      unlinkSync(this.#temporary);
+    } catch (error) {
+      if (!NO_HARD_LINKS.has(errno(error) ?? "")) throw error;
+      // FAT and some network file systems: claim the name, then rename over what is ours.
+      closeSync(openSync(this.name, "wx"));
+      try {
+        renameSync(this.#temporary, this.name);
+      } catch (refused) {
+        unlinkSync(this.name);
+        throw refused;
+      }
+    }
+  }
+
+  async #try<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step;
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #trySync(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  #failure(error: unknown): FileError {
+    if (errno(error) === "EEXIST") return exists(this.name);
+    return fileError("ERR_WRITE", this.name, error, HINTS[errno(error) ?? ""]);
+  }
+}
+
+/** What is left of `parts` after their first `count` bytes. */
+function after(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+  const left: Uint8Array[] = [];
+  let skip = count;
+  for (const part of parts) {
+    if (skip < part.length) left.push(part.subarray(skip));
+    skip = Math.max(0, skip - part.length);
+  }
+  return left;
+}
+
+/** The refusal to replace a file that was not said to be replaced. */
+export function exists(path: string): FileError {
+  return new FileError("ERR_EXISTS", `${quoted(path)} exists`, { hint: "--force replaces it" });
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: "nothing was left behind; make room, or write to another folder with -o",
+  EDQUOT: "nothing was left behind; make room, or write to another folder with -o",
+};
+
+/** The umask takes its part of both. */
+const MODES = { private: 0o600, public: 0o666 } as const;
+
+/** Less than this is not worth a call of its own. */
+const SMALL_BYTES = 4096;
+
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+/** Windows has no such flag; O_EXCL alone refuses a link there. */
+export const NO_FOLLOW = (constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
+
+/** Names of files have 255 bytes at most on common file systems. */
+function temporaryName(name: string): string {
+  const suffix = `.p11seal-${randomBytes(4).toString("hex")}.part`;
+  const room = 255 - 1 - suffix.length - ".old".length;
+  let kept = name;
+  while (Buffer.byteLength(kept) > room) kept = Array.from(kept).slice(0, -1).join("");
+  return `.${kept}${suffix}`;
+}

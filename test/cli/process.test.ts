@@ -1,0 +1,289 @@
+/** What only a process of its own can show: exit statuses, signals, pipes, full disks. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { temporaryFolder, writeKeys } from "./support/folder.js";
+import { run, type Outcome } from "./support/run.js";
+import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "./support/spawn.js";
+
+const root = temporaryFolder();
+const home = join(root, "home");
+const OLD = Buffer.from("old content");
+/** Three segments and a bit. */
+const content = randomBytes(3 * 262_144);
+let sealed: Buffer;
+let folder: string;
+
+beforeAll(async () => {
+  writeKeys(root);
+  writeFileSync(join(root, "content"), content);
+  const { status } = await p11seal(["seal", "-r", "bob.pem", "-o", "m.p11s", "content"], {
+    cwd: root,
+  });
+  expect(status).toBe(0);
+  sealed = readFileSync(join(root, "m.p11s"));
+});
+
+beforeEach(() => {
+  folder = join(root, "case");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+});
+
+describe("the exit status is", () => {
+  const cases: [number, string, readonly string[]][] = [
+    [0, "done", ["open", "-i", "bob.key", "m.p11s"]],
+    [1, "another failure", ["open", "-i", "bob.key", "content"]],
+    [2, "a fault of usage", ["open", "--nonsense"]],
+    [3, "that no identity matches", ["open", "-i", "alice.key", "m.p11s"]],
+    [4, "that the message is not authentic", ["open", "-i", "bob.key", "cut.p11s"]],
+    [5, "a token or PIN", ["open", "-i", "pkcs11:token=nobody;object=nothing", "m.p11s"]],
+    [6, "a refusal by policy", ["seal", "-r", "weak.pem", "content"]],
+  ];
+
+  it.each(cases)("%d for %s", async (expected, _what, argv) => {
+    writeFileSync(join(root, "cut.p11s"), sealed.subarray(0, -1));
+    const { status, stderr } = await p11seal(argv, { cwd: root, env: { P11SEAL_HOME: home } });
+    expect({ status, stderr }).toMatchObject({ status: expected });
+    expect(stderr).not.toMatch(/^\s+at /m);
+    if (expected !== 0) expect(stderr).toMatch(/^p11seal: [^A-Z]/);
+  });
+
+  it("the same when the program is run through a link, as npm installs it", () => {
+    symlinkSync(PROGRAM, join(folder, "p11seal"));
+    const { status, stdout } = spawnSync(process.execPath, [join(folder, "p11seal"), "--version"]);
+    expect({ status, stdout: stdout.toString() }).toEqual({ status: 0, stdout: "0.1.0\n" });
+  });
+});
+
+describe("what is loaded", () => {
+  /** Prints, at the end, the native libraries of the process and the packages it loaded. */
+  const spy = `process.on("exit", () => console.error(JSON.stringify({
+    libraries: process.report.getReport().sharedObjects,
+    packages: Object.keys(require("node:module")._cache) })))`;
+
+  it.each([
+    ["--version", ["--version"]],
+    ["seal", ["seal", "-r", "bob.pem", "-o", "/dev/null", "content"]],
+    ["open with a key file", ["open", "-i", "bob.key", "-o", "/dev/null", "m.p11s"]],
+    ["inspect", ["inspect", "m.p11s"]],
+  ])("by %s is nothing native", async (_name, argv) => {
+    writeFileSync(join(folder, "spy.cjs"), spy);
+    const { status, stderr } = await p11seal(argv, {
+      cwd: root,
+      node: ["--require", join(folder, "spy.cjs")],
+    });
+    expect(status).toBe(0);
+    const loaded = JSON.parse(stderr) as { libraries: string[]; packages: string[] };
+    expect(loaded.libraries.length).toBeGreaterThan(0);
+    const native = /pkcs11|graphene|softhsm|softokn|\.node$/;
+    expect([...loaded.libraries, ...loaded.packages].filter((path) => native.test(path))).toEqual(
+      [],
+    );
+  });
+});
+
+describe("a message that is cut or changed", () => {
+  const damaged: [string, () => Buffer][] = [
+    ["cut in its last segment", () => sealed.subarray(0, -100)],
+    ["cut after a whole segment", () => sealed.subarray(0, sealed.length - 262_144)],
+    ["continued", () => Buffer.concat([sealed, Buffer.from([0])])],
+    ["changed in its last byte", () => flipped(sealed, sealed.length - 1)],
+    ["changed in its header", () => flipped(sealed, 100)],
+  ];
+
+  const open = (...argv: string[]): Promise<Outcome> =>
+    run(["open", "-i", join(root, "bob.key"), ...argv]);
+
+  it.each(damaged)("%s makes no file and leaves none behind", async (_how, damage) => {
+    writeFileSync(join(folder, "bad.p11s"), damage());
+    const { status } = await open("-o", join(folder, "out"), join(folder, "bad.p11s"));
+    expect(status).toBe(4);
+    expect(readdirSync(folder)).toEqual(["bad.p11s"]);
+  });
+
+  it.each(damaged)("%s leaves an existing file as it was", async (_how, damage) => {
+    writeFileSync(join(folder, "bad.p11s"), damage());
+    writeFileSync(join(folder, "out"), OLD);
+    const { status } = await open("--force", "-o", join(folder, "out"), join(folder, "bad.p11s"));
+    expect(status).toBe(4);
+    expect(readFileSync(join(folder, "out"))).toEqual(OLD);
+    expect(readdirSync(folder)).toEqual(["bad.p11s", "out"]);
+  });
+
+  it.each(damaged)("%s gives stdout verified bytes only, and says so", async (_how, damage) => {
+    writeFileSync(join(folder, "bad.p11s"), damage());
+    const { status, stdout, stderr } = await open(join(folder, "bad.p11s"));
+    expect(status).toBe(4);
+    expect(stdout.length).toBeLessThanOrEqual(content.length);
+    expect(stdout.equals(content.subarray(0, stdout.length))).toBe(true);
+    if (stdout.length > 0) expect(stderr).toContain(`the ${stdout.length} bytes on stdout are not`);
+  });
+});
+
+describe("a process that is told to stop half way", () => {
+  /** Seals from a pipe that stays open, until the temporary file has bytes in it. */
+  async function halfWay(...options: string[]): ReturnType<typeof begun> {
+    return begun(["seal", "-r", join(root, "bob.pem"), "-o", "out", ...options], content);
+  }
+
+  async function begun(
+    argv: readonly string[],
+    stdin: Buffer,
+  ): Promise<{ running: ReturnType<typeof start>; temporary: string }> {
+    const running = start(argv, { cwd: folder, stdin: null });
+    running.child.stdin?.write(stdin);
+    const part = (): string | undefined =>
+      readdirSync(folder).find((name) => /^\.out\.p11seal-[0-9a-f]{8}\.part$/.test(name));
+    await until(() => sizeOf(join(folder, part() ?? "none")) > 0, "a temporary file");
+    return { running, temporary: part() ?? "" };
+  }
+
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "by %s leaves nothing behind, and ends by that signal",
+    async (signal) => {
+      const { running } = await halfWay();
+      running.child.kill(signal);
+      expect(await running.ended).toMatchObject({ status: null, signal, stderr: "" });
+      expect(readdirSync(folder)).toEqual([]);
+    },
+  );
+
+  it("leaves an existing output as it was", async () => {
+    writeFileSync(join(folder, "out"), OLD);
+    const { running } = await halfWay("--force");
+    running.child.kill("SIGINT");
+    await running.ended;
+    expect(readFileSync(join(folder, "out"))).toEqual(OLD);
+    expect(readdirSync(folder)).toEqual(["out"]);
+  });
+
+  it("while opening leaves no plaintext behind", async () => {
+    const argv = ["open", "-i", join(root, "bob.key"), "-o", "out"];
+    const { running } = await begun(argv, sealed.subarray(0, -10));
+    running.child.kill("SIGTERM");
+    await running.ended;
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("by SIGKILL leaves a file of an obvious name, which the next run is not stopped by", async () => {
+    writeFileSync(join(folder, "out"), OLD);
+    const { running, temporary } = await halfWay("--force");
+    running.child.kill("SIGKILL");
+    await running.ended;
+    expect(readdirSync(folder).sort()).toEqual([temporary, "out"]);
+    expect(readFileSync(join(folder, "out"))).toEqual(OLD);
+    const argv = ["seal", "-r", join(root, "bob.pem"), "--force", "-o", "out"];
+    expect(await p11seal(argv, { cwd: folder, stdin: "again" })).toMatchObject({ status: 0 });
+    expect(readdirSync(folder).sort()).toEqual([temporary, "out"]);
+  });
+});
+
+describe("pipes", () => {
+  it("that are closed by their reader end the program quietly", async () => {
+    const running = start(["open", "-i", "bob.key", "m.p11s"], { cwd: root });
+    running.child.stdout?.destroy();
+    expect(await running.ended).toMatchObject({ status: 1, signal: null, stderr: "" });
+  });
+
+  it("that stay open do not keep a program that is done", async () => {
+    const running = start(["open", "-i", "bob.key"], { cwd: root, stdin: null });
+    running.child.stdin?.write("this is no message, and more of it may come");
+    expect(await running.ended).toMatchObject({ status: 1 });
+  });
+
+  it("carry a message through both commands", async () => {
+    const command =
+      'node "$0" seal -r bob.pem < content | node "$0" open -i bob.key | cmp - content';
+    const { ended } = startProgram("sh", ["-c", command, PROGRAM], { cwd: root });
+    expect(await ended).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("can be FIFOs when they are read", async () => {
+    execFileSync("mkfifo", [join(folder, "fifo")]);
+    const running = start(["open", "-i", join(root, "bob.key"), "-o", "out", "fifo"], {
+      cwd: folder,
+    });
+    writeFileSync(join(folder, "fifo"), sealed);
+    expect(await running.ended).toMatchObject({ status: 0 });
+    expect(readFileSync(join(folder, "out")).equals(content)).toBe(true);
+  });
+});
+
+describe("redirected streams", () => {
+  it("that are one file are refused", async () => {
+    writeFileSync(join(folder, "file"), OLD);
+    const fd = openSync(join(folder, "file"), "a");
+    const argv = ["seal", "-r", join(root, "bob.pem"), "file"];
+    const { status } = await p11seal(argv, { cwd: folder, stdout: { fd } });
+    closeSync(fd);
+    expect(status).toBe(1);
+    expect(readFileSync(join(folder, "file"))).toEqual(OLD);
+  });
+
+  it("that are a folder are an error like any other", async () => {
+    const fd = openSync(folder, "r");
+    const argv = ["seal", "-r", "bob.pem"];
+    const { status, stderr } = await p11seal(argv, { cwd: root, stdin: { fd } });
+    closeSync(fd);
+    expect({ status, stderr }).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("EISDIR") as unknown,
+    });
+  });
+});
+
+describe("a device without space", () => {
+  it("is said to be full when stdout is one", async () => {
+    const fd = openSync("/dev/full", "w");
+    const { status, stderr } = await p11seal(["open", "-i", "bob.key", "m.p11s"], {
+      cwd: root,
+      stdout: { fd },
+    });
+    closeSync(fd);
+    expect(status).toBe(1);
+    expect(stderr).toContain("no space left on device (ENOSPC)");
+  });
+
+  const namespaces = spawnSync("unshare", ["-rm", "true"]).status === 0;
+  const itIf = namespaces ? it : it.skip;
+
+  itIf("leaves no partial output, and an existing one as it was [mount namespaces]", async () => {
+    const script = `
+      mount -t tmpfs -o size=512k tmpfs "$1" && cd "$1" || exit 99
+      echo old > out; cp ../bob.key .
+      for target in out fresh; do
+        "$0" "$2" open -i bob.key --force -o $target ../m.p11s; echo "exit $?"
+      done
+      ls -A; cat out`;
+    const argv = ["-rm", "sh", "-c", script, process.execPath, folder, PROGRAM];
+    const { stdout, stderr } = await startProgram("unshare", argv).ended;
+    expect(stdout.toString()).toBe("exit 1\nexit 1\nbob.key\nout\nold\n");
+    expect(stderr).toBe(
+      ["out", "fresh"]
+        .map(
+          (name) =>
+            `p11seal: cannot write "${name}": no space left on device (ENOSPC)\n` +
+            "hint: nothing was left behind; make room, or write to another folder with -o\n",
+        )
+        .join(""),
+    );
+  });
+});
+
+function flipped(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy.writeUInt8(copy.readUInt8(at) ^ 1, at);
+  return copy;
+}

@@ -1,0 +1,34 @@
+/** Runs the built program at a pseudo-terminal, with somebody at the keyboard. */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { PROGRAM } from "./spawn.js";
+
+export interface Played {
+  /** All that the terminal showed, typed characters that were echoed included. */
+  readonly shown: string;
+  /** The exit status, or minus the signal's number. */
+  readonly status: number;
+  /** Echo and line editing are as they were. */
+  readonly modesKept: boolean;
+}
+
+/** Each step waits for a text and then types another, or sends the signal of that name. */
+export async function atTerminal(
+  argv: readonly string[],
+  steps: readonly (readonly [waitFor: string, type: string])[],
+  options: {
+    cwd: string;
+    /** Added to ours; null removes. */
+    env?: Record<string, string | null | undefined>;
+    /** A file instead of the terminal. */
+    stdin?: string;
+    stdout?: string;
+  },
+): Promise<Played> {
+  const script = fileURLToPath(new URL("./at-terminal.py", import.meta.url));
+  const { cwd, env = {}, stdin = null, stdout = null } = options;
+  const play = { argv: [process.execPath, PROGRAM, ...argv], cwd, env, stdin, stdout, steps };
+  const ended = await promisify(execFile)("python3", [script, JSON.stringify(play)]);
+  return JSON.parse(ended.stdout) as Played;
+}

@@ -1,0 +1,69 @@
+/** Runs a command line within this process, with streams and a terminal made for it. */
+import { Readable, Writable } from "node:stream";
+import type { Io } from "../../../src/cli/io.js";
+import { main } from "../../../src/cli/main.js";
+
+export interface Outcome {
+  readonly status: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+  /** The questions that were asked. */
+  readonly asked: readonly { readonly prompt: string; readonly silent: boolean }[];
+}
+
+export interface RunOptions {
+  readonly stdin?: Uint8Array | string | Readable;
+  readonly stdout?: Writable;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Which of the streams are a terminal. */
+  readonly tty?: readonly ("stdin" | "stdout" | "stderr")[];
+  /** What a person at the terminal answers; without it there is no terminal. */
+  readonly answers?: readonly string[];
+}
+
+export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const stdout = new Collector();
+  const stderr = new Collector();
+  const asked: { prompt: string; silent: boolean }[] = [];
+  const answers = [...(options.answers ?? [])];
+  const isTTY = (name: "stdin" | "stdout" | "stderr"): { isTTY: boolean } => ({
+    isTTY: options.tty?.includes(name) === true,
+  });
+  const { stdin = "" } = options;
+  const io: Io = {
+    stdin: Object.assign(
+      stdin instanceof Readable ? stdin : Readable.from([Buffer.from(stdin)]),
+      isTTY("stdin"),
+    ),
+    stdout: Object.assign(options.stdout ?? stdout, isTTY("stdout")),
+    stderr: Object.assign(stderr, isTTY("stderr")),
+    env: { ...options.env },
+    terminal: () =>
+      Promise.resolve(
+        options.answers === undefined
+          ? undefined
+          : {
+              ask: (prompt, { silent }) => {
+                asked.push({ prompt, silent });
+                return Promise.resolve(answers.shift() ?? "");
+              },
+              close: () => undefined,
+            },
+      ),
+  };
+  const status = await main(argv, io);
+  return { status, stdout: stdout.bytes, stderr: stderr.bytes.toString("utf8"), asked };
+}
+
+class Collector extends Writable {
+  readonly #chunks: Buffer[] = [];
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.#chunks.push(chunk);
+    done();
+  }
+}
