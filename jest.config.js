@@ -1,3 +1,5 @@
+import { availableParallelism } from "node:os";
+
 /** @type {import("jest").Config} */
 export default {
   testEnvironment: "node",
@@ -11,6 +13,9 @@ export default {
       { jsc: { parser: { syntax: "typescript" }, target: "es2023" }, module: { type: "es6" } },
     ],
   },
+  globalSetup: "<rootDir>/test/support/global-setup.mjs",
+  // Never one: a module that crashes takes its worker along, not the whole run.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   testTimeout: 60_000,
   reporters: ["default", "<rootDir>/scripts/plain-count.mjs"],
 };

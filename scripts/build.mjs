@@ -1,0 +1,9 @@
+/** `npm run build`: compiles src/ to dist/. */
+import { build, ensureDependencies } from "./lib/dependencies.mjs";
+import { runMain } from "./lib/run.mjs";
+
+await runMain(() => {
+  ensureDependencies();
+  build();
+  return 0;
+});

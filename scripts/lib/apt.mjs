@@ -1,0 +1,105 @@
+/**
+ * Debian packages, with and without root. apt checks what it fetches against the archive's
+ * signature in both cases.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { cache, capture, root, say } from "./run.mjs";
+
+/** What the last failed call printed, for the message to the user. */
+let lastOutput = "";
+
+/** True on Debian and its relatives. */
+export function hasApt() {
+  return (
+    process.platform === "linux" &&
+    fs.existsSync("/usr/bin/apt-get") &&
+    fs.existsSync("/usr/bin/dpkg")
+  );
+}
+
+/** The end of what apt printed when it last failed. */
+export function aptFailure() {
+  return lastOutput.trim().split("\n").slice(-6).join("\n");
+}
+
+/** True for a user who may install packages for everybody. */
+export function isRoot() {
+  return process.getuid?.() === 0;
+}
+
+/**
+ * Installs packages for everybody. Needs root.
+ * @param {readonly string[]} packages
+ * @returns {boolean} whether it worked
+ */
+export function aptInstall(packages) {
+  say(`apt-get install ${packages.join(" ")}`);
+  const args = ["install", "-y", "--no-install-recommends", "-oDPkg::Lock::Timeout=120"];
+  if (apt([...args, ...packages])) return true;
+  say("apt-get update: this machine's package lists are missing or too old");
+  return apt(["update", "-oDPkg::Lock::Timeout=120"]) && apt([...args, ...packages]);
+}
+
+/**
+ * Downloads packages and unpacks them into `folder`, which appears whole or not at all. Needs no
+ * root: when the machine's own package lists are missing or too old, private ones are fetched.
+ * @param {readonly string[]} packages
+ * @param {string} folder
+ * @returns {boolean} whether it worked
+ */
+export function aptUnpack(packages, folder) {
+  say(`apt-get download ${packages.join(" ")}, unpacked into ${path.relative(root, folder)}`);
+  fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
+  const made = fs.mkdtempSync(path.join(cache, "unpack-"));
+  try {
+    if (!download(packages, made)) return false;
+    const unpacked = path.join(made, "root");
+    for (const name of fs.readdirSync(made).filter((name) => name.endsWith(".deb"))) {
+      const { status, output } = capture("dpkg", ["-x", path.join(made, name), unpacked]);
+      lastOutput = output;
+      if (status !== 0) return false;
+    }
+    fs.rmSync(folder, { recursive: true, force: true });
+    fs.renameSync(unpacked, folder);
+    return true;
+  } finally {
+    fs.rmSync(made, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {readonly string[]} packages
+ * @param {string} folder
+ */
+function download(packages, folder) {
+  // apt would give the download to its own user, who may not write here.
+  const sandbox = isRoot() ? ["-oAPT::Sandbox::User=root"] : [];
+  if (apt(["download", ...sandbox, ...packages], folder)) return true;
+  const lists = path.join(cache, "apt", "lists");
+  const archives = path.join(cache, "apt", "cache");
+  const own = [...sandbox, `-oDir::State::lists=${lists}`, `-oDir::Cache=${archives}`];
+  if (fs.existsSync(lists) && apt(["download", ...own, ...packages], folder)) return true;
+  say("apt-get update into .cache/apt: this machine's package lists are missing or too old");
+  fs.mkdirSync(path.join(lists, "partial"), { recursive: true });
+  fs.mkdirSync(path.join(archives, "archives", "partial"), { recursive: true });
+  // Warnings about hooks that only root can run do not count: what matters is whether the download
+  // works afterwards.
+  apt(["update", ...own, "-oAcquire::Languages=none"]);
+  return apt(["download", ...own, ...packages], folder);
+}
+
+/**
+ * @param {readonly string[]} args
+ * @param {string} [cwd]
+ */
+function apt(args, cwd) {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" };
+  const { status, output } = capture(
+    "apt-get",
+    ["-q", ...args],
+    cwd === undefined ? { env } : { env, cwd },
+  );
+  if (status !== 0) lastOutput = output;
+  return status === 0;
+}

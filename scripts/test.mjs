@@ -1,0 +1,23 @@
+/** `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. */
+import path from "node:path";
+import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
+import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
+import { root, runMain, runToEnd, say } from "./lib/run.mjs";
+import { makeTestEnvironment } from "./lib/test-environment.mjs";
+
+await runMain(async () => {
+  ensureDependencies();
+  ensureBuild();
+  const softHsm = ensureSoftHsm();
+  const nss = ensureNss();
+  if ("reason" in nss) say(`without the tests on a second module: ${nss.reason}`);
+  const { env, remove } = makeTestEnvironment(softHsm, nss);
+  try {
+    // Given as arguments, not in NODE_OPTIONS: the programs that tests start must not inherit them.
+    const flags = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"];
+    const jest = path.join(root, "node_modules", "jest", "bin", "jest.js");
+    return await runToEnd(process.execPath, [...flags, jest, ...process.argv.slice(2)], env);
+  } finally {
+    remove();
+  }
+});
