@@ -4,7 +4,7 @@
  * wrong with a message is found and told by the stream path, so that there is one place that says
  * what a bad message is.
  */
-import { fstatSync } from "node:fs";
+import { fstatSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, type SegmentCipher } from "../body/floe.js";
@@ -117,7 +117,7 @@ export async function sealFile(
  * @throws FileFailure
  */
 export async function openFile(
-  input: Region & { read(length: number, position: number): Promise<Uint8Array> },
+  input: Region,
   output: Region,
   begun: {
     readonly floeHeader: Uint8Array;
@@ -141,7 +141,7 @@ export async function openFile(
       kind: "open",
       cipher: segments.state,
       input: { fd: input.fd, offset: input.offset },
-      output,
+      output: { fd: output.fd, offset: output.offset },
       plaintextBytes,
       ...(leaves === undefined ? {} : { leaves }),
       shared: sharedState(),
@@ -152,7 +152,8 @@ export async function openFile(
   if (failure !== undefined) throw new FileFailure(failure.kind, failure.code);
   if (check !== undefined && leaves !== undefined) {
     const body = summary(check.immutablePart, floeHeader, leaves, plaintextBytes);
-    const trailer = await input.read(TRAILER_BYTES, input.offset + sealedBytes);
+    const trailer = new Uint8Array(TRAILER_BYTES);
+    readSync(input.fd, trailer, 0, TRAILER_BYTES, input.offset + sealedBytes);
     if (!holds(check, body, trailer)) return false;
   }
   return true;

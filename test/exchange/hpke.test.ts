@@ -322,16 +322,36 @@ describe("an X25519 point of small order", () => {
   });
 
   it("opens nothing, even with a token that agrees on zeros and a message made for them", async () => {
-    const { publicKey, open } = await wrapped("x25519");
     const enc = fromHex(points[0] as string);
-    const zeros = new Uint8Array(32);
-    const factories = [KDF_HKDF_SHA256, AEAD_AES_256_GCM] as const;
-    const kem = encapsulatingTo(kemWithAgreement("X25519", zeros, publicKey.point), enc);
-    const forging = new CipherSuite(kem, ...factories);
-    const recipient = await forging.DeserializePublicKey(publicKey.point);
-    const { ciphertext } = await forging.Seal(recipient, plaintext, { info, aad });
-
-    const agree = () => Promise.resolve(new Secret(zeros.slice()));
-    expect(await open({ enc, ciphertext, privateKey: { type: "x25519", agree } })).toBeNull();
+    expect(await openAgreedOn("x25519", new Uint8Array(32), enc)).toBeNull();
   });
 });
+
+describe.each(CURVE_KEYS)("a token that agrees on %s", (curve, keyName) => {
+  const own = curve === "X25519" ? 32 : (encBytes(curve) - 1) / 2;
+
+  it("opens a message made for what it agrees on", async () => {
+    const { enc } = await wrapped(keyName);
+    const opened = await openAgreedOn(keyName, new Uint8Array(own).fill(1), enc);
+    expect(opened).toEqual(plaintext);
+  });
+
+  it("opens none if that is longer or shorter than the field", async () => {
+    const { enc } = await wrapped(keyName);
+    for (const length of [0, 1, own - 1, own + 1, 2 * own]) {
+      expect(await openAgreedOn(keyName, new Uint8Array(length).fill(1), enc)).toBeNull();
+    }
+  });
+});
+
+/** What opens of a message that was made for a shared secret `dh`, with a key that answers it. */
+async function openAgreedOn(keyName: ExchangeKeyName, dh: Uint8Array, enc: Uint8Array) {
+  const publicKey = identityOf(keyName).publicKey as EcPublicKey | X25519PublicKey;
+  const curve = publicKey.type === "ec" ? publicKey.curve : "X25519";
+  const kem = encapsulatingTo(kemWithAgreement(curve, dh, publicKey.point), enc);
+  const suite = new CipherSuite(kem, KDF_HKDF_SHA256, AEAD_AES_256_GCM);
+  const recipient = await suite.DeserializePublicKey(publicKey.point);
+  const { ciphertext } = await suite.Seal(recipient, plaintext, { info, aad });
+  const agree = () => Promise.resolve(new Secret(dh.slice()));
+  return hpkeOpen(publicKey, { type: publicKey.type, agree }, enc, ciphertext, info, aad);
+}

@@ -8,7 +8,7 @@ const traces = ["ab", "171", "q6ur", "\u00ab"];
 
 describe("a secret", () => {
   it.each([
-    ["a template", (secret: Secret) => `${secret as unknown as string}`],
+    ["a template", (secret: Secret) => `it is ${secret as unknown as string}`],
     ["String", String],
     ["JSON", (secret: Secret) => JSON.stringify({ secret })],
     ["inspect", (secret: Secret) => inspect({ nested: [secret] }, { depth: 9 })],
@@ -18,7 +18,7 @@ describe("a secret", () => {
       (secret: Secret) => inspect(secret, { showHidden: true, customInspect: false }),
     ],
     ["console's format", (secret: Secret) => format("%s %o %O %j", secret, secret, secret, secret)],
-    ["its own keys", (secret: Secret) => JSON.stringify(Object.entries({ ...secret }))],
+    ["its own keys", (secret: Secret) => JSON.stringify(Object.entries(secret))],
     ["a clone", (secret: Secret) => inspect(structuredClone(secret))],
     ["an error's message", (secret: Secret) => new Error(String(secret)).stack ?? ""],
   ])("does not show in %s", (_where, show) => {

@@ -1,6 +1,7 @@
 /** What anyone can see in a message: shown by `inspect`, and used to find the key that opens it. */
 import { fromHex, toHex } from "../../bytes.js";
 import { AuthenticationError } from "../../errors.js";
+import type { HpkeCurve } from "../../exchange/hpke.js";
 import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
 import { Reader, type ByteSource } from "../../stream.js";
 import { readHeader, SUITE, VERSION, type ParsedHeader } from "./header.js";
@@ -66,7 +67,9 @@ export async function inspectMessage(sealed: ByteSource): Promise<MessageInfo> {
 /** True when a stanza of the message was made for this key. Needs no private key. */
 export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey): boolean {
   const tag = toHex(stanzaTag(fromHex(info.messageId), publicKey));
-  return info.recipients.some((recipient) => recipient.tag === tag);
+  const curve = publicKey.type === "ec" ? publicKey.curve : "X25519";
+  const type = publicKey.type === "rsa" ? "rsa-oaep" : hpkeType(curve);
+  return info.recipients.some((recipient) => recipient.tag === tag && recipient.type === type);
 }
 
 export function messageInfo(header: ParsedHeader): MessageInfo {
@@ -118,11 +121,15 @@ function recipientInfo(stanza: Stanza): RecipientInfo {
     }
     case "hpke":
       return {
-        type: `hpke-${stanza.curve.replace("-", "").toLowerCase()}` as RecipientInfo["type"],
+        type: hpkeType(stanza.curve),
         tag,
         operation: `C_DeriveKey, ECDH on ${stanza.curve}`,
       };
     case "unknown":
       return { type: "unknown", tag, operation: `stanza type ${stanza.number} is not known` };
   }
+}
+
+function hpkeType(curve: HpkeCurve): RecipientInfo["type"] {
+  return `hpke-${curve.replace("-", "").toLowerCase()}` as RecipientInfo["type"];
 }

@@ -32,6 +32,7 @@ import { headerMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
 import { encodeRecips, FILE_KEY_BYTES, type Stanza } from "./recips.js";
 import {
   requireAddressee,
+  requireOriginalRecipients,
   signCore,
   signedClaims,
   verifyCore,
@@ -212,6 +213,7 @@ export async function beginOpening(reader: Reader, options: OpenOptions): Promis
     options.header === undefined ? await readHeader(reader) : await readDetached(options.header);
 
   const sender = verifyCore(header);
+  requireOriginalRecipients(sender);
   await options.authenticate?.(sender);
 
   const { identity, stanzas } = firstMatch(header, await listed(options.identities));

@@ -1,0 +1,159 @@
+/**
+ * The formulas of docs/format.md, written down a second time from the page alone, with node:crypto
+ * and nothing of src/. What the page says and what the library does are compared through these.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+} from "node:crypto";
+
+/** @typedef {Uint8Array} Bytes */
+
+/** @param {...Bytes} parts */
+export const join = (...parts) => Buffer.concat(parts);
+/** @param {string} text */
+export const ascii = (text) => Buffer.from(text, "ascii");
+
+/** @param {number} bytes @param {number} value */
+export function uint(bytes, value) {
+  const field = Buffer.alloc(8);
+  field.writeBigUInt64BE(BigInt(value));
+  return field.subarray(8 - bytes);
+}
+
+/** @param {string} algorithm @param {...Bytes} parts */
+export const hash = (algorithm, ...parts) =>
+  createHash(algorithm)
+    .update(join(...parts))
+    .digest();
+/** @param {string} algorithm @param {Bytes} key @param {...Bytes} parts */
+export const hmac = (algorithm, key, ...parts) =>
+  createHmac(algorithm, key)
+    .update(join(...parts))
+    .digest();
+
+/** RFC 5869 §2.3. @param {string} algorithm @param {Bytes} prk @param {Bytes} info @param {number} length */
+export function expand(algorithm, prk, info, length) {
+  let okm = Buffer.alloc(0);
+  let block = Buffer.alloc(0);
+  for (let i = 1; okm.length < length; i++) {
+    block = hmac(algorithm, prk, block, info, uint(1, i));
+    okm = join(okm, block);
+  }
+  return okm.subarray(0, length);
+}
+
+/** §7.2. @param {Bytes} messageId @param {Bytes} spki */
+export const stanzaTag = (messageId, spki) =>
+  hmac("sha256", join(ascii("p11seal/v1 tag"), messageId), hash("sha256", spki)).subarray(0, 8);
+
+/** §9. @param {Bytes} fileKey @param {string} label */
+export const fromFileKey = (fileKey, label) =>
+  expand("sha256", hmac("sha256", Buffer.alloc(32), fileKey), ascii(label), 32);
+
+// ── §7.4: HPKE ──────────────────────────────────────────────────────────────────────────────────
+
+/** Per stanza type: KEM id, hash of the KEM's KDF, bytes of `enc`. */
+export const KEMS = /** @type {const} */ ({
+  2: { kem: 0x0010, kdf: "sha256", encBytes: 65 },
+  3: { kem: 0x0011, kdf: "sha384", encBytes: 97 },
+  4: { kem: 0x0012, kdf: "sha512", encBytes: 133 },
+  5: { kem: 0x0020, kdf: "sha256", encBytes: 32 },
+});
+
+/** @param {string} kdf @param {Bytes} suite @param {Bytes} salt @param {string} label @param {Bytes} ikm */
+const labeledExtract = (kdf, suite, salt, label, ikm) =>
+  hmac(kdf, salt, ascii("HPKE-v1"), suite, ascii(label), ikm);
+/** @param {string} kdf @param {Bytes} suite @param {Bytes} prk @param {string} label @param {Bytes} info @param {number} length */
+const labeledExpand = (kdf, suite, prk, label, info, length) =>
+  expand(kdf, prk, join(uint(2, length), ascii("HPKE-v1"), suite, ascii(label), info), length);
+
+/**
+ * Everything HPKE derives for one stanza.
+ * @param {keyof typeof KEMS} type @param {Bytes} dh @param {Bytes} enc @param {Bytes} point
+ * @param {Bytes} messageId
+ */
+export function hpkeSchedule(type, dh, enc, point, messageId) {
+  const { kem, kdf } = KEMS[type];
+  const none = Buffer.alloc(0);
+  const kemSuite = join(ascii("KEM"), uint(2, kem));
+  const eaePrk = labeledExtract(kdf, kemSuite, none, "eae_prk", dh);
+  const secretBytes = hash(kdf).length;
+  const context = join(enc, point);
+  const shared = labeledExpand(kdf, kemSuite, eaePrk, "shared_secret", context, secretBytes);
+
+  const suite = join(ascii("HPKE"), uint(2, kem), uint(2, 0x0001), uint(2, 0x0002));
+  const info = join(ascii("p11seal/v1 hpke"), messageId);
+  const keyContext = join(
+    uint(1, 0),
+    labeledExtract("sha256", suite, none, "psk_id_hash", none),
+    labeledExtract("sha256", suite, none, "info_hash", info),
+  );
+  const secret = labeledExtract("sha256", suite, shared, "secret", none);
+  const key = labeledExpand("sha256", suite, secret, "key", keyContext, 32);
+  const nonce = labeledExpand("sha256", suite, secret, "base_nonce", keyContext, 12);
+  return { shared, key, nonce };
+}
+
+// ── §10: FLOE ───────────────────────────────────────────────────────────────────────────────────
+
+/** @param {number} segLog2 */
+export const floeParameters = (segLog2) => join(uint(2, 0), uint(4, 2 ** segLog2), uint(4, 32));
+
+/** @param {Bytes} key @param {Bytes} start parameters ‖ iv @param {Bytes} purpose @param {Bytes} aad @param {number} length */
+export const floeKdf = (key, start, purpose, aad, length) =>
+  expand("sha384", key, join(start, purpose, aad), length);
+
+/**
+ * The three values FLOE derives before a segment key is needed.
+ * @param {Bytes} floeKey @param {Bytes} start @param {Bytes} aad
+ */
+export const floeStart = (floeKey, start, aad) => ({
+  headerTag: floeKdf(floeKey, start, ascii("HEADER_TAG:"), aad, 32),
+  messageKey: floeKdf(floeKey, start, ascii("MESSAGE_KEY:"), aad, 48),
+});
+
+/** @param {Bytes} messageKey @param {Bytes} start @param {Bytes} aad @param {number} index */
+export const segmentKey = (messageKey, start, aad, index) =>
+  floeKdf(messageKey, start, join(ascii("DEK:"), uint(8, index - (index % 2 ** 20))), aad, 32);
+
+/** @param {number} index @param {boolean} final */
+export const segmentAad = (index, final) => join(uint(8, index), uint(1, final ? 1 : 0));
+
+// ── AES-256-GCM, agreement ──────────────────────────────────────────────────────────────────────
+
+/** Ciphertext ‖ tag. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad @param {Bytes} plaintext */
+export function gcmSeal(key, nonce, aad, plaintext) {
+  const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(aad);
+  return join(cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
+}
+
+/** Throws when the tag does not fit. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad @param {Bytes} sealed */
+export function gcmOpen(key, nonce, aad, sealed) {
+  const at = sealed.length - 16;
+  const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: 16 });
+  decipher.setAAD(aad).setAuthTag(sealed.subarray(at));
+  return join(decipher.update(sealed.subarray(0, at)), decipher.final());
+}
+
+/** SubjectPublicKeyInfo of a private key, DER. @param {string} pem */
+export const spkiOf = (pem) => createPublicKey(pem).export({ format: "der", type: "spki" });
+
+/**
+ * Raw Diffie-Hellman between a private key and a bare public key of its kind.
+ * @param {string} pem @param {Bytes} peer a point 04 ‖ X ‖ Y, or a u-coordinate
+ */
+export function agree(pem, peer) {
+  // The key is the end of its SPKI; what stands before it is the same for every key of the kind.
+  const spki = spkiOf(pem);
+  const key = join(spki.subarray(0, spki.length - peer.length), peer);
+  return diffieHellman({
+    privateKey: createPrivateKey(pem),
+    publicKey: createPublicKey({ key, format: "der", type: "spki" }),
+  });
+}

@@ -1,0 +1,268 @@
+/**
+ * A reader of messages written from docs/format.md alone: numbers in brackets are its sections. It
+ * shares nothing with src/, holds everything in memory, and throws for whatever the page refuses.
+ */
+import { createHash, createPublicKey, privateDecrypt, verify, constants } from "node:crypto";
+import * as f from "./formulas.mjs";
+
+/** What a message says, and every value met while opening it, under the names the page uses. */
+export interface PageMessage {
+  readonly plaintext: Buffer;
+  readonly values: ReadonlyMap<string, Buffer>;
+}
+
+/** Opens a whole message with a private key in PEM, taking the checks in the order of [13]. */
+export function readMessage(message: Uint8Array, pem: string): PageMessage {
+  const values = new Map<string, Buffer>();
+  const note = (name: string, bytes: Uint8Array) => {
+    values.set(name, Buffer.from(bytes));
+    return values.get(name) as Buffer;
+  };
+  const input = new Bytes(message);
+
+  // [3]
+  require(input.take(8).toString("hex") === "8b5031310d0a1a0a", "magic");
+  require(input.uint(1) === 1 && input.uint(1) === 1, "version, suite");
+  const segLog2 = input.uint(1);
+  const flags = input.uint(1);
+  require(segLog2 >= 12 && segLog2 <= 22 && flags <= 1, "segLog2, flags");
+  const signed = flags === 1;
+  const coreBytes = input.block(65_536);
+  const signedBytes = input.read;
+  const sigBlock = signed ? input.block(16_384) : undefined;
+  const immutable = input.read;
+  const extensions = new Bytes(input.block(65_536));
+  const recips = input.read.length;
+  const stanzas = readStanzas(input.block(4_194_304));
+  const transcript = input.read;
+  const mac = input.take(32);
+
+  const core = readCore(coreBytes, signed);
+  const messageId = note("message id", core.get(1) as Buffer);
+  while (extensions.left > 0) {
+    require(extensions.uint(2) >= 0x8000, "an extension that must be understood");
+    extensions.block(65_536);
+  }
+  if (sigBlock !== undefined) verifySig(sigBlock, signedBytes, core);
+  if (signed) {
+    require(f.hash("sha256", transcript.subarray(recips)).equals(core.get(9) as Buffer), "RECIPS");
+  }
+
+  // [7.2], [13] step 9
+  const spki = note("SPKI", f.spkiOf(pem));
+  const spkiHash = note("SHA-256(SPKI)", f.hash("sha256", spki));
+  const tag = note("tag", f.stanzaTag(messageId, spki));
+  const stanza = stanzas.find((s) => s.tag.equals(tag));
+  require(stanza !== undefined, "no stanza for this key");
+
+  // [7.3], [7.4]; [8], [9]
+  const fileKey = note("file key", unwrap(stanza));
+  const macKey = note("MAC key", f.fromFileKey(fileKey, "p11seal/v1 header mac"));
+  require(note("MAC", f.hmac("sha256", macKey, transcript)).equals(mac), "MAC");
+
+  // [10]
+  const floeKey = note("FLOE key", f.fromFileKey(fileKey, "p11seal/v1 floe"));
+  const aad = note("body aad", f.hash("sha384", immutable));
+  const start = input.take(42);
+  require(start.subarray(0, 10).equals(f.floeParameters(segLog2)), "FLOE parameters");
+  const { headerTag, messageKey } = f.floeStart(floeKey, start, aad);
+  require(note("FLOE header tag", headerTag).equals(input.take(32)), "FLOE header tag");
+  note("FLOE message key", messageKey);
+  const parts: Buffer[] = [];
+  const leaves: Buffer[] = [];
+  for (let i = 0, final = false; !final; i++) {
+    const length = input.peek(4).readUInt32BE();
+    final = length !== 0xffff_ffff;
+    require(!final || (length >= 32 && length <= 2 ** segLog2), "a segment's length");
+    const segment = input.take(final ? length : 2 ** segLog2);
+    const key = note("segment key", f.segmentKey(messageKey, start, aad, i));
+    const segmentAad = note("segment aad", f.segmentAad(i, final));
+    parts.push(f.gcmOpen(key, segment.subarray(4, 16), segmentAad, segment.subarray(16)));
+    leaves.push(segment);
+    require(!final || i === 0 || length > 32, "an empty last segment");
+  }
+  const plaintext = note("plaintext", Buffer.concat(parts));
+
+  // [11]
+  if (signed) {
+    const summary = [f.hash("sha384", immutable), start, headerTag, treeHash(leaves)];
+    const counts = [f.uint(8, plaintext.length), f.uint(8, leaves.length)];
+    const text = f.join(f.ascii("p11seal/v1 body\0"), ...summary, ...counts);
+    require(verify(null, text, ed25519(core.get(8) as Buffer), input.take(64)), "TRAILER");
+  }
+  require(input.left === 0, "data after the end");
+  return { plaintext, values };
+
+  function unwrap({ type, body }: Stanza): Buffer {
+    if (type === 1) {
+      const oaepHash = ["sha1", "sha256", "sha384", "sha512"][(body[0] ?? 0) - 1] as string;
+      const padding = constants.RSA_PKCS1_OAEP_PADDING;
+      return privateDecrypt({ key: pem, padding, oaepHash }, body.subarray(2));
+    }
+    const kem = type as keyof typeof f.KEMS;
+    const { encBytes } = f.KEMS[kem];
+    const enc = body.subarray(0, encBytes);
+    const dh = note("dh", f.agree(pem, enc));
+    const hpke = f.hpkeSchedule(kem, dh, enc, spki.subarray(-encBytes), messageId);
+    note("shared_secret", hpke.shared);
+    const key = note("HPKE key", hpke.key);
+    const nonce = note("HPKE base_nonce", hpke.nonce);
+    return f.gcmOpen(key, nonce, spkiHash, body.subarray(encBytes));
+  }
+}
+
+interface Stanza {
+  readonly type: number;
+  readonly tag: Buffer;
+  readonly body: Buffer;
+}
+
+/** [7.1] */
+function readStanzas(block: Buffer): Stanza[] {
+  const input = new Bytes(block);
+  const count = input.uint(2);
+  require(count >= 1 && count <= 2048, "stanza count");
+  const stanzas = Array.from({ length: count }, () => {
+    const stanza = { type: input.uint(2), tag: input.take(8), body: input.block(4_194_304) };
+    const { type, body } = stanza;
+    if (type === 1) {
+      const known = body[0] === body[1] && (body[0] ?? 0) >= 1 && (body[0] ?? 0) <= 4;
+      require(known && body.length >= 258 && body.length <= 1026, "an RSA-OAEP stanza");
+    } else if (type in f.KEMS) {
+      const { encBytes } = f.KEMS[type as keyof typeof f.KEMS];
+      require(body.length === encBytes + 48, "an HPKE stanza");
+    }
+    return stanza;
+  });
+  require(input.left === 0, "data after the last stanza");
+  return stanzas;
+}
+
+type Value = number | Buffer | Value[];
+
+/** [4]: the map, if it is deterministic and has the keys it must have, of their types. */
+function readCore(bytes: Buffer, signed: boolean): ReadonlyMap<number, Value> {
+  const input = new Bytes(bytes);
+  const core = new Map<number, Value>();
+  const entries = head(5);
+  let last = -1;
+  for (let i = 0; i < entries; i++) {
+    const key = head(0);
+    require(key > last && key >= 1 && (key > 63 || key <= (signed ? 9 : 1)), "a key of CORE");
+    last = key;
+    core.set(key, key === 2 || key === 3 || key === 6 ? head(0) : key === 7 ? array() : text());
+  }
+  require(input.left === 0, "data after CORE");
+  const sizes = signed ? { 1: 16, 2: 0, 4: 32, 5: 16, 6: 0, 7: 0, 8: 32, 9: 32 } : { 1: 16 };
+  for (const [key, size] of Object.entries(sizes)) {
+    const value = core.get(Number(key));
+    require(value !== undefined && (size === 0 || (value as Buffer).length === size), key);
+  }
+  return core;
+
+  function head(major: number): number {
+    const first = input.uint(1);
+    require(first >> 5 === major, "a type in CORE");
+    const short = first & 31;
+    if (short < 24) return short;
+    const size = { 24: 1, 25: 2, 26: 4, 27: 8 }[short];
+    require(size !== undefined, "an indefinite length");
+    const value = input.uint(size);
+    require(value >= (size === 1 ? 24 : 2 ** (size * 4)), "a long head");
+    return value;
+  }
+  function text(): Buffer {
+    return input.take(head(2));
+  }
+  function array(): Value {
+    const items = Array.from({ length: head(4) }, text);
+    require(items.length >= 1 && items.every(({ length }) => length === 32), "addressees");
+    return items;
+  }
+}
+
+/** [5] */
+function verifySig(block: Buffer, signedBytes: Buffer, core: ReadonlyMap<number, Value>): void {
+  const input = new Bytes(block);
+  const algorithm = input.uint(2);
+  const spki = input.take(input.uint(2));
+  const signature = input.take(input.uint(2));
+  require(input.left === 0, "data after the signature");
+  require(f.hash("sha256", spki).equals(core.get(4) as Buffer), "the sender's key id");
+  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  const kind = key.asymmetricKeyType === "ec" ? curve : key.asymmetricKeyType;
+  require(kind === ["", "prime256v1", "secp384r1", "rsa", "ed25519"][algorithm], "the algorithm");
+  const message = f.join(f.ascii("p11seal/v1 core\0"), f.hash("sha384", signedBytes));
+  const digest = [null, "sha256", "sha384", "sha256", null][algorithm];
+  const options =
+    algorithm === 3
+      ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
+      : { key, dsaEncoding: "ieee-p1363" as const };
+  require(verify(digest, message, options, signature), "the sender's signature");
+}
+
+/** [11] */
+function treeHash(segments: readonly Buffer[]): Buffer {
+  const sha256 = (...parts: Uint8Array[]) => {
+    const hash = createHash("sha256");
+    for (const part of parts) hash.update(part);
+    return hash.digest();
+  };
+  const [only] = segments;
+  if (only !== undefined && segments.length === 1) return sha256(Buffer.of(0), only);
+  const k = 2 ** Math.floor(Math.log2(segments.length - 1));
+  return sha256(Buffer.of(1), treeHash(segments.slice(0, k)), treeHash(segments.slice(k)));
+}
+
+function ed25519(raw: Buffer) {
+  const key = f.join(Buffer.from("302a300506032b6570032100", "hex"), raw);
+  return createPublicKey({ key, format: "der", type: "spki" });
+}
+
+function require(fact: boolean, what: string): asserts fact {
+  if (!fact) throw new Error(`refused: ${what}`);
+}
+
+/** Bytes read in order. */
+class Bytes {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes);
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  /** What was taken so far. */
+  get read(): Buffer {
+    return this.#bytes.subarray(0, this.#at);
+  }
+
+  peek(size: number): Buffer {
+    require(size <= this.left, "cut short");
+    return this.#bytes.subarray(this.#at, this.#at + size);
+  }
+
+  take(size: number): Buffer {
+    const taken = this.peek(size);
+    this.#at += size;
+    return taken;
+  }
+
+  uint(size: number): number {
+    const value = BigInt(`0x${this.take(size).toString("hex")}`);
+    require(value < 2n ** 53n, "a number");
+    return Number(value);
+  }
+
+  /** `len u32`, then as many bytes. */
+  block(most: number): Buffer {
+    const size = this.uint(4);
+    require(size <= most, "a block's length");
+    return this.take(size);
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The header's parser against 100,000 damaged headers, signed and unsigned: it refuses each with an
+ * error of ours and a known code, or reads it, and then writes the same bytes. It doesn't hang, and
+ * doesn't keep or take memory. `SLOW=1` tries a million.
+ */
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import { concat, fromHex } from "../../src/bytes.js";
+import { encodeTranscript, readHeader } from "../../src/envelope/native/header.js";
+import { inspectMessage } from "../../src/envelope/native/info.js";
+import { openMessage, sealMessage } from "../../src/envelope/native/native.js";
+import { P11SealError } from "../../src/errors.js";
+import { Reader } from "../../src/stream.js";
+import {
+  ext,
+  headerBytes,
+  holder,
+  MESSAGE_ID,
+  messageBytes,
+  recips,
+  stanza,
+} from "../support/forge.js";
+import { recipientOf, senderOf } from "../support/identities.js";
+import { EXCHANGE_KEY_NAMES } from "../support/keys.js";
+import { fuzz, fuzzCount } from "../support/mutate.js";
+
+const PARSER_CODES = [
+  "ERR_NOT_A_MESSAGE",
+  "ERR_VERSION",
+  "ERR_SUITE",
+  "ERR_HEADER",
+  "ERR_TRUNCATED",
+  "ERR_EXTENSION",
+];
+
+const plaintext = new Uint8Array(10);
+let seeds: Uint8Array[];
+/** Small ones, so that changes hit structure and not the middle of an RSA ciphertext. */
+beforeAll(async () => {
+  const small = [recipientOf("x25519")];
+  const sealed = await Promise.all([
+    sealMessage(plaintext, { recipients: small }),
+    sealMessage(plaintext, { recipients: EXCHANGE_KEY_NAMES.map((name) => recipientOf(name)) }),
+    ...(["ed25519", "p256", "rsa2048"] as const).map((name) =>
+      sealMessage(plaintext, { recipients: small, sender: senderOf(name) }),
+    ),
+  ]);
+  const skippable = { type: 0x8001, body: new Uint8Array(7) };
+  seeds = [
+    ...sealed.map(({ header }) => header),
+    headerBytes(),
+    headerBytes({ ext: ext(skippable, skippable) }),
+    headerBytes({ core: concat(fromHex("a30150"), MESSAGE_ID, fromHex("184041aa19ffff43bbbbbb")) }),
+    headerBytes({ recips: recips([stanza({ type: 9, body: new Uint8Array(3) }), stanza()]) }),
+  ];
+});
+
+async function parse(input: Uint8Array): Promise<true | Error | string> {
+  try {
+    const reader = new Reader(input);
+    const header = await readHeader(reader);
+    const read = concat(encodeTranscript(header), header.mac);
+    if (Buffer.compare(read, input.subarray(0, reader.consumed)) !== 0) return "encodes otherwise";
+    return true;
+  } catch (error) {
+    return refusal(error, PARSER_CODES);
+  }
+}
+
+function refusal(error: unknown, codes: readonly string[]): Error | string {
+  if (!(error instanceof P11SealError)) return `threw ${String(error)}`;
+  if (!codes.includes(error.code)) return `threw ${error.code}`;
+  return /[^\x20-\x7e]/.test(error.message) ? "says what can't be printed" : error;
+}
+
+const MIB = 2 ** 20;
+
+describe("a damaged header", () => {
+  it("is refused, or read and written alike, 100,000 times", async () => {
+    const report = await fuzz(seeds, fuzzCount(100_000), 0x50_31_31, parse);
+    expect(report.broken).toEqual([]);
+    // Had the fuzzer gone blind, it would show here: every refusal is met, and some inputs are taken.
+    expect([...report.codes.keys()].sort()).toEqual([...PARSER_CODES].sort());
+    expect(report.codes.get("ERR_HEADER")).toBeGreaterThan(report.tried / 10);
+    expect(report.taken).toBeGreaterThan(report.tried / 100);
+    expect(report.slowestMs).toBeLessThan(10_000);
+    expect(report.grown).toBeLessThan(300 * MIB);
+  }, 300_000);
+
+  it("is never opened, 5,000 times, and shows without a fault, signed or not", async () => {
+    const whole = [...seeds, messageBytes()];
+    const codes = [
+      ...PARSER_CODES,
+      "ERR_SENDER_SIGNATURE",
+      "ERR_REWRAPPED",
+      "ERR_NO_MATCH",
+      "ERR_NOT_AUTHENTIC",
+      "ERR_BODY_HEADER",
+      "ERR_SEGMENT",
+      "ERR_TRAILING",
+    ];
+    const report = await fuzz(whole, fuzzCount(5000), 0x5ea1, async (input) => {
+      const seen = await inspectMessage(input).then(
+        () => true,
+        (error: unknown) => refusal(error, PARSER_CODES),
+      );
+      if (typeof seen === "string") return seen;
+      try {
+        const opened = await openMessage(input, { identities: [holder] });
+        const bytes = await opened.plaintext.bytes();
+        const same = whole.some((each) => Buffer.compare(each, input) === 0);
+        return same || bytes.length === 0 ? true : "opened";
+      } catch (error) {
+        return refusal(error, codes);
+      }
+    });
+    expect(report.broken).toEqual([]);
+    expect(report.codes.size).toBeGreaterThan(8);
+    expect(report.slowestMs).toBeLessThan(10_000);
+  }, 300_000);
+});
