@@ -54,7 +54,9 @@ export {
   publicKeyFromSpki,
   requireExchange,
 } from "./keys/public-key.js";
-export { needsPassphrase, softwareIdentity } from "./keys/software-key.js";
+export { needsPassphrase } from "./keys/private-file.js";
+export { softwareIdentity } from "./keys/software-key.js";
+export { softwareSigningIdentity } from "./keys/software-signing-key.js";
 
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";

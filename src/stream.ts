@@ -48,7 +48,8 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
 
   /** As a web stream. */
   web(): ReadableStream<Uint8Array> {
-    return ReadableStream.from(this) as ReadableStream<Uint8Array>;
+    const stream: ReadableStream<Uint8Array> = ReadableStream.from(this);
+    return stream;
   }
 
   /** Everything, in memory: for messages known to be small. */

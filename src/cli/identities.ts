@@ -5,7 +5,8 @@
 import { stat } from "node:fs/promises";
 import { FormatError, TokenError } from "../errors.js";
 import type { Identity } from "../keys/key.js";
-import { needsPassphrase, softwareIdentity } from "../keys/software-key.js";
+import { needsPassphrase } from "../keys/private-file.js";
+import { softwareIdentity } from "../keys/software-key.js";
 import type { KeyInfo } from "../token/types.js";
 import { isPkcs11Uri } from "../token/uri.js";
 import { readSmall } from "./inputs.js";

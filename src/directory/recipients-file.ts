@@ -96,7 +96,7 @@ export function parseRecipient(
   if (/^age-(?:secret-key|plugin)-/i.test(text)) throw privateKeyAsRecipient(`${where}: this`);
   if (/^age1[a-z0-9]{30,}$/.test(text)) {
     throw new UnsupportedError("ERR_KEY_TYPE", `${where}: an age recipient`, {
-      hint: "Ask for the same key as PEM, JWK or an OpenSSH line.",
+      hint: "ask for the same key as PEM, JWK or an OpenSSH line",
     });
   }
   if (/^pkcs11:/i.test(text)) return { kind: "uri", uri: text };

@@ -35,7 +35,7 @@ export function parseJwk(text: string): Jwk {
   }
   if (Object.hasOwn(members, "keys")) {
     throw new UnsupportedError("ERR_KEY_TYPE", "a JWK set, not a single JWK", {
-      hint: "Take the recipient's key out of the list under 'keys'.",
+      hint: "take the recipient's key out of the list under 'keys'",
     });
   }
   const publicKey = parseKey(members);

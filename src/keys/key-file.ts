@@ -102,7 +102,7 @@ export function formatPublicKey(
 function parse(bytes: Uint8Array, now: Date): KeyFile {
   if (bytes.length > MAX_KEY_FILE_BYTES) {
     throw new FormatError("ERR_KEY_FILE_SIZE", `more than ${MAX_KEY_FILE_BYTES} bytes`, {
-      hint: "A public key is smaller than that; this is another kind of file.",
+      hint: "A public key is smaller than that; this is another kind of file",
     });
   }
   if (looksLikeDer(bytes)) return fromDer(bytes, now);
@@ -147,7 +147,7 @@ function fromPem(text: string, now: Date): KeyFile {
   const [block] = blocks;
   if (block === undefined || blocks.length > 1) {
     throw new FormatError("ERR_PEM", `${blocks.length} PEM blocks where one key belongs`, {
-      hint: "Give the recipient's key or certificate alone, without its chain.",
+      hint: "give the recipient's key or certificate alone, without its chain",
     });
   }
   if (block.hasHeaders) throw new FormatError("ERR_PEM", `PEM block ${block.label} has headers`);
@@ -226,7 +226,7 @@ function unknownForm(bytes: Uint8Array): FormatError {
   const [first, second] = bytes;
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
     return new FormatError("ERR_KEY_FORMAT", "text in UTF-16", {
-      hint: "PowerShell's '>' writes UTF-16; save the key as UTF-8 or ASCII.",
+      hint: "powerShell's '>' writes UTF-16; save the key as UTF-8 or ASCII",
     });
   }
   return new FormatError("ERR_KEY_FORMAT", "not a public key in any known form", { hint: FORMS });

@@ -155,7 +155,7 @@ export function requireExchange(
       return publicKey;
     case "ed25519":
       throw new UnsupportedError("ERR_SIGN_ONLY", "Ed25519 key can only sign, not receive", {
-        hint: "Ask the recipient for an RSA, P-256, P-384, P-521 or X25519 key.",
+        hint: "ask the recipient for an RSA, P-256, P-384, P-521 or X25519 key",
       });
   }
 }
@@ -256,7 +256,7 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
   const factor = smallFactor(modulus);
   if (factor !== undefined) {
     throw new PolicyError("ERR_WEAK_KEY", `RSA modulus is divisible by ${factor}`, {
-      hint: "The key is damaged or forged; get it again and compare its fingerprint.",
+      hint: "the key is damaged or forged; get it again and compare its fingerprint",
     });
   }
   const minimum = allowWeak ? WEAK_MIN_BITS : POLICY_MIN_BITS;
@@ -272,7 +272,7 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
   }
   if (isRoca(modulus)) {
     throw new PolicyError("ERR_ROCA", "RSA key can be factored: it has ROCA's fingerprint", {
-      hint: "The token that made it has the fault CVE-2017-15361; its owner needs another key.",
+      hint: "the token that made it has the fault CVE-2017-15361; its owner needs another key",
     });
   }
 }

@@ -6,6 +6,6 @@ export function privateKeyAsRecipient(what: string): FormatError {
   return new FormatError(
     "ERR_PRIVATE_KEY_AS_RECIPIENT",
     `${what} is a private key, not a recipient`,
-    { hint: "Give its public half, and keep the private key from whoever asked for this one." },
+    { hint: "give its public half, and keep the private key from whoever asked for this one" },
   );
 }

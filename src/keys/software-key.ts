@@ -2,21 +2,10 @@
  * Private keys in memory, from PEM files: for those without a token, for tests, and for moving to one.
  * RSA, P-256, P-384, P-521 and X25519, as PKCS#8 (RFC 5958, encrypted or not), PKCS#1 (RFC 8017 §A.1.2)
  * or SEC 1 (RFC 5915).
- *
- * The text of a private key is a secret: no message here quotes any of it, and no error of OpenSSL's
- * goes on as a cause.
  */
-import {
-  constants,
-  createPrivateKey,
-  createPublicKey,
-  diffieHellman,
-  type KeyObject,
-  privateDecrypt,
-} from "node:crypto";
-import { FormatError, TokenError, UnsupportedError } from "../errors.js";
+import { constants, diffieHellman, type KeyObject, privateDecrypt } from "node:crypto";
+import { FormatError, UnsupportedError } from "../errors.js";
 import { Secret } from "../secret.js";
-import { DerReader } from "./der.js";
 import type {
   EcPrivateKey,
   EcPublicKey,
@@ -24,17 +13,13 @@ import type {
   Identity,
   OaepHash,
   PrivateKey,
+  PublicKey,
   RsaPrivateKey,
   RsaPublicKey,
   X25519PublicKey,
 } from "./key.js";
-import { parsePem, type PemBlock } from "./pem.js";
-import {
-  publicKeyFromEcPoint,
-  publicKeyFromFileSpki,
-  publicKeyFromX25519,
-  requireExchange,
-} from "./public-key.js";
+import { readPrivateKey } from "./private-file.js";
+import { publicKeyFromEcPoint, publicKeyFromX25519, requireExchange } from "./public-key.js";
 
 /**
  * The identity of a private key file. Weak keys are taken: refusing to open what was already sealed
@@ -52,15 +37,10 @@ export function softwareIdentity(
   name: string,
   passphrase?: Uint8Array | string,
 ): Identity {
-  const key = privateKeyOf(privateBlock(pem, name), name, passphrase);
-  const publicKey = publicHalf(key, name);
-  const privateKey = softwareKey(key, publicKey);
-  return { publicKey, name, unlock: () => Promise.resolve(privateKey) };
-}
-
-/** True when the file is encrypted PKCS#8. Throws as `softwareIdentity`. */
-export function needsPassphrase(pem: Uint8Array | string, name: string): boolean {
-  return privateBlock(pem, name).label === "ENCRYPTED PRIVATE KEY";
+  const { key, publicKey } = readPrivateKey(pem, name, passphrase);
+  const exchangeKey = forExchange(publicKey, name);
+  const privateKey = softwareKey(key, exchangeKey);
+  return { publicKey: exchangeKey, name, unlock: () => Promise.resolve(privateKey) };
 }
 
 // ── What the key can do ─────────────────────────────────────────────────────────────────────────
@@ -117,74 +97,9 @@ function agree(
   }
 }
 
-// ── Reading the file ────────────────────────────────────────────────────────────────────────────
-
-function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
-  const text = typeof pem === "string" ? pem : new TextDecoder("utf-8").decode(pem);
-  if (text.length > MAX_FILE_LENGTH) {
-    throw new FormatError("ERR_PRIVATE_KEY", `${name}: too large to be a private key`);
-  }
-  // `openssl ecparam -genkey` writes the curve's name as a block of its own before the key.
-  const blocks = parseBlocks(text, name).filter(({ label }) => label !== "EC PARAMETERS");
-  const [block] = blocks;
-  if (block === undefined || blocks.length > 1) {
-    throw new FormatError(
-      "ERR_PRIVATE_KEY",
-      `${name}: ${blocks.length} PEM blocks where one private key belongs`,
-    );
-  }
-  if (block.hasHeaders) throw oldEncryption(name);
-  if (block.label === "OPENSSH PRIVATE KEY") throw openSshKey(name);
-  if (!DER_TYPES.has(block.label)) {
-    throw new FormatError("ERR_PRIVATE_KEY", `${name}: PEM block ${block.label} is no private key`);
-  }
-  return block;
-}
-
-function parseBlocks(text: string, name: string): PemBlock[] {
+function forExchange(publicKey: PublicKey, name: string): ExchangePublicKey {
   try {
-    return parsePem(text);
-  } catch {
-    throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged PEM`);
-  }
-}
-
-function privateKeyOf(
-  { label, bytes }: PemBlock,
-  name: string,
-  passphrase: Uint8Array | string | undefined,
-): KeyObject {
-  requireOneValue(bytes, name);
-  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const type = DER_TYPES.get(label) ?? "pkcs8";
-  if (label !== "ENCRYPTED PRIVATE KEY") {
-    try {
-      return createPrivateKey({ key, format: "der", type });
-    } catch {
-      throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged or unknown private key`);
-    }
-  }
-  if (passphrase === undefined) {
-    throw new TokenError("ERR_PASSPHRASE", `${name}: private key is encrypted`, {
-      hint: "Give its passphrase.",
-    });
-  }
-  try {
-    const secret = typeof passphrase === "string" ? passphrase : Buffer.from(passphrase);
-    return createPrivateKey({ key, format: "der", type, passphrase: secret });
-  } catch {
-    throw new TokenError("ERR_PASSPHRASE", `${name}: private key doesn't decrypt`, {
-      hint: "The passphrase is wrong, or the file is damaged.",
-    });
-  }
-}
-
-function publicHalf(key: KeyObject, name: string): ExchangePublicKey {
-  try {
-    // `createPublicKey` of a private key takes its public half.
-    const spki = createPublicKey(key);
-    const der = new Uint8Array(spki.export({ format: "der", type: "spki" }));
-    return requireExchange(publicKeyFromFileSpki(der), { allowWeak: true });
+    return requireExchange(publicKey, { allowWeak: true });
   } catch (error) {
     if (error instanceof UnsupportedError) {
       const hint = error.hint === undefined ? {} : { hint: error.hint };
@@ -193,38 +108,5 @@ function publicHalf(key: KeyObject, name: string): ExchangePublicKey {
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: not a usable private key`);
   }
 }
-
-function requireOneValue(bytes: Uint8Array, name: string): void {
-  try {
-    const reader = new DerReader(bytes, "private key");
-    reader.skip();
-    reader.end();
-  } catch {
-    throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged private key`);
-  }
-}
-
-function oldEncryption(name: string): UnsupportedError {
-  return new UnsupportedError("ERR_KEY_FORMAT", `${name}: PEM's old encryption is not supported`, {
-    hint: "It derives the key with one round of MD5; convert with: openssl pkcs8 -topk8 -in OLD -out NEW",
-  });
-}
-
-function openSshKey(name: string): UnsupportedError {
-  return new UnsupportedError(
-    "ERR_KEY_FORMAT",
-    `${name}: OpenSSH's own private key format is not supported`,
-    { hint: "Convert a copy of it with: ssh-keygen -p -m PKCS8 -f COPY" },
-  );
-}
-
-const MAX_FILE_LENGTH = 65_536;
-
-const DER_TYPES: ReadonlyMap<string, "pkcs8" | "pkcs1" | "sec1"> = new Map([
-  ["PRIVATE KEY", "pkcs8"],
-  ["ENCRYPTED PRIVATE KEY", "pkcs8"],
-  ["RSA PRIVATE KEY", "pkcs1"],
-  ["EC PRIVATE KEY", "sec1"],
-]);
 
 const OAEP_BEST_FIRST = ["sha256", "sha384", "sha512", "sha1"] as const;

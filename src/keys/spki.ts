@@ -96,7 +96,7 @@ function readCurve(parameters: DerReader): EcCurve {
   for (const curve of EC_CURVES) if (CURVES[curve].oid === name) return curve;
   const other = OTHER_CURVES.get(name) ?? `with OID ${oidText(name)}`;
   throw new UnsupportedError("ERR_KEY_TYPE", `EC key on an unsupported curve, ${other}`, {
-    hint: "Keys on P-256, P-384 and P-521 are supported.",
+    hint: "keys on P-256, P-384 and P-521 are supported",
   });
 }
 
@@ -160,7 +160,7 @@ export const CURVES: Readonly<
 const OTHER_ALGORITHMS = new Map<string, { name: string; hint?: string }>([
   [
     "2a864886f70d01010a",
-    { name: "RSA-PSS", hint: "A key marked for PSS may only sign; an exchange key is needed." },
+    { name: "RSA-PSS", hint: "A key marked for PSS may only sign; an exchange key is needed" },
   ],
   ["2a864886f70d010107", { name: "RSAES-OAEP" }],
   ["2a8648ce380401", { name: "DSA" }],

@@ -87,7 +87,7 @@ function wireFields(publicKey: PublicKey): { type: string; fields: Uint8Array[] 
       return { type: ED25519, fields: [publicKey.spki.slice(-32)] };
     case "x25519":
       throw new UnsupportedError("ERR_KEY_FORMAT", "OpenSSH has no form for X25519 keys", {
-        hint: "Export it as PEM, DER or JWK.",
+        hint: "export it as PEM, DER or JWK",
       });
   }
 }
@@ -131,7 +131,7 @@ function unsupportedType(type: string): UnsupportedError | FormatError {
   }
   if (type.startsWith("sk-")) {
     return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH key of type ${type} can only sign`, {
-      hint: "A FIDO key signs and nothing else; ask for a key that can receive.",
+      hint: "A FIDO key signs and nothing else; ask for a key that can receive",
     });
   }
   return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH keys of type ${type} are not supported`);

@@ -3,7 +3,8 @@
  * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
  */
 import { TokenError, UnsupportedError, UsageError } from "../errors.js";
-import type { Identity, OaepHash, PrivateKey } from "../keys/key.js";
+import type { Identity, OaepHash, PrivateKey, PublicKey } from "../keys/key.js";
+import { signatureAlgorithm, type SigningIdentity, type SigningKey } from "../keys/signing.js";
 import { auditKey } from "./audit.js";
 import type { Discovery } from "./discover.js";
 import { TokenEcKey } from "./ec.js";
@@ -12,6 +13,7 @@ import { generatePair } from "./generate.js";
 import { findPrivateKey, findPublicKeys, listKeys, name } from "./keys.js";
 import { listMechanisms } from "./mechanisms.js";
 import { TokenRsaKey } from "./rsa.js";
+import { TokenSigningKey } from "./sign.js";
 import type { Session } from "./session.js";
 import type { Token } from "./token.js";
 import type {
@@ -95,20 +97,33 @@ export class TokenAccess {
    * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
    */
   identity(key: KeyInfo): Identity {
-    const { publicKey } = key;
-    if (publicKey === undefined) {
-      throw new TokenError(
-        "ERR_PUBLIC_KEY_MISSING",
-        `the public half of ${name(key)} is not known`,
-        {
-          hint: "the token shows neither a public key nor a certificate with the key's id",
-        },
-      );
-    }
+    const publicKey = publicHalf(key);
     if (publicKey.type === "ed25519") {
       throw new UnsupportedError("ERR_SIGN_ONLY", `${name(key)} can only sign`);
     }
     return { publicKey, name: key.uri, unlock: () => this.#unlock(key) };
+  }
+
+  /**
+   * What can reach a private signing key. Nothing happens until `unlock`, which logs in.
+   *
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
+   */
+  signingIdentity(key: KeyInfo): SigningIdentity {
+    const publicKey = publicHalf(key);
+    if (publicKey.type === "x25519") {
+      throw new UnsupportedError("ERR_SIGNING_KEY", `${name(key)} cannot sign`);
+    }
+    signatureAlgorithm(publicKey);
+    const unlock = async (): Promise<SigningKey> => {
+      const token = await this.#finder.again(key.token);
+      await this.#logIn(token);
+      return token.session("read", (session) => {
+        const object = findPrivateKey(session, key);
+        return new TokenSigningKey(token, object, publicKey, this.#trace);
+      });
+    };
+    return { publicKey, name: key.uri, unlock };
   }
 
   /**
@@ -297,6 +312,13 @@ export class TokenAccess {
           : `without a PIN one sees ${list(names)}`,
     });
   }
+}
+
+function publicHalf(key: KeyInfo): PublicKey {
+  if (key.publicKey !== undefined) return key.publicKey;
+  throw new TokenError("ERR_PUBLIC_KEY_MISSING", `the public half of ${name(key)} is not known`, {
+    hint: "the token shows neither a public key nor a certificate with the key's id",
+  });
 }
 
 /** A key pair is meant by its private key, public key or certificate alike. */

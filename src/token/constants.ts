@@ -30,12 +30,15 @@ export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x0000,
   RSA_X_509: 0x0003,
   RSA_PKCS_OAEP: 0x0009,
+  RSA_PKCS_PSS: 0x000d,
   SHA_1: 0x0220,
   SHA256: 0x0250,
   SHA384: 0x0260,
   SHA512: 0x0270,
   EC_KEY_PAIR_GEN: 0x1040,
+  ECDSA: 0x1041,
   ECDH1_DERIVE: 0x1050,
+  EDDSA: 0x1057,
 } as const;
 
 /** Mask generation functions of OAEP. */
@@ -82,4 +85,4 @@ export const SESSION_FLAG = { READ_WRITE: 0x02, SERIAL: 0x04 } as const;
 export const OS_LOCKING_OK = 0x02;
 
 /** pkcs11js's own tags for mechanism parameters. */
-export const PARAMS = { RSA_OAEP: 4, EC_DH: 6 } as const;
+export const PARAMS = { RSA_OAEP: 4, RSA_PSS: 5, EC_DH: 6 } as const;

@@ -83,7 +83,7 @@ export class TokenEcKey implements EcPrivateKey {
           const secret = await this.#deriveWith(session, attempt.point, attempt.values);
           if (secret.length === this.#secretBytes()) {
             this.#attempt = at;
-            return isZero(secret) ? null : secret;
+            return this.type === "x25519" && isZero(secret) ? null : secret;
           }
         } catch (error) {
           if (!dependsOnCiphertext(error)) throw error;

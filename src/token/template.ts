@@ -7,6 +7,7 @@
  */
 import type { Attribute, Mechanism } from "pkcs11js";
 import type { OaepHash } from "../keys/key.js";
+import { PSS_SALT_BYTES } from "../keys/signing.js";
 import { CKD_NULL, CKG, CKM, CKZ_DATA_SPECIFIED, PARAMS } from "./constants.js";
 
 /** Values for attributes, by name without `CKA_`. Bytes are copied; order is kept. */
@@ -65,6 +66,19 @@ export function ecdhMechanism(peer: Uint8Array): Mechanism {
   return {
     mechanism: CKM.ECDH1_DERIVE,
     parameter: { type: PARAMS.EC_DH, kdf: CKD_NULL, publicData: Buffer.from(peer) } as never,
+  };
+}
+
+/** RSASSA-PSS over a SHA-256 digest, MGF1 over the same hash (PKCS#11 v2.40 §2.1.10). */
+export function pssMechanism(): Mechanism {
+  return {
+    mechanism: CKM.RSA_PKCS_PSS,
+    parameter: {
+      type: PARAMS.RSA_PSS,
+      hashAlg: CKM.SHA256,
+      mgf: CKG.MGF1_SHA256,
+      saltLen: PSS_SALT_BYTES,
+    } as never,
   };
 }
 

@@ -95,14 +95,25 @@ describe("an identity that the message is not for", () => {
     const bodies: [number, number][] = [
       [2, 113],
       [5, 80],
-      [1, 2 + 384],
       [77, 258],
+      [1, 2 + 384],
     ];
     for (const [type, length] of bodies) {
       const body = new Uint8Array(length).fill(2);
       const forged = messageBytes({ recips: recips([stanza({ type, body })]) });
       await expect(open(forged, holder)).rejects.toMatchObject({ code: "ERR_NO_MATCH" });
     }
+  });
+
+  it("is not told that a message is for it by its tag alone", async () => {
+    for (const type of [2, 5, 77]) {
+      const body = new Uint8Array(type === 2 ? 113 : 80);
+      const forged = headerBytes({ recips: recips([stanza({ type, body })]) });
+      const info = await inspectMessage(forged);
+      expect([type, matchesRecipient(info, holder.publicKey)]).toEqual([type, false]);
+    }
+    const own = await inspectMessage(headerBytes());
+    expect(matchesRecipient(own, holder.publicKey)).toBe(true);
   });
 });
 

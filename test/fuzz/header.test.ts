@@ -108,7 +108,7 @@ describe("a damaged header", () => {
         const opened = await openMessage(input, { identities: [holder] });
         const bytes = await opened.plaintext.bytes();
         const same = whole.some((each) => Buffer.compare(each, input) === 0);
-        return same || bytes.length === 0 ? true : "opened";
+        return same ? true : `opened to ${bytes.length} bytes`;
       } catch (error) {
         return refusal(error, codes);
       }

@@ -14,7 +14,8 @@ import type {
   RsaPrivateKey,
   X25519PublicKey,
 } from "../../src/keys/key.js";
-import { needsPassphrase, softwareIdentity } from "../../src/keys/software-key.js";
+import { needsPassphrase } from "../../src/keys/private-file.js";
+import { softwareIdentity } from "../../src/keys/software-key.js";
 import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";
 import { describeVectors, wycheproof } from "../support/vectors.js";
 import { fixture, fixtureText, refusal, testKey } from "./support.js";

@@ -56,7 +56,7 @@ function describe(file: string, info: MessageInfo, { sealedBytes, contentBytes }
     ["file", file === "-" ? "stdin" : file],
     ["format", `p11seal, version ${info.version}, suite ${info.suite}`],
     ["message", info.messageId],
-    ["sender", info.signed ? "signed; see the sender with: p11seal open" : "not signed"],
+    ["sender", senderOf(info)],
     ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
     ["header", exact(info.headerBytes)],
     ["content", contentBytes === null ? "not here, or not known" : exact(contentBytes)],
@@ -69,6 +69,13 @@ function describe(file: string, info: MessageInfo, { sealedBytes, contentBytes }
   );
   const keys = `${info.recipients.length} wrapped ${info.recipients.length === 1 ? "key" : "keys"}`;
   return [...lines, `${keys}, and what the holder's token will do:`, ...wrapped, ""].join("\n");
+}
+
+/** A claim: only opening checks all of it, and whose the key is stands in no message. */
+function senderOf({ signed, sender }: MessageInfo): string {
+  if (!signed) return "not signed";
+  if (sender === undefined) return "signed";
+  return `signed by key ${sender.keyId}; the signature ${sender.signature}`;
 }
 
 function exact(bytes: number): string {
