@@ -26,7 +26,8 @@ function run(line: string): { status: number | null; output: string } {
   chmodSync(join(bin, "p11seal"), 0o755);
   const work = join(folder, "work");
   mkdirSync(work, { recursive: true });
-  const { SOFTHSM2_CONF: _, ...env } = process.env;
+  const env: NodeJS.ProcessEnv = { ...process.env };
+  delete env["SOFTHSM2_CONF"];
   const done = spawnSync("bash", ["-c", line], {
     cwd: work,
     encoding: "utf8",

@@ -162,8 +162,10 @@ export async function openFile(
 /** Runs the work in as many threads as are asked for; the first failure, if any. */
 async function inThreads(work: Work, options: ParallelOptions): Promise<Failure | undefined> {
   const { onProgress } = options;
-  const timer =
-    onProgress === undefined ? undefined : setInterval(() => onProgress(bytesDone(work)), 100);
+  const tell = (): void => {
+    onProgress?.(bytesDone(work));
+  };
+  const timer = onProgress === undefined ? undefined : setInterval(tell, 100);
   try {
     const threads = Array.from({ length: options.threads }, () => inThread(work));
     const failures = await Promise.all(threads);
