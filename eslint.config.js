@@ -101,6 +101,7 @@ export default defineConfig(
   ),
   border(["src/envelope/**/*.ts"], NATIVE, OUTSIDE, within("cli|directory|token")),
   border(["src/directory/**/*.ts"], NATIVE, within("body|cli|envelope|token")),
+  border(["src/files/**/*.ts"], NATIVE, within("cli|directory|token")),
   // The token's RSA-OAEP may end on the host, so that one file of exchange/ is open to it.
   border(
     ["src/token/**/*.ts"],
