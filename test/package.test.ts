@@ -1,0 +1,144 @@
+/** The package as others get it: what is in it, what it exports, and that its types hold. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "@jest/globals";
+import { publicPem, TEST_KEYS } from "./support/keys.js";
+
+interface Manifest {
+  readonly bin: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | { types: string; default: string }>>;
+}
+
+const root = join(import.meta.dirname, "..");
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
+
+// Inside the checkout, so that "p11seal" means this package.
+mkdirSync(join(root, ".cache"), { recursive: true });
+const folder = mkdtempSync(join(root, ".cache", "package-"));
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function packed(): string[] {
+  const done = spawnSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, NODE_OPTIONS: "" },
+  });
+  const [pack] = JSON.parse(done.stdout) as { files: { path: string }[] }[];
+  return (pack?.files ?? []).map(({ path }) => path);
+}
+
+describe("the package", () => {
+  const files = packed();
+
+  it("holds the program, the library, its types and the documents", () => {
+    expect(files).toEqual(
+      expect.arrayContaining([
+        "dist/cli/main.js",
+        "dist/index.js",
+        "dist/index.d.ts",
+        "dist/token/index.d.ts",
+        "docs/format.md",
+        "README.md",
+        "LICENSE",
+        "package.json",
+      ]),
+    );
+  });
+
+  it("holds nothing else: no sources, tests, keys, tokens or settings", () => {
+    const strange = files.filter(
+      (path) =>
+        !/^(?:dist\/.+\.(?:js|d\.ts)|docs\/.+\.md|[A-Z]+\.md|LICENSE|package\.json)$/.test(path),
+    );
+    expect(strange).toEqual([]);
+  });
+
+  it.each(Object.entries(manifest.exports))("exports %s from a file that is there", (_, target) => {
+    const targets = typeof target === "string" ? [target] : [target.types, target.default];
+    for (const path of targets) expect(existsSync(join(root, path))).toBe(true);
+  });
+
+  it("has a program that runs by its own name", () => {
+    const program = join(root, manifest.bin["p11seal"] ?? "");
+    expect(readFileSync(program, "utf8")).toMatch(/^#!\/usr\/bin\/env node\n/);
+    const done = spawnSync(program, ["--version"], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "" },
+    });
+    expect(done).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("loads no native module for the library, nor for sealing", () => {
+    const code = `
+      import { generateKeyPairSync } from "node:crypto";
+      import { createRequire } from "node:module";
+      const { publicKeyFromSpki, seal } = await import("p11seal");
+      const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      const key = publicKeyFromSpki(publicKey.export({ format: "der", type: "spki" }));
+      await (await seal(Buffer.from("x"), { recipients: [{ publicKey: key }] })).stream().bytes();
+      const loaded = Object.keys(createRequire(import.meta.url).cache);
+      const shared = process.report.getReport().sharedObjects;
+      console.log([...loaded, ...shared].filter((path) => /pkcs11|graphene|libsql|\\.node$/.test(path)));
+    `;
+    writeFileSync(join(folder, "native.mjs"), code);
+    const done = spawnSync(process.execPath, [join(folder, "native.mjs")], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "" },
+    });
+    expect(done).toMatchObject({ status: 0, stdout: "[]\n" });
+  });
+
+  it("loads no native module for `p11seal seal`, nor looks for one", () => {
+    const spy = `process.on("exit", () => {
+      const { sharedObjects } = process.report.getReport();
+      console.error("loaded", sharedObjects.filter((path) => /\\.node$|pkcs11|softhsm/.test(path)));
+    });`;
+    writeFileSync(join(folder, "alice.pem"), publicPem(TEST_KEYS.rsa2048));
+    const program = join(root, manifest.bin["p11seal"] ?? "");
+    const hook = `data:text/javascript,${encodeURIComponent(spy)}`;
+    const args = ["--import", hook, program, "seal", "-r", join(folder, "alice.pem"), "-o", "-"];
+    const done = spawnSync(process.execPath, args, {
+      input: "a letter",
+      encoding: "latin1",
+      env: { ...process.env, NODE_OPTIONS: "" },
+    });
+    expect(done).toMatchObject({ status: 0, stderr: "loaded []\n" });
+    expect(done.stdout.slice(1, 4)).toBe("P11");
+  });
+
+  it("has types that a strict program compiles against", () => {
+    writeFileSync(
+      join(folder, "consumer.ts"),
+      `import { open, seal, type Identity, type Recipient } from "p11seal";
+       import { TokenAccess, pinFromSource } from "p11seal/token";
+       export async function roundTrip(to: Recipient, by: Identity): Promise<Uint8Array> {
+         const sealed = await seal(new Uint8Array(1), { recipients: [to] });
+         const { plaintext } = await open(sealed.stream(), { identities: [by] });
+         return plaintext.bytes();
+       }
+       export const tokens = new TokenAccess({ home: "x", env: {}, pin: pinFromSource("fd:3") });
+      `,
+    );
+    const compilerOptions = {
+      module: "NodeNext",
+      target: "ES2023",
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+      skipLibCheck: false,
+      types: ["node"],
+    };
+    const config = { compilerOptions, include: ["consumer.ts"] };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(config));
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    const done = spawnSync(process.execPath, [tsc, "-p", folder], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "" },
+    });
+    expect({ output: done.stdout, status: done.status }).toEqual({ output: "", status: 0 });
+  });
+});
