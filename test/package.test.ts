@@ -3,7 +3,6 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
-import { publicPem, TEST_KEYS } from "./support/keys.js";
 
 interface Manifest {
   readonly bin: Readonly<Record<string, string>>;
@@ -90,24 +89,6 @@ describe("the package", () => {
       env: { ...process.env, NODE_OPTIONS: "" },
     });
     expect(done).toMatchObject({ status: 0, stdout: "[]\n" });
-  });
-
-  it("loads no native module for `p11seal seal`, nor looks for one", () => {
-    const spy = `process.on("exit", () => {
-      const { sharedObjects } = process.report.getReport();
-      console.error("loaded", sharedObjects.filter((path) => /\\.node$|pkcs11|softhsm/.test(path)));
-    });`;
-    writeFileSync(join(folder, "alice.pem"), publicPem(TEST_KEYS.rsa2048));
-    const program = join(root, manifest.bin["p11seal"] ?? "");
-    const hook = `data:text/javascript,${encodeURIComponent(spy)}`;
-    const args = ["--import", hook, program, "seal", "-r", join(folder, "alice.pem"), "-o", "-"];
-    const done = spawnSync(process.execPath, args, {
-      input: "a letter",
-      encoding: "latin1",
-      env: { ...process.env, NODE_OPTIONS: "" },
-    });
-    expect(done).toMatchObject({ status: 0, stderr: "loaded []\n" });
-    expect(done.stdout.slice(1, 4)).toBe("P11");
   });
 
   it("has types that a strict program compiles against", () => {

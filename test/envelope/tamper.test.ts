@@ -90,7 +90,7 @@ describe("a message cut", () => {
       if (!right || !isUnfinished(delivered)) wrong.push([length, error, delivered.length]);
     }
     expect(wrong).toEqual([]);
-  });
+  }, 300_000);
 
   it("anywhere in its header asks for no private key", async () => {
     for (let length = 0; length < headerLength; length++) {
@@ -184,7 +184,7 @@ describe("one bit flipped in the body", () => {
       if (!right || !isUnfinished(delivered)) wrong.push([at, error, delivered.length]);
     }
     expect(wrong).toEqual([]);
-  });
+  }, 300_000);
 });
 
 describe("segments", () => {
