@@ -54,16 +54,21 @@ export interface SegmentCipherState {
 /** Seals or opens the segments of one message. */
 export class SegmentCipher {
   readonly segmentBytes: number;
-  readonly state: SegmentCipherState;
+  readonly #state: SegmentCipherState;
   readonly #rotationLog2: number;
   #epoch = -1;
   #key: KeyObject | undefined;
 
   /** From the state of one that `floeSeal` or `floeOpen` made. */
   constructor(state: SegmentCipherState) {
-    this.state = state;
+    this.#state = state;
     this.segmentBytes = state.parameters.segmentBytes;
     this.#rotationLog2 = state.parameters.rotationLog2 ?? ROTATION_LOG2;
+  }
+
+  /** What another thread makes the same cipher from. Holds a key. */
+  exportState(): SegmentCipherState {
+    return this.#state;
   }
 
   /** Bytes of plaintext in a segment that is not the last. */
@@ -114,7 +119,7 @@ export class SegmentCipher {
     const epoch = Math.floor(index / 2 ** this.#rotationLog2);
     if (this.#key === undefined || epoch !== this.#epoch) {
       const first = u64(epoch * 2 ** this.#rotationLog2);
-      const { messageKey, context } = this.state;
+      const { messageKey, context } = this.#state;
       this.#key = createSecretKey(floeKdf(messageKey, context, concat(ascii("DEK:"), first), 32));
       this.#epoch = epoch;
     }

@@ -89,7 +89,7 @@ export async function sealFile(
   const failure = await inThreads(
     {
       kind: "seal",
-      cipher: segments.state,
+      cipher: segments.exportState(),
       input: { fd: input.fd, offset: 0 },
       output: body,
       plaintextBytes,
@@ -139,7 +139,7 @@ export async function openFile(
   const failure = await inThreads(
     {
       kind: "open",
-      cipher: segments.state,
+      cipher: segments.exportState(),
       input: { fd: input.fd, offset: input.offset },
       output: { fd: output.fd, offset: output.offset },
       plaintextBytes,

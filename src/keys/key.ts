@@ -92,6 +92,6 @@ export interface Identity {
   readonly publicKey: ExchangePublicKey;
   /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
   readonly name: string;
-  /** May ask for a PIN; called at most once per run, and only after a match. */
+  /** May ask for a PIN, once: called for each message to open, and only after a match. */
   unlock(): Promise<PrivateKey>;
 }

@@ -62,7 +62,7 @@ export function publicKeyFromPkcs1(pkcs1: Uint8Array): RsaPublicKey {
  * @throws UnsupportedError `ERR_KEY_SIZE`: more than 16,384 bits, or an exponent of more than 64.
  */
 export function publicKeyFromRsa(modulus: Uint8Array, exponent: Uint8Array): RsaPublicKey {
-  const n = withoutLeadingZeros(modulus).slice();
+  const n = new Uint8Array(withoutLeadingZeros(modulus));
   const e = withoutLeadingZeros(exponent);
   const bits = bitLength(n);
   if (bits > MAX_RSA_BITS) {
@@ -100,7 +100,12 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
   }
   // SP 800-56A §5.6.2.3.4: OpenSSL refuses coordinates outside the field and points off the curve
   // while decoding, which `encoded` has it do; with cofactor 1 nothing more is needed.
-  return { type: "ec", curve, point: point.slice(), ...encoded({ type: "ec", curve, point }) };
+  return {
+    type: "ec",
+    curve,
+    point: new Uint8Array(point),
+    ...encoded({ type: "ec", curve, point }),
+  };
 }
 
 /**
@@ -112,7 +117,7 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
  */
 export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
   requireLength("X25519", point);
-  return { type: "x25519", point: point.slice(), ...encoded({ type: "x25519", point }) };
+  return { type: "x25519", point: new Uint8Array(point), ...encoded({ type: "x25519", point }) };
 }
 
 /**

@@ -97,8 +97,9 @@ export function parseUri(text: string): Pkcs11Uri {
   const question = body.indexOf("?");
   const path = question < 0 ? body : body.slice(0, question);
   const query = question < 0 ? "" : body.slice(question + 1);
-  // First of all: an error about anything else could quote a piece of the PIN.
-  if (/(?:^|[&?;])pin-value(?:[=&;]|$)/i.test(`${path}?${query}`)) throw pinValue();
+  // First of all: an error about anything else could quote a piece of the PIN. `pin=` and the like
+  // are nobody's attributes, but what stands behind them is a PIN all the same.
+  if (/(?:^|[&?;])pin(?!-source[=&;])[a-z_-]*(?:[=&;]|$)/i.test(`${path}?${query}`)) throw pinValue();
 
   const uri: Writable<Pkcs11Uri> = {};
   const pathAttributes = split(path, ";", PATH_VALUE);

@@ -19,7 +19,13 @@ import { FILE_KEY_BYTES, MIN_RSA_BYTES, stanzaTag, type Stanza } from "./recips.
  * UnsupportedError `ERR_KEY_SIZE`
  */
 export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] {
-  const unique = [...new Map(recipients.map((r) => [r.publicKey.fingerprint.join(), r])).values()];
+  const byKey = new Map<string, Recipient>();
+  for (const recipient of recipients) {
+    const id = recipient.publicKey.fingerprint.join();
+    // Of two entries for one key, the one that knows what the token can do.
+    if (byKey.get(id)?.oaep === undefined) byKey.set(id, recipient);
+  }
+  const unique = [...byKey.values()];
   if (unique.length === 0) {
     throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
   }
