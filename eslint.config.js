@@ -101,6 +101,13 @@ export default defineConfig(
   ),
   border(["src/envelope/**/*.ts"], NATIVE, OUTSIDE, within("cli|directory|token")),
   border(["src/directory/**/*.ts"], NATIVE, within("body|cli|envelope|token")),
+  border(
+    ["src/capi/**/*.ts"],
+    NATIVE,
+    OUTSIDE,
+    within("body|cli|directory|envelope|files|sender|store|token"),
+  ),
+  border(["src/sender/**/*.ts", "src/store/**/*.ts"], NATIVE, within("cli|token|files")),
   border(["src/files/**/*.ts"], NATIVE, within("cli|directory|token")),
   // The token's RSA-OAEP may end on the host, so that one file of exchange/ is open to it.
   border(

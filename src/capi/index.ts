@@ -1,0 +1,103 @@
+/**
+ * p11seal/capi: exchange with programs that use Microsoft's CryptoAPI, exactly as the article "Manual
+ * Session Key Exchanges" and its siblings describe it. docs/cryptoapi.md maps their steps to this.
+ *
+ * Without authentication, and with PKCS#1 v1.5 inside, unless both ends do more: for peers that speak
+ * nothing else.
+ *
+ * @packageDocumentation
+ */
+
+// The article's exchange
+export {
+  receiveMessage,
+  sendMessage,
+  wrapSessionKey,
+  type ReceivedMessage,
+  type ReceiveOptions,
+  type SendOptions,
+  type SentMessage,
+} from "./exchange.js";
+export { AuthenticMessage, signMessage } from "./authentic.js";
+export { readSdkFile, sdkFileHead, type SdkFile } from "./sdk-file.js";
+export {
+  cipherMode,
+  decryptMessage,
+  encryptMessage,
+  type CipherMode,
+  type CipherParameters,
+} from "./cipher.js";
+
+// Blobs and session keys
+export {
+  blobKind,
+  encodePlaintextKeyBlob,
+  encodePublicKeyBlob,
+  encodeSimpleBlob,
+  parsePlaintextKeyBlob,
+  parsePublicKeyBlob,
+  parseSimpleBlob,
+  requireExchangeBlob,
+  type BlobKind,
+  type KeyUse,
+  type PublicKeyBlob,
+  type SimpleBlob,
+} from "./blob.js";
+export {
+  generateSessionKey,
+  SESSION_ALGORITHMS,
+  type CapiHash,
+  type SessionAlgorithm,
+  type SessionKey,
+} from "./algorithms.js";
+export { deriveSessionKey, hashParts, type HashPart } from "./session-key-hash.js";
+
+// Private keys
+export {
+  pkcs1Decode,
+  softwareCapiKey,
+  unwrapSessionKey,
+  type CapiPrivateKey,
+  type KeyPadding,
+  type Unwrapped,
+  type UnwrapOptions,
+} from "./private-key.js";
+
+// Signatures
+export {
+  capiHash,
+  signData,
+  signDigest,
+  signingHash,
+  softwareCapiSigner,
+  verifyData,
+  verifyDigest,
+  type CapiSigningKey,
+  type SignatureForm,
+} from "./sign.js";
+
+// The siblings' procedures
+export {
+  formatPhase2,
+  parsePhase2,
+  phase1Id,
+  ThreePhase,
+  type Party,
+  type Phase2,
+  type RunOptions,
+  type RunStatus,
+  type Terms,
+} from "./three-phase.js";
+export {
+  backUpSessionKey,
+  encodeBackupRecord,
+  openBackup,
+  openStoredKey,
+  parseBackupRecord,
+  storeSessionKey,
+  type BackupHash,
+  type BackupRecord,
+  type StoredKey,
+  type StoreOptions,
+} from "./stored-keys.js";
+export { delayBefore, NO_FAILURES, recordFailure, type Failures } from "./failures.js";
