@@ -7,10 +7,15 @@ import { describe, expect, it } from "@jest/globals";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const text = (path: string) => readFileSync(join(root, path), "utf8");
 const pages = [
+  "ARCHITECTURE.md",
   "CHANGELOG.md",
   "CONTRIBUTING.md",
+  "README.md",
   "SECURITY.md",
+  "docs/cli.md",
+  "docs/cryptoapi.md",
   "docs/format.md",
+  "docs/library.md",
   "docs/threat-model.md",
 ];
 const manifest = JSON.parse(text("package.json")) as Record<
