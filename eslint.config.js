@@ -9,6 +9,9 @@ const MESSAGE = "see ARCHITECTURE.md, who imports whom";
 /** Packages that only src/token may load: they need a compiled addon, and they crash on bad input. */
 const NATIVE = "^(?:pkcs11js|graphene-pk11)(?:/|$)";
 
+/** The database, native as well: only src/store. */
+const DATABASE = "^libsql(?:/|$)";
+
 /** Modules that reach outside: files, other programs, the process. The core has none of these. */
 const OUTSIDE = "^(?:node:)?(?:fs|fs/promises|child_process|process)$";
 
@@ -25,23 +28,27 @@ const within = (folders) => `^(?:\\.{1,2}/)+(?:.*/)?(?:${folders})/`;
  * @param {string[]} forbidden regular expressions on the import's text
  * @returns {import("eslint/config").Config}
  */
-const border = (files, ...forbidden) => ({
-  files,
-  rules: {
-    "no-restricted-imports": [
-      "error",
-      { patterns: forbidden.map((regex) => ({ regex, message: MESSAGE })) },
-    ],
-    "no-restricted-syntax": [
-      "error",
-      // The rule above does not see import(…).
-      ...forbidden.map((regex) => ({
-        selector: `ImportExpression[source.value=/${regex.replaceAll("/", "\\/")}/]`,
-        message: MESSAGE,
-      })),
-    ],
-  },
-});
+const border = (files, ...folders) => {
+  const isStore = files.every((file) => file.startsWith("src/store/"));
+  const forbidden = isStore ? folders : [...folders, DATABASE];
+  return {
+    files,
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        { patterns: forbidden.map((regex) => ({ regex, message: MESSAGE })) },
+      ],
+      "no-restricted-syntax": [
+        "error",
+        // The rule above does not see import(…).
+        ...forbidden.map((regex) => ({
+          selector: `ImportExpression[source.value=/${regex.replaceAll("/", "\\/")}/]`,
+          message: MESSAGE,
+        })),
+      ],
+    },
+  };
+};
 
 export default defineConfig(
   globalIgnores(["dist/", ".cache/", "coverage/"]),
@@ -107,7 +114,12 @@ export default defineConfig(
     OUTSIDE,
     within("body|cli|directory|envelope|files|sender|store|token"),
   ),
-  border(["src/sender/**/*.ts", "src/store/**/*.ts"], NATIVE, within("cli|token|files")),
+  border(["src/sender/**/*.ts"], NATIVE, within("body|capi|cli|envelope|exchange|files|token")),
+  border(
+    ["src/store/**/*.ts"],
+    NATIVE,
+    within("body|capi|cli|directory|envelope|exchange|files|keys|sender|token"),
+  ),
   border(["src/files/**/*.ts"], NATIVE, within("cli|directory|token")),
   // The token's RSA-OAEP may end on the host, so that one file of exchange/ is open to it.
   border(

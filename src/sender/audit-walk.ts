@@ -1,0 +1,175 @@
+/**
+ * The walk along an audit log that finds what does not fit. A break is told where it is seen, and the
+ * walk goes on behind it, so that a second one is found too.
+ */
+import type { FileHandle } from "node:fs/promises";
+import {
+  CHAIN_START,
+  follows,
+  isAt,
+  lineHash,
+  MAX_LINE_BYTES,
+  parseAuditLine,
+  type AuditHead,
+  type AuditLine,
+} from "./audit-line.js";
+
+export interface AuditReport {
+  /** Whole lines in the file. */
+  readonly lines: number;
+  /** The last line, to be noted elsewhere; absent in an empty log. */
+  readonly head?: AuditHead;
+  /** Evidence of tampering, in the order of the file; at most 100. Empty: nothing was found. */
+  readonly problems: readonly AuditProblem[];
+  /** Numbers of the lines in the file that a crash cut short, and that are accounted for. */
+  readonly tornLines: readonly number[];
+}
+
+export interface AuditProblem {
+  readonly code:
+    | "ERR_AUDIT_MISSING"
+    | "ERR_AUDIT_CHANGED"
+    | "ERR_AUDIT_ORDER"
+    | "ERR_AUDIT_FORM"
+    | "ERR_AUDIT_HEAD";
+  /** Number of the line in the file, from 1, where it is seen. */
+  readonly line: number;
+  readonly message: string;
+}
+
+/**
+ * @param handle - the log; absent: there is no file.
+ * @param options - `head`: what the head's file says; `expected`: a head noted elsewhere.
+ */
+export async function walkAuditLog(
+  handle: FileHandle | undefined,
+  options: { readonly head?: AuditHead; readonly expected?: AuditHead },
+): Promise<AuditReport> {
+  const walk = new Walk(options);
+  let rest = Buffer.alloc(0);
+  for (let offset = 0; handle !== undefined;) {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(CHUNK), 0, CHUNK, offset);
+    if (bytesRead === 0) break;
+    offset += bytesRead;
+    rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
+    for (let end = rest.indexOf(LINE_FEED); end >= 0; end = rest.indexOf(LINE_FEED)) {
+      walk.line(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+    }
+    // A line without an end is none of ours; its length must not become our memory.
+    if (rest.length > MAX_LINE_BYTES) rest = rest.subarray(0, MAX_LINE_BYTES + 1);
+  }
+  return walk.end(rest);
+}
+
+class Walk {
+  readonly #head: AuditHead | undefined;
+  readonly #expected: AuditHead | undefined;
+  #tip = CHAIN_START;
+  #lines = 0;
+  #seenHead: boolean;
+  #seenExpected: boolean;
+  /** A line that is not one of ours: half of one, if the next line says so. */
+  #odd: { hash: string; line: number } | undefined;
+  readonly #problems: AuditProblem[] = [];
+  readonly #tornLines: number[] = [];
+
+  constructor(options: { readonly head?: AuditHead; readonly expected?: AuditHead }) {
+    this.#head = options.head;
+    this.#expected = options.expected;
+    this.#seenHead = isAt(CHAIN_START, options.head);
+    this.#seenExpected = isAt(CHAIN_START, options.expected);
+  }
+
+  line(bytes: Uint8Array): void {
+    this.#lines++;
+    const line = parseAuditLine(Buffer.from(bytes).toString("utf8"));
+    const explained = this.#explain(line);
+    if (line === undefined) {
+      this.#odd = { hash: lineHash(bytes), line: this.#lines };
+      return;
+    }
+    if (!explained) this.#tellOdd();
+    this.#odd = undefined;
+    this.#follow(line);
+    if (line.event === "repair" && line.outcome === "no-head") {
+      this.#tell("ERR_AUDIT_HEAD", "the head was gone when this line was written");
+    }
+    this.#tip = { n: line.n, hash: lineHash(bytes) };
+    this.#seenHead ||= isAt(this.#tip, this.#head);
+    this.#seenExpected ||= isAt(this.#tip, this.#expected);
+  }
+
+  /** `rest` stands behind the last line feed. */
+  end(rest: Uint8Array): AuditReport {
+    const line = parseAuditLine(Buffer.from(rest).toString("utf8"));
+    if (follows({ line }, this.#tip)) {
+      this.line(rest);
+    } else if (rest.length > 0) {
+      // The next line to be written will account for it.
+      this.#tornLines.push(this.#lines + 1);
+    }
+    this.#tellOdd();
+    if (this.#head === undefined && this.#lines > 0) {
+      this.#tell("ERR_AUDIT_HEAD", "the head is gone, so lines may be missing at the end");
+    }
+    if (this.#head !== undefined && !this.#seenHead) this.#tellUnreached(this.#head, "the head");
+    if (this.#expected !== undefined && !this.#seenExpected) {
+      this.#tellUnreached(this.#expected, "the head noted elsewhere");
+    }
+    return {
+      lines: this.#lines,
+      ...(this.#lines === 0 ? {} : { head: this.#tip }),
+      problems: this.#problems,
+      tornLines: this.#tornLines,
+    };
+  }
+
+  /** True when there is no odd line, or this line says that a crash cut it. */
+  #explain(line: AuditLine | undefined): boolean {
+    const odd = this.#odd;
+    if (odd === undefined) return true;
+    if (line?.event !== "repair" || line.outcome !== "torn-line" || line.torn !== odd.hash) {
+      if (line === undefined) this.#tellOdd();
+      return false;
+    }
+    this.#tornLines.push(odd.line);
+    return true;
+  }
+
+  #tellOdd(): void {
+    if (this.#odd === undefined) return;
+    const { line } = this.#odd;
+    this.#odd = undefined;
+    this.#tell("ERR_AUDIT_FORM", "not a line that was written here", line);
+  }
+
+  #follow({ n, prev }: AuditLine): void {
+    const { n: before, hash } = this.#tip;
+    if (n > before + 1) {
+      const missing = n === before + 2 ? `${n - 1} is` : `${before + 1} to ${n - 1} are`;
+      this.#tell("ERR_AUDIT_MISSING", `number ${n} follows ${before}: ${missing} missing`);
+    } else if (n <= before) {
+      this.#tell("ERR_AUDIT_ORDER", `number ${n} follows ${before}`);
+    } else if (prev !== hash) {
+      this.#tell("ERR_AUDIT_CHANGED", `number ${before} is not what it was when ${n} was written`);
+    }
+  }
+
+  #tellUnreached(head: AuditHead, what: string): void {
+    if (head.n > this.#tip.n) {
+      const fact = `numbers ${this.#tip.n + 1} to ${head.n} are missing at the end`;
+      this.#tell("ERR_AUDIT_MISSING", `${what} is at ${head.n}: ${fact}`);
+    } else {
+      this.#tell("ERR_AUDIT_CHANGED", `number ${head.n} is not the one that ${what} names`);
+    }
+  }
+
+  #tell(code: AuditProblem["code"], message: string, line = this.#lines): void {
+    if (this.#problems.length < MAX_PROBLEMS) this.#problems.push({ code, line, message });
+  }
+}
+
+const LINE_FEED = 0x0a;
+const CHUNK = 65_536;
+const MAX_PROBLEMS = 100;

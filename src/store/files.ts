@@ -1,0 +1,144 @@
+/**
+ * The files of the user's data folder: read and written by their owner alone, replaced whole, on the
+ * disk before anyone relies on them.
+ */
+import { randomBytes } from "node:crypto";
+import { constants, type Stats } from "node:fs";
+import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { FileError, PolicyError } from "../errors.js";
+
+/** The `code` of an error of Node's, which may come from another realm: under jest it does. */
+export function errno(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** Makes the folder, and those above it, for their owner alone; leaves what is there as it is. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new FileError("ERR_WRITE", `cannot make the folder "${path}" (${reason(error)})`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * What is at `path`: a regular file of ours that nobody else can write or replace, or nothing. Whoever
+ * can, decides whom we trust and what we remember.
+ *
+ * @throws PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`
+ */
+export async function fileState(path: string): Promise<"present" | "absent"> {
+  const folder = await statsOf(dirname(path), stat);
+  if (folder === undefined) return "absent";
+  // In a sticky folder (/tmp) only the owner of a file can replace it (chmod(1), "restricted deletion").
+  refuseOthers(dirname(path), folder, (folder.mode & 0o1000) !== 0);
+  const file = await statsOf(path, lstat);
+  if (file === undefined) return "absent";
+  if (!file.isFile()) throw unsafe(path, "is not a regular file");
+  refuseOthers(path, file, false);
+  return "present";
+}
+
+/**
+ * The file's bytes, or `undefined` where there is no such file.
+ *
+ * @throws as `fileState`; FileError `ERR_READ`, `ERR_FILE_SIZE`
+ */
+export async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+  if ((await fileState(path)) === "absent") return undefined;
+  const handle = await open(path, constants.O_RDONLY | NO_FOLLOW).catch((error: unknown) => {
+    if (errno(error) === "ENOENT") return undefined;
+    throw new FileError("ERR_READ", `cannot read "${path}" (${reason(error)})`, { cause: error });
+  });
+  if (handle === undefined) return undefined;
+  try {
+    const { size } = await handle.stat();
+    if (size > maxBytes) {
+      throw new FileError("ERR_FILE_SIZE", `"${path}" has ${size} bytes, the most is ${maxBytes}`);
+    }
+    return new Uint8Array(await handle.readFile());
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Puts a file with these bytes in the place of what was there, all or nothing, and on the disk when
+ * this returns.
+ *
+ * @throws FileError `ERR_WRITE`
+ */
+export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    const handle = await open(temporary, "wx", 0o600);
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw new FileError("ERR_WRITE", `cannot write "${path}" (${reason(error)})`, {
+      cause: error,
+      ...(errno(error) === "ENOSPC" ? { hint: "make room on that disk; nothing was changed" } : {}),
+    });
+  }
+}
+
+/** A name in the same folder that nothing has yet. */
+export function temporaryBeside(path: string): string {
+  return `${path}.${randomBytes(6).toString("hex")}.new`;
+}
+
+/** Has the names in a folder on the disk. Windows can't, and does it by itself. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The system's name for what went wrong, as in `ENOSPC`. */
+export function reason(error: unknown): string {
+  return errno(error) ?? "unknown error";
+}
+
+/** Windows has no such flag. */
+export const NO_FOLLOW = (constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+async function statsOf(
+  path: string,
+  look: (path: string) => Promise<Stats>,
+): Promise<Stats | undefined> {
+  return look(path).catch((error: unknown) => {
+    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return undefined;
+    throw new FileError("ERR_READ", `cannot read "${path}" (${reason(error)})`, { cause: error });
+  });
+}
+
+function refuseOthers(path: string, stats: Stats, sticky: boolean): void {
+  // Windows has no such ids and modes; there the folder's access list protects it.
+  const user = process.getuid?.();
+  if (user === undefined) return;
+  if (stats.uid !== user && stats.uid !== 0) throw unsafe(path, "belongs to another user");
+  if (!sticky && (stats.mode & 0o022) !== 0) throw unsafe(path, "can be written by others");
+}
+
+function unsafe(path: string, fact: string): PolicyError {
+  return new PolicyError("ERR_UNSAFE_FILE", `"${path}" ${fact}`, {
+    hint: "it must be yours, and writable by nobody else (chmod go-w)",
+  });
+}

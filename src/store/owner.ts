@@ -1,0 +1,107 @@
+/**
+ * Which process holds something, in a form that another process, or this one after a crash, can judge:
+ * the machine, its boot, the PID namespace, the PID, and when that PID was given out. A PID alone means
+ * nothing after a reboot, in another container, or once the kernel has gone round.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+import { errno } from "./files.js";
+
+/** This process, as text without blanks: goes into a column or a file's name. */
+export function thisProcess(): string {
+  return (self ??= formatOwner({
+    host: createHash("sha256").update(hostname()).digest("hex").slice(0, 12),
+    boot: bootId(),
+    space: pidSpace(),
+    pid: process.pid,
+    start: processState(process.pid)?.start ?? "0",
+  }));
+}
+
+/**
+ * Whether the process of that text still runs; `undefined` where that can't be known from here (another
+ * machine or container, or a system that does not tell when a process began).
+ */
+export function isRunning(text: string): boolean | undefined {
+  const owner = parseOwner(text);
+  const me = parseOwner(thisProcess());
+  if (owner === undefined || me === undefined) return undefined;
+  const sameBoot = owner.boot === me.boot;
+  // Two hosts in the same boot are containers of one kernel, or one machine that was renamed.
+  if (owner.host !== me.host && (!sameBoot || me.boot === NONE)) return undefined;
+  if (!sameBoot) return false;
+  if (owner.space !== me.space) return undefined;
+  return runsHere(owner);
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+interface Owner {
+  /** Start of the SHA-256 of the host's name. */
+  readonly host: string;
+  /** Start of the kernel's boot id; `0` where there is none. */
+  readonly boot: string;
+  /** Number of the PID namespace; `0` where there is none. */
+  readonly space: string;
+  readonly pid: number;
+  /** When the process began, in the kernel's clock ticks since boot; `0` where that is not told. */
+  readonly start: string;
+}
+
+const NONE = "0";
+const OWNER = /^([0-9a-f]{12})-([0-9a-f]{1,12})-([0-9]{1,12})-([0-9]{1,10})-([0-9]{1,20})$/;
+
+let self: string | undefined;
+
+function formatOwner({ host, boot, space, pid, start }: Owner): string {
+  return [host, boot, space, pid, start].join("-");
+}
+
+function parseOwner(text: string): Owner | undefined {
+  const [, host, boot, space, pid, start] = OWNER.exec(text) ?? [];
+  if (host === undefined || boot === undefined || space === undefined) return undefined;
+  return { host, boot, space, pid: Number(pid), start: start ?? NONE };
+}
+
+function runsHere({ pid, start }: Owner): boolean | undefined {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: there is such a process, somebody else's.
+    if (errno(error) === "ESRCH") return false;
+  }
+  const state = processState(pid);
+  if (state === undefined || start === NONE) return undefined;
+  return state.start === start && !state.ended;
+}
+
+/** proc(5), /proc/PID/stat: field 3 is the state, field 22 the start; the name before may hold anything. */
+function processState(pid: number): { start: string; ended: boolean } | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state = ""] = fields;
+    const start = fields[19] ?? "";
+    return /^[0-9]+$/.test(start) ? { start, ended: /^[ZXx]$/.test(state) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function bootId(): string {
+  try {
+    const id = readFileSync("/proc/sys/kernel/random/boot_id", "latin1").replaceAll("-", "");
+    return /^[0-9a-f]{12}/.exec(id)?.[0] ?? NONE;
+  } catch {
+    return NONE;
+  }
+}
+
+function pidSpace(): string {
+  try {
+    return /[0-9]{1,12}/.exec(readlinkSync("/proc/self/ns/pid"))?.[0] ?? NONE;
+  } catch {
+    return NONE;
+  }
+}
