@@ -25,7 +25,7 @@ const within = (folders) => `^(?:\\.{1,2}/)+(?:.*/)?(?:${folders})/`;
  * A border: files that must not import what matches. ESLint takes the last matching block's options
  * for a rule, whole, so every block lists all that is forbidden to its files.
  * @param {string[]} files
- * @param {string[]} forbidden regular expressions on the import's text
+ * @param {string[]} folders regular expressions on the import's text
  * @returns {import("eslint/config").Config}
  */
 const border = (files, ...folders) => {

@@ -63,9 +63,9 @@ export class Arguments {
 
   /** What stands on the command line without an option's name: files, or a URI. */
   get operands(): readonly string[] {
-    const named = this.#spec.operand === undefined ? undefined : this.#values[this.#spec.operand];
+    const named = [this.#spec.operand ?? []].flat().map((name) => this.#values[name]);
     // What follows "--" is never an option; yargs keeps it apart.
-    return [named, this.#values["--"]]
+    return [...named, this.#values["--"]]
       .flat()
       .filter((item): item is string => typeof item === "string");
   }

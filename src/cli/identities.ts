@@ -98,13 +98,15 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
   return lines.map((line) => onToken(line, tokens));
 }
 
-async function warnIfReadable(path: string, { report }: Context): Promise<void> {
+/** Says so when others may read a private key file. */
+export async function warnIfReadable(path: string, { report }: Context): Promise<void> {
   if (process.platform === "win32" || path === "-") return;
   const { mode } = await stat(path);
   if ((mode & 0o077) !== 0) report.note(`${path}: a private key that other users may read`);
 }
 
-async function askPassphrase(path: string, { io, report }: Context): Promise<string> {
+/** @throws TokenError `ERR_PASSPHRASE` without a terminal */
+export async function askPassphrase(path: string, { io, report }: Context): Promise<string> {
   const terminal = await io.terminal();
   if (terminal === undefined) {
     throw new TokenError(

@@ -9,6 +9,7 @@ import { constants, type BigIntStats } from "node:fs";
 import { access, lstat, open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FileError, UsageError } from "../errors.js";
+import type { OutputPaths } from "../sender/ledger.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
 import { write, type Io } from "./io.js";
 import { BrokenPipe } from "./report.js";
@@ -19,11 +20,15 @@ import { exists, FileOutput, NO_FOLLOW } from "./whole-file.js";
 export interface Output {
   /** For messages. */
   readonly name: string;
+  /** Where the output is a file that appears whole: what it is called until then, and afterwards. */
+  readonly paths?: OutputPaths;
   write(bytes: Uint8Array): Promise<void>;
   /** Where the output is a file: it, for writing at positions after what was written already. */
   file?(): Promise<OutputFile>;
   /** What a failed write of that file is told as. */
   failure?(error: unknown): FileError;
+  /** Takes a whole file that an earlier run left under its temporary name; only `place` comes after. */
+  adopt?(temporary: string): void;
   /** Everything a later step could fail at, before any target changes. */
   prepare(): Promise<void>;
   /**
@@ -54,6 +59,8 @@ export interface OutputOptions {
   readonly mode: "private" | "public";
   /** Files that are being read, and must not be written. */
   readonly inputs: readonly Input[];
+  /** Have it on the disk when `prepare` is done, whether or not it replaces something. */
+  readonly durable?: boolean;
 }
 
 /**
@@ -107,6 +114,12 @@ export function standardOutput(io: Io, inputs: readonly Input[]): Output {
 /** Gives all of them their names, or none. */
 export async function commit(...outputs: readonly Output[]): Promise<void> {
   for (const output of outputs) await output.prepare();
+  placeAll(outputs);
+  for (const output of outputs) await output.close();
+}
+
+/** The middle of `commit`: all that are prepared get their names, or none. */
+export function placeAll(outputs: readonly Output[]): void {
   const placed: Output[] = [];
   try {
     for (const output of outputs) {
@@ -117,7 +130,6 @@ export async function commit(...outputs: readonly Output[]): Promise<void> {
     for (const output of placed.reverse()) output.displace();
     throw error;
   }
-  for (const output of outputs) await output.close();
 }
 
 /** Refuses that two outputs of one run are the same file, under whatever spelling. */

@@ -96,8 +96,9 @@ function addCommand(program: Argv, spec: CommandSpec, word: string, choose: Choo
     spec.operands === undefined ? word : `${word} ${spec.operands}`,
     spec.describe,
     (inner) => {
-      if (spec.operand !== undefined)
-        inner.positional(spec.operand, { type: "string", default: undefined });
+      for (const operand of [spec.operand ?? []].flat()) {
+        inner.positional(operand, { type: "string", default: undefined });
+      }
       for (const [name, option] of Object.entries(spec.options)) {
         inner.option(name, yargsOption(option));
       }

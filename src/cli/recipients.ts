@@ -1,11 +1,16 @@
 /**
  * Whom to seal to: `-r` and `-R` to public keys. A recipient is what `-r` says it is, in this order: a
- * `pkcs11:` URI, a key written out (OpenSSH line, JWK), a name in the recipients file, the path of a
- * key or certificate file. A file in the working folder therefore can't pass for a known name.
+ * `pkcs11:` URI, a key written out (OpenSSH line, JWK), a known name, the path of a key or certificate
+ * file. A file in the working folder therefore can't pass for a known name.
+ *
+ * Names are known from the directory (`p11seal recipients add`), where a key has limits, and from the
+ * recipients file, a list that people write by hand.
  */
 import { access, stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { toHex } from "../bytes.js";
+import { directoryPath, readDirectory } from "../directory/directory-file.js";
+import { findEntry, requireValidRecipient } from "../directory/directory.js";
 import {
   findByName,
   isRecipientName,
@@ -63,23 +68,20 @@ class Resolver {
       await this.#add(source, source.kind === "key" ? "-r" : text, ".");
       return;
     }
-    const known = findByName(await this.#knownRecipients(), text);
-    const file = await access(text).then(
-      () => true,
-      () => false,
-    );
+    const known = await this.#byName(text);
+    const file = await isThere(text);
     if (known !== undefined) {
-      const list = this.#knownFile();
       if (file) {
-        this.#context.report.note(`${text}: from ${list}; write ./${text} for the file here`);
+        this.#context.report.note(`${text}: from ${known.list}; write ./${text} for the file here`);
       }
-      await this.#add(known, text, dirname(list));
+      await this.#add(known.source, text, dirname(known.list));
     } else if (file) {
       await this.#add(source, text, ".");
     } else {
       throw new UsageError(
         "ERR_RECIPIENT_UNKNOWN",
-        `${quoted(text)} is neither a file nor a name in ${this.#knownFile()}`,
+        `${quoted(text)} is neither a file nor a known name`,
+        { hint: "see who is known with: p11seal recipients list" },
       );
     }
   }
@@ -139,6 +141,30 @@ class Resolver {
     }
   }
 
+  /** What is known under that name, and in which list it stands. */
+  async #byName(name: string): Promise<{ source: RecipientSource; list: string } | undefined> {
+    const home = homeFolder(this.#context.io.env);
+    const directory = directoryPath(home, "recipients");
+    // Where there is none, it doesn't matter who could write it: `-r alice.pem` needs no data folder.
+    const entries = (await isThere(directory)) ? await readDirectory(home, "recipients") : [];
+    const entry = findEntry(entries, name);
+    const written = findByName(await this.#knownRecipients(), name);
+    const list = this.#knownFile();
+    if (entry === undefined) return written && { source: written, list };
+    if (written !== undefined) {
+      // Which one is meant can't be known, and one of them may be somebody else's key.
+      throw new UsageError(
+        "ERR_RECIPIENT_AMBIGUOUS",
+        `${quoted(name)} stands in ${directory} and in ${list}`,
+        { hint: "remove one of them" },
+      );
+    }
+    requireValidRecipient(entry, Date.now());
+    const { publicKey, oaep } = entry;
+    const key = { publicKey, warnings: [], ...(oaep === undefined ? {} : { oaep }) };
+    return { source: { kind: "key", key }, list: directory };
+  }
+
   #knownFile(): string {
     return join(homeFolder(this.#context.io.env), "recipients");
   }
@@ -167,6 +193,13 @@ class Resolver {
     }
     return parseRecipientsFile(utf8(await readSmall(path, this.#context.io)), path);
   }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The same refusal, saying which of several recipients it is about. */

@@ -24,6 +24,7 @@ export class Tokens {
   readonly #uris: Pkcs11Uri[] = [];
   readonly #pin: PinProvider;
   #access: Promise<TokenAccess> | undefined;
+  #unwrapPath: string | undefined;
 
   constructor(options: TokenOptions, context: Context) {
     this.#options = options;
@@ -36,6 +37,16 @@ export class Tokens {
     const uri = parseUri(text);
     this.#uris.push(uri);
     return uri;
+  }
+
+  /** How the last session key was reached on a token, as in `C_UnwrapKey …`. */
+  get unwrapPath(): string | undefined {
+    return this.#unwrapPath;
+  }
+
+  /** For the next message: nothing was unwrapped yet. */
+  forgetUnwrapPath(): void {
+    this.#unwrapPath = undefined;
   }
 
   access(): Promise<TokenAccess> {
@@ -59,6 +70,7 @@ export class Tokens {
       pin: this.#pin,
       force: this.#options.force,
       trace: (line) => {
+        this.#unwrapPath = /^unwrap: (.+) on token "/.exec(line)?.[1] ?? this.#unwrapPath;
         report.trace(line);
       },
     });

@@ -6,16 +6,8 @@
 import type { Arguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import type { Report } from "./report.js";
-
-export interface OptionSpec {
-  readonly alias?: string;
-  readonly type: "string" | "boolean";
-  readonly repeatable?: true;
-  readonly required?: true;
-  readonly choices?: readonly string[];
-  readonly default?: string;
-  readonly describe: string;
-}
+import { general, json, type OptionSpec } from "./usage-options.js";
+import { RECORD_COMMANDS } from "./usage-records.js";
 
 /** What a command is given beside its arguments. */
 export interface Context {
@@ -29,10 +21,10 @@ export type Run = (args: Arguments, context: Context) => Promise<number | undefi
 export interface CommandSpec {
   /** One or two words. */
   readonly name: string;
-  /** How the operands are written: `[file]`, `<uri>`, `[files..]`. */
+  /** How the operands are written: `[file]`, `<uri>`, `[files..]`, `<name> [key]`. */
   readonly operands?: string;
-  /** Their name among the parsed values. */
-  readonly operand?: string;
+  /** Their name among the parsed values, or their names. */
+  readonly operand?: string | readonly string[];
   readonly describe: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
   /** Command lines without the program's name, and what they do. */
@@ -44,16 +36,12 @@ export interface CommandSpec {
 export const GROUPS: Readonly<Record<string, string>> = {
   token: "Make a development token",
   keys: "Make, list, export, delete and judge keys on tokens",
+  senders: "Whose signed messages are trusted: names and their keys",
+  recipients: "Whom to seal to by name: names and their keys",
+  ledger: "Which signed messages were opened, so that none is opened twice",
+  receipt: "Check what receivers say they received",
+  "audit-log": "Check the record of openings",
 };
-
-const general = {
-  quiet: { alias: "q", type: "boolean", describe: "No notes, no progress; errors only" },
-  verbose: { alias: "v", type: "boolean", describe: "Say how it is done, token calls included" },
-} satisfies Record<string, OptionSpec>;
-
-const json = {
-  json: { type: "boolean", describe: "Print JSON, errors too" },
-} satisfies Record<string, OptionSpec>;
 
 const force = {
   force: { type: "boolean", describe: "Replace an existing output file" },
@@ -91,6 +79,11 @@ const keyBlob = {
   describe: "The file that holds the header, where it was detached",
 } as const satisfies OptionSpec;
 
+const jsonErrors = {
+  json: { type: "boolean", describe: "Tell errors as JSON" },
+} satisfies Record<string, OptionSpec>;
+
+const SIGN_URI = "'pkcs11:token=bob;object=sign'";
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
 
 export const COMMANDS: readonly CommandSpec[] = [
@@ -122,15 +115,26 @@ export const COMMANDS: readonly CommandSpec[] = [
         choices: ["sha1", "sha256", "sha384", "sha512"],
         describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
       },
+      "sign-with": {
+        type: "string",
+        describe: "Sign with this key: pkcs11: URI of a signing key, or private key file",
+      },
+      expires: { type: "string", describe: "Signed: not to be opened after this time, as in 7d" },
+      "stream-name": {
+        type: "string",
+        describe: "Signed: which of your counters the serial number is from (default: default)",
+      },
       ...threads,
-      ...force,
-      ...module,
+      force: { type: "boolean", describe: force.force.describe + FINAL_TRY },
+      ...tokenAccess,
+      ...jsonErrors,
       ...general,
     },
     examples: [
       ["seal -r alice.pem -o report.p11s report.pdf", "to one recipient"],
       ["seal -r alice.pem -r bob.crt -R team.txt -o plan.p11s plan.txt", "to several"],
       ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in their own file"],
+      [`seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`, "signed, with a serial number"],
     ],
     load: async () => (await import("./commands/seal.js")).sealCommand,
   },
@@ -152,14 +156,32 @@ export const COMMANDS: readonly CommandSpec[] = [
         describe: 'The opened file, or a folder for several; "-" is stdout',
       },
       "key-blob": keyBlob,
+      from: {
+        type: "string",
+        repeatable: true,
+        describe: 'Open only what this trusted sender signed, once; "any" of them (repeatable)',
+      },
+      "in-order": { type: "boolean", describe: "With --from: refuse all but the next serial" },
+      window: { type: "string", describe: "With --from: how old a message may be (default: 7d)" },
+      stream: {
+        type: "boolean",
+        describe: "With --from, to stdout: let segments out before the signature's end is checked",
+      },
+      receipt: { type: "string", describe: "With --from: write a signed receipt to a file" },
+      "receipt-key": {
+        type: "string",
+        describe: "The key that signs it: pkcs11: URI, or private key file",
+      },
       ...threads,
       force: { type: "boolean", describe: force.force.describe + FINAL_TRY },
       ...tokenAccess,
+      ...jsonErrors,
       ...general,
     },
     examples: [
       ["open -o report.pdf report.p11s", "with whichever token has the key"],
       [`open -i ${EXCHANGE_URI} report.pdf.p11s > report.pdf`, "with one key"],
+      ["open --from bob -o plan.txt plan.p11s", "only if bob signed it, and never twice"],
       ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is taken off their names"],
     ],
     load: async () => (await import("./commands/open.js")).openCommand,
@@ -322,6 +344,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: async () => (await import("./commands/keys-audit.js")).keysAuditCommand,
   },
+  ...RECORD_COMMANDS,
   {
     name: "completion",
     operands: "[shell]",

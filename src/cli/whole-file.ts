@@ -17,8 +17,9 @@ import {
   type BigIntStats,
 } from "node:fs";
 import { open, unlink, type FileHandle } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.js";
+import type { OutputPaths } from "../sender/ledger.js";
 import { onInterrupt } from "./interrupts.js";
 import type { Output, OutputFile, OutputOptions } from "./outputs.js";
 import { errno, fileError, quoted } from "./system-error.js";
@@ -27,7 +28,7 @@ export class FileOutput implements Output {
   readonly name: string;
   readonly #existing: BigIntStats | undefined;
   readonly #options: OutputOptions;
-  readonly #temporary: string;
+  #temporary: string;
   #backup: string | undefined;
   #handle: FileHandle | undefined;
   #forget: (() => void) | undefined;
@@ -44,11 +45,20 @@ export class FileOutput implements Output {
     this.#temporary = join(dirname(path), temporaryName(basename(path)));
   }
 
+  get paths(): OutputPaths {
+    return { temporary: resolve(this.#temporary), final: resolve(this.name) };
+  }
+
+  /** That file stays if `place` fails: it is not this run's to remove. */
+  adopt(temporary: string): void {
+    this.#temporary = temporary;
+  }
+
   async write(bytes: Uint8Array): Promise<void> {
     const handle = await this.#opened();
     if (bytes.length < SMALL_BYTES) {
       // Tags and prefixes come by the dozen bytes: they wait, copied, for something larger.
-      this.#small.push(bytes.slice());
+      this.#small.push(new Uint8Array(bytes));
       this.#smallBytes += bytes.length;
       if (this.#smallBytes >= SMALL_BYTES) await this.#flush(handle);
     } else {
@@ -83,7 +93,9 @@ export class FileOutput implements Output {
     const mode = await this.#modeToKeep(handle);
     if (mode !== undefined) await this.#try(handle.chmod(mode));
     // A crash soon after must not leave an empty file where there was a whole one.
-    if (this.#existing !== undefined) await this.#try(handle.sync());
+    if (this.#existing !== undefined || this.#options.durable === true) {
+      await this.#try(handle.sync());
+    }
     this.#handle = undefined;
     await this.#try(handle.close());
   }

@@ -1,16 +1,22 @@
-/** `p11seal inspect`: what a message shows to anyone. Nothing of it is verified without the key. */
+/**
+ * `p11seal inspect`: what a message shows to anyone. What a signature at its start covers is verified
+ * here, without any key; all else is what somebody wrote.
+ */
 import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD } from "../../body/floe.js";
 import { UsageError } from "../../errors.js";
 import { TRAILER_BYTES } from "../../envelope/native/signature.js";
 import { inspect, type MessageInfo } from "../../index.js";
+import { moment } from "../../sender/duration.js";
 import type { Arguments } from "../arguments.js";
 import { openInput, requireOneStdin, type Input } from "../inputs.js";
 import { write } from "../io.js";
 import { humanSize } from "../progress.js";
 import { printable } from "../report.js";
+import { knownName } from "../sender.js";
 import type { Context } from "../usage.js";
 
-export async function inspectCommand(args: Arguments, { io }: Context): Promise<undefined> {
+export async function inspectCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io } = context;
   const [file = "-", ...more] = args.operands;
   if (more.length > 0) throw new UsageError("ERR_USAGE", "one file is inspected at a time");
   const keyBlob = args.text("key-blob");
@@ -23,9 +29,11 @@ export async function inspectCommand(args: Arguments, { io }: Context): Promise<
   try {
     const info = await inspect((blob ?? input).chunks);
     const sizes = sizesOf(info, input, blob !== undefined);
+    const name =
+      info.sender?.signature === "holds" ? await knownName(info.sender, context) : undefined;
     const text = args.flag("json")
-      ? JSON.stringify({ file, ...sizes, ...info }, undefined, 2) + "\n"
-      : describe(file, info, sizes);
+      ? JSON.stringify(asJson(file, info, sizes, name), undefined, 2) + "\n"
+      : describe(file, info, sizes, name);
     await write(io.stdout, text);
   } finally {
     await input.close();
@@ -51,12 +59,41 @@ function sizesOf(info: MessageInfo, input: Input, detached: boolean): Sizes {
   return { sealedBytes, contentBytes: segments <= 0 || content < 0 ? null : content };
 }
 
-function describe(file: string, info: MessageInfo, { sealedBytes, contentBytes }: Sizes): string {
-  const rows: [string, string][] = [
+function asJson(file: string, info: MessageInfo, sizes: Sizes, name: string | undefined): object {
+  const { sender, ...rest } = info;
+  const named = sender === undefined ? {} : { sender: { ...sender, name: name ?? null } };
+  return { file, ...sizes, ...rest, ...named, ...standing(info) };
+}
+
+/** Which of the fields the sender's signature vouches for, and which are what somebody wrote. */
+function standing({ signed, sender }: MessageInfo): {
+  readonly verified: readonly string[];
+  readonly claimed: readonly string[];
+} {
+  const core = ["version", "suite", "segmentBytes", "messageId"];
+  const own = ["keyId", "streamId", "serial", "createdMs", "addressees"].map(
+    (field) => `sender.${field}`,
+  );
+  if (sender?.expiresMs !== undefined) own.push("sender.expiresMs");
+  const holds = sender?.signature === "holds";
+  const signedFields = [...core, ...(signed ? own : [])];
+  const intact = holds && sender.recipientsIntact;
+  const verified = [...(holds ? signedFields : []), ...(intact ? ["recipients"] : [])];
+  const claimed = [...(holds ? [] : signedFields), ...(intact ? [] : ["recipients"]), "content"];
+  return { verified, claimed };
+}
+
+function describe(
+  file: string,
+  info: MessageInfo,
+  { sealedBytes, contentBytes }: Sizes,
+  name: string | undefined,
+): string {
+  const rows: (readonly [string, string])[] = [
     ["file", file === "-" ? "stdin" : file],
     ["format", `p11seal, version ${info.version}, suite ${info.suite}`],
     ["message", info.messageId],
-    ["sender", senderOf(info)],
+    ...senderRows(info, name),
     ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
     ["header", exact(info.headerBytes)],
     ["content", contentBytes === null ? "not here, or not known" : exact(contentBytes)],
@@ -71,11 +108,33 @@ function describe(file: string, info: MessageInfo, { sealedBytes, contentBytes }
   return [...lines, `${keys}, and what the holder's token will do:`, ...wrapped, ""].join("\n");
 }
 
-/** A claim: only opening checks all of it, and whose the key is stands in no message. */
-function senderOf({ signed, sender }: MessageInfo): string {
-  if (!signed) return "not signed";
-  if (sender === undefined) return "signed";
-  return `signed by key ${sender.keyId}; the signature ${sender.signature}`;
+/** Whose the key is stands in no message: the name is the user's own for it. */
+function senderRows(
+  { signed, sender }: MessageInfo,
+  name: string | undefined,
+): readonly (readonly [string, string])[] {
+  if (!signed || sender === undefined) return [["sender", "not signed"]];
+  const { keyId, serial, streamId, createdMs, expiresMs, recipientsIntact } = sender;
+  if (sender.signature !== "holds") {
+    return [
+      ["sender", `claims to be key ${keyId}`],
+      ["verified", "nothing: the signature does not hold; somebody made or altered this"],
+    ];
+  }
+  const who = name === undefined ? "nobody known here" : `"${name}"`;
+  const expires = expiresMs === undefined ? "" : `, expires ${moment(expiresMs)}`;
+  return [
+    ["sender", `${who}, key ${keyId}`],
+    ["sealed", `${moment(createdMs)}${expires}`],
+    ["serial", `${serial} of stream ${streamId}`],
+    [
+      "verified",
+      recipientsIntact
+        ? "sender, times, serial and recipients: the signature holds"
+        : "sender, times and serial: the signature holds; the wrapped keys are NOT the sender's",
+    ],
+    ["claimed", "the content: only opening checks that the sender signed it"],
+  ];
 }
 
 function exact(bytes: number): string {

@@ -1,31 +1,26 @@
 /**
- * `p11seal open`: messages in, plaintext out. Each segment leaves only after its tag was checked, each
- * file appears only after its message was whole. Several files share one login; where one fails the
- * others are still opened, unless the failure was the PIN's.
+ * `p11seal open`: messages in, plaintext out. Several files share one login; where one fails the others
+ * are still opened, unless the failure was the PIN's. `opening.ts` opens one.
  */
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TokenError, UsageError } from "../../errors.js";
+import type { SigningIdentity } from "../../keys/signing.js";
+import { isPkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments.js";
-import { beginOpeningOf, threadsOf } from "../bulk.js";
-import { prepareIdentities, type FindIdentities } from "../identities.js";
-import { openInput, requireOneStdin, type Input } from "../inputs.js";
-import { commit, fileOutput, requireDistinct, standardOutput, type Output } from "../outputs.js";
-import { progress } from "../progress.js";
+import { threadsOf } from "../bulk.js";
+import { prepareIdentities } from "../identities.js";
+import { requireOneStdin } from "../inputs.js";
+import { openOne, type Means, type ReceiptMeans, type Task } from "../opening.js";
+import { requireDistinct } from "../outputs.js";
+import { gateOf } from "../policy.js";
 import { BrokenPipe, Cancelled, EXIT } from "../report.js";
-import { TextOnly } from "../terminal-guard.js";
-import { withTokens } from "../tokens.js";
+import { signingIdentityAt } from "../sender.js";
+import { withTokens, type Tokens } from "../tokens.js";
 import type { Context } from "../usage.js";
 
 /** What `seal` is advised to call its files; taken off when an output's name is made. */
 const EXTENSION = ".p11s";
-
-interface Task {
-  /** A path, or `-`. */
-  readonly source: string;
-  /** A path, or undefined for stdout. */
-  readonly target: string | undefined;
-}
 
 export async function openCommand(args: Arguments, context: Context): Promise<number> {
   const files = args.operands.length === 0 ? ["-"] : args.operands;
@@ -37,6 +32,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   requireOneStdin([
     ...files,
     ...args.texts("identity"),
+    ...args.texts("receipt-key"),
     ...(keyBlob === undefined ? [] : [keyBlob]),
   ]);
   if (files[0] === "-" && !several && context.io.stdin.isTTY === true) {
@@ -45,24 +41,80 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   const threads = threadsOf(args.text("threads"));
   const tasks = await plan(files, args.text("output"));
 
-  return withTokens(args, context, async (tokens) => {
-    const identities = await prepareIdentities(args.texts("identity"), tokens, context);
-    let status: number = EXIT.done;
-    for (const [index, task] of tasks.entries()) {
-      try {
-        await openOne(task, { keyBlob, threads, identities }, args, context);
-      } catch (error) {
-        const failed = context.report.failure(error, several ? task.source : undefined);
-        if (status === EXIT.done) status = failed;
-        const left = tasks.length - index - 1;
-        if (endsRun(error)) {
-          if (left > 0) context.report.note(`${left} more not opened`);
-          break;
-        }
+  const receipt = receiptPaths(args, tasks);
+  if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
+  const gate = await gateOf(args, context);
+
+  try {
+    return await withTokens(args, context, async (tokens) => {
+      const means: Means = {
+        ...{ keyBlob, threads, gate, tokens },
+        identities: await prepareIdentities(args.texts("identity"), tokens, context),
+        receipt: await receiptMeans(receipt, tokens, context),
+        force: args.flag("force"),
+        anyBytes: args.text("output") === "-",
+        stream: args.flag("stream"),
+      };
+      return openAll(tasks, means, context);
+    });
+  } finally {
+    await gate?.close();
+  }
+}
+
+async function openAll(tasks: readonly Task[], means: Means, context: Context): Promise<number> {
+  const several = tasks.length > 1;
+  let status: number = EXIT.done;
+  for (const [index, task] of tasks.entries()) {
+    try {
+      await openOne(task, means, context);
+    } catch (error) {
+      const failed = context.report.failure(error, several ? task.source : undefined);
+      if (status === EXIT.done) status = failed;
+      const left = tasks.length - index - 1;
+      if (endsRun(error)) {
+        if (left > 0) context.report.note(`${left} more not opened`);
+        break;
       }
     }
-    return status;
-  });
+  }
+  return status;
+}
+
+/** `--receipt` and `--receipt-key`: both or neither, and for one message. */
+function receiptPaths(
+  args: Arguments,
+  tasks: readonly Task[],
+): { readonly path: string; readonly key: string } | undefined {
+  const path = args.text("receipt");
+  const key = args.text("receipt-key");
+  if (path === undefined && key === undefined) return undefined;
+  if (path === undefined || key === undefined) {
+    throw new UsageError("ERR_USAGE", "--receipt and --receipt-key go together");
+  }
+  if (path === "-") throw new UsageError("ERR_USAGE", "a receipt is written to a file");
+  if (tasks.length > 1) {
+    throw new UsageError("ERR_USAGE", "a receipt is for one message, and several were given");
+  }
+  return { path, key };
+}
+
+async function receiptMeans(
+  receipt: { readonly path: string; readonly key: string } | undefined,
+  tokens: Tokens,
+  context: Context,
+): Promise<ReceiptMeans | undefined> {
+  if (receipt === undefined) return undefined;
+  const { path, key } = receipt;
+  const find = (): Promise<SigningIdentity> => signingIdentityAt(key, tokens, context);
+  // Tokens are left alone until a message passed; a fault in a file is told before.
+  if (isPkcs11Uri(key)) return { path, identity: find };
+  const identity = await find();
+  return { path, identity: () => Promise.resolve(identity) };
+}
+
+function targetsOf(tasks: readonly Task[]): string[] {
+  return tasks.flatMap(({ target }) => (target === undefined ? [] : [target]));
 }
 
 /** Where each file's plaintext goes, settled before anything is opened. */
@@ -100,81 +152,6 @@ async function isFolder(path: string): Promise<boolean> {
     (stats) => stats.isDirectory(),
     () => false,
   );
-}
-
-interface Means {
-  readonly keyBlob: string | undefined;
-  readonly threads: number | undefined;
-  readonly identities: FindIdentities;
-}
-
-async function openOne(
-  task: Task,
-  { keyBlob, threads, identities }: Means,
-  args: Arguments,
-  context: Context,
-): Promise<void> {
-  const { io, report } = context;
-  const closing: { close(): Promise<void> }[] = [];
-  const closed = <T extends { close(): Promise<void> }>(opened: T): T => {
-    closing.push(opened);
-    return opened;
-  };
-  try {
-    const input = closed(await openInput(task.source, io));
-    const blob = keyBlob === undefined ? undefined : closed(await openInput(keyBlob, io));
-    const inputs = [input, ...(blob === undefined ? [] : [blob])];
-    const output = closed(await outputFor(task, inputs, args, context));
-    const meter = progress(io, { size: input.size, quiet: report.quiet });
-    try {
-      const options = { identities, ...(blob === undefined ? {} : { header: blob.chunks }) };
-      const opened = await beginOpeningOf(input, options, meter);
-      report.trace(`${input.name}: opened with ${opened.identity.name}`);
-      meter.start();
-      if (!(await opened.intoFile(output, threads))) {
-        await deliver(opened.segmentsFrom(), output, task, args, context);
-      }
-    } finally {
-      meter.stop();
-    }
-    await commit(output);
-  } finally {
-    for (const opened of closing.reverse()) await opened.close();
-  }
-}
-
-async function deliver(
-  plaintext: AsyncIterable<Uint8Array>,
-  output: Output,
-  task: Task,
-  args: Arguments,
-  { io, report }: Context,
-): Promise<void> {
-  const toTerminal = task.target === undefined && io.stdout.isTTY === true;
-  const guard = toTerminal && args.text("output") !== "-" ? new TextOnly() : undefined;
-  let delivered = 0;
-  try {
-    for await (const segment of plaintext) {
-      guard?.check(segment);
-      await output.write(segment);
-      delivered += segment.length;
-    }
-  } catch (error) {
-    if (task.target === undefined && delivered > 0 && !(error instanceof BrokenPipe)) {
-      report.note(`the ${delivered} bytes on stdout are not the whole message`);
-    }
-    throw error;
-  }
-}
-
-function outputFor(
-  { target }: Task,
-  inputs: readonly Input[],
-  args: Arguments,
-  { io }: Context,
-): Output | Promise<Output> {
-  if (target === undefined) return standardOutput(io, inputs);
-  return fileOutput(target, { force: args.flag("force"), mode: "private", inputs });
 }
 
 /** After these the next file would fail alike, or spend another try of the PIN. */

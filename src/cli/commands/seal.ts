@@ -7,6 +7,7 @@ import { openInput, requireOneStdin, type Input } from "../inputs.js";
 import { commit, fileOutput, requireDistinct, standardOutput, type Output } from "../outputs.js";
 import { progress } from "../progress.js";
 import { resolveRecipients } from "../recipients.js";
+import { senderOf, signingIdentityAt, signingOptions } from "../sender.js";
 import { binaryToTerminal } from "../terminal-guard.js";
 import { withTokens } from "../tokens.js";
 import type { Context } from "../usage.js";
@@ -21,7 +22,13 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
   const output = args.text("output");
   const keyBlob = args.text("key-blob");
   const threads = threadsOf(args.text("threads"));
-  requireOneStdin([file, ...args.texts("recipients-file")]);
+  const oaep = args.text("oaep") as OaepHash | undefined;
+  const signing = signingOptions(args);
+  requireOneStdin([
+    file,
+    ...args.texts("recipients-file"),
+    ...(signing === undefined ? [] : [signing.key]),
+  ]);
   const toStdout = output === undefined || output === "-";
   if (toStdout && keyBlob === "-") {
     throw new UsageError("ERR_USAGE", "message and key blob would both go to stdout", {
@@ -32,37 +39,51 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
     throw binaryToTerminal("a sealed message");
   }
 
-  const recipients = await withTokens(args, context, (tokens) =>
-    resolveRecipients(args.texts("recipient"), args.texts("recipients-file"), tokens, context),
-  );
-  const oaep = args.text("oaep") as OaepHash | undefined;
-  if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
-    context.report.note("--oaep has no effect: no recipient has an RSA key");
-  }
-
-  const input = await openInput(file, context.io);
-  const outputs: Output[] = [];
-  const meter = progress(context.io, { size: input.size, quiet: context.report.quiet });
-  try {
-    await requireDistinct(
-      [output, keyBlob].filter((path): path is string => path !== undefined && path !== "-"),
+  return withTokens(args, context, async (tokens) => {
+    const recipients = await resolveRecipients(
+      args.texts("recipient"),
+      args.texts("recipients-file"),
+      tokens,
+      context,
     );
-    const target = async (path: string | undefined): Promise<Output> => {
-      const opened = await outputAt(path ?? "-", input, args, context);
-      outputs.push(opened);
-      return opened;
+    if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
+      context.report.note("--oaep has no effect: no recipient has an RSA key");
+    }
+    const signer = signing && {
+      identity: await signingIdentityAt(signing.key, tokens, context),
+      options: signing,
     };
-    const message = await target(output);
-    const blob = keyBlob === undefined ? message : await target(keyBlob);
 
-    const options = { recipients, ...(oaep === undefined ? {} : { oaep }) };
-    await sealInto(input, { header: blob, body: message }, options, meter, threads);
-    await commit(...outputs);
-  } finally {
-    meter.stop();
-    for (const opened of outputs) await opened.close();
-    await input.close();
-  }
+    const input = await openInput(file, context.io);
+    const outputs: Output[] = [];
+    const meter = progress(context.io, { size: input.size, quiet: context.report.quiet });
+    try {
+      await requireDistinct(
+        [output, keyBlob].filter((path): path is string => path !== undefined && path !== "-"),
+      );
+      const target = async (path: string | undefined): Promise<Output> => {
+        const opened = await outputAt(path ?? "-", input, args, context);
+        outputs.push(opened);
+        return opened;
+      };
+      const message = await target(output);
+      const blob = keyBlob === undefined ? message : await target(keyBlob);
+
+      const sender = signer && (await senderOf(signer.identity, signer.options, context));
+      const options = {
+        recipients,
+        ...(oaep === undefined ? {} : { oaep }),
+        ...(sender === undefined ? {} : { sender }),
+      };
+      await sealInto(input, { header: blob, body: message }, options, meter, threads);
+      await commit(...outputs);
+    } finally {
+      meter.stop();
+      for (const opened of outputs) await opened.close();
+      await input.close();
+    }
+    return undefined;
+  });
 }
 
 function outputAt(

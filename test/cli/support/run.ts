@@ -37,7 +37,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     ),
     stdout: Object.assign(options.stdout ?? stdout, isTTY("stdout")),
     stderr: Object.assign(stderr, isTTY("stderr")),
-    env: { ...options.env },
+    // Openings are logged: in the test environment's data folder, not in that of whoever runs the tests.
+    env: { P11SEAL_HOME: process.env["P11SEAL_HOME"], ...options.env },
     terminal: () =>
       Promise.resolve(
         options.answers === undefined

@@ -1,0 +1,123 @@
+/**
+ * What the audit log is told of one opening: gathered while the message passes, written once, when it
+ * is known how it ended. A message whose header could not be read was not opened and is not logged.
+ */
+import { inspectMessage, type MessageInfo } from "../envelope/native/info.js";
+import { P11SealError } from "../errors.js";
+import { toHex } from "../bytes.js";
+import type { Identity } from "../keys/key.js";
+import { appendAudit, auditFiles, type AuditEvent } from "../sender/audit-log.js";
+import type { LedgerWitness } from "../sender/ledger.js";
+import { isPkcs11Uri, parseUri } from "../token/uri.js";
+import { homeFolder } from "./home.js";
+import { Cancelled } from "./report.js";
+import type { Tokens } from "./tokens.js";
+import type { Context } from "./usage.js";
+
+export class OpeningLog {
+  readonly #tokens: Tokens;
+  readonly #context: Context;
+  /** What was read of the header; as much as the reader took, which has a limit. */
+  #header: Uint8Array[] = [];
+  #recording = true;
+  #identity: Identity | undefined;
+  #written = false;
+
+  constructor(tokens: Tokens, context: Context) {
+    this.#tokens = tokens;
+    this.#context = context;
+    tokens.forgetUnwrapPath();
+  }
+
+  /** Passes on the chunks that hold the header, and keeps those up to `headerRead`. */
+  async *recorded(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of chunks) {
+      if (this.#recording) this.#header.push(chunk);
+      yield chunk;
+    }
+  }
+
+  /** Called when the header was read, if it can be. */
+  headerRead(): void {
+    this.#recording = false;
+  }
+
+  /** The identities, watched for which of them is used. */
+  watched(identities: readonly Identity[]): readonly Identity[] {
+    return identities.map((identity) => ({
+      publicKey: identity.publicKey,
+      name: identity.name,
+      unlock: () => {
+        this.#identity = identity;
+        return identity.unlock();
+      },
+    }));
+  }
+
+  /** The message was opened. @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE` */
+  async opened(ledger?: LedgerWitness): Promise<void> {
+    await this.#append("opened", ledger);
+  }
+
+  /** As `opened`, where nobody demanded a policy: a log that can't be written is told of, and no more. */
+  async openedIfPossible(): Promise<void> {
+    await this.#try("opened");
+  }
+
+  /** It was not, or not to its end. */
+  async failed(error: unknown): Promise<void> {
+    if (!this.#written) await this.#try(outcomeOf(error));
+  }
+
+  async #try(outcome: string): Promise<void> {
+    try {
+      await this.#append(outcome);
+    } catch (error) {
+      if (!(error instanceof P11SealError)) throw error;
+      this.#context.report.note(`this opening is not in the audit log: ${error.message}`);
+    }
+  }
+
+  async #append(outcome: string, ledger?: LedgerWitness): Promise<void> {
+    const info = await this.#info();
+    if (info === undefined) return;
+    const event: AuditEvent = {
+      event: "open",
+      outcome,
+      messageId: info.messageId,
+      ...(info.sender?.signature === "holds" ? { sender: info.sender.keyId } : {}),
+      ...this.#means(),
+      ...(ledger === undefined ? {} : { ledger }),
+    };
+    await appendAudit(auditFiles(homeFolder(this.#context.io.env)), event, Date.now());
+    this.#written = true;
+  }
+
+  #means(): Pick<AuditEvent, "recipient" | "tokenSerial" | "path"> {
+    if (this.#identity === undefined) return {};
+    const { name, publicKey } = this.#identity;
+    const recipient = toHex(publicKey.fingerprint);
+    if (!isPkcs11Uri(name)) return { recipient, path: "key file" };
+    const { serial } = parseUri(name);
+    const path = this.#tokens.unwrapPath;
+    return {
+      recipient,
+      ...(serial === undefined ? {} : { tokenSerial: serial }),
+      ...(path === undefined ? {} : { path }),
+    };
+  }
+
+  async #info(): Promise<MessageInfo | undefined> {
+    try {
+      return await inspectMessage(this.#header);
+    } catch (error) {
+      if (error instanceof P11SealError) return undefined;
+      throw error;
+    }
+  }
+}
+
+function outcomeOf(error: unknown): string {
+  if (error instanceof P11SealError) return error.code;
+  return error instanceof Cancelled ? "cancelled" : "interrupted";
+}

@@ -1,0 +1,380 @@
+/**
+ * One message opened. Read `openOne` top-down: what a policy demands is settled before any key is
+ * looked for, and what the ledger is told, it is told between the whole message and its delivery.
+ */
+import { createHash, type Hash } from "node:crypto";
+import { dirname } from "node:path";
+import { equal } from "../bytes.js";
+import { verifySender, type OpenOptions } from "../envelope/native/native.js";
+import type { SenderInfo } from "../envelope/native/signature.js";
+import { PolicyError } from "../errors.js";
+import type { SigningIdentity } from "../keys/signing.js";
+import type { Acceptance } from "../sender/ledger.js";
+import { makeReceipt } from "../sender/receipt.js";
+import { syncFolder } from "../store/files.js";
+import { OpeningLog } from "./audit.js";
+import { beginOpeningOf, type OpeningBody } from "./bulk.js";
+import type { FindIdentities } from "./identities.js";
+import { openInput, type Input } from "./inputs.js";
+import { commit, fileOutput, placeAll, standardOutput, type Output } from "./outputs.js";
+import { noteAdmitted, type Admitted, type Gate } from "./policy.js";
+import { progress } from "./progress.js";
+import { BrokenPipe } from "./report.js";
+import { noteSender } from "./sender.js";
+import { Spool } from "./spool.js";
+import { TextOnly } from "./terminal-guard.js";
+import type { Tokens } from "./tokens.js";
+import type { Context } from "./usage.js";
+
+export interface Task {
+  /** A path, or `-`. */
+  readonly source: string;
+  /** A path, or undefined for stdout. */
+  readonly target: string | undefined;
+}
+
+/** What all messages of a command are opened with. */
+export interface Means {
+  readonly keyBlob: string | undefined;
+  readonly threads: number | undefined;
+  readonly identities: FindIdentities;
+  /** What is demanded of a message; absent: nothing. */
+  readonly gate: Gate | undefined;
+  readonly receipt: ReceiptMeans | undefined;
+  readonly force: boolean;
+  /** `-o -`: a terminal gets whatever it is. */
+  readonly anyBytes: boolean;
+  /** Under a policy, to a pipe: each segment as its tag was checked. */
+  readonly stream: boolean;
+  readonly tokens: Tokens;
+}
+
+export interface ReceiptMeans {
+  readonly path: string;
+  /** Looks for the key, on a token too; called when the message is whole. */
+  readonly identity: () => Promise<SigningIdentity>;
+}
+
+export async function openOne(task: Task, means: Means, context: Context): Promise<void> {
+  const { io, report } = context;
+  const log = new OpeningLog(means.tokens, context);
+  const closing: Closing[] = [];
+  const closed: Closed = (opened) => {
+    closing.push(opened);
+    return opened;
+  };
+  try {
+    const input = closed(await openInput(task.source, io));
+    const blob = means.keyBlob === undefined ? undefined : await openInput(means.keyBlob, io);
+    const inputs = [input, ...(blob === undefined ? [] : [closed(blob)])];
+    const output = closed(await outputFor(task, inputs, means, context));
+    const receipt = means.receipt && closed(await receiptOutput(means.receipt, inputs, means));
+    const hash = receipt && createHash("sha256");
+    const spooled = means.gate !== undefined && output.paths === undefined && !means.stream;
+    const sealed = await sealedFrom(input, blob, { hash, spooled, log }, closed);
+
+    const gated = new Gated(means, output, closing);
+    const meter = progress(io, { size: input.size, quiet: report.quiet });
+    try {
+      const options: OpenOptions = {
+        ...(sealed.header === undefined ? {} : { header: sealed.header }),
+        authenticate: async (sender) => {
+          log.headerRead();
+          await gated.admit(sender);
+        },
+        identities: async () => {
+          await sealed.verify?.();
+          return log.watched(await means.identities());
+        },
+      };
+      const opened = await beginOpeningOf(sealed.input, options, meter);
+      report.trace(`${input.name}: opened with ${opened.identity.name}`);
+      meter.start();
+      const delivery = { opened, output, receipt, hash, task, log };
+      if (gated.admitted === undefined) await deliver(delivery, means, context);
+      else await deliverAdmitted(delivery, gated.admitted, means, context);
+    } catch (error) {
+      if (!(error instanceof AlreadyDecrypted) || gated.admitted === undefined) throw error;
+      await deliverDecrypted(error.temporary, output, gated.admitted, log);
+    } finally {
+      meter.stop();
+    }
+    if (gated.admitted !== undefined) noteAdmitted(gated.admitted, context);
+  } catch (error) {
+    await log.failed(error);
+    throw error;
+  } finally {
+    for (const opened of closing.reverse()) await opened.close();
+  }
+}
+
+interface Closing {
+  close(): Promise<void>;
+}
+
+type Closed = <T extends Closing>(opened: T) => T;
+
+// ── Before: the policy ──────────────────────────────────────────────────────────────────────────
+
+/** Not an error: the message was opened by a run that a crash ended, and only needs its name. */
+class AlreadyDecrypted extends Error {
+  readonly temporary: string;
+
+  constructor(temporary: string) {
+    super("opened before a crash");
+    this.temporary = temporary;
+  }
+}
+
+/** The gate before one message. */
+class Gated {
+  admitted: Admitted | undefined;
+  readonly #means: Means;
+  readonly #output: Output;
+  readonly #closing: Closing[];
+
+  constructor(means: Means, output: Output, closing: Closing[]) {
+    this.#means = means;
+    this.#output = output;
+    this.#closing = closing;
+  }
+
+  async admit(sender: SenderInfo | undefined): Promise<void> {
+    const { gate, receipt } = this.#means;
+    if (gate === undefined) return;
+    const { paths } = this.#output;
+    const admitted = await gate.admit(sender, paths);
+    const { reservation } = admitted;
+    this.admitted = admitted;
+    this.#closing.push({ close: () => reservation.release() });
+    const { redelivery } = reservation;
+    // A receipt says what the sealed file was: it has to be read again.
+    if (redelivery?.kind !== "waiting" || receipt !== undefined) return;
+    if (redelivery.output.final === paths?.final) {
+      throw new AlreadyDecrypted(redelivery.output.temporary);
+    }
+  }
+}
+
+interface Sealed {
+  readonly input: Input;
+  readonly header: AsyncIterable<Uint8Array> | undefined;
+  /** Checks the sender's signature over the whole message, before any key is looked for. */
+  readonly verify?: () => Promise<void>;
+}
+
+/** The message as it is to be read: hashed, kept, and recorded, as each is needed. */
+async function sealedFrom(
+  input: Input,
+  blob: Input | undefined,
+  how: { readonly hash: Hash | undefined; readonly spooled: boolean; readonly log: OpeningLog },
+  closed: Closed,
+): Promise<Sealed> {
+  const { hash, spooled, log } = how;
+  const hashed = (chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
+    hash === undefined ? chunks : passing(chunks, hash);
+  if (spooled) {
+    const body = closed(await Spool.of(hashed(input.chunks)));
+    const header = blob === undefined ? undefined : closed(await Spool.of(hashed(blob.chunks)));
+    return {
+      ...parts(withChunks(input, body.chunks()), header?.chunks(), log),
+      async verify() {
+        await body.finish();
+        const again = header === undefined ? {} : { header: header.chunks() };
+        await verifySender(body.chunks(), again);
+      },
+    };
+  }
+  if (hash === undefined) return parts(input, blob?.chunks, log);
+  // Without its descriptor no thread reads the file past the hash.
+  return parts(withChunks(input, hashed(input.chunks)), blob && hashed(blob.chunks), log);
+}
+
+/** With the part recorded that holds the header. */
+function parts(
+  input: Input,
+  header: AsyncIterable<Uint8Array> | undefined,
+  log: OpeningLog,
+): Sealed {
+  if (header !== undefined) return { input, header: log.recorded(header) };
+  return { input: { ...input, chunks: log.recorded(input.chunks) }, header };
+}
+
+function withChunks(input: Input, chunks: AsyncIterable<Uint8Array>): Input {
+  const { name, size, id } = input;
+  return { name, size, id, chunks, close: () => input.close() };
+}
+
+async function* passing(
+  chunks: AsyncIterable<Uint8Array>,
+  hash: Hash,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    yield chunk;
+  }
+}
+
+// ── After: the plaintext ────────────────────────────────────────────────────────────────────────
+
+interface Delivery {
+  readonly opened: OpeningBody;
+  readonly output: Output;
+  readonly receipt: Output | undefined;
+  readonly hash: Hash | undefined;
+  readonly task: Task;
+  readonly log: OpeningLog;
+}
+
+/** Without a policy: to a file when the message was whole, to a pipe as its segments come. */
+async function deliver(delivery: Delivery, means: Means, context: Context): Promise<void> {
+  const { opened, output, task, log } = delivery;
+  if (!(await opened.intoFile(output, means.threads))) {
+    await pour(opened.segmentsFrom(), output, task, means, context);
+  }
+  await commit(output);
+  await log.openedIfPossible();
+  if (opened.sender !== undefined) await noteSender(opened.sender, context);
+}
+
+/** With one: the ledger and the audit log know of it before anyone has the plaintext. */
+async function deliverAdmitted(
+  delivery: Delivery,
+  { reservation, sender }: Admitted,
+  means: Means,
+  context: Context,
+): Promise<void> {
+  const { opened, output, receipt, task, log } = delivery;
+  const accept = async (): Promise<Acceptance> => {
+    if (receipt !== undefined) await writeReceipt(delivery, receipt, sender, means);
+    const acceptance = await reservation.commit(output.paths);
+    await log.opened(acceptance.witness);
+    return acceptance;
+  };
+  const receipts = receipt === undefined ? [] : [receipt];
+
+  if (output.paths !== undefined) {
+    if (!(await opened.intoFile(output, means.threads))) {
+      await pour(opened.segmentsFrom(), output, task, means, context);
+    }
+    await output.prepare();
+    const acceptance = await accept();
+    placeAll([output, ...receipts]);
+    await syncFolder(dirname(output.paths.final));
+    await acceptance.delivered();
+    return;
+  }
+
+  if (means.stream) {
+    context.report.note("segments leave as they come: take them back unless the status is 0");
+  }
+  let acceptance = means.stream ? undefined : await accept();
+  const beforeLast = async (): Promise<void> => {
+    acceptance ??= await accept();
+  };
+  await pour(heldBack(opened.segmentsFrom(), beforeLast), output, task, means, context);
+  await output.prepare();
+  placeAll([output, ...receipts]);
+  await acceptance?.delivered();
+}
+
+/** The plaintext that a crash left whole, and accepted, gets its name. No key is needed. */
+async function deliverDecrypted(
+  temporary: string,
+  output: Output,
+  { reservation }: Admitted,
+  log: OpeningLog,
+): Promise<void> {
+  const { paths } = output;
+  if (paths === undefined) throw new TypeError("only files are delivered later");
+  const acceptance = await reservation.commit({ temporary, final: paths.final });
+  await log.opened(acceptance.witness);
+  output.adopt?.(temporary);
+  placeAll([output]);
+  await syncFolder(dirname(paths.final));
+  await acceptance.delivered();
+}
+
+/** The segments; the last one, which tells that the message was whole, only after `beforeLast`. */
+async function* heldBack(
+  segments: AsyncIterable<Uint8Array>,
+  beforeLast: () => Promise<void>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let held: Uint8Array | undefined;
+  for await (const segment of segments) {
+    if (held !== undefined) yield held;
+    held = segment;
+  }
+  await beforeLast();
+  if (held !== undefined) yield held;
+}
+
+async function pour(
+  plaintext: AsyncIterable<Uint8Array>,
+  output: Output,
+  task: Task,
+  means: Means,
+  { io, report }: Context,
+): Promise<void> {
+  const toTerminal = task.target === undefined && io.stdout.isTTY === true;
+  const guard = toTerminal && !means.anyBytes ? new TextOnly() : undefined;
+  let delivered = 0;
+  try {
+    for await (const segment of plaintext) {
+      guard?.check(segment);
+      await output.write(segment);
+      delivered += segment.length;
+    }
+  } catch (error) {
+    if (task.target === undefined && delivered > 0 && !(error instanceof BrokenPipe)) {
+      report.note(`the ${delivered} bytes on stdout are not the whole message`);
+    }
+    throw error;
+  }
+}
+
+// ── Outputs ─────────────────────────────────────────────────────────────────────────────────────
+
+function outputFor(
+  { target }: Task,
+  inputs: readonly Input[],
+  { force, gate }: Means,
+  { io }: Context,
+): Output | Promise<Output> {
+  if (target === undefined) return standardOutput(io, inputs);
+  return fileOutput(target, { force, mode: "private", inputs, durable: gate !== undefined });
+}
+
+function receiptOutput(
+  { path }: ReceiptMeans,
+  inputs: readonly Input[],
+  { force }: Means,
+): Promise<Output> {
+  return fileOutput(path, { force, mode: "public", inputs, durable: true });
+}
+
+/** Before the message is accepted: where the receipt can't be made, it can be opened again. */
+async function writeReceipt(
+  { opened, hash }: Delivery,
+  output: Output,
+  sender: SenderInfo,
+  { receipt }: Means,
+): Promise<void> {
+  if (receipt === undefined || hash === undefined) return;
+  const identity = await receipt.identity();
+  const { publicKey } = identity;
+  if (equal(publicKey.fingerprint, opened.identity.publicKey.fingerprint)) {
+    throw new PolicyError("ERR_SAME_KEY", "the receipt key is the key that opened the message", {
+      hint: "one key, one purpose: make a signing key with `p11seal keys generate --use sign`",
+    });
+  }
+  const key = await identity.unlock();
+  const { messageId, keyId, streamId, serial, createdMs } = sender;
+  const statement = {
+    ...{ messageId, sender: keyId, streamId, serial, createdMs },
+    receivedMs: Date.now(),
+    sealedSha256: hash.digest("hex"),
+  };
+  await output.write(await makeReceipt(statement, publicKey, key));
+  await output.prepare();
+}
