@@ -99,7 +99,8 @@ export function parseUri(text: string): Pkcs11Uri {
   const query = question < 0 ? "" : body.slice(question + 1);
   // First of all: an error about anything else could quote a piece of the PIN. `pin=` and the like
   // are nobody's attributes, but what stands behind them is a PIN all the same.
-  if (/(?:^|[&?;])pin(?!-source[=&;])[a-z_-]*(?:[=&;]|$)/i.test(`${path}?${query}`)) throw pinValue();
+  if (/(?:^|[&?;])pin(?!-source[=&;])[a-z_-]*(?:[=&;]|$)/i.test(`${path}?${query}`))
+    throw pinValue();
 
   const uri: Writable<Pkcs11Uri> = {};
   const pathAttributes = split(path, ";", PATH_VALUE);
