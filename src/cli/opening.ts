@@ -95,7 +95,7 @@ export async function openOne(task: Task, means: Means, context: Context): Promi
       else await deliverAdmitted(delivery, gated.admitted, means, context);
     } catch (error) {
       if (!(error instanceof AlreadyDecrypted) || gated.admitted === undefined) throw error;
-      await deliverDecrypted(error.temporary, output, gated.admitted, log);
+      await deliverDecrypted(error.temporary, output, gated.admitted, log, context);
     } finally {
       meter.stop();
     }
@@ -261,7 +261,7 @@ async function deliverAdmitted(
     const acceptance = await accept();
     placeAll([output, ...receipts]);
     await syncFolder(dirname(output.paths.final));
-    await acceptance.delivered();
+    await markDelivered(acceptance, context);
     return;
   }
 
@@ -275,7 +275,20 @@ async function deliverAdmitted(
   await pour(heldBack(opened.segmentsFrom(), beforeLast), output, task, means, context);
   await output.prepare();
   placeAll([output, ...receipts]);
-  await acceptance?.delivered();
+  if (acceptance !== undefined) await markDelivered(acceptance, context);
+}
+
+/**
+ * Tells the ledger that the plaintext is where it belongs. It is, whatever the ledger says now: a file
+ * is recognised by the next run, and what went to stdout may be delivered once more.
+ */
+async function markDelivered(acceptance: Acceptance, { report }: Context): Promise<void> {
+  try {
+    await acceptance.delivered();
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    report.note(`delivered, but the ledger could not note that: ${error.message}`);
+  }
 }
 
 /** The plaintext that a crash left whole, and accepted, gets its name. No key is needed. */
@@ -284,6 +297,7 @@ async function deliverDecrypted(
   output: Output,
   { reservation }: Admitted,
   log: OpeningLog,
+  context: Context,
 ): Promise<void> {
   const { paths } = output;
   if (paths === undefined) throw new TypeError("only files are delivered later");
@@ -292,7 +306,7 @@ async function deliverDecrypted(
   output.adopt?.(temporary);
   placeAll([output]);
   await syncFolder(dirname(paths.final));
-  await acceptance.delivered();
+  await markDelivered(acceptance, context);
 }
 
 /** The segments; the last one, which tells that the message was whole, only after `beforeLast`. */
