@@ -19,6 +19,9 @@ const ROUNDS = quick ? 3 : 9;
 const SIZE = quick ? 256 * MIB : 1024 * MIB;
 const SPARSE = quick ? 1024 * MIB : 4096 * MIB;
 
+/** A command line of the program. @param {string[]} args */
+const p11seal = (...args) => [process.execPath, CLI, ...args];
+
 /**
  * @typedef {{ name: string, command: string[], stdin?: string, stdout?: string, clean?: string[] }} Case
  * @typedef {{ ms: number, rssMiB: number | null }} Run
@@ -116,25 +119,15 @@ function has(program) {
 function startUp(at) {
   return [
     { name: "node -e 0", command: [process.execPath, "-e", "0"] },
-    { name: "p11seal --version", command: [process.execPath, CLI, "--version"] },
+    { name: "p11seal --version", command: p11seal("--version") },
     {
       name: "p11seal seal 1 KiB",
-      command: [process.execPath, CLI, "seal", "-r", at("pub.pem"), "-o", at("o"), at("small")],
+      command: p11seal("seal", "-r", at("pub.pem"), "-o", at("o"), at("small")),
       clean: [at("o")],
     },
     {
       name: "p11seal open 1 KiB, key file",
-      command: [
-        process.execPath,
-        CLI,
-        "open",
-        "-q",
-        "-i",
-        at("key.pem"),
-        "-o",
-        at("o"),
-        at("small.p11s"),
-      ],
+      command: p11seal("open", "-q", "-i", at("key.pem"), "-o", at("o"), at("small.p11s")),
       clean: [at("o")],
     },
   ];
@@ -147,22 +140,12 @@ function fileToFile(at) {
     { name: "cp", command: ["cp", at("plain"), at("o")], clean },
     {
       name: "p11seal seal",
-      command: [process.execPath, CLI, "seal", "-r", at("pub.pem"), "-o", at("o"), at("plain")],
+      command: p11seal("seal", "-r", at("pub.pem"), "-o", at("o"), at("plain")),
       clean,
     },
     {
       name: "p11seal open",
-      command: [
-        process.execPath,
-        CLI,
-        "open",
-        "-q",
-        "-i",
-        at("key.pem"),
-        "-o",
-        at("o"),
-        at("plain.p11s"),
-      ],
+      command: p11seal("open", "-q", "-i", at("key.pem"), "-o", at("o"), at("plain.p11s")),
       clean,
     },
   ];
@@ -189,13 +172,13 @@ function throughPipes(at) {
     { name: "cat", command: ["cat"], stdin: at("plain"), stdout: "cat" },
     {
       name: "p11seal seal",
-      command: [process.execPath, CLI, "seal", "-r", at("pub.pem"), "-o", "-"],
+      command: p11seal("seal", "-r", at("pub.pem"), "-o", "-"),
       stdin: at("plain"),
       stdout: "cat",
     },
     {
       name: "p11seal open",
-      command: [process.execPath, CLI, "open", "-q", "-i", at("key.pem"), "-o", "-"],
+      command: p11seal("open", "-q", "-i", at("key.pem"), "-o", "-"),
       stdin: at("plain.p11s"),
       stdout: "cat",
     },
@@ -224,35 +207,16 @@ function sparse(at) {
   return [
     {
       name: "p11seal seal, file",
-      command: [
-        process.execPath,
-        CLI,
-        "seal",
-        "-r",
-        at("pub.pem"),
-        "-o",
-        at("z.p11s"),
-        at("zeros"),
-      ],
+      command: p11seal("seal", "-r", at("pub.pem"), "-o", at("z.p11s"), at("zeros")),
     },
     {
       name: "p11seal open, file",
-      command: [
-        process.execPath,
-        CLI,
-        "open",
-        "-q",
-        "-i",
-        at("key.pem"),
-        "-o",
-        at("o"),
-        at("z.p11s"),
-      ],
+      command: p11seal("open", "-q", "-i", at("key.pem"), "-o", at("o"), at("z.p11s")),
       clean: [at("o")],
     },
     {
       name: "p11seal open, pipe",
-      command: [process.execPath, CLI, "open", "-q", "-i", at("key.pem"), "-o", "-"],
+      command: p11seal("open", "-q", "-i", at("key.pem"), "-o", "-"),
       stdin: at("z.p11s"),
       stdout: "cat",
     },

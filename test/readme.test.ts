@@ -1,6 +1,14 @@
 /** README's tour, run as written: every `sh` block, line by line, in an empty folder. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
@@ -51,5 +59,14 @@ describe("README's tour", () => {
     const wanted = Number(/# exit status (\d)/.exec(line)?.[1] ?? 0);
     const { status, output } = run(line);
     expect({ line, output, status }).toEqual({ line, output, status: wanted });
+  });
+
+  it("ends with a library example that runs on the key it made", () => {
+    const [, code = ""] = /^```js\n(.*?)^```$/ms.exec(readme) ?? [];
+    const work = join(folder, "work");
+    mkdirSync(join(work, "node_modules"));
+    symlinkSync(root, join(work, "node_modules", "p11seal"));
+    writeFileSync(join(work, "example.mjs"), `${code}\nconsole.log(message.length > 100);\n`);
+    expect(run(`"${process.execPath}" example.mjs`)).toEqual({ status: 0, output: "true\n" });
   });
 });

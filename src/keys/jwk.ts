@@ -58,11 +58,6 @@ export function formatJwk(publicKey: PublicKey, oaep?: OaepHash): string {
   });
 }
 
-/** RFC 7638 §3: SHA-256 of the required members in alphabetical order, base64url. */
-export function jwkThumbprint(publicKey: PublicKey): string {
-  return thumbprint(requiredMembers(publicKey));
-}
-
 // ── Members ─────────────────────────────────────────────────────────────────────────────────────
 
 type Members = Readonly<Record<string, unknown>>;
@@ -134,6 +129,7 @@ function requiredMembers(publicKey: PublicKey): Readonly<Record<string, string>>
   }
 }
 
+/** RFC 7638 §3: SHA-256 of the required members in alphabetical order, base64url. */
 function thumbprint(required: Readonly<Record<string, string>>): string {
   return createHash("sha256").update(JSON.stringify(required)).digest("base64url");
 }

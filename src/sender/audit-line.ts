@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { LedgerWitness } from "./ledger.js";
+import { count, HEX_16, HEX_32, text, type Check } from "./fields.js";
 
 /** What is told of an opening, whether it came about or was refused. */
 export interface AuditEvent {
@@ -100,17 +101,6 @@ export function isAt(tip: AuditHead, head: AuditHead | undefined): boolean {
 }
 
 // ── Details ─────────────────────────────────────────────────────────────────────────────────────
-
-type Check = (value: unknown) => boolean;
-
-const text =
-  (form: RegExp): Check =>
-  (value) =>
-    typeof value === "string" && form.test(value);
-
-const HEX_16 = text(/^[0-9a-f]{32}$/);
-const HEX_32 = text(/^[0-9a-f]{64}$/);
-const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const witness: Check = (value) => {
   if (!isRecord(value) || Object.keys(value).join() !== "ledgerId,counter") return false;

@@ -14,6 +14,7 @@ import {
   type SigningKey,
   type SigningPublicKey,
 } from "../keys/signing.js";
+import { count, HEX_16, HEX_32, text, type Check } from "./fields.js";
 
 /** What a receipt says of the message. */
 export interface ReceiptStatement {
@@ -184,17 +185,6 @@ function base64(text: string): Uint8Array {
 function malformed(fact: string): FormatError {
   return new FormatError("ERR_RECEIPT", `not a receipt: ${fact}`);
 }
-
-type Check = (value: unknown) => boolean;
-
-const text =
-  (form: RegExp): Check =>
-  (value) =>
-    typeof value === "string" && form.test(value);
-
-const HEX_16 = text(/^[0-9a-f]{32}$/);
-const HEX_32 = text(/^[0-9a-f]{64}$/);
-const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const FIELDS: readonly (readonly [name: keyof Unsigned, holds: Check])[] = [
   ["type", (value) => value === TYPE],
