@@ -5,7 +5,11 @@ export default {
   testEnvironment: "node",
   testMatch: ["<rootDir>/test/**/*.test.ts"],
   extensionsToTreatAsEsm: [".ts"],
-  moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
+  moduleNameMapper: {
+    // Node can't start what is in src/.
+    "^\\./program\\.js$": "<rootDir>/test/support/child-program.ts",
+    "^(\\.{1,2}/.*)\\.js$": "$1",
+  },
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/.cache/"],
   transform: {
     "^.+\\.ts$": [

@@ -60,3 +60,6 @@ export class TokenError extends P11SealError {
 
 /** The format allows it, policy refuses it. Exit status 6. */
 export class PolicyError extends P11SealError {}
+
+/** The user pressed Ctrl-C at a question. Not a failure, and told by the exit status alone: 130. */
+export class Cancelled extends Error {}

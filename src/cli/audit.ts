@@ -3,14 +3,13 @@
  * is known how it ended. A message whose header could not be read was not opened and is not logged.
  */
 import { inspectMessage, type MessageInfo } from "../envelope/native/info.js";
-import { P11SealError } from "../errors.js";
+import { Cancelled, P11SealError } from "../errors.js";
 import { toHex } from "../bytes.js";
 import type { Identity } from "../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../sender/audit-log.js";
 import type { LedgerWitness } from "../sender/ledger.js";
 import { isPkcs11Uri, parseUri } from "../token/uri.js";
 import { homeFolder } from "./home.js";
-import { Cancelled } from "./report.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 

@@ -3,6 +3,7 @@
  * Everything in this folder takes it from here, so that a run can be tested within a process.
  */
 import type { Readable, Writable } from "node:stream";
+import type { Terminal } from "../terminal/terminal.js";
 
 export interface Io {
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -14,13 +15,8 @@ export interface Io {
   readonly descriptors?: { readonly stdin: number; readonly stdout: number };
   /** The terminal the user sits at, even where stdin is the message; undefined without one. */
   terminal(): Promise<Terminal | undefined>;
-}
-
-/** A person to ask. */
-export interface Terminal {
-  /** One line, without its line break. `silent` shows nothing of what is typed. */
-  ask(prompt: string, options: { readonly silent: boolean }): Promise<string>;
-  close(): void;
+  /** True when that is the controlling terminal, at which a child of this process can ask too. */
+  readonly sharesTerminal?: boolean;
 }
 
 /** The streams, environment and terminal of this process. stdin is not touched before it is read. */
@@ -33,7 +29,8 @@ export function processIo(): Io {
     stderr: process.stderr,
     env: process.env,
     descriptors: { stdin: 0, stdout: 1 },
-    terminal: async () => (await import("./terminal.js")).controllingTerminal(),
+    sharesTerminal: true,
+    terminal: async () => (await import("../terminal/terminal.js")).controllingTerminal(),
   };
 }
 

@@ -6,7 +6,7 @@
  */
 import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { restore } from "./interrupts.js";
+import { restore } from "../terminal/interrupts.js";
 import { processIo, write, type Io } from "./io.js";
 import { EXIT, Report } from "./report.js";
 

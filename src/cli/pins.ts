@@ -4,9 +4,10 @@
  * where it fails, the next is not tried. A wrong PIN is not asked for again.
  */
 import { TokenError } from "../errors.js";
-import { checkPin, pinFromSource, pinFromUri } from "../token/pin.js";
-import type { PinProvider, PinRequest } from "../token/types.js";
+import { checkPin, pinFromSource, pinPathOfUri } from "../token/pin.js";
+import type { PinReference, PinReferrer, PinRequest } from "../token/types.js";
 import { matchesToken, type Pkcs11Uri } from "../token/uri.js";
+import { askAlike } from "../terminal/terminal.js";
 import { printable } from "./report.js";
 import type { Context } from "./usage.js";
 
@@ -19,40 +20,50 @@ export interface PinSources {
   readonly uris: readonly Pkcs11Uri[];
 }
 
-/** A provider for one run. Its sources are parsed now, so that a bad one is a fault of usage. */
-export function pinProvider(sources: PinSources, context: Context): PinProvider {
+/**
+ * Says, for one run, where each PIN comes from. What the token's process can fetch itself, it fetches:
+ * files, commands, and a person at the terminal. Variables and descriptors are ours alone.
+ *
+ * The sources are parsed now, so that a bad one is a fault of usage.
+ */
+export function pinReferrer(sources: PinSources, context: Context): PinReferrer {
   const { env } = context.io;
-  const parsed = (spec: string | undefined): PinProvider | undefined =>
-    spec === undefined ? undefined : pinFromSource(spec, env);
+  const parsed = (spec: string | undefined): PinReferrer | undefined => {
+    if (spec === undefined) return undefined;
+    const provide = pinFromSource(spec, env);
+    if (/^(?:file|cmd):/.test(spec)) return () => Promise.resolve({ source: spec });
+    return async (request) => {
+      const pin = await provide(request);
+      context.report.conceal(pin);
+      return pin;
+    };
+  };
   const given = { user: parsed(sources.user), so: parsed(sources.so) };
   const ambient = {
     user: parsed(env["P11SEAL_PIN_SOURCE"]),
     so: parsed(env["P11SEAL_SO_PIN_SOURCE"]),
   };
-  const prompt: PinProvider = (request) => promptForPin(request, context);
-
   return async (request) => {
-    const provide =
+    const refer =
       given[request.kind] ??
-      (request.kind === "user" ? fromUris(sources.uris, request, env) : undefined) ??
+      (request.kind === "user" ? fromUris(sources.uris, request) : undefined) ??
       ambient[request.kind] ??
-      prompt;
-    const pin = await provide(request);
-    context.report.conceal(pin);
-    return pin;
+      ((asked: PinRequest) => atTerminal(asked, context));
+    return refer(request);
   };
 }
 
-function fromUris(
-  uris: readonly Pkcs11Uri[],
-  { token }: PinRequest,
-  env: Record<string, string | undefined>,
-): PinProvider | undefined {
+function fromUris(uris: readonly Pkcs11Uri[], { token }: PinRequest): PinReferrer | undefined {
   const uri = uris.find((one) => one.pinSource !== undefined && matchesToken(one, token));
-  return uri === undefined ? undefined : pinFromUri(uri, { env });
+  if (uri?.pinSource === undefined) return undefined;
+  const source = `file:${pinPathOfUri(uri.pinSource)}`;
+  return () => Promise.resolve({ source });
 }
 
-async function promptForPin(request: PinRequest, { io, report }: Context): Promise<string> {
+async function atTerminal(
+  request: PinRequest,
+  { io, report }: Context,
+): Promise<string | PinReference> {
   const { token, fresh } = request;
   const terminal = await io.terminal();
   if (terminal === undefined) {
@@ -67,11 +78,11 @@ async function promptForPin(request: PinRequest, { io, report }: Context): Promi
     if (token.pin === "final-try") report.note("this is the last try before the PIN is locked");
     const name = `${fresh ? "new " : ""}${request.kind === "so" ? "security officer PIN" : "PIN"}`;
     const serial = token.serial === "" ? "" : ` (serial ${token.serial})`;
-    const question = printable(`${name} for token "${token.label}"${serial}:`);
-    const pin = checkPin(await terminal.ask(question, { silent: true }));
-    if (fresh && pin !== (await terminal.ask(`${name} again:`, { silent: true }))) {
-      throw new TokenError("ERR_PIN_MISMATCH", "the two PINs differ", { hint: "nothing was done" });
-    }
+    const first = printable(`${name} for token "${token.label}"${serial}:`);
+    const questions = fresh ? [first, `${name} again:`] : [first];
+    if (io.sharesTerminal === true) return { questions };
+    const pin = checkPin(await askAlike(terminal, questions));
+    report.conceal(pin);
     return pin;
   } finally {
     terminal.close();

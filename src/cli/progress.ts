@@ -1,6 +1,6 @@
 /** A progress bar on stderr, for work that takes long enough to wonder about. */
 import type { SingleBar } from "cli-progress";
-import { onInterrupt } from "./interrupts.js";
+import { onInterrupt } from "../terminal/interrupts.js";
 import type { Io } from "./io.js";
 
 /** Work that is done sooner shows no bar. */

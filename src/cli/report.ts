@@ -4,6 +4,7 @@
  */
 import {
   AuthenticationError,
+  Cancelled,
   NoMatchError,
   P11SealError,
   PolicyError,
@@ -24,9 +25,6 @@ export const EXIT = {
   /** 128 + SIGINT, as shells have it. */
   cancelled: 130,
 } as const;
-
-/** The user pressed Ctrl-C at a question. Said by the exit status alone. */
-export class Cancelled extends Error {}
 
 /** Whoever reads our stdout went away: nobody is left to tell. */
 export class BrokenPipe extends Error {}

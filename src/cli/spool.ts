@@ -7,7 +7,7 @@ import { unlinkSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onInterrupt } from "./interrupts.js";
+import { onInterrupt } from "../terminal/interrupts.js";
 import { fileError } from "./system-error.js";
 
 export class Spool {

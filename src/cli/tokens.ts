@@ -3,12 +3,12 @@
  * part waits until then, so that commands which need no token need no module either.
  */
 import { resolve } from "node:path";
-import type { TokenAccess } from "../token/index.js";
-import type { PinProvider } from "../token/types.js";
+import type { TokenProcess } from "../token/process/token-process.js";
+import type { PinReferrer } from "../token/types.js";
 import { parseUri, type Pkcs11Uri } from "../token/uri.js";
 import type { Arguments } from "./arguments.js";
 import { homeFolder } from "./home.js";
-import { pinProvider } from "./pins.js";
+import { pinReferrer } from "./pins.js";
 import type { Context } from "./usage.js";
 
 export interface TokenOptions {
@@ -22,14 +22,14 @@ export class Tokens {
   readonly #options: TokenOptions;
   readonly #context: Context;
   readonly #uris: Pkcs11Uri[] = [];
-  readonly #pin: PinProvider;
-  #access: Promise<TokenAccess> | undefined;
+  readonly #pin: PinReferrer;
+  #access: Promise<TokenProcess> | undefined;
   #unwrapPath: string | undefined;
 
   constructor(options: TokenOptions, context: Context) {
     this.#options = options;
     this.#context = context;
-    this.#pin = pinProvider({ user: options.pinSource, uris: this.#uris }, context);
+    this.#pin = pinReferrer({ user: options.pinSource, uris: this.#uris }, context);
   }
 
   /** A URI that was given in this run: its `pin-source` counts from now on. */
@@ -49,7 +49,7 @@ export class Tokens {
     this.#unwrapPath = undefined;
   }
 
-  access(): Promise<TokenAccess> {
+  access(): Promise<TokenProcess> {
     this.#access ??= this.#open();
     return this.#access;
   }
@@ -60,10 +60,10 @@ export class Tokens {
     await access?.close();
   }
 
-  async #open(): Promise<TokenAccess> {
+  async #open(): Promise<TokenProcess> {
     const { io, report } = this.#context;
-    const { TokenAccess } = await import("../token/index.js");
-    return new TokenAccess({
+    const { TokenProcess } = await import("../token/process/token-process.js");
+    return new TokenProcess({
       modules: this.#options.modules.map((path) => resolve(path)),
       home: homeFolder(io.env),
       env: io.env,

@@ -20,7 +20,7 @@ import { open, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { FileError } from "../errors.js";
 import type { OutputPaths } from "../sender/ledger.js";
-import { onInterrupt } from "./interrupts.js";
+import { onInterrupt } from "../terminal/interrupts.js";
 import type { Output, OutputFile, OutputOptions } from "./outputs.js";
 import { errno, fileError, quoted } from "./system-error.js";
 

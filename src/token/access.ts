@@ -2,15 +2,16 @@
  * The door to tokens for one run: modules are loaded when first needed, tokens found by URI, a PIN
  * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
  */
-import { TokenError, UnsupportedError, UsageError } from "../errors.js";
-import type { Identity, OaepHash, PrivateKey, PublicKey } from "../keys/key.js";
-import { signatureAlgorithm, type SigningIdentity, type SigningKey } from "../keys/signing.js";
+import { TokenError, UsageError } from "../errors.js";
+import type { Identity, OaepHash, PrivateKey } from "../keys/key.js";
+import type { SigningIdentity, SigningKey } from "../keys/signing.js";
 import { auditKey } from "./audit.js";
 import type { Discovery } from "./discover.js";
 import { TokenEcKey } from "./ec.js";
-import { list, TokenFinder } from "./find.js";
+import { list, type Precautions, TokenFinder } from "./find.js";
 import { generatePair } from "./generate.js";
-import { findPrivateKey, findPublicKeys, listKeys, name } from "./keys.js";
+import { exchangeHalf, keyName, signingHalf } from "./halves.js";
+import { findPrivateKey, findPublicKeys, listKeys } from "./keys.js";
 import { listMechanisms } from "./mechanisms.js";
 import { TokenRsaKey } from "./rsa.js";
 import { TokenSigningKey } from "./sign.js";
@@ -25,19 +26,23 @@ import type {
   ModuleInfo,
   PinProvider,
   TokenInfo,
+  TokenService,
 } from "./types.js";
 import { formatUri, matchesObject, type Pkcs11Uri } from "./uri.js";
 
-export interface TokenAccessOptions extends Discovery {
+export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
   readonly pin: PinProvider;
   /** Try a PIN also where a wrong one would lock the token. */
   readonly force?: boolean;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
   readonly trace?: (line: string) => void;
+  /** Told when a login ended, with the error that refused it. */
+  readonly loginEnded?: (token: TokenInfo, refusal: unknown) => void;
 }
 
-export class TokenAccess {
+/** `TokenService` with the module in this process. */
+export class TokenAccess implements TokenService {
   readonly #options: TokenAccessOptions;
   readonly #finder: TokenFinder;
 
@@ -97,11 +102,7 @@ export class TokenAccess {
    * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
    */
   identity(key: KeyInfo): Identity {
-    const publicKey = publicHalf(key);
-    if (publicKey.type === "ed25519") {
-      throw new UnsupportedError("ERR_SIGN_ONLY", `${name(key)} can only sign`);
-    }
-    return { publicKey, name: key.uri, unlock: () => this.#unlock(key) };
+    return { publicKey: exchangeHalf(key), name: key.uri, unlock: () => this.#unlock(key) };
   }
 
   /**
@@ -110,11 +111,7 @@ export class TokenAccess {
    * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
    */
   signingIdentity(key: KeyInfo): SigningIdentity {
-    const publicKey = publicHalf(key);
-    if (publicKey.type === "x25519") {
-      throw new UnsupportedError("ERR_SIGNING_KEY", `${name(key)} cannot sign`);
-    }
-    signatureAlgorithm(publicKey);
+    const publicKey = signingHalf(key);
     const unlock = async (): Promise<SigningKey> => {
       const token = await this.#finder.again(key.token);
       await this.#logIn(token);
@@ -240,7 +237,7 @@ export class TokenAccess {
     // A token that doesn't tell what a key may do is asked by trying.
     const may = (use: "UNWRAP" | "DECRYPT" | "DERIVE"): boolean =>
       session.flag(object, use) !== false;
-    const { publicKey } = this.identity(key);
+    const publicKey = exchangeHalf(key);
     return publicKey.type === "rsa"
       ? new TokenRsaKey(
           token,
@@ -276,13 +273,20 @@ export class TokenAccess {
       return auditKey(session, key);
     } catch (error) {
       if ((error as Partial<TokenError>).code !== "ERR_KEY_NOT_FOUND") throw error;
-      this.#trace(`audit: ${name(key)} has no private key here`);
+      this.#trace(`audit: ${keyName(key)} has no private key here`);
       return [];
     }
   }
 
-  #logIn(token: Token): Promise<void> {
-    return token.login(this.#options.pin, { force: this.#options.force ?? false });
+  async #logIn(token: Token): Promise<void> {
+    const { pin, force = false, loginEnded } = this.#options;
+    try {
+      await token.login(pin, { force });
+      loginEnded?.(token.info, undefined);
+    } catch (error) {
+      loginEnded?.(token.info, error);
+      throw error;
+    }
   }
 
   /** Every key of the tokens that match, whatever the URI says of the key. */
@@ -304,7 +308,7 @@ export class TokenAccess {
 
   async #noKey(uri: Pkcs11Uri): Promise<TokenError> {
     if ((await this.#finder.all(uri)).length === 0) return this.#finder.none(uri);
-    const names = (await this.#keysOfTokens(uri)).map(name);
+    const names = (await this.#keysOfTokens(uri)).map(keyName);
     return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
       hint:
         names.length === 0
@@ -312,13 +316,6 @@ export class TokenAccess {
           : `without a PIN one sees ${list(names)}`,
     });
   }
-}
-
-function publicHalf(key: KeyInfo): PublicKey {
-  if (key.publicKey !== undefined) return key.publicKey;
-  throw new TokenError("ERR_PUBLIC_KEY_MISSING", `the public half of ${name(key)} is not known`, {
-    hint: "the token shows neither a public key nor a certificate with the key's id",
-  });
 }
 
 /** A key pair is meant by its private key, public key or certificate alike. */

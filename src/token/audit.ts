@@ -3,7 +3,8 @@
  * does not like. It reads attributes and uses no key.
  */
 import { isRoca } from "../keys/roca.js";
-import { findPrivateKey, name } from "./keys.js";
+import { keyName } from "./halves.js";
+import { findPrivateKey } from "./keys.js";
 import type { Session } from "./session.js";
 import type { AttributeName } from "./template.js";
 import type { Finding, KeyInfo } from "./types.js";
@@ -86,9 +87,9 @@ function auditAttributes(session: Session, object: Buffer, key: KeyInfo): Findin
 }
 
 function danger(key: KeyInfo, rule: string, what: string): Finding {
-  return { key: key.uri, rule, severity: "danger", message: `${name(key)} ${what}` };
+  return { key: key.uri, rule, severity: "danger", message: `${keyName(key)} ${what}` };
 }
 
 function warning(key: KeyInfo, rule: string, what: string): Finding {
-  return { key: key.uri, rule, severity: "warning", message: `${name(key)} ${what}` };
+  return { key: key.uri, rule, severity: "warning", message: `${keyName(key)} ${what}` };
 }

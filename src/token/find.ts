@@ -24,14 +24,22 @@ interface Looked {
   readonly error?: TokenError;
 }
 
+/** What keeps one bad module from standing in the way of the others. */
+export interface Precautions {
+  /** Modules that are not to be loaded, by path, and why. */
+  readonly faulty?: ReadonlyMap<string, TokenError>;
+  /** Told before and after the code of a module runs that no token was chosen from yet. */
+  readonly trying?: (path: string, phase: "before" | "after") => void;
+}
+
 export class TokenFinder {
-  readonly #where: Discovery;
+  readonly #where: Discovery & Precautions;
   readonly #trace: (line: string) => void;
   readonly #tokens = new Map<string, Token>();
   readonly #named = new Map<string, Promise<Looked>>();
   #discovered: Promise<Looked[]> | undefined;
 
-  constructor(where: Discovery, trace: (line: string) => void) {
+  constructor(where: Discovery & Precautions, trace: (line: string) => void) {
     this.#where = where;
     this.#trace = trace;
   }
@@ -129,7 +137,9 @@ export class TokenFinder {
 
   async #lookAll(): Promise<Looked[]> {
     const looked: Looked[] = [];
-    for (const candidate of discoverModules(this.#where)) looked.push(await look(candidate));
+    for (const candidate of discoverModules(this.#where)) {
+      looked.push(await this.#look(candidate));
+    }
     for (const { error } of looked) if (error) this.#trace(error.message);
     return looked;
   }
@@ -140,7 +150,7 @@ export class TokenFinder {
     if (modulePath === undefined) return this.#looked();
     let looked = this.#named.get(modulePath);
     if (looked === undefined) {
-      looked = look(namedModule(modulePath, this.#where));
+      looked = this.#look(namedModule(modulePath, this.#where));
       this.#named.set(modulePath, looked);
     }
     return looked.then((one) => [one]);
@@ -148,27 +158,35 @@ export class TokenFinder {
 
   /** A module that can't list its tokens hides no other's. */
   #ask(module: Module): ReturnType<typeof presentTokens> {
+    this.#where.trying?.(module.path, "before");
     try {
       return presentTokens(module, this.#trace);
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
       this.#trace(`module ${module.path}: ${error.message}`);
       return [];
+    } finally {
+      this.#where.trying?.(module.path, "after");
+    }
+  }
+
+  async #look(candidate: ModuleCandidate): Promise<Looked> {
+    const known = this.#where.faulty?.get(candidate.path);
+    if (known !== undefined) return { candidate, error: known };
+    this.#where.trying?.(candidate.path, "before");
+    try {
+      return { candidate, module: await openModule(candidate) };
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      return { candidate, error };
+    } finally {
+      this.#where.trying?.(candidate.path, "after");
     }
   }
 
   #remembered(module: Module, slot: Buffer, info: TokenInfo): Token | undefined {
     const token = this.#tokens.get(tokenKey(info));
     return token?.module === module && token.slot.equals(slot) ? token : undefined;
-  }
-}
-
-async function look(candidate: ModuleCandidate): Promise<Looked> {
-  try {
-    return { candidate, module: await openModule(candidate) };
-  } catch (error) {
-    if (!(error instanceof TokenError)) throw error;
-    return { candidate, error };
   }
 }
 

@@ -3,9 +3,10 @@
  * to three objects with one CKA_ID (public key, certificate, private key), and any may be missing or,
  * before login, hidden. A lookup finds exactly one key or says what it found instead.
  */
-import { equal, toHex } from "../bytes.js";
+import { equal } from "../bytes.js";
 import { TokenError } from "../errors.js";
 import { CKC_X_509, CKK, CKO } from "./constants.js";
+import { keyName } from "./halves.js";
 import { publicHalfOfCertificate, publicHalfOfKey } from "./public-half.js";
 import type { Session } from "./session.js";
 import type { KeyInfo, KeyUse, TokenInfo } from "./types.js";
@@ -51,7 +52,7 @@ export function findPrivateKey(session: Session, key: KeyInfo): Buffer {
   if (object === undefined) {
     throw new TokenError(
       "ERR_KEY_NOT_FOUND",
-      `token "${key.token.label}" has no private key for ${name(key)}`,
+      `token "${key.token.label}" has no private key for ${keyName(key)}`,
       {
         hint: "only the public half is on this token; the private key is elsewhere",
       },
@@ -60,7 +61,7 @@ export function findPrivateKey(session: Session, key: KeyInfo): Buffer {
   if (found.length > 1) {
     throw new TokenError(
       "ERR_KEY_NOT_UNIQUE",
-      `${found.length} private keys on token "${key.token.label}" have the id of ${name(key)}`,
+      `${found.length} private keys on token "${key.token.label}" have the id of ${keyName(key)}`,
       { hint: "give the keys different ids with the token's own tool" },
     );
   }
@@ -95,11 +96,6 @@ export function describe(
     seenAs,
     uri: keyUri(token, label, id, seenAs),
   };
-}
-
-/** A message's name for a key. */
-export function name(key: Pick<KeyInfo, "label" | "id">): string {
-  return key.label === "" ? `the key with id ${toHex(key.id)}` : `"${key.label}"`;
 }
 
 /** Public and private operations of one use; an object has the ones of its class. */
@@ -146,7 +142,7 @@ function requireSamePair(session: Session, object: Buffer, key: KeyInfo): void {
   if (equal(modulus.subarray(Math.max(start, 0)), publicKey.modulus)) return;
   throw new TokenError(
     "ERR_KEY_MISMATCH",
-    `public and private key of ${name(key)} on token "${key.token.label}" are not a pair`,
+    `public and private key of ${keyName(key)} on token "${key.token.label}" are not a pair`,
     { hint: "two keys share an id; give them different ones with the token's own tool" },
   );
 }

@@ -31,10 +31,15 @@ const MAX_PIN_BYTES = 1024;
  * One trailing newline is taken off. The provider rejects with TokenError `ERR_PIN_SOURCE_FAILED`,
  * `ERR_PIN_FILE_MODE`, `ERR_PIN_EMPTY` or `ERR_PIN_FORMAT`.
  *
+ * @param stderr - where a command complains to: a descriptor, or this process's own.
  * @throws UsageError `ERR_PIN_SOURCE` when `spec` is none of these. `spec` isn't repeated, as it may be
  * a PIN given by mistake.
  */
-export function pinFromSource(spec: string, env: Environment = process.env): PinProvider {
+export function pinFromSource(
+  spec: string,
+  env: Environment = process.env,
+  stderr: "inherit" | number = "inherit",
+): PinProvider {
   const [, kind, rest = ""] = /^(env|file|fd|cmd):(.+)$/s.exec(spec) ?? [];
   switch (kind) {
     case "env": {
@@ -48,7 +53,7 @@ export function pinFromSource(spec: string, env: Environment = process.env): Pin
       if (!/^\d{1,6}$/.test(rest)) break;
       return once(() => fromDescriptor(Number(rest)));
     case "cmd":
-      return perRequest((request) => fromCommand(rest, [], true, request, env));
+      return perRequest((request) => fromCommand(rest, [], { shell: true, stderr }, request, env));
     case undefined:
     default:
   }
@@ -72,21 +77,30 @@ export function pinFromUri(
   const source = uri.pinSource;
   if (source === undefined) return undefined;
   if (source.startsWith("|")) {
-    if (options.commands !== true) {
-      throw new UsageError("ERR_PIN_SOURCE", "the URI's pin-source would run a command", {
-        hint: "give the command on the command line, with --pin-source cmd:COMMAND",
-      });
-    }
+    if (options.commands !== true) throw commandInUri();
     const [program = "", ...args] = source.slice(1).trim().split(/ +/);
     if (!isAbsolute(program))
       throw badUriSource("the URI's pin-source command has no absolute path");
     return perRequest((request) =>
-      fromCommand(program, args, false, request, options.env ?? process.env),
+      fromCommand(
+        program,
+        args,
+        { shell: false, stderr: "inherit" },
+        request,
+        options.env ?? process.env,
+      ),
     );
   }
+  const path = pinPathOfUri(source);
+  return once(() => fromFile(path));
+}
+
+/** The file that a URI's `pin-source` names. @throws UsageError `ERR_PIN_SOURCE` */
+export function pinPathOfUri(source: string): string {
+  if (source.startsWith("|")) throw commandInUri();
   const path = source.startsWith("file:") ? pathOfFileUri(source) : source;
   if (!isAbsolute(path)) throw badUriSource("the URI's pin-source is not an absolute path");
-  return once(() => fromFile(path));
+  return path;
 }
 
 /**
@@ -120,6 +134,11 @@ const NO_TERMINAL = constants.O_RDONLY | ((constants as { O_NOCTTY?: number }).O
 
 /** Variables that hold PINs: no child sees them. */
 const withheld = new Set<string>();
+
+/** An environment without the variables that PIN sources named, for a child. */
+export function withoutPins(env: Readonly<Environment>): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !withheld.has(name)));
+}
 
 function once(read: () => Promise<string>): PinProvider {
   let pin: Promise<string> | undefined;
@@ -201,17 +220,16 @@ async function readPin(stream: ReadStream, what: string): Promise<string> {
 async function fromCommand(
   program: string,
   args: readonly string[],
-  shell: boolean,
+  { shell, stderr }: { shell: boolean; stderr: "inherit" | number },
   request: PinRequest,
   env: Environment,
 ): Promise<string> {
-  const open = Object.entries(env).filter(([name]) => !withheld.has(name));
   const child = spawn(program, args, {
     shell,
     // Its stdin is empty: ours may be the message.
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", stderr],
     env: {
-      ...Object.fromEntries(open),
+      ...withoutPins(env),
       P11SEAL_PIN_KIND: request.kind,
       P11SEAL_TOKEN_LABEL: request.token.label,
       P11SEAL_TOKEN_SERIAL: request.token.serial,
@@ -219,11 +237,11 @@ async function fromCommand(
   });
   const chunks: Buffer[] = [];
   let length = 0;
-  child.stdout.on("data", (chunk: Buffer) => {
+  child.stdout?.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
     length += chunk.length;
     // Closing the pipe ends also what a shell left behind.
-    if (length > MAX_PIN_BYTES) child.stdout.destroy();
+    if (length > MAX_PIN_BYTES) child.stdout?.destroy();
   });
   const status = await new Promise<number | null>((resolve, reject) => {
     child.on("error", (cause) => {
@@ -259,6 +277,12 @@ function pathOfFileUri(source: string): string {
   } catch {
     throw badUriSource("the URI's pin-source is not a file URI of this machine");
   }
+}
+
+function commandInUri(): UsageError {
+  return new UsageError("ERR_PIN_SOURCE", "the URI's pin-source would run a command", {
+    hint: "give the command on the command line, with --pin-source cmd:COMMAND",
+  });
 }
 
 function badUriSource(message: string): UsageError {

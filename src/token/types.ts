@@ -3,7 +3,9 @@
  * or graphene, never a handle or a slot number. A module can therefore move to a process of its
  * own without a change outside this folder.
  */
-import type { OaepHash, PublicKey } from "../keys/key.js";
+import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
+import type { SigningIdentity } from "../keys/signing.js";
+import type { Pkcs11Uri } from "./uri.js";
 
 /** What the token says of its user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). */
 export type PinState = "ok" | "low" | "final-try" | "locked" | "not-set";
@@ -102,6 +104,16 @@ export interface PinRequest {
 /** Delivers a PIN or throws a `TokenError`. Called at most once per token and run. */
 export type PinProvider = (request: PinRequest) => Promise<string>;
 
+/** Where the process that talks to the token gets a PIN itself, so that no other one ever has it. */
+export type PinReference =
+  /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */
+  | { readonly source: string }
+  /** Questions at the controlling terminal, answered without echo; all answers must be the same. */
+  | { readonly questions: readonly string[] };
+
+/** As `PinProvider`, and may say where the PIN is instead of fetching it. */
+export type PinReferrer = (request: PinRequest) => Promise<string | PinReference>;
+
 /** One mechanism of a token (CK_MECHANISM_INFO). */
 export interface MechanismInfo {
   /** CK_MECHANISM_TYPE. */
@@ -111,4 +123,66 @@ export interface MechanismInfo {
   readonly operations: readonly string[];
   /** In bits or bytes, as the mechanism defines. */
   readonly keySizes: { readonly min: number; readonly max: number };
+}
+
+/**
+ * What can be done with tokens. Two classes offer it: `TokenAccess`, with the module in this process,
+ * and `TokenProcess`, with the module in a process of its own.
+ */
+export interface TokenService {
+  /** Every module that was looked at, in the order of preference. A broken one stops no other. */
+  modules(): Promise<ModuleInfo[]>;
+  /** Every initialized token present. One that two modules show is listed once. */
+  tokens(): Promise<TokenInfo[]>;
+  /**
+   * Exactly one token.
+   *
+   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a module
+   * that the user named is broken, that module's error.
+   */
+  findToken(uri: Pkcs11Uri): Promise<TokenInfo>;
+  /** Key pairs that match, as far as they can be seen without a PIN. */
+  keys(uri?: Pkcs11Uri): Promise<KeyInfo[]>;
+  /**
+   * Exactly one key pair. With `login`, private keys without a public half are seen too.
+   *
+   * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`, and as `findToken`.
+   */
+  findKey(uri: Pkcs11Uri, options?: { login?: boolean }): Promise<KeyInfo>;
+  /**
+   * What can reach the private key. Nothing happens until `unlock`, which logs in.
+   *
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
+   */
+  identity(key: KeyInfo): Identity;
+  /**
+   * What can reach a private signing key. Nothing happens until `unlock`, which logs in.
+   *
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
+   */
+  signingIdentity(key: KeyInfo): SigningIdentity;
+  /**
+   * A new key pair under the key policy, tried out before it is announced.
+   *
+   * @throws UsageError `ERR_KEY_LABEL`, `ERR_ALLOW_DECRYPT`; TokenError, `ERR_KEY_UNUSABLE` when the
+   * token can't use what it made (it's destroyed again).
+   */
+  generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey>;
+  /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
+  probeOaep(key: KeyInfo): Promise<OaepHash[]>;
+  /**
+   * Destroys both halves of a key pair; a public half alone too. Certificates stay.
+   *
+   * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; nothing is destroyed then.
+   */
+  deleteKey(key: KeyInfo): Promise<void>;
+  /**
+   * Holds keys against the key policy; logs in to every token that shows a key, or that `uri` names.
+   * Public halves whose private key is elsewhere are left out.
+   */
+  audit(uri?: Pkcs11Uri): Promise<Finding[]>;
+  /** What a token can do, by name. */
+  mechanisms(info: TokenInfo): Promise<MechanismInfo[]>;
+  /** Ends logins and modules; waits for operations that run. */
+  close(): Promise<void>;
 }

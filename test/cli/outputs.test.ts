@@ -16,7 +16,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { openInput } from "../../src/cli/inputs.js";
-import { restore } from "../../src/cli/interrupts.js";
+import { restore } from "../../src/terminal/interrupts.js";
 import { processIo } from "../../src/cli/io.js";
 import {
   commit,

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "@jest/globals";
 import type { Io } from "../../src/cli/io.js";
-import { pinProvider, type PinSources } from "../../src/cli/pins.js";
+import { pinReferrer, type PinSources } from "../../src/cli/pins.js";
 import { Report } from "../../src/cli/report.js";
+import { pinFromSource } from "../../src/token/pin.js";
 import type { PinRequest } from "../../src/token/types.js";
 import { parseUri } from "../../src/token/uri.js";
 import { temporaryFolder } from "./support/folder.js";
@@ -52,9 +53,15 @@ function setUp({ sources = {}, env = {}, typed }: Setting): {
       ),
   };
   const report = new Report(io, { quiet: false, verbose: false, json: false });
-  const provider = pinProvider({ user: undefined, uris: [], ...sources }, { io, report });
+  const refer = pinReferrer({ user: undefined, uris: [], ...sources }, { io, report });
   return {
-    pin: (request = {}) => provider({ ...REQUEST, ...request }),
+    // As the token's process does it.
+    pin: async (request = {}) => {
+      const asked = { ...REQUEST, ...request };
+      const answer = await refer(asked);
+      if (typeof answer === "string") return answer;
+      return "source" in answer ? pinFromSource(answer.source)(asked) : "";
+    },
     asked,
     told: () => String(stderr.read() ?? ""),
   };

@@ -1,6 +1,7 @@
 import { Writable } from "node:stream";
 import { describe, expect, it } from "@jest/globals";
 import {
+  Cancelled,
   AuthenticationError,
   FileError,
   FormatError,
@@ -10,7 +11,7 @@ import {
   UnsupportedError,
   UsageError,
 } from "../../src/errors.js";
-import { BrokenPipe, Cancelled, exitStatus, printable, Report } from "../../src/cli/report.js";
+import { BrokenPipe, exitStatus, printable, Report } from "../../src/cli/report.js";
 
 function reporting(
   tell: (report: Report) => void,

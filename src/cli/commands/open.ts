@@ -4,7 +4,7 @@
  */
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { TokenError, UsageError } from "../../errors.js";
+import { Cancelled, TokenError, UsageError } from "../../errors.js";
 import type { SigningIdentity } from "../../keys/signing.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments.js";
@@ -14,7 +14,7 @@ import { requireOneStdin } from "../inputs.js";
 import { openOne, type Means, type ReceiptMeans, type Task } from "../opening.js";
 import { requireDistinct } from "../outputs.js";
 import { gateOf } from "../policy.js";
-import { BrokenPipe, Cancelled, EXIT } from "../report.js";
+import { BrokenPipe, EXIT } from "../report.js";
 import { signingIdentityAt } from "../sender.js";
 import { withTokens, type Tokens } from "../tokens.js";
 import type { Context } from "../usage.js";

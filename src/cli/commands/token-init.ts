@@ -1,10 +1,10 @@
 /** `p11seal token init`: a development token on SoftHSM, without any configuration by hand. */
 import { resolve } from "node:path";
-import { initDevelopmentToken } from "../../token/index.js";
+import { TokenProcess } from "../../token/process/token-process.js";
 import type { Arguments } from "../arguments.js";
 import { homeFolder } from "../home.js";
 import { write } from "../io.js";
-import { pinProvider } from "../pins.js";
+import { pinReferrer } from "../pins.js";
 import { printable } from "../report.js";
 import { json } from "../table.js";
 import type { Context } from "../usage.js";
@@ -12,19 +12,20 @@ import type { Context } from "../usage.js";
 export async function tokenInitCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
   const sources = { user: args.text("pin-source"), so: args.text("so-pin-source"), uris: [] };
-  const pins = pinProvider(sources, context);
+  const pin = pinReferrer(sources, context);
   const module = args.text("module");
-  const token = await initDevelopmentToken({
-    home: homeFolder(io.env),
-    label: args.required("label"),
-    ...(module === undefined ? {} : { module: resolve(module) }),
-    env: io.env,
-    pin: pins,
-    soPin: pins,
-  });
-  await write(io.stdout, args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
-  report.note("a development token: its keys are files on this disk, protected by the PIN alone");
-  report.note(
-    `next: p11seal keys generate --token '${token.uri}' --label exchange --type rsa:3072`,
-  );
+  const tokens = new TokenProcess({ home: homeFolder(io.env), env: io.env, pin });
+  try {
+    const token = await tokens.initDevelopmentToken({
+      label: args.required("label"),
+      ...(module === undefined ? {} : { module: resolve(module) }),
+    });
+    await write(io.stdout, args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
+    report.note("a development token: its keys are files on this disk, protected by the PIN alone");
+    report.note(
+      `next: p11seal keys generate --token '${token.uri}' --label exchange --type rsa:3072`,
+    );
+  } finally {
+    await tokens.close();
+  }
 }

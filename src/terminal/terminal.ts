@@ -4,9 +4,28 @@
  */
 import { openSync } from "node:fs";
 import { ReadStream, WriteStream } from "node:tty";
+import { Cancelled, TokenError } from "../errors.js";
 import { onInterrupt } from "./interrupts.js";
-import type { Terminal } from "./io.js";
-import { Cancelled } from "./report.js";
+
+/** A person to ask. */
+export interface Terminal {
+  /** One line, without its line break. `silent` shows nothing of what is typed. */
+  ask(prompt: string, options: { readonly silent: boolean }): Promise<string>;
+  close(): void;
+}
+
+/**
+ * The PIN that answers all the questions alike.
+ *
+ * @throws TokenError `ERR_PIN_MISMATCH`; Cancelled
+ */
+export async function askAlike(terminal: Terminal, questions: readonly string[]): Promise<string> {
+  const answers = new Set<string>();
+  for (const question of questions) answers.add(await terminal.ask(question, { silent: true }));
+  const [answer = ""] = answers;
+  if (answers.size < 2) return answer;
+  throw new TokenError("ERR_PIN_MISMATCH", "the two PINs differ", { hint: "nothing was done" });
+}
 
 /** The controlling terminal, or undefined where the process has none: a service, a CI job. */
 export function controllingTerminal(): Terminal | undefined {

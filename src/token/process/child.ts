@@ -1,0 +1,267 @@
+/**
+ * The token's process: it loads the vendor's module, keeps the login, and does as `TokenProcess` asks
+ * until its channel closes. A PIN that is typed, read from a file or printed by a command is fetched
+ * here and never leaves. A crash of the module ends this process and nothing else.
+ */
+import { Worker } from "node:worker_threads";
+import { TokenError } from "../../errors.js";
+import type { EcPrivateKey, OaepHash, PrivateKey, RsaPrivateKey } from "../../keys/key.js";
+import type { SigningKey } from "../../keys/signing.js";
+import { restore } from "../../terminal/interrupts.js";
+import { TokenAccess } from "../access.js";
+import { checkPin, pinFromSource } from "../pin.js";
+import { initDevelopmentToken } from "../softhsm.js";
+import type { KeyInfo, PinProvider, PinReference, PinRequest } from "../types.js";
+import {
+  COMMAND_STDERR,
+  type FromChild,
+  type FromParent,
+  pack,
+  packError,
+  type PackedError,
+  type PinAnswer,
+  type Request,
+  type Start,
+  unpack,
+  unpackError,
+} from "./wire.js";
+
+/** What `TokenProcess` may ask for: `TokenService`, with keys used by name. */
+class Operations {
+  readonly #start: Start;
+  readonly #access: TokenAccess;
+  readonly #unlocked = new Map<string, Promise<PrivateKey>>();
+  readonly #signing = new Map<string, Promise<SigningKey>>();
+
+  constructor(start: Start) {
+    this.#start = start;
+    const { modules, home, force, faulty } = start;
+    this.#access = new TokenAccess({
+      ...{ modules, home, force, env: process.env, pin: askForPin, trace },
+      faulty: new Map(faulty.flatMap(([path, packed]) => faultOf(path, packed))),
+      trying: (path, phase) => {
+        say({ kind: "trying", path, phase });
+      },
+      loginEnded: (token, refusal) => {
+        say({
+          ...{ kind: "login", token },
+          ...(refusal === undefined ? {} : { refusal: packError(refusal) }),
+        });
+      },
+    });
+  }
+
+  /** Runs a method of `TokenAccess` that takes and returns plain values, or one of ours. */
+  run(method: string, args: readonly unknown[]): unknown {
+    if (Object.hasOwn(this.#own, method)) return this.#own[method]?.(...(args as never[]));
+    if (!PASSED_ON.has(method)) throw new TypeError(`no such method: ${method}`);
+    const access = this.#access as unknown as Record<string, (...args: unknown[]) => unknown>;
+    return access[method]?.(...args);
+  }
+
+  readonly #own: Readonly<Record<string, (...args: never[]) => unknown>> = {
+    /** Logs in and finds the private key. */
+    unlock: async (key: KeyInfo): Promise<unknown> => {
+      const found = await this.#privateKey(key);
+      return found.type === "rsa"
+        ? { type: found.type, oaepHashes: found.oaepHashes }
+        : { type: found.type };
+    },
+    decryptOaep: async (key: KeyInfo, ciphertext: Uint8Array, hash: OaepHash) => {
+      const found = (await this.#privateKey(key)) as RsaPrivateKey;
+      return taken(await found.decryptOaep(ciphertext, hash));
+    },
+    agree: async (key: KeyInfo, peer: Uint8Array) => {
+      const found = (await this.#privateKey(key)) as EcPrivateKey;
+      return taken(await found.agree(peer));
+    },
+    unlockSigner: async (key: KeyInfo): Promise<void> => {
+      await this.#signingKey(key);
+    },
+    sign: async (key: KeyInfo, message: Uint8Array) => (await this.#signingKey(key)).sign(message),
+    initDevelopmentToken: (options: { label: string; module?: string }) =>
+      initDevelopmentToken({
+        ...options,
+        ...{ home: this.#start.home, env: process.env, pin: askForPin, soPin: askForPin },
+      }),
+  };
+
+  #privateKey(key: KeyInfo): Promise<PrivateKey> {
+    return remembered(this.#unlocked, key.uri, () => this.#access.identity(key).unlock());
+  }
+
+  #signingKey(key: KeyInfo): Promise<SigningKey> {
+    return remembered(this.#signing, key.uri, () => this.#access.signingIdentity(key).unlock());
+  }
+}
+
+/** Methods of `TokenAccess` that are called as they stand. */
+const PASSED_ON: ReadonlySet<string> = new Set([
+  "modules",
+  "tokens",
+  "findToken",
+  "keys",
+  "findKey",
+  "generate",
+  "probeOaep",
+  "deleteKey",
+  "audit",
+  "mechanisms",
+  "close",
+]);
+
+function faultOf(path: string, packed: PackedError): [string, TokenError][] {
+  const error = unpackError(packed);
+  return error instanceof TokenError ? [[path, error]] : [];
+}
+
+/** One attempt for all who ask at once; a failed one is forgotten. */
+function remembered<T>(
+  map: Map<string, Promise<T>>,
+  name: string,
+  make: () => Promise<T>,
+): Promise<T> {
+  const known = map.get(name);
+  if (known !== undefined) return known;
+  const made = make();
+  map.set(name, made);
+  made.catch(() => map.delete(name));
+  return made;
+}
+
+/** The secret's bytes, for one message to the parent. */
+function taken(secret: { expose(): Uint8Array } | null): Uint8Array | null {
+  return secret === null ? null : secret.expose();
+}
+
+// ── PINs ────────────────────────────────────────────────────────────────────────────────────────
+
+const questions = new Map<number, (answer: PinAnswer) => void>();
+let asked = 0;
+/** Sources give the same PIN throughout a run, since a pipe can be read once. */
+const sources = new Map<string, PinProvider>();
+
+async function askForPin(request: PinRequest): Promise<string> {
+  asked += 1;
+  const id = asked;
+  const answered = new Promise<PinAnswer>((resolve) => questions.set(id, resolve));
+  say({ kind: "ask", id, request });
+  const { pin, error } = await answered;
+  if (error !== undefined) throw unpackError(error);
+  if (typeof pin === "string") return concealed(checkPin(pin));
+  if (pin === undefined) throw new TypeError("an answer without a PIN");
+  const atTerminal = "questions" in pin;
+  say({ kind: "person", waiting: true, atTerminal });
+  try {
+    return concealed(await fetchPin(pin, request));
+  } finally {
+    say({ kind: "person", waiting: false, atTerminal });
+  }
+}
+
+async function fetchPin(reference: PinReference, request: PinRequest): Promise<string> {
+  if ("source" in reference) {
+    const { source } = reference;
+    const provide = sources.get(source) ?? pinFromSource(source, process.env, COMMAND_STDERR);
+    sources.set(source, provide);
+    return provide(request);
+  }
+  const { askAlike, controllingTerminal } = await import("../../terminal/terminal.js");
+  const terminal = controllingTerminal();
+  if (terminal === undefined) throw new TokenError("ERR_PIN_MISSING", "the terminal is gone");
+  try {
+    return checkPin(await askAlike(terminal, reference.questions));
+  } finally {
+    terminal.close();
+  }
+}
+
+/** PINs of this run, blotted out of what nobody foresaw. */
+const secrets = new Set<string>();
+
+function concealed(pin: string): string {
+  secrets.add(pin);
+  return pin;
+}
+
+function blotted(error: PackedError): PackedError {
+  if (error.code !== undefined) return error;
+  const blot = (text: string): string =>
+    [...secrets].reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text);
+  const { name, message, stack } = error;
+  return { name, message: blot(message), ...(stack === undefined ? {} : { stack: blot(stack) }) };
+}
+
+// ── The channel ─────────────────────────────────────────────────────────────────────────────────
+
+function trace(line: string): void {
+  say({ kind: "trace", line });
+}
+
+function say(message: FromChild): void {
+  // The parent may be gone, and then nobody wants to know.
+  if (process.connected) process.send?.(message, undefined, undefined, ignore);
+}
+
+async function serve(operations: Operations, { id, method, args }: Request): Promise<void> {
+  try {
+    const value = await operations.run(method, unpack(args) as unknown[]);
+    say({ kind: "result", id, value: pack(value) });
+  } catch (error) {
+    say({ kind: "failure", id, error: blotted(packError(error)) });
+  }
+}
+
+function ignore(): void {
+  // Nothing to do about it.
+}
+
+/**
+ * Ends this process when the parent is gone, even while a native call never returns: the event loop
+ * stands still then, this thread does not. A process that hangs would hold a card for everybody.
+ */
+function watchParent(): void {
+  const watch = `const parent = process.ppid;
+    setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, "SIGKILL"); }, 1000);`;
+  new Worker(watch, { eval: true }).unref();
+}
+
+function main(): void {
+  let operations: Operations | undefined;
+  process.title = "p11seal token";
+  // Ctrl-C reaches the whole group; what it means is the parent's to say, and a terminal that is
+  // asked for a PIN has a way of its own to tell.
+  process.on("SIGINT", ignore);
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => {
+      restore();
+      process.exit(1);
+    });
+  }
+  process.once("disconnect", () => {
+    restore();
+    process.exit(0);
+  });
+  process.on("message", (message: FromParent) => {
+    switch (message.kind) {
+      case "start":
+        operations = new Operations(message);
+        setTimeout(watchParent, WATCH_AFTER_MS).unref();
+        break;
+      case "request":
+        if (operations !== undefined) void serve(operations, message);
+        break;
+      case "pin":
+        questions.get(message.id)?.(message);
+        questions.delete(message.id);
+        break;
+    }
+  });
+  // Loading the binding takes a while, and may as well happen before it is needed.
+  import("pkcs11js").catch(ignore);
+}
+
+/** A short run is over before the watch would cost anything. */
+const WATCH_AFTER_MS = 200;
+
+if (process.send !== undefined) main();

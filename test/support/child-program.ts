@@ -1,0 +1,6 @@
+/** What tests of the sources run as the token's process: the built program, which Node can start. */
+import { fileURLToPath } from "node:url";
+
+export const CHILD_PROGRAM = fileURLToPath(
+  new URL("../../dist/token/process/child.js", import.meta.url),
+);
