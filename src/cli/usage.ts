@@ -240,7 +240,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       type: {
         type: "string",
         required: true,
-        choices: ["rsa:2048", "rsa:3072", "rsa:4096", "ec:p256", "ec:p384", "ec:p521"],
+        choices: [
+          ...["rsa:2048", "rsa:3072", "rsa:4096", "ec:p256", "ec:p384", "ec:p521"],
+          ...["x25519", "ed25519"],
+        ],
         describe: "Kind and size",
       },
       use: {

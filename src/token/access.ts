@@ -13,8 +13,17 @@ import { generatePair } from "./generate.js";
 import { exchangeHalf, keyName, signingHalf } from "./halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./keys.js";
 import { listMechanisms } from "./mechanisms.js";
+import {
+  type Plan,
+  planFor,
+  planLines,
+  type PlanOperation,
+  reasonsAgainst,
+  stepsToTry,
+} from "./plan.js";
 import { TokenRsaKey } from "./rsa.js";
 import { TokenSigningKey } from "./sign.js";
+import { situationOf } from "./situation.js";
 import type { Session } from "./session.js";
 import type { Token } from "./token.js";
 import type {
@@ -117,7 +126,8 @@ export class TokenAccess implements TokenService {
       await this.#logIn(token);
       return token.session("read", (session) => {
         const object = findPrivateKey(session, key);
-        return new TokenSigningKey(token, object, publicKey, this.#trace);
+        const plan = planFor("sign", situationOf(token, session, key, object));
+        return new TokenSigningKey({ token, object, publicKey, trace: this.#trace }, plan);
       });
     };
     return { publicKey, name: key.uri, unlock };
@@ -146,6 +156,19 @@ export class TokenAccess implements TokenService {
         throw error;
       }
     });
+  }
+
+  /**
+   * The ways there are to use a key, in order, and why. No PIN: what only the private key shows, and it
+   * does not show itself, is assumed, and the plan says so. To open by default, or, for keys that can
+   * do nothing else, to sign.
+   */
+  async plan(
+    key: KeyInfo,
+    operation: PlanOperation = isForSigning(key) ? "sign" : "open",
+  ): Promise<Plan> {
+    const token = await this.#finder.again(key.token);
+    return token.session("read", (session) => planFor(operation, situationOf(token, session, key)));
   }
 
   /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
@@ -221,9 +244,16 @@ export class TokenAccess implements TokenService {
 
   async #unlock(key: KeyInfo): Promise<PrivateKey & (TokenRsaKey | TokenEcKey)> {
     const token = await this.#finder.again(key.token);
+    await token.session("read", (session) => {
+      const seen = situationOf(token, session, key);
+      // What a public half suggests is no reason to refuse.
+      const known = seen.seen === "private key" ? seen : { ...seen, attributes: {} };
+      requireWay(planFor("open", known), key);
+    });
     await this.#logIn(token);
     return token.session("read", (session) => {
       const object = findPrivateKey(session, key);
+      requireWay(planFor("open", situationOf(token, session, key, object)), key);
       return this.#privateKey(session, token, object, key);
     });
   }
@@ -234,19 +264,13 @@ export class TokenAccess implements TokenService {
     object: Buffer,
     key: KeyInfo,
   ): TokenRsaKey | TokenEcKey {
-    // A token that doesn't tell what a key may do is asked by trying.
-    const may = (use: "UNWRAP" | "DECRYPT" | "DERIVE"): boolean =>
-      session.flag(object, use) !== false;
     const publicKey = exchangeHalf(key);
+    const plan = planFor("open", situationOf(token, session, key, object));
+    for (const line of planLines(plan)) this.#trace(`plan: ${line}`);
+    const trace = this.#trace;
     return publicKey.type === "rsa"
-      ? new TokenRsaKey(
-          token,
-          object,
-          publicKey,
-          { unwrap: may("UNWRAP"), decrypt: may("DECRYPT") },
-          this.#trace,
-        )
-      : new TokenEcKey(token, object, publicKey, may("DERIVE"), this.#trace);
+      ? new TokenRsaKey({ token, object, publicKey, trace }, plan)
+      : new TokenEcKey({ token, object, publicKey, trace }, plan);
   }
 
   /** Uses a new exchange key once, against the host. For RSA, the hashes that worked. */
@@ -318,6 +342,20 @@ export class TokenAccess implements TokenService {
   }
 }
 
+/** Refuses a key that nothing can be opened with, before a PIN is spent on it where that is known. */
+function requireWay(plan: Plan, key: KeyInfo): void {
+  if (stepsToTry(plan).length > 0) return;
+  throw new TokenError(
+    "ERR_MECHANISM",
+    `${keyName(key)} on token "${key.token.label}" cannot open messages: ${reasonsAgainst(plan)}`,
+    { hint: "it may have been made for signing; `p11seal keys list` shows the others" },
+  );
+}
+
+function isForSigning({ publicKey, uses }: KeyInfo): boolean {
+  return publicKey?.type === "ed25519" || (uses.includes("sign") && !uses.includes("exchange"));
+}
+
 /** A key pair is meant by its private key, public key or certificate alike. */
 function requireKeyType(uri: Pkcs11Uri): void {
   if (uri.type !== "secret-key" && uri.type !== "data") return;
@@ -332,6 +370,12 @@ function requireSound({ label, type, use, allowDecrypt }: GenerateRequest): void
       "ERR_KEY_LABEL",
       "the label is empty, too long, or has control characters",
     );
+  }
+  if ((type === "x25519" && use === "sign") || (type === "ed25519" && use === "exchange")) {
+    const other = use === "sign" ? "ed25519" : "x25519";
+    throw new UsageError("ERR_KEY_TYPE_USE", `a key of type ${type} is not for use "${use}"`, {
+      hint: `${other} is the type for it on this curve`,
+    });
   }
   if (allowDecrypt && (use !== "exchange" || !type.startsWith("rsa:"))) {
     throw new UsageError("ERR_ALLOW_DECRYPT", "only RSA exchange keys can be allowed to decrypt");

@@ -44,24 +44,6 @@ export function refusesTemplate(error: unknown): error is TokenError {
 }
 
 /**
- * The token refuses the way: the mechanism, its parameters, or the key's use for it. It says so
- * before it looks at a ciphertext whose length and range were checked, so another way may do.
- */
-export function refusesWay(error: unknown): error is TokenError {
-  return failedWith(
-    error,
-    "CKR_ARGUMENTS_BAD",
-    "CKR_MECHANISM_INVALID",
-    "CKR_MECHANISM_PARAM_INVALID",
-    "CKR_FUNCTION_NOT_SUPPORTED",
-    "CKR_KEY_FUNCTION_NOT_PERMITTED",
-    "CKR_KEY_TYPE_INCONSISTENT",
-    "CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT",
-    "CKR_UNWRAPPING_KEY_SIZE_RANGE",
-  );
-}
-
-/**
  * True when the failure may have been caused by the ciphertext or the peer's point. The list is of
  * what surely was not: modules answer a bad padding with anything from CKR_GENERAL_ERROR to
  * CKR_ARGUMENTS_BAD (docs/tokens.md), so the unknown counts as the ciphertext's fault.

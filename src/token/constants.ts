@@ -38,6 +38,9 @@ export const CKM = {
   EC_KEY_PAIR_GEN: 0x1040,
   ECDSA: 0x1041,
   ECDH1_DERIVE: 0x1050,
+  /** SoftHSM makes X25519 keys with it too. */
+  EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
+  EC_MONTGOMERY_KEY_PAIR_GEN: 0x1056,
   EDDSA: 0x1057,
 } as const;
 
@@ -51,7 +54,7 @@ export const CKZ_DATA_SPECIFIED = 1;
 export const CKD_NULL = 1;
 
 /** Who logs in. */
-export const CKU = { SO: 0, USER: 1 } as const;
+export const CKU = { SO: 0, USER: 1, CONTEXT_SPECIFIC: 2 } as const;
 
 /** Flags of CK_TOKEN_INFO (PKCS#11 v2.40 §3.2). */
 export const TOKEN_FLAG = {

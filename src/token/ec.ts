@@ -1,6 +1,7 @@
 /**
  * Diffie-Hellman done by a token: C_DeriveKey with CKM_ECDH1_DERIVE, always without a KDF of the
- * token's (OpenSC ignores the one it is told), always for the full length of the field.
+ * token's (OpenSC ignores the one it is told), always for the full length of the field. The plan says
+ * how the peer's point is encoded: bare, as OpenSC wants it, then DER.
  */
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { equal } from "../bytes.js";
@@ -11,50 +12,35 @@ import { publicKeyFromSpki, validatePoint } from "../keys/public-key.js";
 import { CURVES } from "../keys/spki.js";
 import type { Secret } from "../secret.js";
 import { dependsOnCiphertext } from "./call.js";
-import { CKK, CKM, CKO, MECHANISM_FLAG } from "./constants.js";
+import { type Plan, type PlanStep, secretTemplate, stepsToTry } from "./plan.js";
+import type { KeyObjectOnToken } from "./rsa.js";
 import type { Session } from "./session.js";
 import { type AttributeValues, ecdhMechanism, template } from "./template.js";
-import type { Token } from "./token.js";
-import { Ways } from "./ways.js";
+import { type Way, Ways } from "./ways.js";
 
 /** An EC or X25519 key on a token that is logged in. */
 export class TokenEcKey implements EcPrivateKey {
   readonly type: "ec" | "x25519";
-  readonly #token: Token;
-  readonly #object: Buffer;
-  readonly #publicKey: EcPublicKey | X25519PublicKey;
-  readonly #trace: (line: string) => void;
+  readonly #key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>;
   readonly #ways: Ways;
-  /** The attempt that this token took last. */
-  #attempt = 0;
+  /** The template that this token took last. */
+  #rung = 0;
 
-  constructor(
-    token: Token,
-    object: Buffer,
-    publicKey: EcPublicKey | X25519PublicKey,
-    mayDerive: boolean,
-    trace: (line: string) => void,
-  ) {
-    this.type = publicKey.type;
-    this.#token = token;
-    this.#object = object;
-    this.#publicKey = publicKey;
-    this.#trace = trace;
-    const ways = [
-      {
-        name: "C_DeriveKey CKM_ECDH1_DERIVE",
-        use: (peer: Uint8Array) => this.#derive(peer),
-        selfTest: () => this.#selfTest(),
-      },
-    ];
-    const isOffered = mayDerive && token.can(CKM.ECDH1_DERIVE, MECHANISM_FLAG.DERIVE);
-    this.#ways = new Ways(token, "derive a shared secret", isOffered ? ways : [], trace);
+  constructor(key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>, plan: Plan) {
+    this.type = key.publicKey.type;
+    this.#key = key;
+    const ways = stepsToTry(plan).map((step): Way => {
+      const use = (peer: Uint8Array): Promise<Uint8Array | null> => this.#derive(peer, step);
+      return { name: step.way, use, selfTest: () => this.#selfTest(use) };
+    });
+    this.#ways = new Ways(key.token, "derive a shared secret", ways, key.trace);
   }
 
   async agree(peer: Uint8Array): Promise<Secret | null> {
     // The caller has checked the point; a private key on a token deserves a second look.
+    const { publicKey } = this.#key;
     try {
-      validatePoint(this.#publicKey.type === "ec" ? this.#publicKey.curve : "X25519", peer);
+      validatePoint(publicKey.type === "ec" ? publicKey.curve : "X25519", peer);
     } catch (error) {
       if (error instanceof FormatError) return null;
       throw error;
@@ -68,21 +54,22 @@ export class TokenEcKey implements EcPrivateKey {
   }
 
   /**
-   * Tries the encodings of the point (bare, as OpenSC wants it, then DER) with the templates, until a
-   * secret of the right length comes out. `null` when lengths were wrong throughout.
+   * Tries the templates, until a secret of the right length comes out. `null` when lengths were wrong
+   * throughout.
    */
-  #derive(peer: Uint8Array): Promise<Uint8Array | null> {
-    const attempts = this.#attempts(peer);
-    return this.#token.session("read", async (session) => {
+  #derive(peer: Uint8Array, { point, templates = [] }: PlanStep): Promise<Uint8Array | null> {
+    const encoded = point === "der" ? der(TAG.octetString, peer) : peer;
+    return this.#key.token.session("read", async (session) => {
       let failure: TokenError | undefined;
-      for (let i = 0; i < attempts.length; i++) {
-        const at = (this.#attempt + i) % attempts.length;
-        const attempt = attempts[at];
-        if (attempt === undefined) continue;
+      for (let i = 0; i < templates.length; i++) {
+        const rung = (this.#rung + i) % templates.length;
+        const name = templates[rung];
+        if (name === undefined) continue;
         try {
-          const secret = await this.#deriveWith(session, attempt.point, attempt.values);
+          const values = secretTemplate(name, this.#secretBytes());
+          const secret = await this.#deriveWith(session, encoded, values);
           if (secret.length === this.#secretBytes()) {
-            this.#attempt = at;
+            this.#rung = rung;
             return this.type === "x25519" && isZero(secret) ? null : secret;
           }
         } catch (error) {
@@ -95,14 +82,6 @@ export class TokenEcKey implements EcPrivateKey {
     });
   }
 
-  #attempts(peer: Uint8Array): { point: Uint8Array; values: AttributeValues }[] {
-    const bare = { CLASS: CKO.SECRET_KEY, KEY_TYPE: CKK.GENERIC_SECRET, TOKEN: false };
-    const readable = { ...bare, SENSITIVE: false, EXTRACTABLE: true };
-    const templates = [{ ...readable, VALUE_LEN: this.#secretBytes() }, readable, bare];
-    const points = [peer, der(TAG.octetString, peer)];
-    return points.flatMap((point) => templates.map((values) => ({ point, values })));
-  }
-
   async #deriveWith(
     session: Session,
     point: Uint8Array,
@@ -110,22 +89,25 @@ export class TokenEcKey implements EcPrivateKey {
   ): Promise<Uint8Array> {
     const mechanism = ecdhMechanism(point);
     const wanted = template(values);
+    const { object: key, trace } = this.#key;
     const object = await session.module.run("C_DeriveKey", [mechanism, wanted], (native) =>
-      native.C_DeriveKeyAsync(session.handle, mechanism, this.#object, wanted),
+      native.C_DeriveKeyAsync(session.handle, mechanism, key, wanted),
     );
-    return session.take(object, this.#trace);
+    return session.take(object, trace);
   }
 
-  async #selfTest(): Promise<boolean> {
-    const { privateKey, point } = ephemeral(this.#publicKey);
-    const ours = diffieHellman({ privateKey, publicKey: this.#publicKey.object });
-    const theirs = await this.#derive(point);
+  async #selfTest(use: Way["use"]): Promise<boolean> {
+    const { publicKey } = this.#key;
+    const { privateKey, point } = ephemeral(publicKey);
+    const ours = diffieHellman({ privateKey, publicKey: publicKey.object });
+    const theirs = await use(point);
     return theirs !== null && equal(theirs, ours);
   }
 
   /** Length of the shared secret: the field's. */
   #secretBytes(): number {
-    return this.#publicKey.type === "ec" ? CURVES[this.#publicKey.curve].fieldBytes : 32;
+    const { publicKey } = this.#key;
+    return publicKey.type === "ec" ? CURVES[publicKey.curve].fieldBytes : 32;
   }
 }
 

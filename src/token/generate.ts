@@ -8,11 +8,11 @@ import { PolicyError, TokenError } from "../errors.js";
 import { failedWith, refusesTemplate } from "./call.js";
 import { CKM, MECHANISM_FLAG } from "./constants.js";
 import { describe } from "./keys.js";
-import { type Draft, differences, draftsFor, KEY_CURVES, MODULUS_BITS } from "./key-policy.js";
+import { type Draft, differences, draftsFor, MODULUS_BITS } from "./key-policy.js";
 import type { Session } from "./session.js";
 import { type AttributeName, plainMechanism, template } from "./template.js";
 import type { Token } from "./token.js";
-import type { GenerateRequest, KeyInfo } from "./types.js";
+import type { GenerateRequest, KeyInfo, KeyType } from "./types.js";
 
 /** A key pair just made: handles for further checks, and what the token did not honour. */
 export interface NewPair {
@@ -57,29 +57,44 @@ const ID_BYTES = 8;
 
 /** The mechanism that makes such keys; refuses what the token has no mechanism to make or use. */
 function requireMechanisms(token: Token, { type, use }: GenerateRequest): number {
-  const isEc = KEY_CURVES[type] !== undefined;
-  const generator = isEc ? CKM.EC_KEY_PAIR_GEN : CKM.RSA_PKCS_KEY_PAIR_GEN;
+  const bits = MODULUS_BITS[type];
+  const { kind, generators } = FAMILIES[familyOf(type)];
   const lacks = (what: string): TokenError =>
     new TokenError("ERR_MECHANISM", `token "${token.info.label}" ${what}`, {
-      hint: "another type of key may work: RSA and EC need different mechanisms",
+      hint: "another type of key may work: RSA and the curves need different mechanisms",
     });
-  const row = token.mechanism(generator);
-  if (row === undefined || (row.flags & MECHANISM_FLAG.GENERATE_KEY_PAIR) === 0) {
-    throw lacks(`cannot generate ${isEc ? "EC" : "RSA"} keys`);
+  const generator = generators.find((one) => token.can(one, MECHANISM_FLAG.GENERATE_KEY_PAIR));
+  if (generator === undefined) throw lacks(`cannot generate ${kind} keys`);
+  const { min = 0, max = 0 } = token.mechanism(generator) ?? {};
+  if (bits !== undefined && max > 0 && (bits < min || bits > max)) {
+    throw lacks(`makes RSA keys of ${min} to ${max} bits, not ${bits}`);
   }
-  const bits = MODULUS_BITS[type];
-  if (bits !== undefined && row.max > 0 && (bits < row.min || bits > row.max)) {
-    throw lacks(`makes RSA keys of ${row.min} to ${row.max} bits, not ${bits}`);
-  }
-  if (use === "exchange") {
-    const canUse = isEc
-      ? token.can(CKM.ECDH1_DERIVE, MECHANISM_FLAG.DERIVE)
-      : token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.UNWRAP | MECHANISM_FLAG.DECRYPT) ||
-        token.can(CKM.RSA_X_509, MECHANISM_FLAG.DECRYPT);
-    if (!canUse) throw lacks(`has no mechanism to use such a key with`);
-  }
+  const canUse =
+    use === "sign"
+      ? type !== "ed25519" || token.can(CKM.EDDSA, MECHANISM_FLAG.SIGN)
+      : bits === undefined
+        ? token.can(CKM.ECDH1_DERIVE, MECHANISM_FLAG.DERIVE)
+        : token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.UNWRAP | MECHANISM_FLAG.DECRYPT) ||
+          token.can(CKM.RSA_X_509, MECHANISM_FLAG.DECRYPT);
+  if (!canUse) throw lacks(`has no mechanism to use such a key with`);
   return generator;
 }
+
+function familyOf(type: KeyType): keyof typeof FAMILIES {
+  if (type === "x25519" || type === "ed25519") return type;
+  return type.startsWith("rsa:") ? "rsa" : "ec";
+}
+
+/** Generators in the order of preference. SoftHSM makes X25519 keys with that of the Edwards curves. */
+const FAMILIES = {
+  rsa: { kind: "RSA", generators: [CKM.RSA_PKCS_KEY_PAIR_GEN] },
+  ec: { kind: "EC", generators: [CKM.EC_KEY_PAIR_GEN] },
+  x25519: {
+    kind: "X25519",
+    generators: [CKM.EC_MONTGOMERY_KEY_PAIR_GEN, CKM.EC_EDWARDS_KEY_PAIR_GEN],
+  },
+  ed25519: { kind: "Ed25519", generators: [CKM.EC_EDWARDS_KEY_PAIR_GEN] },
+} as const;
 
 function requireNewLabel(session: Session, token: Token, label: string): void {
   const taken = session.find({ LABEL: label });
@@ -104,11 +119,21 @@ async function generate(
   );
 }
 
-/** tpm2-pkcs11 answers a purpose it can't have with CKR_GENERAL_ERROR. */
+/**
+ * tpm2-pkcs11 answers a purpose it can't have with CKR_GENERAL_ERROR; a curve may be known by its name
+ * where it is not by its OID.
+ */
 function mayTryAgain(error: unknown): boolean {
   return (
     refusesTemplate(error) ||
-    failedWith(error, "CKR_ARGUMENTS_BAD", "CKR_GENERAL_ERROR", "CKR_FUNCTION_FAILED")
+    failedWith(
+      error,
+      "CKR_ARGUMENTS_BAD",
+      "CKR_GENERAL_ERROR",
+      "CKR_FUNCTION_FAILED",
+      "CKR_DOMAIN_PARAMS_INVALID",
+      "CKR_CURVE_NOT_SUPPORTED",
+    )
   );
 }
 

@@ -4,7 +4,7 @@
  */
 import type { EcCurve } from "../keys/key.js";
 import { CKM, MECHANISM_FLAG } from "./constants.js";
-import { ecParams } from "./public-half.js";
+import { CURVE25519_PARAMS, ecParams } from "./public-half.js";
 import type { AttributeName, AttributeValues } from "./template.js";
 import type { Token } from "./token.js";
 import type { GenerateRequest, KeyType } from "./types.js";
@@ -16,7 +16,8 @@ export interface Draft {
   readonly givenUp: readonly string[];
 }
 
-export const KEY_CURVES: Readonly<Partial<Record<KeyType, EcCurve>>> = {
+/** NIST's curves by their key types. */
+const KEY_CURVES: Readonly<Partial<Record<KeyType, EcCurve>>> = {
   "ec:p256": "P-256",
   "ec:p384": "P-384",
   "ec:p521": "P-521",
@@ -30,12 +31,26 @@ export const MODULUS_BITS: Readonly<Partial<Record<KeyType, number>>> = {
 
 /** What to ask for, strictest first. */
 export function draftsFor(token: Token, request: GenerateRequest, id: Uint8Array): Draft[] {
-  const { type, label, use, allowDecrypt } = request;
+  return algorithmsOf(request.type).flatMap((algorithm) => draftsOf(token, request, id, algorithm));
+}
+
+/** What says which kind of key; for some curves in two ways, as not every token knows both. */
+function algorithmsOf(type: KeyType): AttributeValues[] {
+  if (type === "x25519" || type === "ed25519") {
+    return CURVE25519_PARAMS[type].map((EC_PARAMS) => ({ EC_PARAMS }));
+  }
   const curve = KEY_CURVES[type];
-  const algorithm: AttributeValues =
-    curve === undefined
-      ? { MODULUS_BITS: MODULUS_BITS[type], PUBLIC_EXPONENT: Uint8Array.of(1, 0, 1) }
-      : { EC_PARAMS: ecParams(curve) };
+  return curve === undefined
+    ? [{ MODULUS_BITS: MODULUS_BITS[type], PUBLIC_EXPONENT: Uint8Array.of(1, 0, 1) }]
+    : [{ EC_PARAMS: ecParams(curve) }];
+}
+
+function draftsOf(
+  token: Token,
+  { type, label, use, allowDecrypt }: GenerateRequest,
+  id: Uint8Array,
+  algorithm: AttributeValues,
+): Draft[] {
   const draft = (
     purpose: Purpose,
     lessPrivate: readonly AttributeName[],
@@ -77,7 +92,7 @@ export function draftsFor(token: Token, request: GenerateRequest, id: Uint8Array
   };
 
   if (use === "sign") return ladder(SIGNING, []);
-  if (curve !== undefined) return ladder(DERIVING, []);
+  if (MODULUS_BITS[type] === undefined) return ladder(DERIVING, []);
   const decryptOnly = ladder(DECRYPTING, [
     "the token cannot make a key that only unwraps: this one may decrypt",
   ]);

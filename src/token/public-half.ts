@@ -58,6 +58,15 @@ export function ecParams(curve: EcCurve): Uint8Array {
 }
 
 /**
+ * CKA_EC_PARAMS of the curves of RFC 7748 and RFC 8032, in the order in which tokens are asked: the OID
+ * (RFC 8410 §3), and the name that PKCS#11 v3.0 §2.3.10 has for it.
+ */
+export const CURVE25519_PARAMS = {
+  x25519: [fromHex("06032b656e"), printableString("curve25519")],
+  ed25519: [fromHex("06032b6570"), printableString("edwards25519")],
+} as const;
+
+/**
  * A point out of CKA_EC_POINT: `bytes` long, and beginning with 04 where it is uncompressed. The
  * standard has a DER OCTET STRING; some tokens give the point bare, and tpm2-pkcs11 writes the length
  * of a P-521 point as one byte. All three are the point after a header of a known form.
@@ -126,11 +135,10 @@ function curveOf(params: Uint8Array | undefined): EcCurve | undefined {
   return params && EC_CURVES.find((curve) => equal(ecParams(curve), params));
 }
 
-/** OID 1.3.101.110 and 1.3.101.112, and the curve names that PKCS#11 v3.0 §2.3.10 allows instead. */
-const X25519_PARAMS = new Set(["06032b656e", printable("curve25519"), "060a2b060104019755010501"]);
-const ED25519_PARAMS = new Set(["06032b6570", printable("edwards25519")]);
+/** The last is an older OID of curve25519 (1.3.6.1.4.1.3029.1.5.1), which some libraries write. */
+const X25519_PARAMS = new Set([...CURVE25519_PARAMS.x25519.map(toHex), "060a2b060104019755010501"]);
+const ED25519_PARAMS = new Set(CURVE25519_PARAMS.ed25519.map(toHex));
 
-/** PrintableString, hexadecimal. */
-function printable(text: string): string {
-  return toHex(der(0x13, new TextEncoder().encode(text)));
+function printableString(text: string): Uint8Array {
+  return der(0x13, new TextEncoder().encode(text));
 }

@@ -1,9 +1,6 @@
 /**
- * RSA-OAEP undone by a token (RFC 8017 §7.1.2), in the order of preference:
- *
- * 1. `C_UnwrapKey` with CKM_RSA_PKCS_OAEP: the key may only unwrap, and can't be abused to decrypt.
- * 2. `C_Decrypt` with CKM_RSA_PKCS_OAEP, for keys that may decrypt.
- * 3. `C_Decrypt` with CKM_RSA_X_509, raw RSA, and the padding undone on the host with any hash.
+ * RSA-OAEP undone by a token (RFC 8017 §7.1.2), by the steps of its plan: the token unwraps, or it
+ * decrypts, or it does raw RSA and the padding is undone on the host with any hash.
  */
 import { randomBytes } from "node:crypto";
 import { equal } from "../bytes.js";
@@ -11,56 +8,41 @@ import { oaepDecode, oaepEncrypt } from "../exchange/rsa-oaep.js";
 import type { OaepHash, RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import { call, refusesTemplate } from "./call.js";
-import { CKK, CKM, CKO, MECHANISM_FLAG } from "./constants.js";
-import { oaepHashesInHardware } from "./quirks.js";
+import { CKM } from "./constants.js";
+import { OAEP_HASHES, type Plan, type PlanStep, secretTemplate, stepsToTry } from "./plan.js";
 import type { Session } from "./session.js";
-import { type AttributeValues, oaepMechanism, plainMechanism, template } from "./template.js";
+import { oaepMechanism, plainMechanism, template } from "./template.js";
 import type { Token } from "./token.js";
 import { type Way, Ways } from "./ways.js";
 
-/** Best first: this is also the order in which hashes are proposed to senders. */
-export const OAEP_HASHES = ["sha256", "sha384", "sha512", "sha1"] as const satisfies OaepHash[];
-
-/** What the key's own attributes allow. */
-export interface RsaUses {
-  readonly unwrap: boolean;
-  readonly decrypt: boolean;
+/** A private key object on a token that is logged in. */
+export interface KeyObjectOnToken<PublicHalf> {
+  readonly token: Token;
+  /** CK_OBJECT_HANDLE. */
+  readonly object: Buffer;
+  readonly publicKey: PublicHalf;
+  readonly trace: (line: string) => void;
 }
 
 /** An RSA key on a token that is logged in. */
 export class TokenRsaKey implements RsaPrivateKey {
   readonly type = "rsa";
   readonly oaepHashes: readonly OaepHash[];
-  readonly #token: Token;
-  readonly #object: Buffer;
-  readonly #publicKey: RsaPublicKey;
-  readonly #uses: RsaUses;
-  readonly #trace: (line: string) => void;
+  readonly #key: KeyObjectOnToken<RsaPublicKey>;
+  readonly #plan: Plan;
   readonly #ways = new Map<OaepHash, Ways>();
   /** The template that this token took last. */
   #rung = 0;
 
-  constructor(
-    token: Token,
-    object: Buffer,
-    publicKey: RsaPublicKey,
-    uses: RsaUses,
-    trace: (line: string) => void,
-  ) {
-    this.#token = token;
-    this.#object = object;
-    this.#publicKey = publicKey;
-    this.#uses = uses;
-    this.#trace = trace;
-    const inHardware = oaepHashesInHardware(token.details);
-    this.oaepHashes = OAEP_HASHES.filter(
-      (hash) => this.#waysOf(hash).length > 0 && (this.#mayRaw() || inHardware.includes(hash)),
-    );
+  constructor(key: KeyObjectOnToken<RsaPublicKey>, plan: Plan) {
+    this.#key = key;
+    this.#plan = plan;
+    this.oaepHashes = plan.oaep ?? [];
   }
 
   async decryptOaep(ciphertext: Uint8Array, hash: OaepHash): Promise<Secret | null> {
     // Checked here, so that no return value about them needs to be understood.
-    const { modulus } = this.#publicKey;
+    const { modulus } = this.#key.publicKey;
     if (ciphertext.length !== modulus.length) return null;
     if (Buffer.compare(ciphertext, modulus) >= 0) return null;
     return this.#waysFor(hash).use(ciphertext);
@@ -78,48 +60,44 @@ export class TokenRsaKey implements RsaPrivateKey {
   #waysFor(hash: OaepHash): Ways {
     let ways = this.#ways.get(hash);
     if (ways === undefined) {
-      const what = `undo RSA-OAEP with ${hash}`;
-      ways = new Ways(this.#token, what, this.#waysOf(hash), this.#trace);
+      const { token, trace } = this.#key;
+      const tried = stepsToTry(this.#plan, hash).map((step) => this.#wayOf(step, hash));
+      ways = new Ways(token, `undo RSA-OAEP with ${hash}`, tried, trace);
       this.#ways.set(hash, ways);
     }
     return ways;
   }
 
-  #waysOf(hash: OaepHash): Way[] {
-    const token = this.#token;
-    const ways: Way[] = [];
-    const add = (name: string, use: Way["use"]): void => {
-      ways.push({ name, use, selfTest: () => this.#selfTest(use, hash) });
-    };
-    if (this.#uses.unwrap && token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.UNWRAP)) {
-      add(`C_UnwrapKey CKM_RSA_PKCS_OAEP ${hash}`, (input) => this.#unwrap(input, hash));
-    }
-    if (this.#uses.decrypt && token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.DECRYPT)) {
-      add(`C_Decrypt CKM_RSA_PKCS_OAEP ${hash}`, (input) => this.#decrypt(input, hash));
-    }
-    if (this.#mayRaw()) {
-      add(`C_Decrypt CKM_RSA_X_509, OAEP ${hash} on the host`, (input) => this.#raw(input, hash));
-    }
-    return ways;
-  }
-
-  #mayRaw(): boolean {
-    return this.#uses.decrypt && this.#token.can(CKM.RSA_X_509, MECHANISM_FLAG.DECRYPT);
+  #wayOf(step: PlanStep, hash: OaepHash): Way {
+    const use = (input: Uint8Array): Promise<Uint8Array | null> =>
+      step.fn === "C_UnwrapKey"
+        ? this.#unwrap(input, hash, step)
+        : step.padding === "host"
+          ? this.#raw(input, hash)
+          : this.#decrypt(input, oaepMechanism(hash));
+    return { name: step.way, use, selfTest: () => this.#selfTest(use, hash) };
   }
 
   async #selfTest(use: Way["use"], hash: OaepHash): Promise<boolean> {
-    const secret = randomBytes(32);
-    const found = await use(oaepEncrypt(this.#publicKey.object, secret, hash));
+    const secret = randomBytes(SECRET_BYTES);
+    const found = await use(oaepEncrypt(this.#key.publicKey.object, secret, hash));
     return found !== null && equal(found, secret);
   }
 
-  #unwrap(ciphertext: Uint8Array, hash: OaepHash): Promise<Uint8Array> {
-    return this.#token.session("read", async (session) => {
+  #unwrap(
+    ciphertext: Uint8Array,
+    hash: OaepHash,
+    { templates = [] }: PlanStep,
+  ): Promise<Uint8Array> {
+    return this.#key.token.session("read", async (session) => {
       let refusal: unknown;
-      for (let i = 0; i < UNWRAP_TEMPLATES.length; i++) {
-        const rung = (this.#rung + i) % UNWRAP_TEMPLATES.length;
+      for (let i = 0; i < templates.length; i++) {
+        const rung = (this.#rung + i) % templates.length;
+        const name = templates[rung];
+        if (name === undefined) continue;
         try {
-          const value = await this.#unwrapWith(session, ciphertext, hash, rung);
+          const wanted = template(secretTemplate(name, SECRET_BYTES));
+          const value = await this.#unwrapWith(session, ciphertext, hash, wanted);
           this.#rung = rung;
           return value;
         } catch (error) {
@@ -135,24 +113,20 @@ export class TokenRsaKey implements RsaPrivateKey {
     session: Session,
     ciphertext: Uint8Array,
     hash: OaepHash,
-    rung: number,
+    wanted: ReturnType<typeof template>,
   ): Promise<Uint8Array> {
     const mechanism = oaepMechanism(hash);
     const wrapped = Buffer.from(ciphertext);
-    const wanted = template(UNWRAP_TEMPLATES[rung] ?? {});
+    const { object: key, trace } = this.#key;
     const object = await session.module.run("C_UnwrapKey", [mechanism, wrapped, wanted], (native) =>
-      native.C_UnwrapKeyAsync(session.handle, mechanism, this.#object, wrapped, wanted),
+      native.C_UnwrapKeyAsync(session.handle, mechanism, key, wrapped, wanted),
     );
-    return session.take(object, this.#trace);
-  }
-
-  #decrypt(ciphertext: Uint8Array, hash: OaepHash): Promise<Uint8Array> {
-    return this.#decryptWith(ciphertext, oaepMechanism(hash));
+    return session.take(object, trace);
   }
 
   async #raw(ciphertext: Uint8Array, hash: OaepHash): Promise<Uint8Array | null> {
-    const raw = await this.#decryptWith(ciphertext, plainMechanism(CKM.RSA_X_509));
-    const length = this.#publicKey.modulus.length;
+    const raw = await this.#decrypt(ciphertext, plainMechanism(CKM.RSA_X_509));
+    const length = this.#key.publicKey.modulus.length;
     if (raw.length > length) return null;
     // Some tokens return the number without its leading zeros.
     const encoded = new Uint8Array(length);
@@ -163,18 +137,19 @@ export class TokenRsaKey implements RsaPrivateKey {
     return message;
   }
 
-  #decryptWith(
+  #decrypt(
     ciphertext: Uint8Array,
     mechanism: ReturnType<typeof plainMechanism>,
   ): Promise<Uint8Array> {
-    return this.#token.session("read", async (session) => {
+    const { token, object, publicKey } = this.#key;
+    return token.session("read", async (session) => {
       const { native } = session.module;
       call("C_DecryptInit", () => {
-        native.C_DecryptInit(session.handle, mechanism, this.#object);
+        native.C_DecryptInit(session.handle, mechanism, object);
       });
       const input = Buffer.from(ciphertext);
       // As long as the modulus: SoftHSM refuses less, whatever the result's length.
-      const output = Buffer.alloc(this.#publicKey.modulus.length);
+      const output = Buffer.alloc(publicKey.modulus.length);
       try {
         const result = await session.module.run("C_Decrypt", [input, output], () =>
           native.C_DecryptAsync(session.handle, input, output),
@@ -187,16 +162,5 @@ export class TokenRsaKey implements RsaPrivateKey {
   }
 }
 
-/**
- * Templates for the unwrapped key, tried in order (docs/tokens.md). SoftHSM makes a key that can be read
- * only when told so; openCryptoki refuses to be told; Luna and MyEID want the length; a few tokens
- * know AES keys only. SENSITIVE and EXTRACTABLE concern the file key's copy, which leaves the token
- * in any case, and lives in a session object for a moment.
- */
-const UNWRAP_TEMPLATES: readonly AttributeValues[] = [CKK.GENERIC_SECRET, CKK.AES].flatMap(
-  (KEY_TYPE): AttributeValues[] => {
-    const bare = { CLASS: CKO.SECRET_KEY, KEY_TYPE, TOKEN: false };
-    const readable = { ...bare, SENSITIVE: false, EXTRACTABLE: true };
-    return [readable, bare, { ...readable, VALUE_LEN: 32 }];
-  },
-);
+/** What is unwrapped is a file key (docs/format.md), and so is what a self-test wraps. */
+const SECRET_BYTES = 32;

@@ -11,48 +11,41 @@ import {
   type SigningPublicKey,
 } from "../keys/signing.js";
 import { call } from "./call.js";
-import { CKM, MECHANISM_FLAG } from "./constants.js";
+import { CKM } from "./constants.js";
+import { type Plan, reasonsAgainst, stepsToTry } from "./plan.js";
+import type { KeyObjectOnToken } from "./rsa.js";
 import { plainMechanism, pssMechanism } from "./template.js";
-import type { Token } from "./token.js";
 
 /** A signing key on a token that is logged in. */
 export class TokenSigningKey implements SigningKey {
-  readonly #token: Token;
-  readonly #object: Buffer;
-  readonly #publicKey: SigningPublicKey;
-  readonly #trace: (line: string) => void;
+  readonly #key: KeyObjectOnToken<SigningPublicKey>;
+  readonly #plan: Plan;
 
-  constructor(
-    token: Token,
-    object: Buffer,
-    publicKey: SigningPublicKey,
-    trace: (line: string) => void,
-  ) {
-    this.#token = token;
-    this.#object = object;
-    this.#publicKey = publicKey;
-    this.#trace = trace;
+  constructor(key: KeyObjectOnToken<SigningPublicKey>, plan: Plan) {
+    this.#key = key;
+    this.#plan = plan;
   }
 
   /** @throws TokenError `ERR_MECHANISM` when the token can't sign so, or gives another length */
   async sign(message: Uint8Array): Promise<Uint8Array> {
-    const { name } = signatureAlgorithm(this.#publicKey);
-    const [number, mechanism] = this.#mechanism();
-    if (!this.#token.can(number, MECHANISM_FLAG.SIGN)) {
+    const { token, object, publicKey, trace } = this.#key;
+    const { name } = signatureAlgorithm(publicKey);
+    if (stepsToTry(this.#plan).length === 0) {
       throw new TokenError(
         "ERR_MECHANISM",
-        `token "${this.#token.info.label}" cannot sign with ${name}`,
-        { hint: "another type of signing key may work on this token" },
+        `token "${token.info.label}" cannot sign with ${name}: ${reasonsAgainst(this.#plan)}`,
+        { hint: "another type of signing key, or a key made for signing, may work on this token" },
       );
     }
-    const data = Buffer.from(messageDigest(this.#publicKey, message));
-    const length = signatureBytes(this.#publicKey);
-    return this.#token.session("read", async (session) => {
+    const mechanism = mechanismFor(publicKey);
+    const data = Buffer.from(messageDigest(publicKey, message));
+    const length = signatureBytes(publicKey);
+    return token.session("read", async (session) => {
       const output = Buffer.alloc(length);
       const { handle } = session;
       const signature = await session.module.run("C_Sign", [data, output, mechanism], (native) => {
         call("C_SignInit", () => {
-          native.C_SignInit(handle, mechanism, this.#object);
+          native.C_SignInit(handle, mechanism, object);
         });
         return native.C_SignAsync(handle, data, output);
       });
@@ -63,19 +56,19 @@ export class TokenSigningKey implements SigningKey {
           { fn: "C_Sign" },
         );
       }
-      this.#trace(`sign: C_Sign ${name} on token "${this.#token.info.label}"`);
+      trace(`sign: C_Sign ${name} on token "${token.info.label}"`);
       return new Uint8Array(signature);
     });
   }
+}
 
-  #mechanism() {
-    switch (this.#publicKey.type) {
-      case "rsa":
-        return [CKM.RSA_PKCS_PSS, pssMechanism()] as const;
-      case "ec":
-        return [CKM.ECDSA, plainMechanism(CKM.ECDSA)] as const;
-      case "ed25519":
-        return [CKM.EDDSA, plainMechanism(CKM.EDDSA)] as const;
-    }
+function mechanismFor({ type }: SigningPublicKey): ReturnType<typeof plainMechanism> {
+  switch (type) {
+    case "rsa":
+      return pssMechanism();
+    case "ec":
+      return plainMechanism(CKM.ECDSA);
+    case "ed25519":
+      return plainMechanism(CKM.EDDSA);
   }
 }

@@ -5,6 +5,7 @@
  */
 import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
 import type { SigningIdentity } from "../keys/signing.js";
+import type { Plan, PlanOperation } from "./plan.js";
 import type { Pkcs11Uri } from "./uri.js";
 
 /** What the token says of its user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). */
@@ -66,7 +67,9 @@ export interface KeyInfo {
   readonly uri: string;
 }
 
-export type KeyType = "rsa:2048" | "rsa:3072" | "rsa:4096" | "ec:p256" | "ec:p384" | "ec:p521";
+/** `x25519` is for exchange only, `ed25519` for signing only. */
+export type KeyType =
+  "rsa:2048" | "rsa:3072" | "rsa:4096" | "ec:p256" | "ec:p384" | "ec:p521" | "x25519" | "ed25519";
 
 export interface GenerateRequest {
   readonly type: KeyType;
@@ -183,6 +186,12 @@ export interface TokenService {
   audit(uri?: Pkcs11Uri): Promise<Finding[]>;
   /** What a token can do, by name. */
   mechanisms(info: TokenInfo): Promise<MechanismInfo[]>;
+  /**
+   * The ways there are to use a key, in order, and why. No PIN: what only the private key shows, and it
+   * does not show itself, is assumed, and the plan says so. To open by default, or, for keys that can
+   * do nothing else, to sign.
+   */
+  plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan>;
   /** Ends logins and modules; waits for operations that run. */
   close(): Promise<void>;
 }

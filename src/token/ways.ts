@@ -8,7 +8,7 @@
  */
 import { TokenError } from "../errors.js";
 import { Secret } from "../secret.js";
-import { dependsOnCiphertext, failedWith, refusesTemplate, refusesWay } from "./call.js";
+import { dependsOnCiphertext } from "./call.js";
 import type { Token } from "./token.js";
 
 /** One way, ready to be tried. */
@@ -26,15 +26,26 @@ export class Ways {
   readonly #what: string;
   readonly #ways: readonly Way[];
   readonly #trace: (line: string) => void;
+  readonly #leftOut: string;
   /** Settled ways: true works, false does not. */
   readonly #works = new Map<Way, boolean>();
 
-  /** `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256". */
-  constructor(token: Token, what: string, ways: readonly Way[], trace: (line: string) => void) {
+  /**
+   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why others
+   * are none.
+   */
+  constructor(
+    token: Token,
+    what: string,
+    ways: readonly Way[],
+    trace: (line: string) => void,
+    leftOut = "",
+  ) {
     this.#token = token;
     this.#what = what;
     this.#ways = ways;
     this.#trace = trace;
+    this.#leftOut = leftOut;
   }
 
   /**
@@ -55,7 +66,8 @@ export class Ways {
         if (await this.#isWorking(way)) return null;
       } catch (error) {
         if (!dependsOnCiphertext(error)) throw error;
-        if (!isAboutTheWay(error) || (await this.#isWorking(way))) {
+        // Whatever the return value says: some tokens take a hash, use another, and find the data bad.
+        if (await this.#isWorking(way)) {
           this.#requireToken(error);
           return null;
         }
@@ -104,18 +116,9 @@ export class Ways {
       {
         hint:
           tried === ""
-            ? "neither the key's attributes nor the token's mechanisms allow it"
+            ? this.#leftOut || "neither the key's attributes nor the token's mechanisms allow it"
             : `tried, without success: ${tried}`,
       },
     );
   }
-}
-
-/** Return values that speak of the way, or of nothing in particular. */
-function isAboutTheWay(error: TokenError): boolean {
-  return (
-    refusesWay(error) ||
-    refusesTemplate(error) ||
-    failedWith(error, "CKR_GENERAL_ERROR", "CKR_FUNCTION_FAILED", "CKR_DEVICE_ERROR")
-  );
 }

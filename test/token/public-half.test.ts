@@ -2,8 +2,6 @@ import { describe, expect, it } from "@jest/globals";
 import { fromHex, toHex } from "../../src/bytes.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import { ecParams, kindOf, pointOf } from "../../src/token/public-half.js";
-import { oaepHashesInHardware } from "../../src/token/quirks.js";
-import type { TokenDetails } from "../../src/token/token-info.js";
 import { publicDer, TEST_KEYS } from "../support/keys.js";
 
 const point = (bytes: number): Uint8Array =>
@@ -48,19 +46,4 @@ describe("a key's kind", () => {
 
 it("a curve's parameters are its OID", () => {
   expect(toHex(ecParams("P-256"))).toBe("06082a8648ce3d030107");
-});
-
-describe("OAEP hashes proposed without a try", () => {
-  const hashes = (manufacturer: string, major: number, minor: number): readonly string[] =>
-    oaepHashesInHardware({ info: { manufacturer }, firmware: { major, minor } } as TokenDetails);
-
-  it.each([
-    ["SoftHSM project", 2, 6, 1],
-    ["SoftHSM project", 2, 7, 1],
-    ["SoftHSM project", 2, 8, 4],
-    ["SoftHSM project", 3, 0, 4],
-    ["Yubico", 2, 6, 4],
-  ])("of %s %d.%d are %d", (manufacturer, major, minor, count) => {
-    expect(hashes(manufacturer, major, minor)).toHaveLength(count);
-  });
 });

@@ -104,7 +104,13 @@ describe("a way that", () => {
     expect(next.used).toBe(0);
   });
 
-  it.each([GENERAL_ERROR, ARGUMENTS_BAD, MECHANISM_INVALID, TEMPLATE_INCONSISTENT])(
+  it.each([
+    GENERAL_ERROR,
+    ARGUMENTS_BAD,
+    MECHANISM_INVALID,
+    TEMPLATE_INCONSISTENT,
+    ENCRYPTED_DATA_INVALID,
+  ])(
     "fails with 0x%x also on our own ciphertext is passed over, from then on without a try",
     async (code) => {
       const first = way(code, code);

@@ -107,6 +107,7 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "deleteKey",
   "audit",
   "mechanisms",
+  "plan",
   "close",
 ]);
 

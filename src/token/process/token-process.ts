@@ -8,6 +8,7 @@ import type { EcPrivateKey, Identity, OaepHash, RsaPrivateKey } from "../../keys
 import type { SigningIdentity } from "../../keys/signing.js";
 import { Secret } from "../../secret.js";
 import { exchangeHalf, signingHalf } from "../halves.js";
+import type { Plan, PlanOperation } from "../plan.js";
 import type { DevelopmentTokenOptions } from "../softhsm.js";
 import type {
   Finding,
@@ -148,6 +149,10 @@ export class TokenProcess implements TokenService {
 
   mechanisms(info: TokenInfo): Promise<MechanismInfo[]> {
     return this.#request("mechanisms", info);
+  }
+
+  plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan> {
+    return this.#request("plan", key, ...(operation === undefined ? [] : [operation]));
   }
 
   /** As the function of that name; `home`, `env` and both PINs are this object's. */
