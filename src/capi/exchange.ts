@@ -6,9 +6,10 @@
  * even read by whoever may try alterations and sees which fail to decrypt; and the key inside is padded
  * with PKCS#1 v1.5 unless both ends say OAEP. It exists for peers that speak nothing else.
  */
-import { constants, createHash, publicEncrypt, type Hash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { PolicyError, UnsupportedError, UsageError } from "../errors.js";
 import { oaepEncrypt, oaepOverhead } from "../exchange/rsa-oaep.js";
+import { PKCS1_OVERHEAD, pkcs1Encrypt } from "../exchange/rsa-pkcs1.js";
 import type { RsaPublicKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
 import { type ByteSource, ByteStream, Reader } from "../stream.js";
@@ -148,7 +149,7 @@ export function wrapSessionKey(
   const wrapped =
     padding === "oaep"
       ? oaepEncrypt(key, bytes.expose(), "sha1")
-      : publicEncrypt({ key, padding: constants.RSA_PKCS1_PADDING }, bytes.expose());
+      : pkcs1Encrypt(key, bytes.expose());
   return encodeSimpleBlob({ algorithm, wrapped });
 }
 
@@ -255,6 +256,3 @@ function requireFreshIv(algorithm: SessionAlgorithm, { mode, iv }: CipherParamet
 function hashOf(form: SignatureForm, blob: Uint8Array): Hash {
   return createHash(form.hash).update(blob);
 }
-
-/** 00 02, eight bytes at least, 00. */
-const PKCS1_OVERHEAD = 11;

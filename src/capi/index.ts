@@ -54,9 +54,9 @@ export { deriveSessionKey, hashParts, type HashPart } from "./session-key-hash.j
 
 // Private keys
 export {
-  pkcs1Decode,
   softwareCapiKey,
   unwrapSessionKey,
+  type CapiIdentity,
   type CapiPrivateKey,
   type KeyPadding,
   type Unwrapped,
@@ -72,6 +72,7 @@ export {
   softwareCapiSigner,
   verifyData,
   verifyDigest,
+  type CapiSigningIdentity,
   type CapiSigningKey,
   type SignatureForm,
 } from "./sign.js";

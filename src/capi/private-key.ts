@@ -11,6 +11,7 @@ import { constants, createHmac, type KeyObject, privateDecrypt, randomBytes } fr
 import { ascii, concat } from "../bytes.js";
 import { NoMatchError } from "../errors.js";
 import { oaepDecode } from "../exchange/rsa-oaep.js";
+import { pkcs1Decode } from "../exchange/rsa-pkcs1.js";
 import type { RsaPublicKey } from "../keys/key.js";
 import { Secret } from "../secret.js";
 import { ALGORITHMS, fitsAlgorithm, type SessionKey } from "./algorithms.js";
@@ -35,6 +36,15 @@ export interface CapiPrivateKey {
   decryptPkcs1v15(ciphertext: Uint8Array): Promise<Secret | null>;
   /** The same for RSAES-OAEP with SHA-1, MGF1 with SHA-1, and an empty label (§7.1.2). */
   decryptOaepSha1(ciphertext: Uint8Array): Promise<Secret | null>;
+}
+
+/** What can reach an exchange key's private half. */
+export interface CapiIdentity {
+  readonly publicKey: RsaPublicKey;
+  /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
+  readonly name: string;
+  /** May ask for a PIN: called only after everything was checked that needs no private key. */
+  unlock(): Promise<CapiPrivateKey>;
 }
 
 export interface UnwrapOptions {
@@ -105,31 +115,6 @@ export function requireFits(blob: SimpleBlob, publicKey: RsaPublicKey): void {
   );
 }
 
-/**
- * EME-PKCS1-v1_5 decoding (RFC 8017 §7.2.2 step 3) of 00 02 PS 00 M, PS at least 8 bytes without a
- * zero. Every fault is the same `null`, and the scan always runs to the end without branching on what
- * it sees.
- */
-export function pkcs1Decode(em: Uint8Array): Uint8Array | null {
-  let fault = em[0] as number;
-  fault |= (em[1] as number) ^ 2;
-  // `looking` is 1 until the first zero byte after the type; M starts behind it.
-  let looking = 1;
-  let start = 0;
-  for (let i = 2; i < em.length; i++) {
-    const isZero = (((em[i] as number) - 1) >>> 8) & 1;
-    start |= (looking & isZero) * (i + 1);
-    looking &= isZero ^ 1;
-  }
-  fault |= looking;
-  fault |= ((start - (2 + MIN_PADDING_BYTES + 1)) >>> 31) & 1;
-  // Not `slice`: a Buffer's is no copy.
-  const message = new Uint8Array(em.subarray(start));
-  if (fault === 0) return message;
-  message.fill(0);
-  return null;
-}
-
 // ── Details ─────────────────────────────────────────────────────────────────────────────────────
 
 /** The exponentiation is OpenSSL's, the padding ours: Node may refuse PKCS#1 v1.5 (CVE-2023-46809). */
@@ -164,4 +149,3 @@ function rejectionKey(blob: SimpleBlob, secret: Secret): Secret {
 const processSecret = new Secret(new Uint8Array(randomBytes(32)));
 
 const REJECTION_LABEL = "p11seal/v1 capi implicit rejection";
-const MIN_PADDING_BYTES = 8;

@@ -24,6 +24,14 @@ export interface CapiSigningKey {
   signPkcs1v15(payload: Uint8Array): Promise<Uint8Array>;
 }
 
+/** What can reach a signature key's private half; `unlock` may ask for a PIN. */
+export interface CapiSigningIdentity {
+  readonly publicKey: RsaPublicKey;
+  /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
+  readonly name: string;
+  unlock(): Promise<CapiSigningKey>;
+}
+
 /** The form of a signature; nothing in its bytes tells. */
 export interface SignatureForm {
   readonly hash: CapiHash;

@@ -2,27 +2,21 @@
  * The door to tokens for one run: modules are loaded when first needed, tokens found by URI, a PIN
  * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
  */
+import type { CapiIdentity, CapiPrivateKey } from "../capi/private-key.js";
+import type { CapiSigningIdentity, CapiSigningKey } from "../capi/sign.js";
 import { TokenError, UsageError } from "../errors.js";
-import type { Identity, OaepHash, PrivateKey } from "../keys/key.js";
+import type { Identity, OaepHash } from "../keys/key.js";
 import type { SigningIdentity, SigningKey } from "../keys/signing.js";
 import { auditKey } from "./audit.js";
 import type { Discovery } from "./discover.js";
-import { TokenEcKey } from "./ec.js";
 import { list, type Precautions, TokenFinder } from "./find.js";
 import { generatePair } from "./generate.js";
-import { exchangeHalf, keyName, signingHalf } from "./halves.js";
+import { exchangeHalf, keyName, rsaHalf, signingHalf } from "./halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./keys.js";
 import { listMechanisms } from "./mechanisms.js";
-import {
-  type Plan,
-  planFor,
-  planLines,
-  type PlanOperation,
-  reasonsAgainst,
-  stepsToTry,
-} from "./plan.js";
+import { type Plan, planFor, type PlanOperation } from "./plan.js";
+import { PrivateKeys } from "./private-keys.js";
 import { TokenRsaKey } from "./rsa.js";
-import { TokenSigningKey } from "./sign.js";
 import { situationOf } from "./situation.js";
 import type { Session } from "./session.js";
 import type { Token } from "./token.js";
@@ -54,10 +48,17 @@ export interface TokenAccessOptions extends Discovery, Precautions {
 export class TokenAccess implements TokenService {
   readonly #options: TokenAccessOptions;
   readonly #finder: TokenFinder;
+  readonly #privateKeys: PrivateKeys;
 
   constructor(options: TokenAccessOptions) {
     this.#options = options;
-    this.#finder = new TokenFinder(options, this.#trace);
+    const finder = new TokenFinder(options, this.#trace);
+    this.#finder = finder;
+    this.#privateKeys = new PrivateKeys({
+      again: (info) => finder.again(info),
+      logIn: (token) => this.#logIn(token),
+      trace: this.#trace,
+    });
   }
 
   /** Every module that was looked at, in the order of preference. A broken one stops no other. */
@@ -111,7 +112,11 @@ export class TokenAccess implements TokenService {
    * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
    */
   identity(key: KeyInfo): Identity {
-    return { publicKey: exchangeHalf(key), name: key.uri, unlock: () => this.#unlock(key) };
+    return {
+      publicKey: exchangeHalf(key),
+      name: key.uri,
+      unlock: () => this.#privateKeys.exchange(key),
+    };
   }
 
   /**
@@ -120,17 +125,24 @@ export class TokenAccess implements TokenService {
    * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
    */
   signingIdentity(key: KeyInfo): SigningIdentity {
-    const publicKey = signingHalf(key);
-    const unlock = async (): Promise<SigningKey> => {
-      const token = await this.#finder.again(key.token);
-      await this.#logIn(token);
-      return token.session("read", (session) => {
-        const object = findPrivateKey(session, key);
-        const plan = planFor("sign", situationOf(token, session, key, object));
-        return new TokenSigningKey({ token, object, publicKey, trace: this.#trace }, plan);
-      });
-    };
-    return { publicKey, name: key.uri, unlock };
+    const unlock = (): Promise<SigningKey> => this.#privateKeys.signing(key);
+    return { publicKey: signingHalf(key), name: key.uri, unlock };
+  }
+
+  /**
+   * What can reach the private half of a CryptoAPI exchange key. Nothing happens until `unlock`.
+   *
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_KEY_TYPE`: not an RSA key.
+   */
+  capiKey(key: KeyInfo): CapiIdentity {
+    const unlock = (): Promise<CapiPrivateKey> => this.#privateKeys.capi(key);
+    return { publicKey: rsaHalf(key), name: key.uri, unlock };
+  }
+
+  /** What can reach the private half of a CryptoAPI signature key. Throws as `capiKey`. */
+  capiSigningKey(key: KeyInfo): CapiSigningIdentity {
+    const unlock = (): Promise<CapiSigningKey> => this.#privateKeys.capiSigning(key);
+    return { publicKey: rsaHalf(key), name: key.uri, unlock };
   }
 
   /**
@@ -148,7 +160,7 @@ export class TokenAccess implements TokenService {
       try {
         const { key, notHonoured } = pair;
         if (request.use === "sign") return { key, notHonoured };
-        const oaep = await this.#proven(session, token, pair.privateObject, key);
+        const oaep = await this.#privateKeys.prove(session, token, pair.privateObject, key);
         return { key, notHonoured, ...(oaep === undefined ? {} : { oaep }) };
       } catch (error) {
         session.destroy(pair.privateObject);
@@ -173,7 +185,7 @@ export class TokenAccess implements TokenService {
 
   /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
   async probeOaep(key: KeyInfo): Promise<OaepHash[]> {
-    const privateKey = await this.#unlock(key);
+    const privateKey = await this.#privateKeys.exchange(key);
     return privateKey instanceof TokenRsaKey ? privateKey.provenHashes() : [];
   }
 
@@ -242,56 +254,6 @@ export class TokenAccess implements TokenService {
     this.#options.trace?.(line);
   };
 
-  async #unlock(key: KeyInfo): Promise<PrivateKey & (TokenRsaKey | TokenEcKey)> {
-    const token = await this.#finder.again(key.token);
-    await token.session("read", (session) => {
-      const seen = situationOf(token, session, key);
-      // What a public half suggests is no reason to refuse.
-      const known = seen.seen === "private key" ? seen : { ...seen, attributes: {} };
-      requireWay(planFor("open", known), key);
-    });
-    await this.#logIn(token);
-    return token.session("read", (session) => {
-      const object = findPrivateKey(session, key);
-      requireWay(planFor("open", situationOf(token, session, key, object)), key);
-      return this.#privateKey(session, token, object, key);
-    });
-  }
-
-  #privateKey(
-    session: Session,
-    token: Token,
-    object: Buffer,
-    key: KeyInfo,
-  ): TokenRsaKey | TokenEcKey {
-    const publicKey = exchangeHalf(key);
-    const plan = planFor("open", situationOf(token, session, key, object));
-    for (const line of planLines(plan)) this.#trace(`plan: ${line}`);
-    const trace = this.#trace;
-    return publicKey.type === "rsa"
-      ? new TokenRsaKey({ token, object, publicKey, trace }, plan)
-      : new TokenEcKey({ token, object, publicKey, trace }, plan);
-  }
-
-  /** Uses a new exchange key once, against the host. For RSA, the hashes that worked. */
-  async #proven(
-    session: Session,
-    token: Token,
-    object: Buffer,
-    key: KeyInfo,
-  ): Promise<OaepHash[] | undefined> {
-    const privateKey = this.#privateKey(session, token, object, key);
-    const hashes = privateKey instanceof TokenRsaKey ? await privateKey.provenHashes() : undefined;
-    const isProven =
-      privateKey instanceof TokenEcKey ? await privateKey.isProven() : hashes?.length !== 0;
-    if (isProven) return hashes;
-    throw new TokenError(
-      "ERR_KEY_UNUSABLE",
-      `token "${token.info.label}" made a key that it cannot use; it was destroyed again`,
-      { hint: "another type of key may work on this token" },
-    );
-  }
-
   #auditOne(session: Session, key: KeyInfo): Finding[] {
     try {
       return auditKey(session, key);
@@ -340,16 +302,6 @@ export class TokenAccess implements TokenService {
           : `without a PIN one sees ${list(names)}`,
     });
   }
-}
-
-/** Refuses a key that nothing can be opened with, before a PIN is spent on it where that is known. */
-function requireWay(plan: Plan, key: KeyInfo): void {
-  if (stepsToTry(plan).length > 0) return;
-  throw new TokenError(
-    "ERR_MECHANISM",
-    `${keyName(key)} on token "${key.token.label}" cannot open messages: ${reasonsAgainst(plan)}`,
-    { hint: "it may have been made for signing; `p11seal keys list` shows the others" },
-  );
 }
 
 function isForSigning({ publicKey, uses }: KeyInfo): boolean {

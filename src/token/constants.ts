@@ -28,6 +28,7 @@ export const CKC_X_509 = 0;
 /** Mechanisms. */
 export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x0000,
+  RSA_PKCS: 0x0001,
   RSA_X_509: 0x0003,
   RSA_PKCS_OAEP: 0x0009,
   RSA_PKCS_PSS: 0x000d,

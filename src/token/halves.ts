@@ -1,7 +1,7 @@
 /** Which half of a key pair is known, and what it can be used for: decided without a token. */
 import { toHex } from "../bytes.js";
 import { TokenError, UnsupportedError } from "../errors.js";
-import type { ExchangePublicKey, PublicKey } from "../keys/key.js";
+import type { ExchangePublicKey, PublicKey, RsaPublicKey } from "../keys/key.js";
 import { signatureAlgorithm, type SigningPublicKey } from "../keys/signing.js";
 import type { KeyInfo } from "./types.js";
 
@@ -22,7 +22,17 @@ export function signingHalf(key: KeyInfo): SigningPublicKey {
   return publicKey;
 }
 
-function publicHalf(key: KeyInfo): PublicKey {
+/** The public half of a CryptoAPI key. @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_KEY_TYPE` */
+export function rsaHalf(key: KeyInfo): RsaPublicKey {
+  const publicKey = publicHalf(key);
+  if (publicKey.type === "rsa") return publicKey;
+  throw new UnsupportedError("ERR_KEY_TYPE", `${keyName(key)} is not an RSA key`, {
+    hint: "CryptoAPI's exchange and signature keys are RSA keys",
+  });
+}
+
+/** @throws TokenError `ERR_PUBLIC_KEY_MISSING` */
+export function publicHalf(key: KeyInfo): PublicKey {
   if (key.publicKey !== undefined) return key.publicKey;
   throw new TokenError(
     "ERR_PUBLIC_KEY_MISSING",

@@ -3,6 +3,8 @@
  * or graphene, never a handle or a slot number. A module can therefore move to a process of its
  * own without a change outside this folder.
  */
+import type { CapiIdentity } from "../capi/private-key.js";
+import type { CapiSigningIdentity } from "../capi/sign.js";
 import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
 import type { SigningIdentity } from "../keys/signing.js";
 import type { Plan, PlanOperation } from "./plan.js";
@@ -164,6 +166,14 @@ export interface TokenService {
    * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
    */
   signingIdentity(key: KeyInfo): SigningIdentity;
+  /**
+   * What can reach the private half of a CryptoAPI exchange key. Nothing happens until `unlock`.
+   *
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_KEY_TYPE`: not an RSA key.
+   */
+  capiKey(key: KeyInfo): CapiIdentity;
+  /** What can reach the private half of a CryptoAPI signature key. Throws as `capiKey`. */
+  capiSigningKey(key: KeyInfo): CapiSigningIdentity;
   /**
    * A new key pair under the key policy, tried out before it is announced.
    *

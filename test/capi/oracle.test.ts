@@ -37,8 +37,9 @@ jest.unstable_mockModule("node:crypto", () => ({
   timingSafeEqual: recorded("timingSafeEqual", nodeCrypto.timingSafeEqual),
 }));
 
-const { encodeSimpleBlob, encryptMessage, pkcs1Decode, receiveMessage } =
+const { encodeSimpleBlob, encryptMessage, receiveMessage } =
   await import("../../src/capi/index.js");
+const { pkcs1Decode } = await import("../../src/exchange/rsa-pkcs1.js");
 const { Secret } = await import("../../src/secret.js");
 const { oaepEncrypt } = await import("../../src/exchange/rsa-oaep.js");
 const { bob, joined } = await import("./support.js");

@@ -3,12 +3,11 @@
  * through `src/token`, so that what is tested does not vouch for itself. `SOFTHSM2_CONF` and
  * `TEST_SOFTHSM2_MODULE` come from the test environment.
  */
-import { createPrivateKey, type JsonWebKey } from "node:crypto";
+import { createPrivateKey } from "node:crypto";
 import type { Attribute, PKCS11 } from "pkcs11js";
 import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
-import { ecParams } from "../../src/token/public-half.js";
-import { type AttributeValues, template } from "../../src/token/template.js";
 import { formatUri } from "../../src/token/uri.js";
+import { type ImportOptions, importPrivateKey } from "./import-key.js";
 
 export const USER_PIN = "1234";
 export const SO_PIN = "87654321";
@@ -117,76 +116,15 @@ export function findAll(native: PKCS11, session: Buffer, wanted: Attribute[]): B
   return found;
 }
 
-export interface ImportOptions {
-  readonly label: string;
-  readonly id: Uint8Array;
-  /** Attributes of the private key beside its numbers, such as `UNWRAP: true`. */
-  readonly privateHalf?: AttributeValues;
-  /** `false` leaves the public key object out. */
-  readonly publicHalf?: AttributeValues | false;
-}
-
 /** Puts a fixture's private key, and its public half, on a token. RSA and NIST curves. */
 export async function importKey(
   token: TestToken,
   privatePem: string,
-  { label, id, privateHalf = {}, publicHalf = {} }: ImportOptions,
+  options: ImportOptions,
 ): Promise<void> {
-  const numbers = keyNumbers(createPrivateKey(privatePem).export({ format: "jwk" }));
   await withRawSession(token, (native, session) => {
-    const common = { TOKEN: true, LABEL: label, ID: id };
-    native.C_CreateObject(
-      session,
-      template({
-        CLASS: 3,
-        PRIVATE: true,
-        SENSITIVE: true,
-        EXTRACTABLE: false,
-        ...common,
-        ...numbers.privateHalf,
-        ...privateHalf,
-      }),
-    );
-    if (publicHalf === false) return;
-    native.C_CreateObject(
-      session,
-      template({ CLASS: 2, PRIVATE: false, ...common, ...numbers.publicHalf, ...publicHalf }),
-    );
+    importPrivateKey(native, session, createPrivateKey(privatePem), options);
   });
-}
-
-function keyNumbers(jwk: JsonWebKey): {
-  privateHalf: AttributeValues;
-  publicHalf: AttributeValues;
-} {
-  const bytes = (name: keyof JsonWebKey): Uint8Array =>
-    new Uint8Array(Buffer.from(jwk[name] as string, "base64url"));
-  if (jwk.kty === "RSA") {
-    const publicNumbers = { KEY_TYPE: 0, MODULUS: bytes("n"), PUBLIC_EXPONENT: bytes("e") };
-    return {
-      publicHalf: publicNumbers,
-      privateHalf: {
-        ...publicNumbers,
-        PRIVATE_EXPONENT: bytes("d"),
-        PRIME_1: bytes("p"),
-        PRIME_2: bytes("q"),
-        EXPONENT_1: bytes("dp"),
-        EXPONENT_2: bytes("dq"),
-        COEFFICIENT: bytes("qi"),
-      },
-    };
-  }
-  const params = ecParams(jwk.crv as "P-256" | "P-384" | "P-521");
-  const point = Buffer.concat([Uint8Array.of(4), bytes("x"), bytes("y")]);
-  const length = point.length < 128 ? [point.length] : [0x81, point.length];
-  return {
-    publicHalf: {
-      KEY_TYPE: 3,
-      EC_PARAMS: params,
-      EC_POINT: Buffer.concat([Uint8Array.of(4, ...length), point]),
-    },
-    privateHalf: { KEY_TYPE: 3, EC_PARAMS: params, VALUE: bytes("d") },
-  };
 }
 
 function required(name: string): string {

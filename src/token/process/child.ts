@@ -4,6 +4,8 @@
  * here and never leaves. A crash of the module ends this process and nothing else.
  */
 import { Worker } from "node:worker_threads";
+import type { CapiPrivateKey } from "../../capi/private-key.js";
+import type { CapiSigningKey } from "../../capi/sign.js";
 import { TokenError } from "../../errors.js";
 import type { EcPrivateKey, OaepHash, PrivateKey, RsaPrivateKey } from "../../keys/key.js";
 import type { SigningKey } from "../../keys/signing.js";
@@ -32,6 +34,8 @@ class Operations {
   readonly #access: TokenAccess;
   readonly #unlocked = new Map<string, Promise<PrivateKey>>();
   readonly #signing = new Map<string, Promise<SigningKey>>();
+  readonly #capi = new Map<string, Promise<CapiPrivateKey>>();
+  readonly #capiSigning = new Map<string, Promise<CapiSigningKey>>();
 
   constructor(start: Start) {
     this.#start = start;
@@ -79,6 +83,19 @@ class Operations {
       await this.#signingKey(key);
     },
     sign: async (key: KeyInfo, message: Uint8Array) => (await this.#signingKey(key)).sign(message),
+    unlockCapi: async (key: KeyInfo): Promise<void> => {
+      await this.#capiKey(key);
+    },
+    capiDecrypt: async (
+      key: KeyInfo,
+      how: "decryptPkcs1v15" | "decryptOaepSha1",
+      ciphertext: Uint8Array,
+    ) => taken(await (await this.#capiKey(key))[how](ciphertext)),
+    unlockCapiSigner: async (key: KeyInfo): Promise<void> => {
+      await this.#capiSigningKey(key);
+    },
+    capiSign: async (key: KeyInfo, payload: Uint8Array) =>
+      (await this.#capiSigningKey(key)).signPkcs1v15(payload),
     initDevelopmentToken: (options: { label: string; module?: string }) =>
       initDevelopmentToken({
         ...options,
@@ -92,6 +109,14 @@ class Operations {
 
   #signingKey(key: KeyInfo): Promise<SigningKey> {
     return remembered(this.#signing, key.uri, () => this.#access.signingIdentity(key).unlock());
+  }
+
+  #capiKey(key: KeyInfo): Promise<CapiPrivateKey> {
+    return remembered(this.#capi, key.uri, () => this.#access.capiKey(key).unlock());
+  }
+
+  #capiSigningKey(key: KeyInfo): Promise<CapiSigningKey> {
+    return remembered(this.#capiSigning, key.uri, () => this.#access.capiSigningKey(key).unlock());
   }
 }
 

@@ -3,11 +3,13 @@
  * abort or never return, this process gets an error within a time limit and goes on. A process that
  * ended is replaced at the next request, and the PIN is then asked for again, unless it was refused.
  */
+import type { CapiIdentity, CapiPrivateKey } from "../../capi/private-key.js";
+import type { CapiSigningIdentity, CapiSigningKey } from "../../capi/sign.js";
 import { TokenError } from "../../errors.js";
 import type { EcPrivateKey, Identity, OaepHash, RsaPrivateKey } from "../../keys/key.js";
 import type { SigningIdentity } from "../../keys/signing.js";
 import { Secret } from "../../secret.js";
-import { exchangeHalf, signingHalf } from "../halves.js";
+import { exchangeHalf, rsaHalf, signingHalf } from "../halves.js";
 import type { Plan, PlanOperation } from "../plan.js";
 import type { DevelopmentTokenOptions } from "../softhsm.js";
 import type {
@@ -129,6 +131,33 @@ export class TokenProcess implements TokenService {
       return { sign: (message: Uint8Array) => this.#request<Uint8Array>("sign", key, message) };
     };
     return { publicKey: signingHalf(key), name: key.uri, unlock };
+  }
+
+  capiKey(key: KeyInfo): CapiIdentity {
+    const publicKey = rsaHalf(key);
+    const unlock = async (): Promise<CapiPrivateKey> => {
+      await this.#request("unlockCapi", key);
+      return {
+        publicKey,
+        decryptPkcs1v15: async (ciphertext) =>
+          secret(await this.#request("capiDecrypt", key, "decryptPkcs1v15", ciphertext)),
+        decryptOaepSha1: async (ciphertext) =>
+          secret(await this.#request("capiDecrypt", key, "decryptOaepSha1", ciphertext)),
+      };
+    };
+    return { publicKey, name: key.uri, unlock };
+  }
+
+  capiSigningKey(key: KeyInfo): CapiSigningIdentity {
+    const publicKey = rsaHalf(key);
+    const unlock = async (): Promise<CapiSigningKey> => {
+      await this.#request("unlockCapiSigner", key);
+      return {
+        publicKey,
+        signPkcs1v15: (payload) => this.#request<Uint8Array>("capiSign", key, payload),
+      };
+    };
+    return { publicKey, name: key.uri, unlock };
   }
 
   generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey> {
