@@ -120,6 +120,11 @@ export default defineConfig(
     NATIVE,
     within("body|capi|cli|directory|envelope|exchange|files|keys|sender|token"),
   ),
+  border(
+    ["src/terminal/**/*.ts"],
+    NATIVE,
+    within("body|capi|cli|directory|envelope|exchange|files|keys|sender|store|token"),
+  ),
   border(["src/files/**/*.ts"], NATIVE, within("cli|directory|token")),
   // The token's RSA may end on the host, so that the paddings of exchange/ are open to it.
   border(

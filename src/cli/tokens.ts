@@ -3,6 +3,7 @@
  * part waits until then, so that commands which need no token need no module either.
  */
 import { resolve } from "node:path";
+import { UsageError } from "../errors.js";
 import type { TokenProcess } from "../token/process/token-process.js";
 import type { PinReferrer } from "../token/types.js";
 import { parseUri, type Pkcs11Uri } from "../token/uri.js";
@@ -69,12 +70,23 @@ export class Tokens {
       env: io.env,
       pin: this.#pin,
       force: this.#options.force,
+      ...timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]),
       trace: (line) => {
         this.#unwrapPath = /^unwrap: (.+) on token "/.exec(line)?.[1] ?? this.#unwrapPath;
         report.trace(line);
       },
     });
   }
+}
+
+/** @throws UsageError `ERR_TOKEN_TIMEOUT_VALUE` */
+function timeoutFrom(seconds: string | undefined): { timeoutMs?: number } {
+  if (seconds === undefined || seconds === "") return {};
+  if (/^[1-9]\d{0,3}$/.test(seconds)) return { timeoutMs: Number(seconds) * 1000 };
+  throw new UsageError(
+    "ERR_TOKEN_TIMEOUT_VALUE",
+    `P11SEAL_TOKEN_TIMEOUT is "${seconds}", not a number of seconds from 1 to 9999`,
+  );
 }
 
 /** Runs `use` with the tokens that a command's options speak of. */

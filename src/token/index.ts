@@ -1,5 +1,6 @@
 /** The door of `src/token`: what the rest of the project may use. */
 export { TokenAccess, type TokenAccessOptions } from "./access.js";
+export { TokenProcess, type TokenProcessOptions } from "./process/token-process.js";
 export { pinFromSource, pinFromUri } from "./pin.js";
 export { type DevelopmentTokenOptions, initDevelopmentToken } from "./softhsm.js";
 export type * from "./types.js";

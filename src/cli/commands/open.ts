@@ -159,7 +159,14 @@ function endsRun(error: unknown): boolean {
   return (
     error instanceof Cancelled ||
     error instanceof BrokenPipe ||
-    error instanceof TokenError ||
+    (error instanceof TokenError && !MAY_PASS.has(error.code)) ||
     error instanceof UsageError
   );
 }
+
+/** The token, or its module, failed at one message, and may do better at the next. */
+const MAY_PASS: ReadonlySet<string> = new Set([
+  "ERR_TOKEN_CRASHED",
+  "ERR_TOKEN_REMOVED",
+  "ERR_TOKEN_TIMEOUT",
+]);

@@ -224,7 +224,7 @@ export class Child {
     this.#process.kill("SIGKILL");
     this.#end(
       new TokenError("ERR_TOKEN_TIMEOUT", `${this.#culprit()} did not answer in time`, {
-        hint: "was the token pulled? its process was ended; insert the token again, or allow more time with --token-timeout SECONDS",
+        hint: "was the token pulled? its process was ended; insert the token again, or allow more seconds with P11SEAL_TOKEN_TIMEOUT",
       }),
     );
   }

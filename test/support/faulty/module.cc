@@ -1,0 +1,98 @@
+// A PKCS#11 module for tests: everything goes to a real module (FAULTY_MODULE), but for the function
+// that FAULTY_FUNCTION names, which does what FAULTY_HOW says: crash, abort, exit, hang, short, wrong
+// (the value of an attribute is cut, or altered), or a return value as a number. With FAULTY_ONCE it does
+// so only while that file exists, and deletes it. FAULTY_SKIP lets the first calls pass.
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pkcs11.h"
+
+static CK_FUNCTION_LIST_PTR real;
+static CK_FUNCTION_LIST ours;
+static int calls;
+
+// True when the call of this function is to go wrong.
+static bool is_due(const char *function) {
+  const char *wanted = getenv("FAULTY_FUNCTION");
+  if (!wanted || strcmp(wanted, function) != 0) return false;
+  const char *skip = getenv("FAULTY_SKIP");
+  if (calls++ < (skip ? atoi(skip) : 0)) return false;
+  const char *once = getenv("FAULTY_ONCE");
+  return !once || unlink(once) == 0;
+}
+
+static CK_RV go_wrong() {
+  const char *how = getenv("FAULTY_HOW");
+  if (!strcmp(how, "crash")) raise(SIGSEGV);
+  if (!strcmp(how, "abort")) abort();
+  if (!strcmp(how, "exit")) _exit(3);
+  if (!strcmp(how, "hang")) for (;;) pause();
+  return strtoul(how, 0, 0);
+}
+
+#define FAULTY(name, parameters, arguments) \
+  static CK_RV faulty_##name parameters {   \
+    if (is_due(#name)) return go_wrong();   \
+    return real->name arguments;            \
+  }
+
+FAULTY(C_Initialize, (CK_VOID_PTR a), (a))
+FAULTY(C_GetSlotList, (CK_BBOOL p, CK_SLOT_ID_PTR l, CK_ULONG_PTR c), (p, l, c))
+FAULTY(C_GetTokenInfo, (CK_SLOT_ID s, CK_TOKEN_INFO_PTR i), (s, i))
+FAULTY(C_OpenSession,
+       (CK_SLOT_ID s, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h),
+       (s, f, a, n, h))
+FAULTY(C_Login, (CK_SESSION_HANDLE h, CK_USER_TYPE u, CK_UTF8CHAR_PTR p, CK_ULONG l), (h, u, p, l))
+FAULTY(C_FindObjectsInit, (CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR t, CK_ULONG c), (h, t, c))
+FAULTY(C_UnwrapKey,
+       (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k, CK_BYTE_PTR w, CK_ULONG l,
+        CK_ATTRIBUTE_PTR t, CK_ULONG c, CK_OBJECT_HANDLE_PTR o),
+       (h, m, k, w, l, t, c, o))
+FAULTY(C_DeriveKey,
+       (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k, CK_ATTRIBUTE_PTR t, CK_ULONG c,
+        CK_OBJECT_HANDLE_PTR o),
+       (h, m, k, t, c, o))
+FAULTY(C_Sign,
+       (CK_SESSION_HANDLE h, CK_BYTE_PTR d, CK_ULONG l, CK_BYTE_PTR s, CK_ULONG_PTR n),
+       (h, d, l, s, n))
+FAULTY(C_DestroyObject, (CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o), (h, o))
+FAULTY(C_Finalize, (CK_VOID_PTR r), (r))
+
+static CK_RV faulty_C_GetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t,
+                                        CK_ULONG c) {
+  CK_RV rv = real->C_GetAttributeValue(h, o, t, c);
+  const char *how = getenv("FAULTY_HOW");
+  if (rv != CKR_OK || c != 1 || t->type != CKA_VALUE || !t->pValue) return rv;
+  if (!is_due("C_GetAttributeValue")) return rv;
+  if (!strcmp(how, "short")) t->ulValueLen -= 1;
+  else if (!strcmp(how, "wrong")) ((CK_BYTE_PTR)t->pValue)[0] ^= 1;
+  else return go_wrong();
+  return rv;
+}
+
+extern "C" CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
+  const char *path = getenv("FAULTY_MODULE");
+  void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : 0;
+  CK_C_GetFunctionList get = library ? (CK_C_GetFunctionList)dlsym(library, "C_GetFunctionList") : 0;
+  if (!get || get(&real) != CKR_OK) return CKR_GENERAL_ERROR;
+  if (is_due("C_GetFunctionList")) return go_wrong();
+  ours = *real;
+  ours.C_Initialize = faulty_C_Initialize;
+  ours.C_GetSlotList = faulty_C_GetSlotList;
+  ours.C_GetTokenInfo = faulty_C_GetTokenInfo;
+  ours.C_OpenSession = faulty_C_OpenSession;
+  ours.C_Login = faulty_C_Login;
+  ours.C_FindObjectsInit = faulty_C_FindObjectsInit;
+  ours.C_UnwrapKey = faulty_C_UnwrapKey;
+  ours.C_DeriveKey = faulty_C_DeriveKey;
+  ours.C_Sign = faulty_C_Sign;
+  ours.C_DestroyObject = faulty_C_DestroyObject;
+  ours.C_Finalize = faulty_C_Finalize;
+  ours.C_GetAttributeValue = faulty_C_GetAttributeValue;
+  *list = &ours;
+  return CKR_OK;
+}
