@@ -246,9 +246,10 @@ function ignore(): void {
  * Ends this process when the parent is gone, even while a native call never returns: the event loop
  * stands still then, this thread does not. A process that hangs would hold a card for everybody.
  */
-function watchParent(): void {
-  const watch = `const parent = process.ppid;
-    setInterval(() => { if (process.ppid !== parent) process.kill(process.pid, "SIGKILL"); }, 1000);`;
+function watchParent(parent: number): void {
+  const watch = `setInterval(() => {
+    if (process.ppid !== ${parent}) process.kill(process.pid, "SIGKILL");
+  }, 1000);`;
   new Worker(watch, { eval: true }).unref();
 }
 
@@ -272,7 +273,7 @@ function main(): void {
     switch (message.kind) {
       case "start":
         operations = new Operations(message);
-        setTimeout(watchParent, WATCH_AFTER_MS).unref();
+        watchParent(message.parent);
         break;
       case "request":
         if (operations !== undefined) void serve(operations, message);
@@ -286,8 +287,5 @@ function main(): void {
   // Loading the binding takes a while, and may as well happen before it is needed.
   import("pkcs11js").catch(ignore);
 }
-
-/** A short run is over before the watch would cost anything. */
-const WATCH_AFTER_MS = 200;
 
 if (process.send !== undefined) main();

@@ -230,7 +230,10 @@ export class TokenProcess implements TokenService {
     if (this.#child !== undefined && this.#child.ended === undefined) return this.#child;
     const { modules = [], home, env, force = false, trace, program } = this.#options;
     const child: Child = new Child({
-      start: { kind: "start", modules, home, force, faulty: [...this.#faulty] },
+      start: {
+        ...{ kind: "start", parent: process.pid, modules, home, force },
+        faulty: [...this.#faulty],
+      },
       ...{ env, program, proven: this.#proven },
       trace: (line) => trace?.(line),
       askForPin: (request) => this.#pin(request),

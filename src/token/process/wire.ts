@@ -23,6 +23,8 @@ import type { PinReference, PinRequest, TokenInfo } from "../types.js";
 /** The first message: what the process works with. */
 export interface Start {
   readonly kind: "start";
+  /** The process to work for, and to end with. */
+  readonly parent: number;
   /** Absolute paths of `--module`. */
   readonly modules: readonly string[];
   readonly home: string;
