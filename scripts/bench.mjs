@@ -30,7 +30,7 @@ const p11seal = (...args) => [process.execPath, CLI, ...args];
 /** @returns {Promise<number>} */
 async function main() {
   ensureDependencies();
-  ensureBuild();
+  await ensureBuild();
   const folder = fs.mkdtempSync(
     path.join(process.env["BENCH_DIR"] ?? os.tmpdir(), "p11seal-bench-"),
   );

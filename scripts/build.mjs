@@ -2,8 +2,8 @@
 import { build, ensureDependencies } from "./lib/dependencies.mjs";
 import { runMain } from "./lib/run.mjs";
 
-await runMain(() => {
+await runMain(async () => {
   ensureDependencies();
-  build();
+  await build();
   return 0;
 });

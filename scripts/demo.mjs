@@ -32,9 +32,9 @@ const KEYS = [
 /** Written when the token and its keys are complete. */
 const READY = `${FOLDER}/ready`;
 
-await runMain(() => {
+await runMain(async () => {
   ensureDependencies();
-  ensureBuild();
+  await ensureBuild();
   const softHsm = ensureSoftHsm();
   process.chdir(root);
   const home = path.join(root, FOLDER, "home");

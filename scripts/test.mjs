@@ -7,7 +7,7 @@ import { makeTestEnvironment } from "./lib/test-environment.mjs";
 
 await runMain(async () => {
   ensureDependencies();
-  ensureBuild();
+  await ensureBuild();
   const softHsm = ensureSoftHsm();
   const nss = ensureNss();
   if ("reason" in nss) say(`without the tests on a second module: ${nss.reason}`);

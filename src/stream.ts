@@ -3,7 +3,7 @@
  * What a stream happens to deliver at once is a chunk; its size means nothing.
  */
 import { Readable } from "node:stream";
-import { ReadableStream } from "node:stream/web";
+import type { ReadableStream } from "node:stream/web";
 import { concat } from "./bytes.js";
 import { AuthenticationError } from "./errors.js";
 
@@ -48,7 +48,8 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
 
   /** As a web stream. */
   web(): ReadableStream<Uint8Array> {
-    const stream: ReadableStream<Uint8Array> = ReadableStream.from(this);
+    // The global one, which Node loads when it is first used.
+    const stream: ReadableStream<Uint8Array> = globalThis.ReadableStream.from(this);
     return stream;
   }
 

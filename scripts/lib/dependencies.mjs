@@ -2,9 +2,11 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { bundle } from "./bundle.mjs";
 import { cache, root, run, say, SetupError } from "./run.mjs";
 
 const MAIN = path.join(root, "dist", "cli", "main.js");
+const BUNDLER = path.join("scripts", "lib", "bundle.mjs");
 const BUILD_STAMP = path.join(cache, "build.sha256");
 
 /** Refuses a Node that is too old, before anything else fails in a less helpful way. */
@@ -27,18 +29,18 @@ export function ensureDependencies() {
 }
 
 /** Compiles `src/` to `dist/`, unless `dist/` was made from the same sources. */
-export function ensureBuild() {
+export async function ensureBuild() {
   const stamp = sourcesHash();
   if (fs.existsSync(MAIN) && readIfThere(BUILD_STAMP) === stamp) return;
-  build(stamp);
+  await build(stamp);
 }
 
 /**
- * Compiles `src/` to `dist/`. The new `dist/` takes the old one's place only when it is whole, so a
+ * Compiles `src/` to `dist/`, the command line as a bundle. The new `dist/` takes the old one's place only when it is whole, so a
  * type error leaves the old one as it was and no file of a deleted source stays behind.
  */
-export function build(stamp = sourcesHash()) {
-  say("tsc: building dist/");
+export async function build(stamp = sourcesHash()) {
+  say("tsc, rollup: building dist/");
   fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
   const made = fs.mkdtempSync(path.join(cache, "build-"));
   try {
@@ -46,7 +48,7 @@ export function build(stamp = sourcesHash()) {
     const args = [tsc, "-p", "tsconfig.build.json", "--outDir", path.join(made, "new")];
     if (run(process.execPath, args) !== 0)
       throw new SetupError("src/ does not compile; see above.");
-    fs.chmodSync(path.join(made, "new", "cli", "main.js"), 0o755);
+    await bundle(path.join(made, "new"));
     const dist = path.join(root, "dist");
     if (fs.existsSync(dist)) fs.renameSync(dist, path.join(made, "old"));
     fs.renameSync(path.join(made, "new"), dist);
@@ -146,7 +148,13 @@ function sourcesHash() {
     .filter((name) => name.endsWith(".ts"))
     .map((name) => path.join("src", name))
     .sort();
-  for (const name of [...names, "tsconfig.json", "tsconfig.build.json", "package-lock.json"]) {
+  for (const name of [
+    ...names,
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "package-lock.json",
+    BUNDLER,
+  ]) {
     const bytes = fs.readFileSync(path.join(root, name));
     hash.update(`${name}\0${bytes.length}\0`).update(bytes);
   }

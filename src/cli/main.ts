@@ -22,7 +22,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       return EXIT.done;
     }
     const { parse } = await import("./parse.js");
-    const parsed = parse(argv, { version: version(), columns: io.stdout.columns });
+    const parsed = await parse(argv, { version: version(), columns: io.stdout.columns });
     if (typeof parsed === "string") {
       await write(io.stdout, parsed);
       return EXIT.done;
@@ -78,4 +78,4 @@ function isProgram(): boolean {
   }
 }
 
-if (isProgram()) await program();
+if (isProgram()) void program();

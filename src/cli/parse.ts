@@ -1,158 +1,111 @@
 /**
- * A command line to a command and its arguments, by yargs. yargs parses, checks, completes and prints
- * help; it runs nothing, so that whatever it throws is a fault of usage.
+ * A command line to a command and its arguments. Plain ones, which is nearly all, are parsed by yargs'
+ * own parser from the same data; whatever it is not sure of, from a misspelt option to `--help`, is
+ * left to the whole of yargs, which takes longer to load than sealing a small file does. Both come to
+ * the same where both have an answer (`test/cli/parse.test.ts`).
  */
-import yargs, { type Argv, type Options } from "yargs";
-import { UsageError } from "../errors.js";
+import Parser from "yargs-parser";
 import { Arguments } from "./arguments.js";
-import { COMPLETIONS_REQUEST, usefulCompletions } from "./completion.js";
-import { COMMANDS, GROUPS, type CommandSpec } from "./usage.js";
+import { PARSER_CONFIGURATION } from "./parser-configuration.js";
+import type { OptionSpec } from "./usage-options.js";
+import { COMMANDS, type CommandSpec } from "./usage.js";
 
 export interface Parsed {
   readonly spec: CommandSpec;
   readonly args: Arguments;
 }
 
-/** Help is wrapped to the terminal, but not wider than reads well. */
-const MAX_COLUMNS = 100;
-
 /**
  * What to run, or a text to print: help, the version, completions.
  *
  * @throws UsageError `ERR_USAGE`, `ERR_PIN_ON_COMMAND_LINE`.
  */
-export function parse(
+export async function parse(
   argv: readonly string[],
   options: { readonly version: string; readonly columns: number | undefined },
-): Parsed | string {
-  let chosen: Parsed | undefined;
-  let output = "";
-  const program = describe(options, (spec, values) => {
-    chosen = { spec, args: new Arguments(spec, values) };
-  });
-  try {
-    // Nothing in it is asynchronous, whatever its type says.
-    void program.parse([...argv], {}, (_error, _argv, text) => {
-      output = text;
-    });
-  } catch (error) {
-    throw error instanceof UsageError ? error : usageError(argv, error);
-  }
-  if (argv[0] === COMPLETIONS_REQUEST) return usefulCompletions(output, argv);
-  if (chosen !== undefined) return chosen;
-  return `${output}\n`;
+): Promise<Parsed | string> {
+  const plain = parsePlain(argv);
+  if (plain !== undefined) return plain;
+  const { parseFully } = await import("./parse-fully.js");
+  return parseFully(argv, options);
 }
 
-type Choose = (spec: CommandSpec, values: Readonly<Record<string, unknown>>) => void;
+/**
+ * The meaning of a plain command line; undefined for every other, right or wrong.
+ *
+ * @throws UsageError `ERR_USAGE` for what `Arguments` refuses
+ */
+export function parsePlain(argv: readonly string[]): Parsed | undefined {
+  const spec = commandOf(argv);
+  if (spec === undefined) return undefined;
+  const words = argv.slice(spec.name.split(" ").length);
+  if (!words.every((word) => isPlain(word, spec))) return undefined;
 
-function describe(
-  options: { readonly version: string; readonly columns: number | undefined },
-  choose: Choose,
-): Argv {
-  const program = yargs()
-    .scriptName("p11seal")
-    .locale("en")
-    .updateStrings({
-      "Not enough arguments following: %s": "no value after option %s",
-      "Invalid values:": "not a choice:",
-      "Argument: %s, Given: %s, Choices: %s": "--%s was given %s; it takes %s",
-    })
-    .exitProcess(false)
-    .fail((message: string | null, error: Error | null) => {
-      throw error ?? new Error(message ?? "");
-    })
-    .parserConfiguration({
-      "boolean-negation": false,
-      "camel-case-expansion": false,
-      "dot-notation": false,
-      "parse-numbers": false,
-      "parse-positional-numbers": false,
-      "populate--": true,
-    })
-    .strict()
-    .demandCommand(1, "no command was given")
-    .wrap(Math.min(MAX_COLUMNS, options.columns ?? MAX_COLUMNS))
-    .usage("Seal files to a key on a hardware token; open them with the token.\n\n$0 <command>")
-    .alias("help", "h")
-    .version(options.version)
-    .epilogue(`${examplesOf(...COMMANDS.slice(0, 2))}\n\n${EXIT_STATUSES}`);
-  const singles = COMMANDS.filter(({ name }) => !name.includes(" "));
-  for (const spec of singles) addCommand(program, spec, spec.name, choose);
-  for (const [group, about] of Object.entries(GROUPS)) {
-    program.command(group, about, (inner) => {
-      const specs = COMMANDS.filter(({ name }) => name.startsWith(`${group} `));
-      for (const spec of specs) addCommand(inner, spec, spec.name.slice(group.length + 1), choose);
-      return inner
-        .demandCommand(1, `"${group}" needs a command after it`)
-        .version(false)
-        .epilogue(examplesOf(...specs.slice(0, 2)));
-    });
-  }
-  return program;
+  const { argv: values, error } = Parser.detailed(words, parserOptions(spec.options));
+  if (error !== null) return undefined;
+  const operands = operandsOf(spec, values._.map(String));
+  if (operands === undefined || !suits(values, spec.options)) return undefined;
+  return { spec, args: new Arguments(spec, { ...values, ...operands }) };
 }
 
-function addCommand(program: Argv, spec: CommandSpec, word: string, choose: Choose): void {
-  program.command(
-    spec.operands === undefined ? word : `${word} ${spec.operands}`,
-    spec.describe,
-    (inner) => {
-      for (const operand of [spec.operand ?? []].flat()) {
-        inner.positional(operand, { type: "string", default: undefined });
-      }
-      for (const [name, option] of Object.entries(spec.options)) {
-        inner.option(name, yargsOption(option));
-      }
-      return inner.version(false).epilogue(examplesOf(spec));
-    },
-    (values) => {
-      choose(spec, values);
-    },
-  );
+function commandOf([first = "", second]: readonly string[]): CommandSpec | undefined {
+  const name = COMMANDS.some((spec) => spec.name === first) ? first : `${first} ${second ?? ""}`;
+  return COMMANDS.find((spec) => spec.name === name);
 }
 
-function yargsOption(option: CommandSpec["options"][string]): Options {
-  // Repeatable options are not arrays for yargs: its arrays would not take "-" for a value.
+/** An option the command has, written out or as one letter, or a word that is nothing special. */
+function isPlain(word: string, { options }: CommandSpec): boolean {
+  const long = /^--([a-z-]+)(?:=|$)/.exec(word)?.[1];
+  if (long !== undefined) return Object.hasOwn(options, long);
+  const short = /^-([A-Za-z])$/.exec(word)?.[1];
+  if (short !== undefined) return Object.values(options).some(({ alias }) => alias === short);
+  // "-" is a value, not an option. yargs takes quotes off operands, and the word "help" for a question.
+  return word === "-" || (!/^[-"']/.test(word) && word !== "help");
+}
+
+function parserOptions(options: Readonly<Record<string, OptionSpec>>): Parser.Options {
+  const all = Object.entries(options);
+  const names = (type: OptionSpec["type"]): string[] =>
+    all.filter(([, option]) => option.type === type).map(([name]) => name);
+  const withValue = names("string");
   return {
-    type: option.type,
-    describe: option.describe,
-    requiresArg: option.type === "string",
-    ...(option.alias === undefined ? {} : { alias: option.alias }),
-    ...(option.choices === undefined ? {} : { choices: option.choices }),
-    ...(option.default === undefined ? {} : { default: option.default }),
-    ...(option.required === true ? { demandOption: true } : {}),
+    alias: Object.fromEntries(all.flatMap(([name, { alias }]) => (alias ? [[name, alias]] : []))),
+    boolean: names("boolean"),
+    string: withValue,
+    // How yargs says that an option must have a value.
+    narg: Object.fromEntries(withValue.map((name) => [name, Number.NaN])),
+    default: Object.fromEntries(
+      all.flatMap(([name, option]) =>
+        option.default === undefined ? [] : [[name, option.default]],
+      ),
+    ),
+    configuration: PARSER_CONFIGURATION,
   };
 }
 
-/** One line each, to be copied whole: yargs' own examples are set in columns that cut them. */
-function examplesOf(...specs: readonly CommandSpec[]): string {
-  const lines = specs
-    .flatMap(({ examples }) => examples)
-    .flatMap(([line, does]) => [`  # ${does}`, `  p11seal ${line}`]);
-  return ["Examples:", ...lines].join("\n");
+/** The operands by name, where their number is right: `[file]`, `<uri>`, `<name> [key]`, `[files..]`. */
+function operandsOf(
+  { operands = "", operand = [] }: CommandSpec,
+  words: readonly string[],
+): Readonly<Record<string, string | readonly string[]>> | undefined {
+  if (words.includes("-")) return undefined;
+  const names = [operand].flat();
+  const many = operands.includes("..");
+  const least = operands.split("<").length - 1;
+  if (words.length < least || (!many && words.length > names.length)) return undefined;
+  if (many) return names.length === 1 && words.length > 0 ? { [String(names[0])]: words } : {};
+  return Object.fromEntries(words.map((word, i) => [names[i] ?? "", word]));
 }
 
-/** yargs' message as one of ours: a fact in lower case, on one line. */
-function usageError(argv: readonly string[], error: unknown): UsageError {
-  if (argv.some((word) => /^--(?:[a-z]+-)*pin(?:=|$)/.test(word))) {
-    return new UsageError("ERR_PIN_ON_COMMAND_LINE", "a PIN is not taken from the command line", {
-      hint: "any user may see it there; use --pin-source env:VAR, file:PATH, fd:N or cmd:COMMAND",
-    });
-  }
-  const text = error instanceof Error ? error.message : "unusable arguments";
-  const line = text.replace(/\s*\n\s*/g, " ").trim();
-  return new UsageError("ERR_USAGE", line.charAt(0).toLowerCase() + line.slice(1), {
-    hint: `see: ${["p11seal", ...commandWords(argv), "--help"].join(" ")}`,
+/** Nothing that is required is missing, and what has a list of values has one of them. */
+function suits(
+  values: Readonly<Record<string, unknown>>,
+  options: Readonly<Record<string, OptionSpec>>,
+): boolean {
+  return Object.entries(options).every(([name, { required, choices }]) => {
+    const value = values[name];
+    if (value === undefined) return required !== true;
+    const listed: readonly unknown[] | undefined = choices;
+    return listed === undefined || [value].flat().every((one) => listed.includes(one));
   });
 }
-
-/** As many words of the command as were right. */
-function commandWords(argv: readonly string[]): readonly string[] {
-  const [first = "", second = ""] = argv;
-  const known = [...COMMANDS.map(({ name }) => name), ...Object.keys(GROUPS)];
-  if (known.includes(`${first} ${second}`)) return [first, second];
-  return known.includes(first) ? [first] : [];
-}
-
-const EXIT_STATUSES =
-  "Exit status: 0 done, 1 failed, 2 usage, 3 no identity matches, 4 not authentic,\n" +
-  "5 token or PIN, 6 refused by policy.";

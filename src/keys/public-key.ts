@@ -292,7 +292,9 @@ function smallFactor(modulus: Uint8Array): number | undefined {
 /** RFC 7748 §6.1: agreement with a point of small order gives zeros, whatever the private key. */
 function isSmallOrder(publicKey: X25519PublicKey): boolean {
   try {
-    const shared = diffieHellman({ privateKey: ANY_X25519, publicKey: publicKey.object });
+    const key = Buffer.from(ANY_X25519);
+    const privateKey = createPrivateKey({ key, format: "der", type: "pkcs8" });
+    const shared = diffieHellman({ privateKey, publicKey: publicKey.object });
     return shared.every((byte) => byte === 0);
   } catch {
     return true;
@@ -323,8 +325,4 @@ const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2).filter
 const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
 
 /** A scalar anyone may know: clamping makes every one a multiple of the small orders. */
-const ANY_X25519 = createPrivateKey({
-  key: Buffer.from(concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1))),
-  format: "der",
-  type: "pkcs8",
-});
+const ANY_X25519 = concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1));

@@ -1,0 +1,168 @@
+/**
+ * The command line as a few files. Node takes most of a millisecond to find and load a module, and
+ * `p11seal seal` needs a hundred of them; as bundles, with small libraries inside and comments out, it
+ * starts in half the time. The library's files stay as they are: their users have bundlers of their own.
+ *
+ * CommonJS, because it starts sooner than ES modules do; it changes nothing for anybody, since nobody
+ * imports the program. Code behind `import()` stays in files of its own, loaded when it is needed.
+ */
+import fs from "node:fs";
+import { builtinModules } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { root, SetupError } from "./run.mjs";
+
+/** Packages that go into the bundle; all others, the native ones first, are loaded as installed. */
+const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
+
+/** Programs by the names that others know them by. */
+const ENTRIES = {
+  main: "cli/main.js",
+  worker: "files/worker.js",
+};
+
+/**
+ * Replaces `cli/` in a compiled tree by its bundle.
+ * @param {string} dist
+ */
+export async function bundle(dist) {
+  const { rollup } = await import("rollup");
+  const { default: ts } = await import("typescript");
+  const made = `${dist}-cli`;
+  const input = Object.fromEntries(
+    Object.entries(ENTRIES).map(([name, file]) => [name, path.join(dist, file)]),
+  );
+  const bundled = await rollup({
+    input,
+    plugins: [{ name: "p11seal", resolveId: resolve, resolveImportMeta: urlOf }],
+    preserveEntrySignatures: false,
+    onwarn(warning) {
+      // smol-toml's own, and sound.
+      if (warning.code === "CIRCULAR_DEPENDENCY" && warning.message.includes("smol-toml")) return;
+      throw new SetupError(`the bundle: ${warning.message}`);
+    },
+  });
+  await bundled.write({
+    dir: made,
+    format: "cjs",
+    entryFileNames: "[name].js",
+    chunkFileNames: "[name].js",
+    dynamicImportInCjs: true,
+    banner: ({ name }) => (name === "main" ? "#!/usr/bin/env node" : ""),
+    manualChunks: chunkOf,
+    plugins: [
+      {
+        name: "without-comments",
+        renderChunk: (code) =>
+          ts.transpileModule(code, {
+            compilerOptions: {
+              removeComments: true,
+              target: ts.ScriptTarget.ES2023,
+              module: ts.ModuleKind.ESNext,
+            },
+          }).outputText,
+      },
+    ],
+  });
+  const packages = packagesOf(bundled.watchFiles);
+  await bundled.close();
+  fs.writeFileSync(path.join(made, "package.json"), '{ "type": "commonjs" }\n');
+  fs.writeFileSync(path.join(made, "THIRD-PARTY.md"), notices(packages));
+  fs.chmodSync(path.join(made, "main.js"), 0o755);
+  fs.rmSync(path.join(dist, "cli"), { recursive: true });
+  fs.renameSync(made, path.join(dist, "cli"));
+}
+
+/**
+ * @param {string} id
+ * @param {string | undefined} from
+ */
+function resolve(id, from) {
+  if (from === undefined || /^[./]/.test(id) || path.isAbsolute(id)) return null;
+  if (id.startsWith("node:") || builtinModules.includes(id)) return { id, external: true };
+  const [scope = "", name = ""] = id.split("/");
+  const packageName = scope.startsWith("@") ? `${scope}/${name}` : scope;
+  if (!INSIDE.includes(packageName)) return { id, external: true };
+  return fileURLToPath(import.meta.resolve(id));
+}
+
+/**
+ * A CommonJS file's own URL.
+ * @param {string | null} property
+ */
+function urlOf(property) {
+  return property === "url" ? 'require("node:url").pathToFileURL(__filename).href' : null;
+}
+
+/**
+ * What is needed together goes together: what every run needs, what a thread needs, what the token's
+ * process shares with sealing and opening, and what these two share. Rollup splits the rest by itself.
+ * @param {string} id
+ * @param {import("rollup").ManualChunkMeta} graph
+ */
+function chunkOf(id, { getModuleIds, getModuleInfo }) {
+  const needs = (/** @type {string} */ name) => {
+    const start = [...getModuleIds()].find((one) => one.endsWith(path.normalize(name)));
+    return start === undefined ? new Set() : closure(start, getModuleInfo);
+  };
+  const every = needs("/cli/main.js");
+  // A program's own file runs when it is loaded, so that nothing others need may be in it.
+  if (Object.values(ENTRIES).some((file) => id.endsWith(path.normalize(`/${file}`)))) return undefined;
+  if (every.has(id)) return "base";
+  if (needs("/files/worker.js").has(id)) return "body";
+  const both = [needs("/cli/commands/seal.js").has(id), needs("/cli/commands/open.js").has(id)];
+  if (needs("/token/process/child.js").has(id) && both.includes(true)) return "keys";
+  return both.includes(false) ? undefined : "core";
+}
+
+/** @type {Map<string, Set<string>>} */
+const closures = new Map();
+
+/**
+ * A module and all it imports, but for what it imports later.
+ * @param {string} start
+ * @param {import("rollup").GetModuleInfo} getModuleInfo
+ */
+function closure(start, getModuleInfo) {
+  const known = closures.get(start);
+  if (known !== undefined) return known;
+  const all = new Set([start]);
+  for (const id of all) for (const next of getModuleInfo(id)?.importedIds ?? []) all.add(next);
+  closures.set(start, all);
+  return all;
+}
+
+/**
+ * Folders of the packages that files are from.
+ * @param {readonly string[]} files
+ */
+function packagesOf(files) {
+  const folder = path.join(root, "node_modules") + path.sep;
+  const inside = files.filter((file) => file.startsWith(folder));
+  const names = inside.map((file) => file.slice(folder.length).split(path.sep));
+  return [
+    ...new Set(
+      names.map(([scope = "", name = ""]) => (scope.startsWith("@") ? `${scope}/${name}` : scope)),
+    ),
+  ]
+    .sort()
+    .map((name) => path.join(folder, name));
+}
+
+/**
+ * Who wrote what is inside, and under which terms.
+ * @param {readonly string[]} packages
+ */
+function notices(packages) {
+  const parts = packages.map((folder) => {
+    const { name, version } = JSON.parse(
+      fs.readFileSync(path.join(folder, "package.json"), "utf8"),
+    );
+    const file = fs.readdirSync(folder).find((one) => /^licen[cs]e(?:\.|$)/i.test(one));
+    if (file === undefined) throw new SetupError(`the bundle: ${name} has no licence file`);
+    const licence = fs.readFileSync(path.join(folder, file), "utf8").trim();
+    return `## ${name} ${version}\n\n${licence.replace(/^/gm, "    ").replace(/ +$/gm, "")}\n`;
+  });
+  const intro = "The programs in this folder contain these packages:";
+  return `# Third-party software\n\n${intro}\n\n${parts.join("\n")}`;
+}
