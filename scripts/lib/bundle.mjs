@@ -19,6 +19,7 @@ const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 const ENTRIES = {
   main: "cli/main.js",
   worker: "files/worker.js",
+  child: "token/process/child.js",
 };
 
 /**
@@ -107,7 +108,8 @@ function chunkOf(id, { getModuleIds, getModuleInfo }) {
   };
   const every = needs("/cli/main.js");
   // A program's own file runs when it is loaded, so that nothing others need may be in it.
-  if (Object.values(ENTRIES).some((file) => id.endsWith(path.normalize(`/${file}`)))) return undefined;
+  if (Object.values(ENTRIES).some((file) => id.endsWith(path.normalize(`/${file}`))))
+    return undefined;
   if (every.has(id)) return "base";
   if (needs("/files/worker.js").has(id)) return "body";
   const both = [needs("/cli/commands/seal.js").has(id), needs("/cli/commands/open.js").has(id)];

@@ -5,7 +5,6 @@
  * A source is a promise to deliver, read only when a token asks. What it read it keeps for the run,
  * because a pipe can be read once. Nothing here touches a module; a PIN stands in no message.
  */
-import { spawn } from "node:child_process";
 import { type ReadStream, constants, createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { isAbsolute } from "node:path";
@@ -224,6 +223,8 @@ async function fromCommand(
   request: PinRequest,
   env: Environment,
 ): Promise<string> {
+  // Loaded when it is needed: all commands come by here, few PINs do.
+  const { spawn } = await import("node:child_process");
   const child = spawn(program, args, {
     shell,
     // Its stdin is empty: ours may be the message.
