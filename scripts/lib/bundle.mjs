@@ -15,6 +15,12 @@ import { root, SetupError } from "./run.mjs";
 /** Packages that go into the bundle; all others, the native ones first, are loaded as installed. */
 const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 
+/** `import("pkcs11js")` without the machinery for ES modules, which would be loaded for it alone. */
+/** @type {Record<string, { left: string, right: string }>} */
+const REQUIRED = {
+  pkcs11js: { left: "Promise.resolve().then(() => ({ default: require(", right: ") }))" },
+};
+
 /** Programs by the names that others know them by. */
 const ENTRIES = {
   main: "cli/main.js",
@@ -35,7 +41,14 @@ export async function bundle(dist) {
   );
   const bundled = await rollup({
     input,
-    plugins: [{ name: "p11seal", resolveId: resolve, resolveImportMeta: urlOf }],
+    plugins: [
+      {
+        name: "p11seal",
+        resolveId: resolve,
+        resolveImportMeta: urlOf,
+        renderDynamicImport: ({ targetModuleId }) => REQUIRED[targetModuleId ?? ""] ?? null,
+      },
+    ],
     preserveEntrySignatures: false,
     onwarn(warning) {
       // smol-toml's own, and sound.

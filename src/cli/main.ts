@@ -8,10 +8,18 @@ import { readFileSync, realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { restore } from "../terminal/interrupts.js";
 import { processIo, write, type Io } from "./io.js";
+import type { Parsed } from "./parse.js";
 import { EXIT, Report } from "./report.js";
 
-/** Runs one command line (without the program's name) and returns the exit status. */
-export async function main(argv: readonly string[], io: Io): Promise<number> {
+/**
+ * Runs one command line (without the program's name) and returns the exit status. `startsTokenAhead`:
+ * where a token will be needed, its process starts while the command's code is loaded.
+ */
+export async function main(
+  argv: readonly string[],
+  io: Io,
+  options: { readonly startsTokenAhead?: boolean } = {},
+): Promise<number> {
   let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
   // A stream that breaks also fails the write that is waited for; that is where it is handled.
   io.stdout.on("error", ignore);
@@ -29,6 +37,9 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     }
     const { spec, args } = parsed;
     report = new Report(io, args.reporting);
+    if (options.startsTokenAhead === true && needsToken(parsed)) {
+      (await import("./ahead.js")).startTokenAhead(args, io);
+    }
     const run = await spec.load();
     return (await run(args, { io, report })) ?? EXIT.done;
   } catch (error) {
@@ -37,6 +48,13 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     io.stdout.off("error", ignore);
     io.stderr.off("error", ignore);
   }
+}
+
+/** `open` looks at tokens unless all its keys are in files. */
+function needsToken({ spec, args }: Parsed): boolean {
+  if (spec.name !== "open") return false;
+  const identities = args.texts("identity");
+  return identities.length === 0 || identities.some((text) => /^pkcs11:/i.test(text));
 }
 
 function version(): string {
@@ -64,7 +82,7 @@ async function program(): Promise<void> {
     const report = new Report(io, { quiet: false, verbose: false, json: false });
     process.exit(report.failure(error));
   });
-  process.exitCode = await main(process.argv.slice(2), io);
+  process.exitCode = await main(process.argv.slice(2), io, { startsTokenAhead: true });
 }
 
 function isProgram(): boolean {

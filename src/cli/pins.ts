@@ -7,7 +7,6 @@ import { TokenError } from "../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../token/pin.js";
 import type { PinReference, PinReferrer, PinRequest } from "../token/types.js";
 import { matchesToken, type Pkcs11Uri } from "../token/uri.js";
-import { askAlike } from "../terminal/terminal.js";
 import { printable } from "./report.js";
 import type { Context } from "./usage.js";
 
@@ -81,6 +80,7 @@ async function atTerminal(
     const first = printable(`${name} for token "${token.label}"${serial}:`);
     const questions = fresh ? [first, `${name} again:`] : [first];
     if (io.sharesTerminal === true) return { questions };
+    const { askAlike } = await import("../terminal/terminal.js");
     const pin = checkPin(await askAlike(terminal, questions));
     report.conceal(pin);
     return pin;

@@ -1,10 +1,9 @@
 /** One run of the token's process: started, asked, watched, ended. `TokenProcess` decides what then. */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { TokenError } from "../../errors.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
-import { withoutPins } from "../pin.js";
 import type { PinRequest, TokenInfo } from "../types.js";
-import { CHILD_PROGRAM } from "./program.js";
+import { childFor } from "./ahead.js";
 import {
   type FromChild,
   type FromParent,
@@ -65,17 +64,7 @@ export class Child {
 
   constructor(options: ChildOptions) {
     this.#options = options;
-    this.#process = fork(options.program ?? CHILD_PROGRAM, [], {
-      env: withoutPins(options.env),
-      execArgv: [],
-      serialization: "advanced",
-      // Our stdin and stdout may be the message. Modules write to stderr what they like; a command
-      // that asks for a PIN needs the real one, and finds it as COMMAND_STDERR.
-      stdio: ["ignore", "ignore", "pipe", "ipc", 2],
-    });
-    this.#process.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      for (const line of text.split("\n")) if (line !== "") options.trace(`module: ${line}`);
-    });
+    this.#process = childFor(options.env, options.program);
     this.#exited = new Promise((resolve) => {
       this.#process.once("exit", (status, signal) => {
         this.#end(

@@ -1,0 +1,23 @@
+/** For command lines that are sure to need a token: its process starts before the command's code loads. */
+import { pinFromSource } from "../token/pin.js";
+import { startAhead } from "../token/process/ahead.js";
+import type { Arguments } from "./arguments.js";
+import type { Io } from "./io.js";
+
+/** Starts the token's process. What is wrong with a PIN's source is told later, by the command. */
+export function startTokenAhead(args: Arguments, { env }: Pick<Io, "env">): void {
+  const sources = [
+    ...["pin-source", "so-pin-source"].map((name) =>
+      args.has(name) ? args.text(name) : undefined,
+    ),
+    env["P11SEAL_PIN_SOURCE"],
+    env["P11SEAL_SO_PIN_SOURCE"],
+  ];
+  try {
+    // A variable that holds a PIN is known as one from here on, and kept from other processes.
+    for (const source of sources) if (source !== undefined) pinFromSource(source, env);
+  } catch {
+    return;
+  }
+  startAhead(env);
+}

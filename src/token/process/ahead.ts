@@ -1,0 +1,42 @@
+/**
+ * The token's process, started before anything is known to ask it: it takes as long to start as the
+ * command itself, and may as well do so meanwhile. It waits for its first message and loads no module
+ * before; one that nobody wanted ends with this process.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { withoutPins } from "../pin.js";
+import { CHILD_PROGRAM } from "./program.js";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+let ahead: { readonly started: ChildProcess; readonly env: Environment } | undefined;
+
+/** Starts the process for whoever is first to ask. PIN sources must be known by now (`withoutPins`). */
+export function startAhead(env: Environment): void {
+  const started = forkChild(env, CHILD_PROGRAM);
+  // Whoever takes it hears of later faults; of one before, the next process tells.
+  started.once("error", () => undefined);
+  started.unref();
+  started.channel?.unref();
+  ahead = { started, env };
+}
+
+/** The process that was started ahead with this environment, or a new one. */
+export function childFor(env: Environment, program: string | undefined): ChildProcess {
+  const taken = ahead;
+  ahead = undefined;
+  const { started } = taken ?? {};
+  if (program === undefined && started?.connected === true && taken?.env === env) return started;
+  started?.kill("SIGKILL");
+  return forkChild(env, program ?? CHILD_PROGRAM);
+}
+
+function forkChild(env: Environment, program: string): ChildProcess {
+  return fork(program, [], {
+    env: withoutPins(env),
+    execArgv: [],
+    serialization: "advanced",
+    // Its stdin is nobody's: ours may be the message, and so may our stdout.
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
+}
