@@ -51,9 +51,18 @@ describe("the package", () => {
   it("holds nothing else: no sources, tests, keys, tokens or settings", () => {
     const strange = files.filter(
       (path) =>
-        !/^(?:dist\/.+\.(?:js|d\.ts)|docs\/.+\.md|[A-Z]+\.md|LICENSE|package\.json)$/.test(path),
+        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|docs\/.+\.md|[A-Z]+\.md|LICENSE|package\.json)$/.test(
+          path,
+        ),
     );
     expect(strange).toEqual([]);
+  });
+
+  it("names the packages inside the program, with their licences", () => {
+    const notices = readFileSync(join(root, "dist", "cli", "THIRD-PARTY.md"), "utf8");
+    const inside = [...notices.matchAll(/^## (\S+) /gm)].map(([, name]) => name);
+    expect(inside).toEqual(["cborg", "hpke", "smol-toml", "yargs-parser"]);
+    expect(notices.match(/copyright/gi)?.length).toBeGreaterThanOrEqual(inside.length);
   });
 
   it.each(Object.entries(manifest.exports))("exports %s from a file that is there", (_, target) => {

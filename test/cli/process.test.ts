@@ -68,10 +68,25 @@ describe("the exit status is", () => {
 });
 
 describe("what is loaded", () => {
-  /** Prints, at the end, the native libraries of the process and the packages it loaded. */
+  /** Prints, at the end, the native libraries of the process, the files and the built-in modules it loaded. */
   const spy = `process.on("exit", () => console.error(JSON.stringify({
     libraries: process.report.getReport().sharedObjects,
-    packages: Object.keys(require("node:module")._cache) })))`;
+    files: Object.keys(require("node:module")._cache),
+    builtin: process.moduleLoadList.map((name) => name.replace("NativeModule ", "")) })))`;
+
+  interface Loaded {
+    readonly libraries: string[];
+    readonly files: string[];
+    readonly builtin: string[];
+  }
+
+  async function loadedBy(argv: readonly string[]): Promise<Loaded> {
+    writeFileSync(join(folder, "spy.cjs"), spy);
+    const node = ["--require", join(folder, "spy.cjs")];
+    const { status, stderr } = await p11seal(argv, { cwd: root, node });
+    expect(status).toBe(0);
+    return JSON.parse(stderr) as Loaded;
+  }
 
   it.each([
     ["--version", ["--version"]],
@@ -79,18 +94,29 @@ describe("what is loaded", () => {
     ["open with a key file", ["open", "-i", "bob.key", "-o", "/dev/null", "m.p11s"]],
     ["inspect", ["inspect", "m.p11s"]],
   ])("by %s is nothing native", async (_name, argv) => {
-    writeFileSync(join(folder, "spy.cjs"), spy);
-    const { status, stderr } = await p11seal(argv, {
-      cwd: root,
-      node: ["--require", join(folder, "spy.cjs")],
-    });
-    expect(status).toBe(0);
-    const loaded = JSON.parse(stderr) as { libraries: string[]; packages: string[] };
+    const loaded = await loadedBy(argv);
     expect(loaded.libraries.length).toBeGreaterThan(0);
     const native = /pkcs11|graphene|softhsm|softokn|\.node$/;
-    expect([...loaded.libraries, ...loaded.packages].filter((path) => native.test(path))).toEqual(
-      [],
-    );
+    expect([...loaded.libraries, ...loaded.files].filter((path) => native.test(path))).toEqual([]);
+  });
+
+  // Each file costs most of a millisecond, yargs a hundred, WebCrypto ten, a terminal or a child five.
+  it.each([
+    ["--version", 2, ["--version"]],
+    ["seal", 8, ["seal", "-r", "bob.pem", "-o", "/dev/null", "note"]],
+    ["open with a key file", 14, ["open", "-i", "bob.key", "-o", "/dev/null", "small.p11s"]],
+  ])("by %s is little: at most %d files, and nothing slow", async (name, most, argv) => {
+    writeFileSync(join(root, "note"), "meet at noon");
+    const sealing = ["seal", "-r", "bob.pem", "--force", "-o", "small.p11s", "note"];
+    expect(await p11seal(sealing, { cwd: root })).toMatchObject({ status: 0 });
+
+    const { files, builtin } = await loadedBy(argv);
+    const own = files.filter((path) => !path.endsWith("spy.cjs"));
+    expect(own.length).toBeGreaterThan(0);
+    expect({ name, own, few: own.length <= most }).toEqual({ name, own, few: true });
+    // Modules of ES kind are not in that list; nothing but yargs and `read` would be one.
+    const slow = ["internal/crypto/webcrypto", "child_process", "internal/modules/esm/translators"];
+    expect(slow.filter((one) => builtin.includes(one))).toEqual([]);
   });
 });
 
