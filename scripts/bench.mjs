@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --out FILE]`: how long sealing and opening take, and how much memory.
+ * `npm run bench [-- --quick] [-- --small]`: how long sealing and opening take, and how much memory.
  *
  * Times mean something only beside one another in one run: the commands of a table are run in turn,
  * A B C A B C …, with a `sync` before each, and the lowest and the median of their wall times are
@@ -9,6 +9,7 @@ import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { small } from "./bench/small.mjs";
 import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
 import { root, runMain } from "./lib/run.mjs";
 
@@ -38,7 +39,8 @@ async function main() {
     describeMachine();
     const at = (/** @type {string} */ name) => path.join(folder, name);
     makeInputs(at);
-    await table(`start-up (${ROUNDS} rounds)`, startUp(at));
+    await small({ quick });
+    if (process.argv.includes("--small")) return 0;
     await table(`${SIZE / MIB} MiB, file to file (${ROUNDS} rounds)`, fileToFile(at));
     await table(`${SIZE / MIB} MiB, stdin to stdout (${ROUNDS} rounds)`, throughPipes(at));
     await table(`memory: ${SPARSE / MIB} MiB of zeros, sparse (1 round)`, sparse(at), 1);
@@ -113,24 +115,6 @@ function ageRecipient(at) {
 /** @param {string} program */
 function has(program) {
   return spawnSync(program, ["--version"]).error === undefined;
-}
-
-/** @param {(name: string) => string} at @returns {Case[]} */
-function startUp(at) {
-  return [
-    { name: "node -e 0", command: [process.execPath, "-e", "0"] },
-    { name: "p11seal --version", command: p11seal("--version") },
-    {
-      name: "p11seal seal 1 KiB",
-      command: p11seal("seal", "-r", at("pub.pem"), "-o", at("o"), at("small")),
-      clean: [at("o")],
-    },
-    {
-      name: "p11seal open 1 KiB, key file",
-      command: p11seal("open", "-q", "-i", at("key.pem"), "-o", at("o"), at("small.p11s")),
-      clean: [at("o")],
-    },
-  ];
 }
 
 /** @param {(name: string) => string} at @returns {Case[]} */

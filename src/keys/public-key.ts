@@ -286,7 +286,8 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
 function smallFactor(modulus: Uint8Array): number | undefined {
   // One long division by the product of all, then short ones.
   const rest = BigInt(`0x${toHex(modulus)}`) % SMALL_PRIMES_PRODUCT;
-  return SMALL_PRIMES.find((prime) => rest % BigInt(prime) === 0n);
+  const found = SMALL_PRIMES.find((prime) => rest % prime === 0n);
+  return found === undefined ? undefined : Number(found);
 }
 
 /** RFC 7748 §6.1: agreement with a point of small order gives zeros, whatever the private key. */
@@ -315,14 +316,16 @@ const POLICY_MIN_BITS = 2048;
 const POLICY_MAX_BITS = 8192;
 const WEAK_MIN_BITS = 1024;
 
-const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2).filter((candidate) => {
-  for (let divisor = 2; divisor * divisor <= candidate; divisor++) {
-    if (candidate % divisor === 0) return false;
-  }
-  return true;
-});
+const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2)
+  .filter((candidate) => {
+    for (let divisor = 2; divisor * divisor <= candidate; divisor++) {
+      if (candidate % divisor === 0) return false;
+    }
+    return true;
+  })
+  .map(BigInt);
 
-const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
+const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * prime, 1n);
 
 /** A scalar anyone may know: clamping makes every one a multiple of the small orders. */
 const ANY_X25519 = concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1));
