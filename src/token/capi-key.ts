@@ -233,7 +233,7 @@ export class TokenCapiKey implements CapiPrivateKey {
         call("C_DecryptInit", () => {
           native.C_DecryptInit(session.handle, mechanism, this.#object);
         });
-        const result = await session.module.run("C_Decrypt", [input, output], () =>
+        const result = await session.module.run("C_Decrypt", [input, output], (native) =>
           native.C_DecryptAsync(session.handle, input, output),
         );
         return new Uint8Array(result);

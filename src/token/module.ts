@@ -10,6 +10,7 @@ import { TokenError } from "../errors.js";
 import { call, callAsync, failedWith } from "./call.js";
 import { OS_LOCKING_OK } from "./constants.js";
 import { checkModuleFile } from "./module-file.js";
+import { nextForm, type Operating } from "./operating.js";
 
 /** A library that may be a module, and how to start it. */
 export interface ModuleCandidate {
@@ -49,19 +50,20 @@ export class Module {
   }
 
   /**
-   * Runs one of pkcs11js's promise forms. `keep` are its arguments, held until it settles: the native
-   * side has pointers into them, and a buffer collected meanwhile would be read as somebody else's.
+   * Runs an operation of the token, on a thread of its own where others wait (`setSideBySide`). `keep`
+   * are its arguments, held until it settles: the native side has pointers into them, and a buffer
+   * collected meanwhile would be read as somebody else's.
    *
    * @throws TokenError with `fn` and `ckr`.
    */
   async run<T>(
     fn: string,
     keep: readonly unknown[],
-    start: (native: PKCS11) => Promise<T>,
+    start: (native: Operating) => Promise<T>,
   ): Promise<T> {
     this.#inFlight.add(keep);
     try {
-      return await callAsync(fn, () => start(this.native));
+      return await callAsync(fn, () => start(nextForm(this.native)));
     } finally {
       this.#inFlight.delete(keep);
     }

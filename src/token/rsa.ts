@@ -151,7 +151,7 @@ export class TokenRsaKey implements RsaPrivateKey {
       // As long as the modulus: SoftHSM refuses less, whatever the result's length.
       const output = Buffer.alloc(publicKey.modulus.length);
       try {
-        const result = await session.module.run("C_Decrypt", [input, output], () =>
+        const result = await session.module.run("C_Decrypt", [input, output], (native) =>
           native.C_DecryptAsync(session.handle, input, output),
         );
         return new Uint8Array(result);

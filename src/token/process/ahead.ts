@@ -36,7 +36,8 @@ function forkChild(env: Environment, program: string): ChildProcess {
     env: withoutPins(env),
     execArgv: [],
     serialization: "advanced",
-    // Its stdin is nobody's: ours may be the message, and so may our stdout.
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
+    // Our stdin and stdout may be the message. Modules write to stderr what they like; a command that
+    // asks for a PIN needs the real one, and finds it as COMMAND_STDERR.
+    stdio: ["ignore", "ignore", "pipe", "ipc", 2],
   });
 }

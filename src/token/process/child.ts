@@ -11,6 +11,7 @@ import type { EcPrivateKey, OaepHash, PrivateKey, RsaPrivateKey } from "../../ke
 import type { SigningKey } from "../../keys/signing.js";
 import { restore } from "../../terminal/interrupts.js";
 import { TokenAccess } from "../access.js";
+import { setSideBySide } from "../operating.js";
 import { checkPin, pinFromSource } from "../pin.js";
 import { initDevelopmentToken } from "../softhsm.js";
 import type { KeyInfo, PinProvider, PinReference, PinRequest } from "../types.js";
@@ -229,12 +230,18 @@ function say(message: FromChild): void {
   if (process.connected) process.send?.(message, undefined, undefined, ignore);
 }
 
+/** Requests under way. */
+let underWay = 0;
+
 async function serve(operations: Operations, { id, method, args }: Request): Promise<void> {
+  underWay += 1;
   try {
     const value = await operations.run(method, unpack(args) as unknown[]);
     say({ kind: "result", id, value: pack(value) });
   } catch (error) {
     say({ kind: "failure", id, error: blotted(packError(error)) });
+  } finally {
+    underWay -= 1;
   }
 }
 
@@ -255,6 +262,7 @@ function watchParent(parent: number): void {
 
 function main(): void {
   let operations: Operations | undefined;
+  setSideBySide(() => underWay > 1);
   process.title = "p11seal token";
   // Ctrl-C reaches the whole group; what it means is the parent's to say, and a terminal that is
   // asked for a PIN has a way of its own to tell.

@@ -65,6 +65,9 @@ export class Child {
   constructor(options: ChildOptions) {
     this.#options = options;
     this.#process = childFor(options.env, options.program);
+    this.#process.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      for (const line of text.split("\n")) if (line !== "") options.trace(`module: ${line}`);
+    });
     this.#exited = new Promise((resolve) => {
       this.#process.once("exit", (status, signal) => {
         this.#end(

@@ -140,9 +140,22 @@ export function unpack(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unpack);
   if (!isPlain(value)) return value;
   const spki = value[SPKI];
-  if (spki instanceof Uint8Array) return publicKeyFromSpki(spki);
+  if (spki instanceof Uint8Array) return knownKey(spki);
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, unpack(one)]));
 }
+
+/** Keys made before: making one costs as much as some tokens need for using it. */
+const known = new Map<string, PublicKey>();
+
+function knownKey(spki: Uint8Array): PublicKey {
+  const name = Buffer.from(spki.buffer, spki.byteOffset, spki.length).toString("latin1");
+  const key = known.get(name) ?? publicKeyFromSpki(spki);
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(name, key);
+  return key;
+}
+
+const MAX_KNOWN = 256;
 
 const SPKI = "$spki";
 
