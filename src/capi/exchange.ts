@@ -220,9 +220,8 @@ export async function receiveMessage(options: ReceiveOptions): Promise<ReceivedM
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
-
-function requireSoundCipher(
+/** Refuses what no new message should be encrypted with. @throws as `sendMessage` */
+export function requireSoundCipher(
   algorithm: SessionAlgorithm,
   parameters: CipherParameters,
   allowWeak: boolean,
@@ -240,8 +239,8 @@ function requireSoundCipher(
   });
 }
 
-/** The IV of zeros is sound for a key that is used once. */
-function requireFreshIv(algorithm: SessionAlgorithm, { mode, iv }: CipherParameters): void {
+/** The IV of zeros is sound for a key that is used once. @throws UsageError `ERR_CIPHER_PARAMETER` */
+export function requireFreshIv(algorithm: SessionAlgorithm, { mode, iv }: CipherParameters): void {
   if (iv !== undefined || mode === "ecb" || ALGORITHMS[algorithm].blockBytes === 0) return;
   throw new UsageError(
     "ERR_CIPHER_PARAMETER",
@@ -251,6 +250,8 @@ function requireFreshIv(algorithm: SessionAlgorithm, { mode, iv }: CipherParamet
     },
   );
 }
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
 
 /** A hash over a signed message, begun with its blob. */
 function hashOf(form: SignatureForm, blob: Uint8Array): Hash {

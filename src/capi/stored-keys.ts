@@ -190,7 +190,7 @@ async function open(
   throw notDecrypted();
 }
 
-function signedPart(record: Omit<BackupRecord, "signature">): Uint8Array {
+export function signedPart(record: Omit<BackupRecord, "signature">): Uint8Array {
   const { hash, serialNumber, description, blob } = record;
   if (serialNumber < 0n || serialNumber > MAX_SERIAL) {
     throw new UsageError("ERR_SERIAL_NUMBER", "a serial number is 0 to 2^64 - 1");

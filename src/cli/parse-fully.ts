@@ -69,19 +69,26 @@ function describe(
     .alias("help", "h")
     .version(options.version)
     .epilogue(`${examplesOf(...COMMANDS.slice(0, 2))}\n\n${EXIT_STATUSES}`);
-  const singles = COMMANDS.filter(({ name }) => !name.includes(" "));
-  for (const spec of singles) addCommand(program, spec, spec.name, choose);
-  for (const [group, about] of Object.entries(GROUPS)) {
-    program.command(group, about, (inner) => {
-      const specs = COMMANDS.filter(({ name }) => name.startsWith(`${group} `));
-      for (const spec of specs) addCommand(inner, spec, spec.name.slice(group.length + 1), choose);
+  addLevel(program, "", choose);
+  return program;
+}
+
+/** The commands whose names are `prefix` and one word, and the groups at that place. */
+function addLevel(program: Argv, prefix: string, choose: Choose): CommandSpec[] {
+  const here = (name: string): boolean =>
+    name.startsWith(prefix) && !name.slice(prefix.length).includes(" ");
+  const specs = COMMANDS.filter(({ name }) => here(name));
+  for (const spec of specs) addCommand(program, spec, spec.name.slice(prefix.length), choose);
+  for (const [group, about] of Object.entries(GROUPS).filter(([name]) => here(name))) {
+    program.command(group.slice(prefix.length), about, (inner) => {
+      const inside = addLevel(inner, `${group} `, choose);
       return inner
         .demandCommand(1, `"${group}" needs a command after it`)
         .version(false)
-        .epilogue(examplesOf(...specs.slice(0, 2)));
+        .epilogue(examplesOf(...inside.slice(0, 2)));
     });
   }
-  return program;
+  return specs;
 }
 
 function addCommand(program: Argv, spec: CommandSpec, word: string, choose: Choose): void {
@@ -140,10 +147,9 @@ function usageError(argv: readonly string[], error: unknown): UsageError {
 
 /** As many words of the command as were right. */
 function commandWords(argv: readonly string[]): readonly string[] {
-  const [first = "", second = ""] = argv;
   const known = [...COMMANDS.map(({ name }) => name), ...Object.keys(GROUPS)];
-  if (known.includes(`${first} ${second}`)) return [first, second];
-  return known.includes(first) ? [first] : [];
+  const prefixes = [3, 2, 1].map((count) => argv.slice(0, count));
+  return prefixes.find((words) => known.includes(words.join(" "))) ?? [];
 }
 
 const EXIT_STATUSES =

@@ -48,9 +48,10 @@ export function parsePlain(argv: readonly string[]): Parsed | undefined {
   return { spec, args: new Arguments(spec, { ...values, ...operands }) };
 }
 
-function commandOf([first = "", second]: readonly string[]): CommandSpec | undefined {
-  const name = COMMANDS.some((spec) => spec.name === first) ? first : `${first} ${second ?? ""}`;
-  return COMMANDS.find((spec) => spec.name === name);
+/** The command of one, two or three words. */
+function commandOf(argv: readonly string[]): CommandSpec | undefined {
+  const names = [1, 2, 3].map((count) => argv.slice(0, count).join(" "));
+  return COMMANDS.find((spec) => names.includes(spec.name));
 }
 
 /** An option the command has, written out or as one letter, or a word that is nothing special. */

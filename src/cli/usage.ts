@@ -6,7 +6,19 @@
 import type { Arguments } from "./arguments.js";
 import type { Io } from "./io.js";
 import type { Report } from "./report.js";
-import { general, json, type OptionSpec } from "./usage-options.js";
+import { CAPI_COMMANDS } from "./usage-capi.js";
+import { THREE_PHASE_COMMANDS } from "./usage-three-phase.js";
+import {
+  FINAL_TRY,
+  force,
+  general,
+  json,
+  jsonErrors,
+  module,
+  type OptionSpec,
+  PIN_SOURCE,
+  tokenAccess,
+} from "./usage-options.js";
 import { RECORD_COMMANDS } from "./usage-records.js";
 
 /** What a command is given beside its arguments. */
@@ -19,7 +31,7 @@ export interface Context {
 export type Run = (args: Arguments, context: Context) => Promise<number | undefined>;
 
 export interface CommandSpec {
-  /** One or two words. */
+  /** One word, or those of its groups before it. */
   readonly name: string;
   /** How the operands are written: `[file]`, `<uri>`, `[files..]`, `<name> [key]`. */
   readonly operands?: string;
@@ -32,7 +44,7 @@ export interface CommandSpec {
   readonly load: () => Promise<Run>;
 }
 
-/** Commands of two words, by their first. */
+/** The words that commands stand behind; a group may stand in another. */
 export const GROUPS: Readonly<Record<string, string>> = {
   token: "Make a development token",
   keys: "Make, list, export, delete and judge keys on tokens",
@@ -41,31 +53,9 @@ export const GROUPS: Readonly<Record<string, string>> = {
   ledger: "Which signed messages were opened, so that none is opened twice",
   receipt: "Check what receivers say they received",
   "audit-log": "Check the record of openings",
+  capi: "Exchange with CryptoAPI programs: no authentication, PKCS#1 v1.5 inside",
+  "capi three-phase": "Agree on two session keys with a peer, safe from replay",
 };
-
-const force = {
-  force: { type: "boolean", describe: "Replace an existing output file" },
-} satisfies Record<string, OptionSpec>;
-
-const module = {
-  module: {
-    type: "string",
-    repeatable: true,
-    describe: "A PKCS#11 library to use instead of those found (repeatable)",
-  },
-} satisfies Record<string, OptionSpec>;
-
-const PIN_SOURCE = "env:VAR, file:PATH, fd:N or cmd:COMMAND";
-
-const tokenAccess = {
-  ...module,
-  "pin-source": {
-    type: "string",
-    describe: `Where the PIN comes from: ${PIN_SOURCE} (default: ask)`,
-  },
-} satisfies Record<string, OptionSpec>;
-
-const FINAL_TRY = "; also use a token's last PIN try";
 
 const threads = {
   threads: {
@@ -78,10 +68,6 @@ const keyBlob = {
   type: "string",
   describe: "The file that holds the header, where it was detached",
 } as const satisfies OptionSpec;
-
-const jsonErrors = {
-  json: { type: "boolean", describe: "Tell errors as JSON" },
-} satisfies Record<string, OptionSpec>;
 
 const SIGN_URI = "'pkcs11:token=bob;object=sign'";
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
@@ -348,6 +334,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: async () => (await import("./commands/keys-audit.js")).keysAuditCommand,
   },
   ...RECORD_COMMANDS,
+  ...CAPI_COMMANDS,
+  ...THREE_PHASE_COMMANDS,
   {
     name: "completion",
     operands: "[shell]",

@@ -9,10 +9,11 @@ import { count, HEX_16, HEX_32, text, type Check } from "./fields.js";
 
 /** What is told of an opening, whether it came about or was refused. */
 export interface AuditEvent {
-  readonly event: "open" | "ledger-init";
+  /** `capi`: a use of an exchange key for a CryptoAPI peer. */
+  readonly event: "open" | "capi" | "ledger-init";
   /** `opened`, `done`, or the code of the error. */
   readonly outcome: string;
-  /** 16 bytes, hexadecimal. */
+  /** 16 bytes, hexadecimal; of a CryptoAPI message the start of its blob's SHA-256. */
   readonly messageId?: string;
   /** SHA-256 of the sender's SPKI, hexadecimal; only where the signature holds. */
   readonly sender?: string;
@@ -111,7 +112,7 @@ const witness: Check = (value) => {
 const FIELDS: readonly (readonly [name: string, holds: Check, needed: boolean])[] = [
   ["n", (value) => count(value) && value !== 0, true],
   ["time", text(/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/), true],
-  ["event", text(/^(?:open|ledger-init|repair)$/), true],
+  ["event", text(/^(?:open|capi|ledger-init|repair)$/), true],
   ["outcome", text(/^[A-Za-z0-9_-]{1,64}$/), true],
   ["messageId", HEX_16, false],
   ["sender", HEX_32, false],

@@ -1,0 +1,333 @@
+/**
+ * `p11seal capi three-phase`: the exchange that is safe from replay, message by message through files.
+ * A step is done once: who puts an older copy of a run's file back gets no second answer from it.
+ */
+import { createHash } from "node:crypto";
+import { toHex } from "../../bytes.js";
+import {
+  formatPhase2,
+  parsePhase2,
+  storeSessionKey,
+  ThreePhase,
+  type CapiPrivateKey,
+  type Party,
+  type RunOptions,
+  type SessionAlgorithm,
+  type Terms,
+} from "../../capi/index.js";
+import { FileError, P11SealError, PolicyError, UsageError } from "../../errors.js";
+import { fingerprintText } from "../../keys/public-key.js";
+import { readWhole } from "../../store/files.js";
+import type { Arguments } from "../arguments.js";
+import { CapiKeys } from "../capi-keys.js";
+import { publicOutput, smallInput } from "../capi-message.js";
+import { hexBytes, keyPadding, storedHash } from "../capi-options.js";
+import { CapiUse } from "../capi-use.js";
+import { requireOneStdin, type Input } from "../inputs.js";
+import { write } from "../io.js";
+import { commit, fileOutput, requireDistinct, type Output } from "../outputs.js";
+import { printable } from "../report.js";
+import { json, table } from "../table.js";
+import { quoted } from "../system-error.js";
+import { binaryToTerminal } from "../terminal-guard.js";
+import { withTokens } from "../tokens.js";
+import type { Context } from "../usage.js";
+
+// ── The four steps ──────────────────────────────────────────────────────────────────────────────
+
+export async function beginCommand(args: Arguments, context: Context): Promise<undefined> {
+  requireOneStdin([args.required("identity"), args.required("peer")]);
+  await withStep(args, context, async ({ keys, state, message }) => {
+    const terms = await termsOf(args, keys);
+    const { run, phase1 } = ThreePhase.begin(terms, { allowWeak: args.flag("allow-weak") });
+    await handOut(run, state, { output: message, bytes: phase1 });
+    context.report.note("the run is awaiting phase 2");
+  });
+}
+
+export async function answerCommand(args: Arguments, context: Context): Promise<undefined> {
+  const path = messagePath(args, context);
+  requireOneStdin([path, args.required("identity"), args.required("peer")]);
+  await withStep(args, context, async ({ keys, use, state, message, read }) => {
+    const phase1 = await read(path);
+    use.received(phase1);
+    await use.record(async () => {
+      const own = await keys.exchange(args.required("identity"));
+      const terms = await termsOf(args, keys);
+      let reserved: string | undefined;
+      const reserve = async (id: string): Promise<boolean> => {
+        const first = `phase 1 ${toHex(own.publicKey.fingerprint)} ${id}`;
+        if (!(await use.home.reserve(first))) return false;
+        reserved = first;
+        return true;
+      };
+      try {
+        const options = {
+          reserve,
+          allowWeak: args.flag("allow-weak"),
+          rejectionSecret: await use.home.rejectionSecret(),
+        };
+        const key = use.privateKey(own);
+        const { run, phase2 } = await ThreePhase.answer(terms, phase1, key, options);
+        await handOut(run, state, { output: message, bytes: formatPhase2(phase2) });
+      } catch (error) {
+        // No answer left this machine.
+        if (reserved !== undefined) await use.home.release(reserved);
+        throw error;
+      }
+    });
+    context.report.note("the run is awaiting phase 3");
+  });
+}
+
+export async function confirmCommand(args: Arguments, context: Context): Promise<undefined> {
+  await nextStep(args, context, (run, bytes, key, options) =>
+    run.confirm(parsePhase2(bytes, run.terms), key, options),
+  );
+}
+
+export async function finishCommand(args: Arguments, context: Context): Promise<undefined> {
+  await nextStep(args, context, async (run, bytes, key, options) => {
+    await run.finish(bytes, key, options);
+    return undefined;
+  });
+}
+
+type Work = (
+  run: ThreePhase,
+  message: Uint8Array,
+  key: CapiPrivateKey,
+  options: RunOptions,
+) => Promise<Uint8Array | undefined>;
+
+/** A step of a run that is there: its file is replaced in every case in which the run went on or ended. */
+async function nextStep(args: Arguments, context: Context, work: Work): Promise<void> {
+  const path = messagePath(args, context);
+  requireOneStdin([path, args.required("identity")]);
+  await withStep(args, context, async ({ keys, use, state, message, read }) => {
+    const before = await readState(args);
+    const run = ThreePhase.resume(before);
+    const bytes = await read(path);
+    use.received(bytes);
+    await use.record(async () => {
+      const own = await keys.exchange(args.required("identity"));
+      const rejectionSecret = await use.home.rejectionSecret();
+      const step = `step ${toHex(createHash("sha256").update(before).digest())}`;
+      const { status } = run;
+      const isNew = !status.startsWith("awaiting") || (await use.home.reserve(step));
+      if (!isNew) throw takenBefore();
+      try {
+        const result = await work(run, bytes, use.privateKey(own), { rejectionSecret });
+        const answer = result === undefined ? undefined : { output: message, bytes: result };
+        await handOut(run, state, answer);
+      } catch (error) {
+        if (run.status === "ended" && status !== "ended") await keepEnded(run, state, context);
+        // Not taken, or done and not handed out: it may be tried again.
+        else if (status.startsWith("awaiting")) await use.home.release(step);
+        throw error;
+      }
+    });
+    context.report.note("the run is complete");
+  });
+}
+
+function takenBefore(): PolicyError {
+  return new PolicyError("ERR_REPLAYED", "this step of the run was done before", {
+    hint: "an older copy of the run's file was put back, or another process is at it; begin anew",
+  });
+}
+
+/** The step is taken, whatever becomes of the file: nobody gets a second answer. */
+async function keepEnded(run: ThreePhase, state: Output, { report }: Context): Promise<void> {
+  try {
+    await handOut(run, state, undefined);
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+    report.note(`the run is ended, but its file does not say so: ${error.message}`);
+  }
+}
+
+// ── The keys, and the state ─────────────────────────────────────────────────────────────────────
+
+export async function keysCommand(args: Arguments, context: Context): Promise<undefined> {
+  const hash = storedHash(args);
+  const paths = ["key-a", "key-b"].flatMap((name) => {
+    const path = args.required(name);
+    return [path, `${path}.sig`];
+  });
+  requireOneStdin([args.required("identity"), args.required("sign-with")]);
+  if (paths.includes("-")) throw new UsageError("ERR_USAGE", "the keys are written to files");
+  await requireDistinct(paths);
+
+  await withTokens(args, context, async (tokens) => {
+    const run = ThreePhase.resume(await readState(args));
+    const { keyA } = run.blobs; // Refuses a run that is not complete, before a PIN is asked for.
+    const keys = new CapiKeys(tokens, context, true);
+    const use = new CapiUse("three-phase keys", tokens, context);
+    const outputs: Output[] = [];
+    try {
+      for (const path of paths) outputs.push(await publicOutput(path, [], args, context));
+      use.received(keyA);
+      await use.record(async () => {
+        const own = await keys.exchange(args.required("identity"));
+        const signing = await keys.signing(args.required("sign-with"));
+        const opened = await run.keys(use.privateKey(own));
+        try {
+          const { padding } = run.terms;
+          const options = {
+            signer: await signing.unlock(),
+            ...{ form: { hash }, padding, allowWeak: true },
+          };
+          const a = await storeSessionKey(opened.keyA, own.publicKey, options);
+          const b = await storeSessionKey(opened.keyB, own.publicKey, options);
+          const contents = [a.blob, a.signature, b.blob, b.signature];
+          for (const [index, output] of outputs.entries()) {
+            await output.write(contents[index] as Uint8Array);
+          }
+          await commit(...outputs);
+        } finally {
+          opened.keyA.bytes.wipe();
+          opened.keyB.bytes.wipe();
+        }
+      });
+    } finally {
+      for (const output of outputs) await output.close();
+    }
+  });
+}
+
+export async function statusCommand(args: Arguments, { io }: Context): Promise<undefined> {
+  const run = ThreePhase.resume(await readState(args));
+  const { own, peer, algorithm, hash, padding } = run.terms;
+  const facts = {
+    role: run.role,
+    status: run.status,
+    ...{ algorithm, hash, padding },
+    own: { name: shownName(own), fingerprint: fingerprintText(own.publicKey) },
+    peer: { name: shownName(peer), fingerprint: fingerprintText(peer.publicKey) },
+  };
+  const rows = [
+    ["role", run.role],
+    ["status", run.status],
+    ["terms", `${algorithm}, ${hash}, ${padding}`],
+    ["own", `${facts.own.name}, ${facts.own.fingerprint}`],
+    ["peer", `${facts.peer.name}, ${facts.peer.fingerprint}`],
+  ];
+  await write(io.stdout, args.flag("json") ? json(facts) : table(rows));
+}
+
+/** Who can write to that file chooses the keys: as with every file that decides whom to trust. */
+async function readState(args: Arguments): Promise<Uint8Array> {
+  const path = args.required("state");
+  const bytes = await readWhole(path, 65_536);
+  if (bytes !== undefined) return bytes;
+  throw new FileError("ERR_READ", `there is no run in ${quoted(path)}`, {
+    hint: "begin one: p11seal capi three-phase begin, or answer",
+  });
+}
+
+// ── What all steps have ─────────────────────────────────────────────────────────────────────────
+
+interface Step {
+  readonly keys: CapiKeys;
+  readonly use: CapiUse;
+  readonly state: Output;
+  readonly message: Output | undefined;
+  /** A message; its file is not written while the step is done. */
+  readonly read: (path: string) => Promise<Uint8Array>;
+}
+
+async function withStep(
+  args: Arguments,
+  context: Context,
+  work: (step: Step) => Promise<void>,
+): Promise<undefined> {
+  const statePath = args.required("state");
+  const makesState = args.has("peer");
+  const target = args.has("output") ? args.text("output") : undefined;
+  const toStdout = args.has("output") && target === undefined;
+  if (toStdout && context.io.stdout.isTTY === true) throw binaryToTerminal("the message");
+  if (statePath === "-") throw new UsageError("ERR_USAGE", "a run is kept in a file");
+  if (target !== undefined && target !== "-") await requireDistinct([statePath, target]);
+
+  await withTokens(args, context, async (tokens) => {
+    const inputs: Input[] = [];
+    const outputs: Output[] = [];
+    const opened = async (output: Promise<Output>): Promise<Output> => {
+      outputs.push(await output);
+      return output;
+    };
+    const read = async (path: string): Promise<Uint8Array> => {
+      const { input, bytes } = await smallInput(path, context.io);
+      inputs.push(input);
+      return bytes;
+    };
+    try {
+      const force = args.flag("force") || !makesState;
+      const message = args.has("output")
+        ? await opened(publicOutput(target, inputs, args, context))
+        : undefined;
+      const state = await opened(
+        fileOutput(statePath, { force, mode: "private", inputs: [], durable: true }),
+      );
+      await work({
+        keys: new CapiKeys(tokens, context, args.has("allow-weak") && args.flag("allow-weak")),
+        use: new CapiUse("three-phase", tokens, context),
+        ...{ state, message, read },
+      });
+    } finally {
+      for (const output of outputs) await output.close();
+      for (const input of inputs) await input.close();
+    }
+  });
+}
+
+/** The run and its message, both or none; what goes to a stream leaves when the run is kept. */
+async function handOut(
+  run: ThreePhase,
+  state: Output,
+  answer: { readonly output: Output | undefined; readonly bytes: Uint8Array } | undefined,
+): Promise<void> {
+  await state.write(run.serialize());
+  const output = answer?.output;
+  if (answer === undefined || output === undefined) return commit(state);
+  if (output.paths === undefined) {
+    await commit(state);
+    await output.write(answer.bytes);
+  } else {
+    await output.write(answer.bytes);
+    await commit(state, output);
+  }
+}
+
+function messagePath(args: Arguments, { io }: Context): string {
+  const [path = "-", ...more] = args.operands;
+  if (more.length > 0) throw new UsageError("ERR_USAGE", "one message at a time");
+  if (path === "-" && io.stdin.isTTY === true) {
+    throw new UsageError("ERR_USAGE", "no message was given, and stdin is the terminal");
+  }
+  return path;
+}
+
+async function termsOf(args: Arguments, keys: CapiKeys): Promise<Terms> {
+  const own = await keys.exchange(args.required("identity"));
+  const peer = await keys.recipient(args.required("peer"), "--peer");
+  return {
+    own: { name: nameOf(args.required("name"), "--name"), publicKey: own.publicKey },
+    peer: { name: nameOf(args.required("peer-name"), "--peer-name"), publicKey: peer },
+    algorithm: args.required("algorithm") as SessionAlgorithm,
+    hash: args.required("hash") as Terms["hash"],
+    padding: keyPadding(args),
+  };
+}
+
+/** Text, or with `hex:` the bytes that the other side hashes. */
+function nameOf(text: string, option: string): string | Uint8Array {
+  return text.startsWith("hex:") ? hexBytes(text.slice("hex:".length), option) : text;
+}
+
+function shownName({ name }: Party): string {
+  const bytes = typeof name === "string" ? new TextEncoder().encode(name) : name;
+  const text = Buffer.from(bytes).toString("latin1");
+  return /^[ -~]+$/.test(text) ? printable(text) : `hex:${toHex(bytes)}`;
+}
