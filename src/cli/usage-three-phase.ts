@@ -122,13 +122,13 @@ export const THREE_PHASE_COMMANDS: readonly CommandSpec[] = [
         "for capi open-stored: a.blob, a.blob.sig, b.blob, b.blob.sig",
       ],
     ],
-    load: async () => (await import("./commands/capi-three-phase.js")).keysCommand,
+    load: async () => (await import("./commands/capi-three-phase-run.js")).keysCommand,
   },
   {
     name: "capi three-phase status",
     describe: "Show where a run stands; needs no key",
     options: { state, ...json, ...general },
     examples: [["capi three-phase status --state run", "whose message is awaited"]],
-    load: async () => (await import("./commands/capi-three-phase.js")).statusCommand,
+    load: async () => (await import("./commands/capi-three-phase-run.js")).statusCommand,
   },
 ];

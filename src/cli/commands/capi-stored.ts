@@ -94,8 +94,9 @@ export async function capiOpenStoredCommand(args: Arguments, context: Context): 
     const use = new CapiUse("open-stored", tokens, context);
     try {
       const blob = await smallInput(blobPath, io);
+      closed(blob.input);
       const signature = await smallInput(signaturePath, io);
-      const inputs = [closed(blob.input), closed(signature.input)];
+      const inputs = [blob.input, closed(signature.input)];
       const body =
         task.source === undefined ? undefined : closed(await Rereadable.open(task.source, io));
       if (body !== undefined) inputs.push(body.input);
