@@ -34,7 +34,7 @@ describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
 it.each([[""], ...Object.keys(GROUPS).map((group) => [group])])(
   "p11seal %s --help lists the commands and has examples",
   async (group) => {
-    const { status, stdout } = await run([...(group === "" ? [] : [group]), "--help"]);
+    const { status, stdout } = await run([...group.split(" ").filter(Boolean), "--help"]);
     expect(status).toBe(0);
     const help = stdout.toString("utf8");
     const prefix = group === "" ? "" : `${group} `;
