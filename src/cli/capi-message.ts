@@ -17,11 +17,13 @@ import type { Context } from "./usage.js";
 /** Blobs, signatures, records and states are smaller. */
 const MAX_SMALL_BYTES = 65_536;
 
-/** A small file that stays open, so that no output takes its place. */
-export async function smallInput(
-  path: string,
-  io: Io,
-): Promise<{ readonly input: Input; readonly bytes: Uint8Array }> {
+/** A small file, read; it stays open, so that no output takes its place. */
+export interface SmallInput {
+  readonly input: Input;
+  readonly bytes: Uint8Array;
+}
+
+export async function smallInput(path: string, io: Io): Promise<SmallInput> {
   const input = await openInput(path, io);
   try {
     const parts: Uint8Array[] = [];
@@ -88,29 +90,36 @@ export class Rereadable {
   }
 }
 
-/** A key blob and a ciphertext: two files, or one of Microsoft's sample. */
+/** A key blob and a ciphertext: two files, or one of Microsoft's sample; and a signature over both. */
 export class MessageFiles {
   readonly inputs: readonly Input[];
   readonly body: Rereadable;
+  readonly signature: Uint8Array | undefined;
   readonly #blob: Uint8Array | undefined;
 
-  private constructor(
-    body: Rereadable,
-    blob: { readonly input: Input; readonly bytes: Uint8Array } | undefined,
-  ) {
+  private constructor(body: Rereadable, blob?: SmallInput, signature?: SmallInput) {
     this.body = body;
+    this.signature = signature?.bytes;
     this.#blob = blob?.bytes;
-    this.inputs = [body.input, ...(blob === undefined ? [] : [blob.input])];
+    this.inputs = [body, blob, signature].flatMap((one) => (one === undefined ? [] : [one.input]));
   }
 
-  /** `--blob` and `--cipher`, or `--sdk-file`. @throws UsageError; FileError */
+  /** `--blob` and `--cipher`, or `--sdk-file`; `--signature`. @throws UsageError; FileError */
   static async open(args: Arguments, io: Io): Promise<MessageFiles> {
     const { blob, body } = messagePaths(args, io);
-    const small = blob === undefined ? undefined : await smallInput(blob, io);
+    const opened: SmallInput[] = [];
+    const small = async (path: string | undefined): Promise<SmallInput | undefined> => {
+      if (path === undefined) return undefined;
+      const input = await smallInput(path, io);
+      opened.push(input);
+      return input;
+    };
     try {
-      return new MessageFiles(await Rereadable.open(body, io), small);
+      const key = await small(blob);
+      const signature = await small(args.text("signature"));
+      return new MessageFiles(await Rereadable.open(body, io), key, signature);
     } catch (error) {
-      await small?.input.close();
+      for (const { input } of opened) await input.close();
       throw error;
     }
   }

@@ -273,12 +273,37 @@ describe("capi receive refuses", () => {
     await bench.refused(argv, "ERR_PRIVATE_KEY");
   });
 
+  it("to show binary content at a terminal, unless that is wanted", async () => {
+    const binary = Buffer.from([0x1b, 0x5b, 0x32, 0x4a]);
+    const to = ["--to", "@alice.blob", "--blob", "@t.blob", "--cipher", "@t.bin"];
+    await bench.ok(["send", ...to], { stdin: binary });
+    const argv = ["receive", "-i", "@alice.key", "--blob", "@t.blob", "--cipher", "@t.bin"];
+    const terminal = { tty: ["stdout"] as const };
+    const told = await bench.refused(
+      [...argv, UNAUTHENTICATED],
+      "ERR_BINARY_TO_TERMINAL",
+      terminal,
+    );
+    expect(told.stdout.length).toBe(0);
+    const { stdout } = await bench.ok([...argv, UNAUTHENTICATED, "-o", "-"], terminal);
+    expect(stdout.equals(binary)).toBe(true);
+    const text = await bench.ok([...receive, UNAUTHENTICATED], terminal);
+    expect(text.stdout.toString()).toBe(MESSAGE);
+    await bench.refused(
+      ["send", "--to", "@alice.blob", "--blob", "@x.blob", "@m.txt"],
+      "ERR_BINARY_TO_TERMINAL",
+      terminal,
+    );
+  });
+
   it("its own input as the output, and an output that is there", async () => {
     const blob = bench.read("k.blob");
     const argv = [...receive, UNAUTHENTICATED, "-o", "@k.blob"];
     await bench.refused(argv, "ERR_SAME_FILE");
     await bench.refused([...argv, "--force"], "ERR_SAME_FILE");
     expect(bench.read("k.blob").equals(blob)).toBe(true);
+    const overSignature = [...receive, ...FROM_BOB, "-o", "@m.sig", "--force"];
+    await bench.refused(overSignature, "ERR_SAME_FILE");
     bench.write("there", "old");
     await bench.refused([...receive, UNAUTHENTICATED, "-o", "@there"], "ERR_EXISTS");
     expect(bench.read("there").toString()).toBe("old");

@@ -17,7 +17,7 @@ import { CapiKeys } from "../capi-keys.js";
 import { publicOutput, smallInput } from "../capi-message.js";
 import { keyPadding, storedHash } from "../capi-options.js";
 import { CapiUse } from "../capi-use.js";
-import { requireOneStdin } from "../inputs.js";
+import { requireOneStdin, type Input } from "../inputs.js";
 import { write } from "../io.js";
 import { commit, requireDistinct, type Output } from "../outputs.js";
 import { printable } from "../report.js";
@@ -107,7 +107,7 @@ export async function capiRecoverCommand(args: Arguments, context: Context): Pro
       await write(io.stdout, text);
       if (task === undefined) return;
       if (expected === undefined) await confirm(record, context);
-      await recover(record, client, { ...task, hash }, { args, keys, tokens }, context);
+      await recover(record, client, { ...task, hash }, { args, keys, tokens, input }, context);
     } finally {
       await input.close();
     }
@@ -151,7 +151,7 @@ async function recover(
   record: BackupRecord,
   client: RsaPublicKey,
   task: Recovery & { readonly hash: BackupRecord["hash"] },
-  { args, keys, tokens }: { args: Arguments; keys: CapiKeys; tokens: Tokens },
+  { args, keys, tokens, input }: { args: Arguments; keys: CapiKeys; tokens: Tokens; input: Input },
   context: Context,
 ): Promise<void> {
   const use = new CapiUse("recover", tokens, context);
@@ -159,7 +159,7 @@ async function recover(
   await requireDistinct([task.output, task.signature]);
   try {
     for (const path of [task.output, task.signature]) {
-      outputs.push(await publicOutput(path, [], args, context));
+      outputs.push(await publicOutput(path, [input], args, context));
     }
     const [blobFile, signatureFile] = outputs as [Output, Output];
     use.received(record.blob);

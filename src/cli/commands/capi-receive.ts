@@ -21,7 +21,7 @@ import type { RsaPublicKey } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Arguments } from "../arguments.js";
 import { CapiKeys } from "../capi-keys.js";
-import { deliver, MessageFiles, messagePaths, privateOutput, smallInput } from "../capi-message.js";
+import { deliver, MessageFiles, messagePaths, privateOutput } from "../capi-message.js";
 import { cipherParameters, keyPadding, signatureForm } from "../capi-options.js";
 import { CapiUse } from "../capi-use.js";
 import { homeFolder } from "../home.js";
@@ -32,16 +32,15 @@ import type { Context } from "../usage.js";
 
 export async function capiReceiveCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
-  const signature = signaturePaths(args);
+  const signedBy = signerOf(args);
   // Refused before any file is read: nothing in one could change it.
-  if (signature === undefined) requireAuthentic(undefined, args.flag("allow-unauthenticated"));
+  if (signedBy === undefined) requireAuthentic(undefined, args.flag("allow-unauthenticated"));
   const parameters = cipherParameters(args);
   const padding = keyPadding(args);
   const { blob, body } = messagePaths(args, io);
   requireOneStdin([
-    ...[body, args.required("identity")],
-    ...(blob === undefined ? [] : [blob]),
-    ...(signature === undefined ? [] : [signature.path, signature.signer]),
+    ...[body, args.required("identity"), ...(blob === undefined ? [] : [blob])],
+    ...(signedBy === undefined ? [] : [signedBy, args.required("signature")]),
   ]);
 
   await withTokens(args, context, async (tokens) => {
@@ -55,15 +54,20 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
       },
     );
     try {
-      if (signature !== undefined) await files.body.allowAgain();
+      if (signedBy !== undefined) await files.body.allowAgain();
       if (output.paths === undefined) await files.body.keep();
       await use.record(async () => {
         const first = await files.read();
         use.received(first.blob);
         const { algorithm } = parseSimpleBlob(first.blob);
         checkParameters(algorithm, parameters);
-        const authentic = signature && (await verified(first, signature, keys, args, context));
-        if (authentic !== undefined) use.signedBy(authentic.signer);
+        let authentic: AuthenticMessage | undefined;
+        if (signedBy !== undefined && files.signature !== undefined) {
+          const signer = await keys.signer(signedBy, "--signer");
+          const form = signatureForm(args);
+          authentic = await AuthenticMessage.verify(first, files.signature, signer, form);
+          use.signedBy(signer);
+        }
         const admitted = await admit(authentic, use, first.blob, context);
 
         try {
@@ -102,33 +106,13 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
 
 // ── The signature, and what the user's standing orders say ──────────────────────────────────────
 
-interface SignaturePaths {
-  readonly path: string;
-  readonly signer: string;
-}
-
-/** `--signature` and `--signer`: both or neither. */
-function signaturePaths(args: Arguments): SignaturePaths | undefined {
-  const path = args.text("signature");
+/** `--signer`, with `--signature`: both or neither. */
+function signerOf(args: Arguments): string | undefined {
   const signer = args.text("signer");
-  if (path === undefined && signer === undefined) return undefined;
-  if (path === undefined || signer === undefined) {
+  if ((signer === undefined) !== (args.text("signature") === undefined)) {
     throw new UsageError("ERR_USAGE", "--signature and --signer go together");
   }
-  return { path, signer };
-}
-
-async function verified(
-  message: { readonly blob: Uint8Array; readonly ciphertext: AsyncIterable<Uint8Array> },
-  { path, signer }: SignaturePaths,
-  keys: CapiKeys,
-  args: Arguments,
-  { io }: Context,
-): Promise<AuthenticMessage> {
-  const publicKey = await keys.signer(signer, "--signer");
-  const { input, bytes } = await smallInput(path, io);
-  await input.close();
-  return AuthenticMessage.verify(message, bytes, publicKey, signatureForm(args));
+  return signer;
 }
 
 /** A message that the standing orders let in. */

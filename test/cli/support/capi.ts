@@ -82,10 +82,10 @@ export class CapiBench {
   /** `NAME.key`, private, and `NAME.blob`, `NAME.pem`, public. */
   keyPair(name: string, use: KeyUse, key: KeyObject = newKey()): void {
     const { publicKey } = softwareCapiKey(key);
-    this.write(`${name}.key`, key.export({ format: "pem", type: "pkcs8" }) as string);
+    this.write(`${name}.key`, key.export({ format: "pem", type: "pkcs8" }));
     chmodSync(this.at(`${name}.key`), 0o600);
     this.write(`${name}.blob`, encodePublicKeyBlob({ use, publicKey }));
-    this.write(`${name}.pem`, publicKey.object.export({ format: "pem", type: "spki" }) as string);
+    this.write(`${name}.pem`, publicKey.object.export({ format: "pem", type: "spki" }));
   }
 
   /** Lines of the audit log. */
