@@ -7,14 +7,13 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "../bytes.js";
 import type { CapiPrivateKey } from "../capi/index.js";
-import { AuthenticationError, P11SealError } from "../errors.js";
+import { AuthenticationError, Cancelled, P11SealError } from "../errors.js";
 import type { RsaPublicKey } from "../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../sender/audit-log.js";
 import { isPkcs11Uri, parseUri } from "../token/uri.js";
 import { CapiHome } from "./capi-home.js";
 import type { CapiOwnKey } from "./capi-keys.js";
 import { homeFolder } from "./home.js";
-import { Cancelled } from "./report.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
