@@ -1,5 +1,6 @@
 /** The three-phase exchange between two data folders, message by message: its end, and every refusal. */
-import { chmodSync } from "node:fs";
+import { chmodSync, statSync } from "node:fs";
+import { Writable } from "node:stream";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { CapiBench, type Told } from "./support/capi.js";
 import { temporaryFolder } from "./support/folder.js";
@@ -112,7 +113,6 @@ describe("a three-phase run", () => {
   it("keeps no key in the clear, and its file to its owner", async () => {
     await begin();
     await answer();
-    const { statSync } = await import("node:fs");
     for (const state of ["a", "b"]) {
       expect(statSync(bench.at(file(state))).mode & 0o777).toBe(0o600);
       const text = bench.read(file(state)).toString();
@@ -134,6 +134,21 @@ describe("a replayed phase is refused", () => {
     );
     expect(again).toMatchObject({ code: "ERR_REPLAYED", status: 6 });
     expect(bench.exists("b-again") || bench.exists("2-again")).toBe(false);
+  });
+
+  it("phase 1, also where the answer went to a pipe that broke: it may have arrived", async () => {
+    await begin();
+    const broken = new Writable({
+      write: (_chunk, _encoding, done) => {
+        done(new Error("broken"));
+      },
+    });
+    const state = ["--state", `@${file("b")}`, `@${file("1")}`];
+    const argv = ["three-phase", "answer", ...bob, ...state];
+    expect((await bench.capi(argv, { ...BOB, stdout: broken })).code).toBe("ERR_WRITE");
+    expect(await statusOf("b")).toBe("awaiting phase 3");
+    const again = ["three-phase", "answer", ...bob, "--state", `@${file("c")}`, `@${file("1")}`];
+    await bench.refused(again, "ERR_REPLAYED", BOB);
   });
 
   it("phase 2, to a sender who confirmed it, also when the run's file was put back", async () => {
@@ -238,6 +253,9 @@ describe("the run goes on after", () => {
     expect((await answer("--force")).status).toBe(0);
     bench.write(file("3"), "old");
     expect(await confirm()).toMatchObject({ code: "ERR_EXISTS" });
+    const onto = ["--state", `@${file("a")}`, "-o", `@${file("2")}`, "--force", `@${file("2")}`];
+    const argv = ["three-phase", "confirm", "-i", "@alice.key", ...onto];
+    await bench.refused(argv, "ERR_SAME_FILE", ALICE);
     expect((await confirm(file("2"), "--force")).status).toBe(0);
   });
 

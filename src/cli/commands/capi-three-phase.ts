@@ -30,10 +30,11 @@ import { readState } from "./capi-three-phase-run.js";
 
 export async function beginCommand(args: Arguments, context: Context): Promise<undefined> {
   requireOneStdin([args.required("identity"), args.required("peer")]);
-  await withStep(args, context, async ({ keys, state, message }) => {
+  await withStep(args, context, undefined, async ({ keys, state, output }) => {
     const terms = await termsOf(args, keys);
     const { run, phase1 } = ThreePhase.begin(terms, { allowWeak: args.flag("allow-weak") });
-    await handOut(run, state, { output: message, bytes: phase1 });
+    const leave = await handOut(run, state, { output, bytes: phase1 });
+    await leave();
     context.report.note("the run is awaiting phase 2");
   });
 }
@@ -41,13 +42,13 @@ export async function beginCommand(args: Arguments, context: Context): Promise<u
 export async function answerCommand(args: Arguments, context: Context): Promise<undefined> {
   const path = messagePath(args, context);
   requireOneStdin([path, args.required("identity"), args.required("peer")]);
-  await withStep(args, context, async ({ keys, use, state, message, read }) => {
-    const phase1 = await read(path);
+  await withStep(args, context, path, async ({ keys, use, state, output, message: phase1 }) => {
     use.received(phase1);
     await use.record(async () => {
       const own = await keys.exchange(args.required("identity"));
       const terms = await termsOf(args, keys);
       let reserved: string | undefined;
+      let leave: Leave;
       const reserve = async (id: string): Promise<boolean> => {
         const first = `phase 1 ${toHex(own.publicKey.fingerprint)} ${id}`;
         if (!(await use.home.reserve(first))) return false;
@@ -62,12 +63,13 @@ export async function answerCommand(args: Arguments, context: Context): Promise<
         };
         const key = use.privateKey(own);
         const { run, phase2 } = await ThreePhase.answer(terms, phase1, key, options);
-        await handOut(run, state, { output: message, bytes: formatPhase2(phase2) });
+        leave = await handOut(run, state, { output, bytes: formatPhase2(phase2) });
       } catch (error) {
         // No answer left this machine.
         if (reserved !== undefined) await use.home.release(reserved);
         throw error;
       }
+      await leave();
     });
     context.report.note("the run is awaiting phase 3");
   });
@@ -97,11 +99,10 @@ type Work = (
 async function nextStep(args: Arguments, context: Context, work: Work): Promise<void> {
   const path = messagePath(args, context);
   requireOneStdin([path, args.required("identity")]);
-  await withStep(args, context, async ({ keys, use, state, message, read }) => {
+  await withStep(args, context, path, async ({ keys, use, state, output, message }) => {
     const before = await readState(args);
     const run = ThreePhase.resume(before);
-    const bytes = await read(path);
-    use.received(bytes);
+    use.received(message);
     await use.record(async () => {
       const own = await keys.exchange(args.required("identity"));
       const rejectionSecret = await use.home.rejectionSecret();
@@ -109,16 +110,18 @@ async function nextStep(args: Arguments, context: Context, work: Work): Promise<
       const { status } = run;
       const isNew = !status.startsWith("awaiting") || (await use.home.reserve(step));
       if (!isNew) throw takenBefore();
+      let leave: Leave;
       try {
-        const result = await work(run, bytes, use.privateKey(own), { rejectionSecret });
-        const answer = result === undefined ? undefined : { output: message, bytes: result };
-        await handOut(run, state, answer);
+        const result = await work(run, message, use.privateKey(own), { rejectionSecret });
+        const answer = result === undefined ? undefined : { output, bytes: result };
+        leave = await handOut(run, state, answer);
       } catch (error) {
         if (run.status === "ended" && status !== "ended") await keepEnded(run, state, context);
         // Not taken, or done and not handed out: it may be tried again.
         else if (status.startsWith("awaiting")) await use.home.release(step);
         throw error;
       }
+      await leave();
     });
     context.report.note("the run is complete");
   });
@@ -146,14 +149,16 @@ interface Step {
   readonly keys: CapiKeys;
   readonly use: CapiUse;
   readonly state: Output;
-  readonly message: Output | undefined;
-  /** A message; its file is not written while the step is done. */
-  readonly read: (path: string) => Promise<Uint8Array>;
+  /** Where this step's message goes; the last step has none. */
+  readonly output: Output | undefined;
+  /** The other side's message; nothing before the first. */
+  readonly message: Uint8Array;
 }
 
 async function withStep(
   args: Arguments,
   context: Context,
+  path: string | undefined,
   work: (step: Step) => Promise<void>,
 ): Promise<undefined> {
   const statePath = args.required("state");
@@ -171,23 +176,20 @@ async function withStep(
       outputs.push(await output);
       return output;
     };
-    const read = async (path: string): Promise<Uint8Array> => {
-      const { input, bytes } = await smallInput(path, context.io);
-      inputs.push(input);
-      return bytes;
-    };
     try {
-      const force = args.flag("force") || !makesState;
-      const message = args.has("output")
+      const received = path === undefined ? undefined : await smallInput(path, context.io);
+      if (received !== undefined) inputs.push(received.input);
+      const output = args.has("output")
         ? await opened(publicOutput(target, inputs, args, context))
         : undefined;
+      const force = args.flag("force") || !makesState;
       const state = await opened(
-        fileOutput(statePath, { force, mode: "private", inputs: [], durable: true }),
+        fileOutput(statePath, { force, mode: "private", inputs, durable: true }),
       );
       await work({
         keys: new CapiKeys(tokens, context, args.has("allow-weak") && args.flag("allow-weak")),
         use: new CapiUse("three-phase", tokens, context),
-        ...{ state, message, read },
+        ...{ state, output, message: received?.bytes ?? new Uint8Array(0) },
       });
     } finally {
       for (const output of outputs) await output.close();
@@ -196,22 +198,27 @@ async function withStep(
   });
 }
 
+/** The last thing a step does: from then on the message may be with the other side. */
+type Leave = () => Promise<void>;
+
 /** The run and its message, both or none; what goes to a stream leaves when the run is kept. */
 async function handOut(
   run: ThreePhase,
   state: Output,
   answer: { readonly output: Output | undefined; readonly bytes: Uint8Array } | undefined,
-): Promise<void> {
+): Promise<Leave> {
   await state.write(run.serialize());
   const output = answer?.output;
-  if (answer === undefined || output === undefined) return commit(state);
-  if (output.paths === undefined) {
+  if (answer === undefined || output === undefined) {
     await commit(state);
-    await output.write(answer.bytes);
+  } else if (output.paths === undefined) {
+    await commit(state);
+    return () => output.write(answer.bytes);
   } else {
     await output.write(answer.bytes);
     await commit(state, output);
   }
+  return () => Promise.resolve();
 }
 
 function messagePath(args: Arguments, { io }: Context): string {
