@@ -177,9 +177,45 @@ export const COMMANDS: readonly CommandSpec[] = [
     operands: "[file]",
     operand: "file",
     describe: "Show for whom a sealed file is, and what opening it will need",
-    options: { "key-blob": keyBlob, ...json, ...general },
-    examples: [["inspect report.p11s", "needs no key"]],
+    options: {
+      "key-blob": keyBlob,
+      identity: {
+        alias: "i",
+        type: "string",
+        repeatable: true,
+        describe: "Say also how this key's token would open it: pkcs11: URI (repeatable)",
+      },
+      ...module,
+      ...json,
+      ...general,
+    },
+    examples: [
+      ["inspect report.p11s", "needs no key"],
+      [`inspect -i ${EXCHANGE_URI} report.p11s`, "and which way the token would go; no PIN"],
+    ],
     load: async () => (await import("./commands/inspect.js")).inspectCommand,
+  },
+  {
+    name: "doctor",
+    operands: "[file]",
+    operand: "file",
+    describe: "Say whether a token will open a file, and if not, why; asks for no PIN",
+    options: {
+      identity: {
+        alias: "i",
+        type: "string",
+        repeatable: true,
+        describe: "What it would be opened with, as for open (default: every token present)",
+      },
+      ...module,
+      ...json,
+      ...general,
+    },
+    examples: [
+      ["doctor", "modules, tokens, keys, and what is wrong with them"],
+      ["doctor report.p11s", "will it open, which way, and if not, why"],
+    ],
+    load: async () => (await import("./commands/doctor.js")).doctorCommand,
   },
   {
     name: "tokens",

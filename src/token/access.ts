@@ -9,6 +9,7 @@ import type { Identity, OaepHash } from "../keys/key.js";
 import type { SigningIdentity, SigningKey } from "../keys/signing.js";
 import { auditKey } from "./audit.js";
 import type { Discovery } from "./discover.js";
+import { type Diagnosis, diagnose } from "./doctor.js";
 import { list, type Precautions, TokenFinder } from "./find.js";
 import { generatePair } from "./generate.js";
 import { exchangeHalf, keyName, rsaHalf, signingHalf } from "./halves.js";
@@ -17,7 +18,7 @@ import { listMechanisms } from "./mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./plan.js";
 import { PrivateKeys } from "./private-keys.js";
 import { TokenRsaKey } from "./rsa.js";
-import { situationOf } from "./situation.js";
+import { isForSigning, situationOf } from "./situation.js";
 import type { Session } from "./session.js";
 import type { Token } from "./token.js";
 import type {
@@ -240,6 +241,12 @@ export class TokenAccess implements TokenService {
     return findings;
   }
 
+  /** What can be said of modules, tokens and keys without a PIN, as plain values. */
+  async diagnose(uri: Pkcs11Uri = {}): Promise<Diagnosis> {
+    requireKeyType(uri);
+    return diagnose(this.#finder, this.#options, uri);
+  }
+
   /** What a token can do, by name. */
   async mechanisms(info: TokenInfo): Promise<MechanismInfo[]> {
     return listMechanisms(await this.#finder.again(info));
@@ -302,10 +309,6 @@ export class TokenAccess implements TokenService {
           : `without a PIN one sees ${list(names)}`,
     });
   }
-}
-
-function isForSigning({ publicKey, uses }: KeyInfo): boolean {
-  return publicKey?.type === "ed25519" || (uses.includes("sign") && !uses.includes("exchange"));
 }
 
 /** A key pair is meant by its private key, public key or certificate alike. */

@@ -15,7 +15,7 @@ export function auditKey(session: Session, key: KeyInfo): Finding[] {
 }
 
 /** What the public half alone gives away. */
-function auditNumbers(key: KeyInfo): Finding[] {
+export function auditNumbers(key: KeyInfo): Finding[] {
   const { publicKey } = key;
   if (publicKey?.type !== "rsa") return [];
   const findings: Finding[] = [];

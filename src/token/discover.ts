@@ -64,6 +64,11 @@ export function developmentToken(home: string): {
   };
 }
 
+/** SOFTHSM2_CONF; set to nothing is not set. */
+export function namedSoftHsmConf(env: Discovery["env"]): string | undefined {
+  return env["SOFTHSM2_CONF"] === "" ? undefined : env["SOFTHSM2_CONF"];
+}
+
 /** SoftHSM libraries on this machine, the likeliest first. */
 export function softHsmPaths(options: Discovery): string[] {
   const { env, home } = options;
@@ -108,8 +113,10 @@ function startSettings(
   }
   if (isSoftHsm(realPath(candidate.path)) || isSoftHsm(candidate.path)) {
     const { conf } = developmentToken(home);
-    const chosen = env["SOFTHSM2_CONF"] ?? (existsSync(conf) ? conf : undefined);
-    return chosen === undefined ? {} : { environment: { SOFTHSM2_CONF: chosen } };
+    const chosen = namedSoftHsmConf(env) ?? (existsSync(conf) ? conf : undefined);
+    // SoftHSM takes a variable that is set to nothing for a file's name.
+    const isEmpty = env["SOFTHSM2_CONF"] === "";
+    return chosen === undefined && !isEmpty ? {} : { environment: { SOFTHSM2_CONF: chosen } };
   }
   return {};
 }

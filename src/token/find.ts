@@ -49,6 +49,12 @@ export class TokenFinder {
     return (await this.#looked()).map(moduleInfo);
   }
 
+  /** The same for those that a URI leaves. */
+  async modulesFor(uri: Pkcs11Uri): Promise<ModuleInfo[]> {
+    const looked = await this.#lookedFor(uri);
+    return looked.filter(({ candidate }) => matchesModuleName(uri, candidate.path)).map(moduleInfo);
+  }
+
   /** Tokens that match, the same objects every time. One that two modules show is found once. */
   async all(uri: Pkcs11Uri): Promise<Token[]> {
     requireKnown(uri);

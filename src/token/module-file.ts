@@ -145,5 +145,11 @@ function notReadable(path: string, error: unknown): TokenError {
       hint: "`p11seal tokens` lists the modules it finds by itself",
     });
   }
-  return new TokenError("ERR_MODULE_LOAD", `module "${path}" cannot be read: ${code ?? "unknown"}`);
+  return new TokenError(
+    "ERR_MODULE_LOAD",
+    `module "${path}" cannot be read: ${code ?? "unknown"}`,
+    {
+      hint: "this user needs the right to read it, and to pass through the folders above it",
+    },
+  );
 }

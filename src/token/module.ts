@@ -22,8 +22,8 @@ export interface ModuleCandidate {
   readonly explicit: boolean;
   /** The string NSS softoken wants with C_Initialize. */
   readonly parameters?: string;
-  /** Environment variables that the library reads while it initializes. */
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Environment variables that the library reads while it initializes; undefined takes one away. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /** What the library says of itself (CK_INFO), blanks trimmed. */
@@ -189,17 +189,24 @@ export function isSoftHsm(path: string): boolean {
   return /(?:^|[\\/])(?:lib)?softhsm2(?:-x64)?\.(?:so|dylib|dll)$/i.test(path);
 }
 
-function withEnvironment(variables: Readonly<Record<string, string>>, run: () => void): void {
+function withEnvironment(
+  variables: Readonly<Record<string, string | undefined>>,
+  run: () => void,
+): void {
   const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
   try {
-    Object.assign(process.env, variables);
+    setEnvironment(Object.entries(variables));
     run();
   } finally {
-    for (const [name, value] of before) {
-      // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
+    setEnvironment(before);
+  }
+}
+
+function setEnvironment(pairs: readonly (readonly [string, string | undefined])[]): void {
+  for (const [name, value] of pairs) {
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
   }
 }
 

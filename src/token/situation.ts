@@ -36,6 +36,11 @@ export function situationOf(
   };
 }
 
+/** True for a key that can only sign, by its kind or by what it says. */
+export function isForSigning({ publicKey, uses }: KeyInfo): boolean {
+  return publicKey?.type === "ed25519" || (uses.includes("sign") && !uses.includes("exchange"));
+}
+
 /** The private key, if it can be seen now and there is exactly one. */
 export function visiblePrivateKey(session: Session, key: KeyInfo): Buffer | undefined {
   try {

@@ -6,7 +6,7 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { TokenError, UsageError } from "../errors.js";
 import { call } from "./call.js";
 import { CKU, SESSION_FLAG, TOKEN_FLAG } from "./constants.js";
-import { developmentToken, softHsmPaths } from "./discover.js";
+import { developmentToken, namedSoftHsmConf, softHsmPaths } from "./discover.js";
 import { requireLength } from "./login.js";
 import { type Module, openModule } from "./module.js";
 import { checkPin } from "./pin.js";
@@ -51,7 +51,7 @@ export async function initDevelopmentToken(options: DevelopmentTokenOptions): Pr
       hint: "install it (Debian: apt install softhsm2, macOS: brew install softhsm), or set P11SEAL_SOFTHSM2 to its library",
     });
   }
-  const conf = env["SOFTHSM2_CONF"] ?? configure(home, path);
+  const conf = namedSoftHsmConf(env) ?? configure(home, path);
   const module = await openModule({
     path,
     source: "token init",

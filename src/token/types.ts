@@ -7,6 +7,7 @@ import type { CapiIdentity } from "../capi/private-key.js";
 import type { CapiSigningIdentity } from "../capi/sign.js";
 import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
 import type { SigningIdentity } from "../keys/signing.js";
+import type { Diagnosis } from "./doctor.js";
 import type { Plan, PlanOperation } from "./plan.js";
 import type { Pkcs11Uri } from "./uri.js";
 
@@ -202,6 +203,8 @@ export interface TokenService {
    * do nothing else, to sign.
    */
   plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan>;
+  /** What can be said of modules, tokens and keys without a PIN, as values that JSON can carry. */
+  diagnose(uri?: Pkcs11Uri): Promise<Diagnosis>;
   /** Ends logins and modules; waits for operations that run. */
   close(): Promise<void>;
 }

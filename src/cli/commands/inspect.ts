@@ -9,10 +9,13 @@ import { inspect, type MessageInfo } from "../../index.js";
 import { moment } from "../../sender/duration.js";
 import type { Arguments } from "../arguments.js";
 import { openInput, requireOneStdin, type Input } from "../inputs.js";
+import { prepareIdentities } from "../identities.js";
 import { write } from "../io.js";
 import { humanSize } from "../progress.js";
+import { type Prospect, prospectData, prospectLines, prospectsOf } from "../prospects.js";
 import { printable } from "../report.js";
 import { knownName } from "../sender.js";
+import { withTokens } from "../tokens.js";
 import type { Context } from "../usage.js";
 
 export async function inspectCommand(args: Arguments, context: Context): Promise<undefined> {
@@ -31,9 +34,10 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
     const sizes = sizesOf(info, input, blob !== undefined);
     const name =
       info.sender?.signature === "holds" ? await knownName(info.sender, context) : undefined;
+    const prospects = await prospectsWith(args, info, context);
     const text = args.flag("json")
-      ? JSON.stringify(asJson(file, info, sizes, name), undefined, 2) + "\n"
-      : describe(file, info, sizes, name);
+      ? JSON.stringify(asJson(file, info, sizes, name, prospects), undefined, 2) + "\n"
+      : describe(file, info, sizes, name) + describeProspects(prospects);
     await write(io.stdout, text);
   } finally {
     await input.close();
@@ -59,10 +63,44 @@ function sizesOf(info: MessageInfo, input: Input, detached: boolean): Sizes {
   return { sealedBytes, contentBytes: segments <= 0 || content < 0 ? null : content };
 }
 
-function asJson(file: string, info: MessageInfo, sizes: Sizes, name: string | undefined): object {
+function asJson(
+  file: string,
+  info: MessageInfo,
+  sizes: Sizes,
+  name: string | undefined,
+  prospects: readonly Prospect[] | undefined,
+): object {
   const { sender, ...rest } = info;
   const named = sender === undefined ? {} : { sender: { ...sender, name: name ?? null } };
-  return { file, ...sizes, ...rest, ...named, ...standing(info) };
+  const keys = prospects === undefined ? {} : { keys: prospects.map(prospectData) };
+  return { file, ...sizes, ...rest, ...named, ...standing(info), ...keys };
+}
+
+/** What the keys that `-i` names would do with it; undefined without `-i`. */
+async function prospectsWith(
+  args: Arguments,
+  info: MessageInfo,
+  context: Context,
+): Promise<Prospect[] | undefined> {
+  const given = args.texts("identity");
+  if (given.length === 0) return undefined;
+  return withTokens(args, context, async (tokens) => {
+    const find = await prepareIdentities(given, tokens, context);
+    return prospectsOf(info, await find(), tokens);
+  });
+}
+
+function describeProspects(prospects: readonly Prospect[] | undefined): string {
+  if (prospects === undefined) return "";
+  if (prospects.length === 0) return "with -i: it was sealed to none of these keys\n";
+  return prospects
+    .flatMap((one) => [
+      `with ${one.name}:`,
+      ...prospectLines(one).map((line) => `  ${line}`),
+      ...(one.cause === undefined ? [] : [`  will not open: ${one.cause.message}`]),
+    ])
+    .map((line) => `${printable(line)}\n`)
+    .join("");
 }
 
 /** Which of the fields the sender's signature vouches for, and which are what somebody wrote. */

@@ -66,10 +66,15 @@ export async function inspectMessage(sealed: ByteSource): Promise<MessageInfo> {
 
 /** True when a stanza of the message was made for this key. Needs no private key. */
 export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey): boolean {
+  return recipientsFor(info, publicKey).length > 0;
+}
+
+/** The stanzas of the message that were made for this key. */
+export function recipientsFor(info: MessageInfo, publicKey: ExchangePublicKey): RecipientInfo[] {
   const tag = toHex(stanzaTag(fromHex(info.messageId), publicKey));
   const curve = publicKey.type === "ec" ? publicKey.curve : "X25519";
   const type = publicKey.type === "rsa" ? "rsa-oaep" : hpkeType(curve);
-  return info.recipients.some((recipient) => recipient.tag === tag && recipient.type === type);
+  return info.recipients.filter((one) => one.tag === tag && one.type === type);
 }
 
 export function messageInfo(header: ParsedHeader): MessageInfo {

@@ -134,6 +134,7 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "audit",
   "mechanisms",
   "plan",
+  "diagnose",
   "close",
 ]);
 

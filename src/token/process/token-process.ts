@@ -9,6 +9,7 @@ import { TokenError } from "../../errors.js";
 import type { EcPrivateKey, Identity, OaepHash, RsaPrivateKey } from "../../keys/key.js";
 import type { SigningIdentity } from "../../keys/signing.js";
 import { Secret } from "../../secret.js";
+import type { Diagnosis } from "../doctor.js";
 import { exchangeHalf, rsaHalf, signingHalf } from "../halves.js";
 import type { Plan, PlanOperation } from "../plan.js";
 import type { DevelopmentTokenOptions } from "../softhsm.js";
@@ -61,6 +62,7 @@ const PATIENCE: Readonly<Record<string, number>> = {
   modules: 4,
   keys: 4,
   findKey: 4,
+  diagnose: 4,
   audit: 10,
   probeOaep: 4,
 };
@@ -182,6 +184,10 @@ export class TokenProcess implements TokenService {
 
   plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan> {
     return this.#request("plan", key, ...(operation === undefined ? [] : [operation]));
+  }
+
+  diagnose(uri: Pkcs11Uri = {}): Promise<Diagnosis> {
+    return this.#request("diagnose", uri);
   }
 
   /** As the function of that name; `home`, `env` and both PINs are this object's. */

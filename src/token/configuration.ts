@@ -1,0 +1,165 @@
+/**
+ * What libraries need around them: configuration files, folders, daemons. Looked at only when a library
+ * did not start or shows no token, to say which of them is missing. Nothing is loaded or changed here.
+ */
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, join } from "node:path";
+import { type Discovery, developmentToken, namedSoftHsmConf } from "./discover.js";
+
+/** Something around a library that is not as it should be. */
+export interface ConfigurationFault {
+  /** A fact: lower case, no full stop. */
+  readonly message: string;
+  /** One sentence of advice. */
+  readonly hint: string;
+}
+
+/** What is wrong around the library at `path`; undefined where nothing is, or nothing is known of it. */
+export function configurationFault(path: string, where: Discovery): ConfigurationFault | undefined {
+  return LIBRARIES.find(([name]) => name.test(basename(path)))?.[1](where);
+}
+
+/** The file SoftHSM will read: the variable's, the development token's, the user's or the system's. */
+export function softHsmConfiguration({ env, home }: Pick<Discovery, "env" | "home">): {
+  readonly path: string;
+  readonly isNamed: boolean;
+} {
+  const named = namedSoftHsmConf(env);
+  if (named !== undefined) return { path: named, isNamed: true };
+  const found = [
+    developmentToken(home).conf,
+    join(env["HOME"] ?? homedir(), ".config", "softhsm2", "softhsm2.conf"),
+    "/etc/softhsm/softhsm2.conf",
+    "/etc/softhsm2.conf",
+  ].find((path) => existsSync(path));
+  return { path: found ?? "/etc/softhsm/softhsm2.conf", isNamed: false };
+}
+
+type Look = (where: Discovery) => ConfigurationFault | undefined;
+
+const LIBRARIES: readonly (readonly [RegExp, Look])[] = [
+  [/^(?:lib)?softhsm2(?:-x64)?\./i, softHsm],
+  [/^(?:lib)?softokn3\./i, nss],
+  [/^(?:onepin-)?opensc-pkcs11\./i, openSc],
+  [/^(?:lib)?(?:opencryptoki|pkcs11_api)\./i, openCryptoki],
+  [/^libtpm2_pkcs11\./i, tpm],
+  [/^p11-kit-client\./i, p11Kit],
+];
+
+function softHsm(where: Discovery): ConfigurationFault | undefined {
+  const { path, isNamed } = softHsmConfiguration(where);
+  const who = isNamed ? `SOFTHSM2_CONF names "${path}"` : `SoftHSM's configuration is "${path}"`;
+  const hint =
+    "set SOFTHSM2_CONF to SoftHSM's configuration, or make a development token with `p11seal token init`";
+  const fault = faultOf(path, constants.R_OK);
+  if (fault !== undefined) return { message: `${who}, which ${fault}`, hint };
+  const folder = /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(textOf(path))?.[1];
+  if (folder === undefined) return { message: `${who}, which names no directories.tokendir`, hint };
+  const folderFault = faultOf(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  if (folderFault === undefined) return undefined;
+  return {
+    message: `SoftHSM keeps its tokens in "${folder}", which ${folderFault}`,
+    hint: "make the folder, or let this user read and write it (on Debian: the group softhsm)",
+  };
+}
+
+function nss({ env }: Discovery): ConfigurationFault | undefined {
+  if (env["P11SEAL_NSS_PARAMETERS"] !== undefined) return undefined;
+  const folder = env["P11SEAL_NSS_DIR"];
+  const hint = "set P11SEAL_NSS_DIR to the folder of the NSS database (cert9.db)";
+  if (folder === undefined || folder === "") {
+    return { message: "NSS softoken was given no database", hint };
+  }
+  const fault = faultOf(join(folder, "cert9.db"), constants.R_OK);
+  if (fault === undefined) return undefined;
+  return { message: `P11SEAL_NSS_DIR names "${folder}", whose cert9.db ${fault}`, hint };
+}
+
+function openSc(): ConfigurationFault | undefined {
+  if (process.platform !== "linux") return undefined;
+  if (PCSCD_SOCKETS.some((path) => existsSync(path))) return undefined;
+  return {
+    message: "pcscd does not run: there are no readers without it",
+    hint: "start it (Debian: apt install pcscd, systemctl start pcscd.socket), and insert the card",
+  };
+}
+
+function openCryptoki(): ConfigurationFault | undefined {
+  const conf = "/etc/opencryptoki/opencryptoki.conf";
+  const fault = faultOf(conf, constants.R_OK);
+  if (fault !== undefined) {
+    return {
+      message: `openCryptoki's configuration is "${conf}", which ${fault}`,
+      hint: "install openCryptoki's package, and let this user be in the group pkcs11",
+    };
+  }
+  if (SLOTD_FILES.some((path) => existsSync(path))) return undefined;
+  return {
+    message: "pkcsslotd does not run: openCryptoki does nothing without it",
+    hint: "start pkcsslotd, and let this user be in the group pkcs11",
+  };
+}
+
+function tpm({ env }: Discovery): ConfigurationFault | undefined {
+  const store = env["TPM2_PKCS11_STORE"];
+  const storeFault = store ? faultOf(store, constants.R_OK) : undefined;
+  if (storeFault !== undefined) {
+    return {
+      message: `TPM2_PKCS11_STORE names "${store ?? ""}", which ${storeFault}`,
+      hint: "make the folder, or name the one that tpm2_ptool or pkcs11-tool made the token in",
+    };
+  }
+  if (env["TPM2_PKCS11_TCTI"] !== undefined) return undefined;
+  const fault = faultOf("/dev/tpmrm0", constants.R_OK | constants.W_OK);
+  if (fault === undefined) return undefined;
+  return {
+    message: `the TPM's device "/dev/tpmrm0" ${fault}`,
+    hint: "let this user be in the group tss, or name another way to a TPM in TPM2_PKCS11_TCTI",
+  };
+}
+
+function p11Kit({ env }: Discovery): ConfigurationFault | undefined {
+  const address = env["P11_KIT_SERVER_ADDRESS"];
+  if (address === undefined || address === "") {
+    return {
+      message: "P11_KIT_SERVER_ADDRESS is not set: p11-kit's client has no server to ask",
+      hint: "start `p11-kit server TOKEN`, and set what it prints",
+    };
+  }
+  const socket = /^unix:path=(.+)$/.exec(address)?.[1];
+  const fault = socket === undefined ? undefined : faultOf(socket, constants.R_OK | constants.W_OK);
+  if (fault === undefined) return undefined;
+  return {
+    message: `P11_KIT_SERVER_ADDRESS names "${socket ?? ""}", which ${fault}`,
+    hint: "the server may have ended: start `p11-kit server TOKEN` again",
+  };
+}
+
+const PCSCD_SOCKETS = ["/run/pcscd/pcscd.comm", "/var/run/pcscd/pcscd.comm"];
+const SLOTD_FILES = [
+  "/run/pkcsslotd.socket",
+  "/run/opencryptoki/pkcsslotd.pid",
+  "/run/pkcsslotd.pid",
+];
+
+/** As in "does not exist"; undefined when it is there and may be used so. */
+function faultOf(path: string, mode: number): string | undefined {
+  try {
+    accessSync(path, mode);
+    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return "does not exist";
+    if (code === "EACCES" || code === "EPERM") return "this user may not use";
+    return `cannot be used (${code ?? "unknown"})`;
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
