@@ -97,7 +97,7 @@ function failure(fn: string, error: unknown): unknown {
   return new TokenError(ours, `${fn}: ${sentence} (${name})`, {
     fn,
     ckr: name,
-    ...(hint === undefined ? {} : { hint }),
+    hint,
   });
 }
 
