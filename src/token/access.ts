@@ -274,7 +274,8 @@ export class TokenAccess implements TokenService {
   async #logIn(token: Token): Promise<void> {
     const { pin, force = false, loginEnded } = this.#options;
     try {
-      await token.login(pin, { force });
+      const pinTried = (refusal: unknown): void => loginEnded?.(token.info, refusal);
+      await token.login(pin, { force, pinTried });
       loginEnded?.(token.info, undefined);
     } catch (error) {
       loginEnded?.(token.info, error);

@@ -233,6 +233,7 @@ export class TokenCapiKey implements CapiPrivateKey {
         call("C_DecryptInit", () => {
           native.C_DecryptInit(session.handle, mechanism, this.#object);
         });
+        await this.#token.authenticate(session, this.#object);
         const result = await session.module.run("C_Decrypt", [input, output], (native) =>
           native.C_DecryptAsync(session.handle, input, output),
         );

@@ -3,6 +3,7 @@
  * a PIN the token can't have is not sent, and a wrong one is sent once.
  */
 import { TokenError } from "../errors.js";
+import { Secret } from "../secret.js";
 import { call, failedWith } from "./call.js";
 import { CKU } from "./constants.js";
 import { checkPin } from "./pin.js";
@@ -11,7 +12,7 @@ import { readDetails, type TokenDetails } from "./token-info.js";
 import type { PinProvider, TokenInfo } from "./types.js";
 
 /**
- * Logs the user in through `session`.
+ * Logs the user in through `session`. The PIN that was taken; undefined where none was needed.
  *
  * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_NOT_SET`, `ERR_PIN_PAD`,
  * `ERR_PIN_FINAL_TRY` unless `force`; before it is sent: those of the provider, `ERR_PIN_EMPTY`,
@@ -22,11 +23,50 @@ export async function login(
   details: TokenDetails,
   provide: PinProvider,
   force: boolean,
-): Promise<void> {
+): Promise<Secret | undefined> {
   const { info } = details;
-  if (!info.loginRequired) return;
-  requireTriable(info, force);
-  const { label, serial, model, manufacturer, pin: state } = info;
+  if (!info.loginRequired) return undefined;
+  const pin = await askPin(details, provide, force);
+  try {
+    call("C_Login", () => {
+      session.module.native.C_Login(session.handle, CKU.USER, textOf(pin));
+    });
+    return pin;
+  } catch (error) {
+    pin.wipe();
+    // Somebody else in this process logged in before us; the login is the process's.
+    if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return undefined;
+    throw refusal(error, session, info);
+  }
+}
+
+/**
+ * The login between C_DecryptInit or C_SignInit and the operation, which keys with
+ * CKA_ALWAYS_AUTHENTICATE want each time (PKCS#11 v2.40 §4.9, §5.6). False where the token does not know
+ * it, whatever its attribute says.
+ *
+ * @throws TokenError as `login` does once the PIN is sent.
+ */
+export function contextLogin(session: Session, details: TokenDetails, pin: Secret): boolean {
+  try {
+    call("C_Login", () => {
+      session.module.native.C_Login(session.handle, CKU.CONTEXT_SPECIFIC, textOf(pin));
+    });
+    return true;
+  } catch (error) {
+    if (failedWith(error, "CKR_USER_TYPE_INVALID", "CKR_USER_ALREADY_LOGGED_IN")) return false;
+    throw refusal(error, session, details.info);
+  }
+}
+
+/** A PIN that may be sent. Throws as `login` does before one is. */
+export async function askPin(
+  details: TokenDetails,
+  provide: PinProvider,
+  force: boolean,
+): Promise<Secret> {
+  requireTriable(details.info, force);
+  const { label, serial, model, manufacturer, pin: state } = details.info;
   const pin = checkPin(
     await provide({
       token: { label, serial, model, manufacturer, pin: state },
@@ -35,15 +75,12 @@ export async function login(
     }),
   );
   requireLength(pin, details);
-  try {
-    call("C_Login", () => {
-      session.module.native.C_Login(session.handle, CKU.USER, pin);
-    });
-  } catch (error) {
-    // Somebody else in this process logged in before us; the login is the process's.
-    if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return;
-    throw refusal(error, session, info);
-  }
+  return new Secret(new TextEncoder().encode(pin));
+}
+
+/** pkcs11js wants text, which can't be overwritten; so it is made when it is sent. */
+function textOf(pin: Secret): string {
+  return new TextDecoder().decode(pin.expose());
 }
 
 /** Refuses tokens that no PIN may be sent to. Throws as `login`. */

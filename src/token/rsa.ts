@@ -147,6 +147,7 @@ export class TokenRsaKey implements RsaPrivateKey {
       call("C_DecryptInit", () => {
         native.C_DecryptInit(session.handle, mechanism, object);
       });
+      await token.authenticate(session, object);
       const input = Buffer.from(ciphertext);
       // As long as the modulus: SoftHSM refuses less, whatever the result's length.
       const output = Buffer.alloc(publicKey.modulus.length);

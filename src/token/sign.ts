@@ -102,12 +102,13 @@ async function signOnToken(
   return token.session("read", async (session) => {
     const output = Buffer.alloc(length);
     const { handle } = session;
-    const signature = await session.module.run("C_Sign", [data, output, mechanism], (native) => {
-      call("C_SignInit", () => {
-        native.C_SignInit(handle, mechanism, object);
-      });
-      return native.C_SignAsync(handle, data, output);
+    call("C_SignInit", () => {
+      session.module.native.C_SignInit(handle, mechanism, object);
     });
+    await token.authenticate(session, object);
+    const signature = await session.module.run("C_Sign", [data, output], (native) =>
+      native.C_SignAsync(handle, data, output),
+    );
     if (signature.length !== length) {
       throw new TokenError(
         "ERR_MECHANISM",

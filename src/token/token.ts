@@ -6,9 +6,11 @@
  * operation gets a short session of its own. That way operations run side by side, each session has at
  * most one, and a session that a failure left stuck is simply thrown away.
  */
+import { TokenError } from "../errors.js";
+import type { Secret } from "../secret.js";
 import { call, failedWith } from "./call.js";
-import { SESSION_FLAG } from "./constants.js";
-import { login } from "./login.js";
+import { CKO, SESSION_FLAG } from "./constants.js";
+import { askPin, contextLogin, login } from "./login.js";
 import type { Module } from "./module.js";
 import { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
@@ -22,6 +24,12 @@ export class Token {
   #details: TokenDetails;
   #keeper: Session | undefined;
   #login: Promise<void> | undefined;
+  /** For keys that want the PIN with every use; kept only where the token has such a key. */
+  #pin: Promise<Secret> | undefined;
+  #ask: (() => Promise<Secret>) | undefined;
+  #refused: { readonly error: unknown } | undefined;
+  #pinTried: ((refusal: unknown) => void) | undefined;
+  readonly #wantsPin = new Map<string, boolean>();
 
   constructor(module: Module, slot: Buffer, details: TokenDetails) {
     this.module = module;
@@ -44,25 +52,66 @@ export class Token {
 
   /**
    * Logs the user in, once: a second call waits for the first or does nothing, and a refusal is
-   * remembered and repeated, so that no PIN is sent twice.
+   * remembered and repeated, so that no PIN is sent twice. `pinTried` is told of the logins for single
+   * operations that follow, with what the token had against the PIN.
    *
    * @throws TokenError `ERR_PIN_…`.
    */
-  login(pin: PinProvider, options: { force: boolean }): Promise<void> {
+  login(
+    pin: PinProvider,
+    options: { force: boolean; pinTried?: (refusal: unknown) => void },
+  ): Promise<void> {
+    this.#pinTried = options.pinTried;
     this.#login ??= this.#logIn(pin, options.force);
     return this.#login;
   }
 
-  async #logIn(pin: PinProvider, force: boolean): Promise<void> {
+  async #logIn(provide: PinProvider, force: boolean): Promise<void> {
     const keeper = this.#open(false);
+    // The flags of now: another program may have spent tries since the token was found.
+    this.#ask = () => askPin(readDetails(this.module, this.slot), provide, force);
     try {
-      // The flags of now: another program may have spent tries since the token was found.
-      await login(keeper, readDetails(this.module, this.slot), pin, force);
+      const details = readDetails(this.module, this.slot);
+      const pin = await login(keeper, details, provide, force);
+      if (pin !== undefined && hasPinKeys(keeper)) this.#pin = Promise.resolve(pin);
+      else pin?.wipe();
     } catch (error) {
       keeper.close();
       throw error;
     }
     this.#keeper = keeper;
+  }
+
+  /**
+   * Sends the PIN for one operation that this session has begun, if the key wants that
+   * (CKA_ALWAYS_AUTHENTICATE). It is the PIN of the login, or asked for once; one that was refused is
+   * not sent again, and no other is.
+   *
+   * @throws TokenError `ERR_PIN_…`.
+   */
+  async authenticate(session: Session, object: Buffer): Promise<void> {
+    const name = object.toString("hex");
+    const wants = this.#wantsPin.get(name) ?? session.flag(object, "ALWAYS_AUTHENTICATE") === true;
+    this.#wantsPin.set(name, wants);
+    if (!wants || this.#ask === undefined) return;
+    this.#pin ??= this.#ask();
+    const pin = await this.#pin.catch((error: unknown) => {
+      this.#refused ??= { error };
+      throw error;
+    });
+    // From here on nothing waits: of several operations none sends what another has seen refused.
+    if (this.#refused !== undefined) throw this.#refused.error;
+    try {
+      if (!contextLogin(session, this.#details, pin)) this.#wantsPin.set(name, false);
+      this.#pinTried?.(undefined);
+    } catch (error) {
+      if (error instanceof TokenError && error.code.startsWith("ERR_PIN")) {
+        this.#refused = { error };
+        pin.wipe();
+        this.#pinTried?.(error);
+      }
+      throw error;
+    }
   }
 
   /** Runs `work` in a session of its own, which ends with it. */
@@ -122,5 +171,24 @@ export class Token {
     this.#keeper?.close();
     this.#keeper = undefined;
     this.#login = undefined;
+    this.#ask = undefined;
+    void this.#pin?.then(
+      (pin) => {
+        pin.wipe();
+      },
+      () => undefined,
+    );
+    this.#pin = undefined;
+  }
+}
+
+/** Keys that want the PIN with every use. A token that can't be asked so may still have one. */
+function hasPinKeys(session: Session): boolean {
+  try {
+    const found = session.find({ CLASS: CKO.PRIVATE_KEY, ALWAYS_AUTHENTICATE: true });
+    return found.length > 0;
+  } catch (error) {
+    if (error instanceof TokenError) return false;
+    throw error;
   }
 }
