@@ -18,6 +18,8 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** RSA, to open: the OAEP hashes that the token is expected to undo, best first. */
   readonly oaep?: readonly OaepHash[];
+  /** RSA, to open: the hash that it surely undoes, where that is known without a try. */
+  readonly sureOaep?: OaepHash;
   /** CKA_ALWAYS_AUTHENTICATE: the PIN is sent again with every C_Decrypt and C_Sign. */
   readonly contextLogin: boolean;
   readonly quirks: readonly QuirkInfo[];
@@ -146,11 +148,13 @@ export function planFor(operation: PlanOperation, situation: Situation): Plan {
   );
   const ordered = STANDINGS.flatMap((standing) => steps.filter((one) => one.standing === standing));
   const isRsa = operation === "open" && situation.type === "rsa";
+  const sure = isRsa ? sureHash(ordered, situation.quirks) : undefined;
   return {
     operation,
     key: situation.key,
     steps: ordered,
     ...(isRsa ? { oaep: hashesOf(ordered) } : {}),
+    ...(sure === undefined ? {} : { sureOaep: sure }),
     contextLogin: situation.attributes.ALWAYS_AUTHENTICATE === true,
     quirks: situation.quirks.map(told),
     assumed: assumptions(operation, situation),
@@ -170,18 +174,6 @@ export function reasonsAgainst({ steps }: Plan): string {
     .filter(({ standing }) => standing === "left out")
     .map(({ reason }) => reason);
   return [...new Set(reasons)].join("; ");
-}
-
-/**
- * The OAEP hash that senders can surely use, where that is known without trying it: the only one that
- * the token undoes by itself.
- */
-export function sureHash({ steps }: Plan, quirks: readonly Quirk[]): OaepHash | undefined {
-  const [only, ...more] = quirks.find(({ effect }) => effect.oaep)?.effect.oaep ?? [];
-  if (only === undefined || more.length > 0) return undefined;
-  return steps.some(({ oaep, standing }) => oaep === only && standing === "offered")
-    ? only
-    : undefined;
 }
 
 /** A plan as lines: ways that differ in nothing but the hash share one. */
@@ -320,6 +312,14 @@ function hashesOf(steps: readonly PlanStep[]): OaepHash[] {
   return OAEP_HASHES.filter((hash) =>
     steps.some(({ oaep, standing }) => oaep === hash && standing === "offered"),
   );
+}
+
+/** Of a token that undoes one hash by itself, that one. */
+function sureHash(steps: readonly PlanStep[], quirks: readonly Quirk[]): OaepHash | undefined {
+  const [only, ...more] = quirks.find(({ effect }) => effect.oaep)?.effect.oaep ?? [];
+  if (only === undefined || more.length > 0) return undefined;
+  const isOffered = steps.some(({ oaep, standing }) => oaep === only && standing === "offered");
+  return isOffered ? only : undefined;
 }
 
 function assumptions(operation: PlanOperation, { seen, attributes }: Situation): string[] {

@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { ascii, toHex } from "../../src/bytes.js";
 import { inspectMessage, matchesRecipient } from "../../src/envelope/native/info.js";
 import { openMessage, sealMessage } from "../../src/envelope/native/native.js";
+import { TokenError } from "../../src/errors.js";
 import type { Identity, OaepHash, Recipient } from "../../src/keys/key.js";
 import {
   publicKeyFromSpki,
@@ -177,6 +178,34 @@ describe("an RSA key", () => {
         code: "ERR_OAEP_HASH",
       });
     }
+  });
+
+  it("whose token knows none of them gives way to the next that has the key", async () => {
+    const sealed = await seal([recipientOf("rsa2048", "sha256")]);
+    const able = identityOf("rsa2048");
+    const { publicKey } = able;
+    const unfit = new TokenError("ERR_MECHANISM", "it may only sign");
+    const unable = [
+      answering(publicKey, never, ["sha1"]),
+      { publicKey, name: "signer", unlock: () => Promise.reject(unfit) },
+    ];
+    const opened = await openMessage(sealed, { identities: [...unable, able] });
+    expect(opened.identity).toBe(able);
+    expect(await opened.plaintext.bytes()).toEqual(message);
+    await expect(openMessage(sealed, { identities: unable })).rejects.toMatchObject({
+      code: "ERR_OAEP_HASH",
+    });
+  });
+
+  it("whose token fails does not give way: the next would be asked for its PIN", async () => {
+    const sealed = await seal([recipientOf("rsa2048")]);
+    const { publicKey } = identityOf("rsa2048");
+    const refused = new TokenError("ERR_PIN_REFUSED", "wrong");
+    const next = counting(identityOf("rsa2048"));
+    const first = { publicKey, name: "first", unlock: () => Promise.reject(refused) };
+    const identities = [first, next.identity];
+    await expect(openMessage(sealed, { identities })).rejects.toBe(refused);
+    expect(next.unlocks).toBe(0);
   });
 
   it("has the token's own fault come through: it says nothing of the message", async () => {

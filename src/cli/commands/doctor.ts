@@ -82,7 +82,8 @@ async function verdictOn(
     const find = await prepareIdentities(args.texts("identity"), tokens, context);
     const identities = await find();
     prospects = await prospectsOf(info, identities, tokens);
-    const chosen = prospects.find(({ cause }) => cause === undefined) ?? prospects[0];
+    // As opening goes on: past keys that can't do it, and no further than the first other fault.
+    const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
     if (chosen === undefined) throw await noMatch(identities.length, tokens);
     const { cause } = chosen;
     return { chosen, prospects, ...(cause === undefined ? {} : { cause }) };
@@ -91,6 +92,8 @@ async function verdictOn(
     return { prospects, cause };
   }
 }
+
+const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
 /** Nobody can tell a key that is absent from one that hides: say which of both there is. */
 async function noMatch(count: number, tokens: Tokens): Promise<NoMatchError> {

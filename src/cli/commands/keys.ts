@@ -47,6 +47,8 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
       if (publicKey.type === "rsa" && args.flag("probe")) {
         [oaep] = await access.probeOaep(key);
         if (oaep === undefined) report.note("the token undid OAEP with none of the hashes tried");
+      } else if (publicKey.type === "rsa") {
+        oaep = (await access.plan(key, "open")).sureOaep;
       }
       const options = { comment, ...(oaep === undefined ? {} : { oaep }) };
       await output.write(formatPublicKey(publicKey, format, options));

@@ -5,7 +5,7 @@
 import { randomBytes, type KeyObject } from "node:crypto";
 import { concat, toHex } from "../../bytes.js";
 import { FLOE_HEADER_BYTES, type SegmentCipher } from "../../body/floe.js";
-import { AuthenticationError, NoMatchError } from "../../errors.js";
+import { AuthenticationError, NoMatchError, P11SealError } from "../../errors.js";
 import type { Identity, OaepHash, Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../../stream.js";
@@ -150,8 +150,8 @@ async function immutablePartOf(
 
 export interface OpenOptions {
   /**
-   * What can reach the private keys; the first that matches a recipient is used. A function is
-   * called only after `authenticate`: looking for keys may touch a token.
+   * What can reach the private keys; the first that matches a recipient, and can do what opening
+   * needs, is used. A function is called only after `authenticate`: looking for keys may touch a token.
    */
   readonly identities: readonly Identity[] | (() => Promise<readonly Identity[]>);
   /** The header, where it was detached from the body. */
@@ -216,11 +216,7 @@ export async function beginOpening(reader: Reader, options: OpenOptions): Promis
   requireOriginalRecipients(sender);
   await options.authenticate?.(sender);
 
-  const { identity, stanzas } = firstMatch(header, await listed(options.identities));
-  requireAddressee(header, identity.publicKey);
-  const privateKey = await identity.unlock();
-  const { messageId } = header.core;
-  const fileKey = await unwrapFileKey(identity.publicKey, privateKey, messageId, stanzas);
+  const { identity, fileKey } = await reachFileKey(header, await listed(options.identities));
 
   const verified = VerifiedHeader.verify(header, fileKey);
   const floeHeader = await reader.exactly(FLOE_HEADER_BYTES, "the message's body");
@@ -258,15 +254,46 @@ export async function verifySender(
   }
 }
 
-/** The first identity that a stanza was made for, with its stanzas. Nothing is unlocked here. */
-function firstMatch(
+/**
+ * The file key through the first identity that a stanza was made for. One whose holder can't do what
+ * such stanzas need (another OAEP hash, no such operation) gives way to the next: that says nothing of
+ * this stanza. Any other failure ends the opening.
+ */
+async function reachFileKey(
+  header: ParsedHeader,
+  identities: readonly Identity[],
+): Promise<{ identity: Identity; fileKey: Secret }> {
+  const { messageId } = header.core;
+  let refusal: unknown;
+  for (const { identity, stanzas } of matches(header, identities)) {
+    requireAddressee(header, identity.publicKey);
+    try {
+      const privateKey = await identity.unlock();
+      const fileKey = await unwrapFileKey(identity.publicKey, privateKey, messageId, stanzas);
+      return { identity, fileKey };
+    } catch (error) {
+      if (!(error instanceof P11SealError) || !UNFIT.has(error.code)) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
+/** What is wrong with an identity, whatever the message. */
+const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
+
+/** Identities that a stanza was made for, with its stanzas; at least one. Nothing is unlocked here. */
+function matches(
   { core, stanzas }: ParsedHeader,
   identities: readonly Identity[],
-): { identity: Identity; stanzas: Stanza[] } {
-  for (const identity of identities) {
-    const matching = stanzasFor(identity.publicKey, core.messageId, stanzas);
-    if (matching.length > 0) return { identity, stanzas: matching };
-  }
+): { identity: Identity; stanzas: Stanza[] }[] {
+  const found = identities
+    .map((identity) => ({
+      identity,
+      stanzas: stanzasFor(identity.publicKey, core.messageId, stanzas),
+    }))
+    .filter((one) => one.stanzas.length > 0);
+  if (found.length > 0) return found;
   const tried = identities.map(({ name }) => name).join(", ") || "none";
   throw new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
     hint: `identities tried: ${tried}; see whom it is for with: p11seal inspect`,

@@ -1,0 +1,193 @@
+/** Tokens as one meets them: filled by other tools, keys half there, two of a name, two processes. */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
+import type { TokenAccess } from "../../src/token/access.js";
+import type { KeyInfo } from "../../src/token/types.js";
+import { parseUri } from "../../src/token/uri.js";
+import { TEST_KEYS } from "../support/keys.js";
+import {
+  freshToken,
+  importKey,
+  rawModule,
+  softHsmAccess,
+  SOFTHSM_MODULE,
+  type TestToken,
+  USER_PIN,
+  withRawSession,
+} from "../support/softhsm.js";
+
+let token: TestToken;
+let access: TokenAccess;
+let asked = 0;
+
+beforeAll(async () => {
+  await rawModule(SOFTHSM_MODULE);
+  token = await freshToken("odd");
+  access = softHsmAccess({
+    pin: () => {
+      asked++;
+      return Promise.resolve(USER_PIN);
+    },
+  });
+});
+
+afterAll(async () => {
+  await access.close();
+});
+
+const NO_USE = { UNWRAP: false, DECRYPT: false, SIGN: false, SIGN_RECOVER: false, DERIVE: false };
+
+const find = (id: number): Promise<KeyInfo> =>
+  access.findKey({ ...parseUri(token.uri), id: Uint8Array.of(id) });
+
+async function opens(key: KeyInfo, by = access): Promise<boolean> {
+  const privateKey = await by.identity(key).unlock();
+  if (privateKey.type !== "rsa" || key.publicKey === undefined) throw new Error("not RSA");
+  const secret = randomBytes(32);
+  const sealed = oaepEncrypt(key.publicKey.object, secret, "sha1");
+  return secret.equals((await privateKey.decryptOaep(sealed, "sha1"))?.expose() ?? Buffer.of());
+}
+
+/** The certificate of a TEST key, as a token's tools put it beside its key. */
+async function addCertificate(id: number, file: string): Promise<void> {
+  const pem = readFileSync(new URL(`../keys/fixtures/${file}`, import.meta.url), "utf8");
+  const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
+  await withRawSession(token, (native, session) => {
+    native.C_CreateObject(session, [
+      { type: 0, value: 1 },
+      { type: 1, value: true },
+      { type: 2, value: false },
+      { type: 0x80, value: 0 },
+      { type: 3, value: "a certificate" },
+      { type: 0x102, value: Buffer.from([id]) },
+      { type: 0x101, value: Buffer.of(0x30, 0) },
+      { type: 0x11, value: der },
+    ]);
+  });
+}
+
+describe("a plan", () => {
+  it("made before the PIN assumes what it cannot see, and knows it afterwards", async () => {
+    // Nobody in this process is logged in yet: a login would show the private key.
+    const id = Uint8Array.of(9);
+    const privateHalf = { ...NO_USE, UNWRAP: true };
+    await importKey(token, TEST_KEYS.rsa2048, { label: "plan", id, privateHalf });
+    const key = await find(9);
+    expect((await access.plan(key)).assumed).toHaveLength(1);
+    expect(asked).toBe(0);
+    await access.identity(key).unlock();
+    const plan = await access.plan(key);
+    expect(plan.assumed).toEqual([]);
+    const offered = plan.steps.filter(({ standing }) => standing === "offered");
+    expect(offered.map(({ way }) => way)).toEqual(["C_UnwrapKey CKM_RSA_PKCS_OAEP sha1"]);
+  });
+});
+
+describe("two keys of one label", () => {
+  it("are not chosen between; their ids tell them apart", async () => {
+    const privateHalf = { ...NO_USE, UNWRAP: true };
+    await importKey(token, TEST_KEYS.rsa2048, { label: "two", id: Uint8Array.of(1), privateHalf });
+    await importKey(token, TEST_KEYS.rsa3072, { label: "two", id: Uint8Array.of(2), privateHalf });
+    const uri = { ...parseUri(token.uri), object: "two" };
+    await expect(access.findKey(uri)).rejects.toMatchObject({
+      code: "ERR_KEY_NOT_UNIQUE",
+      hint: expect.stringContaining("id="),
+    });
+    expect((await find(1)).kind).toBe("RSA-2048");
+    expect(await opens(await find(2))).toBe(true);
+  });
+});
+
+describe("a key that may neither unwrap nor decrypt", () => {
+  it("is refused in one sentence that says so, once it shows itself", async () => {
+    const id = Uint8Array.of(3);
+    const privateHalf = { ...NO_USE, SIGN: true };
+    await importKey(token, TEST_KEYS.rsa2048, { label: "signs", id, privateHalf });
+    await expect(access.identity(await find(3)).unlock()).rejects.toMatchObject({
+      code: "ERR_MECHANISM",
+      message: expect.stringMatching(
+        /^"signs" on token .* cannot open messages: the key may not unwrap \(CKA_UNWRAP is false\); the key may not decrypt \(CKA_DECRYPT is false\)$/,
+      ),
+    });
+  });
+
+  it("is refused before a PIN is asked for, where it can be seen", async () => {
+    const id = Uint8Array.of(4);
+    const privateHalf = { ...NO_USE, PRIVATE: false, SIGN: true };
+    await importKey(token, TEST_KEYS.rsa2048, { label: "open", id, privateHalf });
+    let own = 0;
+    const other = softHsmAccess({
+      pin: () => {
+        own++;
+        return Promise.resolve(USER_PIN);
+      },
+    });
+    const key = await other.findKey({ ...parseUri(token.uri), id });
+    await expect(other.identity(key).unlock()).rejects.toMatchObject({ code: "ERR_MECHANISM" });
+    expect(own).toBe(0);
+    await other.close();
+  });
+});
+
+describe("a certificate", () => {
+  it("stands in for a public key object that is missing", async () => {
+    const privateHalf = { ...NO_USE, UNWRAP: true };
+    const id = Uint8Array.of(5);
+    await importKey(token, TEST_KEYS.rsa2048, { label: "x", id, privateHalf, publicHalf: false });
+    await addCertificate(5, "rsa2048-enc.crt.pem");
+    const key = await find(5);
+    expect(key).toMatchObject({ seenAs: "certificate", kind: "RSA-2048" });
+    expect((await access.plan(key)).steps[0]).toMatchObject({ standing: "offered" });
+    expect(await opens(key)).toBe(true);
+  });
+
+  it("without its private key is told from one with it", async () => {
+    await addCertificate(6, "rsa2048-enc.crt.pem");
+    await expect(access.identity(await find(6)).unlock()).rejects.toMatchObject({
+      code: "ERR_KEY_NOT_FOUND",
+      hint: expect.stringContaining("the private key is elsewhere"),
+    });
+  });
+});
+
+describe("a token that another process is logged in to", () => {
+  it("opens here all the same, and asks for the PIN once", async () => {
+    const program = `
+      const { PKCS11 } = require("pkcs11js");
+      const native = new PKCS11();
+      native.load(${JSON.stringify(SOFTHSM_MODULE)});
+      native.C_Initialize({ flags: 2 });
+      const slot = native.C_GetSlotList(true).find((one) => {
+        try { return native.C_GetTokenInfo(one).label.trimEnd() === ${JSON.stringify(token.label)}; }
+        catch { return false; }
+      });
+      const session = native.C_OpenSession(slot, 6);
+      native.C_Login(session, 1, ${JSON.stringify(USER_PIN)});
+      process.stdout.write("in");
+      process.stdin.on("end", () => { native.C_Logout(session); process.exit(0); }).resume();`;
+    const child = spawn(process.execPath, ["-e", program], { stdio: ["pipe", "pipe", "inherit"] });
+    await new Promise((resolve, reject) => {
+      child.stdout.once("data", resolve);
+      child.once("exit", reject);
+    });
+    asked = 0;
+    const other = softHsmAccess({
+      pin: () => {
+        asked++;
+        return Promise.resolve(USER_PIN);
+      },
+    });
+    try {
+      const key = await other.findKey({ ...parseUri(token.uri), id: Uint8Array.of(1) });
+      expect(await opens(key, other)).toBe(true);
+      expect(asked).toBe(1);
+    } finally {
+      await other.close();
+      child.stdin.end();
+      await new Promise((resolve) => child.once("exit", resolve));
+    }
+  });
+});
