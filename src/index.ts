@@ -45,6 +45,7 @@ export type {
 export {
   formatPublicKey,
   parsePublicKey,
+  requireRecipient,
   type KeyFile,
   type PublicKeyFormat,
 } from "./keys/key-file.js";

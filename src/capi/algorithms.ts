@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { UnsupportedError, UsageError } from "../errors.js";
+import { hexId } from "../keys/capi-blob.js";
 import { Secret } from "../secret.js";
 
 /** The ciphers of the Microsoft providers. `3des112` is triple DES with two keys. */
@@ -31,10 +32,6 @@ export interface AlgorithmFacts {
 
 /** Hashes a signature, a key or a phase may be made of; those for new signatures first. */
 export type CapiHash = "sha256" | "sha384" | "sha512" | "sha1" | "md5";
-
-/** `CALG_RSA_KEYX` and `CALG_RSA_SIGN`: what a key pair is for. */
-export const CALG_RSA_KEYX = 0xa400;
-export const CALG_RSA_SIGN = 0x2400;
 
 export const ALGORITHMS: Readonly<Record<SessionAlgorithm, AlgorithmFacts>> = {
   aes128: { id: 0x660e, keyBytes: [16, 16], newKeyBytes: 16, blockBytes: 16, weak: false },
@@ -64,11 +61,6 @@ export function algorithmOf(id: number): SessionAlgorithm {
 export function fitsAlgorithm(algorithm: SessionAlgorithm, length: number): boolean {
   const [least, most] = ALGORITHMS[algorithm].keyBytes;
   return length >= least && length <= most;
-}
-
-/** As in `0x6610`. */
-export function hexId(id: number): string {
-  return `0x${id.toString(16).padStart(4, "0")}`;
 }
 
 /**

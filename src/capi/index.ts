@@ -31,16 +31,18 @@ export {
 // Blobs and session keys
 export {
   blobKind,
-  encodePlaintextKeyBlob,
   encodePublicKeyBlob,
-  encodeSimpleBlob,
-  parsePlaintextKeyBlob,
   parsePublicKeyBlob,
-  parseSimpleBlob,
   requireExchangeBlob,
   type BlobKind,
   type KeyUse,
   type PublicKeyBlob,
+} from "../keys/capi-blob.js";
+export {
+  encodePlaintextKeyBlob,
+  encodeSimpleBlob,
+  parsePlaintextKeyBlob,
+  parseSimpleBlob,
   type SimpleBlob,
 } from "./blob.js";
 export {

@@ -13,7 +13,7 @@ import {
   type SessionAlgorithm,
   type SessionKey,
 } from "./algorithms.js";
-import { reversed } from "./little-endian.js";
+import { reversed } from "../keys/little-endian.js";
 import { DIGEST_BYTES } from "./sign.js";
 
 /** What goes into a hash: data (`CryptHashData`), or a key (`CryptHashSessionKey`). */

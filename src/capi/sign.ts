@@ -11,7 +11,7 @@ import { FormatError, PolicyError, TokenError, UnsupportedError } from "../error
 import type { RsaPublicKey } from "../keys/key.js";
 import { type ByteSource, chunks } from "../stream.js";
 import type { CapiHash } from "./algorithms.js";
-import { reversed } from "./little-endian.js";
+import { reversed } from "../keys/little-endian.js";
 import { requireRsaPair } from "./software-key.js";
 
 /** What can use a signature key's private half: in memory (`softwareCapiSigner`) or on a token. */

@@ -22,7 +22,7 @@ import type { Secret } from "../secret.js";
 import { generateSessionKey, type SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
 import { wrapSessionKey } from "./exchange.js";
-import { readU32le } from "./little-endian.js";
+import { readU32le } from "../keys/little-endian.js";
 import {
   type CapiPrivateKey,
   requireFits,

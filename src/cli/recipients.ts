@@ -21,8 +21,7 @@ import {
 } from "../directory/recipients-file.js";
 import { PolicyError, TokenError, UnsupportedError, UsageError } from "../errors.js";
 import type { Recipient } from "../keys/key.js";
-import { parsePublicKey, type KeyFile } from "../keys/key-file.js";
-import { requireExchange } from "../keys/public-key.js";
+import { parsePublicKey, requireRecipient, type KeyFile } from "../keys/key-file.js";
 import { homeFolder } from "./home.js";
 import { readSmall } from "./inputs.js";
 import { errno, fileError, quoted } from "./system-error.js";
@@ -134,7 +133,7 @@ class Resolver {
   #exchangeKey(file: KeyFile, where: string): Recipient {
     for (const warning of file.warnings) this.#context.report.note(`${where}: ${warning}`);
     try {
-      const publicKey = requireExchange(file.publicKey);
+      const publicKey = requireRecipient(file);
       return { publicKey, ...(file.oaep === undefined ? {} : { oaep: file.oaep }) };
     } catch (error) {
       throw named(error, where);

@@ -316,9 +316,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: {
       format: {
         type: "string",
-        choices: ["pem", "der", "jwk", "ssh"],
+        choices: ["pem", "der", "jwk", "ssh", "capi"],
         default: "pem",
-        describe: "PEM or DER (SubjectPublicKeyInfo), JWK, or an OpenSSH line",
+        describe:
+          "PEM or DER (SubjectPublicKeyInfo), JWK, an OpenSSH line, or CryptoAPI's PUBLICKEYBLOB",
       },
       output: { alias: "o", type: "string", describe: 'The key file; "-" is stdout' },
       probe: {

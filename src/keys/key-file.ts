@@ -1,11 +1,12 @@
 /**
  * Files that hold one public key, in every form people have them in: PEM and DER
- * SubjectPublicKeyInfo, PKCS#1, X.509 certificates, JWK, OpenSSH lines.
+ * SubjectPublicKeyInfo, PKCS#1, X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB.
  *
  * Reading tells the forms apart by their bytes, never by the file's name. Writing is the inverse.
  * With an RSA key may travel the *OAEP record*: which hash the holder's token can really unwrap with.
  * In PEM it is a line of text before the block (`p11seal-oaep: sha1`), which other tools pass over; in
- * a JWK it is `alg`; in an OpenSSH line a word of the comment (`p11seal-oaep=sha1`). DER has no room.
+ * a JWK it is `alg`; in an OpenSSH line a word of the comment (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB
+ * have no room.
  */
 import { ascii } from "../bytes.js";
 import {
@@ -15,12 +16,13 @@ import {
   UnsupportedError,
   UsageError,
 } from "../errors.js";
+import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
 import { parseCertificate } from "./certificate.js";
 import { DerReader, TAG } from "./der.js";
 import { formatJwk, parseJwk } from "./jwk.js";
-import type { OaepHash, PublicKey } from "./key.js";
+import type { ExchangePublicKey, OaepHash, PublicKey } from "./key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
-import { publicKeyFromFileSpki, publicKeyFromPkcs1 } from "./public-key.js";
+import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "./public-key.js";
 import { privateKeyAsRecipient } from "./refusals.js";
 import { formatSshLine, looksLikeSsh, parseSshLine } from "./ssh.js";
 
@@ -30,20 +32,22 @@ export interface KeyFile {
   readonly oaep?: OaepHash;
   /** Facts a sender should know, in lower case: a certificate expired, a key meant for signatures. */
   readonly warnings: readonly string[];
+  /** A PUBLICKEYBLOB that says so (CALG_RSA_SIGN). `requireRecipient` refuses it. */
+  readonly signOnly?: true;
 }
 
-export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh";
+export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "capi";
 
 /** The most bytes a key file may have. */
 export const MAX_KEY_FILE_BYTES = 65_536;
 
 /**
- * The one public key of a file's bytes. Which keys may receive is for `requireExchange` to say.
+ * The one public key of a file's bytes. Which keys may receive is for `requireRecipient` to say.
  *
  * @param name - how messages call the file.
  * @param options - `now`: the time that certificates are judged by, by default the clock's.
  * @throws FormatError `ERR_KEY_FORMAT`, `ERR_KEY_FILE_SIZE`, `ERR_PEM`, `ERR_JWK`, `ERR_SSH_KEY`,
- *   `ERR_CERTIFICATE`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`, and for a private key
+ *   `ERR_CERTIFICATE`, `ERR_BLOB`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`, and for a private key
  *   `ERR_PRIVATE_KEY_AS_RECIPIENT`.
  * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`, `ERR_KEY_FORMAT`.
  */
@@ -60,17 +64,32 @@ export function parsePublicKey(
 }
 
 /**
- * The key as a file. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP record. DER carries
- * neither, a JWK no comment.
+ * The key of a file as one that a message may be sealed to.
+ *
+ * @throws UnsupportedError `ERR_SIGN_ONLY`; else as `requireExchange`.
+ */
+export function requireRecipient(
+  { publicKey, signOnly }: KeyFile,
+  options: { allowWeak?: boolean } = {},
+): ExchangePublicKey {
+  if (signOnly === true) throw signatureBlob();
+  return requireExchange(publicKey, options);
+}
+
+/**
+ * The key as a file. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP record. DER and a
+ * PUBLICKEYBLOB carry neither, a JWK no comment. `signOnly` makes a PUBLICKEYBLOB that of a signature key
+ * (CALG_RSA_SIGN); the others don't say what a key is for.
  *
  * @throws UsageError `ERR_COMMENT`: a comment of more than one line; `ERR_OAEP_RECORD`: a record
  *   beside a key that is not RSA.
- * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519.
+ * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519, CryptoAPI for RSA alone;
+ *   `ERR_KEY_SIZE`: no room in a PUBLICKEYBLOB.
  */
 export function formatPublicKey(
   publicKey: PublicKey,
   format: PublicKeyFormat,
-  options: { oaep?: OaepHash; comment?: string } = {},
+  options: { oaep?: OaepHash; comment?: string; signOnly?: boolean } = {},
 ): Uint8Array {
   const { oaep } = options;
   const comment = checkedComment(options.comment ?? "");
@@ -94,6 +113,14 @@ export function formatPublicKey(
       const line = formatSshLine(publicKey, words.filter((word) => word !== "").join(" "));
       return ascii(`${line}\n`);
     }
+    case "capi":
+      if (publicKey.type !== "rsa") {
+        throw new UnsupportedError("ERR_KEY_FORMAT", "a PUBLICKEYBLOB holds RSA keys only");
+      }
+      return encodePublicKeyBlob({
+        use: options.signOnly === true ? "signature" : "exchange",
+        publicKey,
+      });
   }
 }
 
@@ -106,6 +133,7 @@ function parse(bytes: Uint8Array, now: Date): KeyFile {
     });
   }
   if (looksLikeDer(bytes)) return fromDer(bytes, now);
+  if (blobKind(bytes) !== undefined) return fromBlob(bytes);
   const text = new TextDecoder("utf-8").decode(bytes);
   if (looksLikePem(text)) return fromPem(text, now);
   const trimmed = text.trim();
@@ -137,6 +165,11 @@ function fromDer(bytes: Uint8Array, now: Date): KeyFile {
   // EncryptedPrivateKeyInfo, RFC 5958 §3.
   if (second === TAG.octetString) throw privateKeyAsRecipient("this DER file");
   throw unknownForm(bytes);
+}
+
+function fromBlob(bytes: Uint8Array): KeyFile {
+  const { use, publicKey } = parsePublicKeyBlob(bytes);
+  return use === "signature" ? { ...keyFile(publicKey), signOnly: true } : keyFile(publicKey);
 }
 
 function fromPem(text: string, now: Date): KeyFile {
@@ -254,4 +287,5 @@ export const OAEP_HASHES = [
 ] as const satisfies readonly OaepHash[];
 
 const FORMS =
-  "Known forms: PEM or DER public key, X.509 certificate, JWK, and ssh-rsa or ecdsa-sha2 lines.";
+  "Known forms: PEM or DER public key, X.509 certificate, JWK, ssh-rsa or ecdsa-sha2 line, " +
+  "CryptoAPI's PUBLICKEYBLOB.";

@@ -140,7 +140,13 @@ describe("completion", () => {
   });
 
   it("proposes the values of an option that has a list of them", async () => {
-    expect(await proposals("keys", "export", "--format", "")).toEqual(["pem", "der", "jwk", "ssh"]);
+    expect(await proposals("keys", "export", "--format", "")).toEqual([
+      "pem",
+      "der",
+      "jwk",
+      "ssh",
+      "capi",
+    ]);
   });
 
   it("leaves the names of files to the shell", async () => {

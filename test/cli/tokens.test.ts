@@ -245,6 +245,33 @@ describe("keys export", () => {
     expect(stdout.toString("utf8")).toBe("meet at noon\n");
   });
 
+  it("as capi is a PUBLICKEYBLOB: a recipient for others, and no binary on a terminal", async () => {
+    await ok(["keys", "export", RSA, "--format", "capi", "--force", "-o", "exported.blob"]);
+    expect(readFileSync(at("exported.blob")).subarray(0, 8).toString("hex")).toBe(
+      "0602000000a40000",
+    );
+    await ok(["seal", "-r", "exported.blob", "--force", "-o", "exported.p11s", "note"]);
+    const { stdout } = await ok(["open", "-i", RSA, "exported.p11s"], withPin);
+    expect(stdout.toString("utf8")).toBe("meet at noon\n");
+    const { status } = await cli(["keys", "export", EC, "--format", "capi", "-o", "no.blob"]);
+    expect({ status, there: existsSync(at("no.blob")) }).toEqual({ status: 1, there: false });
+  });
+
+  it("as capi says of a signing key that it only signs: no recipient, but a sender", async () => {
+    const label = "capi-sign";
+    const make = ["--token", "pkcs11:token=cli-alice", "--type", "rsa:2048", "--use", "sign"];
+    await ok(["keys", "generate", ...make, "--label", label], withPin);
+    const uri = `pkcs11:token=cli-alice;object=${label}`;
+    await ok(["keys", "export", uri, "--format", "capi", "--force", "-o", "sign.blob"]);
+    expect(readFileSync(at("sign.blob")).subarray(0, 8).toString("hex")).toBe("0602000000240000");
+    const sealed = await cli(["seal", "-r", "sign.blob", "-o", "no.p11s", "--json", "note"]);
+    const { error } = JSON.parse(sealed.stderr) as { error: { code: string } };
+    expect([sealed.status, error.code]).toEqual([1, "ERR_SIGN_ONLY"]);
+    expect((await cli(["recipients", "add", "windows", "sign.blob"])).status).toBe(1);
+    await ok(["senders", "add", "windows", "sign.blob"]);
+    await ok(["senders", "remove", "windows", "--yes"]);
+  });
+
   it("prints what keys generate wrote, and asks for no PIN", async () => {
     const { stdout, stderr } = await ok(["keys", "export", EC]);
     expect(createPublicKey(stdout.toString("utf8")).export({ format: "jwk" })).toEqual(

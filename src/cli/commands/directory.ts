@@ -17,6 +17,7 @@ import {
   type DirectoryKind,
 } from "../../directory/directory.js";
 import { PolicyError, UnsupportedError, UsageError } from "../../errors.js";
+import { requireRecipient } from "../../keys/key-file.js";
 import { fingerprintGroups, fingerprintText } from "../../keys/public-key.js";
 import { auditFiles, auditWitness } from "../../sender/audit-log.js";
 import { fileState } from "../../store/files.js";
@@ -119,7 +120,7 @@ function entryOf(
   nowMs: number,
 ): DirectoryEntry {
   const oaep = kind === "recipients" ? file.oaep : undefined;
-  const { publicKey } = file;
+  const publicKey = kind === "recipients" ? requireRecipient(file) : file.publicKey;
   return { name, publicKey, source, addedMs: nowMs, ...(oaep === undefined ? {} : { oaep }) };
 }
 

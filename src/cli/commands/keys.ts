@@ -29,8 +29,9 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
   const text = requireUri(args);
   const format = args.required("format") as PublicKeyFormat;
   const path = args.text("output");
-  if (path === undefined && format === "der" && io.stdout.isTTY === true) {
-    throw binaryToTerminal("a DER file");
+  const binary = BINARY[format];
+  if (path === undefined && binary !== undefined && io.stdout.isTTY === true) {
+    throw binaryToTerminal(binary);
   }
   await withTokens(args, context, async (tokens) => {
     const uri = tokens.uri(text);
@@ -50,18 +51,24 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
       } else if (publicKey.type === "rsa") {
         oaep = (await access.plan(key, "open")).sureOaep;
       }
-      const options = { comment, ...(oaep === undefined ? {} : { oaep }) };
+      const signOnly = !key.uses.includes("exchange") && key.uses.includes("sign");
+      const options = { comment, signOnly, ...(oaep === undefined ? {} : { oaep }) };
       await output.write(formatPublicKey(publicKey, format, options));
       await commit(output);
       report.note(`fingerprint ${fingerprintText(publicKey)}`);
-      if (oaep !== undefined && format === "der") {
-        report.note(`DER has no room for the OAEP record; senders need --oaep ${oaep}`);
+      if (oaep !== undefined && binary !== undefined) {
+        report.note(`${binary} has no room for the OAEP record; senders need --oaep ${oaep}`);
       }
     } finally {
       await output.close();
     }
   });
 }
+
+const BINARY: Partial<Record<PublicKeyFormat, string>> = {
+  der: "a DER file",
+  capi: "a PUBLICKEYBLOB",
+};
 
 export async function keysDeleteCommand(args: Arguments, context: Context): Promise<undefined> {
   const text = requireUri(args);
