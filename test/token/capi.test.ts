@@ -18,8 +18,9 @@ import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
 import { pkcs1Encrypt } from "../../src/exchange/rsa-pkcs1.js";
 import type { TokenAccess } from "../../src/token/access.js";
 import type { AttributeValues } from "../../src/token/template.js";
+import { TokenProcess } from "../../src/token/process/token-process.js";
 import { Token } from "../../src/token/token.js";
-import type { KeyInfo } from "../../src/token/types.js";
+import type { KeyInfo, TokenService } from "../../src/token/types.js";
 import { parseUri } from "../../src/token/uri.js";
 import {
   fixture,
@@ -40,6 +41,7 @@ import {
   softHsmAccess,
   SOFTHSM_MODULE,
   type TestToken,
+  USER_PIN,
   withRawSession,
 } from "../support/softhsm.js";
 import { describeVectors } from "../support/vectors.js";
@@ -176,15 +178,29 @@ describeNss("through NSS softoken", () => {
   });
 });
 
-describe("a key made on the token", () => {
+const services: [string, () => TokenService][] = [
+  ["in this process", () => softHsmAccess()],
+  [
+    "in a process of its own",
+    () =>
+      new TokenProcess({
+        modules: [SOFTHSM_MODULE],
+        home: "/nonexistent",
+        env: process.env,
+        pin: () => Promise.resolve(USER_PIN),
+      }),
+  ],
+];
+
+describe.each(services)("a key made on the token, %s,", (_, open) => {
   let token: TestToken;
-  let access: TokenAccess;
+  let access: TokenService;
   let exchange: KeyInfo;
   let signature: KeyInfo;
 
   beforeAll(async () => {
     token = await freshToken("capi-own");
-    access = softHsmAccess();
+    access = open();
     const info = await access.findToken(parseUri(token.uri));
     const make = async (use: "exchange" | "sign"): Promise<KeyInfo> => {
       const request = { type: "rsa:2048", label: use, use, allowDecrypt: false } as const;

@@ -5,11 +5,11 @@
  *
  *   peer new      --container C --bits N
  *   peer export   --container C --spec exchange|signature --out PUB
- *   peer send     --to PUB --alg A [--bits N] [cipher options] --in F --blob F --cipher F
+ *   peer send     --to PUB --blob F [--to PUB --blob F]... --alg A [--bits N] [cipher options] --in F --cipher F
  *   peer receive  --container C [cipher options] --blob F --cipher F --out F
  *   peer sign     --container C --spec S --hash H [--description T] [--no-oid] --in F --sig F
  *   peer verify   --pub PUB --hash H [--description T] [--no-oid] --in F --sig F
- *   peer hash-key --container C --blob F --hash H [--little-endian]
+ *   peer hash     --container C --hash H [--little-endian] --part key:BLOB|text:T...
  *   peer remove   --container C
  *
  * Cipher options: --mode cbc|ecb|cfb|ofb, --iv HEX, --oaep, --no-salt, --effective-bits N.
@@ -62,11 +62,17 @@ static BOOL has(const char *name) {
   return FALSE;
 }
 
-static const char *option(const char *name, const char *otherwise) {
+/* The value of the option's nth occurrence, or NULL. */
+static const char *nth(const char *name, int n) {
   for (int i = 2; i + 1 < arg_count; i++)
-    if (strcmp(args[i], name) == 0) return args[i + 1];
-  if (otherwise == NULL) wrong(name);
-  return otherwise;
+    if (strcmp(args[i], name) == 0 && n-- == 0) return args[i + 1];
+  return NULL;
+}
+
+static const char *option(const char *name, const char *otherwise) {
+  const char *found = nth(name, 0);
+  if (found == NULL && otherwise == NULL) wrong(name);
+  return found == NULL ? otherwise : found;
 }
 
 static ALG_ID algorithm_of(const char *name) {
@@ -213,9 +219,11 @@ static void send_message(void) {
   set_parameters(key);
   print_salt(key);
 
-  HCRYPTKEY recipient = import_key(prov, option("--to", NULL), 0, 0);
-  write_file(option("--blob", NULL),
-             export_key(key, recipient, SIMPLEBLOB, has("--oaep") ? CRYPT_OAEP : 0));
+  for (int i = 0; nth("--to", i) != NULL; i++) {
+    HCRYPTKEY recipient = import_key(prov, nth("--to", i), 0, 0);
+    if (nth("--blob", i) == NULL) wrong("--blob");
+    write_file(nth("--blob", i), export_key(key, recipient, SIMPLEBLOB, has("--oaep") ? CRYPT_OAEP : 0));
+  }
 
   bytes message = read_file(option("--in", NULL));
   bytes cipher = new_bytes((size_t)message.size + 64);
@@ -235,14 +243,14 @@ static void send_message(void) {
   write_file(option("--cipher", NULL), cipher);
 }
 
-static HCRYPTKEY own_session_key(HCRYPTPROV prov) {
+static HCRYPTKEY own_session_key(HCRYPTPROV prov, const char *blob) {
   HCRYPTKEY own;
   must(CryptGetUserKey(prov, AT_KEYEXCHANGE, &own), "CryptGetUserKey");
-  return import_key(prov, option("--blob", NULL), own, has("--oaep") ? CRYPT_OAEP : 0);
+  return import_key(prov, blob, own, has("--oaep") ? CRYPT_OAEP : 0);
 }
 
 static void receive_message(void) {
-  HCRYPTKEY key = own_session_key(provider(option("--container", NULL), 0));
+  HCRYPTKEY key = own_session_key(provider(option("--container", NULL), 0), option("--blob", NULL));
   set_parameters(key);
   bytes cipher = read_file(option("--cipher", NULL));
   /* CryptDecrypt of no bytes at all reads in front of its buffer, in Wine. */
@@ -294,13 +302,21 @@ static void verify_file(void) {
        "CryptVerifySignature");
 }
 
-static void hash_key(void) {
+/* What the three-phase exchange hashes: session keys, names, the number of the phase. */
+static void hash_parts(void) {
   HCRYPTPROV prov = provider(option("--container", NULL), 0);
-  HCRYPTKEY key = own_session_key(prov);
   HCRYPTHASH hash;
   must(CryptCreateHash(prov, algorithm_of(option("--hash", NULL)), 0, 0, &hash), "CryptCreateHash");
-  must(CryptHashSessionKey(hash, key, has("--little-endian") ? CRYPT_LITTLE_ENDIAN : 0),
-       "CryptHashSessionKey");
+  for (int i = 0; nth("--part", i) != NULL; i++) {
+    const char *part = nth("--part", i);
+    if (strncmp(part, "key:", 4) == 0)
+      must(CryptHashSessionKey(hash, own_session_key(prov, part + 4),
+                               has("--little-endian") ? CRYPT_LITTLE_ENDIAN : 0),
+           "CryptHashSessionKey");
+    else if (strncmp(part, "text:", 5) == 0)
+      must(CryptHashData(hash, (const BYTE *)part + 5, (DWORD)strlen(part + 5), 0), "CryptHashData");
+    else wrong(part);
+  }
   BYTE value[64];
   DWORD size = sizeof value;
   must(CryptGetHashParam(hash, HP_HASHVAL, value, &size, 0), "CryptGetHashParam");
@@ -317,7 +333,7 @@ int main(int argc, char **argv) {
   else if (strcmp(command, "receive") == 0) receive_message();
   else if (strcmp(command, "sign") == 0) sign_file();
   else if (strcmp(command, "verify") == 0) verify_file();
-  else if (strcmp(command, "hash-key") == 0) hash_key();
+  else if (strcmp(command, "hash") == 0) hash_parts();
   else if (strcmp(command, "remove") == 0) remove_container();
   else wrong("no such command");
   return 0;

@@ -12,6 +12,7 @@ import {
   receiveMessage,
   sendMessage,
   signData,
+  ThreePhase,
   unwrapSessionKey,
   verifyData,
   type CapiHash,
@@ -312,12 +313,84 @@ describe("CryptHashSessionKey", () => {
       put("k.blob", sent.blobs[0] as Uint8Array);
       const own = await access.capiKey(exchange).unlock();
       const { key } = await unwrapSessionKey(parseSimpleBlob(sent.blobs[1] as Uint8Array), own);
-      const options = ["--container", CONTAINER, "--blob", "k.blob", "--hash", hash];
-      const printed = ok("hash-key", ...options, ...(little ? ["--little-endian"] : []));
+      const options = ["--container", CONTAINER, "--hash", hash, "--part", "key:k.blob"];
+      const printed = ok("hash", ...options, ...(little ? ["--little-endian"] : []));
       const value = toHex(hashParts(hash, [{ key: key.bytes, littleEndian: little }]));
       expect(printed.trim()).toBe(`hash ${value}`);
     },
   );
+});
+
+describe("the three-phase exchange", () => {
+  const AGREED = { algorithm: "aes256", hash: "sha256", padding: "pkcs1" } as const;
+
+  /** A new session key, under our exchange key and under Wine's own. */
+  function wineMakesKey(name: string): void {
+    const keys = [
+      "--to",
+      "ours.pub",
+      "--blob",
+      `${name}.ours`,
+      "--to",
+      "wine.pub",
+      "--blob",
+      `${name}.wine`,
+    ];
+    ok("send", ...keys, "--alg", "aes256", "--in", put("m", ascii("x")), "--cipher", "x.cipher");
+  }
+
+  /** The hash of keys that Wine has under its own exchange key, and texts. */
+  function wineHashes(...parts: string[]): Uint8Array {
+    const named = parts.flatMap((part) => ["--part", part]);
+    const printed = ok("hash", "--container", CONTAINER, "--hash", AGREED.hash, ...named);
+    return fromHex(printed.trim().replace("hash ", ""));
+  }
+
+  it("begun by Wine, answered by the token", async () => {
+    const ours = await access.capiKey(exchange).unlock();
+    const own = { name: "token", publicKey: ours.publicKey };
+    const peer = { name: "wine", publicKey: theirs.exchange };
+    wineMakesKey("a");
+    const answered = await ThreePhase.answer({ ...AGREED, own, peer }, get("a.ours"), ours);
+    put("b.wine", answered.phase2.blob);
+    expect(toHex(answered.phase2.hash)).toBe(
+      toHex(wineHashes("key:a.wine", "text:token", "key:b.wine", "text:wine", "text:phase 2")),
+    );
+    const phase3 = wineHashes("key:b.wine", "text:wine", "text:token", "text:phase 3");
+    await answered.run.finish(phase3, ours);
+    const { keyA, keyB } = await answered.run.keys(ours);
+    for (const [key, blob] of [
+      [keyA, "a.wine"],
+      [keyB, "b.wine"],
+    ] as const) {
+      const hash = hashParts(AGREED.hash, [{ key: key.bytes }]);
+      expect(toHex(wineHashes(`key:${blob}`))).toBe(toHex(hash));
+    }
+  });
+
+  it("begun by the token, answered by Wine; another hash ends it", async () => {
+    const ours = await access.capiKey(exchange).unlock();
+    const own = { name: "token", publicKey: ours.publicKey };
+    const peer = { name: "wine", publicKey: theirs.exchange };
+    const { run: first, phase1 } = ThreePhase.begin({ ...AGREED, own, peer });
+    put("a.wine", phase1);
+    wineMakesKey("b");
+    const hash = wineHashes("key:a.wine", "text:wine", "key:b.wine", "text:token", "text:phase 2");
+    const again = ThreePhase.resume(first.serialize());
+    const phase3 = await first.confirm({ blob: get("b.ours"), hash }, ours);
+    const expected = wineHashes("key:b.wine", "text:token", "text:wine", "text:phase 3");
+    expect(toHex(phase3)).toBe(toHex(expected));
+    const swapped = wineHashes(
+      "key:b.wine",
+      "text:wine",
+      "key:a.wine",
+      "text:token",
+      "text:phase 2",
+    );
+    expect(await codeOf(() => again.confirm({ blob: get("b.ours"), hash: swapped }, ours))).toMatch(
+      /^ERR_/,
+    );
+  });
 });
 
 describe("what Wine can't do, and therefore nothing here shows", () => {
