@@ -41,7 +41,9 @@ async function done(...argv: string[]): Promise<string> {
 
 async function code(...argv: string[]): Promise<unknown> {
   const { status, stderr } = await cli(...argv, "--json");
-  return [status, (JSON.parse(stderr) as { error: { code: string } }).error.code];
+  const { error } = JSON.parse(stderr) as { error: { code: string } };
+  if (error.code === "ERR_USAGE") throw new Error(`${argv.join(" ")}: ${stderr}`);
+  return [status, error.code];
 }
 
 const ours = (name: string): Uint8Array => new Uint8Array(readFileSync(join(folder, name)));
