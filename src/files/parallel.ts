@@ -6,6 +6,7 @@
  */
 import { fstatSync, readSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, type SegmentCipher } from "../body/floe.js";
 import { MerkleTree } from "../body/merkle.js";
@@ -22,6 +23,7 @@ import {
   segmentCount,
   sharedState,
   stop,
+  workOn,
   type Failure,
   type Region,
   type Work,
@@ -167,12 +169,32 @@ async function inThreads(work: Work, options: ParallelOptions): Promise<Failure 
   };
   const timer = onProgress === undefined ? undefined : setInterval(tell, 100);
   try {
-    const threads = Array.from({ length: options.threads }, () => inThread(work));
-    const failures = await Promise.all(threads);
-    return failures.find((failure) => failure !== undefined);
+    const others = Array.from({ length: options.threads - 1 }, () => inThread(work));
+    const ends = await Promise.allSettled([...others, inThisThread(work)]);
+    return firstOf(ends);
   } finally {
     clearInterval(timer);
   }
+}
+
+/** Begins at once, where another thread takes its time to start, and leaves room for signals. */
+async function inThisThread(work: Work): Promise<Failure | undefined> {
+  const steps = workOn(work);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    await setImmediate();
+  }
+}
+
+/** The failure of whichever thread failed; what threads did not expect is thrown. */
+function firstOf(ends: readonly PromiseSettledResult<Failure | undefined>[]): Failure | undefined {
+  let failure: Failure | undefined;
+  for (const end of ends) {
+    if (end.status === "rejected") throw end.reason;
+    failure ??= end.value;
+  }
+  return failure;
 }
 
 /** Settles only once the thread is gone, so that nobody writes to a file that was given up. */

@@ -7,6 +7,7 @@ import { readSync, writevSync } from "node:fs";
 import { SEGMENT_OVERHEAD, SegmentCipher, type SegmentCipherState } from "../body/floe.js";
 import { leafHash } from "../body/merkle.js";
 import { AuthenticationError } from "../errors.js";
+import { release } from "./release.js";
 
 /** What all threads of one piece of work are given. */
 export interface Work {
@@ -41,7 +42,8 @@ export function sharedState(): SharedArrayBuffer {
 /** Bytes of plaintext that are done, about. */
 export function bytesDone(work: Work): number {
   const batches = Atomics.load(new Int32Array(work.shared), DONE);
-  return Math.min(batches * BATCH_BYTES, work.plaintextBytes);
+  const { segmentBytes } = work.cipher.parameters;
+  return Math.min(batches * segmentsPerBatch(segmentBytes) * segmentBytes, work.plaintextBytes);
 }
 
 /** Has the threads stop after what they have in hand. */
@@ -54,12 +56,15 @@ export function segmentCount(plaintextBytes: number, segmentBytes: number): numb
   return Math.max(1, Math.ceil(plaintextBytes / (segmentBytes - SEGMENT_OVERHEAD)));
 }
 
-/** Works until nothing is left, or something failed. Runs in any thread, and blocks it. */
-export function workOn(work: Work): Failure | undefined {
+/**
+ * Works until nothing is left, or something failed; runs in any thread, and blocks it but at each
+ * `yield`, which comes every millisecond or so.
+ */
+export function* workOn(work: Work): Generator<void, Failure | undefined> {
   const state = new Int32Array(work.shared);
   const cipher = new SegmentCipher(work.cipher);
   const count = segmentCount(work.plaintextBytes, cipher.segmentBytes);
-  const perBatch = Math.max(1, Math.floor(BATCH_BYTES / cipher.segmentBytes));
+  const perBatch = segmentsPerBatch(cipher.segmentBytes);
   const buffer = Buffer.allocUnsafeSlow(perBatch * cipher.segmentBytes);
   const step = work.kind === "seal" ? sealBatch : openBatch;
   while (Atomics.load(state, STOPPED) === 0) {
@@ -72,8 +77,13 @@ export function workOn(work: Work): Failure | undefined {
       return failureOf(error);
     }
     Atomics.add(state, DONE, 1);
+    yield;
   }
   return undefined;
+}
+
+function segmentsPerBatch(segmentBytes: number): number {
+  return Math.max(1, Math.floor(BATCH_BYTES / segmentBytes));
 }
 
 /** Segments `first` to `end - 1` of `count`. */
@@ -97,6 +107,7 @@ function sealBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
     sealed.push(...segment);
   }
   writeAt(work.output, first * cipher.segmentBytes, sealed);
+  for (const part of sealed) if (part.length > SMALL_BYTES) release(part);
 }
 
 function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
@@ -113,6 +124,7 @@ function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
     keepLeaf(work, index, [segment]);
   }
   writeAt(work.output, first * cipher.plaintextBytes, opened);
+  for (const part of opened) if (part.length > SMALL_BYTES) release(part);
 }
 
 function keepLeaf(work: Work, index: number, parts: readonly Uint8Array[]): void {
@@ -173,5 +185,11 @@ const NEXT = 0;
 const DONE = 1;
 const STOPPED = 2;
 
-/** What a thread takes at once: one read and one write of about this many bytes. */
-const BATCH_BYTES = 1024 * 1024;
+/**
+ * What a thread takes at once, one read and one write of about this many bytes: as much as the cache
+ * of one processor holds, and enough that system calls don't matter.
+ */
+const BATCH_BYTES = 256 * 1024;
+
+/** Prefixes, tags, and what else is not worth freeing early. */
+const SMALL_BYTES = 4096;

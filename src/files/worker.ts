@@ -2,4 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { workOn, type Work } from "./stripes.js";
 
-parentPort?.postMessage(workOn(workerData as Work) ?? null);
+const work = workOn(workerData as Work);
+let step = work.next();
+while (step.done !== true) step = work.next();
+parentPort?.postMessage(step.value ?? null);
