@@ -17,6 +17,11 @@ export {
   type SealOptions,
 } from "./envelope/native/native.js";
 export {
+  openRanges,
+  type OpenedRanges,
+  type RandomAccessSource,
+} from "./envelope/native/ranges.js";
+export {
   inspectMessage as inspect,
   matchesRecipient,
   type ClaimedSender,

@@ -10,6 +10,55 @@ import { AuthenticationError } from "./errors.js";
 /** Anything bytes can be read from. Node's and the web's readable streams are async iterables. */
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Uint8Array;
 
+/** A source that also puts bytes where its reader wants them, which saves a copy. It is read one way or the other. */
+export interface FillingSource extends AsyncIterable<Uint8Array> {
+  /** Puts bytes into `target` from its start and tells how many; 0 at the end only. One call at a time. */
+  fill(target: Uint8Array): Promise<number>;
+}
+
+/** A source from what fills buffers. */
+export function fillingSource(fill: FillingSource["fill"]): FillingSource {
+  return {
+    fill,
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        const buffer = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK_BYTES).buffer);
+        const filled = await fill(buffer);
+        if (filled === 0) return;
+        yield buffer.subarray(0, filled);
+      }
+    },
+  };
+}
+
+/** The same bytes, each shown to `see` as it passes; what it keeps of them it copies. */
+export function tapped(
+  source: AsyncIterable<Uint8Array> | FillingSource,
+  see: (bytes: Uint8Array) => void,
+): AsyncIterable<Uint8Array> {
+  if (isFilling(source)) {
+    return fillingSource(async (target) => {
+      const filled = await source.fill(target);
+      see(target.subarray(0, filled));
+      return filled;
+    });
+  }
+  return seen(source, see);
+}
+
+async function* seen(
+  source: AsyncIterable<Uint8Array>,
+  see: (bytes: Uint8Array) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of source) {
+    see(chunk);
+    yield chunk;
+  }
+}
+
+/** What is read at once: a segment of the default size. */
+const CHUNK_BYTES = 256 * 1024;
+
 /** Bytes on their way out, once: iterate it, or take it as a Node stream, a web stream, or whole. */
 export class ByteStream implements AsyncIterable<Uint8Array> {
   readonly #chunks: AsyncIterable<Uint8Array>;
@@ -90,6 +139,8 @@ export async function collect(source: ByteSource): Promise<Uint8Array> {
 export class Reader {
   readonly #source: ByteSource;
   readonly #chunks: AsyncGenerator<Uint8Array, void, undefined>;
+  readonly #fill: FillingSource["fill"] | undefined;
+  #ended = false;
   #started = false;
   #current: Uint8Array = new Uint8Array(0);
   #offset = 0;
@@ -98,6 +149,7 @@ export class Reader {
   constructor(source: ByteSource) {
     this.#source = source;
     this.#chunks = chunks(source);
+    this.#fill = isFilling(source) ? (target) => source.fill(target) : undefined;
   }
 
   /** Bytes handed out so far. */
@@ -116,7 +168,16 @@ export class Reader {
   async into(target: Uint8Array): Promise<number> {
     let filled = 0;
     while (filled < target.length) {
-      if (this.#offset === this.#current.length && !(await this.#next())) break;
+      if (this.#offset === this.#current.length) {
+        const rest = target.subarray(filled);
+        if (this.#fill !== undefined && rest.length >= DIRECT_BYTES) {
+          const direct = await this.#filled(this.#fill, rest);
+          if (direct === 0) break;
+          filled += direct;
+          continue;
+        }
+        if (!(await this.#next())) break;
+      }
       const part = this.#current.subarray(this.#offset, this.#offset + target.length - filled);
       target.set(part, filled);
       filled += part.length;
@@ -151,7 +212,21 @@ export class Reader {
     }
   }
 
+  /** A terminal has an end only once; asked again it would go on. */
+  async #filled(fill: FillingSource["fill"], target: Uint8Array): Promise<number> {
+    if (this.#ended) return 0;
+    const filled = await fill(target);
+    this.#ended = filled === 0;
+    return filled;
+  }
+
   async #next(): Promise<boolean> {
+    if (this.#fill !== undefined) {
+      const buffer = new Uint8Array(DIRECT_BYTES);
+      this.#current = buffer.subarray(0, await this.#filled(this.#fill, buffer));
+      this.#offset = 0;
+      return this.#current.length > 0;
+    }
     this.#started = true;
     const next = await this.#chunks.next();
     if (next.done === true) return false;
@@ -159,6 +234,14 @@ export class Reader {
     this.#offset = 0;
     return true;
   }
+}
+
+/** Less than this is read through a buffer of the reader's own. */
+const DIRECT_BYTES = 64 * 1024;
+
+/** Whether a source fills buffers. Such a source can be let go while it is being read. */
+export function isFilling(source: ByteSource): source is FillingSource {
+  return !(source instanceof Uint8Array) && "fill" in source && !Array.isArray(source);
 }
 
 /** Ends a source that was never asked for anything: its iterator's `return` would not reach it. */

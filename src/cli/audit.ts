@@ -9,6 +9,7 @@ import type { Identity } from "../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../sender/audit-log.js";
 import type { LedgerWitness } from "../sender/ledger.js";
 import { isPkcs11Uri, parseUri } from "../token/uri.js";
+import { tapped } from "../stream.js";
 import { homeFolder } from "./home.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
@@ -29,11 +30,10 @@ export class OpeningLog {
   }
 
   /** Passes on the chunks that hold the header, and keeps those up to `headerRead`. */
-  async *recorded(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const chunk of chunks) {
-      if (this.#recording) this.#header.push(chunk);
-      yield chunk;
-    }
+  recorded(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+    return tapped(chunks, (chunk) => {
+      if (this.#recording) this.#header.push(chunk.slice());
+    });
   }
 
   /** Called when the header was read, if it can be. */

@@ -3,6 +3,8 @@
  * there is enough of them, and otherwise as a stream. Which way it goes changes how long it takes, and
  * nothing else.
  */
+import type { SegmentCipher } from "../body/floe.js";
+import { oneByOne, type SegmentWork } from "../body/segments.js";
 import { UsageError } from "../errors.js";
 import { openBody, sealBody } from "../envelope/native/body.js";
 import {
@@ -12,7 +14,8 @@ import {
   type OpenOptions,
   type SealOptions,
 } from "../envelope/native/native.js";
-import { Reader } from "../stream.js";
+import { release } from "../files/release.js";
+import { isFilling, Reader } from "../stream.js";
 import type { Input } from "./inputs.js";
 import type { Output, OutputFile } from "./outputs.js";
 import type { Progress } from "./progress.js";
@@ -32,8 +35,13 @@ export async function sealInto(
   const ends = await bothFiles(input, outputs.body, threads);
   if (ends === undefined) {
     const reader = new Reader(meter.through(input.chunks));
-    const body = sealBody(begun.floeHeader, begun.segments, reader, begun.signing);
-    for await (const chunk of body) await outputs.body.write(chunk);
+    const crew = await crewFor(begun.segments, input, threads);
+    try {
+      const body = sealBody(begun.floeHeader, crew.work, reader, begun.signing);
+      for await (const parts of gathered(body)) await writeOnce(outputs.body, parts);
+    } finally {
+      crew.close();
+    }
     return;
   }
   const { sealFile } = await import("../files/parallel.js");
@@ -47,7 +55,7 @@ export async function sealInto(
 /** A message whose header is authentic, and its body still to come. */
 export interface OpeningBody extends BegunOpening {
   /** As a stream; each segment after its tag was checked. */
-  segmentsFrom(): AsyncGenerator<Uint8Array, void, undefined>;
+  segmentsFrom(threads: number | undefined): AsyncGenerator<Uint8Array, void, undefined>;
   /**
    * All of it into a file, by threads. False when that can't be done, or did not succeed for a reason
    * that the stream will tell: the output is then as it was before.
@@ -66,7 +74,14 @@ export async function beginOpeningOf(
     const begun = await beginOpening(reader, options);
     return {
       ...begun,
-      segmentsFrom: () => openBody(begun.floeHeader, begun.segments, reader, begun.check),
+      async *segmentsFrom(threads) {
+        const crew = await crewFor(begun.segments, input, threads);
+        try {
+          yield* openBody(begun.floeHeader, crew.work, reader, begun.check);
+        } finally {
+          crew.close();
+        }
+      },
       intoFile: (output, threads) =>
         openIntoFile(input, reader.consumed, output, begun, meter, threads),
     };
@@ -74,6 +89,57 @@ export async function beginOpeningOf(
     await reader.close();
     throw error;
   }
+}
+
+/** Writes bytes that nobody else has, and frees them. */
+export async function writeOnce(output: Output, parts: readonly Uint8Array[]): Promise<void> {
+  await output.write(...parts);
+  if (output.forgets) parts.filter(({ length }) => length > SMALL_BYTES).forEach(release);
+}
+
+/** Prefixes and tags with the ciphertext between them, so that one call writes them. */
+async function* gathered(
+  chunks: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array[], void, undefined> {
+  let parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    parts.push(chunk);
+    bytes += chunk.length;
+    if (bytes < GATHERED_BYTES || chunk.length > SMALL_BYTES) continue;
+    yield parts;
+    parts = [];
+    bytes = 0;
+  }
+  if (parts.length > 0) yield parts;
+}
+
+/** Who seals or opens the segments of a stream: other threads, where there may be enough for them. */
+async function crewFor(
+  segments: SegmentCipher,
+  { size, chunks }: Input,
+  threads: number | undefined,
+): Promise<{ readonly work: SegmentWork; close(): void }> {
+  // What is read ahead must not keep a failure waiting for more to come.
+  if (threads !== 1 && isFilling(chunks)) {
+    const { Crew } = await import("../files/crew.js");
+    const { defaultThreads, WORTHWHILE_BYTES } = await import("../files/parallel.js");
+    if (threads !== undefined || size === undefined || size >= WORTHWHILE_BYTES) {
+      const crew = new Crew(segments, (threads ?? defaultThreads()) - 1);
+      return {
+        work: crew,
+        close() {
+          crew.close();
+        },
+      };
+    }
+  }
+  return {
+    work: oneByOne(segments),
+    close() {
+      // Nothing was started.
+    },
+  };
 }
 
 async function openIntoFile(
@@ -133,3 +199,9 @@ export function threadsOf(text: string | undefined): number | undefined {
   }
   return Number(text);
 }
+
+/** Prefixes, tags, and what else is not worth freeing early. */
+const SMALL_BYTES = 4096;
+
+/** Enough for one call. */
+const GATHERED_BYTES = 64 * 1024;

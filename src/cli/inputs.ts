@@ -6,7 +6,9 @@ import { constants, fstatSync, read, type BigIntStats } from "node:fs";
 import { open } from "node:fs/promises";
 import { promisify } from "node:util";
 import { UsageError } from "../errors.js";
+import { fillingSource, type FillingSource } from "../stream.js";
 import type { Io } from "./io.js";
+import { PipeInput } from "./pipe-input.js";
 import { fileError } from "./system-error.js";
 
 /** Which file, by device and inode: the same under every name. */
@@ -18,14 +20,11 @@ export interface Input {
   /** Bytes, where that is known beforehand. */
   readonly size: number | undefined;
   readonly id: FileId | undefined;
-  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly chunks: AsyncIterable<Uint8Array> | FillingSource;
   /** Of a regular file, read from its start: for reading by position as well. */
   readonly descriptor?: number;
   close(): Promise<void>;
 }
-
-/** What is read at once: a segment of the default size. */
-const READ_BYTES = 256 * 1024;
 
 /** The most a key, certificate, identity or recipients file may have (as age's: 16 MiB). */
 const MAX_SMALL_BYTES = 16 * 1024 * 1024;
@@ -47,7 +46,7 @@ export async function openInput(path: string, io: Io): Promise<Input> {
       name: path,
       size: stats.isFile() ? Number(stats.size) : undefined,
       id: fileId(stats),
-      chunks: readAll((buffer) => handle.read(buffer), path),
+      chunks: readAll((buffer) => handle.read(buffer, 0, buffer.length, null), path),
       ...(stats.isFile() ? { descriptor: handle.fd } : {}),
       close: () => handle.close(),
     };
@@ -104,14 +103,22 @@ function standardInput(io: Io): Input {
   // (`< /dev/sdb1`) it takes for an empty stream.
   const descriptor =
     stats?.isFile() === true || stats?.isBlockDevice() === true ? io.descriptors?.stdin : undefined;
+  const pipe =
+    io.descriptors !== undefined && (stats?.isFIFO() === true || stats?.isSocket() === true)
+      ? new PipeInput(io.descriptors.stdin)
+      : undefined;
   return {
     name: "stdin",
     size: stats?.isFile() === true ? Number(stats.size) : undefined,
     id: stats?.isFile() === true ? fileId(stats) : undefined,
-    chunks: descriptor === undefined ? readStream(io) : readAll(readerOf(descriptor), "stdin"),
+    chunks:
+      descriptor === undefined
+        ? (pipe?.chunks ?? readStream(io))
+        : readAll(readerOf(descriptor), "stdin"),
     close: () => {
       // Lets go of a pipe nobody will read to its end, or the process would wait for its writer.
-      if (descriptor === undefined) io.stdin.destroy();
+      if (pipe !== undefined) pipe.close();
+      else if (descriptor === undefined) io.stdin.destroy();
       return Promise.resolve();
     },
   };
@@ -124,15 +131,13 @@ function readerOf(descriptor: number): Read {
   return (buffer) => promisify(read)(descriptor, buffer, 0, buffer.length, null);
 }
 
-async function* readAll(fill: Read, name: string): AsyncGenerator<Uint8Array> {
-  for (;;) {
-    const buffer = new Uint8Array(Buffer.allocUnsafeSlow(READ_BYTES).buffer);
-    const { bytesRead } = await fill(buffer).catch((error: unknown) => {
+function readAll(read: Read, name: string): FillingSource {
+  return fillingSource(async (buffer) => {
+    const { bytesRead } = await read(buffer).catch((error: unknown) => {
       throw fileError("ERR_READ", name, error);
     });
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-  }
+    return bytesRead;
+  });
 }
 
 async function* readStream(io: Io): AsyncGenerator<Uint8Array> {

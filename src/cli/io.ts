@@ -35,11 +35,20 @@ export function processIo(): Io {
 }
 
 /** Writes all of it, or throws what the stream reports. Waits, so that a slow reader is not outrun. */
-export async function write(stream: Writable, bytes: Uint8Array | string): Promise<void> {
+export async function write(
+  stream: Writable,
+  ...parts: readonly (Uint8Array | string)[]
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    stream.write(bytes, (error) => {
-      if (error === null || error === undefined) resolve();
-      else reject(error);
-    });
+    let left = parts.length;
+    if (left === 0) resolve();
+    stream.cork();
+    for (const part of parts) {
+      stream.write(part, (error) => {
+        if (error !== null && error !== undefined) reject(error);
+        else if (--left === 0) resolve();
+      });
+    }
+    stream.uncork();
   });
 }

@@ -11,9 +11,10 @@ import { PolicyError } from "../errors.js";
 import type { SigningIdentity } from "../keys/signing.js";
 import type { Acceptance } from "../sender/ledger.js";
 import { makeReceipt } from "../sender/receipt.js";
+import { tapped } from "../stream.js";
 import { syncFolder } from "../store/files.js";
 import { OpeningLog } from "./audit.js";
-import { beginOpeningOf, type OpeningBody } from "./bulk.js";
+import { beginOpeningOf, writeOnce, type OpeningBody } from "./bulk.js";
 import type { FindIdentities } from "./identities.js";
 import { openInput, type Input } from "./inputs.js";
 import { commit, fileOutput, placeAll, standardOutput, type Output } from "./outputs.js";
@@ -42,6 +43,8 @@ export interface Means {
   readonly gate: Gate | undefined;
   readonly receipt: ReceiptMeans | undefined;
   readonly force: boolean;
+  /** The plaintext is to be on the disk when the run is over; under a policy it always is. */
+  readonly durable: boolean;
   /** `-o -`: a terminal gets whatever it is. */
   readonly anyBytes: boolean;
   /** Under a policy, to a pipe: each segment as its tag was checked. */
@@ -172,7 +175,7 @@ async function sealedFrom(
 ): Promise<Sealed> {
   const { hash, spooled, log } = how;
   const hashed = (chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
-    hash === undefined ? chunks : passing(chunks, hash);
+    hash === undefined ? chunks : tapped(chunks, (bytes) => void hash.update(bytes));
   if (spooled) {
     const body = closed(await Spool.of(hashed(input.chunks)));
     const header = blob === undefined ? undefined : closed(await Spool.of(hashed(blob.chunks)));
@@ -205,16 +208,6 @@ function withChunks(input: Input, chunks: AsyncIterable<Uint8Array>): Input {
   return { name, size, id, chunks, close: () => input.close() };
 }
 
-async function* passing(
-  chunks: AsyncIterable<Uint8Array>,
-  hash: Hash,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of chunks) {
-    hash.update(chunk);
-    yield chunk;
-  }
-}
-
 // ── After: the plaintext ────────────────────────────────────────────────────────────────────────
 
 interface Delivery {
@@ -230,7 +223,7 @@ interface Delivery {
 async function deliver(delivery: Delivery, means: Means, context: Context): Promise<void> {
   const { opened, output, task, log } = delivery;
   if (!(await opened.intoFile(output, means.threads))) {
-    await pour(opened.segmentsFrom(), output, task, means, context);
+    await pour(opened.segmentsFrom(means.threads), output, task, means, context);
   }
   await commit(output);
   await log.openedIfPossible();
@@ -255,7 +248,7 @@ async function deliverAdmitted(
 
   if (output.paths !== undefined) {
     if (!(await opened.intoFile(output, means.threads))) {
-      await pour(opened.segmentsFrom(), output, task, means, context);
+      await pour(opened.segmentsFrom(means.threads), output, task, means, context);
     }
     await output.prepare();
     const acceptance = await accept();
@@ -272,7 +265,13 @@ async function deliverAdmitted(
   const beforeLast = async (): Promise<void> => {
     acceptance ??= await accept();
   };
-  await pour(heldBack(opened.segmentsFrom(), beforeLast), output, task, means, context);
+  await pour(
+    heldBack(opened.segmentsFrom(means.threads), beforeLast),
+    output,
+    task,
+    means,
+    context,
+  );
   await output.prepare();
   placeAll([output, ...receipts]);
   if (acceptance !== undefined) await markDelivered(acceptance, context);
@@ -336,8 +335,9 @@ async function pour(
   try {
     for await (const segment of plaintext) {
       guard?.check(segment);
-      await output.write(segment);
-      delivered += segment.length;
+      const { length } = segment;
+      await writeOnce(output, [segment]);
+      delivered += length;
     }
   } catch (error) {
     if (task.target === undefined && delivered > 0 && !(error instanceof BrokenPipe)) {
@@ -352,11 +352,11 @@ async function pour(
 function outputFor(
   { target }: Task,
   inputs: readonly Input[],
-  { force, gate }: Means,
+  { force, gate, durable }: Means,
   { io }: Context,
 ): Output | Promise<Output> {
   if (target === undefined) return standardOutput(io, inputs);
-  return fileOutput(target, { force, mode: "private", inputs, durable: gate !== undefined });
+  return fileOutput(target, { force, mode: "private", inputs, durable: durable || gate !== undefined });
 }
 
 function receiptOutput(

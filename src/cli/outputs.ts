@@ -10,6 +10,7 @@ import { access, lstat, open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FileError, UsageError } from "../errors.js";
 import type { OutputPaths } from "../sender/ledger.js";
+import { syncFolder } from "../store/files.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
 import { write, type Io } from "./io.js";
 import { BrokenPipe } from "./report.js";
@@ -22,7 +23,12 @@ export interface Output {
   readonly name: string;
   /** Where the output is a file that appears whole: what it is called until then, and afterwards. */
   readonly paths?: OutputPaths;
-  write(bytes: Uint8Array): Promise<void>;
+  /** Writes one after the other, in as few calls as there can be. */
+  write(...parts: readonly Uint8Array[]): Promise<void>;
+  /** Where the output is a file: it, and its name, are to be on the disk before the run is over. */
+  readonly durable?: boolean;
+  /** What was written is not looked at again: its memory may be freed. */
+  readonly forgets: boolean;
   /** Where the output is a file: it, for writing at positions after what was written already. */
   file?(): Promise<OutputFile>;
   /** What a failed write of that file is told as. */
@@ -95,8 +101,10 @@ export function standardOutput(io: Io, inputs: readonly Input[]): Output {
   if (stats?.isFile() === true) refuseInput("stdout", fileId(stats), inputs);
   return {
     name: "stdout",
-    write: (bytes) =>
-      write(io.stdout, bytes).catch((error: unknown) => {
+    // A stream of a test's making may keep what it is given.
+    forgets: io.descriptors !== undefined,
+    write: (...parts) =>
+      write(io.stdout, ...parts).catch((error: unknown) => {
         if (errno(error) === "EPIPE") throw new BrokenPipe();
         throw fileError("ERR_WRITE", "stdout", error);
       }),
@@ -115,6 +123,9 @@ export function standardOutput(io: Io, inputs: readonly Input[]): Output {
 export async function commit(...outputs: readonly Output[]): Promise<void> {
   for (const output of outputs) await output.prepare();
   placeAll(outputs);
+  for (const { paths, durable } of outputs) {
+    if (paths !== undefined && durable === true) await syncFolder(dirname(paths.final));
+  }
   for (const output of outputs) await output.close();
 }
 
@@ -153,10 +164,13 @@ async function openDevice(path: string): Promise<Output> {
   const handle = await open(path, flags).catch(failed);
   return {
     name: path,
-    async write(bytes) {
-      for (let offset = 0; offset < bytes.length;) {
-        const { bytesWritten } = await handle.write(bytes, offset).catch(failed);
-        offset += bytesWritten;
+    forgets: true,
+    async write(...parts) {
+      for (const bytes of parts) {
+        for (let offset = 0; offset < bytes.length;) {
+          const { bytesWritten } = await handle.write(bytes, offset).catch(failed);
+          offset += bytesWritten;
+        }
       }
     },
     prepare: nothing,

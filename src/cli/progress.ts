@@ -1,6 +1,7 @@
 /** A progress bar on stderr, for work that takes long enough to wonder about. */
 import type { SingleBar } from "cli-progress";
 import { onInterrupt } from "../terminal/interrupts.js";
+import { tapped } from "../stream.js";
 import type { Io } from "./io.js";
 
 /** Work that is done sooner shows no bar. */
@@ -8,7 +9,7 @@ const PATIENCE_MS = 700;
 
 export interface Progress {
   /** Counts the bytes that pass. */
-  through(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
+  through(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
   /** Bytes done so far, where they don't pass through. */
   at(bytes: number): void;
   /** The work began: what was before, such as typing a PIN, is not counted as waiting. */
@@ -54,14 +55,12 @@ export function progress(
     bar === undefined && startedAt !== undefined && Date.now() - startedAt > PATIENCE_MS;
 
   return {
-    async *through(chunks) {
-      for await (const chunk of chunks) {
-        passed += chunk.length;
+    through: (chunks) =>
+      tapped(chunks, ({ length }) => {
+        passed += length;
         bar?.update(passed);
-        if (isDue()) await show();
-        yield chunk;
-      }
-    },
+        if (isDue()) void show();
+      }),
     at(bytes) {
       passed = bytes;
       bar?.update(passed);
@@ -84,9 +83,7 @@ export function humanSize(bytes: number): string {
 }
 
 const NO_PROGRESS: Progress = {
-  async *through(chunks) {
-    yield* chunks;
-  },
+  through: (chunks) => chunks,
   at() {
     // Nothing is shown.
   },

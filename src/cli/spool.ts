@@ -8,6 +8,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onInterrupt } from "../terminal/interrupts.js";
+import { fillingSource, type FillingSource } from "../stream.js";
 import { fileError } from "./system-error.js";
 
 export class Spool {
@@ -42,19 +43,16 @@ export class Spool {
   }
 
   /** From the first byte, each time; whatever is not there yet is taken from the source. */
-  async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (let at = 0; ;) {
-      if (at < this.#size) {
-        const buffer = new Uint8Array(Buffer.allocUnsafeSlow(READ_BYTES).buffer);
-        const length = Math.min(buffer.length, this.#size - at);
-        const { bytesRead } = await this.#handle.read(buffer, 0, length, at);
-        if (bytesRead === 0) throw fileError("ERR_READ", this.#name, { code: "ESTALE" });
-        at += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-      } else if (!(await this.#more())) {
-        return;
-      }
-    }
+  chunks(): FillingSource {
+    let at = 0;
+    return fillingSource(async (target) => {
+      while (at === this.#size) if (!(await this.#more())) return 0;
+      const length = Math.min(target.length, this.#size - at);
+      const { bytesRead } = await this.#handle.read(target, 0, length, at);
+      if (bytesRead === 0) throw fileError("ERR_READ", this.#name, { code: "ESTALE" });
+      at += bytesRead;
+      return bytesRead;
+    });
   }
 
   /** Takes all of the source. */
@@ -98,5 +96,3 @@ function failure(name: string, error: unknown): Error {
     "the sealed message is kept there until it is verified: make room, set TMPDIR, or use -o";
   return fileError("ERR_WRITE", name, error, hint);
 }
-
-const READ_BYTES = 256 * 1024;

@@ -60,8 +60,12 @@ export const GROUPS: Readonly<Record<string, string>> = {
 const threads = {
   threads: {
     type: "string",
-    describe: "Threads for files (default: as the machine has, 1 for small files)",
+    describe: "Threads to work with (default: as the machine has, 1 for small messages)",
   },
+} satisfies Record<string, OptionSpec>;
+
+const sync = {
+  sync: { type: "boolean", describe: "Have output files on the disk before it is said to be done" },
 } satisfies Record<string, OptionSpec>;
 
 const keyBlob = {
@@ -111,6 +115,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         describe: "Signed: which of your counters the serial number is from (default: default)",
       },
       ...threads,
+      ...sync,
       force: { type: "boolean", describe: force.force.describe + FINAL_TRY },
       ...tokenAccess,
       ...jsonErrors,
@@ -159,6 +164,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         describe: "The key that signs it: pkcs11: URI, or private key file",
       },
       ...threads,
+      ...sync,
       force: { type: "boolean", describe: force.force.describe + FINAL_TRY },
       ...tokenAccess,
       ...jsonErrors,

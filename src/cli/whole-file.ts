@@ -26,6 +26,7 @@ import { errno, fileError, quoted } from "./system-error.js";
 
 export class FileOutput implements Output {
   readonly name: string;
+  readonly forgets = true;
   readonly #existing: BigIntStats | undefined;
   readonly #options: OutputOptions;
   #temporary: string;
@@ -45,6 +46,10 @@ export class FileOutput implements Output {
     this.#temporary = join(dirname(path), temporaryName(basename(path)));
   }
 
+  get durable(): boolean {
+    return this.#options.durable === true;
+  }
+
   get paths(): OutputPaths {
     return { temporary: resolve(this.#temporary), final: resolve(this.name) };
   }
@@ -54,15 +59,16 @@ export class FileOutput implements Output {
     this.#temporary = temporary;
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(...parts: readonly Uint8Array[]): Promise<void> {
     const handle = await this.#opened();
-    if (bytes.length < SMALL_BYTES) {
-      // Tags and prefixes come by the dozen bytes: they wait, copied, for something larger.
-      this.#small.push(new Uint8Array(bytes));
-      this.#smallBytes += bytes.length;
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    if (length < SMALL_BYTES) {
+      // A header comes alone, and small messages in small parts: they wait, copied, for something larger.
+      this.#small.push(...parts.map((part) => new Uint8Array(part)));
+      this.#smallBytes += length;
       if (this.#smallBytes >= SMALL_BYTES) await this.#flush(handle);
     } else {
-      await this.#flush(handle, bytes);
+      await this.#flush(handle, ...parts);
     }
   }
 

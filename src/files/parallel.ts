@@ -10,6 +10,7 @@ import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, type SegmentCipher } from "../body/floe.js";
 import { MerkleTree } from "../body/merkle.js";
+import { layoutOf, segmentCount } from "../body/segments.js";
 import type { TrailerCheck, TrailerSigning } from "../envelope/native/body.js";
 import {
   signBody,
@@ -20,7 +21,6 @@ import {
 import { AuthenticationError } from "../errors.js";
 import {
   bytesDone,
-  segmentCount,
   sharedState,
   stop,
   workOn,
@@ -131,12 +131,9 @@ export async function openFile(
   const { floeHeader, segments, check } = begun;
   const sealedBytes =
     fstatSync(input.fd).size - input.offset - (check === undefined ? 0 : TRAILER_BYTES);
-  const count = Math.ceil(sealedBytes / segments.segmentBytes);
-  const plaintextBytes = sealedBytes - count * SEGMENT_OVERHEAD;
-  // Every length has one chunking; what does not fit it is cut, or has something after its end.
-  if (plaintextBytes < 0 || count !== segmentCount(plaintextBytes, segments.segmentBytes)) {
-    return false;
-  }
+  const layout = layoutOf(sealedBytes, segments.segmentBytes);
+  if (layout === undefined) return false;
+  const { plaintextBytes, count } = layout;
   const leaves = check === undefined ? undefined : new SharedArrayBuffer(32 * count);
   const failure = await inThreads(
     {

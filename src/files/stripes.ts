@@ -1,11 +1,11 @@
 /**
  * Segments of a file sealed or opened out of order, by several threads that share nothing but a
  * counter: each takes the next few segments, reads them where they lie, and writes the result where
- * it belongs. What seals or opens a segment is `SegmentCipher`, as on the stream path.
+ * it belongs. What seals or opens a segment is `body/segments.ts`, as on the stream path.
  */
 import { readSync, writevSync } from "node:fs";
 import { SEGMENT_OVERHEAD, SegmentCipher, type SegmentCipherState } from "../body/floe.js";
-import { leafHash } from "../body/merkle.js";
+import { openSegment, sealSegment, segmentCount, type Segment } from "../body/segments.js";
 import { AuthenticationError } from "../errors.js";
 import { release } from "./release.js";
 
@@ -49,11 +49,6 @@ export function bytesDone(work: Work): number {
 /** Has the threads stop after what they have in hand. */
 export function stop(work: Work): void {
   Atomics.store(new Int32Array(work.shared), STOPPED, 1);
-}
-
-/** How many segments a plaintext has: at least one, and none empty but of an empty message. */
-export function segmentCount(plaintextBytes: number, segmentBytes: number): number {
-  return Math.max(1, Math.ceil(plaintextBytes / (segmentBytes - SEGMENT_OVERHEAD)));
 }
 
 /**
@@ -101,10 +96,10 @@ function sealBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
   const sealed: Uint8Array[] = [];
   for (let index = first; index < end; index++) {
     const start = (index - first) * cipher.plaintextBytes;
-    const part = plaintext.subarray(start, start + cipher.plaintextBytes);
-    const segment = cipher.seal(index, index === count - 1, part);
-    keepLeaf(work, index, segment);
-    sealed.push(...segment);
+    const bytes = plaintext.subarray(start, start + cipher.plaintextBytes);
+    const { parts, leaf } = sealSegment(cipher, segmentOf(work, index, count, bytes));
+    keepLeaf(work, index, leaf);
+    sealed.push(...parts);
   }
   writeAt(work.output, first * cipher.segmentBytes, sealed);
   for (const part of sealed) if (part.length > SMALL_BYTES) release(part);
@@ -119,17 +114,22 @@ function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
   const opened: Uint8Array[] = [];
   for (let index = first; index < end; index++) {
     const start = (index - first) * cipher.segmentBytes;
-    const segment = sealed.subarray(start, start + cipher.segmentBytes);
-    opened.push(cipher.open(index, index === count - 1, segment));
-    keepLeaf(work, index, [segment]);
+    const bytes = sealed.subarray(start, start + cipher.segmentBytes);
+    const { parts, leaf } = openSegment(cipher, segmentOf(work, index, count, bytes));
+    keepLeaf(work, index, leaf);
+    opened.push(...parts);
   }
   writeAt(work.output, first * cipher.plaintextBytes, opened);
   for (const part of opened) if (part.length > SMALL_BYTES) release(part);
 }
 
-function keepLeaf(work: Work, index: number, parts: readonly Uint8Array[]): void {
-  if (work.leaves === undefined) return;
-  new Uint8Array(work.leaves, index * 32, 32).set(leafHash(...parts));
+function segmentOf(work: Work, index: number, count: number, bytes: Uint8Array): Segment {
+  return { index, final: index === count - 1, bytes, hashed: work.leaves !== undefined };
+}
+
+function keepLeaf(work: Work, index: number, leaf: Uint8Array | undefined): void {
+  if (work.leaves === undefined || leaf === undefined) return;
+  new Uint8Array(work.leaves, index * 32, 32).set(leaf);
 }
 
 class SystemFailure extends Error {

@@ -1,8 +1,16 @@
-/** A thread of `parallel.ts`: works, says how it ended, and is gone. */
+/** A thread: of `parallel.ts`, works, says how it ended, and is gone; or of `crew.ts`, and serves. */
 import { parentPort, workerData } from "node:worker_threads";
+import { serve, type CrewOrders } from "./crew-work.js";
 import { workOn, type Work } from "./stripes.js";
 
-const work = workOn(workerData as Work);
-let step = work.next();
-while (step.done !== true) step = work.next();
-parentPort?.postMessage(step.value ?? null);
+if (parentPort !== null) {
+  const orders = workerData as Work | CrewOrders;
+  if ("crew" in orders) {
+    serve(parentPort, orders);
+  } else {
+    const work = workOn(orders);
+    let step = work.next();
+    while (step.done !== true) step = work.next();
+    parentPort.postMessage(step.value ?? null);
+  }
+}

@@ -22,6 +22,7 @@ const wanted: Readonly<Record<string, string>> = {
   seal: "",
   inspect: "true true\n",
   open: "the report\n",
+  "open a part": "report",
   "open with a token": "",
   "Keys of your own making": "hello\n",
 };

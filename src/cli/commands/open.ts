@@ -52,6 +52,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptMeans(receipt, tokens, context),
         force: args.flag("force"),
+        durable: args.flag("sync"),
         anyBytes: args.text("output") === "-",
         stream: args.flag("stream"),
       };

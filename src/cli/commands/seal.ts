@@ -93,5 +93,6 @@ function outputAt(
   { io }: Context,
 ): Output | Promise<Output> {
   if (path === "-") return standardOutput(io, [input]);
-  return fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [input] });
+  const [force, durable] = [args.flag("force"), args.flag("sync")];
+  return fileOutput(path, { force, durable, mode: "public", inputs: [input] });
 }

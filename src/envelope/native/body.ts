@@ -1,15 +1,11 @@
 /**
  * The body of a message as a stream: segments sealed, opened, or only checked against the sender's
- * trailer, one after the other, in constant memory.
+ * trailer, in their order and in constant memory.
  */
 import type { KeyObject } from "node:crypto";
-import {
-  FLOE_HEADER_BYTES,
-  SEGMENT_OVERHEAD,
-  segmentLength,
-  type SegmentCipher,
-} from "../../body/floe.js";
+import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, segmentLength } from "../../body/floe.js";
 import { leafHash, MerkleTree } from "../../body/merkle.js";
+import type { SegmentDone, SegmentWork } from "../../body/segments.js";
 import { AuthenticationError } from "../../errors.js";
 import type { Reader } from "../../stream.js";
 import { signBody, TRAILER_BYTES, verifyBody } from "./signature.js";
@@ -32,26 +28,19 @@ export interface TrailerCheck {
 /** FLOE header, segments and, for a signed message, the trailer. Closes `reader`. */
 export async function* sealBody(
   floeHeader: Uint8Array,
-  segments: SegmentCipher,
+  work: SegmentWork,
   reader: Reader,
   signing: TrailerSigning | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const sum = new BodySum(floeHeader);
+  const buffers = new Buffers(work.segmentBytes);
   try {
     yield floeHeader;
-    // Which segment is the last is known only once nothing comes after it, so one is read ahead.
-    let current = new Uint8Array(segments.plaintextBytes);
-    let ahead = new Uint8Array(segments.plaintextBytes);
-    let filled = await reader.into(current);
-    for (let index = 0; ; index++) {
-      const next = filled === current.length ? await reader.into(ahead) : 0;
-      const final = next === 0;
-      const sealed = segments.seal(index, final, current.subarray(0, filled));
-      if (signing !== undefined) sum.add(...sealed);
-      yield* sealed;
-      if (final) break;
-      [current, ahead] = [ahead, current];
-      filled = next;
+    const tasks = sealTasks(work, reader, buffers, signing !== undefined);
+    for await (const { parts, leaf, buffer } of inOrder(tasks, work.inHand)) {
+      buffers.giveBack(buffer);
+      if (leaf !== undefined) sum.add(leaf, lengthOf(parts));
+      yield* parts;
     }
     if (signing !== undefined) {
       yield signBody(signing.oneTimeKey, sum.summary(signing.immutablePart));
@@ -68,22 +57,24 @@ export async function* sealBody(
  */
 export async function* openBody(
   floeHeader: Uint8Array,
-  segments: SegmentCipher,
+  work: SegmentWork,
   reader: Reader,
   check: TrailerCheck | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const sum = new BodySum(floeHeader);
+  const buffers = new Buffers(work.segmentBytes);
   try {
-    const buffer = new Uint8Array(segments.segmentBytes);
-    for (let index = 0; ; index++) {
-      const { segment, final } = await readSegment(reader, buffer, index);
-      const plaintext = segments.open(index, final, segment);
+    const tasks = openTasks(work, reader, buffers, check !== undefined);
+    let index = 0;
+    for await (const { parts, leaf, buffer, final } of inOrder(tasks, work.inHand)) {
+      buffers.giveBack(buffer);
+      const length = lengthOf(parts);
       // Every length has one chunking: only an empty message ends with an empty segment.
-      if (final && index > 0 && plaintext.length === 0) throw damaged(index, "is empty");
-      if (check !== undefined) sum.add(segment);
+      if (final && index > 0 && length === 0) throw damaged(index, "is empty");
+      if (leaf !== undefined) sum.add(leaf, length + SEGMENT_OVERHEAD);
       if (final) await checkEnd(reader, sum, check);
-      yield plaintext;
-      if (final) return;
+      yield* parts;
+      index++;
     }
   } finally {
     await reader.close();
@@ -105,9 +96,132 @@ export async function checkTrailer(
   const buffer = new Uint8Array(segmentBytes);
   for (let index = 0; ; index++) {
     const { segment, final } = await readSegment(reader, buffer, index);
-    sum.add(segment);
+    sum.add(leafHash(segment), segment.length);
     if (final) return checkEnd(reader, sum, check);
   }
+}
+
+/** A segment that is being worked on. */
+interface Task {
+  readonly done: Promise<SegmentDone>;
+  readonly final: boolean;
+}
+
+async function* sealTasks(
+  work: SegmentWork,
+  reader: Reader,
+  buffers: Buffers,
+  hashed: boolean,
+): AsyncGenerator<Task, void, undefined> {
+  // Which segment is the last is known only once nothing comes after it, so one is read ahead.
+  const room = (): Uint8Array => buffers.take().subarray(0, work.plaintextBytes);
+  let current = room();
+  let filled = await reader.into(current);
+  for (let index = 0; ; index++) {
+    const ahead = room();
+    const next = filled === current.length ? await reader.into(ahead) : 0;
+    const final = next === 0;
+    yield {
+      done: work.seal({ index, final, bytes: current.subarray(0, filled), hashed }),
+      final,
+    };
+    if (final) return;
+    current = ahead;
+    filled = next;
+  }
+}
+
+async function* openTasks(
+  work: SegmentWork,
+  reader: Reader,
+  buffers: Buffers,
+  hashed: boolean,
+): AsyncGenerator<Task, void, undefined> {
+  for (let index = 0; ; index++) {
+    const { segment, final } = await readSegment(reader, buffers.take(), index);
+    yield { done: work.open({ index, final, bytes: segment, hashed }), final };
+    if (final) return;
+  }
+}
+
+/**
+ * What tasks come to, in their order, as soon as they are done, while up to `inHand` are under way. A
+ * failure is told in its turn: what came before it has left by then, as if all were done one by one.
+ * One by one, nothing is read before what was read has left.
+ */
+async function* inOrder(
+  tasks: AsyncGenerator<Task, void, undefined>,
+  inHand: number,
+): AsyncGenerator<SegmentDone & { readonly final: boolean }, void, undefined> {
+  const pending: Task[] = [];
+  let asked: Promise<Asked> | undefined;
+  let end: Asked | undefined;
+  while (end === undefined || pending.length > 0) {
+    const [first] = pending;
+    if (end === undefined && pending.length < inHand) {
+      asked ??= askedOf(tasks);
+      const answer = await Promise.race(first === undefined ? [asked] : [asked, settled(first)]);
+      if (answer !== undefined) {
+        asked = undefined;
+        if (answer.task === undefined) end = answer;
+        else pending.push(answer.task);
+        continue;
+      }
+    }
+    if (first === undefined) break;
+    pending.shift();
+    yield { ...(await first.done), final: first.final };
+  }
+  if (end?.error !== undefined) throw end.error;
+}
+
+/** The next task; or that there is none, or why there is none. */
+interface Asked {
+  readonly task?: Task;
+  readonly error?: Error;
+}
+
+async function askedOf(tasks: AsyncGenerator<Task, void, undefined>): Promise<Asked> {
+  try {
+    const next = await tasks.next();
+    if (next.done === true) return {};
+    next.value.done.catch(inItsTurn);
+    return { task: next.value };
+  } catch (error) {
+    return { error: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+/** Resolves when the task has, in whatever way. */
+async function settled({ done }: Task): Promise<undefined> {
+  await done.catch(inItsTurn);
+  return undefined;
+}
+
+function inItsTurn(): void {
+  // Whoever waits for the task is told.
+}
+
+/** Room for segments: as many buffers as are in use at once. */
+class Buffers {
+  readonly #bytes: number;
+  readonly #free: ArrayBufferLike[] = [];
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
+  }
+
+  take(): Uint8Array {
+    return new Uint8Array(this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes).buffer);
+  }
+
+  giveBack(buffer: ArrayBufferLike): void {
+    this.#free.push(buffer);
+  }
+}
+
+function lengthOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** What the trailer is over, gathered as segments pass. */
@@ -120,10 +234,10 @@ class BodySum {
     this.#floeHeader = floeHeader;
   }
 
-  /** A sealed segment, whole or in its parts. */
-  add(...parts: readonly Uint8Array[]): void {
-    this.#tree.add(leafHash(...parts));
-    this.#plaintextBytes += parts.reduce((sum, part) => sum + part.length, -SEGMENT_OVERHEAD);
+  /** The leaf of a sealed segment, and its length. */
+  add(leaf: Uint8Array, sealedBytes: number): void {
+    this.#tree.add(leaf);
+    this.#plaintextBytes += sealedBytes - SEGMENT_OVERHEAD;
   }
 
   summary(immutablePart: Uint8Array) {

@@ -5,6 +5,7 @@
 import { randomBytes, type KeyObject } from "node:crypto";
 import { concat, toHex } from "../../bytes.js";
 import { FLOE_HEADER_BYTES, type SegmentCipher } from "../../body/floe.js";
+import { oneByOne } from "../../body/segments.js";
 import { AuthenticationError, NoMatchError, P11SealError } from "../../errors.js";
 import type { Identity, OaepHash, Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
@@ -83,7 +84,7 @@ export async function sealMessage(plaintext: ByteSource, options: SealOptions): 
 async function sealFrom(reader: Reader, options: SealOptions): Promise<Sealed> {
   const { messageId, header, floeHeader, segments, signing } = await beginSealing(options);
   const letGo = () => reader.close();
-  const body = new ByteStream(sealBody(floeHeader, segments, reader, signing), letGo);
+  const body = new ByteStream(sealBody(floeHeader, oneByOne(segments), reader, signing), letGo);
   return { messageId, header, body, stream: () => new ByteStream(inOrder(header, body), letGo) };
 }
 
@@ -189,7 +190,7 @@ export async function openMessage(sealed: ByteSource, options: OpenOptions): Pro
   const reader = new Reader(sealed);
   try {
     const { floeHeader, segments, check, ...opened } = await beginOpening(reader, options);
-    const plaintext = openBody(floeHeader, segments, reader, check);
+    const plaintext = openBody(floeHeader, oneByOne(segments), reader, check);
     return { ...opened, plaintext: new ByteStream(plaintext, () => reader.close()) };
   } catch (error) {
     await reader.close();

@@ -1,0 +1,86 @@
+/**
+ * Segments sealed and opened as work: a segment in, its parts and its leaf out. `sealSegment` and
+ * `openSegment` are what every path does to a segment: the stream's, the threads', file to file.
+ */
+import { SEGMENT_OVERHEAD, type SegmentCipher } from "./floe.js";
+import { leafHash } from "./merkle.js";
+
+/** One segment: of plaintext to seal, or sealed, to open. */
+export interface Segment {
+  readonly index: number;
+  /** It is the last one. */
+  readonly final: boolean;
+  /** From the start of a buffer that is lent with them. */
+  readonly bytes: Uint8Array;
+  /** Wants its leaf of the Merkle tree, for the sender's trailer. */
+  readonly hashed: boolean;
+}
+
+export interface SegmentDone {
+  /** Prefix, ciphertext and tag of a sealed segment; or the plaintext of an opened one. Owned by the taker. */
+  readonly parts: readonly Uint8Array[];
+  /** Of the sealed segment, where it was wanted. */
+  readonly leaf?: Uint8Array;
+  /** Where `Segment.bytes` was: given back, whole. */
+  readonly buffer: ArrayBufferLike;
+}
+
+/** What seals or opens the segments of one message, in whatever order it is done with them. */
+export interface SegmentWork {
+  readonly segmentBytes: number;
+  /** Bytes of plaintext in a segment that is not the last. */
+  readonly plaintextBytes: number;
+  /** How many segments may be asked for before the first is waited for. */
+  readonly inHand: number;
+  seal(segment: Segment): Promise<SegmentDone>;
+  /** Rejects with `ERR_SEGMENT` when it is not authentic. */
+  open(segment: Segment): Promise<SegmentDone>;
+}
+
+/** How many segments a plaintext has: at least one, and none empty but of an empty message. */
+export function segmentCount(plaintextBytes: number, segmentBytes: number): number {
+  return Math.max(1, Math.ceil(plaintextBytes / (segmentBytes - SEGMENT_OVERHEAD)));
+}
+
+/**
+ * What segments of `sealedBytes` together hold, and how many they are; undefined for a length that no
+ * plaintext has, of a body that was cut or has something after its end.
+ */
+export function layoutOf(
+  sealedBytes: number,
+  segmentBytes: number,
+): { readonly plaintextBytes: number; readonly count: number } | undefined {
+  const count = Math.ceil(sealedBytes / segmentBytes);
+  const plaintextBytes = sealedBytes - count * SEGMENT_OVERHEAD;
+  if (plaintextBytes < 0 || count !== segmentCount(plaintextBytes, segmentBytes)) return undefined;
+  return { plaintextBytes, count };
+}
+
+/** Here and now, one after the other. */
+export function oneByOne(cipher: SegmentCipher): SegmentWork {
+  const { segmentBytes, plaintextBytes } = cipher;
+  return {
+    ...{ segmentBytes, plaintextBytes, inHand: 1 },
+    seal: (segment) => settled(() => sealSegment(cipher, segment)),
+    open: (segment) => settled(() => openSegment(cipher, segment)),
+  };
+}
+
+export function sealSegment(cipher: SegmentCipher, segment: Segment): SegmentDone {
+  const { index, final, bytes, hashed } = segment;
+  const parts = cipher.seal(index, final, bytes);
+  const { buffer } = bytes;
+  return hashed ? { parts, leaf: leafHash(...parts), buffer } : { parts, buffer };
+}
+
+/** @throws AuthenticationError `ERR_SEGMENT` */
+export function openSegment(cipher: SegmentCipher, segment: Segment): SegmentDone {
+  const { index, final, bytes, hashed } = segment;
+  const parts = [cipher.open(index, final, bytes)];
+  const { buffer } = bytes;
+  return hashed ? { parts, leaf: leafHash(bytes), buffer } : { parts, buffer };
+}
+
+async function settled<T>(run: () => T): Promise<T> {
+  return Promise.resolve(run());
+}
