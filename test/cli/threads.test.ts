@@ -67,6 +67,32 @@ describe("threads", () => {
   });
 });
 
+describe("--sync", () => {
+  /** Tells on stderr what is flushed. */
+  const spy = `import { open } from "node:fs/promises";
+    const handle = await open("/dev/null");
+    const { prototype } = handle.constructor;
+    await handle.close();
+    for (const name of ["sync", "datasync"]) {
+      const flush = prototype[name];
+      prototype[name] = function () { console.error("flushed"); return flush.call(this); };
+    }`;
+
+  it.each([
+    ["flushes a new file and its folder", ["--sync"], 2],
+    ["is not needed for what replaces a file", ["--force", "-o", "old"], 1],
+    ["else nothing is flushed", [], 0],
+  ])("%s", async (_name, options, flushes) => {
+    writeFileSync(join(folder, "spy.mjs"), spy);
+    writeFileSync(join(folder, "old"), OLD);
+    const argv = ["seal", "-r", join(root, "bob.pem"), "-o", "new", ...options, "../content"];
+    if (options.includes("-o")) argv.splice(3, 2);
+    const node = ["--import", join(folder, "spy.mjs")];
+    const { status, stderr } = await p11seal(argv, { cwd: folder, node });
+    expect([status, stderr]).toEqual([0, "flushed\n".repeat(flushes)]);
+  });
+});
+
 describe("a message that is cut or changed", () => {
   const damaged: [string, () => Buffer, RegExp][] = [
     ["cut in its last segment", () => sealed.subarray(0, -100), /segment|ends|cut/],
@@ -108,6 +134,28 @@ describe("a run by threads that does not end well", () => {
     expect(await running.ended).toMatchObject({ status: null, signal: "SIGINT" });
     expect(readdirSync(folder)).toEqual(["out"]);
     expect(readFileSync(join(folder, "out"))).toEqual(OLD);
+  });
+
+  it("because its input got shorter says so, and leaves nothing", async () => {
+    const large = join(root, "shrinking");
+    for (const [command, input] of [
+      ["seal", large],
+      ["open", `${large}.p11s`],
+    ] as const) {
+      spawnSync("truncate", ["-s", "1G", large]);
+      const keys =
+        command === "seal" ? ["-r", join(root, "bob.pem")] : ["-i", join(root, "bob.key")];
+      if (command === "open") await seal("-o", input, large);
+      const running = start([command, ...keys, "-o", "out", input], { cwd: folder });
+      const part = (): string =>
+        readdirSync(folder).find((name) => name.endsWith(".part")) ?? "none";
+      await until(() => sizeOf(join(folder, part())) > 2 ** 20, "a temporary file");
+      spawnSync("truncate", ["-s", "10M", input]);
+      const { status, stderr } = await running.ended;
+      expect([1, 4]).toContain(status);
+      expect(stderr).toMatch(/it got shorter while it was being read|the message ends within/);
+      expect(readdirSync(folder)).toEqual([]);
+    }
   });
 
   const namespaces = spawnSync("unshare", ["-rm", "true"]).status === 0;
