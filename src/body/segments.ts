@@ -17,7 +17,7 @@ export interface Segment {
 }
 
 export interface SegmentDone {
-  /** Prefix, ciphertext and tag of a sealed segment; or the plaintext of an opened one. Owned by the taker. */
+  /** A sealed segment, in one or several parts; or the plaintext of an opened one. May lie in `buffer`. */
   readonly parts: readonly Uint8Array[];
   /** Of the sealed segment, where it was wanted. */
   readonly leaf?: Uint8Array;

@@ -54,7 +54,7 @@ export async function sealInto(
 
 /** A message whose header is authentic, and its body still to come. */
 export interface OpeningBody extends BegunOpening {
-  /** As a stream; each segment after its tag was checked. */
+  /** As a stream; each segment after its tag was checked. It lasts until the next is asked for. */
   segmentsFrom(threads: number | undefined): AsyncGenerator<Uint8Array, void, undefined>;
   /**
    * All of it into a file, by threads. False when that can't be done, or did not succeed for a reason
@@ -97,19 +97,19 @@ export async function writeOnce(output: Output, parts: readonly Uint8Array[]): P
   if (output.forgets) parts.filter(({ length }) => length > SMALL_BYTES).forEach(release);
 }
 
-/** Prefixes and tags with the ciphertext between them, so that one call writes them. */
+/** Each large chunk with the small ones before it, tags and prefixes, so that one call writes them. */
 async function* gathered(
   chunks: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array[], void, undefined> {
   let parts: Uint8Array[] = [];
-  let bytes = 0;
   for await (const chunk of chunks) {
-    parts.push(chunk);
-    bytes += chunk.length;
-    if (bytes < GATHERED_BYTES || chunk.length > SMALL_BYTES) continue;
-    yield parts;
+    if (chunk.length <= SMALL_BYTES) {
+      // A chunk lasts until the next is asked for.
+      parts.push(chunk.slice());
+      continue;
+    }
+    yield [...parts, chunk];
     parts = [];
-    bytes = 0;
   }
   if (parts.length > 0) yield parts;
 }
@@ -202,6 +202,3 @@ export function threadsOf(text: string | undefined): number | undefined {
 
 /** Prefixes, tags, and what else is not worth freeing early. */
 const SMALL_BYTES = 4096;
-
-/** Enough for one call. */
-const GATHERED_BYTES = 64 * 1024;

@@ -316,7 +316,7 @@ async function* heldBack(
   let held: Uint8Array | undefined;
   for await (const segment of segments) {
     if (held !== undefined) yield held;
-    held = segment;
+    held = segment.slice();
   }
   await beforeLast();
   if (held !== undefined) yield held;

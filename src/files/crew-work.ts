@@ -3,6 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import { SegmentCipher, type SegmentCipherState } from "../body/floe.js";
 import { openSegment, sealSegment } from "../body/segments.js";
 import { AuthenticationError } from "../errors.js";
+import { release } from "./release.js";
 
 /** With what a thread starts. Holds a key. */
 export interface CrewOrders {
@@ -19,9 +20,10 @@ export interface CrewJob {
   readonly buffer: ArrayBuffer;
 }
 
-/** `parts` is missing when the segment is not authentic. */
+/** `length` is missing when the segment is not authentic. */
 export interface CrewAnswer {
-  readonly parts?: readonly Uint8Array[];
+  /** Bytes of the result, from the start of `buffer`. */
+  readonly length?: number;
   readonly leaf?: Uint8Array;
   readonly buffer: ArrayBuffer;
 }
@@ -31,8 +33,7 @@ export function serve(port: MessagePort, orders: CrewOrders): void {
   const cipher = new SegmentCipher(orders.crew);
   port.on("message", (job: CrewJob) => {
     const answer = answerTo(cipher, job);
-    const own = [answer.buffer, ...(answer.parts ?? []).map(({ buffer }) => buffer as ArrayBuffer)];
-    port.postMessage(answer, own);
+    port.postMessage(answer, [answer.buffer]);
   });
   port.postMessage("ready");
 }
@@ -43,11 +44,16 @@ function answerTo(cipher: SegmentCipher, job: CrewJob): CrewAnswer {
   try {
     const { parts, leaf } =
       kind === "seal" ? sealSegment(cipher, segment) : openSegment(cipher, segment);
-    // A part may lie in memory that others use as well, and is then not ours to give away.
-    const own = parts.map((part) => (part.buffer.byteLength === part.length ? part : part.slice()));
-    return leaf === undefined
-      ? { parts: own, buffer }
-      : { parts: own, leaf: new Uint8Array(leaf), buffer };
+    // Copied while it is in the cache: memory that one thread takes and another gives back is
+    // returned to the kernel and cleared again for each segment.
+    let at = 0;
+    for (const part of parts) {
+      new Uint8Array(buffer, at, part.length).set(part);
+      at += part.length;
+      release(part);
+    }
+    const result = { length: at, buffer };
+    return leaf === undefined ? result : { ...result, leaf: new Uint8Array(leaf) };
   } catch (error) {
     if (error instanceof AuthenticationError) return { buffer };
     throw error;

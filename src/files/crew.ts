@@ -60,11 +60,12 @@ export class Crew implements SegmentWork {
     const { length } = segment.bytes;
     const buffer = segment.bytes.buffer as ArrayBuffer;
     const answer = await member.give({ kind, index, final, hashed, length, buffer });
-    if (answer.parts !== undefined) {
-      const { parts, leaf } = answer;
-      return leaf === undefined
-        ? { parts, buffer: answer.buffer }
-        : { parts, leaf, buffer: answer.buffer };
+    if (answer.length !== undefined) {
+      const result = {
+        parts: [new Uint8Array(answer.buffer, 0, answer.length)],
+        buffer: answer.buffer,
+      };
+      return answer.leaf === undefined ? result : { ...result, leaf: answer.leaf };
     }
     // It failed there; here it fails alike, as the error that callers know.
     return this.#here(kind, { ...segment, bytes: new Uint8Array(answer.buffer, 0, length) });

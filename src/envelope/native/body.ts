@@ -38,9 +38,9 @@ export async function* sealBody(
     yield floeHeader;
     const tasks = sealTasks(work, reader, buffers, signing !== undefined);
     for await (const { parts, leaf, buffer } of inOrder(tasks, work.inHand)) {
-      buffers.giveBack(buffer);
       if (leaf !== undefined) sum.add(leaf, lengthOf(parts));
       yield* parts;
+      buffers.giveBack(buffer);
     }
     if (signing !== undefined) {
       yield signBody(signing.oneTimeKey, sum.summary(signing.immutablePart));
@@ -67,13 +67,13 @@ export async function* openBody(
     const tasks = openTasks(work, reader, buffers, check !== undefined);
     let index = 0;
     for await (const { parts, leaf, buffer, final } of inOrder(tasks, work.inHand)) {
-      buffers.giveBack(buffer);
       const length = lengthOf(parts);
       // Every length has one chunking: only an empty message ends with an empty segment.
       if (final && index > 0 && length === 0) throw damaged(index, "is empty");
       if (leaf !== undefined) sum.add(leaf, length + SEGMENT_OVERHEAD);
       if (final) await checkEnd(reader, sum, check);
       yield* parts;
+      buffers.giveBack(buffer);
       index++;
     }
   } finally {
@@ -202,7 +202,7 @@ function inItsTurn(): void {
   // Whoever waits for the task is told.
 }
 
-/** Room for segments: as many buffers as are in use at once. */
+/** Room for segments: as many buffers as are in use at once. A result may lie in one. */
 class Buffers {
   readonly #bytes: number;
   readonly #free: ArrayBufferLike[] = [];
@@ -212,7 +212,9 @@ class Buffers {
   }
 
   take(): Uint8Array {
-    return new Uint8Array(this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes).buffer);
+    // Longer than a segment, so that a segment in it is never taken for all of it, and freed.
+    const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes + 64).buffer;
+    return new Uint8Array(buffer, 0, this.#bytes);
   }
 
   giveBack(buffer: ArrayBufferLike): void {
