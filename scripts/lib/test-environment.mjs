@@ -52,6 +52,8 @@ export function makeTestEnvironment(softHsm, nss) {
   env["SOFTHSM2_CONF"] = conf;
   env["TEST_SOFTHSM2_MODULE"] = softHsm;
   env["P11SEAL_HOME"] = home;
+  // Whatever else is installed here, with tokens of its own, is none of the tests' business.
+  env["P11SEAL_SYSTEM_MODULES"] = "0";
   const vectors = process.env["P11SEAL_VECTORS"] ?? path.join(root, "..", "shared", "vectors");
   if (fs.existsSync(vectors)) env["P11SEAL_VECTORS"] = path.resolve(vectors);
   if ("reason" in nss) {

@@ -88,13 +88,20 @@ function lookAround(options: Discovery, system: SystemPaths): ModuleCandidate[] 
       source: "PKCS11_MODULE_PATH",
       explicit: true,
     })),
+    ...(env["P11SEAL_SYSTEM_MODULES"] === "0" ? [] : systemModules(system)),
+    ...(existsSync(developmentToken(home).conf) ? softHsmPaths(options) : [])
+      .slice(0, 1)
+      .map((path) => ({ path, source: "development token", explicit: false })),
+  ];
+}
+
+/** What p11-kit knows of, and what lies where vendors put theirs. */
+function systemModules(system: SystemPaths): ModuleCandidate[] {
+  return [
     ...registeredModules(system).map((one) => ({ ...one, explicit: false })),
     ...system.wellKnown
       .filter((path) => existsSync(path))
       .map((path) => ({ path, source: "well-known path", explicit: false })),
-    ...(existsSync(developmentToken(home).conf) ? softHsmPaths(options) : [])
-      .slice(0, 1)
-      .map((path) => ({ path, source: "development token", explicit: false })),
   ];
 }
 
