@@ -45,27 +45,28 @@ export async function prepareIdentities(
 }
 
 async function everyKeyPresent(tokens: Tokens): Promise<Identity[]> {
-  const access = await tokens.access();
-  const keys = await access.keys();
-  if (keys.length === 0 && (await access.tokens()).length === 0) {
-    throw new TokenError("ERR_TOKEN_NOT_FOUND", "no token is present", {
-      hint: "insert it, or see what is found with: p11seal tokens; for a key file use -i",
-    });
-  }
-  return keys.filter(canOpen).map((key) => access.identity(key));
+  return tokens.find({}, async (access) => {
+    const keys = await access.keys();
+    if (keys.length === 0 && (await access.tokens()).length === 0) {
+      throw new TokenError("ERR_TOKEN_NOT_FOUND", "no token is present", {
+        hint: "insert it, or see what is found with: p11seal tokens; for a key file use -i",
+      });
+    }
+    return keys.filter(canOpen).map((key) => tokens.identity(access, key));
+  });
 }
 
 /** A URI that names an object must find exactly one key; one that names a token offers all its keys. */
 function onToken(text: string, tokens: Tokens): FindIdentities {
   const uri = tokens.uri(text);
-  return async () => {
-    const access = await tokens.access();
-    if (uri.object !== undefined || uri.id !== undefined) {
-      return [access.identity(await access.findKey(uri))];
-    }
-    await access.findToken(uri);
-    return (await access.keys(uri)).filter(canOpen).map((key) => access.identity(key));
-  };
+  return () =>
+    tokens.find(uri, async (access) => {
+      if (uri.object !== undefined || uri.id !== undefined) {
+        return [tokens.identity(access, await access.findKey(uri))];
+      }
+      await access.findToken(uri);
+      return (await access.keys(uri)).filter(canOpen).map((key) => tokens.identity(access, key));
+    });
 }
 
 /** Without its public half nobody can tell what was sealed to a key; Ed25519 can only sign. */

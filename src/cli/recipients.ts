@@ -119,7 +119,7 @@ class Resolver {
       }
       case "uri": {
         const uri = this.#tokens.uri(source.uri);
-        const key = await (await this.#tokens.access()).findKey(uri);
+        const key = await this.#tokens.find(uri, (access) => access.findKey(uri));
         if (key.publicKey === undefined) {
           throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${key.uri} has no public half`, {
             hint: "its public key or certificate must be on the token, or given as a file",

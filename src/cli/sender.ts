@@ -32,8 +32,7 @@ export async function signingIdentityAt(
 ): Promise<SigningIdentity> {
   if (isPkcs11Uri(text)) {
     const uri = tokens.uri(text);
-    const access = await tokens.access();
-    return access.signingIdentity(await access.findKey(uri));
+    return tokens.find(uri, async (access) => access.signingIdentity(await access.findKey(uri)));
   }
   const bytes = await readSmall(text, context.io);
   try {

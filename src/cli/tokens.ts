@@ -3,20 +3,23 @@
  * part waits until then, so that commands which need no token need no module either.
  */
 import { resolve } from "node:path";
-import { UsageError } from "../errors.js";
-import type { TokenProcess } from "../token/process/token-process.js";
-import type { PinReferrer } from "../token/types.js";
+import { TokenError, UsageError } from "../errors.js";
+import type { Identity } from "../keys/key.js";
+import type { TokenProcess, TokenProcessOptions } from "../token/process/token-process.js";
+import type { KeyInfo, PinReferrer, TokenInfo, TokenService } from "../token/types.js";
 import { parseUri, type Pkcs11Uri } from "../token/uri.js";
 import type { Arguments } from "./arguments.js";
 import { homeFolder } from "./home.js";
 import { pinReferrer } from "./pins.js";
 import type { Context } from "./usage.js";
+import type { Patience } from "./waiting.js";
 
 export interface TokenOptions {
   readonly modules: readonly string[];
   readonly pinSource: string | undefined;
   /** Use a token's last PIN try. */
   readonly force: boolean;
+  readonly patience: Patience;
 }
 
 export class Tokens {
@@ -26,6 +29,8 @@ export class Tokens {
   readonly #pin: PinReferrer;
   #access: Promise<TokenProcess> | undefined;
   #unwrapPath: string | undefined;
+  /** The token whose key was last unlocked. */
+  #inUse: TokenInfo | undefined;
 
   constructor(options: TokenOptions, context: Context) {
     this.#options = options;
@@ -51,8 +56,60 @@ export class Tokens {
   }
 
   access(): Promise<TokenProcess> {
-    this.#access ??= this.#open();
+    this.#access ??= this.#open(this.#pin);
     return this.#access;
+  }
+
+  /**
+   * What `find` finds on tokens; where no token matches `uri`, it is waited for, if there is waiting.
+   *
+   * @throws as `find`
+   */
+  async find<T>(uri: Pkcs11Uri, find: (access: TokenService) => Promise<T>): Promise<T> {
+    const access = await this.access();
+    for (;;) {
+      try {
+        return await find(access);
+      } catch (error) {
+        if (!isAbsence(error) || !(await this.#await(uri))) throw error;
+        // It is there, but this module may be one that has to be started anew to see it.
+        if (!(await isSeen(uri, access))) await access.rescan();
+      }
+    }
+  }
+
+  /** A key to open with. */
+  identity(access: TokenService, key: KeyInfo): Identity {
+    const identity = access.identity(key);
+    const unlock: Identity["unlock"] = () => {
+      this.#inUse = key.token;
+      return identity.unlock();
+    };
+    return { ...identity, unlock };
+  }
+
+  /**
+   * After a failure: whether a token had been pulled, and is back. Where it is missing it is waited for,
+   * if there is waiting.
+   */
+  async isBack(error: unknown): Promise<boolean> {
+    if (this.#inUse === undefined || !(error instanceof TokenError)) return false;
+    const uri = parseUri(this.#inUse.uri);
+    // A module that hangs or crashes did so because its token went away, or it would do it again.
+    const isGone = GONE.has(error.code) && !(await isSeen(uri, await this.access()));
+    if (error.code !== "ERR_TOKEN_REMOVED" && !isGone) return false;
+    try {
+      return await this.#await(uri);
+    } catch (fault) {
+      // What happened first is told.
+      if (fault instanceof TokenError) return false;
+      throw fault;
+    }
+  }
+
+  async #await(uri: Pkcs11Uri): Promise<boolean> {
+    const { awaitToken } = await import("./waiting.js");
+    return awaitToken(uri, this.#options.patience, this.#context, () => this.#open(NO_PIN));
   }
 
   async close(): Promise<void> {
@@ -61,14 +118,14 @@ export class Tokens {
     await access?.close();
   }
 
-  async #open(): Promise<TokenProcess> {
+  async #open(pin: TokenProcessOptions["pin"]): Promise<TokenProcess> {
     const { io, report } = this.#context;
     const { TokenProcess } = await import("../token/process/token-process.js");
     return new TokenProcess({
       modules: this.#options.modules.map((path) => resolve(path)),
       home: homeFolder(io.env),
       env: io.env,
-      pin: this.#pin,
+      pin,
       force: this.#options.force,
       ...timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]),
       trace: (line) => {
@@ -89,6 +146,38 @@ function timeoutFrom(seconds: string | undefined): { timeoutMs?: number } {
   );
 }
 
+function isAbsence(error: unknown): boolean {
+  return error instanceof TokenError && error.code === "ERR_TOKEN_NOT_FOUND";
+}
+
+async function isSeen(uri: Pkcs11Uri, access: TokenService): Promise<boolean> {
+  try {
+    await access.findToken(uri);
+    return true;
+  } catch (error) {
+    if (error instanceof TokenError) return false;
+    throw error;
+  }
+}
+
+/** @throws UsageError when `--wait` is not a number of seconds */
+function secondsOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new UsageError("ERR_USAGE", `--wait is a whole number of seconds, not "${text}"`);
+}
+
+/** Errors after which a token may turn out to be missing. */
+const GONE: ReadonlySet<string> = new Set([
+  "ERR_TOKEN_REMOVED",
+  "ERR_TOKEN_NOT_FOUND",
+  "ERR_TOKEN_TIMEOUT",
+  "ERR_TOKEN_CRASHED",
+]);
+
+/** Looking out for a token takes no login. */
+const NO_PIN: PinReferrer = () => Promise.reject(new TypeError("a PIN was asked for"));
+
 /** Runs `use` with the tokens that a command's options speak of. */
 export async function withTokens<T>(
   args: Arguments,
@@ -99,6 +188,10 @@ export async function withTokens<T>(
     modules: args.has("module") ? args.texts("module") : [],
     pinSource: args.has("pin-source") ? args.text("pin-source") : undefined,
     force: args.has("force") && args.flag("force"),
+    patience: {
+      seconds: args.has("wait") ? secondsOf(args.text("wait")) : 0,
+      json: args.reporting.json,
+    },
   };
   const tokens = new Tokens(options, context);
   try {

@@ -39,6 +39,10 @@ export const tokenAccess = {
     type: "string",
     describe: `Where the PIN comes from: ${PIN_SOURCE} (default: ask)`,
   },
+  wait: {
+    type: "string",
+    describe: "Seconds to wait for a token that is not there (default: at a terminal, until it is)",
+  },
 } satisfies Record<string, OptionSpec>;
 
 export const FINAL_TRY = "; also use a token's last PIN try";

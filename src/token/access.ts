@@ -252,6 +252,11 @@ export class TokenAccess implements TokenService {
     return listMechanisms(await this.#finder.again(info));
   }
 
+  /** Ends logins, and starts modules anew when next needed: some see a new token only then. */
+  rescan(): Promise<void> {
+    return this.#finder.close();
+  }
+
   /** Ends logins and modules; waits for operations that run. */
   close(): Promise<void> {
     return this.#finder.close();

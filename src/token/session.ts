@@ -124,6 +124,17 @@ export class Session {
     });
   }
 
+  /** False when it ended by itself: its token was pulled. */
+  isOpen(): boolean {
+    try {
+      call("C_GetSessionInfo", () => this.module.native.C_GetSessionInfo(this.handle));
+      return true;
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      return error.code !== "ERR_TOKEN_REMOVED" && !failedWith(error, "CKR_SESSION_CLOSED");
+    }
+  }
+
   /** Ends the session, whatever state it is in. */
   close(): void {
     try {

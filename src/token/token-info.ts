@@ -12,7 +12,12 @@ import { formatUri } from "./uri.js";
 /** What `TokenInfo` leaves out, because it is of no use beyond this folder. */
 export interface TokenDetails {
   readonly info: TokenInfo;
-  readonly slot: { readonly description: string; readonly manufacturer: string };
+  readonly slot: {
+    readonly description: string;
+    readonly manufacturer: string;
+    /** CKF_REMOVABLE_DEVICE: a reader, whose token can be pulled. */
+    readonly removable: boolean;
+  };
   /** Length of a user PIN, bytes; both zero where the token does not say. */
   readonly pinBytes: { readonly min: number; readonly max: number };
   readonly firmware: { readonly major: number; readonly minor: number };
@@ -69,6 +74,7 @@ export function readDetails(module: Module, slot: Buffer): TokenDetails {
     slot: {
       description: trimmed(place.slotDescription),
       manufacturer: trimmed(place.manufacturerID),
+      removable: (place.flags & REMOVABLE_DEVICE) !== 0,
     },
     pinBytes: { min: token.minPinLen, max: token.maxPinLen },
     firmware: token.firmwareVersion,
@@ -96,6 +102,9 @@ function tokenUri(names: {
     ? formatUri({ token: label, manufacturer, model })
     : formatUri({ token: label, serial });
 }
+
+/** PKCS#11 v2.40 §3.2, CK_SLOT_INFO. */
+const REMOVABLE_DEVICE = 0x02;
 
 /** Fields are padded with blanks; some modules pad with NUL. */
 function trimmed(field: string): string {

@@ -6,6 +6,7 @@
  * operation gets a short session of its own. That way operations run side by side, each session has at
  * most one, and a session that a failure left stuck is simply thrown away.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { TokenError } from "../errors.js";
 import type { Secret } from "../secret.js";
 import { call, failedWith } from "./call.js";
@@ -41,9 +42,10 @@ export class Token {
     return this.#details;
   }
 
-  /** What the token says of itself now. */
+  /** What the token says of itself now. A login is over if the token was pulled in between. */
   update(details: TokenDetails): void {
     this.#details = details;
+    if (this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
   }
 
   get info(): TokenInfo {
@@ -52,8 +54,9 @@ export class Token {
 
   /**
    * Logs the user in, once: a second call waits for the first or does nothing, and a refusal is
-   * remembered and repeated, so that no PIN is sent twice. `pinTried` is told of the logins for single
-   * operations that follow, with what the token had against the PIN.
+   * remembered and repeated, so that no PIN is sent twice. A login that ended with the token, which was
+   * pulled and is back, is made again. `pinTried` is told of the logins for single operations that
+   * follow, with what the token had against the PIN.
    *
    * @throws TokenError `ERR_PIN_…`.
    */
@@ -61,6 +64,7 @@ export class Token {
     pin: PinProvider,
     options: { force: boolean; pinTried?: (refusal: unknown) => void },
   ): Promise<void> {
+    if (this.isPresent() && this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
     this.#pinTried = options.pinTried;
     this.#login ??= this.#logIn(pin, options.force);
     return this.#login;
@@ -114,8 +118,18 @@ export class Token {
     }
   }
 
-  /** Runs `work` in a session of its own, which ends with it. */
+  /**
+   * Runs `work` in a session of its own, which ends with it.
+   *
+   * @throws TokenError `ERR_TOKEN_REMOVED` when the token was pulled since its login: handles of before
+   * may mean other objects, or none.
+   */
   async session<T>(mode: "read" | "write", work: (session: Session) => Promise<T> | T): Promise<T> {
+    if (this.#keeper !== undefined && !this.#keeper.isOpen()) {
+      throw new TokenError("ERR_TOKEN_REMOVED", `token "${this.info.label}" was pulled`, {
+        hint: "if it is back, try again: it wants its PIN anew",
+      });
+    }
     const session = this.#open(mode === "write");
     try {
       return await work(session);
@@ -166,6 +180,21 @@ export class Token {
     }
   }
 
+  /**
+   * As `isPresent`, for a doubt after a failure: a reader notices late that its token was pulled, and
+   * until then the module answers from memory. So where a token can be pulled, it is asked for as long
+   * as readers take.
+   */
+  async isStillPresent(): Promise<boolean> {
+    const { removable } = this.#details.slot;
+    const deadline = Date.now() + (removable ? READER_MS : 0);
+    for (;;) {
+      if (!this.isPresent()) return false;
+      if (Date.now() >= deadline) return true;
+      await sleep(READER_MS / 10);
+    }
+  }
+
   /** Ends the kept session and, when no other is open in this process, the login. */
   close(): void {
     this.#keeper?.close();
@@ -179,6 +208,7 @@ export class Token {
       () => undefined,
     );
     this.#pin = undefined;
+    this.#wantsPin.clear();
   }
 }
 
@@ -192,3 +222,6 @@ function hasPinKeys(session: Session): boolean {
     throw error;
   }
 }
+
+/** pcscd looks every 400 ms into readers that don't tell by themselves. */
+const READER_MS = 600;

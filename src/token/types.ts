@@ -205,6 +205,8 @@ export interface TokenService {
   plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan>;
   /** What can be said of modules, tokens and keys without a PIN, as values that JSON can carry. */
   diagnose(uri?: Pkcs11Uri): Promise<Diagnosis>;
+  /** Ends logins, and starts modules anew when next needed: some see a new token only then. */
+  rescan(): Promise<void>;
   /** Ends logins and modules; waits for operations that run. */
   close(): Promise<void>;
 }

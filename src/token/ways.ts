@@ -2,9 +2,10 @@
  * Ways to use a private key, tried in order, and the one question that decides between "this way does
  * not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of our own?
  *
- * Modules answer both with the same return values (docs/tokens.md), so a failure that could be either
- * is settled by a self-test, once per way. After that every failure that a ciphertext can cause is the
- * same `null`, and what is told about the token never depends on what a sender sent.
+ * Modules answer both with the same return values (docs/tokens.md), and a token that was pulled, or
+ * whose daemon died, answers with them too. So every failure is followed by the same two questions,
+ * whatever it was: is the token still there, and does the way still work? If so the ciphertext is at
+ * fault, which is one `null`; what is told about the token never depends on what a sender sent.
  */
 import { TokenError } from "../errors.js";
 import { Secret } from "../secret.js";
@@ -63,14 +64,11 @@ export class Ways {
           this.#works.set(way, true);
           return new Secret(secret);
         }
-        if (await this.#isWorking(way)) return null;
+        if (await this.#isStillWorking(way)) return null;
       } catch (error) {
         if (!dependsOnCiphertext(error)) throw error;
         // Whatever the return value says: some tokens take a hash, use another, and find the data bad.
-        if (await this.#isWorking(way)) {
-          this.#requireToken(error);
-          return null;
-        }
+        if (await this.#isStillWorking(way, error)) return null;
         this.#trace(`unwrap: ${way.name} does not work here (${error.ckr ?? error.code})`);
       }
     }
@@ -86,25 +84,47 @@ export class Ways {
   async #isWorking(way: Way): Promise<boolean> {
     const settled = this.#works.get(way);
     if (settled !== undefined) return settled;
-    let works: boolean;
-    try {
-      works = await way.selfTest();
-    } catch (error) {
-      if (!dependsOnCiphertext(error)) throw error;
-      this.#requireToken(error);
-      works = false;
+    const works = await this.#tried(way);
+    this.#works.set(way, works);
+    return works;
+  }
+
+  /**
+   * After a failure.
+   *
+   * @throws TokenError when the token is gone, or a way that did work works no more.
+   */
+  async #isStillWorking(way: Way, failure?: TokenError): Promise<boolean> {
+    await this.#requireToken(failure);
+    const didWork = this.#works.get(way) === true;
+    const works = await this.#tried(way);
+    if (!works && didWork) {
+      const { label } = this.#token.info;
+      throw new TokenError("ERR_PKCS11", `token "${label}" stopped doing ${way.name}`, {
+        hint: "the token, its reader or its daemon failed; see what is found with: p11seal tokens",
+        ...origin(failure),
+      });
     }
     this.#works.set(way, works);
     return works;
   }
 
+  async #tried(way: Way): Promise<boolean> {
+    try {
+      return await way.selfTest();
+    } catch (error) {
+      if (!dependsOnCiphertext(error)) throw error;
+      await this.#requireToken(error);
+      return false;
+    }
+  }
+
   /** A token that went away answers with the same return values as one that dislikes its input. */
-  #requireToken(error: TokenError): void {
-    if (this.#token.isPresent()) return;
+  async #requireToken(error: TokenError | undefined): Promise<void> {
+    if (await this.#token.isStillPresent()) return;
     throw new TokenError("ERR_TOKEN_REMOVED", `token "${this.#token.info.label}" is gone`, {
       hint: "insert the token and try again",
-      ...(error.fn === undefined ? {} : { fn: error.fn }),
-      ...(error.ckr === undefined ? {} : { ckr: error.ckr }),
+      ...origin(error),
     });
   }
 
@@ -121,4 +141,11 @@ export class Ways {
       },
     );
   }
+}
+
+function origin(error: TokenError | undefined): { fn?: string; ckr?: string } {
+  return {
+    ...(error?.fn === undefined ? {} : { fn: error.fn }),
+    ...(error?.ckr === undefined ? {} : { ckr: error.ckr }),
+  };
 }

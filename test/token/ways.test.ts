@@ -50,7 +50,10 @@ function settle<T>(answer: T | number): Promise<T> {
 }
 
 function waysOf(ways: Way[], isPresent = true): Ways {
-  const token = { info: { label: "t" }, isPresent: () => isPresent } as unknown as Token;
+  const token = {
+    info: { label: "t" },
+    isStillPresent: () => Promise.resolve(isPresent),
+  } as unknown as Token;
   return new Ways(token, "undo it", ways, () => undefined);
 }
 
@@ -129,16 +132,30 @@ describe("a way that", () => {
     },
   );
 
-  it("worked once is not tested again: what fails then is the ciphertext", async () => {
+  it("worked once is asked the same after each failure: does it still?", async () => {
     const fake = way(Uint8Array.of(1), true);
     const ways = waysOf([fake]);
     await outcome(ways);
-    for (const answer of [null, GENERAL_ERROR, TEMPLATE_INCONSISTENT]) {
+    for (const answer of [null, GENERAL_ERROR, TEMPLATE_INCONSISTENT, ENCRYPTED_DATA_INVALID]) {
       fake.answer = answer;
+      fake.tested = 0;
       expect(await outcome(ways)).toBeNull();
+      expect(fake.tested).toBe(1);
     }
-    expect(fake.tested).toBe(0);
   });
+
+  it.each([false, GENERAL_ERROR])(
+    "worked once and no more is the token's fault, not the ciphertext's",
+    async (selfTest) => {
+      const fake = way(Uint8Array.of(1), selfTest);
+      const next = way(Uint8Array.of(9), true);
+      const ways = waysOf([fake, next]);
+      await outcome(ways);
+      fake.answer = GENERAL_ERROR;
+      expect(await outcome(ways)).toBe("ERR_PKCS11");
+      expect(next.used).toBe(0);
+    },
+  );
 
   it("gives a secret of the wrong form says null when it works on our own", async () => {
     expect(await outcome(waysOf([way(null, true)]))).toBeNull();

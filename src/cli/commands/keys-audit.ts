@@ -11,7 +11,7 @@ export async function keysAuditCommand(args: Arguments, context: Context): Promi
   if (more.length > 0) throw new UsageError("ERR_USAGE", "one pkcs11: URI at a time");
   await withTokens(args, context, async (tokens) => {
     const uri = text === undefined ? undefined : tokens.uri(text);
-    const findings = await (await tokens.access()).audit(uri);
+    const findings = await tokens.find(uri ?? {}, (access) => access.audit(uri));
     const rows = findings.map(({ severity, rule, key, message }) => [severity, rule, message, key]);
     await write(context.io.stdout, args.flag("json") ? json({ findings }) : table(rows));
     if (findings.length === 0) context.report.note("no findings");

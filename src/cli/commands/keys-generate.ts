@@ -31,7 +31,7 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
     const output = path === undefined ? undefined : await outputAt(path, args, context);
     try {
       const access = await tokens.access();
-      const token = await access.findToken(uri);
+      const token = await tokens.find(uri, () => access.findToken(uri));
       const label = args.required("label");
       const made = await access.generate(token, { type, label, use, allowDecrypt });
       const { publicKey } = made.key;

@@ -41,7 +41,7 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
         : await fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [] });
     try {
       const access = await tokens.access();
-      const key = await access.findKey(uri);
+      const key = await tokens.find(uri, () => access.findKey(uri));
       const publicKey = publicHalf(key);
       const comment = key.label.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
       let oaep;
@@ -81,7 +81,7 @@ export async function keysDeleteCommand(args: Arguments, context: Context): Prom
       });
     }
     const access = await tokens.access();
-    const key = await access.findKey(uri);
+    const key = await tokens.find(uri, () => access.findKey(uri));
     if (!args.flag("yes")) await confirm(key, context);
     await access.deleteKey(key);
     context.report.note(`deleted ${key.uri}`);

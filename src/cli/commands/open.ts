@@ -66,20 +66,37 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 async function openAll(tasks: readonly Task[], means: Means, context: Context): Promise<number> {
   const several = tasks.length > 1;
   let status: number = EXIT.done;
+  let faults = 0;
   for (const [index, task] of tasks.entries()) {
     try {
-      await openOne(task, means, context);
+      await openPatiently(task, means, context);
+      faults = 0;
     } catch (error) {
       const failed = context.report.failure(error, several ? task.source : undefined);
       if (status === EXIT.done) status = failed;
       const left = tasks.length - index - 1;
-      if (endsRun(error)) {
+      faults = mayPass(error) ? faults + 1 : 0;
+      if (endsRun(error) || faults > 1) {
         if (left > 0) context.report.note(`${left} more not opened`);
         break;
       }
     }
   }
   return status;
+}
+
+/** A message that lost its token half way is opened from its beginning when the token is back. */
+async function openPatiently(task: Task, means: Means, context: Context): Promise<void> {
+  const isRead = task.source === "-" || means.keyBlob === "-";
+  for (;;) {
+    try {
+      await openOne(task, means, context);
+      return;
+    } catch (error) {
+      if (isRead || !(await means.tokens.isBack(error))) throw error;
+      context.report.note(`${task.source}: the token is back, once more`);
+    }
+  }
 }
 
 /** `--receipt` and `--receipt-key`: both or neither, and for one message. */
@@ -160,12 +177,16 @@ function endsRun(error: unknown): boolean {
   return (
     error instanceof Cancelled ||
     error instanceof BrokenPipe ||
-    (error instanceof TokenError && !MAY_PASS.has(error.code)) ||
+    (error instanceof TokenError && !mayPass(error)) ||
     error instanceof UsageError
   );
 }
 
-/** The token, or its module, failed at one message, and may do better at the next. */
+/** The token, or its module, failed at one message, and may do better at the next; but not for ever. */
+function mayPass(error: unknown): boolean {
+  return error instanceof TokenError && MAY_PASS.has(error.code);
+}
+
 const MAY_PASS: ReadonlySet<string> = new Set([
   "ERR_TOKEN_CRASHED",
   "ERR_TOKEN_REMOVED",

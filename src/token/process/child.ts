@@ -67,6 +67,8 @@ class Operations {
   readonly #own: Readonly<Record<string, (...args: never[]) => unknown>> = {
     /** Logs in and finds the private key. */
     unlock: async (key: KeyInfo): Promise<unknown> => {
+      // Anew each time: the token may have been pulled and be back since.
+      this.#unlocked.delete(key.uri);
       const found = await this.#privateKey(key);
       return found.type === "rsa"
         ? { type: found.type, oaepHashes: found.oaepHashes }
@@ -81,6 +83,7 @@ class Operations {
       return taken(await found.agree(peer));
     },
     unlockSigner: async (key: KeyInfo): Promise<void> => {
+      this.#signing.delete(key.uri);
       await this.#signingKey(key);
     },
     sign: async (key: KeyInfo, message: Uint8Array) => (await this.#signingKey(key)).sign(message),
@@ -97,6 +100,11 @@ class Operations {
     },
     capiSign: async (key: KeyInfo, payload: Uint8Array) =>
       (await this.#capiSigningKey(key)).signPkcs1v15(payload),
+    rescan: () => {
+      const kept = [this.#unlocked, this.#signing, this.#capi, this.#capiSigning];
+      for (const map of kept) map.clear();
+      return this.#access.rescan();
+    },
     initDevelopmentToken: (options: { label: string; module?: string }) =>
       initDevelopmentToken({
         ...options,

@@ -190,6 +190,10 @@ export class TokenProcess implements TokenService {
     return this.#request("diagnose", uri);
   }
 
+  rescan(): Promise<void> {
+    return this.#request("rescan");
+  }
+
   /** As the function of that name; `home`, `env` and both PINs are this object's. */
   initDevelopmentToken(
     options: Pick<DevelopmentTokenOptions, "label" | "module">,

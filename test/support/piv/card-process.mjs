@@ -19,7 +19,7 @@ let port = 0;
 let application;
 /** Milliseconds before a private key operation is answered. */
 let delay = 0;
-/** @type {{ moment: Moment, after: number } | undefined} */
+/** @type {{ moment: Moment, after: number, skip: number } | undefined} */
 let pull;
 
 const card = {
@@ -28,7 +28,7 @@ const card = {
   async answer(command) {
     if (application === undefined) throw new Error("no card yet");
     const moment = momentOf(command);
-    if (pull !== undefined && pull.moment === moment) {
+    if (pull !== undefined && pull.moment === moment && pull.skip-- === 0) {
       const { after } = pull;
       pull = undefined;
       setTimeout(() => void remove(), after);
@@ -71,7 +71,7 @@ const ORDERS = {
   delay(milliseconds) {
     delay = milliseconds;
   },
-  /** @param {{ moment: Moment, after: number } | undefined} order */
+  /** @param {{ moment: Moment, after: number, skip: number }} order */
   pull(order) {
     pull = order;
   },

@@ -42,11 +42,11 @@ export function insert(port, card) {
     });
     socket.once("error", reject);
     socket.once("connect", () => {
-      serve(socket, card);
+      const finish = serve(socket, card);
       resolve({
         remove() {
           card.reset();
-          socket.destroy();
+          finish();
           return closed;
         },
       });
@@ -57,6 +57,7 @@ export function insert(port, card) {
 /**
  * @param {import("node:net").Socket} socket
  * @param {Card} card
+ * @returns {() => void} breaks the connection
  */
 function serve(socket, card) {
   const channel = new ApduChannel((command) => card.answer(command));
@@ -93,4 +94,10 @@ function serve(socket, card) {
       }
     }
   });
+  return () => {
+    // Half a length would crash vpcd. A length without its message is only an answer that breaks off.
+    if (isAnnounced) socket.write(Buffer.of(2));
+    isAnnounced = false;
+    socket.destroySoon();
+  };
 }

@@ -14,8 +14,9 @@ import { fileURLToPath } from "node:url";
  * @property {() => Promise<void>} remove likewise
  * @property {(milliseconds: number) => Promise<void>} delay how late private key operations are
  * answered from now on
- * @property {(moment: "verify" | "use", after?: number) => Promise<void>} pullAt takes the card out
- * `after` milliseconds into the next such command, which is never answered
+ * @property {(moment: "verify" | "use", when?: { after?: number, skip?: number }) => Promise<void>} pullAt
+ * takes the card out `after` milliseconds into such a command, which is never answered; `skip` others
+ * are answered before
  * @property {() => Promise<void>} block spends every PIN try
  * @property {() => Promise<CardState>} state
  * @property {() => Promise<void>} stop
@@ -61,7 +62,7 @@ export async function startCard(spec) {
     insert: () => tell("insert"),
     remove: () => tell("remove"),
     delay: (milliseconds) => tell("delay", milliseconds),
-    pullAt: (moment, after = 0) => tell("pull", { moment, after }),
+    pullAt: (moment, { after = 0, skip = 0 } = {}) => tell("pull", { moment, after, skip }),
     block: () => tell("block"),
     state: () => tell("state"),
     async stop() {
