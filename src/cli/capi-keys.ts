@@ -51,7 +51,7 @@ export class CapiKeys {
     if (!isPkcs11Uri(text)) return fromFile(text, this.#context, softwareCapiKey);
     const uri = this.#tokens.uri(text);
     const access = await this.#tokens.access();
-    return access.capiKey(await access.findKey(uri));
+    return access.capiKey(await this.#tokens.find(uri, () => access.findKey(uri)));
   }
 
   /** The own signing key of `--sign-with`. */
@@ -59,7 +59,7 @@ export class CapiKeys {
     if (!isPkcs11Uri(text)) return fromFile(text, this.#context, softwareCapiSigner);
     const uri = this.#tokens.uri(text);
     const access = await this.#tokens.access();
-    return access.capiSigningKey(await access.findKey(uri));
+    return access.capiSigningKey(await this.#tokens.find(uri, () => access.findKey(uri)));
   }
 
   /**
@@ -103,7 +103,7 @@ export class CapiKeys {
         return { publicKey: requireRsa(given.key.publicKey, option) };
       case "uri": {
         const uri = this.#tokens.uri(given.uri);
-        const key = await (await this.#tokens.access()).findKey(uri);
+        const key = await this.#tokens.find(uri, (access) => access.findKey(uri));
         if (key.publicKey !== undefined) return { publicKey: requireRsa(key.publicKey, text) };
         throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${key.uri} has no public half`, {
           hint: "its public key or certificate must be on the token, or given as a file",
