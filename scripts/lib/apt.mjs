@@ -6,6 +6,9 @@ import fs from "node:fs";
 import path from "node:path";
 import { cache, capture, root, say } from "./run.mjs";
 
+/** Below a folder that packages were unpacked into: their names and versions, a line each. */
+export const VERSIONS_FILE = "packages.txt";
+
 /** What the last failed call printed, for the message to the user. */
 let lastOutput = "";
 
@@ -55,11 +58,15 @@ export function aptUnpack(packages, folder) {
   try {
     if (!download(packages, made)) return false;
     const unpacked = path.join(made, "root");
+    const versions = [];
     for (const name of fs.readdirSync(made).filter((name) => name.endsWith(".deb"))) {
       const { status, output } = capture("dpkg", ["-x", path.join(made, name), unpacked]);
       lastOutput = output;
       if (status !== 0) return false;
+      const format = ["-W", "--showformat=${Package} ${Version}\n", path.join(made, name)];
+      versions.push(capture("dpkg-deb", format).output);
     }
+    fs.writeFileSync(path.join(unpacked, VERSIONS_FILE), versions.join(""));
     fs.rmSync(folder, { recursive: true, force: true });
     fs.renameSync(unpacked, folder);
     return true;

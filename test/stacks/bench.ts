@@ -1,0 +1,166 @@
+/**
+ * A stack under test: its token, keys made on it once and used by many rows, doors to it that are
+ * closed at the end.
+ */
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { PrivateKey, RsaPrivateKey } from "../../src/keys/key.js";
+import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
+import type { GeneratedKey, GenerateRequest, KeyInfo, TokenInfo } from "../../src/token/types.js";
+import { formatUri, parseUri } from "../../src/token/uri.js";
+import { type RawResult, rawSteps, type RawStep, type RawToken } from "../support/raw-token.js";
+import { type StackName, stated, type StatedStack } from "./stated.js";
+
+export interface Stack extends RawToken {
+  readonly name: StackName;
+  readonly versions: string;
+}
+
+/** A promise that a token turns out not to keep, other than by an error of the project's. */
+export class Lacking extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string = code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A stack as `npm test` set it up, or why it could not. */
+export function findStack(name: StackName): Stack | { readonly reason: string } {
+  const file = process.env["TEST_STACKS"];
+  if (file === undefined) return { reason: "no stack was started; `npm test` does" };
+  const found = (
+    JSON.parse(readFileSync(file, "utf8")) as Partial<
+      Record<
+        StackName,
+        (Omit<Stack, "name" | "parameters"> & { reason?: never }) | { reason: string }
+      >
+    >
+  )[name];
+  if (found === undefined) return { reason: "this stack was not asked for" };
+  if (found.reason !== undefined) return { reason: found.reason };
+  const database = found.env["P11SEAL_NSS_DIR"];
+  const parameters = `configdir='sql:${database ?? ""}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=`;
+  return { ...found, name, ...(database === undefined ? {} : { parameters }) };
+}
+
+/** What a key is made for: RSA keys that only unwrap, or may decrypt too. */
+export type Purpose = "exchange" | "decrypt" | "sign";
+
+export class Bench {
+  readonly stack: Stack;
+  readonly stated: StatedStack;
+  readonly #trace: string[] = [];
+  readonly #doors: TokenAccess[] = [];
+  readonly #keys = new Map<string, Promise<GeneratedKey>>();
+  #door: TokenAccess | undefined;
+
+  constructor(stack: Stack) {
+    this.stack = stack;
+    this.stated = stated.stacks[stack.name];
+  }
+
+  /** The door that most rows share; it has the right PIN. */
+  get door(): TokenAccess {
+    this.#door ??= this.open({});
+    return this.#door;
+  }
+
+  /** A door of one's own. */
+  open(options: Partial<Pick<TokenAccessOptions, "pin" | "force">>): TokenAccess {
+    const { module, env, pin } = this.stack;
+    const door = new TokenAccess({
+      modules: [module],
+      home: "/nonexistent",
+      env: { ...process.env, ...env },
+      pin: () => Promise.resolve(pin),
+      trace: (line) => void this.#trace.push(line),
+      ...options,
+    });
+    this.#doors.push(door);
+    return door;
+  }
+
+  /** Closes the shared door: what other processes made since is seen through the next one. */
+  async reopen(): Promise<void> {
+    await this.#door?.close();
+    this.#door = undefined;
+  }
+
+  async close(): Promise<void> {
+    for (const door of this.#doors) await door.close();
+  }
+
+  get uri(): string {
+    return formatUri({ token: this.stack.tokenLabel });
+  }
+
+  token(door: TokenAccess = this.door): Promise<TokenInfo> {
+    return door.findToken(parseUri(this.uri));
+  }
+
+  /** True unless the row is stated to be lacking. */
+  offers(row: string): boolean {
+    return this.stated.lacks[row] === undefined;
+  }
+
+  /** A key of this type and purpose; the same one each time. */
+  key(type: GenerateRequest["type"], purpose: Purpose = "exchange"): Promise<GeneratedKey> {
+    const name = `${type} ${purpose}`;
+    const known = this.#keys.get(name);
+    if (known !== undefined) return known;
+    const made = this.newKey(type, purpose);
+    this.#keys.set(name, made);
+    return made;
+  }
+
+  /** A key of one's own. */
+  async newKey(
+    type: GenerateRequest["type"],
+    purpose: Purpose,
+    label = freshLabel(type),
+  ): Promise<GeneratedKey> {
+    return this.door.generate(await this.token(), {
+      type,
+      label,
+      use: purpose === "sign" ? "sign" : "exchange",
+      allowDecrypt: purpose === "decrypt",
+    });
+  }
+
+  async privateKey(key: KeyInfo): Promise<PrivateKey> {
+    return this.door.identity(key).unlock();
+  }
+
+  async rsaKey(key: KeyInfo): Promise<RsaPrivateKey> {
+    const privateKey = await this.privateKey(key);
+    if (privateKey.type !== "rsa") throw new Error("not an RSA key");
+    return privateKey;
+  }
+
+  /** The way that the last private key operation went, as the trace tells it. */
+  lastWay(): string {
+    const line = this.#trace.findLast(
+      (one) => one.startsWith("unwrap: ") && one.includes(" on token"),
+    );
+    return line?.replace(/^unwrap: /, "").replace(/ on token .*$/, "") ?? "no way";
+  }
+
+  raw(steps: readonly RawStep[]): Promise<RawResult[]> {
+    return rawSteps(this.stack, steps);
+  }
+
+  /** Puts objects on the token. @throws Lacking `NO_IMPORT` when it takes none from outside. */
+  async put(steps: readonly RawStep[]): Promise<void> {
+    const results = await this.raw(steps);
+    const failed = results.find((one) => "error" in one);
+    if (failed !== undefined) throw new Lacking("NO_IMPORT", failed.error);
+    await this.reopen();
+  }
+}
+
+/** A label that no other key has. */
+export function freshLabel(name: string): string {
+  return `${name} ${randomBytes(4).toString("hex")}`;
+}

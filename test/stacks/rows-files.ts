@@ -1,0 +1,128 @@
+/** Rows about whole messages: sealed without the token, opened with it, by the library's own names. */
+import { createPrivateKey, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "@jest/globals";
+import { open, seal } from "../../src/index.js";
+import { der, DerReader, TAG } from "../../src/keys/der.js";
+import type { OaepHash } from "../../src/keys/key.js";
+import { CKO } from "../../src/token/constants.js";
+import type { KeyInfo, KeyType } from "../../src/token/types.js";
+import { parseUri } from "../../src/token/uri.js";
+import { TEST_KEYS } from "../support/keys.js";
+import { importSteps } from "../support/raw-token.js";
+import { type Bench, freshLabel } from "./bench.js";
+import { row, type Row } from "./row.js";
+import { HASHES } from "./rows-open.js";
+
+const fixtures = join(import.meta.dirname, "fixtures");
+
+/** One message, sealed once and for all to four TEST keys; its text. */
+const SAME_MESSAGE = new Uint8Array(readFileSync(join(fixtures, "same-message.p11seal")));
+const SAME_TEXT = "the same message, whatever the token\n";
+
+/** Its recipients on NIST curves. */
+const EC_KEYS = ["p256", "p384", "p521"] as const;
+
+const CERTIFICATE = readFileSync(
+  join(import.meta.dirname, "../keys/fixtures/rsa2048-enc.crt.pem"),
+  "utf8",
+);
+
+export const fileRows: readonly Row[] = [
+  row("files-rsa", async (bench) => {
+    const types = (["rsa:2048", "rsa:3072", "rsa:4096"] as const).filter((type) =>
+      bench.offers(`make-${type.slice(4)}`),
+    );
+    for (const type of types) {
+      const { key, oaep } = await bench.key(type, "decrypt");
+      const hashes = HASHES.filter((hash) => bench.offers(`oaep-decrypt-${hash}`));
+      // The token's own word, got by trying, is what senders are told.
+      expect([...(oaep ?? [])].sort()).toEqual([...hashes].sort());
+      for (const hash of hashes) await sealAndOpen(bench, key, hash);
+    }
+  }),
+
+  row("files-ec", async (bench) => {
+    for (const type of ["ec:p256", "ec:p384", "ec:p521"] as const satisfies KeyType[]) {
+      if (bench.offers(`make-${type.slice(3)}`) || type === "ec:p256") {
+        await sealAndOpen(bench, (await bench.key(type)).key);
+      }
+    }
+  }),
+
+  row("same-message-rsa", async (bench) => {
+    await importAndOpen(bench, ["rsa2048"], { DECRYPT: true, UNWRAP: false, SIGN: false });
+  }),
+
+  row("same-message-ec", async (bench) => {
+    const offered = EC_KEYS.filter((name) => bench.offers(`make-${name}`));
+    const names = offered.length > 0 ? offered : EC_KEYS;
+    await importAndOpen(bench, names, { DERIVE: true, SIGN: false });
+  }),
+
+  row("certificate", async (bench) => {
+    const id = Uint8Array.of(0xce, 0x27);
+    const label = freshLabel("certificate");
+    const [privateHalf] = importSteps(
+      createPrivateKey(TEST_KEYS.rsa2048),
+      { label, id },
+      { DECRYPT: true, SIGN: false },
+      {},
+    );
+    const base64 = CERTIFICATE.replaceAll(/-----[^-]*-----|\s/g, "");
+    const VALUE = new Uint8Array(Buffer.from(base64, "base64"));
+    const certificate = {
+      CLASS: CKO.CERTIFICATE,
+      CERTIFICATE_TYPE: 0,
+      TOKEN: true,
+      LABEL: `${label}, certified`,
+      ID: id,
+      VALUE,
+    };
+    const subject = subjectOf(VALUE);
+    await bench.put([privateHalf, { do: "create", values: certificate, subject }]);
+    const key = await bench.door.findKey({ ...parseUri(bench.uri), id });
+    expect(key.seenAs).toBe("certificate");
+    await sealAndOpen(bench, key);
+    await bench.raw([{ do: "destroy", values: { ID: id } }]);
+  }),
+];
+
+/** A file of several segments. */
+async function sealAndOpen(bench: Bench, key: KeyInfo, oaep?: OaepHash): Promise<void> {
+  const text = new Uint8Array(randomBytes(20_000));
+  const recipient = { publicKey: bench.door.identity(key).publicKey };
+  const sealed = await seal(text, {
+    recipients: [recipient],
+    segLog2: 12,
+    ...(oaep === undefined ? {} : { oaep }),
+  });
+  const opened = await open(sealed.stream(), { identities: [bench.door.identity(key)] });
+  expect(Buffer.compare(await opened.plaintext.bytes(), text)).toBe(0);
+}
+
+/** Imports TEST keys, opens the one message with each, and destroys them. */
+async function importAndOpen(
+  bench: Bench,
+  names: readonly (keyof typeof TEST_KEYS)[],
+  use: Parameters<typeof importSteps>[2],
+): Promise<void> {
+  for (const [i, name] of names.entries()) {
+    const id = Uint8Array.of(0x5a, i);
+    const label = freshLabel(name);
+    const steps = importSteps(createPrivateKey(TEST_KEYS[name]), { label, id }, use, {});
+    await bench.put(steps);
+    const key = await bench.door.findKey({ ...parseUri(bench.uri), id });
+    const opened = await open(SAME_MESSAGE, { identities: [bench.door.identity(key)] });
+    expect(new TextDecoder().decode(await opened.plaintext.bytes())).toBe(SAME_TEXT);
+    await bench.raw([{ do: "destroy", values: { ID: id } }]);
+  }
+}
+
+/** The subject of a certificate, DER (RFC 5280 §4.1): the sixth field, version being the first. */
+function subjectOf(certificate: Uint8Array): Uint8Array {
+  const fields = new DerReader(certificate, "certificate").sequence().sequence();
+  for (let i = 0; i < 5; i++) fields.skip();
+  return der(TAG.sequence, fields.read(TAG.sequence));
+}

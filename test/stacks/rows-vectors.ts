@@ -1,0 +1,218 @@
+/**
+ * Rows about published vectors (Wycheproof) run through the token: their private keys imported, their
+ * ciphertexts and points given to the same code that opens messages.
+ */
+import { createECDH, createPrivateKey, type KeyObject } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { expect } from "@jest/globals";
+import { fromHex, toHex } from "../../src/bytes.js";
+import type { EcCurve, OaepHash } from "../../src/keys/key.js";
+import type { Secret } from "../../src/secret.js";
+import type { KeyInfo } from "../../src/token/types.js";
+import { parseUri } from "../../src/token/uri.js";
+import { importSteps } from "../support/raw-token.js";
+import { vectorFolder, wycheproof } from "../support/vectors.js";
+import { type Bench, Lacking } from "./bench.js";
+import { row, type Row } from "./row.js";
+
+interface OaepGroup {
+  readonly sha: string;
+  readonly mgfSha: string;
+  readonly privateKeyPkcs8: string;
+}
+
+interface OaepTest {
+  readonly msg: string;
+  readonly ct: string;
+  readonly label: string;
+}
+
+interface EcdhTest {
+  readonly public: string;
+  readonly private: string;
+  readonly shared: string;
+}
+
+const HASHES: Readonly<Record<string, OaepHash>> = {
+  "SHA-1": "sha1",
+  "SHA-256": "sha256",
+  "SHA-384": "sha384",
+  "SHA-512": "sha512",
+};
+
+const CURVES = [
+  ["P-256", "secp256r1"],
+  ["P-384", "secp384r1"],
+  ["P-521", "secp521r1"],
+] as const satisfies [EcCurve, string][];
+
+/** All of them in `npm run test:tokens`; a part of those of one kind in `npm test`. */
+const runsAll = process.env["SLOW"] === "1";
+
+/** A case: a key, what is put in, what has to come out, `null` for a refusal. */
+interface Case<T> {
+  readonly key: KeyObject;
+  readonly name: string;
+  readonly input: T;
+  readonly output: string | null;
+}
+
+export const hasVectors = existsSync(vectorFolder("wycheproof"));
+
+export const vectorRows: readonly Row[] = [
+  row("wycheproof-oaep-decrypt", async (bench) => {
+    const cases = oaepCases(bench, "decrypt");
+    await runOaep(bench, cases, { DECRYPT: true, UNWRAP: false, SIGN: false });
+  }),
+
+  row("wycheproof-oaep-unwrap", async (bench) => {
+    // An unwrapped key has a value; the empty message is no key.
+    const cases = oaepCases(bench, "unwrap").filter(({ output }) => output !== "");
+    await runOaep(bench, cases, { DECRYPT: false, UNWRAP: true, SIGN: false });
+  }),
+
+  row("wycheproof-ecdh", async (bench) => {
+    for (const [curve, file] of CURVES) {
+      const cases = ecdhCases(curve, file);
+      await withKeys(bench, cases, { DERIVE: true, SIGN: false }, async (key, mine) => {
+        const privateKey = await bench.privateKey(key);
+        if (privateKey.type === "rsa") throw new Error("not an EC key");
+        for (const one of mine) check(one, await privateKey.agree(one.input));
+      });
+      expect(cases.filter(({ output }) => output !== null).length).toBeGreaterThan(30);
+      expect(cases.filter(({ output }) => output === null).length).toBeGreaterThan(10);
+    }
+  }),
+];
+
+interface OaepInput {
+  readonly ciphertext: Uint8Array;
+  readonly hash: OaepHash;
+}
+
+async function runOaep(
+  bench: Bench,
+  cases: readonly Case<OaepInput>[],
+  use: Parameters<typeof importSteps>[2],
+): Promise<void> {
+  await withKeys(bench, cases, use, async (key, mine) => {
+    const privateKey = await bench.rsaKey(key);
+    for (const one of mine) {
+      check(one, await privateKey.decryptOaep(one.input.ciphertext, one.input.hash));
+    }
+  });
+  expect(cases.filter(({ output }) => output !== null).length).toBeGreaterThan(10);
+  expect(cases.filter(({ output }) => output === null).length).toBeGreaterThan(10);
+}
+
+function check({ name, output }: Case<unknown>, found: Secret | null): void {
+  const shown = found === null ? null : toHex(found.expose());
+  expect([name, shown]).toEqual([name, output]);
+}
+
+/** Imports the cases' keys, at once, and destroys them again. */
+async function withKeys<T>(
+  bench: Bench,
+  cases: readonly Case<T>[],
+  use: Parameters<typeof importSteps>[2],
+  work: (key: KeyInfo, mine: readonly Case<T>[]) => Promise<void>,
+): Promise<void> {
+  const label = "wycheproof";
+  const keys = [...new Set(cases.map(({ key }) => key))];
+  if (keys.length === 0) throw new Lacking("NO_HASH");
+  const idOf = (key: KeyObject): Uint8Array => Uint8Array.of(0x77, keys.indexOf(key));
+  await bench.put(keys.flatMap((key) => importSteps(key, { label, id: idOf(key) }, use, {})));
+  try {
+    const found = await bench.door.keys({ ...parseUri(bench.uri), object: label });
+    expect(found.length).toBe(keys.length);
+    for (const key of keys) {
+      const id = toHex(idOf(key));
+      const info = found.find((one) => toHex(one.id) === id);
+      if (info === undefined) throw new Error(`imported key ${id} is not listed`);
+      const mine = cases.filter((one) => one.key === key);
+      await work(info, mine);
+    }
+  } finally {
+    await bench.raw([{ do: "destroy", values: { LABEL: label } }]);
+    await bench.reopen();
+  }
+}
+
+/** OAEP's vectors with one of our hashes in both places, that the token undoes this way. */
+function oaepCases(bench: Bench, purpose: "unwrap" | "decrypt"): Case<OaepInput>[] {
+  const known = new Map<string, KeyObject>();
+  const keyOf = (pkcs8: string): KeyObject => {
+    const key =
+      known.get(pkcs8) ??
+      createPrivateKey({ key: Buffer.from(pkcs8, "hex"), format: "der", type: "pkcs8" });
+    known.set(pkcs8, key);
+    return key;
+  };
+  return oaepFiles().flatMap((file) =>
+    wycheproof<OaepGroup, OaepTest>(file).flatMap(({ group, test }) => {
+      const hash = group.sha === group.mgfSha ? HASHES[group.sha] : undefined;
+      if (hash === undefined || !bench.offers(`oaep-${purpose}-${hash}`)) return [];
+      const key = keyOf(group.privateKeyPkcs8);
+      if (!isOurs(key) || !bench.offers(`make-${bitsOf(key)}`)) return [];
+      // Only the empty label is ours: a ciphertext made with another one is a wrong ciphertext.
+      const isValid = test.result !== "invalid" && test.label === "";
+      return [
+        {
+          key,
+          name: `${file} ${test.tcId}: ${test.comment}`,
+          input: { ciphertext: fromHex(test.ct), hash },
+          output: isValid ? test.msg : null,
+        },
+      ];
+    }),
+  );
+}
+
+/** Files of keys with two primes: PKCS#11 has no attributes for a third. */
+function oaepFiles(): string[] {
+  return readdirSync(vectorFolder("wycheproof"))
+    .filter((name) => /^rsa_oaep_/.test(name))
+    .map((name) => name.replace("_test.json", ""));
+}
+
+/** Sizes that messages are sealed to. */
+function isOurs(key: KeyObject): boolean {
+  return [2048, 3072, 4096].includes(bitsOf(key));
+}
+
+function bitsOf(key: KeyObject): number {
+  return key.asymmetricKeyDetails?.modulusLength ?? 0;
+}
+
+function ecdhCases(curve: EcCurve, file: string): Case<Uint8Array>[] {
+  const known = new Map<string, KeyObject>();
+  return wycheproof<object, EcdhTest>(`ecdh_${file}_ecpoint`).flatMap(({ test }) => {
+    const isCommon = test.flags.includes("EdgeCaseDoubling") && test.tcId % 16 !== 0;
+    if (isCommon && !runsAll) return [];
+    const key = known.get(test.private) ?? ecKey(curve, test.private);
+    known.set(test.private, key);
+    return [
+      {
+        key,
+        name: `${file} ${test.tcId}: ${test.comment}`,
+        input: fromHex(test.public),
+        // "Acceptable" are compressed points, which messages don't have.
+        output: test.result === "valid" ? test.shared : null,
+      },
+    ];
+  });
+}
+
+/** A private key from its scalar. */
+function ecKey(curve: EcCurve, scalar: string): KeyObject {
+  const bytes = { "P-256": 32, "P-384": 48, "P-521": 66 }[curve];
+  const d = fromHex(scalar.padStart(2 * bytes, "0").slice(-2 * bytes));
+  const ecdh = createECDH(
+    { "P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1" }[curve],
+  );
+  ecdh.setPrivateKey(d);
+  const point = ecdh.getPublicKey();
+  const text = (part: Uint8Array): string => Buffer.from(part).toString("base64url");
+  const [x, y] = [text(point.subarray(1, 1 + bytes)), text(point.subarray(1 + bytes))];
+  return createPrivateKey({ format: "jwk", key: { kty: "EC", crv: curve, x, y, d: text(d) } });
+}

@@ -1,0 +1,108 @@
+/**
+ * The token suite: the same rows on every stack, gated by what the stack is stated to offer. A row
+ * that it is stated not to offer is a skip with the reason; all these rows are tried all the same, and
+ * have to end with the error that is stated, so that a token that offers more is noticed.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "@jest/globals";
+import { Bench, findStack } from "./bench.js";
+import type { Row } from "./row.js";
+import { fileRows } from "./rows-files.js";
+import { keyRows } from "./rows-keys.js";
+import { openRows } from "./rows-open.js";
+import { pinRows } from "./rows-pin.js";
+import { signRows } from "./rows-sign.js";
+import { hasVectors, vectorRows } from "./rows-vectors.js";
+import { type StackName, stated } from "./stated.js";
+
+/** In this order: the rows about PINs end with a locked one. */
+export const ROWS: readonly Row[] = [
+  ...keyRows,
+  ...openRows,
+  ...signRows,
+  ...fileRows,
+  ...vectorRows,
+  ...pinRows,
+];
+
+/** What became of a row: kept (and how), not offered as stated, or not kept. */
+type Outcome = "kept" | "not offered" | "failed";
+
+export function stackSuite(name: StackName): void {
+  const { title, lacks, ways } = stated.stacks[name];
+  const found = findStack(name);
+  describe(`on ${title}`, () => {
+    if ("reason" in found) {
+      const must = process.env["TEST_STACKS_REQUIRED"] === "1";
+      // eslint-disable-next-line @typescript-eslint/unbound-method -- both are free functions
+      (must ? it : it.skip)(`the stack is there [${found.reason}]`, () => {
+        throw new Error(found.reason);
+      });
+      return;
+    }
+    const bench = new Bench(found);
+    const outcomes: Record<string, { outcome: Outcome; how?: string }> = {};
+
+    for (const row of ROWS) {
+      const promise = stated.rows[row.id] ?? row.id;
+      const lack = lacks[row.id];
+      if (lack !== undefined) {
+        it.skip(`${promise} [not offered: ${lack.why}]`, () => undefined);
+        continue;
+      }
+      if (vectorRows.includes(row) && !hasVectors) {
+        it.skip(`${promise} [no vectors: see CONTRIBUTING.md]`, () => undefined);
+        continue;
+      }
+      if (row === pinRows[0]) noMore();
+      it(promise, async () => {
+        outcomes[row.id] = { outcome: "failed" };
+        const how = await row.run(bench);
+        expect(how).toBe(ways[row.id]);
+        outcomes[row.id] = { outcome: "kept", ...(how === undefined ? {} : { how }) };
+      });
+    }
+
+    /** Before PINs are locked, all rows but those about PINs that the stack is stated to lack. */
+    function noMore(): void {
+      it("what it is stated not to offer ends with the stated error, and nothing more is lacking", async () => {
+        const tried = ROWS.filter(({ id }) => lacks[id] !== undefined);
+        const ends: Record<string, string> = {};
+        for (const row of tried) {
+          if (vectorRows.includes(row) && !hasVectors) continue;
+          ends[row.id] = await endOf(row, bench);
+          if (ends[row.id] === lacks[row.id]?.code) outcomes[row.id] = { outcome: "not offered" };
+        }
+        const wanted = Object.keys(ends).map((id) => [id, lacks[id]?.code]);
+        expect(ends).toEqual(Object.fromEntries(wanted));
+        expect(Object.keys(lacks).sort()).toEqual(tried.map(({ id }) => id).sort());
+      });
+    }
+
+    afterAll(async () => {
+      await bench.close();
+      report(name, found.versions, outcomes);
+    });
+  });
+}
+
+/** The code of the error that a row ends with; "kept" when it ends well. */
+async function endOf(row: Row, bench: Bench): Promise<string> {
+  try {
+    await row.run(bench);
+    return "kept";
+  } catch (error) {
+    const { code, message } = error as { code?: string; message?: string };
+    return code ?? String(message);
+  }
+}
+
+/** For `npm run test:tokens`, which makes the table of it. */
+function report(name: StackName, versions: string, rows: object): void {
+  const folder = process.env["TEST_STACKS_RESULTS"];
+  if (folder === undefined) return;
+  mkdirSync(folder, { recursive: true });
+  const result = { name, versions, node: process.versions.node, rows };
+  writeFileSync(join(folder, `${name}.json`), JSON.stringify(result, null, 2));
+}

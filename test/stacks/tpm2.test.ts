@@ -1,0 +1,3 @@
+import { stackSuite } from "./suite.js";
+
+stackSuite("tpm2");

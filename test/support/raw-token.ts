@@ -1,0 +1,165 @@
+/**
+ * Steps on a stack's token that the project does not offer to users: importing keys and certificates,
+ * making what its own key policy would not make, destroying single objects. Each list of steps runs
+ * in a process of its own (raw-steps.mjs).
+ */
+import { spawn } from "node:child_process";
+import type { JsonWebKey, KeyObject } from "node:crypto";
+import { join } from "node:path";
+import { CKK, CKO } from "../../src/token/constants.js";
+import { ecParams } from "../../src/token/public-half.js";
+import { type AttributeValues, template } from "../../src/token/template.js";
+
+/** A token, as far as another process needs to know it. */
+export interface RawToken {
+  readonly module: string;
+  /** The string for C_Initialize; NSS needs one. */
+  readonly parameters?: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly tokenLabel: string;
+  readonly pin: string;
+}
+
+export type RawStep =
+  | {
+      readonly do: "create" | "destroy" | "count";
+      readonly values: AttributeValues;
+      /** CKA_SUBJECT, which certificates must have and the project has no use for. */
+      readonly subject?: Uint8Array;
+    }
+  | {
+      readonly do: "generate";
+      readonly mechanism: number;
+      readonly publicHalf: AttributeValues;
+      readonly privateHalf: AttributeValues;
+    };
+
+/** What a step came to: objects made, found or destroyed, or what the module answered. */
+export type RawResult = { readonly ok: number } | { readonly error: string };
+
+/** Runs steps, logged in as the user. One that fails does not stop the others. */
+export async function rawSteps(token: RawToken, steps: readonly RawStep[]): Promise<RawResult[]> {
+  const { module, parameters, env, tokenLabel, pin } = token;
+  const input = { module, parameters, label: tokenLabel, pin, steps: steps.map(plainStep) };
+  const child = spawn(process.execPath, [join(import.meta.dirname, "raw-steps.mjs")], {
+    env: { ...process.env, ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const [said, complained] = [collect(child.stdout), collect(child.stderr)];
+  child.stdin.end(JSON.stringify(input));
+  const status = await new Promise((resolve) => child.once("close", resolve));
+  const output = await said;
+  if (status !== 0 && output === "") throw new Error(`raw-token: ${await complained}`);
+  return JSON.parse(output) as RawResult[];
+}
+
+/** The same, where every step has to succeed. */
+export async function rawDone(token: RawToken, steps: readonly RawStep[]): Promise<void> {
+  for (const result of await rawSteps(token, steps)) {
+    if ("error" in result) throw new Error(`raw-token: ${result.error}`);
+  }
+}
+
+/** The two halves of a key pair as steps that import it. The private half comes first. */
+export function importSteps(
+  key: KeyObject,
+  common: { readonly label: string; readonly id: Uint8Array },
+  privateUse: AttributeValues,
+  publicUse: AttributeValues,
+): [RawStep, RawStep] {
+  const numbers = keyNumbers(key.export({ format: "jwk" }));
+  const both = { TOKEN: true, LABEL: common.label, ID: common.id };
+  return [
+    {
+      do: "create",
+      values: {
+        CLASS: CKO.PRIVATE_KEY,
+        PRIVATE: true,
+        SENSITIVE: true,
+        EXTRACTABLE: false,
+        ...both,
+        ...numbers.privateHalf,
+        ...privateUse,
+      },
+    },
+    {
+      do: "create",
+      values: {
+        CLASS: CKO.PUBLIC_KEY,
+        PRIVATE: false,
+        ...both,
+        ...numbers.publicHalf,
+        ...publicUse,
+      },
+    },
+  ];
+}
+
+/** A key's numbers as attributes. RSA with two primes, and the NIST curves. */
+export function keyNumbers(jwk: JsonWebKey): {
+  readonly privateHalf: AttributeValues;
+  readonly publicHalf: AttributeValues;
+} {
+  const bytes = (name: keyof JsonWebKey): Uint8Array =>
+    new Uint8Array(Buffer.from(jwk[name] as string, "base64url"));
+  if (jwk.kty === "RSA") {
+    const publicHalf = { KEY_TYPE: CKK.RSA, MODULUS: bytes("n"), PUBLIC_EXPONENT: bytes("e") };
+    return {
+      publicHalf,
+      privateHalf: {
+        ...publicHalf,
+        PRIVATE_EXPONENT: bytes("d"),
+        PRIME_1: bytes("p"),
+        PRIME_2: bytes("q"),
+        EXPONENT_1: bytes("dp"),
+        EXPONENT_2: bytes("dq"),
+        COEFFICIENT: bytes("qi"),
+      },
+    };
+  }
+  const params = ecParams(jwk.crv as "P-256" | "P-384" | "P-521");
+  const point = Buffer.concat([Uint8Array.of(4), bytes("x"), bytes("y")]);
+  const length = point.length < 128 ? [point.length] : [0x81, point.length];
+  return {
+    publicHalf: {
+      KEY_TYPE: CKK.EC,
+      EC_PARAMS: params,
+      EC_POINT: Buffer.concat([Uint8Array.of(4, ...length), point]),
+    },
+    privateHalf: { KEY_TYPE: CKK.EC, EC_PARAMS: params, VALUE: bytes("d") },
+  };
+}
+
+function plainStep(step: RawStep): object {
+  if (step.do !== "generate") {
+    const subject =
+      step.subject === undefined ? [] : [{ type: CKA_SUBJECT, value: hex(step.subject) }];
+    return { do: step.do, template: [...plain(step.values), ...subject] };
+  }
+  const { mechanism, publicHalf, privateHalf } = step;
+  return {
+    do: step.do,
+    mechanism,
+    publicHalf: plain(publicHalf),
+    privateHalf: plain(privateHalf),
+  };
+}
+
+function plain(values: AttributeValues): object[] {
+  return template(values).map(({ type, value }) => ({
+    type,
+    value: Buffer.isBuffer(value) ? hex(value) : value,
+  }));
+}
+
+function hex(bytes: Uint8Array): { hex: string } {
+  return { hex: Buffer.from(bytes).toString("hex") };
+}
+
+const CKA_SUBJECT = 0x101;
+
+async function collect(stream: NodeJS.ReadableStream): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) text += String(chunk);
+  return text;
+}
