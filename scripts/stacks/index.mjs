@@ -41,7 +41,7 @@ export async function startStacks({ names = STACKS, mayFetch }) {
     if (mayFetch) for (const one of all) await one();
     else await Promise.all(all.map((one) => one()));
     const file = path.join(folder, "stacks.json");
-    fs.writeFileSync(file, JSON.stringify(stacks), { mode: 0o600 });
+    fs.writeFileSync(file, JSON.stringify(described(stacks)), { mode: 0o600 });
     for (const [name, one] of Object.entries(stacks)) {
       if ("reason" in one) say(`without ${name}: ${one.reason}`);
     }
@@ -63,4 +63,18 @@ async function startOne(name, folder, mayFetch) {
   fs.mkdirSync(own, { mode: 0o700 });
   const { start } = await import(`./${name}.mjs`);
   return start({ folder: own, mayFetch });
+}
+
+/**
+ * What another process can use of the stacks: no functions, nothing that a stack has beside.
+ * @param {Started} stacks
+ */
+function described(stacks) {
+  return Object.fromEntries(
+    Object.entries(stacks).map(([name, one]) => {
+      if ("reason" in one) return [name, { reason: one.reason }];
+      const { versions, module, env, tokenLabel, pin } = one;
+      return [name, { versions, module, env, tokenLabel, pin }];
+    }),
+  );
 }

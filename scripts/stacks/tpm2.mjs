@@ -97,7 +97,8 @@ export async function start({ folder, mayFetch = true }) {
       ready: () => fs.existsSync(path.join(folder, "bus")),
     });
     const onBus = { ...own, DBUS_SESSION_BUS_ADDRESS: address };
-    const args = ["--session", `--tcti=swtpm:host=127.0.0.1,port=${port}`];
+    // By default a client has room for 27 objects, which tpm2-pkcs11 fills with its keys.
+    const args = ["--session", "--max-transients=100", `--tcti=swtpm:host=127.0.0.1,port=${port}`];
     await run(abrmd, [...args, ...(isRoot() ? ["--allow-root"] : [])], {
       env: onBus,
       log: path.join(folder, "abrmd.log"),

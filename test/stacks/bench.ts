@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { PrivateKey, RsaPrivateKey } from "../../src/keys/key.js";
 import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
-import type { GeneratedKey, GenerateRequest, KeyInfo, TokenInfo } from "../../src/token/types.js";
+import type { GeneratedKey, KeyInfo, KeyType, TokenInfo } from "../../src/token/types.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
 import { type RawResult, rawSteps, type RawStep, type RawToken } from "../support/raw-token.js";
 import { type StackName, stated, type StatedStack } from "./stated.js";
@@ -47,6 +47,18 @@ export function findStack(name: StackName): Stack | { readonly reason: string } 
 
 /** What a key is made for: RSA keys that only unwrap, or may decrypt too. */
 export type Purpose = "exchange" | "decrypt" | "sign";
+
+/** As listings show them. */
+export const KINDS: Readonly<Record<KeyType, string>> = {
+  "rsa:2048": "RSA-2048",
+  "rsa:3072": "RSA-3072",
+  "rsa:4096": "RSA-4096",
+  "ec:p256": "P-256",
+  "ec:p384": "P-384",
+  "ec:p521": "P-521",
+  x25519: "X25519",
+  ed25519: "Ed25519",
+};
 
 export class Bench {
   readonly stack: Stack;
@@ -100,13 +112,24 @@ export class Bench {
     return door.findToken(parseUri(this.uri));
   }
 
+  /** Types of keys of this kind that the token holds. */
+  types<T extends KeyType>(...among: readonly T[]): T[] {
+    return among.filter((type) => this.stated.holds.includes(type));
+  }
+
   /** True unless the row is stated to be lacking. */
   offers(row: string): boolean {
     return this.stated.lacks[row] === undefined;
   }
 
-  /** A key of this type and purpose; the same one each time. */
-  key(type: GenerateRequest["type"], purpose: Purpose = "exchange"): Promise<GeneratedKey> {
+  /** A key of this type and purpose, made or given; the same one each time. */
+  async key(type: KeyType, purpose: Purpose = "exchange"): Promise<KeyInfo> {
+    if (this.stated.given) return this.#givenKey(type, purpose);
+    return (await this.made(type, purpose)).key;
+  }
+
+  /** A key that the token made, with what it said; the same one each time. */
+  made(type: KeyType, purpose: Purpose = "exchange"): Promise<GeneratedKey> {
     const name = `${type} ${purpose}`;
     const known = this.#keys.get(name);
     if (known !== undefined) return known;
@@ -115,12 +138,19 @@ export class Bench {
     return made;
   }
 
+  /** The one that came with the token. */
+  async #givenKey(type: KeyType, purpose: Purpose): Promise<KeyInfo> {
+    const listed = await this.door.keys(parseUri(this.uri));
+    const found = listed.filter(
+      ({ kind, uses }) => kind === KINDS[type] && uses.includes("sign") === (purpose === "sign"),
+    );
+    const [key] = found;
+    if (key === undefined || found.length > 1) throw new Lacking("NO_SUCH_KEY");
+    return key;
+  }
+
   /** A key of one's own. */
-  async newKey(
-    type: GenerateRequest["type"],
-    purpose: Purpose,
-    label = freshLabel(type),
-  ): Promise<GeneratedKey> {
+  async newKey(type: KeyType, purpose: Purpose, label = freshLabel(type)): Promise<GeneratedKey> {
     return this.door.generate(await this.token(), {
       type,
       label,

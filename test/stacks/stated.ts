@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { KeyType } from "../../src/token/types.js";
 
 export const STACK_NAMES = ["softhsm", "nss", "opencryptoki", "tpm2", "opensc", "p11kit"] as const;
 
@@ -20,6 +21,10 @@ export interface Lack {
 export interface StatedStack {
   /** The table's heading. */
   readonly title: string;
+  /** Types of keys that it holds and that open messages. */
+  readonly holds: readonly KeyType[];
+  /** Its keys came with it: it makes none. */
+  readonly given: boolean;
   readonly lacks: Readonly<Record<string, Lack>>;
   /** Rows that are kept in one of several ways: which. */
   readonly ways: Readonly<Record<string, string>>;

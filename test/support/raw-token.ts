@@ -24,8 +24,8 @@ export type RawStep =
   | {
       readonly do: "create" | "destroy" | "count";
       readonly values: AttributeValues;
-      /** CKA_SUBJECT, which certificates must have and the project has no use for. */
-      readonly subject?: Uint8Array;
+      /** What certificates must have and the project has no use for, DER. */
+      readonly names?: { readonly subject: Uint8Array; issuer: Uint8Array; serial: Uint8Array };
     }
   | {
       readonly do: "generate";
@@ -132,9 +132,16 @@ export function keyNumbers(jwk: JsonWebKey): {
 
 function plainStep(step: RawStep): object {
   if (step.do !== "generate") {
-    const subject =
-      step.subject === undefined ? [] : [{ type: CKA_SUBJECT, value: hex(step.subject) }];
-    return { do: step.do, template: [...plain(step.values), ...subject] };
+    const { names } = step;
+    const more =
+      names === undefined
+        ? []
+        : [
+            { type: CKA_SUBJECT, value: hex(names.subject) },
+            { type: CKA_ISSUER, value: hex(names.issuer) },
+            { type: CKA_SERIAL_NUMBER, value: hex(names.serial) },
+          ];
+    return { do: step.do, template: [...plain(step.values), ...more] };
   }
   const { mechanism, publicHalf, privateHalf } = step;
   return {
@@ -156,6 +163,8 @@ function hex(bytes: Uint8Array): { hex: string } {
   return { hex: Buffer.from(bytes).toString("hex") };
 }
 
+const CKA_ISSUER = 0x81;
+const CKA_SERIAL_NUMBER = 0x82;
 const CKA_SUBJECT = 0x101;
 
 async function collect(stream: NodeJS.ReadableStream): Promise<string> {
