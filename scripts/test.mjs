@@ -4,7 +4,7 @@ import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { root, runMain, runToEnd, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
-import { startStacks } from "./stacks/index.mjs";
+import { STACKS, startStacks } from "./stacks/index.mjs";
 
 await runMain(async () => {
   ensureDependencies();
@@ -14,7 +14,8 @@ await runMain(async () => {
   if ("reason" in nss) say(`without the tests on a second module: ${nss.reason}`);
   const { env, remove } = makeTestEnvironment(softHsm, nss);
   const args = process.argv.slice(2);
-  const stacks = wantsStacks(args) ? await startStacks({ mayFetch: false }) : null;
+  const names = stacksFor(args);
+  const stacks = names.length > 0 ? await startStacks({ names, mayFetch: false }) : null;
   Object.assign(env, stacks?.env);
   try {
     // Given as arguments, not in NODE_OPTIONS: the programs that tests start must not inherit them.
@@ -28,13 +29,11 @@ await runMain(async () => {
 });
 
 /**
- * True when the tests on all stacks are among those asked for.
+ * The stacks whose tests are among those asked for: all of them when nothing is said.
  * @param {readonly string[]} args jest's
  */
-function wantsStacks(args) {
+function stacksFor(args) {
   const paths = args.filter((arg) => !arg.startsWith("-"));
-  return (
-    paths.length === 0 ||
-    paths.some((one) => "test/stacks/".startsWith(one) || one.includes("stacks"))
-  );
+  if (paths.length === 0) return STACKS;
+  return STACKS.filter((name) => paths.some((one) => `test/stacks/${name}.test.ts`.includes(one)));
 }

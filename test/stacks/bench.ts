@@ -5,9 +5,17 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { PrivateKey, RsaPrivateKey } from "../../src/keys/key.js";
-import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
-import type { GeneratedKey, KeyInfo, KeyType, TokenInfo } from "../../src/token/types.js";
+import { TokenProcess } from "../../src/token/process/token-process.js";
+import type {
+  GeneratedKey,
+  KeyInfo,
+  KeyType,
+  PinProvider,
+  TokenInfo,
+  TokenService,
+} from "../../src/token/types.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
+import { CHILD_PROGRAM } from "../support/child-program.js";
 import { type RawResult, rawSteps, type RawStep, type RawToken } from "../support/raw-token.js";
 import { type StackName, stated, type StatedStack } from "./stated.js";
 
@@ -48,6 +56,13 @@ export function findStack(name: StackName): Stack | { readonly reason: string } 
 /** What a key is made for: RSA keys that only unwrap, or may decrypt too. */
 export type Purpose = "exchange" | "decrypt" | "sign";
 
+/** What a door may be given beside the stack. */
+interface DoorOptions {
+  readonly pin?: PinProvider;
+  /** A PIN is tried also where a wrong one would lock the token. */
+  readonly force?: boolean;
+}
+
 /** As listings show them. */
 export const KINDS: Readonly<Record<KeyType, string>> = {
   "rsa:2048": "RSA-2048",
@@ -64,9 +79,9 @@ export class Bench {
   readonly stack: Stack;
   readonly stated: StatedStack;
   readonly #trace: string[] = [];
-  readonly #doors: TokenAccess[] = [];
+  readonly #doors: TokenService[] = [];
   readonly #keys = new Map<string, Promise<GeneratedKey>>();
-  #door: TokenAccess | undefined;
+  #door: TokenService | undefined;
 
   constructor(stack: Stack) {
     this.stack = stack;
@@ -74,20 +89,21 @@ export class Bench {
   }
 
   /** The door that most rows share; it has the right PIN. */
-  get door(): TokenAccess {
+  get door(): TokenService {
     this.#door ??= this.open({});
     return this.#door;
   }
 
-  /** A door of one's own. */
-  open(options: Partial<Pick<TokenAccessOptions, "pin" | "force">>): TokenAccess {
+  /** A door of one's own: a process with the stack's environment and its module in it. */
+  open(options: DoorOptions): TokenService {
     const { module, env, pin } = this.stack;
-    const door = new TokenAccess({
+    const door = new TokenProcess({
       modules: [module],
       home: "/nonexistent",
       env: { ...process.env, ...env },
       pin: () => Promise.resolve(pin),
       trace: (line) => void this.#trace.push(line),
+      program: CHILD_PROGRAM,
       ...options,
     });
     this.#doors.push(door);
@@ -108,7 +124,7 @@ export class Bench {
     return formatUri({ token: this.stack.tokenLabel });
   }
 
-  token(door: TokenAccess = this.door): Promise<TokenInfo> {
+  token(door: TokenService = this.door): Promise<TokenInfo> {
     return door.findToken(parseUri(this.uri));
   }
 

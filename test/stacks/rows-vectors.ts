@@ -46,7 +46,7 @@ const CURVES = [
   ["P-521", "secp521r1"],
 ] as const satisfies [EcCurve, string][];
 
-/** All of them in `npm run test:tokens`; a part of those of one kind in `npm test`. */
+/** All of them in `npm run test:tokens`; a part of the valid ones, and of the files, otherwise. */
 const runsAll = process.env["SLOW"] === "1";
 
 /** A case: a key, what is put in, what has to come out, `null` for a refusal. */
@@ -81,7 +81,7 @@ export const vectorRows: readonly Row[] = [
         if (privateKey.type === "rsa") throw new Error("not an EC key");
         for (const one of mine) check(one, await privateKey.agree(one.input));
       });
-      expect(cases.filter(({ output }) => output !== null).length).toBeGreaterThan(30);
+      expect(cases.filter(({ output }) => output !== null).length).toBeGreaterThan(10);
       expect(cases.filter(({ output }) => output === null).length).toBeGreaterThan(10);
     }
   }),
@@ -172,7 +172,7 @@ function oaepCases(bench: Bench, purpose: "unwrap" | "decrypt"): Case<OaepInput>
 
 /** Files of keys with two primes: PKCS#11 has no attributes for a third. */
 function oaepFiles(): string[] {
-  const pattern = runsAll ? /^rsa_oaep_/ : /^rsa_oaep_2048_/;
+  const pattern = runsAll ? /^rsa_oaep_/ : /^rsa_oaep_2048_sha(?:1|256)_/;
   return readdirSync(vectorFolder("wycheproof"))
     .filter((name) => pattern.test(name))
     .map((name) => name.replace("_test.json", ""));
@@ -185,8 +185,8 @@ function bitsOf(key: KeyObject): number {
 function ecdhCases(curve: EcCurve, file: string): Case<Uint8Array>[] {
   const known = new Map<string, KeyObject>();
   return wycheproof<object, EcdhTest>(`ecdh_${file}_ecpoint`).flatMap(({ test }) => {
-    const isCommon = test.flags.includes("EdgeCaseDoubling") && test.tcId % 16 !== 0;
-    if (isCommon && !runsAll) return [];
+    const everyNth = test.flags.includes("EdgeCaseDoubling") ? 32 : 4;
+    if (!runsAll && test.result === "valid" && test.tcId % everyNth !== 0) return [];
     const key = known.get(test.private) ?? ecKey(curve, test.private);
     known.set(test.private, key);
     return [

@@ -102,6 +102,9 @@ async function endOf(row: Row, bench: Bench): Promise<string> {
   } catch (error) {
     const { code, message } = error as { code?: string; message?: string };
     return code ?? String(message);
+  } finally {
+    // What went wrong here shall not go wrong elsewhere: OpenSC forgets a login over it.
+    await bench.reopen();
   }
 }
 

@@ -1,0 +1,80 @@
+/**
+ * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and runs the
+ * token suite on each, with all published vectors. The last line of all is the count of the tests.
+ * What came out goes to .cache/token-results.json, of which `token-table.mjs` makes the page's table.
+ */
+import fs from "node:fs";
+import path from "node:path";
+import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
+import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
+import { cache, root, runMain, runToEnd, say, SetupError } from "./lib/run.mjs";
+import { makeTestEnvironment } from "./lib/test-environment.mjs";
+import { RESULTS } from "./lib/token-table.mjs";
+import { STACKS, startStacks } from "./stacks/index.mjs";
+
+await runMain(async () => {
+  const asked = process.argv.slice(2);
+  const unknown = asked.find((name) => !STACKS.some((one) => one === name));
+  if (unknown !== undefined) {
+    throw new SetupError(`"${unknown}" is none of the stacks: ${STACKS.join(", ")}.`);
+  }
+  const names = asked.length > 0 ? asked : STACKS;
+  ensureDependencies();
+  ensureBuild();
+  const { env, remove } = makeTestEnvironment(ensureSoftHsm(), ensureNss());
+  const { stacks, env: described, stop } = await startStacks({ names, mayFetch: true });
+  const results = path.join(cache, `token-results-${process.pid}`);
+  Object.assign(env, described, {
+    TEST_STACKS_RESULTS: results,
+    TEST_STACKS_REQUIRED: "1",
+    SLOW: "1",
+  });
+  try {
+    const flags = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"];
+    const jest = path.join(root, "node_modules", "jest", "bin", "jest.js");
+    const files = names.map((name) => `test/stacks/${name}.test.ts`);
+    const status = await runToEnd(process.execPath, [...flags, jest, ...files], env);
+    for (const name of names) summarize(name, stacks[name], results);
+    if (asked.length === 0) keep(results);
+    return status;
+  } finally {
+    await stop();
+    remove();
+    fs.rmSync(results, { recursive: true, force: true });
+  }
+});
+
+/**
+ * One line about a stack.
+ * @param {string} name
+ * @param {import("./stacks/stack.mjs").Stack | import("./stacks/stack.mjs").Missing | undefined} stack
+ * @param {string} results
+ */
+function summarize(name, stack, results) {
+  if (stack === undefined || "reason" in stack) {
+    say(`${name}: could not be set up: ${stack?.reason}`);
+    return;
+  }
+  const file = path.join(results, `${name}.json`);
+  if (!fs.existsSync(file)) {
+    say(`${name} (${stack.versions}): crashed`);
+    return;
+  }
+  /** @type {import("./lib/token-table.mjs").StackResult} */
+  const { rows } = JSON.parse(fs.readFileSync(file, "utf8"));
+  const count = (/** @type {string} */ outcome) =>
+    Object.values(rows).filter((row) => row.outcome === outcome).length;
+  say(
+    `${name} (${stack.versions}): ${count("kept")} promises kept, ` +
+      `${count("not offered")} not offered as stated, ${count("failed")} failed`,
+  );
+}
+
+/** Results of all stacks in one file, for the table. */
+function keep(/** @type {string} */ results) {
+  const all = STACKS.map((name) => path.join(results, `${name}.json`));
+  if (!all.every((file) => fs.existsSync(file))) return;
+  const text = all.map((file) => JSON.parse(fs.readFileSync(file, "utf8")));
+  fs.writeFileSync(RESULTS, `${JSON.stringify(text, null, 2)}\n`);
+  say(`results are in ${path.relative(root, RESULTS)}; scripts/token-table.mjs makes the table`);
+}
