@@ -68,6 +68,7 @@ export function aptUnpack(packages, folder) {
     }
     fs.writeFileSync(path.join(unpacked, VERSIONS_FILE), versions.join(""));
     fs.rmSync(folder, { recursive: true, force: true });
+    fs.mkdirSync(path.dirname(folder), { recursive: true });
     fs.renameSync(unpacked, folder);
     return true;
   } finally {

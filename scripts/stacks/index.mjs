@@ -33,6 +33,9 @@ export async function startStacks({ names = STACKS, mayFetch }) {
     for (const one of Object.values(stacks)) if (!("reason" in one)) await one.stop();
     fs.rmSync(folder, { recursive: true, force: true });
   };
+  // Ctrl-C while daemons start ends them too; afterwards it is the caller's.
+  const interrupted = () => process.exit(130);
+  process.once("SIGINT", interrupted);
   try {
     // apt does one thing at a time; without it the six don't disturb each other.
     const all = names.map(
@@ -49,6 +52,8 @@ export async function startStacks({ names = STACKS, mayFetch }) {
   } catch (error) {
     await stop();
     throw error;
+  } finally {
+    process.off("SIGINT", interrupted);
   }
 }
 

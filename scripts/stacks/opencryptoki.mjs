@@ -118,7 +118,10 @@ function whyNotOurs() {
   if (!isOurs && fs.readdirSync(TOKEN).some((name) => name !== "TOK_OBJ")) {
     return `${TOKEN} holds a token of somebody's; it was left alone`;
   }
-  if (fs.existsSync("/proc") && isRunning()) return "openCryptoki's daemon pkcsslotd runs already";
+  const running = daemons();
+  if (running.length > 0 && !isOurs) return "openCryptoki's daemon pkcsslotd runs already";
+  // Under a configuration of ours, it is one that a run which was killed has left behind.
+  for (const pid of running) process.kill(pid, "SIGKILL");
   return null;
 }
 
@@ -129,11 +132,14 @@ function isPackaged(/** @type {string} */ text) {
   return output.includes(` ${CONFIGURATION} ${md5}`);
 }
 
-function isRunning() {
+/** Numbers of the daemon's processes. */
+function daemons() {
+  if (!fs.existsSync("/proc")) return [];
   return fs
     .readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
-    .some((pid) => {
+    .map(Number)
+    .filter((pid) => {
       try {
         return fs.readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "pkcsslotd";
       } catch {

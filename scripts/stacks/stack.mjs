@@ -76,8 +76,7 @@ function inSystem(file) {
 function inFolder(below, file) {
   const found = resolve(below, file);
   if (found === null) return null;
-  const lib = architectureFolder(below);
-  return { below, file: found, libraryPath: lib };
+  return { below, file: found, libraryPath: libraryFolders(below) };
 }
 
 /**
@@ -97,11 +96,17 @@ export function resolve(below, file) {
   return null;
 }
 
-/** @param {string} below */
-function architectureFolder(below) {
-  const lib = path.join(below, "usr/lib");
-  const name = fs.existsSync(lib) && fs.readdirSync(lib).find((one) => one.includes("-linux-"));
-  return name ? path.join(lib, name) : null;
+/**
+ * Folders of libraries: packages before the merge of /lib into /usr/lib still have both.
+ * @param {string} below
+ */
+function libraryFolders(below) {
+  const folders = ["usr/lib", "lib"].flatMap((lib) => {
+    const folder = path.join(below, lib);
+    const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+    return names.filter((one) => one.includes("-linux-")).map((one) => path.join(folder, one));
+  });
+  return folders.join(":");
 }
 
 /**

@@ -26,6 +26,9 @@ export const ROWS: readonly Row[] = [
   ...pinRows,
 ];
 
+/** Large keys take their time, and so do thousands of vectors; ten times what they take alone. */
+const PATIENCE_MS = 600_000;
+
 /** What became of a row: kept (and how), not offered as stated, or not kept. */
 type Outcome = "kept" | "not offered" | "failed";
 
@@ -52,12 +55,13 @@ export function stackSuite(name: StackName): void {
       } else if (vectorRows.includes(row) && !hasVectors) {
         it.skip(`${promise} [no vectors: see CONTRIBUTING.md]`, () => undefined);
       } else {
-        it(promise, async () => {
+        const keeps = async (): Promise<void> => {
           outcomes[row.id] = { outcome: "failed" };
           const how = await row.run(bench);
           expect(how).toBe(ways[row.id]);
           outcomes[row.id] = { outcome: "kept", ...(how === undefined ? {} : { how }) };
-        });
+        };
+        it(promise, keeps, PATIENCE_MS);
       }
     };
 
@@ -77,7 +81,11 @@ export function stackSuite(name: StackName): void {
 
     const others = ROWS.filter((row) => !pinRows.includes(row));
     others.forEach(tested);
-    it("what it is stated not to offer ends with the stated error", () => lackingIndeed(others));
+    it(
+      "what it is stated not to offer ends with the stated error",
+      () => lackingIndeed(others),
+      PATIENCE_MS,
+    );
     pinRows.forEach(tested);
     it("what it is stated not to offer about PINs, likewise", () => lackingIndeed(pinRows));
 
