@@ -64,7 +64,6 @@ export const fileRows: readonly Row[] = [
       createPrivateKey(TEST_KEYS.rsa2048),
       { label, id },
       { DECRYPT: true, SIGN: false },
-      {},
     );
     const base64 = CERTIFICATE.replaceAll(/-----[^-]*-----|\s/g, "");
     const VALUE = new Uint8Array(Buffer.from(base64, "base64"));
@@ -114,7 +113,7 @@ async function importAndOpen(
   for (const [i, name] of names.entries()) {
     const id = Uint8Array.of(0x5a, i);
     const label = freshLabel(name);
-    const steps = importSteps(createPrivateKey(TEST_KEYS[name]), { label, id }, use, {});
+    const steps = importSteps(createPrivateKey(TEST_KEYS[name]), { label, id }, use);
     await bench.put(steps);
     const key = await bench.door.findKey({ ...parseUri(bench.uri), id });
     const opened = await open(SAME_MESSAGE, { identities: [bench.door.identity(key)] });

@@ -134,7 +134,7 @@ async function withKeys<T>(
   const keys = [...new Set(cases.map(({ key }) => key))];
   if (keys.length === 0) throw new Lacking("NO_HASH");
   const idOf = (key: KeyObject): Uint8Array => Uint8Array.of(0x77, keys.indexOf(key));
-  await bench.put(keys.flatMap((key) => importSteps(key, { label, id: idOf(key) }, use, {})));
+  await bench.put(keys.flatMap((key) => importSteps(key, { label, id: idOf(key) }, use)));
   try {
     const found = await bench.door.keys({ ...parseUri(bench.uri), object: label });
     expect(found.length).toBe(keys.length);

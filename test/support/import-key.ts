@@ -21,13 +21,22 @@ export function importPrivateKey(
   native: PKCS11,
   session: Buffer,
   key: KeyObject,
-  { label, id, privateHalf = {}, publicHalf = {} }: ImportOptions,
+  options: ImportOptions,
 ): void {
+  const { privateHalf, publicHalf } = importValues(key, options);
+  native.C_CreateObject(session, template(privateHalf));
+  if (options.publicHalf !== false) native.C_CreateObject(session, template(publicHalf));
+}
+
+/** The attributes of both objects. */
+export function importValues(
+  key: KeyObject,
+  { label, id, privateHalf = {}, publicHalf = {} }: ImportOptions,
+): { readonly privateHalf: AttributeValues; readonly publicHalf: AttributeValues } {
   const numbers = keyNumbers(key.export({ format: "jwk" }));
   const common = { TOKEN: true, LABEL: label, ID: id };
-  native.C_CreateObject(
-    session,
-    template({
+  return {
+    privateHalf: {
       CLASS: 3,
       PRIVATE: true,
       SENSITIVE: true,
@@ -35,13 +44,9 @@ export function importPrivateKey(
       ...common,
       ...numbers.privateHalf,
       ...privateHalf,
-    }),
-  );
-  if (publicHalf === false) return;
-  native.C_CreateObject(
-    session,
-    template({ CLASS: 2, PRIVATE: false, ...common, ...numbers.publicHalf, ...publicHalf }),
-  );
+    },
+    publicHalf: { CLASS: 2, PRIVATE: false, ...common, ...numbers.publicHalf, ...publicHalf },
+  };
 }
 
 function keyNumbers(jwk: JsonWebKey): {

@@ -4,11 +4,10 @@
  * in a process of its own (raw-steps.mjs).
  */
 import { spawn } from "node:child_process";
-import type { JsonWebKey, KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
-import { CKK, CKO } from "../../src/token/constants.js";
-import { ecParams } from "../../src/token/public-half.js";
 import { type AttributeValues, template } from "../../src/token/template.js";
+import { importValues, type ImportOptions } from "./import-key.js";
 
 /** A token, as far as another process needs to know it. */
 export interface RawToken {
@@ -60,74 +59,17 @@ export async function rawDone(token: RawToken, steps: readonly RawStep[]): Promi
   }
 }
 
-/** The two halves of a key pair as steps that import it. The private half comes first. */
+/** A key pair as steps that import it. The private half comes first. */
 export function importSteps(
   key: KeyObject,
-  common: { readonly label: string; readonly id: Uint8Array },
+  common: Pick<ImportOptions, "label" | "id">,
   privateUse: AttributeValues,
-  publicUse: AttributeValues,
 ): [RawStep, RawStep] {
-  const numbers = keyNumbers(key.export({ format: "jwk" }));
-  const both = { TOKEN: true, LABEL: common.label, ID: common.id };
+  const { privateHalf, publicHalf } = importValues(key, { ...common, privateHalf: privateUse });
   return [
-    {
-      do: "create",
-      values: {
-        CLASS: CKO.PRIVATE_KEY,
-        PRIVATE: true,
-        SENSITIVE: true,
-        EXTRACTABLE: false,
-        ...both,
-        ...numbers.privateHalf,
-        ...privateUse,
-      },
-    },
-    {
-      do: "create",
-      values: {
-        CLASS: CKO.PUBLIC_KEY,
-        PRIVATE: false,
-        ...both,
-        ...numbers.publicHalf,
-        ...publicUse,
-      },
-    },
+    { do: "create", values: privateHalf },
+    { do: "create", values: publicHalf },
   ];
-}
-
-/** A key's numbers as attributes. RSA with two primes, and the NIST curves. */
-export function keyNumbers(jwk: JsonWebKey): {
-  readonly privateHalf: AttributeValues;
-  readonly publicHalf: AttributeValues;
-} {
-  const bytes = (name: keyof JsonWebKey): Uint8Array =>
-    new Uint8Array(Buffer.from(jwk[name] as string, "base64url"));
-  if (jwk.kty === "RSA") {
-    const publicHalf = { KEY_TYPE: CKK.RSA, MODULUS: bytes("n"), PUBLIC_EXPONENT: bytes("e") };
-    return {
-      publicHalf,
-      privateHalf: {
-        ...publicHalf,
-        PRIVATE_EXPONENT: bytes("d"),
-        PRIME_1: bytes("p"),
-        PRIME_2: bytes("q"),
-        EXPONENT_1: bytes("dp"),
-        EXPONENT_2: bytes("dq"),
-        COEFFICIENT: bytes("qi"),
-      },
-    };
-  }
-  const params = ecParams(jwk.crv as "P-256" | "P-384" | "P-521");
-  const point = Buffer.concat([Uint8Array.of(4), bytes("x"), bytes("y")]);
-  const length = point.length < 128 ? [point.length] : [0x81, point.length];
-  return {
-    publicHalf: {
-      KEY_TYPE: CKK.EC,
-      EC_PARAMS: params,
-      EC_POINT: Buffer.concat([Uint8Array.of(4, ...length), point]),
-    },
-    privateHalf: { KEY_TYPE: CKK.EC, EC_PARAMS: params, VALUE: bytes("d") },
-  };
 }
 
 function plainStep(step: RawStep): object {
