@@ -1,6 +1,6 @@
 /**
  * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and runs the
- * token suite on each, with all published vectors. The last line of all is the count of the tests.
+ * token suite on each, with all published vectors; at the end a line for each stack, and one for all.
  * What came out goes to .cache/token-results.json, of which `token-table.mjs` makes the page's table.
  */
 import fs from "node:fs";
@@ -9,7 +9,7 @@ import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { cache, root, runMain, runToEnd, say, SetupError } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
-import { RESULTS } from "./lib/token-table.mjs";
+import { readResults, RESULTS } from "./lib/token-table.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
 
 await runMain(async () => {
@@ -34,8 +34,12 @@ await runMain(async () => {
     const jest = path.join(root, "node_modules", "jest", "bin", "jest.js");
     const files = names.map((name) => `test/stacks/${name}.test.ts`);
     const status = await runToEnd(process.execPath, [...flags, jest, ...files], env);
+    keep(names, results);
     for (const name of names) summarize(name, stacks[name], results);
-    if (asked.length === 0) keep(results);
+    const without = names.filter((name) => !fs.existsSync(path.join(results, `${name}.json`)));
+    say(
+      `${names.length - without.length} of ${names.length} stacks ran, jest's status is ${status}`,
+    );
     return status;
   } finally {
     await stop();
@@ -70,11 +74,19 @@ function summarize(name, stack, results) {
   );
 }
 
-/** Results of all stacks in one file, for the table. */
-function keep(/** @type {string} */ results) {
-  const all = STACKS.map((name) => path.join(results, `${name}.json`));
-  if (!all.every((file) => fs.existsSync(file))) return;
-  const text = all.map((file) => JSON.parse(fs.readFileSync(file, "utf8")));
-  fs.writeFileSync(RESULTS, `${JSON.stringify(text, null, 2)}\n`);
+/**
+ * Results of all stacks in one file, for the table: those of this run, and earlier ones of the others.
+ * @param {readonly string[]} names
+ * @param {string} results
+ */
+function keep(names, results) {
+  const earlier = readResults() ?? [];
+  const all = STACKS.map((name) => {
+    const file = path.join(results, `${name}.json`);
+    if (!names.includes(name)) return earlier.find((one) => one.name === name);
+    return fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")) : undefined;
+  });
+  if (all.includes(undefined)) return;
+  fs.writeFileSync(RESULTS, `${JSON.stringify(all, null, 2)}\n`);
   say(`results are in ${path.relative(root, RESULTS)}; scripts/token-table.mjs makes the table`);
 }

@@ -5,6 +5,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { say } from "../lib/run.mjs";
+import { cardKeys } from "./test-keys.mjs";
 
 /** In the order in which tables show them. */
 export const STACKS = /** @type {const} */ ([
@@ -67,7 +68,8 @@ async function startOne(name, folder, mayFetch) {
   const own = path.join(folder, name);
   fs.mkdirSync(own, { mode: 0o700 });
   const { start } = await import(`./${name}.mjs`);
-  return start({ folder: own, mayFetch });
+  const keys = name === "opensc" ? { keys: cardKeys() } : {};
+  return start({ folder: own, mayFetch, ...keys });
 }
 
 /**
