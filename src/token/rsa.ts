@@ -9,7 +9,14 @@ import type { OaepHash, RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import { call, refusesTemplate } from "./call.js";
 import { CKM } from "./constants.js";
-import { OAEP_HASHES, type Plan, type PlanStep, secretTemplate, stepsToTry } from "./plan.js";
+import {
+  OAEP_HASHES,
+  type Plan,
+  type PlanStep,
+  secretTemplate,
+  stepsToTry,
+  type TemplateName,
+} from "./plan.js";
 import type { Session } from "./session.js";
 import { oaepMechanism, plainMechanism, template } from "./template.js";
 import type { Token } from "./token.js";
@@ -31,8 +38,8 @@ export class TokenRsaKey implements RsaPrivateKey {
   readonly #key: KeyObjectOnToken<RsaPublicKey>;
   readonly #plan: Plan;
   readonly #ways = new Map<OaepHash, Ways>();
-  /** The template that this token took last. */
-  #rung = 0;
+  /** The template that the token is known to take; until one is refused, the plan's first will do. */
+  #template: TemplateName | undefined;
 
   constructor(key: KeyObjectOnToken<RsaPublicKey>, plan: Plan) {
     this.#key = key;
@@ -84,29 +91,49 @@ export class TokenRsaKey implements RsaPrivateKey {
     return found !== null && equal(found, secret);
   }
 
-  #unwrap(
-    ciphertext: Uint8Array,
+  /**
+   * Unwraps with the template that is known to do. None is known at first: then the one that does is
+   * found with a ciphertext of our own. What a sender sent must not choose it: NSS refuses a secret of
+   * more than 256 bytes under all templates but the one with a length, and cuts it to that length.
+   */
+  async #unwrap(ciphertext: Uint8Array, hash: OaepHash, step: PlanStep): Promise<Uint8Array> {
+    const [first] = step.templates ?? [];
+    try {
+      return await this.#unwrapAs(this.#template ?? first, ciphertext, hash);
+    } catch (error) {
+      if (this.#template !== undefined || !refusesTemplate(error)) throw error;
+      this.#template = await this.#fittingTemplate(hash, step, error);
+      return this.#unwrapAs(this.#template, ciphertext, hash);
+    }
+  }
+
+  /** The first template under which the token gives back a secret of ours. Throws `refusal` without. */
+  async #fittingTemplate(
     hash: OaepHash,
     { templates = [] }: PlanStep,
-  ): Promise<Uint8Array> {
-    return this.#key.token.session("read", async (session) => {
-      let refusal: unknown;
-      for (let i = 0; i < templates.length; i++) {
-        const rung = (this.#rung + i) % templates.length;
-        const name = templates[rung];
-        if (name === undefined) continue;
-        try {
-          const wanted = template(secretTemplate(name, SECRET_BYTES));
-          const value = await this.#unwrapWith(session, ciphertext, hash, wanted);
-          this.#rung = rung;
-          return value;
-        } catch (error) {
-          if (!refusesTemplate(error)) throw error;
-          refusal = error;
-        }
+    refusal: unknown,
+  ): Promise<TemplateName> {
+    const secret = randomBytes(SECRET_BYTES);
+    const ours = oaepEncrypt(this.#key.publicKey.object, secret, hash);
+    for (const name of templates) {
+      try {
+        if (equal(await this.#unwrapAs(name, ours, hash), secret)) return name;
+      } catch (error) {
+        if (!refusesTemplate(error)) throw error;
       }
-      throw refusal;
-    });
+    }
+    throw refusal;
+  }
+
+  #unwrapAs(
+    name: TemplateName | undefined,
+    ciphertext: Uint8Array,
+    hash: OaepHash,
+  ): Promise<Uint8Array> {
+    if (name === undefined) throw new TypeError("a step that unwraps has no templates");
+    return this.#key.token.session("read", (session) =>
+      this.#unwrapWith(session, ciphertext, hash, template(secretTemplate(name, SECRET_BYTES))),
+    );
   }
 
   async #unwrapWith(

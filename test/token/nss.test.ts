@@ -1,5 +1,5 @@
 /** The token layer on NSS softoken, whose cryptography is not Node's. */
-import { diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
+import { diffieHellman, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
@@ -87,6 +87,19 @@ describeNss("on NSS softoken", () => {
     }
     expect(await privateKey.decryptOaep(good, "sha1")).toBeNull();
     expect(await objectCount(token)).toBe(before);
+  });
+
+  it("a payload too long for a secret key is refused, not cut to a session key's length", async () => {
+    const { key } = await generate("rsa:3072");
+    const privateKey = await access.identity(key).unlock();
+    if (privateKey.type !== "rsa" || key.publicKey?.type !== "rsa") throw new Error("not RSA");
+    const sealed = (bytes: number): Uint8Array =>
+      oaepEncrypt(key.publicKey?.object as KeyObject, new Uint8Array(bytes).fill(0x78), "sha256");
+    for (const bytes of [256, 257, 318, 33, 16]) {
+      const found = await privateKey.decryptOaep(sealed(bytes), "sha256");
+      // NSS's secret keys have at most 256 bytes.
+      expect([bytes, found?.length]).toEqual([bytes, bytes > 256 ? undefined : bytes]);
+    }
   });
 
   it("what the token does not honour is reported", () => {
