@@ -356,7 +356,12 @@ function outputFor(
   { io }: Context,
 ): Output | Promise<Output> {
   if (target === undefined) return standardOutput(io, inputs);
-  return fileOutput(target, { force, mode: "private", inputs, durable: durable || gate !== undefined });
+  return fileOutput(target, {
+    force,
+    mode: "private",
+    inputs,
+    durable: durable || gate !== undefined,
+  });
 }
 
 function receiptOutput(
