@@ -15,6 +15,7 @@ import {
   type SealOptions,
 } from "../envelope/native/native.js";
 import { release } from "../files/release.js";
+import { defaultThreads, WORTHWHILE_BYTES } from "../files/threads.js";
 import { isFilling, Reader } from "../stream.js";
 import type { Input } from "./inputs.js";
 import type { Output, OutputFile } from "./outputs.js";
@@ -122,9 +123,8 @@ async function crewFor(
 ): Promise<{ readonly work: SegmentWork; close(): void }> {
   // What is read ahead must not keep a failure waiting for more to come.
   if (threads !== 1 && isFilling(chunks)) {
-    const { Crew } = await import("../files/crew.js");
-    const { defaultThreads, WORTHWHILE_BYTES } = await import("../files/parallel.js");
     if (threads !== undefined || size === undefined || size >= WORTHWHILE_BYTES) {
+      const { Crew } = await import("../files/crew.js");
       const crew = new Crew(segments, (threads ?? defaultThreads()) - 1);
       return {
         work: crew,
@@ -171,7 +171,6 @@ async function bothFiles(
 ): Promise<{ fd: number; file: OutputFile; threads: number } | undefined> {
   if (threads === 1 || input.descriptor === undefined || input.size === undefined) return undefined;
   if (output.file === undefined) return undefined;
-  const { defaultThreads, WORTHWHILE_BYTES } = await import("../files/parallel.js");
   if (threads === undefined && input.size < WORTHWHILE_BYTES) return undefined;
   const file = await output.file();
   return { fd: input.descriptor, file, threads: threads ?? defaultThreads() };

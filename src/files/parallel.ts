@@ -5,7 +5,6 @@
  * what a bad message is.
  */
 import { fstatSync, readSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, type SegmentCipher } from "../body/floe.js";
@@ -34,17 +33,6 @@ export interface ParallelOptions {
   readonly threads: number;
   /** Called now and then with the bytes of plaintext done so far. */
   readonly onProgress?: (bytes: number) => void;
-}
-
-/** Smaller files are done before a thread has started, bytes. */
-export const WORTHWHILE_BYTES = 16 * 1024 * 1024;
-
-/** More threads than this only wait for the disk and for one another. */
-const MAX_THREADS = 4;
-
-/** How many threads suit this machine. */
-export function defaultThreads(): number {
-  return Math.min(MAX_THREADS, Math.max(2, availableParallelism()));
 }
 
 /** The system refused a read or a write, or the input got shorter while it was read (`ESTALE`). */
