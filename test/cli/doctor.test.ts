@@ -1,4 +1,5 @@
 /** What `doctor` and `inspect -i` foretell, and that it comes out so, on SoftHSM. */
+import { generateKeyPairSync } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
@@ -65,6 +66,10 @@ beforeAll(async () => {
   }
   await ok("seal", "-r", "rsa.pem", "--oaep", "sha256", "-o", "rsa-sha256.p11s", "note");
   await ok("seal", "-r", "bob.pem", "-o", "for-bob.p11s", "note");
+  // Not a TEST key: other tests' tokens hold those.
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  writeFileSync(at("nobody.pem"), publicKey.export({ format: "pem", type: "spki" }));
+  await ok("seal", "-r", "nobody.pem", "-o", "for-nobody.p11s", "note");
 });
 
 let asked: () => boolean;
@@ -95,7 +100,7 @@ describe("of a file", () => {
   it.each([
     ["a hash that the token cannot undo", ["rsa-sha256.p11s"], "ERR_OAEP_HASH", 6],
     ["a key that is for signing", ["signer.p11s"], "ERR_MECHANISM", 5],
-    ["nobody here", ["for-bob.p11s"], "ERR_NO_MATCH", 3],
+    ["nobody here", ["for-nobody.p11s"], "ERR_NO_MATCH", 3],
     ["a key that was not named", ["-i", `${TOKEN};object=ec`, "rsa.p11s"], "ERR_NO_MATCH", 3],
     [
       "a token that is not there",

@@ -1,5 +1,5 @@
 /** The commands that use tokens, as their users run them, on SoftHSM. */
-import { createPublicKey } from "node:crypto";
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -71,7 +71,10 @@ beforeAll(async () => {
     await ok(["keys", "generate", ...argv, "-o", `${label}.pem`], withPin);
     await ok(["seal", "-r", `${label}.pem`, "-o", `${label}.p11s`, "note"]);
   }
-  await ok(["seal", "-r", "bob.pem", "-o", "for-bob.p11s", "note"]);
+  // Not a TEST key: other tests' tokens hold those.
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  writeFileSync(at("nobody.pem"), publicKey.export({ format: "pem", type: "spki" }));
+  await ok(["seal", "-r", "nobody.pem", "-o", "for-nobody.p11s", "note"]);
 });
 
 beforeEach(() => {
@@ -364,8 +367,12 @@ describe("open with a token", () => {
 
 describe("a PIN is not asked for", () => {
   it.each([
-    ["when no key matches", ["for-bob.p11s"], 3],
-    ["when no key of the token named matches", ["-i", "pkcs11:token=cli-alice", "for-bob.p11s"], 3],
+    ["when no key matches", ["for-nobody.p11s"], 3],
+    [
+      "when no key of the token named matches",
+      ["-i", "pkcs11:token=cli-alice", "for-nobody.p11s"],
+      3,
+    ],
     ["when the file is not a message", ["note"], 1],
     ["when the output exists", ["-o", "note", "exchange.p11s"], 1],
     ["when the output's folder is missing", ["-o", "missing/out", "exchange.p11s"], 1],

@@ -16,9 +16,16 @@ export function startAhead(env: Environment): void {
   const started = forkChild(env, CHILD_PROGRAM);
   // Whoever takes it hears of later faults; of one before, the next process tells.
   started.once("error", () => undefined);
-  started.unref();
-  started.channel?.unref();
+  letGo(started);
   ahead = { started, env };
+}
+
+/** While nothing is asked of it, the process keeps nobody from ending. */
+export function letGo(child: ChildProcess): void {
+  child.unref();
+  child.channel?.unref();
+  // A pipe is a socket, whatever its type says.
+  (child.stderr as { unref?: () => void } | null)?.unref?.();
 }
 
 /** The process that was started ahead with this environment, or a new one. */

@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { TokenError } from "../../errors.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import type { PinRequest, TokenInfo } from "../types.js";
-import { childFor } from "./ahead.js";
+import { childFor, letGo } from "./ahead.js";
 import {
   type FromChild,
   type FromParent,
@@ -199,9 +199,7 @@ export class Child {
       this.#process.ref();
       channel?.ref();
     } else {
-      this.#process.unref();
-      channel?.unref();
-      unrefStream(this.#process.stderr);
+      letGo(this.#process);
     }
   }
 
@@ -257,11 +255,6 @@ export class Child {
       // A channel that broke is the exit's news.
     });
   }
-}
-
-/** A pipe is a socket, whatever its type says. */
-function unrefStream(stream: unknown): void {
-  (stream as { unref?: () => void } | null)?.unref?.();
 }
 
 const TICK_MS = 250;
