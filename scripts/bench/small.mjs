@@ -39,6 +39,7 @@ export async function small({ quick }) {
 /** A token with an RSA-3072 key, in a world of its own. @param {string} softHsm */
 function makeToken(softHsm) {
   const { env, remove } = makeTestEnvironment(softHsm, { reason: "not needed" });
+  env["P11SEAL_MODULE"] = softHsm;
   const all = { ...env, PIN, P11SEAL_PIN_SOURCE: "env:PIN", P11SEAL_SO_PIN_SOURCE: "env:PIN" };
   run(["token", "init", "--label", "bench", "--module", softHsm], all);
   const pem = path.join(String(env["P11SEAL_HOME"]), "bench.pem");

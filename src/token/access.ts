@@ -247,6 +247,11 @@ export class TokenAccess implements TokenService {
     return diagnose(this.#finder, this.#options, uri);
   }
 
+  /** True while a login of before holds: it ends with the token. */
+  async isLoggedIn(info: TokenInfo): Promise<boolean> {
+    return (await this.#finder.again(info)).isLoggedIn();
+  }
+
   /** What a token can do, by name. */
   async mechanisms(info: TokenInfo): Promise<MechanismInfo[]> {
     return listMechanisms(await this.#finder.again(info));

@@ -195,6 +195,10 @@ export class Token {
     }
   }
 
+  isLoggedIn(): boolean {
+    return this.#keeper?.isOpen() === true;
+  }
+
   /** Ends the kept session and, when no other is open in this process, the login. */
   close(): void {
     this.#keeper?.close();

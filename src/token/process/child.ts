@@ -67,8 +67,7 @@ class Operations {
   readonly #own: Readonly<Record<string, (...args: never[]) => unknown>> = {
     /** Logs in and finds the private key. */
     unlock: async (key: KeyInfo): Promise<unknown> => {
-      // Anew each time: the token may have been pulled and be back since.
-      this.#unlocked.delete(key.uri);
+      await this.#forgetIfPulled(this.#unlocked, key);
       const found = await this.#privateKey(key);
       return found.type === "rsa"
         ? { type: found.type, oaepHashes: found.oaepHashes }
@@ -83,7 +82,7 @@ class Operations {
       return taken(await found.agree(peer));
     },
     unlockSigner: async (key: KeyInfo): Promise<void> => {
-      this.#signing.delete(key.uri);
+      await this.#forgetIfPulled(this.#signing, key);
       await this.#signingKey(key);
     },
     sign: async (key: KeyInfo, message: Uint8Array) => (await this.#signingKey(key)).sign(message),
@@ -111,6 +110,11 @@ class Operations {
         ...{ home: this.#start.home, env: process.env, pin: askForPin, soPin: askForPin },
       }),
   };
+
+  /** The token may have been pulled and be back since: its objects have other handles then. */
+  async #forgetIfPulled<T>(map: Map<string, Promise<T>>, key: KeyInfo): Promise<void> {
+    if (map.has(key.uri) && !(await this.#access.isLoggedIn(key.token))) map.delete(key.uri);
+  }
 
   #privateKey(key: KeyInfo): Promise<PrivateKey> {
     return remembered(this.#unlocked, key.uri, () => this.#access.identity(key).unlock());
