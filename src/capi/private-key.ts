@@ -12,7 +12,7 @@ import { ascii, concat } from "../bytes.js";
 import { NoMatchError } from "../errors.js";
 import { oaepDecode } from "../exchange/rsa-oaep.js";
 import { pkcs1Decode } from "../exchange/rsa-pkcs1.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPublicKey, Using } from "../keys/key.js";
 import { Secret } from "../secret.js";
 import { ALGORITHMS, fitsAlgorithm, type SessionKey } from "./algorithms.js";
 import { encodeSimpleBlob, type SimpleBlob } from "./blob.js";
@@ -33,9 +33,9 @@ export interface CapiPrivateKey {
    * included; rejects only where the fault has nothing to do with it (token gone, PIN refused). A
    * library under it may do implicit rejection of its own and deliver a key of random length.
    */
-  decryptPkcs1v15(ciphertext: Uint8Array): Promise<Secret | null>;
+  decryptPkcs1v15(ciphertext: Uint8Array, using?: Using): Promise<Secret | null>;
   /** The same for RSAES-OAEP with SHA-1, MGF1 with SHA-1, and an empty label (§7.1.2). */
-  decryptOaepSha1(ciphertext: Uint8Array): Promise<Secret | null>;
+  decryptOaepSha1(ciphertext: Uint8Array, using?: Using): Promise<Secret | null>;
 }
 
 /** What can reach an exchange key's private half. */

@@ -5,28 +5,26 @@
 import { inspectMessage, type MessageInfo } from "../envelope/native/info.js";
 import { Cancelled, P11SealError } from "../errors.js";
 import { toHex } from "../bytes.js";
-import type { Identity } from "../keys/key.js";
+import type { Identity, PrivateKey, RsaPrivateKey, Using } from "../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../sender/audit-log.js";
 import type { LedgerWitness } from "../sender/ledger.js";
 import { isPkcs11Uri, parseUri } from "../token/uri.js";
 import { tapped } from "../stream.js";
 import { homeFolder } from "./home.js";
-import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
 export class OpeningLog {
-  readonly #tokens: Tokens;
   readonly #context: Context;
   /** What was read of the header; as much as the reader took, which has a limit. */
   #header: Uint8Array[] = [];
   #recording = true;
   #identity: Identity | undefined;
+  /** How the token was asked, as in `C_UnwrapKey …`. */
+  #path: string | undefined;
   #written = false;
 
-  constructor(tokens: Tokens, context: Context) {
-    this.#tokens = tokens;
+  constructor(context: Context) {
     this.#context = context;
-    tokens.forgetUnwrapPath();
   }
 
   /** Passes on the chunks that hold the header, and keeps those up to `headerRead`. */
@@ -46,9 +44,11 @@ export class OpeningLog {
     return identities.map((identity) => ({
       publicKey: identity.publicKey,
       name: identity.name,
-      unlock: () => {
+      unlock: async () => {
         this.#identity = identity;
-        return identity.unlock();
+        return watchedKey(await identity.unlock(), (path) => {
+          this.#path = path;
+        });
       },
     }));
   }
@@ -98,7 +98,7 @@ export class OpeningLog {
     const recipient = toHex(publicKey.fingerprint);
     if (!isPkcs11Uri(name)) return { recipient, path: "key file" };
     const { serial } = parseUri(name);
-    const path = this.#tokens.unwrapPath;
+    const path = this.#path;
     return {
       recipient,
       ...(serial === undefined ? {} : { tokenSerial: serial }),
@@ -114,6 +114,14 @@ export class OpeningLog {
       throw error;
     }
   }
+}
+
+function watchedKey(key: PrivateKey, using: Using): PrivateKey {
+  if (key.type !== "rsa") return { type: key.type, agree: (peer) => key.agree(peer, using) };
+  const { type, oaepHashes } = key;
+  const decryptOaep: RsaPrivateKey["decryptOaep"] = (ciphertext, hash) =>
+    key.decryptOaep(ciphertext, hash, using);
+  return { type, oaepHashes, decryptOaep };
 }
 
 function outcomeOf(error: unknown): string {

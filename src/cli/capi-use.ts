@@ -8,30 +8,29 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "../bytes.js";
 import type { CapiPrivateKey } from "../capi/index.js";
 import { AuthenticationError, Cancelled, P11SealError } from "../errors.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPublicKey, Using } from "../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../sender/audit-log.js";
 import { isPkcs11Uri, parseUri } from "../token/uri.js";
 import { CapiHome } from "./capi-home.js";
 import type { CapiOwnKey } from "./capi-keys.js";
 import { homeFolder } from "./home.js";
-import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
 export class CapiUse {
   readonly home: CapiHome;
   readonly #what: string;
-  readonly #tokens: Tokens;
   readonly #context: Context;
   #blob: Uint8Array | undefined;
   #signer: RsaPublicKey | undefined;
   #own: CapiOwnKey<CapiPrivateKey> | undefined;
   /** Whose failure a failure from now on is. */
   #askedBy: string | undefined;
+  /** How the token was asked, as in `C_UnwrapKey …`. */
+  #path: string | undefined;
 
   /** `what`: the command, for the log. */
-  constructor(what: string, tokens: Tokens, context: Context) {
+  constructor(what: string, context: Context) {
     this.#what = what;
-    this.#tokens = tokens;
     this.#context = context;
     this.home = new CapiHome(homeFolder(context.io.env));
   }
@@ -51,10 +50,13 @@ export class CapiUse {
     this.#own = own;
     let unlocked: Promise<CapiPrivateKey> | undefined;
     const key = (): Promise<CapiPrivateKey> => (unlocked ??= this.#unlock(own));
+    const using: Using = (path) => {
+      this.#path = path;
+    };
     return {
       publicKey: own.publicKey,
-      decryptPkcs1v15: async (ciphertext) => (await key()).decryptPkcs1v15(ciphertext),
-      decryptOaepSha1: async (ciphertext) => (await key()).decryptOaepSha1(ciphertext),
+      decryptPkcs1v15: async (ciphertext) => (await key()).decryptPkcs1v15(ciphertext, using),
+      decryptOaepSha1: async (ciphertext) => (await key()).decryptOaepSha1(ciphertext, using),
     };
   }
 
@@ -114,7 +116,7 @@ export class CapiUse {
     const recipient = toHex(publicKey.fingerprint);
     if (!isPkcs11Uri(name)) return { ...common, recipient, path: `${this.#what}: key file` };
     const { serial } = parseUri(name);
-    const way = this.#tokens.unwrapPath;
+    const way = this.#path;
     return {
       ...common,
       recipient,

@@ -2,7 +2,16 @@
  * Input files: a file, a FIFO, a device or stdin (`-`), read in chunks. Which file it is stays known,
  * so that nobody overwrites what is being read.
  */
-import { constants, fstatSync, read, type BigIntStats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read,
+  readSync,
+  statSync,
+  type BigIntStats,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { promisify } from "node:util";
 import { UsageError } from "../errors.js";
@@ -36,6 +45,8 @@ const MAX_SMALL_BYTES = 16 * 1024 * 1024;
  */
 export async function openInput(path: string, io: Io): Promise<Input> {
   if (path === "-") return standardInput(io);
+  const small = smallFile(path);
+  if (small !== undefined) return small;
   const handle = await open(path, constants.O_RDONLY).catch((error: unknown) => {
     throw fileError("ERR_READ", path, error);
   });
@@ -55,6 +66,62 @@ export async function openInput(path: string, io: Io): Promise<Input> {
     throw error;
   }
 }
+
+/**
+ * A regular file that is read sooner than a thread has been asked to; `undefined` for everything else,
+ * and for what fails: the long way tells why. What is a FIFO is not opened here, or its writer would
+ * find its reader gone.
+ */
+function smallFile(path: string): Input | undefined {
+  let descriptor: number | undefined;
+  try {
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+    // It may have become a FIFO since: then nobody is waited for.
+    const file = openSync(path, constants.O_RDONLY | NO_WAITING);
+    descriptor = file;
+    const stats = fstatSync(file, { bigint: true });
+    if (stats.isFile() && stats.size <= AT_ONCE_BYTES) {
+      descriptor = undefined;
+      return {
+        ...{ name: path, size: Number(stats.size), id: fileId(stats), descriptor: file },
+        chunks: readAtOnce(file, Number(stats.size), path),
+        close() {
+          closeSync(file);
+          return Promise.resolve();
+        },
+      };
+    }
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+  return undefined;
+}
+
+/** All of it in one chunk, unless it grows. */
+async function* readAtOnce(
+  file: number,
+  size: number,
+  name: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    const buffer = Buffer.allocUnsafe(size + 1);
+    let bytesRead: number;
+    try {
+      bytesRead = readSync(file, buffer);
+    } catch (error) {
+      throw fileError("ERR_READ", name, error);
+    }
+    if (bytesRead === 0) return;
+    yield await Promise.resolve(buffer.subarray(0, bytesRead));
+  }
+}
+
+/** Windows has no such flag. */
+const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
+
+const AT_ONCE_BYTES = 64 * 1024;
 
 /** The whole of a small file: a key, an identity, a list of recipients. */
 export async function readSmall(path: string, io: Io): Promise<Uint8Array> {

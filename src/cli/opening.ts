@@ -5,13 +5,13 @@
 import { createHash, type Hash } from "node:crypto";
 import { dirname } from "node:path";
 import { equal } from "../bytes.js";
-import { verifySender, type OpenOptions } from "../envelope/native/native.js";
+import type { OpenOptions } from "../envelope/native/native.js";
 import type { SenderInfo } from "../envelope/native/signature.js";
-import { PolicyError } from "../errors.js";
+import { PolicyError, TokenError } from "../errors.js";
+import type { Identity } from "../keys/key.js";
 import type { SigningIdentity } from "../keys/signing.js";
 import type { Acceptance } from "../sender/ledger.js";
 import { makeReceipt } from "../sender/receipt.js";
-import { tapped } from "../stream.js";
 import { syncFolder } from "../store/files.js";
 import { OpeningLog } from "./audit.js";
 import { beginOpeningOf, writeOnce, type OpeningBody } from "./bulk.js";
@@ -21,10 +21,11 @@ import { commit, fileOutput, placeAll, standardOutput, type Output } from "./out
 import { noteAdmitted, type Admitted, type Gate } from "./policy.js";
 import { progress } from "./progress.js";
 import { BrokenPipe } from "./report.js";
+import { sealedFrom, type Closed, type Closing } from "./sealed-input.js";
 import { noteSender } from "./sender.js";
-import { Spool } from "./spool.js";
 import { TextOnly } from "./terminal-guard.js";
 import type { Tokens } from "./tokens.js";
+import { Abandoned, type Turn } from "./turns.js";
 import type { Context } from "./usage.js";
 
 export interface Task {
@@ -50,6 +51,8 @@ export interface Means {
   /** Under a policy, to a pipe: each segment as its tag was checked. */
   readonly stream: boolean;
   readonly tokens: Tokens;
+  /** Names of the identities that a message was opened with. */
+  readonly used: Set<string>;
 }
 
 export interface ReceiptMeans {
@@ -58,9 +61,17 @@ export interface ReceiptMeans {
   readonly identity: () => Promise<SigningIdentity>;
 }
 
-export async function openOne(task: Task, means: Means, context: Context): Promise<void> {
+/** Not an error: a message failed at a token before its turn, and is to be opened again when it comes. */
+export class TooEarly extends Error {}
+
+export async function openOne(
+  task: Task,
+  means: Means,
+  turn: Turn,
+  context: Context,
+): Promise<void> {
   const { io, report } = context;
-  const log = new OpeningLog(means.tokens, context);
+  const log = new OpeningLog(context);
   const closing: Closing[] = [];
   const closed: Closed = (opened) => {
     closing.push(opened);
@@ -68,6 +79,7 @@ export async function openOne(task: Task, means: Means, context: Context): Promi
   };
   try {
     const input = closed(await openInput(task.source, io));
+    if (input.size === undefined || input.size > SMALL_BYTES) await turn.come();
     const blob = means.keyBlob === undefined ? undefined : await openInput(means.keyBlob, io);
     const inputs = [input, ...(blob === undefined ? [] : [closed(blob)])];
     const output = closed(await outputFor(task, inputs, means, context));
@@ -87,13 +99,14 @@ export async function openOne(task: Task, means: Means, context: Context): Promi
         },
         identities: async () => {
           await sealed.verify?.();
-          return log.watched(await means.identities());
+          return log.watched(inTurn(await means.identities(), means, turn));
         },
       };
       const opened = await beginOpeningOf(sealed.input, options, meter);
       report.trace(`${input.name}: opened with ${opened.identity.name}`);
       meter.start();
-      const delivery = { opened, output, receipt, hash, task, log };
+      means.used.add(opened.identity.name);
+      const delivery = { opened, output, receipt, hash, task, log, turn };
       if (gated.admitted === undefined) await deliver(delivery, means, context);
       else await deliverAdmitted(delivery, gated.admitted, means, context);
     } catch (error) {
@@ -104,6 +117,10 @@ export async function openOne(task: Task, means: Means, context: Context): Promi
     }
     if (gated.admitted !== undefined) noteAdmitted(gated.admitted, context);
   } catch (error) {
+    if (error instanceof Abandoned) throw error;
+    // What another message did to the token says nothing of this one.
+    if (error instanceof TokenError && !turn.hasCome) throw new TooEarly();
+    await turn.come();
     await log.failed(error);
     throw error;
   } finally {
@@ -111,11 +128,19 @@ export async function openOne(task: Task, means: Means, context: Context): Promi
   }
 }
 
-interface Closing {
-  close(): Promise<void>;
-}
+/** A message up to this, bytes, is opened beside others. */
+const SMALL_BYTES = 1024 * 1024;
 
-type Closed = <T extends Closing>(opened: T) => T;
+/** Identities that ask for a PIN in the message's turn only; those in use have asked. */
+function inTurn(identities: readonly Identity[], { used }: Means, turn: Turn): Identity[] {
+  return identities.map((identity) => ({
+    ...identity,
+    async unlock() {
+      if (!used.has(identity.name)) await turn.come();
+      return identity.unlock();
+    },
+  }));
+}
 
 // ── Before: the policy ──────────────────────────────────────────────────────────────────────────
 
@@ -159,55 +184,6 @@ class Gated {
   }
 }
 
-interface Sealed {
-  readonly input: Input;
-  readonly header: AsyncIterable<Uint8Array> | undefined;
-  /** Checks the sender's signature over the whole message, before any key is looked for. */
-  readonly verify?: () => Promise<void>;
-}
-
-/** The message as it is to be read: hashed, kept, and recorded, as each is needed. */
-async function sealedFrom(
-  input: Input,
-  blob: Input | undefined,
-  how: { readonly hash: Hash | undefined; readonly spooled: boolean; readonly log: OpeningLog },
-  closed: Closed,
-): Promise<Sealed> {
-  const { hash, spooled, log } = how;
-  const hashed = (chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
-    hash === undefined ? chunks : tapped(chunks, (bytes) => void hash.update(bytes));
-  if (spooled) {
-    const body = closed(await Spool.of(hashed(input.chunks)));
-    const header = blob === undefined ? undefined : closed(await Spool.of(hashed(blob.chunks)));
-    return {
-      ...parts(withChunks(input, body.chunks()), header?.chunks(), log),
-      async verify() {
-        await body.finish();
-        const again = header === undefined ? {} : { header: header.chunks() };
-        await verifySender(body.chunks(), again);
-      },
-    };
-  }
-  if (hash === undefined) return parts(input, blob?.chunks, log);
-  // Without its descriptor no thread reads the file past the hash.
-  return parts(withChunks(input, hashed(input.chunks)), blob && hashed(blob.chunks), log);
-}
-
-/** With the part recorded that holds the header. */
-function parts(
-  input: Input,
-  header: AsyncIterable<Uint8Array> | undefined,
-  log: OpeningLog,
-): Sealed {
-  if (header !== undefined) return { input, header: log.recorded(header) };
-  return { input: { ...input, chunks: log.recorded(input.chunks) }, header };
-}
-
-function withChunks(input: Input, chunks: AsyncIterable<Uint8Array>): Input {
-  const { name, size, id } = input;
-  return { name, size, id, chunks, close: () => input.close() };
-}
-
 // ── After: the plaintext ────────────────────────────────────────────────────────────────────────
 
 interface Delivery {
@@ -217,17 +193,20 @@ interface Delivery {
   readonly hash: Hash | undefined;
   readonly task: Task;
   readonly log: OpeningLog;
+  readonly turn: Turn;
 }
 
 /** Without a policy: to a file when the message was whole, to a pipe as its segments come. */
 async function deliver(delivery: Delivery, means: Means, context: Context): Promise<void> {
-  const { opened, output, task, log } = delivery;
+  const { opened, output, task, log, turn } = delivery;
   if (!(await opened.intoFile(output, means.threads))) {
     await pour(opened.segmentsFrom(means.threads), output, task, means, context);
   }
+  await turn.come();
   await commit(output);
-  await log.openedIfPossible();
   if (opened.sender !== undefined) await noteSender(opened.sender, context);
+  turn.pass();
+  await log.openedIfPossible();
 }
 
 /** With one: the ledger and the audit log know of it before anyone has the plaintext. */

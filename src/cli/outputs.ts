@@ -5,8 +5,8 @@
  * What stands at the target is looked at before any work is done, and nothing but a regular file, with
  * `--force`, is ever replaced. The file being read is not, under whatever name.
  */
-import { constants, type BigIntStats } from "node:fs";
-import { access, lstat, open, stat } from "node:fs/promises";
+import { accessSync, constants, lstatSync, statSync, type BigIntStats } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { FileError, UsageError } from "../errors.js";
 import type { OutputPaths } from "../sender/ledger.js";
@@ -76,10 +76,7 @@ export interface OutputOptions {
  *   `ERR_WRITE` (no such folder, not permitted).
  */
 export async function fileOutput(path: string, options: OutputOptions): Promise<Output> {
-  const existing = await lstat(path, { bigint: true }).catch((error: unknown) => {
-    if (errno(error) === "ENOENT") return undefined;
-    throw fileError("ERR_WRITE", path, error);
-  });
+  const existing = looked(path, () => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
   if (existing !== undefined) {
     refuseInput(path, fileId(existing), options.inputs);
     if (existing.isCharacterDevice()) return openDevice(path);
@@ -91,7 +88,7 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
     }
     if (!options.force) throw exists(path);
   }
-  await requireFolder(path);
+  requireFolder(path);
   return new FileOutput(path, existing, options);
 }
 
@@ -192,17 +189,27 @@ function refuseInput(path: string, id: FileId, inputs: readonly Input[]): void {
   });
 }
 
-async function requireFolder(path: string): Promise<void> {
+function requireFolder(path: string): void {
   const folder = dirname(path);
-  const stats = await stat(folder).catch((error: unknown) => {
-    const hint = errno(error) === "ENOENT" ? `make the folder ${quoted(folder)} first` : undefined;
-    throw fileError("ERR_WRITE", path, error, hint);
-  });
+  const stats = looked(path, () => statSync(folder, { throwIfNoEntry: false }));
+  if (stats === undefined) {
+    const hint = `make the folder ${quoted(folder)} first`;
+    throw fileError("ERR_WRITE", path, { code: "ENOENT" }, hint);
+  }
   if (!stats.isDirectory()) throw fileError("ERR_WRITE", path, { code: "ENOTDIR" });
   if (path.endsWith("/")) throw fileError("ERR_WRITE", path, { code: "ENOENT" });
-  await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
-    throw fileError("ERR_WRITE", path, error);
+  looked(path, () => {
+    accessSync(folder, constants.W_OK | constants.X_OK);
   });
+}
+
+/** Looks at once: to ask a thread for it takes longer than a look. @throws FileError `ERR_WRITE` */
+function looked<T>(path: string, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw fileError("ERR_WRITE", path, error);
+  }
 }
 
 type Kind = "file" | "folder" | "symbolic link" | "FIFO" | "socket" | "block device";

@@ -52,19 +52,45 @@ export interface ReportOptions {
   readonly json: boolean;
 }
 
+/** What a report needs of `Io`. */
+interface ReportIo {
+  readonly stderr: { write(text: string): unknown };
+  readonly env: Io["env"];
+}
+
 /** Tells stderr, in this run's manner. */
 export class Report {
-  readonly #io: Pick<Io, "stderr" | "env">;
+  readonly #io: ReportIo;
   readonly #options: ReportOptions;
-  readonly #concealed = new Set<string>();
+  #concealed = new Set<string>();
 
-  constructor(io: Pick<Io, "stderr" | "env">, options: ReportOptions) {
+  constructor(io: ReportIo, options: ReportOptions) {
     this.#io = io;
     this.#options = options;
   }
 
+  /** One that keeps what it is told until `release`; what then follows is told at once. */
+  aside(): { readonly report: Report; readonly release: () => void } {
+    let kept: string[] | undefined = [];
+    const write = (text: string): void => {
+      if (kept === undefined) this.#write(text);
+      else kept.push(text);
+    };
+    const report = new Report({ stderr: { write }, env: this.#io.env }, this.#options);
+    report.#concealed = this.#concealed;
+    const release = (): void => {
+      for (const text of kept ?? []) this.#write(text);
+      kept = undefined;
+    };
+    return { report, release };
+  }
+
   get quiet(): boolean {
     return this.#options.quiet;
+  }
+
+  get verbose(): boolean {
+    return this.#options.verbose;
   }
 
   /** Something worth knowing that is not an error. Not said with `--quiet`. */

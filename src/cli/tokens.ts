@@ -28,7 +28,6 @@ export class Tokens {
   readonly #uris: Pkcs11Uri[] = [];
   readonly #pin: PinReferrer;
   #access: Promise<TokenProcess> | undefined;
-  #unwrapPath: string | undefined;
   /** The token whose key was last unlocked. */
   #inUse: TokenInfo | undefined;
 
@@ -43,16 +42,6 @@ export class Tokens {
     const uri = parseUri(text);
     this.#uris.push(uri);
     return uri;
-  }
-
-  /** How the last session key was reached on a token, as in `C_UnwrapKey …`. */
-  get unwrapPath(): string | undefined {
-    return this.#unwrapPath;
-  }
-
-  /** For the next message: nothing was unwrapped yet. */
-  forgetUnwrapPath(): void {
-    this.#unwrapPath = undefined;
   }
 
   access(): Promise<TokenProcess> {
@@ -128,10 +117,7 @@ export class Tokens {
       pin,
       force: this.#options.force,
       ...timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]),
-      trace: (line) => {
-        this.#unwrapPath = /^unwrap: (.+) on token "/.exec(line)?.[1] ?? this.#unwrapPath;
-        report.trace(line);
-      },
+      ...(report.verbose ? { trace: report.trace.bind(report) } : {}),
     });
   }
 }

@@ -8,16 +8,24 @@
  */
 import { randomBytes } from "node:crypto";
 import {
+  close,
   closeSync,
   constants,
+  fchmodSync,
+  fstatSync,
+  fsync,
+  ftruncate,
   linkSync,
   openSync,
   renameSync,
   unlinkSync,
+  write,
+  writev,
+  writevSync,
   type BigIntStats,
 } from "node:fs";
-import { open, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { FileError } from "../errors.js";
 import type { OutputPaths } from "../sender/ledger.js";
 import { onInterrupt } from "../terminal/interrupts.js";
@@ -31,7 +39,8 @@ export class FileOutput implements Output {
   readonly #options: OutputOptions;
   #temporary: string;
   #backup: string | undefined;
-  #handle: FileHandle | undefined;
+  /** Descriptor of the temporary file. */
+  #file: number | undefined;
   #forget: (() => void) | undefined;
   #placed = false;
   #small: Uint8Array[] = [];
@@ -60,32 +69,33 @@ export class FileOutput implements Output {
   }
 
   async write(...parts: readonly Uint8Array[]): Promise<void> {
-    const handle = await this.#opened();
+    const file = this.#opened();
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (length < SMALL_BYTES) {
       // A header comes alone, and small messages in small parts: they wait, copied, for something larger.
       this.#small.push(...parts.map((part) => new Uint8Array(part)));
       this.#smallBytes += length;
-      if (this.#smallBytes >= SMALL_BYTES) await this.#flush(handle);
+      if (this.#smallBytes >= SMALL_BYTES) await this.#flush(file);
     } else {
-      await this.#flush(handle, ...parts);
+      await this.#flush(file, ...parts);
     }
   }
 
   async file(): Promise<OutputFile> {
-    const handle = await this.#opened();
-    await this.#flush(handle);
+    const fd = this.#opened();
+    await this.#flush(fd);
     const offset = this.#written;
     return {
-      fd: handle.fd,
+      fd,
       offset,
       write: async (bytes, position) => {
         for (let done = 0; done < bytes.length;) {
           const rest = bytes.length - done;
-          done += (await this.#try(handle.write(bytes, done, rest, position + done))).bytesWritten;
+          const step = promisify(write)(fd, bytes, done, rest, position + done);
+          done += (await this.#try(step)).bytesWritten;
         }
       },
-      truncate: () => this.#try(handle.truncate(offset)),
+      truncate: () => this.#try(promisify(ftruncate)(fd, offset)),
     };
   }
 
@@ -94,16 +104,23 @@ export class FileOutput implements Output {
   }
 
   async prepare(): Promise<void> {
-    const handle = await this.#opened();
-    await this.#flush(handle);
-    const mode = await this.#modeToKeep(handle);
-    if (mode !== undefined) await this.#try(handle.chmod(mode));
+    const file = this.#opened();
+    await this.#flush(file);
+    this.#trySync(() => {
+      const mode = this.#modeToKeep(file);
+      if (mode !== undefined) fchmodSync(file, mode);
+    });
     // A crash soon after must not leave an empty file where there was a whole one.
     if (this.#existing !== undefined || this.#options.durable === true) {
-      await this.#try(handle.sync());
+      await this.#try(promisify(fsync)(file));
     }
-    this.#handle = undefined;
-    await this.#try(handle.close());
+    this.#file = undefined;
+    // Network file systems write at last when a file is closed.
+    if (this.#written > AT_ONCE_BYTES) await this.#try(promisify(close)(file));
+    else
+      this.#trySync(() => {
+        closeSync(file);
+      });
   }
 
   place(options: { readonly reversible: boolean }): void {
@@ -136,43 +153,61 @@ export class FileOutput implements Output {
     }
   }
 
-  async close(): Promise<void> {
-    await this.#handle?.close().catch(() => undefined);
-    this.#handle = undefined;
-    if (this.#forget !== undefined && !this.#placed) {
-      await unlink(this.#temporary).catch(() => undefined);
-    }
-    if (this.#backup !== undefined) await unlink(this.#backup).catch(() => undefined);
+  close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    if (file !== undefined)
+      attempt(() => {
+        closeSync(file);
+      });
+    if (this.#forget !== undefined && !this.#placed)
+      attempt(() => {
+        unlinkSync(this.#temporary);
+      });
+    const backup = this.#backup;
+    if (backup !== undefined)
+      attempt(() => {
+        unlinkSync(backup);
+      });
     this.#forget?.();
     this.#forget = undefined;
+    return Promise.resolve();
   }
 
   /** Writes what waits and then `bytes`, in one call unless the system takes less at a time. */
-  async #flush(handle: FileHandle, ...bytes: readonly Uint8Array[]): Promise<void> {
+  async #flush(file: number, ...bytes: readonly Uint8Array[]): Promise<void> {
     let rest = [...this.#small.splice(0), ...bytes];
     this.#smallBytes = 0;
     while (rest.length > 0) {
-      const { bytesWritten } = await this.#try(handle.writev(rest, this.#written));
+      const bytesWritten = await this.#writeSome(file, rest);
       this.#written += bytesWritten;
       rest = after(rest, bytesWritten);
     }
   }
 
+  /** A thread does it where there is much to write: to ask one takes longer than to write a little. */
+  async #writeSome(file: number, parts: readonly Uint8Array[]): Promise<number> {
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    if (length <= AT_ONCE_BYTES) return this.#trySync(() => writevSync(file, parts, this.#written));
+    return (await this.#try(promisify(writev)(file, parts, this.#written))).bytesWritten;
+  }
+
   /** The temporary file, made when the first bytes come. */
-  async #opened(): Promise<FileHandle> {
-    if (this.#handle === undefined) {
+  #opened(): number {
+    if (this.#file === undefined) {
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW;
       this.#forget = onInterrupt(() => {
         unlinkSync(this.#temporary);
       });
-      this.#handle = await this.#try(open(this.#temporary, flags, MODES[this.#options.mode]));
+      const mode = MODES[this.#options.mode];
+      this.#file = this.#trySync(() => openSync(this.#temporary, flags, mode));
     }
-    return this.#handle;
+    return this.#file;
   }
 
   /** The mode of the file that is replaced, if it is the same owner's. */
-  async #modeToKeep(handle: FileHandle): Promise<number | undefined> {
-    const own = await this.#try(handle.stat({ bigint: true }));
+  #modeToKeep(file: number): number | undefined {
+    const own = fstatSync(file, { bigint: true });
     const old = this.#existing;
     if (old?.uid !== own.uid || old.gid !== own.gid || old.mode === own.mode) return undefined;
     return Number(old.mode) & 0o777;
@@ -204,9 +239,9 @@ export class FileOutput implements Output {
     }
   }
 
-  #trySync(step: () => void): void {
+  #trySync<T>(step: () => T): T {
     try {
-      step();
+      return step();
     } catch (error) {
       throw this.#failure(error);
     }
@@ -215,6 +250,15 @@ export class FileOutput implements Output {
   #failure(error: unknown): FileError {
     if (errno(error) === "EEXIST") return exists(this.name);
     return fileError("ERR_WRITE", this.name, error, HINTS[errno(error) ?? ""]);
+  }
+}
+
+/** For tidying up: what fails stays as it is. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch {
+    // A temporary file may be left, and may be deleted.
   }
 }
 
@@ -244,6 +288,9 @@ const MODES = { private: 0o600, public: 0o666 } as const;
 
 /** Less than this is not worth a call of its own. */
 const SMALL_BYTES = 4096;
+
+/** Up to this, a system call is over before a thread would have been asked to make it. */
+const AT_ONCE_BYTES = 64 * 1024;
 
 const NO_HARD_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
 

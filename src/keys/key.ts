@@ -62,6 +62,9 @@ export interface Recipient {
   readonly oaep?: OaepHash;
 }
 
+/** Told how a token is asked, as in `C_UnwrapKey CKM_RSA_PKCS_OAEP sha256`; of the last one that it was. */
+export type Using = (path: string) => void;
+
 /** The private half of an RSA recipient. */
 export interface RsaPrivateKey {
   readonly type: "rsa";
@@ -72,7 +75,7 @@ export interface RsaPrivateKey {
    * Resolves to `null` for every fault of the ciphertext; rejects only where the fault has nothing
    * to do with it (token gone, PIN refused).
    */
-  decryptOaep(ciphertext: Uint8Array, hash: OaepHash): Promise<Secret | null>;
+  decryptOaep(ciphertext: Uint8Array, hash: OaepHash, using?: Using): Promise<Secret | null>;
 }
 
 /** The private half of an EC or X25519 recipient. */
@@ -82,7 +85,7 @@ export interface EcPrivateKey {
    * Raw Diffie-Hellman (SP 800-56A §5.7.1.2, RFC 7748 §6.1): the shared x-coordinate, as long as
    * the field. `peer` is a point already checked to be on the curve. Fails like `decryptOaep`.
    */
-  agree(peer: Uint8Array): Promise<Secret | null>;
+  agree(peer: Uint8Array, using?: Using): Promise<Secret | null>;
 }
 
 export type PrivateKey = RsaPrivateKey | EcPrivateKey;

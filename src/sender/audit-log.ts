@@ -61,27 +61,29 @@ export function auditFiles(folder: string): AuditFiles {
 }
 
 /**
- * Adds a line. When this returns it is on the disk.
+ * Adds a line. When this returns it is on the disk. Lines that are to be added while others are written
+ * wait, and then go together: that takes one turn at the lock and the disk for all of them.
  *
  * @param nowMs - milliseconds since 1970-01-01T00:00Z
  * @returns the new head
  * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
  */
-export async function appendAudit(
+export function appendAudit(
   files: AuditFiles,
   event: AuditEvent,
   nowMs: number,
 ): Promise<AuditHead> {
-  try {
-    await makeFolder(dirname(files.log));
-    return await withLock(files.lock, () => append(files, event, new Date(nowMs).toISOString()));
-  } catch (error) {
-    if (error instanceof PolicyError || error instanceof TypeError) throw error;
-    throw new PolicyError("ERR_AUDIT_LOG_WRITE", `cannot write "${files.log}" (${reason(error)})`, {
-      cause: error,
-      hint: "make room on its disk, or make it and its folder writable",
-    });
-  }
+  return new Promise((resolve, reject) => {
+    const entry = { event, time: new Date(nowMs).toISOString(), resolve, reject };
+    const queue = waiting.get(files.log);
+    if (queue !== undefined) {
+      queue.push(entry);
+      return;
+    }
+    const entries = [entry];
+    waiting.set(files.log, entries);
+    void writeAll(files, entries);
+  });
 }
 
 /**
@@ -122,20 +124,69 @@ export async function verifyAuditLog(
 
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────
 
-async function append(files: AuditFiles, event: AuditEvent, time: string): Promise<AuditHead> {
+/** A line to be. */
+interface Entry {
+  readonly event: AuditEvent;
+  readonly time: string;
+  readonly resolve: (head: AuditHead) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Of each log that is being written, what came since. */
+const waiting = new Map<string, Entry[]>();
+
+/** Writes what is in the queue, and what is added meanwhile, until nothing is. */
+async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
+  while (queue.length > 0) {
+    const entries = queue.splice(0, AT_ONCE);
+    try {
+      await makeFolder(dirname(files.log));
+      await withLock(files.lock, () => append(files, entries));
+    } catch (error) {
+      const told =
+        error instanceof PolicyError || error instanceof TypeError
+          ? error
+          : new PolicyError(
+              "ERR_AUDIT_LOG_WRITE",
+              `cannot write "${files.log}" (${reason(error)})`,
+              {
+                cause: error,
+                hint: "make room on its disk, or make it and its folder writable",
+              },
+            );
+      for (const { reject } of entries) reject(told);
+    }
+  }
+  waiting.delete(files.log);
+}
+
+/** The most lines that one turn at the lock is used for: others wait for it too. */
+const AT_ONCE = 64;
+
+async function append(files: AuditFiles, entries: readonly Entry[]): Promise<void> {
   const isNew = (await fileState(files.log)) === "absent";
   const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW;
   const handle = await open(files.log, flags, 0o600);
   try {
     const { tip, repairs, text, ledger } = await connect(files, handle);
-    const chain = new Chain(tip, time, text, ledger);
-    for (const repair of repairs) chain.add(repair);
-    chain.add(event);
+    const chain = new Chain(tip, text, ledger);
+    const [first] = entries;
+    for (const repair of repairs) chain.add(repair, first?.time ?? "");
+    const added = entries.flatMap((entry) => {
+      try {
+        return [{ entry, head: chain.add(entry.event, entry.time) }];
+      } catch (error) {
+        // One that can't be written keeps the others from nothing.
+        entry.reject(error);
+        return [];
+      }
+    });
+    if (added.length === 0) return;
     await handle.writeFile(chain.text);
     await handle.sync();
     if (isNew) await syncFolder(dirname(files.log));
     await writeHead(files, chain.tip);
-    return chain.tip;
+    for (const { entry, head } of added) entry.resolve(head);
   } finally {
     await handle.close();
   }
@@ -145,26 +196,27 @@ async function append(files: AuditFiles, event: AuditEvent, time: string): Promi
 class Chain {
   tip: AuditHead;
   text: string;
-  readonly #time: string;
   #ledger: LedgerWitness | undefined;
 
-  constructor(tip: AuditHead, time: string, text: string, ledger: LedgerWitness | undefined) {
+  constructor(tip: AuditHead, text: string, ledger: LedgerWitness | undefined) {
     this.tip = tip;
     this.text = text;
-    this.#time = time;
     this.#ledger = ledger;
   }
 
-  add(event: AuditEvent | AuditRepair): void {
-    this.#ledger = later(this.#ledger, event.ledger);
+  /** @throws TypeError: a field is not what it should be, and nothing was added */
+  add(event: AuditEvent | AuditRepair, time: string): AuditHead {
+    const ledger = later(this.#ledger, event.ledger);
     const { n, hash } = this.tip;
-    const ledger = this.#ledger === undefined ? {} : { ledger: this.#ledger };
-    const line = formatAuditLine({ ...event, ...ledger, n: n + 1, time: this.#time, prev: hash });
+    const witness = ledger === undefined ? {} : { ledger };
+    const line = formatAuditLine({ ...event, ...witness, n: n + 1, time, prev: hash });
     if (Buffer.byteLength(line) > MAX_LINE_BYTES || parseAuditLine(line) === undefined) {
       throw new TypeError("an audit event with a field that is not what it should be");
     }
+    this.#ledger = ledger;
     this.tip = { n: n + 1, hash: lineHash(line) };
     this.text += `${line}\n`;
+    return this.tip;
   }
 }
 

@@ -18,7 +18,7 @@ import type { CapiPrivateKey } from "../capi/private-key.js";
 import { TokenError } from "../errors.js";
 import { oaepDecode, oaepEncrypt } from "../exchange/rsa-oaep.js";
 import { pkcs1Decode, pkcs1Encrypt } from "../exchange/rsa-pkcs1.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPublicKey, Using } from "../keys/key.js";
 import { Secret } from "../secret.js";
 import { call, dependsOnCiphertext, refusesTemplate } from "./call.js";
 import { CKK, CKM, CKO, MECHANISM_FLAG } from "./constants.js";
@@ -61,16 +61,21 @@ export class TokenCapiKey implements CapiPrivateKey {
   }
 
   /** @throws TokenError `ERR_MECHANISM`: no way on this token; or the token failed. */
-  decryptPkcs1v15(ciphertext: Uint8Array): Promise<Secret | null> {
-    return this.#undo(this.#pkcs1, PKCS1, ciphertext);
+  decryptPkcs1v15(ciphertext: Uint8Array, using?: Using): Promise<Secret | null> {
+    return this.#undo(this.#pkcs1, PKCS1, ciphertext, using);
   }
 
   /** Throws as `decryptPkcs1v15`. */
-  decryptOaepSha1(ciphertext: Uint8Array): Promise<Secret | null> {
-    return this.#undo(this.#oaep, OAEP_SHA1, ciphertext);
+  decryptOaepSha1(ciphertext: Uint8Array, using?: Using): Promise<Secret | null> {
+    return this.#undo(this.#oaep, OAEP_SHA1, ciphertext, using);
   }
 
-  async #undo(ways: readonly Way[], padding: Padding, input: Uint8Array): Promise<Secret | null> {
+  async #undo(
+    ways: readonly Way[],
+    padding: Padding,
+    input: Uint8Array,
+    using: Using | undefined,
+  ): Promise<Secret | null> {
     // Public facts, checked here so that no return value about them needs to be understood.
     const { modulus } = this.publicKey;
     if (input.length !== modulus.length || Buffer.compare(input, modulus) >= 0) return null;
@@ -78,6 +83,7 @@ export class TokenCapiKey implements CapiPrivateKey {
     for (const way of ways) {
       if (this.#works.get(way) === false) continue;
       this.#trace(`unwrap: ${way.name} on token "${this.#token.info.label}"`);
+      using?.(way.name);
       try {
         await this.#requireWorking(way, padding);
         return await this.#use(way, input);

@@ -7,7 +7,7 @@ import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } f
 import { equal } from "../bytes.js";
 import { FormatError, type TokenError } from "../errors.js";
 import { der, TAG } from "../keys/der.js";
-import type { EcPrivateKey, EcPublicKey, X25519PublicKey } from "../keys/key.js";
+import type { EcPrivateKey, EcPublicKey, Using, X25519PublicKey } from "../keys/key.js";
 import { publicKeyFromSpki, validatePoint } from "../keys/public-key.js";
 import { CURVES } from "../keys/spki.js";
 import type { Secret } from "../secret.js";
@@ -36,7 +36,7 @@ export class TokenEcKey implements EcPrivateKey {
     this.#ways = new Ways(key.token, "derive a shared secret", ways, key.trace);
   }
 
-  async agree(peer: Uint8Array): Promise<Secret | null> {
+  async agree(peer: Uint8Array, using?: Using): Promise<Secret | null> {
     // The caller has checked the point; a private key on a token deserves a second look.
     const { publicKey } = this.#key;
     try {
@@ -45,7 +45,7 @@ export class TokenEcKey implements EcPrivateKey {
       if (error instanceof FormatError) return null;
       throw error;
     }
-    return this.#ways.use(peer);
+    return this.#ways.use(peer, using);
   }
 
   /** True when the token agrees with the host on a secret. */

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { equal } from "../bytes.js";
 import { oaepDecode, oaepEncrypt } from "../exchange/rsa-oaep.js";
-import type { OaepHash, RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
+import type { OaepHash, RsaPrivateKey, RsaPublicKey, Using } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import { call, refusesTemplate } from "./call.js";
 import { CKM } from "./constants.js";
@@ -47,12 +47,12 @@ export class TokenRsaKey implements RsaPrivateKey {
     this.oaepHashes = plan.oaep ?? [];
   }
 
-  async decryptOaep(ciphertext: Uint8Array, hash: OaepHash): Promise<Secret | null> {
+  async decryptOaep(ciphertext: Uint8Array, hash: OaepHash, using?: Using): Promise<Secret | null> {
     // Checked here, so that no return value about them needs to be understood.
     const { modulus } = this.#key.publicKey;
     if (ciphertext.length !== modulus.length) return null;
     if (Buffer.compare(ciphertext, modulus) >= 0) return null;
-    return this.#waysFor(hash).use(ciphertext);
+    return this.#waysFor(hash).use(ciphertext, using);
   }
 
   /** The hashes that a ciphertext of our own comes back with, best first. */

@@ -8,6 +8,7 @@
  * fault, which is one `null`; what is told about the token never depends on what a sender sent.
  */
 import { TokenError } from "../errors.js";
+import type { Using } from "../keys/key.js";
 import { Secret } from "../secret.js";
 import { dependsOnCiphertext } from "./call.js";
 import type { Token } from "./token.js";
@@ -54,10 +55,11 @@ export class Ways {
    *
    * @throws TokenError when no way works on this token (`ERR_MECHANISM`), or the token failed.
    */
-  async use(input: Uint8Array): Promise<Secret | null> {
+  async use(input: Uint8Array, using?: Using): Promise<Secret | null> {
     for (const way of this.#ways) {
       if (this.#works.get(way) === false) continue;
       this.#trace(`unwrap: ${way.name} on token "${this.#token.info.label}"`);
+      using?.(way.name);
       try {
         const secret = await way.use(input);
         if (secret !== null) {

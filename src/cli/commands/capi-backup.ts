@@ -22,7 +22,7 @@ import { write } from "../io.js";
 import { commit, requireDistinct, type Output } from "../outputs.js";
 import { printable } from "../report.js";
 import { json, table } from "../table.js";
-import { withTokens, type Tokens } from "../tokens.js";
+import { withTokens } from "../tokens.js";
 import type { Context } from "../usage.js";
 import { signaturePathOf } from "./capi-stored.js";
 
@@ -42,7 +42,7 @@ export async function capiBackUpCommand(args: Arguments, context: Context): Prom
   await withTokens(args, context, async (tokens) => {
     const allowWeak = args.flag("allow-weak");
     const keys = new CapiKeys(tokens, context, allowWeak);
-    const use = new CapiUse("back-up", tokens, context);
+    const use = new CapiUse("back-up", context);
     const blob = await smallInput(blobPath, io);
     const signature = await smallInput(signaturePath, io).catch(async (error: unknown) => {
       await blob.input.close();
@@ -107,7 +107,7 @@ export async function capiRecoverCommand(args: Arguments, context: Context): Pro
       await write(io.stdout, text);
       if (task === undefined) return;
       if (expected === undefined) await confirm(record, context);
-      await recover(record, client, { ...task, hash }, { args, keys, tokens, input }, context);
+      await recover(record, client, { ...task, hash }, { args, keys, input }, context);
     } finally {
       await input.close();
     }
@@ -151,10 +151,10 @@ async function recover(
   record: BackupRecord,
   client: RsaPublicKey,
   task: Recovery & { readonly hash: BackupRecord["hash"] },
-  { args, keys, tokens, input }: { args: Arguments; keys: CapiKeys; tokens: Tokens; input: Input },
+  { args, keys, input }: { args: Arguments; keys: CapiKeys; input: Input },
   context: Context,
 ): Promise<void> {
-  const use = new CapiUse("recover", tokens, context);
+  const use = new CapiUse("recover", context);
   const outputs: Output[] = [];
   await requireDistinct([task.output, task.signature]);
   try {

@@ -67,7 +67,7 @@ async function sessionKey(
   if (identity === undefined) {
     throw new UsageError("ERR_USAGE", "a SIMPLEBLOB needs the key it was made for: -i");
   }
-  const use = new CapiUse("hash-session-key", tokens, context);
+  const use = new CapiUse("hash-session-key", context);
   use.received(blob);
   return use.record(async () => {
     const own = await new CapiKeys(tokens, context, true).exchange(identity);

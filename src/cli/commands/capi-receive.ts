@@ -45,7 +45,7 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
 
   await withTokens(args, context, async (tokens) => {
     const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
-    const use = new CapiUse("receive", tokens, context);
+    const use = new CapiUse("receive", context);
     const files = await MessageFiles.open(args, io);
     const output = await privateOutput(args.text("output"), files.inputs, args, context).catch(
       async (error: unknown) => {

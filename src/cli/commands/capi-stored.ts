@@ -91,7 +91,7 @@ export async function capiOpenStoredCommand(args: Arguments, context: Context): 
       opened.push(one);
       return one;
     };
-    const use = new CapiUse("open-stored", tokens, context);
+    const use = new CapiUse("open-stored", context);
     try {
       const blob = await smallInput(blobPath, io);
       closed(blob.input);

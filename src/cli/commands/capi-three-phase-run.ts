@@ -32,7 +32,7 @@ export async function keysCommand(args: Arguments, context: Context): Promise<un
     const run = ThreePhase.resume(await readState(args));
     const { keyA } = run.blobs; // Refuses a run that is not complete, before a PIN is asked for.
     const keys = new CapiKeys(tokens, context, true);
-    const use = new CapiUse("three-phase keys", tokens, context);
+    const use = new CapiUse("three-phase keys", context);
     const outputs: Output[] = [];
     try {
       for (const path of paths) outputs.push(await publicOutput(path, [], args, context));

@@ -188,7 +188,7 @@ async function withStep(
       );
       await work({
         keys: new CapiKeys(tokens, context, args.has("allow-weak") && args.flag("allow-weak")),
-        use: new CapiUse("three-phase", tokens, context),
+        use: new CapiUse("three-phase", context),
         ...{ state, output, message: received?.bytes ?? new Uint8Array(0) },
       });
     } finally {

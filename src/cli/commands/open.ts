@@ -11,12 +11,13 @@ import type { Arguments } from "../arguments.js";
 import { threadsOf } from "../bulk.js";
 import { prepareIdentities } from "../identities.js";
 import { requireOneStdin } from "../inputs.js";
-import { openOne, type Means, type ReceiptMeans, type Task } from "../opening.js";
+import { openOne, TooEarly, type Means, type ReceiptMeans, type Task } from "../opening.js";
 import { requireDistinct } from "../outputs.js";
 import { gateOf } from "../policy.js";
 import { BrokenPipe, EXIT } from "../report.js";
 import { signingIdentityAt } from "../sender.js";
 import { withTokens, type Tokens } from "../tokens.js";
+import { inTurns, type Turn } from "../turns.js";
 import type { Context } from "../usage.js";
 
 /** What `seal` is advised to call its files; taken off when an output's name is made. */
@@ -48,6 +49,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   try {
     return await withTokens(args, context, async (tokens) => {
       const means: Means = {
+        used: new Set(),
         ...{ keyBlob, threads, gate, tokens },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptMeans(receipt, tokens, context),
@@ -66,33 +68,58 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 async function openAll(tasks: readonly Task[], means: Means, context: Context): Promise<number> {
   const several = tasks.length > 1;
   let status: number = EXIT.done;
-  let faults = 0;
-  for (const [index, task] of tasks.entries()) {
-    try {
-      await openPatiently(task, means, context);
-      faults = 0;
-    } catch (error) {
-      const failed = context.report.failure(error, several ? task.source : undefined);
-      if (status === EXIT.done) status = failed;
-      const left = tasks.length - index - 1;
-      faults = mayPass(error) ? faults + 1 : 0;
-      if (endsRun(error) || faults > 1) {
-        if (left > 0) context.report.note(`${left} more not opened`);
-        break;
-      }
-    }
-  }
+  let lastFault = -1;
+  const open = async (index: number, turn: Turn): Promise<void> => {
+    const { report, release } = context.report.aside();
+    turn.come().then(release, () => undefined);
+    const [task] = tasks.slice(index);
+    if (task !== undefined) await openPatiently(task, means, turn, { ...context, report });
+  };
+  const failed = (index: number, error: unknown): boolean => {
+    const about = several ? tasks[index]?.source : undefined;
+    const exit = context.report.failure(error, about);
+    if (status === EXIT.done) status = exit;
+    const isSecondFault = mayPass(error) && lastFault === index - 1;
+    if (mayPass(error)) lastFault = index;
+    if (!endsRun(error) && !isSecondFault) return true;
+    const left = tasks.length - index - 1;
+    if (left > 0) context.report.note(`${left} more not opened`);
+    return false;
+  };
+  await inTurns(tasks.length, sideBySide(tasks, means), open, failed);
   return status;
 }
 
+/**
+ * How many messages are opened at a time. One, where a policy has to decide on each before the next is
+ * looked at, or where one's plaintext is another.
+ */
+function sideBySide(tasks: readonly Task[], { gate }: Means): number {
+  const sources = new Set(tasks.map(({ source }) => basename(source)));
+  const nested = targetsOf(tasks).some((target) => sources.has(basename(target)));
+  return gate !== undefined || nested || sources.has("-") ? 1 : AT_A_TIME;
+}
+
+/** So many that the token always has the next request, and files take their time. */
+const AT_A_TIME = 6;
+
 /** A message that lost its token half way is opened from its beginning when the token is back. */
-async function openPatiently(task: Task, means: Means, context: Context): Promise<void> {
+async function openPatiently(
+  task: Task,
+  means: Means,
+  turn: Turn,
+  context: Context,
+): Promise<void> {
   const isRead = task.source === "-" || means.keyBlob === "-";
   for (;;) {
     try {
-      await openOne(task, means, context);
+      await openOne(task, means, turn, context);
       return;
     } catch (error) {
+      if (error instanceof TooEarly) {
+        await turn.come();
+        continue;
+      }
       if (isRead || !(await means.tokens.isBack(error))) throw error;
       context.report.note(`${task.source}: the token is back, once more`);
     }

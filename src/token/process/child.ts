@@ -7,7 +7,7 @@ import { Worker } from "node:worker_threads";
 import type { CapiPrivateKey } from "../../capi/private-key.js";
 import type { CapiSigningKey } from "../../capi/sign.js";
 import { TokenError } from "../../errors.js";
-import type { EcPrivateKey, OaepHash, PrivateKey, RsaPrivateKey } from "../../keys/key.js";
+import type { EcPrivateKey, OaepHash, PrivateKey, RsaPrivateKey, Using } from "../../keys/key.js";
 import type { SigningKey } from "../../keys/signing.js";
 import { restore } from "../../terminal/interrupts.js";
 import { TokenAccess } from "../access.js";
@@ -37,6 +37,8 @@ class Operations {
   readonly #signing = new Map<string, Promise<SigningKey>>();
   readonly #capi = new Map<string, Promise<CapiPrivateKey>>();
   readonly #capiSigning = new Map<string, Promise<CapiSigningKey>>();
+  /** Keys that were sent, by URI: from then on they are spoken of by that. */
+  readonly #sent = new Map<string, KeyInfo>();
 
   constructor(start: Start) {
     this.#start = start;
@@ -57,48 +59,67 @@ class Operations {
   }
 
   /** Runs a method of `TokenAccess` that takes and returns plain values, or one of ours. */
-  run(method: string, args: readonly unknown[]): unknown {
+  run({ method, key, args: packed }: Request, using: Using): unknown {
+    const args = unpack(packed) as unknown[];
+    if (Object.hasOwn(this.#withKey, method)) {
+      return this.#withKey[method]?.(this.#named(key), using, ...(args as never[]));
+    }
     if (Object.hasOwn(this.#own, method)) return this.#own[method]?.(...(args as never[]));
     if (!PASSED_ON.has(method)) throw new TypeError(`no such method: ${method}`);
     const access = this.#access as unknown as Record<string, (...args: unknown[]) => unknown>;
     return access[method]?.(...args);
   }
 
-  readonly #own: Readonly<Record<string, (...args: never[]) => unknown>> = {
+  #named(key: unknown): KeyInfo {
+    if (typeof key !== "string") {
+      const sent = unpack(key) as KeyInfo;
+      this.#sent.set(sent.uri, sent);
+      return sent;
+    }
+    const known = this.#sent.get(key);
+    if (known === undefined) throw new TypeError(`a key that was not sent: ${key}`);
+    return known;
+  }
+
+  readonly #withKey: Readonly<
+    Record<string, (key: KeyInfo, using: Using, ...args: never[]) => unknown>
+  > = {
     /** Logs in and finds the private key. */
-    unlock: async (key: KeyInfo): Promise<unknown> => {
-      await this.#forgetIfPulled(this.#unlocked, key);
+    unlock: async (key): Promise<unknown> => {
       const found = await this.#privateKey(key);
       return found.type === "rsa"
         ? { type: found.type, oaepHashes: found.oaepHashes }
         : { type: found.type };
     },
-    decryptOaep: async (key: KeyInfo, ciphertext: Uint8Array, hash: OaepHash) => {
+    decryptOaep: async (key, using, ciphertext: Uint8Array, hash: OaepHash) => {
       const found = (await this.#privateKey(key)) as RsaPrivateKey;
-      return taken(await found.decryptOaep(ciphertext, hash));
+      return taken(await found.decryptOaep(ciphertext, hash, using));
     },
-    agree: async (key: KeyInfo, peer: Uint8Array) => {
+    agree: async (key, using, peer: Uint8Array) => {
       const found = (await this.#privateKey(key)) as EcPrivateKey;
-      return taken(await found.agree(peer));
+      return taken(await found.agree(peer, using));
     },
-    unlockSigner: async (key: KeyInfo): Promise<void> => {
-      await this.#forgetIfPulled(this.#signing, key);
+    unlockSigner: async (key): Promise<void> => {
       await this.#signingKey(key);
     },
-    sign: async (key: KeyInfo, message: Uint8Array) => (await this.#signingKey(key)).sign(message),
-    unlockCapi: async (key: KeyInfo): Promise<void> => {
+    sign: async (key, _using, message: Uint8Array) => (await this.#signingKey(key)).sign(message),
+    unlockCapi: async (key): Promise<void> => {
       await this.#capiKey(key);
     },
     capiDecrypt: async (
-      key: KeyInfo,
+      key,
+      using,
       how: "decryptPkcs1v15" | "decryptOaepSha1",
       ciphertext: Uint8Array,
-    ) => taken(await (await this.#capiKey(key))[how](ciphertext)),
-    unlockCapiSigner: async (key: KeyInfo): Promise<void> => {
+    ) => taken(await (await this.#capiKey(key))[how](ciphertext, using)),
+    unlockCapiSigner: async (key): Promise<void> => {
       await this.#capiSigningKey(key);
     },
-    capiSign: async (key: KeyInfo, payload: Uint8Array) =>
+    capiSign: async (key, _using, payload: Uint8Array) =>
       (await this.#capiSigningKey(key)).signPkcs1v15(payload),
+  };
+
+  readonly #own: Readonly<Record<string, (...args: never[]) => unknown>> = {
     rescan: () => {
       const kept = [this.#unlocked, this.#signing, this.#capi, this.#capiSigning];
       for (const map of kept) map.clear();
@@ -116,11 +137,14 @@ class Operations {
     if (map.has(key.uri) && !(await this.#access.isLoggedIn(key.token))) map.delete(key.uri);
   }
 
-  #privateKey(key: KeyInfo): Promise<PrivateKey> {
+  /** Asked for each use, since the token may be pulled between two. */
+  async #privateKey(key: KeyInfo): Promise<PrivateKey> {
+    await this.#forgetIfPulled(this.#unlocked, key);
     return remembered(this.#unlocked, key.uri, () => this.#access.identity(key).unlock());
   }
 
-  #signingKey(key: KeyInfo): Promise<SigningKey> {
+  async #signingKey(key: KeyInfo): Promise<SigningKey> {
+    await this.#forgetIfPulled(this.#signing, key);
     return remembered(this.#signing, key.uri, () => this.#access.signingIdentity(key).unlock());
   }
 
@@ -235,8 +259,10 @@ function blotted(error: PackedError): PackedError {
 // ── The channel ─────────────────────────────────────────────────────────────────────────────────
 
 function trace(line: string): void {
-  say({ kind: "trace", line });
+  if (isTraced) say({ kind: "trace", line });
 }
+
+let isTraced = false;
 
 function say(message: FromChild): void {
   // The parent may be gone, and then nobody wants to know.
@@ -246,13 +272,17 @@ function say(message: FromChild): void {
 /** Requests under way. */
 let underWay = 0;
 
-async function serve(operations: Operations, { id, method, args }: Request): Promise<void> {
+async function serve(operations: Operations, request: Request): Promise<void> {
+  const { id } = request;
+  let told: { readonly path?: string } = {};
   underWay += 1;
   try {
-    const value = await operations.run(method, unpack(args) as unknown[]);
-    say({ kind: "result", id, value: pack(value) });
+    const value = await operations.run(request, (path) => {
+      told = { path };
+    });
+    say({ kind: "result", id, value: pack(value), ...told });
   } catch (error) {
-    say({ kind: "failure", id, error: blotted(packError(error)) });
+    say({ kind: "failure", id, error: blotted(packError(error)), ...told });
   } finally {
     underWay -= 1;
   }
@@ -293,6 +323,7 @@ function main(): void {
   process.on("message", (message: FromParent) => {
     switch (message.kind) {
       case "start":
+        isTraced = message.traced;
         operations = new Operations(message);
         watchParent(message.parent);
         break;

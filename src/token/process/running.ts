@@ -2,7 +2,8 @@
 import type { ChildProcess } from "node:child_process";
 import { TokenError } from "../../errors.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
-import type { PinRequest, TokenInfo } from "../types.js";
+import type { Using } from "../../keys/key.js";
+import type { KeyInfo, PinRequest, TokenInfo } from "../types.js";
 import { childFor, letGo } from "./ahead.js";
 import {
   type FromChild,
@@ -34,8 +35,17 @@ export interface Ended {
   readonly error: TokenError;
 }
 
-interface Pending {
+/** What the process is asked to do. */
+export interface Task {
   readonly method: string;
+  /** For methods that are about one. */
+  readonly key?: KeyInfo;
+  readonly args?: readonly unknown[];
+  readonly using?: Using;
+}
+
+interface Pending {
+  readonly using: Using | undefined;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   /** What is left of the limit. */
@@ -56,6 +66,8 @@ export class Child {
   readonly #trying: string[] = [];
   /** Modules whose code returned. */
   readonly #returned = new Set<string>();
+  /** URIs of keys that the process knows. */
+  readonly #sent = new Set<string>();
   /** Persons and commands that are waited for. */
   #waiting = 0;
   #isAsking = false;
@@ -99,7 +111,7 @@ export class Child {
    *
    * @throws what the method throws; TokenError `ERR_TOKEN_CRASHED`, `ERR_TOKEN_TIMEOUT`
    */
-  request(method: string, args: readonly unknown[], limitMs: number): Promise<unknown> {
+  request({ method, key, args = [], using }: Task, limitMs: number): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.ended !== undefined) {
         reject(this.ended.error);
@@ -107,13 +119,20 @@ export class Child {
       }
       this.#requests += 1;
       const id = this.#requests;
-      this.#pending.set(id, { method, resolve, reject, leftMs: limitMs });
+      this.#pending.set(id, { using, resolve, reject, leftMs: limitMs });
       this.#hold(true);
       this.#clock ??= setInterval(() => {
         this.#tick();
       }, TICK_MS);
-      this.#say({ kind: "request", id, method, args: pack(args) as unknown[] });
+      const named = key === undefined ? {} : { key: this.#named(key) };
+      this.#say({ kind: "request", id, method, ...named, args: pack(args) as unknown[] });
     });
+  }
+
+  #named(key: KeyInfo): unknown {
+    if (this.#sent.has(key.uri)) return key.uri;
+    this.#sent.add(key.uri);
+    return pack(key);
   }
 
   /** Lets it finish, and ends it when it does not. */
@@ -123,7 +142,7 @@ export class Child {
     // Logged out by the end of the process, as PKCS#11 has it; C_Finalize may take its time.
     const patience = setTimeout(() => this.#process.kill("SIGKILL"), CLOSE_MS);
     try {
-      await this.request("close", [], CLOSE_MS * 2);
+      await this.request({ method: "close" }, CLOSE_MS * 2);
     } catch {
       // It ends in any case.
     }
@@ -136,12 +155,12 @@ export class Child {
     switch (message.kind) {
       case "result":
         for (const path of this.#returned) this.#options.proven.add(path);
-        this.#settle(message.id, ({ resolve }) => {
+        this.#settle(message, ({ resolve }) => {
           resolve(unpack(message.value));
         });
         break;
       case "failure":
-        this.#settle(message.id, ({ reject }) => {
+        this.#settle(message, ({ reject }) => {
           reject(unpackError(message.error));
         });
         break;
@@ -180,11 +199,15 @@ export class Child {
     }
   }
 
-  #settle(id: number, how: (pending: Pending) => void): void {
+  #settle(
+    { id, path }: { readonly id: number; readonly path?: string },
+    how: (pending: Pending) => void,
+  ): void {
     const pending = this.#pending.get(id);
     if (pending === undefined) return;
     this.#pending.delete(id);
     if (this.#pending.size === 0) this.#hold(false);
+    if (path !== undefined) pending.using?.(path);
     how(pending);
   }
 

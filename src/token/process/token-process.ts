@@ -6,7 +6,7 @@
 import type { CapiIdentity, CapiPrivateKey } from "../../capi/private-key.js";
 import type { CapiSigningIdentity, CapiSigningKey } from "../../capi/sign.js";
 import { TokenError } from "../../errors.js";
-import type { EcPrivateKey, Identity, OaepHash, RsaPrivateKey } from "../../keys/key.js";
+import type { EcPrivateKey, Identity, OaepHash, RsaPrivateKey, Using } from "../../keys/key.js";
 import type { SigningIdentity } from "../../keys/signing.js";
 import { Secret } from "../../secret.js";
 import type { Diagnosis } from "../doctor.js";
@@ -26,7 +26,7 @@ import type {
   TokenService,
 } from "../types.js";
 import type { Pkcs11Uri } from "../uri.js";
-import { type Ended, Child } from "./running.js";
+import { Child, type Ended, type Task } from "./running.js";
 import { type PinAnswer, packError, type PackedError } from "./wire.js";
 
 export interface TokenProcessOptions {
@@ -76,6 +76,7 @@ export class TokenProcess implements TokenService {
   /** Tokens whose PIN was handed over, and which have not answered yet. */
   readonly #trying = new Map<string, TokenInfo["label"]>();
   readonly #queue: (() => void)[] = [];
+  readonly #unlocked = new Map<string, { readonly child: Child; readonly found: Unlocked }>();
   #free: number;
   #child: Child | undefined;
 
@@ -111,17 +112,18 @@ export class TokenProcess implements TokenService {
 
   identity(key: KeyInfo): Identity {
     const unlock = async (): Promise<RsaPrivateKey | EcPrivateKey> => {
-      const found = await this.#request<Unlocked>("unlock", key);
+      const found = await this.#unlock(key);
       if (found.type === "rsa") {
         return {
           ...found,
-          decryptOaep: async (ciphertext: Uint8Array, hash: OaepHash) =>
-            secret(await this.#request("decryptOaep", key, ciphertext, hash)),
+          decryptOaep: async (ciphertext: Uint8Array, hash: OaepHash, using?: Using) =>
+            secret(await this.#use("decryptOaep", key, [ciphertext, hash], using)),
         };
       }
       return {
         ...found,
-        agree: async (peer: Uint8Array) => secret(await this.#request("agree", key, peer)),
+        agree: async (peer: Uint8Array, using?: Using) =>
+          secret(await this.#use("agree", key, [peer], using)),
       };
     };
     return { publicKey: exchangeHalf(key), name: key.uri, unlock };
@@ -129,8 +131,8 @@ export class TokenProcess implements TokenService {
 
   signingIdentity(key: KeyInfo): SigningIdentity {
     const unlock = async () => {
-      await this.#request("unlockSigner", key);
-      return { sign: (message: Uint8Array) => this.#request<Uint8Array>("sign", key, message) };
+      await this.#use("unlockSigner", key);
+      return { sign: (message: Uint8Array) => this.#use<Uint8Array>("sign", key, [message]) };
     };
     return { publicKey: signingHalf(key), name: key.uri, unlock };
   }
@@ -138,13 +140,13 @@ export class TokenProcess implements TokenService {
   capiKey(key: KeyInfo): CapiIdentity {
     const publicKey = rsaHalf(key);
     const unlock = async (): Promise<CapiPrivateKey> => {
-      await this.#request("unlockCapi", key);
+      await this.#use("unlockCapi", key);
       return {
         publicKey,
-        decryptPkcs1v15: async (ciphertext) =>
-          secret(await this.#request("capiDecrypt", key, "decryptPkcs1v15", ciphertext)),
-        decryptOaepSha1: async (ciphertext) =>
-          secret(await this.#request("capiDecrypt", key, "decryptOaepSha1", ciphertext)),
+        decryptPkcs1v15: async (ciphertext, using) =>
+          secret(await this.#use("capiDecrypt", key, ["decryptPkcs1v15", ciphertext], using)),
+        decryptOaepSha1: async (ciphertext, using) =>
+          secret(await this.#use("capiDecrypt", key, ["decryptOaepSha1", ciphertext], using)),
       };
     };
     return { publicKey, name: key.uri, unlock };
@@ -153,10 +155,10 @@ export class TokenProcess implements TokenService {
   capiSigningKey(key: KeyInfo): CapiSigningIdentity {
     const publicKey = rsaHalf(key);
     const unlock = async (): Promise<CapiSigningKey> => {
-      await this.#request("unlockCapiSigner", key);
+      await this.#use("unlockCapiSigner", key);
       return {
         publicKey,
-        signPkcs1v15: (payload) => this.#request<Uint8Array>("capiSign", key, payload),
+        signPkcs1v15: (payload) => this.#use<Uint8Array>("capiSign", key, [payload]),
       };
     };
     return { publicKey, name: key.uri, unlock };
@@ -191,6 +193,7 @@ export class TokenProcess implements TokenService {
   }
 
   rescan(): Promise<void> {
+    this.#unlocked.clear();
     return this.#request("rescan");
   }
 
@@ -207,12 +210,29 @@ export class TokenProcess implements TokenService {
     await child?.close();
   }
 
+  #request<T>(method: string, ...args: readonly unknown[]): Promise<T> {
+    return this.#send({ method, args });
+  }
+
+  #use<T>(method: string, key: KeyInfo, args: readonly unknown[] = [], using?: Using): Promise<T> {
+    return this.#send({ method, key, args, ...(using === undefined ? {} : { using }) });
+  }
+
+  /** Asked once of each process: every use looks whether the login still holds, and logs in if not. */
+  async #unlock(key: KeyInfo): Promise<Unlocked> {
+    const known = this.#unlocked.get(key.uri);
+    if (known !== undefined && known.child === this.#child) return known.found;
+    const found = await this.#use<Unlocked>("unlock", key);
+    if (this.#child !== undefined) this.#unlocked.set(key.uri, { child: this.#child, found });
+    return found;
+  }
+
   /** Sends a request, when it is its turn. */
-  async #request<T>(method: string, ...args: readonly unknown[]): Promise<T> {
+  async #send<T>(task: Task): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#queue.push(resolve));
     try {
-      return (await this.#ask(method, args)) as T;
+      return (await this.#ask(task)) as T;
     } finally {
       const next = this.#queue.shift();
       if (next === undefined) this.#free += 1;
@@ -220,13 +240,13 @@ export class TokenProcess implements TokenService {
     }
   }
 
-  async #ask(method: string, args: readonly unknown[]): Promise<unknown> {
+  async #ask(task: Task): Promise<unknown> {
     const { timeoutMs = TIMEOUT_MS } = this.#options;
-    const limitMs = timeoutMs * (PATIENCE[method] ?? 1);
+    const limitMs = timeoutMs * (PATIENCE[task.method] ?? 1);
     for (;;) {
       const child = this.#current();
       try {
-        return await child.request(method, args, limitMs);
+        return await child.request(task, limitMs);
       } catch (error) {
         // A token that was pulled has new handles when it is back, and some modules never notice.
         if (isGone(error)) this.#discard(child);
@@ -242,6 +262,7 @@ export class TokenProcess implements TokenService {
     const child: Child = new Child({
       start: {
         ...{ kind: "start", parent: process.pid, modules, home, force },
+        traced: trace !== undefined,
         faulty: [...this.#faulty],
       },
       ...{ env, program, proven: this.#proven },

@@ -29,6 +29,8 @@ export interface Start {
   readonly modules: readonly string[];
   readonly home: string;
   readonly force: boolean;
+  /** Somebody wants the lines of `trace`. */
+  readonly traced: boolean;
   /** Modules that ended or stopped an earlier process, and how. */
   readonly faulty: readonly (readonly [path: string, error: PackedError])[];
 }
@@ -38,6 +40,8 @@ export interface Request {
   readonly kind: "request";
   readonly id: number;
   readonly method: string;
+  /** What a method for keys is about; the key's URI, when this process was told the rest before. */
+  readonly key?: unknown;
   readonly args: readonly unknown[];
 }
 
@@ -52,8 +56,19 @@ export interface PinAnswer {
 export type FromParent = Start | Request | PinAnswer;
 
 export type FromChild =
-  | { readonly kind: "result"; readonly id: number; readonly value: unknown }
-  | { readonly kind: "failure"; readonly id: number; readonly error: PackedError }
+  /** `path`: how the token was asked, by operations that have several ways (`Using`). */
+  | {
+      readonly kind: "result";
+      readonly id: number;
+      readonly value: unknown;
+      readonly path?: string;
+    }
+  | {
+      readonly kind: "failure";
+      readonly id: number;
+      readonly error: PackedError;
+      readonly path?: string;
+    }
   | { readonly kind: "trace"; readonly line: string }
   /** Code of a module runs that no token was chosen from yet; a death meanwhile is that module's. */
   | { readonly kind: "trying"; readonly path: string; readonly phase: "before" | "after" }
