@@ -51,8 +51,22 @@ export interface Means {
   /** Under a policy, to a pipe: each segment as its tag was checked. */
   readonly stream: boolean;
   readonly tokens: Tokens;
+  readonly company: Company;
+}
+
+/** What messages that are opened side by side know of one another. */
+export interface Company {
   /** Names of the identities that a message was opened with. */
   readonly used: Set<string>;
+  /** So many are to be alone with the token: until they have been, the others wait for their turn. */
+  toBeAlone: number;
+}
+
+/** How a message is opened now. */
+export interface Attempt {
+  readonly turn: Turn;
+  /** No other message uses the token meanwhile. */
+  readonly alone: boolean;
 }
 
 export interface ReceiptMeans {
@@ -61,13 +75,13 @@ export interface ReceiptMeans {
   readonly identity: () => Promise<SigningIdentity>;
 }
 
-/** Not an error: a message failed at a token before its turn, and is to be opened again when it comes. */
-export class TooEarly extends Error {}
+/** Not an error: a message failed at a token that others use too, and is to be opened again, alone. */
+export class NotAlone extends Error {}
 
 export async function openOne(
   task: Task,
   means: Means,
-  turn: Turn,
+  { turn, alone }: Attempt,
   context: Context,
 ): Promise<void> {
   const { io, report } = context;
@@ -105,7 +119,7 @@ export async function openOne(
       const opened = await beginOpeningOf(sealed.input, options, meter);
       report.trace(`${input.name}: opened with ${opened.identity.name}`);
       meter.start();
-      means.used.add(opened.identity.name);
+      means.company.used.add(opened.identity.name);
       const delivery = { opened, output, receipt, hash, task, log, turn };
       if (gated.admitted === undefined) await deliver(delivery, means, context);
       else await deliverAdmitted(delivery, gated.admitted, means, context);
@@ -119,7 +133,7 @@ export async function openOne(
   } catch (error) {
     if (error instanceof Abandoned) throw error;
     // What another message did to the token says nothing of this one.
-    if (error instanceof TokenError && !turn.hasCome) throw new TooEarly();
+    if (error instanceof TokenError && !alone) throw new NotAlone();
     await turn.come();
     await log.failed(error);
     throw error;
@@ -132,11 +146,11 @@ export async function openOne(
 const SMALL_BYTES = 1024 * 1024;
 
 /** Identities that ask for a PIN in the message's turn only; those in use have asked. */
-function inTurn(identities: readonly Identity[], { used }: Means, turn: Turn): Identity[] {
+function inTurn(identities: readonly Identity[], { company }: Means, turn: Turn): Identity[] {
   return identities.map((identity) => ({
     ...identity,
     async unlock() {
-      if (!used.has(identity.name)) await turn.come();
+      if (company.toBeAlone > 0 || !company.used.has(identity.name)) await turn.come();
       return identity.unlock();
     },
   }));

@@ -48,27 +48,26 @@ export async function inTurns(
       }
       const work = begun[index];
       await work?.itsTurn();
-      if (work?.failure !== undefined && !failed(index, work.failure.error)) return;
+      const failure = work?.newFailure();
+      if (failure !== undefined && !failed(index, failure.error)) return;
     }
   } finally {
     for (const work of begun) work.abandon();
     for (const [index, work] of begun.entries()) {
-      const hadFailed = work.failure !== undefined;
       await work.ended;
       // It had passed its turn on, and failed at what was left.
-      if (work.hasCome && !hadFailed && work.failure !== undefined)
-        failed(index, work.failure.error);
+      const failure = work.hasCome ? work.newFailure() : undefined;
+      if (failure !== undefined) failed(index, failure.error);
     }
   }
 }
 
 class Work implements Turn {
   hasCome = false;
-  /** Set once it has failed. */
-  failure: { readonly error: unknown } | undefined;
   readonly ended: Promise<void>;
   readonly #coming: Promise<void>;
   readonly #passed: Promise<void>;
+  #failure: { readonly error: unknown } | undefined;
   #come!: () => void;
   #abandon!: (why: Abandoned) => void;
   #pass!: () => void;
@@ -88,7 +87,7 @@ class Work implements Turn {
         this.#pass();
       },
       (error: unknown) => {
-        this.failure = { error };
+        this.#failure = { error };
         this.#pass();
       },
     );
@@ -107,6 +106,13 @@ class Work implements Turn {
     this.hasCome = true;
     this.#come();
     return this.#passed;
+  }
+
+  /** How it failed, if it has; tells each failure once. */
+  newFailure(): { readonly error: unknown } | undefined {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    return failure;
   }
 
   /** Ends waiting for a turn that will not come. */

@@ -80,6 +80,38 @@ describe("an audit log", () => {
     }
   });
 
+  it("takes lines at the same time, in the order in which they came, each on the disk when told", async () => {
+    const files = auditFiles(freshFolder());
+    const numbers = Array.from({ length: 150 }, (_, index) => index + 1);
+    const heads = await Promise.all(
+      numbers.map(async (index) => {
+        const head = await appendAudit(files, event(index), NOW + index);
+        expect(linesOf(files)[index - 1]).toContain(`"n":${index},`);
+        return head;
+      }),
+    );
+    expect(heads.map(({ n }) => n)).toEqual(numbers);
+    const lines = linesOf(files).map((line) => JSON.parse(line) as { messageId: string });
+    expect(lines.map(({ messageId }) => messageId)).toEqual(
+      numbers.map((index) => event(index).messageId),
+    );
+    expect(await verifyAuditLog(files)).toMatchObject({
+      lines: 150,
+      head: heads.at(-1),
+      problems: [],
+    });
+  });
+
+  it("refuses one bad line of several, and takes the others", async () => {
+    const files = auditFiles(freshFolder());
+    const bad = { ...event(2), messageId: "xyz" };
+    const ended = await Promise.allSettled([
+      ...[event(1), bad, event(3)].map((one) => appendAudit(files, one, NOW)),
+    ]);
+    expect(ended.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect(await verifyAuditLog(files)).toMatchObject({ lines: 2, problems: [] });
+  });
+
   it("is for its owner alone", async () => {
     const files = await newLog(1);
     for (const file of [files.log, files.head]) expect(statSync(file).mode & 0o777).toBe(0o600);

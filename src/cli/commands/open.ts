@@ -11,7 +11,14 @@ import type { Arguments } from "../arguments.js";
 import { threadsOf } from "../bulk.js";
 import { prepareIdentities } from "../identities.js";
 import { requireOneStdin } from "../inputs.js";
-import { openOne, TooEarly, type Means, type ReceiptMeans, type Task } from "../opening.js";
+import {
+  type Attempt,
+  type Means,
+  NotAlone,
+  openOne,
+  type ReceiptMeans,
+  type Task,
+} from "../opening.js";
 import { requireDistinct } from "../outputs.js";
 import { gateOf } from "../policy.js";
 import { BrokenPipe, EXIT } from "../report.js";
@@ -49,7 +56,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   try {
     return await withTokens(args, context, async (tokens) => {
       const means: Means = {
-        used: new Set(),
+        company: { used: new Set(), toBeAlone: 0 },
         ...{ keyBlob, threads, gate, tokens },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptMeans(receipt, tokens, context),
@@ -68,12 +75,14 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 async function openAll(tasks: readonly Task[], means: Means, context: Context): Promise<number> {
   const several = tasks.length > 1;
   let status: number = EXIT.done;
-  let lastFault = -1;
+  const atATime = sideBySide(tasks, means);
+  let lastFault = -2;
   const open = async (index: number, turn: Turn): Promise<void> => {
     const { report, release } = context.report.aside();
     turn.come().then(release, () => undefined);
-    const [task] = tasks.slice(index);
-    if (task !== undefined) await openPatiently(task, means, turn, { ...context, report });
+    const task = tasks[index];
+    const attempt = { turn, alone: index === 0 || atATime === 1 };
+    if (task !== undefined) await openPatiently(task, means, attempt, { ...context, report });
   };
   const failed = (index: number, error: unknown): boolean => {
     const about = several ? tasks[index]?.source : undefined;
@@ -86,7 +95,7 @@ async function openAll(tasks: readonly Task[], means: Means, context: Context): 
     if (left > 0) context.report.note(`${left} more not opened`);
     return false;
   };
-  await inTurns(tasks.length, sideBySide(tasks, means), open, failed);
+  await inTurns(tasks.length, atATime, open, failed);
   return status;
 }
 
@@ -100,25 +109,36 @@ function sideBySide(tasks: readonly Task[], { gate }: Means): number {
   return gate !== undefined || nested || sources.has("-") ? 1 : AT_A_TIME;
 }
 
-/** So many that the token always has the next request, and files take their time. */
-const AT_A_TIME = 6;
+/** As many as the token's process takes requests at a time, so that none waits there for another. */
+const AT_A_TIME = 4;
 
-/** A message that lost its token half way is opened from its beginning when the token is back. */
+/**
+ * A message that failed at the token beside others is opened once more, alone: another may have crashed
+ * the module, or it is one that can't do two things at once. One that lost its token half way is opened
+ * from its beginning when the token is back.
+ */
 async function openPatiently(
   task: Task,
   means: Means,
-  turn: Turn,
+  attempt: Attempt,
   context: Context,
 ): Promise<void> {
   const isRead = task.source === "-" || means.keyBlob === "-";
+  const { turn, alone } = attempt;
   for (;;) {
     try {
-      await openOne(task, means, turn, context);
+      await openOne(task, means, attempt, context);
       return;
     } catch (error) {
-      if (error instanceof TooEarly) {
-        await turn.come();
-        continue;
+      if (error instanceof NotAlone && !alone) {
+        means.company.toBeAlone += 1;
+        try {
+          await turn.come();
+          await openPatiently(task, means, { turn, alone: true }, context);
+          return;
+        } finally {
+          means.company.toBeAlone -= 1;
+        }
       }
       if (isRead || !(await means.tokens.isBack(error))) throw error;
       context.report.note(`${task.source}: the token is back, once more`);
