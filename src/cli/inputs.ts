@@ -12,13 +12,13 @@ import {
   statSync,
   type BigIntStats,
 } from "node:fs";
-import { open } from "node:fs/promises";
+import { open, type FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
-import { UsageError } from "../errors.js";
+import { type FileError, UsageError } from "../errors.js";
 import { fillingSource, type FillingSource } from "../stream.js";
 import type { Io } from "./io.js";
 import { PipeInput } from "./pipe-input.js";
-import { fileError } from "./system-error.js";
+import { errno, fileError } from "./system-error.js";
 
 /** Which file, by device and inode: the same under every name. */
 export type FileId = `${bigint}:${bigint}`;
@@ -57,7 +57,7 @@ export async function openInput(path: string, io: Io): Promise<Input> {
       name: path,
       size: stats.isFile() ? Number(stats.size) : undefined,
       id: fileId(stats),
-      chunks: readAll((buffer) => handle.read(buffer, 0, buffer.length, null), path),
+      chunks: readAll(readerOfFile(handle, stats.isFile() ? Number(stats.size) : 0), path),
       ...(stats.isFile() ? { descriptor: handle.fd } : {}),
       close: () => handle.close(),
     };
@@ -142,6 +142,12 @@ export async function readSmall(path: string, io: Io): Promise<Uint8Array> {
   }
 }
 
+/** A failed read of an input. */
+export function readError(name: string, error: unknown): FileError {
+  const hint = errno(error) === "ESTALE" ? "it got shorter while it was being read" : undefined;
+  return fileError("ERR_READ", name, error, hint);
+}
+
 /** Refuses that two of the things a command reads are both stdin. */
 export function requireOneStdin(paths: readonly string[]): void {
   if (paths.filter((path) => path === "-").length > 1) {
@@ -198,10 +204,23 @@ function readerOf(descriptor: number): Read {
   return (buffer) => promisify(read)(descriptor, buffer, 0, buffer.length, null);
 }
 
+/** A file that ends early because somebody made it shorter has no end that anyone meant. */
+function readerOfFile(handle: FileHandle, size: number): Read {
+  let done = 0;
+  return async (buffer) => {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
+    done += bytesRead;
+    if (bytesRead === 0 && done < size && (await handle.stat()).size < size) {
+      throw Object.assign(new Error("shorter"), { code: "ESTALE" });
+    }
+    return { bytesRead };
+  };
+}
+
 function readAll(read: Read, name: string): FillingSource {
   return fillingSource(async (buffer) => {
     const { bytesRead } = await read(buffer).catch((error: unknown) => {
-      throw fileError("ERR_READ", name, error);
+      throw readError(name, error);
     });
     return bytesRead;
   });

@@ -4,10 +4,10 @@
  * wrong with a message is found and told by the stream path, so that there is one place that says
  * what a bad message is.
  */
-import { fstatSync, readSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, type SegmentCipher } from "../body/floe.js";
+import { FLOE_HEADER_BYTES, type SegmentCipher } from "../body/floe.js";
 import { MerkleTree } from "../body/merkle.js";
 import { layoutOf, segmentCount } from "../body/segments.js";
 import type { TrailerCheck, TrailerSigning } from "../envelope/native/body.js";
@@ -20,6 +20,8 @@ import {
 import { AuthenticationError } from "../errors.js";
 import {
   bytesDone,
+  faultOf,
+  readUpTo,
   sharedState,
   stop,
   workOn,
@@ -27,6 +29,7 @@ import {
   type Region,
   type Work,
 } from "./stripes.js";
+import { sealTail } from "./tail.js";
 
 export interface ParallelOptions {
   /** At least one. */
@@ -56,7 +59,8 @@ export interface SmallWrites {
 
 /**
  * Seals the whole file at `input` as a message's body: FLOE header, segments and trailer, from
- * `output.offset` on.
+ * `output.offset` on. What is added to the file meanwhile is sealed too, as a stream would be read to
+ * its end.
  *
  * @throws FileFailure
  */
@@ -71,18 +75,20 @@ export async function sealFile(
   options: ParallelOptions,
 ): Promise<void> {
   const { floeHeader, segments, signing } = begun;
-  const plaintextBytes = fstatSync(input.fd).size;
-  const count = segmentCount(plaintextBytes, segments.segmentBytes);
+  const { size } = fstatSync(input.fd);
+  // All but the last: which one that is shows when they are done.
+  const count = segmentCount(size, segments.segmentBytes) - 1;
   const leaves = signing === undefined ? undefined : new SharedArrayBuffer(32 * count);
+  const plaintext = { fd: input.fd, offset: 0 };
   const body = { fd: output.fd, offset: output.offset + FLOE_HEADER_BYTES };
   await output.write(floeHeader, output.offset);
   const failure = await inThreads(
     {
       kind: "seal",
       cipher: segments.exportState(),
-      input: { fd: input.fd, offset: 0 },
+      input: plaintext,
       output: body,
-      plaintextBytes,
+      ...{ plaintextBytes: count * segments.plaintextBytes, count, final: false },
       ...(leaves === undefined ? {} : { leaves }),
       shared: sharedState(),
     },
@@ -91,10 +97,17 @@ export async function sealFile(
   if (failure !== undefined && failure.kind !== "not authentic") {
     throw new FileFailure(failure.kind, failure.code);
   }
-  if (signing !== undefined && leaves !== undefined) {
-    const body2 = summary(signing.immutablePart, floeHeader, leaves, plaintextBytes);
-    const end = body.offset + plaintextBytes + count * SEGMENT_OVERHEAD;
-    await output.write(signBody(signing.oneTimeKey, body2), end);
+  const tree = treeOf(leaves);
+  const { plaintextBytes, sealedBytes } = await told(
+    sealTail(plaintext, body, segments, {
+      ...{ first: count, size },
+      ...(signing === undefined ? {} : { tree }),
+    }),
+  );
+  if (signing !== undefined) {
+    const { oneTimeKey, immutablePart } = signing;
+    const summary = summaryOf(tree, { immutablePart, floeHeader, plaintextBytes });
+    await output.write(signBody(oneTimeKey, summary), body.offset + sealedBytes);
   }
 }
 
@@ -102,8 +115,8 @@ export async function sealFile(
  * Opens the body whose segments begin at `input.offset` and end, with the trailer if there is one, at
  * the end of the file.
  *
- * @returns false when the body is not authentic: the output is then to be thrown away, and the
- * message to be read as a stream, for the reason
+ * @returns false when the body is not authentic, can't be read, or changed its length meanwhile: the
+ * output is then to be thrown away, and the message to be read as a stream, for the reason
  * @throws FileFailure
  */
 export async function openFile(
@@ -117,8 +130,8 @@ export async function openFile(
   options: ParallelOptions,
 ): Promise<boolean> {
   const { floeHeader, segments, check } = begun;
-  const sealedBytes =
-    fstatSync(input.fd).size - input.offset - (check === undefined ? 0 : TRAILER_BYTES);
+  const { size } = fstatSync(input.fd);
+  const sealedBytes = size - input.offset - (check === undefined ? 0 : TRAILER_BYTES);
   const layout = layoutOf(sealedBytes, segments.segmentBytes);
   if (layout === undefined) return false;
   const { plaintextBytes, count } = layout;
@@ -129,25 +142,27 @@ export async function openFile(
       cipher: segments.exportState(),
       input: { fd: input.fd, offset: input.offset },
       output: { fd: output.fd, offset: output.offset },
-      plaintextBytes,
+      ...{ plaintextBytes, count, final: true },
       ...(leaves === undefined ? {} : { leaves }),
       shared: sharedState(),
     },
     options,
   );
-  if (failure?.kind === "not authentic") return false;
-  if (failure !== undefined) throw new FileFailure(failure.kind, failure.code);
-  if (check !== undefined && leaves !== undefined) {
-    const body = summary(check.immutablePart, floeHeader, leaves, plaintextBytes);
-    const trailer = new Uint8Array(TRAILER_BYTES);
-    readSync(input.fd, trailer, 0, TRAILER_BYTES, input.offset + sealedBytes);
-    if (!holds(check, body, trailer)) return false;
+  if (failure?.kind === "write") throw new FileFailure(failure.kind, failure.code);
+  if (failure !== undefined) return false;
+  if (check !== undefined) {
+    const { immutablePart } = check;
+    const body = summaryOf(treeOf(leaves), { immutablePart, floeHeader, plaintextBytes });
+    const trailer = trailerAt(input, sealedBytes);
+    if (trailer === undefined || !holds(check, body, trailer)) return false;
   }
-  return true;
+  // Something after its end makes a message bad, also when it comes late.
+  return fstatSync(input.fd).size === size;
 }
 
 /** Runs the work in as many threads as are asked for; the first failure, if any. */
 async function inThreads(work: Work, options: ParallelOptions): Promise<Failure | undefined> {
+  if (work.count === 0) return undefined;
   const { onProgress } = options;
   const tell = (): void => {
     onProgress?.(bytesDone(work));
@@ -172,12 +187,15 @@ async function inThisThread(work: Work): Promise<Failure | undefined> {
   }
 }
 
-/** The failure of whichever thread failed; what threads did not expect is thrown. */
+/** The failure at the earliest segment; what threads did not expect is thrown. */
 function firstOf(ends: readonly PromiseSettledResult<Failure | undefined>[]): Failure | undefined {
   let failure: Failure | undefined;
   for (const end of ends) {
     if (end.status === "rejected") throw end.reason;
-    failure ??= end.value;
+    const { value } = end;
+    if (value !== undefined && (failure === undefined || value.first < failure.first)) {
+      failure = value;
+    }
   }
   return failure;
 }
@@ -188,7 +206,14 @@ function inThread(work: Work): Promise<Failure | undefined> {
     let failure: Failure | undefined;
     let broken: Error | undefined;
     let ended = false;
-    const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: work });
+    let worker: Worker;
+    try {
+      worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: work });
+    } catch {
+      // No more threads are to be had, and nothing was taken: those that there are do it.
+      resolve(undefined);
+      return;
+    }
     worker.once("message", (message: Failure | null) => {
       failure = message ?? undefined;
       ended = true;
@@ -208,16 +233,38 @@ function inThread(work: Work): Promise<Failure | undefined> {
   });
 }
 
-function summary(
-  immutablePart: Uint8Array,
-  floeHeader: Uint8Array,
-  leaves: SharedArrayBuffer,
-  plaintextBytes: number,
-): BodySummary {
+/** A fault of the system's, as others know it. */
+async function told<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const fault = faultOf(error);
+    if (fault.kind === "not authentic") throw error;
+    throw new FileFailure(fault.kind, fault.code);
+  }
+}
+
+function treeOf(leaves = new SharedArrayBuffer(0)): MerkleTree {
   const tree = new MerkleTree();
   for (let at = 0; at < leaves.byteLength; at += 32)
     tree.add(new Uint8Array(leaves, at, 32).slice());
-  return { immutablePart, floeHeader, root: tree.root(), plaintextBytes, segments: tree.count };
+  return tree;
+}
+
+function summaryOf(
+  tree: MerkleTree,
+  rest: Pick<BodySummary, "immutablePart" | "floeHeader" | "plaintextBytes">,
+): BodySummary {
+  return { ...rest, root: tree.root(), segments: tree.count };
+}
+
+function trailerAt(input: Region, position: number): Uint8Array | undefined {
+  try {
+    const trailer = readUpTo(input, position, Buffer.alloc(TRAILER_BYTES));
+    return trailer.length === TRAILER_BYTES ? trailer : undefined;
+  } catch {
+    return undefined; // The stream will not be able to read it either, and say why.
+  }
 }
 
 function holds(check: TrailerCheck, body: BodySummary, trailer: Uint8Array): boolean {

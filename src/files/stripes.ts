@@ -5,7 +5,7 @@
  */
 import { readSync, writevSync } from "node:fs";
 import { SEGMENT_OVERHEAD, SegmentCipher, type SegmentCipherState } from "../body/floe.js";
-import { openSegment, sealSegment, segmentCount, type Segment } from "../body/segments.js";
+import { openSegment, sealSegment, type Segment } from "../body/segments.js";
 import { AuthenticationError } from "../errors.js";
 import { release } from "./release.js";
 
@@ -15,7 +15,12 @@ export interface Work {
   readonly cipher: SegmentCipherState;
   readonly input: Region;
   readonly output: Region;
+  /** Of all these segments together. */
   readonly plaintextBytes: number;
+  /** How many segments there are, from the message's first on. */
+  readonly count: number;
+  /** The last of them is the message's last. */
+  readonly final: boolean;
   /** Room for one 32-byte leaf per segment, for the sender's trailer. */
   readonly leaves?: SharedArrayBuffer;
   readonly shared: SharedArrayBuffer;
@@ -31,8 +36,11 @@ export interface Region {
  * How work ended badly: a segment is not authentic (the stream path says which, and how), or the
  * system refused a read or write.
  */
-export type Failure =
+export type Fault =
   { readonly kind: "not authentic" } | { readonly kind: "read" | "write"; readonly code: string };
+
+/** A thread's fault, and in which of the segments. */
+export type Failure = Fault & { readonly first: number };
 
 /** What threads share: three 32-bit numbers. */
 export function sharedState(): SharedArrayBuffer {
@@ -46,7 +54,11 @@ export function bytesDone(work: Work): number {
   return Math.min(batches * segmentsPerBatch(segmentBytes) * segmentBytes, work.plaintextBytes);
 }
 
-/** Has the threads stop after what they have in hand. */
+/**
+ * Has the threads stop after what they have in hand. Segments are taken in their order, so whatever
+ * comes before a failed one has been taken, and is done: the earliest failure is the one that the
+ * stream path would meet.
+ */
 export function stop(work: Work): void {
   Atomics.store(new Int32Array(work.shared), STOPPED, 1);
 }
@@ -58,7 +70,7 @@ export function stop(work: Work): void {
 export function* workOn(work: Work): Generator<void, Failure | undefined> {
   const state = new Int32Array(work.shared);
   const cipher = new SegmentCipher(work.cipher);
-  const count = segmentCount(work.plaintextBytes, cipher.segmentBytes);
+  const { count } = work;
   const perBatch = segmentsPerBatch(cipher.segmentBytes);
   const buffer = Buffer.allocUnsafeSlow(perBatch * cipher.segmentBytes);
   const step = work.kind === "seal" ? sealBatch : openBatch;
@@ -69,7 +81,7 @@ export function* workOn(work: Work): Generator<void, Failure | undefined> {
       step(work, cipher, buffer, { first, end: Math.min(first + perBatch, count), count });
     } catch (error) {
       stop(work);
-      return failureOf(error);
+      return { ...faultOf(error), first };
     }
     Atomics.add(state, DONE, 1);
     yield;
@@ -124,7 +136,12 @@ function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
 }
 
 function segmentOf(work: Work, index: number, count: number, bytes: Uint8Array): Segment {
-  return { index, final: index === count - 1, bytes, hashed: work.leaves !== undefined };
+  return {
+    index,
+    final: work.final && index === count - 1,
+    bytes,
+    hashed: work.leaves !== undefined,
+  };
 }
 
 function keepLeaf(work: Work, index: number, leaf: Uint8Array | undefined): void {
@@ -133,33 +150,49 @@ function keepLeaf(work: Work, index: number, leaf: Uint8Array | undefined): void
 }
 
 class SystemFailure extends Error {
-  readonly failure: Failure;
+  readonly fault: Fault;
 
   constructor(kind: "read" | "write", code: string | undefined) {
     super(kind);
-    this.failure = { kind, code: code ?? "EIO" };
+    this.fault = { kind, code: code ?? "EIO" };
   }
 }
 
-function failureOf(error: unknown): Failure {
-  if (error instanceof SystemFailure) return error.failure;
+/** @throws what is neither the system's fault nor the message's */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof SystemFailure) return error.fault;
   if (error instanceof AuthenticationError) return { kind: "not authentic" };
   throw error;
 }
 
-function readAt({ fd, offset }: Region, position: number, into: Buffer): Buffer {
-  for (let filled = 0; filled < into.length;) {
+function readAt(region: Region, position: number, into: Buffer): Buffer {
+  if (readUpTo(region, position, into).length === into.length) return into;
+  throw shorter();
+}
+
+/** Somebody made the file shorter meanwhile. */
+export function shorter(): Error {
+  return new SystemFailure("read", "ESTALE");
+}
+
+/** As much of `into` as the file has at `position`. */
+export function readUpTo({ fd, offset }: Region, position: number, into: Buffer): Buffer {
+  let filled = 0;
+  while (filled < into.length) {
     const read = system("read", () =>
       readSync(fd, into, filled, into.length - filled, offset + position + filled),
     );
-    // Somebody made the file shorter meanwhile; whoever asked for the work will see that.
-    if (read === 0) throw new SystemFailure("read", "ESTALE");
+    if (read === 0) break;
     filled += read;
   }
-  return into;
+  return into.subarray(0, filled);
 }
 
-function writeAt({ fd, offset }: Region, position: number, parts: readonly Uint8Array[]): void {
+export function writeAt(
+  { fd, offset }: Region,
+  position: number,
+  parts: readonly Uint8Array[],
+): void {
   const written = system("write", () => writevSync(fd, parts, offset + position));
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   if (written === length) return;

@@ -46,7 +46,7 @@ describe("threads", () => {
     expect(readdirSync(folder)).toEqual(["m", "out"]);
   });
 
-  it.each([0, 262_112, 262_113])("seal and open %d bytes", async (length) => {
+  it.each([0, 262_112, 262_113, 524_224])("seal and open %d bytes", async (length) => {
     const bytes = randomBytes(length);
     writeFileSync(join(folder, "plain"), bytes);
     expect(await seal("--threads", "2", "-o", "m", "plain")).toMatchObject({ status: 0 });
@@ -152,8 +152,8 @@ describe("a run by threads that does not end well", () => {
       await until(() => sizeOf(join(folder, part())) > 2 ** 20, "a temporary file");
       spawnSync("truncate", ["-s", "10M", input]);
       const { status, stderr } = await running.ended;
-      expect([1, 4]).toContain(status);
-      expect(stderr).toMatch(/it got shorter while it was being read|the message ends within/);
+      expect(status).toBe(1);
+      expect(stderr).toContain("it got shorter while it was being read");
       expect(readdirSync(folder)).toEqual([]);
     }
   });

@@ -1,0 +1,82 @@
+/**
+ * Loaded before the program, `node --import`: something happens to the file MEDDLE_FILE, or to the
+ * threads, as MEDDLE_HOW says, when the program's first thread reads from that file for the second time.
+ */
+import fs from "node:fs";
+import { open } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
+import threads from "node:worker_threads";
+
+const file = process.env["MEDDLE_FILE"] ?? "";
+const how = process.env["MEDDLE_HOW"] ?? "";
+/** Long enough for other threads to start, and to do whatever is left. */
+const LONG_MS = 500;
+
+/** @type {Record<string, () => void>} */
+const HAPPENS = {
+  append: () => {
+    fs.appendFileSync(file, Buffer.alloc(300_000, "appended"));
+  },
+  shrink: () => {
+    fs.truncateSync(file, 1_000_000);
+  },
+  replace: () => {
+    fs.writeFileSync(`${file}.new`, "another file of the same name");
+    fs.renameSync(`${file}.new`, file);
+  },
+  overwrite: () => {
+    const zeros = Buffer.alloc(fs.statSync(file).size);
+    const there = fs.openSync(file, "r+");
+    fs.writeSync(there, zeros, 0, zeros.length, 0);
+    fs.closeSync(there);
+  },
+  "others first": wait,
+  "others die": wait,
+};
+
+function wait() {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LONG_MS);
+}
+
+const { ino } = fs.statSync(file);
+let reads = 0;
+
+/** @param {number} descriptor */
+function onRead(descriptor) {
+  if (fs.fstatSync(descriptor).ino !== ino) return;
+  if (threads.isMainThread) {
+    reads += 1;
+    if (reads === 2) HAPPENS[how]?.();
+  } else if (how === "others die") {
+    process.exit(1);
+  }
+}
+
+const { readSync } = fs;
+fs.readSync = /** @type {typeof readSync} */ (
+  (/** @type {Parameters<typeof readSync>} */ ...given) => {
+    onRead(given[0]);
+    return readSync(...given);
+  }
+);
+
+const handle = await open(file);
+/** @type {{ read: (...given: unknown[]) => Promise<unknown>, fd: number }} */
+const prototype = Object.getPrototypeOf(handle);
+await handle.close();
+const { read } = prototype;
+prototype.read = function (...given) {
+  onRead(this.fd);
+  return read.apply(this, given);
+};
+
+if (how === "no threads") {
+  threads.Worker = class extends threads.Worker {
+    /** @param {ConstructorParameters<typeof threads.Worker>} given */
+    constructor(...given) {
+      if (given.length > 0) throw new Error("no thread can be started");
+      super(...given);
+    }
+  };
+}
+syncBuiltinESMExports();
