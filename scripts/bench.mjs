@@ -1,18 +1,25 @@
 /**
- * `npm run bench [-- --quick] [-- --small | --bulk] [-- --write]`: how long sealing and opening take,
- * and how much memory. `--write` puts what is printed into docs/performance.md, between its markers.
+ * `npm run bench [-- --quick] [-- --small] [--bulk] [--growth] [--segments] [--write]`: how long sealing
+ * and opening take, and how much memory; all but the comparison of segment sizes when nothing is named.
+ * `--write` puts what is printed into docs/performance.md: a table takes the place of the one with its
+ * name, the others stay. What docs/growth.svg shows is drawn from that page.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { bulk } from "./bench/bulk.mjs";
+import { growth } from "./bench/growth.mjs";
+import { withSections } from "./bench/page.mjs";
+import { growthSvg, parseGrowth } from "./bench/plot.mjs";
+import { segments } from "./bench/segments.mjs";
 import { small } from "./bench/small.mjs";
 import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
 import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");
-const [START, END] = ["<!-- npm run bench -- --write: from here -->", "<!-- to here -->"];
+const DRAWING = path.join(root, "docs", "growth.svg");
+const PARTS = { small, bulk, growth, segments };
 
 const asked = (/** @type {string} */ option) => process.argv.includes(option);
 
@@ -23,8 +30,10 @@ async function main() {
   const quick = asked("--quick");
   const printed = kept();
   describeMachine();
-  if (!asked("--bulk")) await small({ quick });
-  if (!asked("--small")) await bulk({ quick });
+  const all = Object.keys(PARTS).every((name) => !asked(`--${name}`));
+  for (const [name, part] of Object.entries(PARTS)) {
+    if (asked(`--${name}`) || (all && part !== segments)) await part({ quick });
+  }
   if (asked("--write")) write(printed());
   return 0;
 }
@@ -61,13 +70,11 @@ function kept() {
 
 /** @param {string} text */
 function write(text) {
-  const page = fs.readFileSync(PAGE, "utf8");
-  const [start, end] = [page.indexOf(START), page.indexOf(END)];
-  if (start < 0 || end < start) throw new Error(`${PAGE} has no markers`);
-  fs.writeFileSync(PAGE, `${page.slice(0, start)}${START}\n\n${text.trim()}\n\n${page.slice(end)}`);
+  fs.writeFileSync(PAGE, withSections(fs.readFileSync(PAGE, "utf8"), text));
   spawnSync(process.execPath, ["node_modules/prettier/bin/prettier.cjs", "--write", PAGE], {
     cwd: root,
   });
+  fs.writeFileSync(DRAWING, growthSvg(parseGrowth(fs.readFileSync(PAGE, "utf8"))));
 }
 
 await runMain(main);

@@ -16,6 +16,7 @@ const pages = [
   "docs/cryptoapi.md",
   "docs/format.md",
   "docs/library.md",
+  "docs/performance.md",
   "docs/threat-model.md",
 ];
 const manifest = JSON.parse(text("package.json")) as Record<
