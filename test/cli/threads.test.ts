@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { temporaryFolder, writeKeys } from "./support/folder.js";
@@ -64,6 +65,42 @@ describe("threads", () => {
   it.each(["0", "100", "two", "-1"])("can't be %s", async (threads) => {
     const { status } = await run(["open", `--threads=${threads}`, "-o", "out", "m.p11s"]);
     expect(status).toBe(2);
+  });
+});
+
+describe("how many threads work", () => {
+  /** Tells on stderr, at the end, how many were started beside the first. */
+  const spy = `import threads from "node:worker_threads";
+    import { syncBuiltinESMExports } from "node:module";
+    let started = 0;
+    threads.Worker = class extends threads.Worker {
+      constructor(...given) { super(...given); started += 1; }
+    };
+    syncBuiltinESMExports();
+    if (threads.isMainThread) process.on("exit", () => console.error(1 + started));`;
+
+  /** Seals just enough bytes; `under` is a program that starts ours. */
+  async function threadsUsed(target: string, under: readonly string[] = []): Promise<number> {
+    writeFileSync(join(folder, "spy.mjs"), spy);
+    spawnSync("truncate", ["-s", "16M", join(folder, "large")]);
+    const argv = ["--import", "./spy.mjs", PROGRAM, "seal", "-q", "-r", join(root, "bob.pem")];
+    const all = [...under, process.execPath, ...argv, "-o", target, "large"];
+    const [program = "", ...rest] = all;
+    const { status, stderr } = await startProgram(program, rest, { cwd: folder }).ended;
+    expect(status).toBe(0);
+    return Number(stderr);
+  }
+
+  it.each(["out", "/dev/null"])("follows the machine, into %s", async (target) => {
+    const suited = Math.min(4, Math.max(2, availableParallelism()));
+    expect(await threadsUsed(target)).toBe(suited);
+  });
+
+  const bound = spawnSync("taskset", ["-c", "0", "true"]).status === 0;
+  const itIf = bound ? it : it.skip;
+
+  itIf("is two on one processor [taskset]", async () => {
+    expect(await threadsUsed("out", ["taskset", "-c", "0"])).toBe(2);
   });
 });
 
