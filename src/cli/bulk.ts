@@ -17,9 +17,10 @@ import {
 import { release } from "../files/release.js";
 import { defaultThreads, WORTHWHILE_BYTES } from "../files/threads.js";
 import { isFilling, Reader } from "../stream.js";
-import { readError, type Input } from "./inputs.js";
+import type { Input } from "./inputs.js";
 import type { Output, OutputFile } from "./outputs.js";
 import type { Progress } from "./progress.js";
+import { fileError } from "./system-error.js";
 
 /** Seals all of `input`: the header to one output, the body to the same or another. */
 export async function sealInto(
@@ -184,7 +185,8 @@ async function named<T>(work: Promise<T>, input: Input, output: Output): Promise
     if (!(error instanceof FileFailure)) throw error;
     const cause = { code: error.code };
     if (error.kind === "write") throw output.failure?.(cause) ?? error;
-    throw readError(input.name, cause);
+    const hint = error.code === "ESTALE" ? "it got shorter while it was being read" : undefined;
+    throw fileError("ERR_READ", input.name, cause, hint);
   }
 }
 

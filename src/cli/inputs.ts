@@ -105,15 +105,17 @@ async function* readAtOnce(
   size: number,
   name: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for (;;) {
+  for (let done = 0; ;) {
     const buffer = Buffer.allocUnsafe(size + 1);
     let bytesRead: number;
     try {
       bytesRead = readSync(file, buffer);
+      if (bytesRead === 0) requireEnd(file, size, done);
     } catch (error) {
-      throw fileError("ERR_READ", name, error);
+      throw readError(name, error);
     }
     if (bytesRead === 0) return;
+    done += bytesRead;
     yield await Promise.resolve(buffer.subarray(0, bytesRead));
   }
 }
@@ -204,17 +206,20 @@ function readerOf(descriptor: number): Read {
   return (buffer) => promisify(read)(descriptor, buffer, 0, buffer.length, null);
 }
 
-/** A file that ends early because somebody made it shorter has no end that anyone meant. */
 function readerOfFile(handle: FileHandle, size: number): Read {
   let done = 0;
   return async (buffer) => {
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
     done += bytesRead;
-    if (bytesRead === 0 && done < size && (await handle.stat()).size < size) {
-      throw Object.assign(new Error("shorter"), { code: "ESTALE" });
-    }
+    if (bytesRead === 0) requireEnd(handle.fd, size, done);
     return { bytesRead };
   };
+}
+
+/** The end of a file that had `size` bytes is not where somebody cut it while it was read. */
+function requireEnd(file: number, size: number, done: number): void {
+  if (done >= size || fstatSync(file).size >= size) return;
+  throw Object.assign(new Error("the file got shorter"), { code: "ESTALE" });
 }
 
 function readAll(read: Read, name: string): FillingSource {

@@ -106,14 +106,20 @@ describe("how many threads work", () => {
 
 describe("--sync", () => {
   /** Tells on stderr what is flushed. */
-  const spy = `import { open } from "node:fs/promises";
+  const spy = `import fs from "node:fs";
+    import { open } from "node:fs/promises";
+    import { syncBuiltinESMExports } from "node:module";
     const handle = await open("/dev/null");
     const { prototype } = handle.constructor;
     await handle.close();
-    for (const name of ["sync", "datasync"]) {
-      const flush = prototype[name];
-      prototype[name] = function () { console.error("flushed"); return flush.call(this); };
-    }`;
+    for (const on of [prototype, fs]) {
+      for (const name of ["sync", "datasync", "fsync", "fdatasync", "fsyncSync", "fdatasyncSync"]) {
+        const flush = on[name];
+        if (flush === undefined) continue;
+        on[name] = function (...given) { console.error("flushed"); return flush.apply(this, given); };
+      }
+    }
+    syncBuiltinESMExports();`;
 
   it.each([
     ["flushes a new file and its folder", ["--sync"], 2],
