@@ -135,3 +135,14 @@ export class Cursor {
     }
   }
 }
+
+/** What is left of `parts` after their first `count` bytes. */
+export function after(parts: readonly Uint8Array[], count: number): Uint8Array[] {
+  const left: Uint8Array[] = [];
+  let skip = count;
+  for (const part of parts) {
+    if (skip < part.length) left.push(part.subarray(skip));
+    skip = Math.max(0, skip - part.length);
+  }
+  return left;
+}

@@ -2,7 +2,9 @@
  * What the command line has of the world: three streams, an environment and, maybe, a terminal.
  * Everything in this folder takes it from here, so that a run can be tested within a process.
  */
-import type { Readable, Writable } from "node:stream";
+import { fstatSync, writevSync } from "node:fs";
+import { Writable, type Readable } from "node:stream";
+import { after } from "../bytes.js";
 import type { Terminal } from "../terminal/terminal.js";
 
 export interface Io {
@@ -21,17 +23,57 @@ export interface Io {
 
 /** The streams, environment and terminal of this process. stdin is not touched before it is read. */
 export function processIo(): Io {
+  const stdout = fileBehindStdout() ?? process.stdout;
   return {
     get stdin() {
       return process.stdin;
     },
-    stdout: process.stdout,
+    stdout,
     stderr: process.stderr,
     env: process.env,
     descriptors: { stdin: 0, stdout: 1 },
     sharesTerminal: true,
     terminal: async () => (await import("../terminal/terminal.js")).controllingTerminal(),
   };
+}
+
+/**
+ * stdout where it is a file or a device: it writes all of its bytes, or fails. Node's own takes a write of
+ * a part for one of all, so that the end of what goes to a disk that is filling up would be lost without a
+ * word; and what it is given for a block device, it drops.
+ */
+function fileBehindStdout(): Writable | undefined {
+  try {
+    const stats = fstatSync(1);
+    if (
+      stats.isCharacterDevice() ? process.stdout.isTTY : !stats.isFile() && !stats.isBlockDevice()
+    ) {
+      return undefined;
+    }
+  } catch {
+    return undefined; // It is closed.
+  }
+  const all = (parts: readonly Uint8Array[], done: (error?: Error) => void): void => {
+    try {
+      let rest = parts;
+      while (rest.length > 0) rest = after(rest, writevSync(1, rest));
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done();
+  };
+  return new Writable({
+    write: (bytes: Uint8Array, _encoding, done) => {
+      all([bytes], done);
+    },
+    writev: (chunks: readonly { readonly chunk: Uint8Array }[], done) => {
+      all(
+        chunks.map(({ chunk }) => chunk),
+        done,
+      );
+    },
+  });
 }
 
 /** Writes all of it, or throws what the stream reports. Waits, so that a slow reader is not outrun. */

@@ -26,6 +26,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { after } from "../bytes.js";
 import { FileError } from "../errors.js";
 import type { OutputPaths } from "../sender/ledger.js";
 import { onInterrupt } from "../terminal/interrupts.js";
@@ -260,17 +261,6 @@ function attempt(step: () => void): void {
   } catch {
     // A temporary file may be left, and may be deleted.
   }
-}
-
-/** What is left of `parts` after their first `count` bytes. */
-function after(parts: readonly Uint8Array[], count: number): Uint8Array[] {
-  const left: Uint8Array[] = [];
-  let skip = count;
-  for (const part of parts) {
-    if (skip < part.length) left.push(part.subarray(skip));
-    skip = Math.max(0, skip - part.length);
-  }
-  return left;
 }
 
 /** The refusal to replace a file that was not said to be replaced. */

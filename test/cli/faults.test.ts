@@ -211,3 +211,18 @@ describe.each(["1", "3"])("an input that can't be read, by %s threads", (threads
     expect(readFileSync(join(folder, "out"))).toEqual(OLD);
   });
 });
+
+describe("stdout that is a file", () => {
+  it("and takes a part of the last write only is an error, not a short result", async () => {
+    const script = `head -c 5000 ../content > in
+      "$0" "$1" seal -r ../bob.pem in > m; echo $?
+      ulimit -f 2
+      "$0" "$1" open -i ../bob.key m > opened; echo $?
+      "$0" "$1" --help > help; echo $?`;
+    writeFileSync(join(root, "content"), content);
+    const argv = ["-c", script, process.execPath, PROGRAM];
+    const { stdout, stderr } = await startProgram("sh", argv, { cwd: folder }).ended;
+    expect(stdout.toString()).toBe("0\n1\n1\n");
+    expect(stderr).toContain('cannot write "stdout": file too large (EFBIG)');
+  });
+});
