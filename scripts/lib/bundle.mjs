@@ -13,13 +13,24 @@ import { fileURLToPath } from "node:url";
 import { root, SetupError } from "./run.mjs";
 
 /** Packages that go into the bundle; all others, the native ones first, are loaded as installed. */
-const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
+const INSIDE = ["cborg", "hpke", "smol-toml"];
 
 /** `import("pkcs11js")` without the machinery for ES modules, which would be loaded for it alone. */
 /** @type {Record<string, { left: string, right: string }>} */
 const REQUIRED = {
   pkcs11js: { left: "Promise.resolve().then(() => ({ default: require(", right: ") }))" },
 };
+
+/**
+ * What is loaded where it is first used, although it is imported above: built-in modules that cost a
+ * millisecond or more and that most runs don't use, and chunks of which the same is true.
+ */
+const LATER = [
+  ...["child_process", "net", "os", "readline", "timers/promises", "tty", "util", "worker_threads"].map(
+    (name) => `node:${name}`,
+  ),
+  ...["later-toml", "later-hpke"].map((name) => `./${name}.js`),
+];
 
 /** Programs by the names that others know them by. */
 const ENTRIES = {
@@ -61,6 +72,7 @@ export async function bundle(dist) {
     format: "cjs",
     entryFileNames: "[name].js",
     chunkFileNames: "[name].js",
+    hoistTransitiveImports: false,
     dynamicImportInCjs: true,
     banner: ({ name }) => (name === "main" ? "#!/usr/bin/env node" : ""),
     manualChunks: chunkOf,
@@ -74,6 +86,7 @@ export async function bundle(dist) {
               target: ts.ScriptTarget.ES2023,
               module: ts.ModuleKind.ESNext,
             },
+            transformers: { before: [requiredLater(ts)] },
           }).outputText,
       },
     ],
@@ -109,6 +122,49 @@ function urlOf(property) {
 }
 
 /**
+ * Turns `const net = require("node:net")` into a function, and each `net.Socket` into `net().Socket`.
+ * Rollup writes no other uses of what it imports.
+ * @param {typeof import("typescript")} ts
+ * @returns {import("typescript").TransformerFactory<import("typescript").SourceFile>}
+ */
+function requiredLater(ts) {
+  return (context) => (file) => {
+    const { factory } = context;
+    /** @type {Set<string>} */
+    const names = new Set();
+    const statements = file.statements.map((statement) => {
+      if (!ts.isVariableStatement(statement)) return statement;
+      const [declared, ...more] = statement.declarationList.declarations;
+      const value = declared?.initializer;
+      if (declared === undefined || more.length > 0 || value === undefined) return statement;
+      if (!ts.isIdentifier(declared.name) || !ts.isCallExpression(value)) return statement;
+      const [from] = value.arguments;
+      if (!ts.isIdentifier(value.expression) || value.expression.text !== "require") return statement;
+      if (from === undefined || !ts.isStringLiteral(from) || !LATER.includes(from.text)) {
+        return statement;
+      }
+      names.add(declared.name.text);
+      const body = factory.createArrowFunction([], [], [], undefined, undefined, value);
+      return factory.createVariableStatement(
+        [],
+        [factory.createVariableDeclaration(declared.name.text, undefined, undefined, body)],
+      );
+    });
+    /** @type {(node: import("typescript").Node) => import("typescript").Node} */
+    const visit = (node) => {
+      const visited = ts.visitEachChild(node, visit, context);
+      if (!ts.isPropertyAccessExpression(visited)) return visited;
+      const { expression, name } = visited;
+      if (!ts.isIdentifier(expression) || !names.has(expression.text)) return visited;
+      const call = factory.createCallExpression(expression, [], []);
+      return factory.createPropertyAccessExpression(call, name);
+    };
+    const later = factory.updateSourceFile(file, statements);
+    return ts.visitEachChild(later, visit, context);
+  };
+}
+
+/**
  * What is needed together goes together: what every run needs, what a thread needs, what the token's
  * process shares with sealing and opening, and what these two share. Rollup splits the rest by itself.
  * @param {string} id
@@ -123,6 +179,8 @@ function chunkOf(id, { getModuleIds, getModuleInfo }) {
   // A program's own file runs when it is loaded, so that nothing others need may be in it.
   if (Object.values(ENTRIES).some((file) => id.endsWith(path.normalize(`/${file}`))))
     return undefined;
+  if (/[\\/]smol-toml[\\/]/.test(id)) return "later-toml";
+  if (/[\\/]hpke[\\/]/.test(id) || /exchange[\\/]hpke/.test(id)) return "later-hpke";
   if (every.has(id)) return "base";
   if (needs("/files/worker.js").has(id)) return "body";
   const both = [needs("/cli/commands/seal.js").has(id), needs("/cli/commands/open.js").has(id)];

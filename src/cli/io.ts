@@ -21,15 +21,19 @@ export interface Io {
   readonly sharesTerminal?: boolean;
 }
 
-/** The streams, environment and terminal of this process. stdin is not touched before it is read. */
+/** The streams, environment and terminal of this process. No stream is touched before it is used. */
 export function processIo(): Io {
-  const stdout = fileBehindStdout() ?? process.stdout;
+  let stdout: Io["stdout"] | undefined;
   return {
     get stdin() {
       return process.stdin;
     },
-    stdout,
-    stderr: process.stderr,
+    get stdout() {
+      return (stdout ??= fileBehindStdout() ?? process.stdout);
+    },
+    get stderr() {
+      return process.stderr;
+    },
     env: process.env,
     descriptors: { stdin: 0, stdout: 1 },
     sharesTerminal: true,

@@ -5,6 +5,7 @@
  * and nothing else does.
  */
 import { readFileSync, realpathSync } from "node:fs";
+import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { restore } from "../terminal/interrupts.js";
 import { processIo, write, type Io } from "./io.js";
@@ -17,20 +18,24 @@ import { EXIT, Report } from "./report.js";
  */
 export async function main(
   argv: readonly string[],
-  io: Io,
+  world: Io,
   options: { readonly startsTokenAhead?: boolean } = {},
 ): Promise<number> {
+  const used = new Set<Writable>();
+  const io = whereUsed(world, (stream) => {
+    if (used.has(stream)) return;
+    used.add(stream);
+    // A stream that breaks also fails the write that is waited for; that is where it is handled.
+    stream.on("error", ignore);
+  });
   let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
-  // A stream that breaks also fails the write that is waited for; that is where it is handled.
-  io.stdout.on("error", ignore);
-  io.stderr.on("error", ignore);
   try {
     if (argv.length === 1 && argv[0] === "--version") {
       await write(io.stdout, `${version()}\n`);
       return EXIT.done;
     }
     const { parse } = await import("./parse.js");
-    const parsed = await parse(argv, { version: version(), columns: io.stdout.columns });
+    const parsed = await parse(argv, () => ({ version: version(), columns: io.stdout.columns }));
     if (typeof parsed === "string") {
       await write(io.stdout, parsed);
       return EXIT.done;
@@ -45,9 +50,20 @@ export async function main(
   } catch (error) {
     return report.failure(error);
   } finally {
-    io.stdout.off("error", ignore);
-    io.stderr.off("error", ignore);
+    for (const stream of used) stream.off("error", ignore);
   }
+}
+
+/** The same, with word of each use of an output stream: Node takes milliseconds to make one. */
+function whereUsed(io: Io, use: (stream: Writable) => void): Io {
+  const told = <T extends Writable>(stream: T): T => {
+    use(stream);
+    return stream;
+  };
+  return Object.create(io, {
+    stdout: { get: () => told(io.stdout) },
+    stderr: { get: () => told(io.stderr) },
+  }) as Io;
 }
 
 /** `open` looks at tokens unless all its keys are in files. */

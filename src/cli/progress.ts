@@ -7,6 +7,9 @@ import type { Io } from "./io.js";
 /** Work that is done sooner shows no bar. */
 const PATIENCE_MS = 700;
 
+/** So little is done at once; whether there is a terminal need not even be asked. */
+const LITTLE_BYTES = 65_536;
+
 export interface Progress {
   /** Counts the bytes that pass. */
   through(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
@@ -24,7 +27,8 @@ export function progress(
   options: { readonly size: number | undefined; readonly quiet: boolean },
 ): Progress {
   const { size } = options;
-  if (size === undefined || options.quiet || io.stderr.isTTY !== true) return NO_PROGRESS;
+  if (size === undefined || size < LITTLE_BYTES || options.quiet) return NO_PROGRESS;
+  if (io.stderr.isTTY !== true) return NO_PROGRESS;
 
   let passed = 0;
   let startedAt: number | undefined;

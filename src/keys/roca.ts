@@ -12,15 +12,17 @@ import { toHex } from "../bytes.js";
 export function isRoca(modulus: Uint8Array): boolean {
   // One long division by the product of all primes, then short ones.
   const rest = BigInt(`0x0${toHex(modulus)}`) % PRODUCT;
-  return FINGERPRINT.every(({ prime, powers }) => powers.has(Number(rest % BigInt(prime))));
+  // Primes where the powers of 65537 are all residues tell nothing and pass; a sound key fails soon.
+  return PRIMES.every((prime) => isPowerOf65537(Number(rest % BigInt(prime)), prime));
 }
 
-function powersOf65537(prime: number): ReadonlySet<number> {
-  const powers = new Set<number>();
-  for (let power = 1; !powers.has(power); power = (power * (65537 % prime)) % prime) {
-    powers.add(power);
-  }
-  return powers;
+function isPowerOf65537(residue: number, prime: number): boolean {
+  let power = 1;
+  do {
+    if (power === residue) return true;
+    power = (power * (65537 % prime)) % prime;
+  } while (power !== 1);
+  return false;
 }
 
 /** The odd primes up to 167: those that divide M for every size of key the library made. */
@@ -30,6 +32,3 @@ const PRIMES = [
 ];
 
 const PRODUCT = PRIMES.reduce((product, prime) => product * BigInt(prime), 1n);
-
-/** Primes where the powers of 65537 are all residues tell nothing; `every` passes them for free. */
-const FINGERPRINT = PRIMES.map((prime) => ({ prime, powers: powersOf65537(prime) }));
