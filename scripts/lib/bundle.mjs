@@ -26,9 +26,16 @@ const REQUIRED = {
  * millisecond or more and that most runs don't use, and chunks of which the same is true.
  */
 const LATER = [
-  ...["child_process", "net", "os", "readline", "timers/promises", "tty", "util", "worker_threads"].map(
-    (name) => `node:${name}`,
-  ),
+  ...[
+    "child_process",
+    "net",
+    "os",
+    "readline",
+    "timers/promises",
+    "tty",
+    "util",
+    "worker_threads",
+  ].map((name) => `node:${name}`),
   ...["later-toml", "later-hpke"].map((name) => `./${name}.js`),
 ];
 
@@ -139,7 +146,8 @@ function requiredLater(ts) {
       if (declared === undefined || more.length > 0 || value === undefined) return statement;
       if (!ts.isIdentifier(declared.name) || !ts.isCallExpression(value)) return statement;
       const [from] = value.arguments;
-      if (!ts.isIdentifier(value.expression) || value.expression.text !== "require") return statement;
+      if (!ts.isIdentifier(value.expression) || value.expression.text !== "require")
+        return statement;
       if (from === undefined || !ts.isStringLiteral(from) || !LATER.includes(from.text)) {
         return statement;
       }

@@ -28,7 +28,7 @@ export function inTestEnvironment() {
  * - `SOFTHSM2_CONF`, `TEST_SOFTHSM2_MODULE`: SoftHSM with an empty token folder
  * - `TEST_NSS_MODULE`, `TEST_NSS_DIR`: NSS softoken and an empty folder for its databases; without
  *   NSS only `TEST_NSS_MISSING`, the reason
- * - `P11SEAL_HOME`: an empty data folder
+ * - `P11SEAL_HOME`: an empty data folder; `XDG_CACHE_HOME`: none yet, for compiled code
  * - `P11SEAL_VECTORS`: the published test vectors, when they lie beside the repository
  *
  * @param {string} softHsm
@@ -52,6 +52,7 @@ export function makeTestEnvironment(softHsm, nss) {
   env["SOFTHSM2_CONF"] = conf;
   env["TEST_SOFTHSM2_MODULE"] = softHsm;
   env["P11SEAL_HOME"] = home;
+  env["XDG_CACHE_HOME"] = path.join(folder, "cache");
   // Whatever else is installed here, with tokens of its own, is none of the tests' business.
   env["P11SEAL_SYSTEM_MODULES"] = "0";
   const vectors = process.env["P11SEAL_VECTORS"] ?? path.join(root, "..", "shared", "vectors");

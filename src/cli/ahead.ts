@@ -1,5 +1,5 @@
 /** For command lines that are sure to need a token: its process starts before the command's code loads. */
-import { pinFromSource } from "../token/pin.js";
+import { pinSource } from "../token/pin-variables.js";
 import { startAhead } from "../token/process/ahead.js";
 import type { Arguments } from "./arguments.js";
 import type { Io } from "./io.js";
@@ -13,11 +13,8 @@ export function startTokenAhead(args: Arguments, { env }: Pick<Io, "env">): void
     env["P11SEAL_PIN_SOURCE"],
     env["P11SEAL_SO_PIN_SOURCE"],
   ];
-  try {
-    // A variable that holds a PIN is known as one from here on, and kept from other processes.
-    for (const source of sources) if (source !== undefined) pinFromSource(source, env);
-  } catch {
-    return;
-  }
-  startAhead(env);
+  // A variable that holds a PIN is known as one from here on, and kept from other processes. What is
+  // no source may be a PIN by mistake.
+  const given = sources.filter((source) => source !== undefined);
+  if (given.every((source) => pinSource(source) !== undefined)) startAhead(env);
 }

@@ -7,6 +7,8 @@
 import { readFileSync, realpathSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { startTokenAhead } from "./ahead.js";
+import { useCodeCache } from "./code-cache.js";
 import { restore } from "../terminal/interrupts.js";
 import { processIo, write, type Io } from "./io.js";
 import type { Parsed } from "./parse.js";
@@ -43,7 +45,7 @@ export async function main(
     const { spec, args } = parsed;
     report = new Report(io, args.reporting);
     if (options.startsTokenAhead === true && needsToken(parsed)) {
-      (await import("./ahead.js")).startTokenAhead(args, io);
+      startTokenAhead(args, io);
     }
     const run = await spec.load();
     return (await run(args, { io, report })) ?? EXIT.done;
@@ -84,6 +86,7 @@ function ignore(): void {
 
 /** Runs this process's command line. */
 async function program(): Promise<void> {
+  useCodeCache(process.env);
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {

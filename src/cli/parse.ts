@@ -104,7 +104,9 @@ function optionAt(
   const [, long, given] = /^--([a-z-]+)(?:=(.*))?$/s.exec(word) ?? [];
   if (long !== undefined && Object.hasOwn(options, long)) return [long, options[long], given];
   const short = /^-([A-Za-z])$/.exec(word)?.[1];
-  const found = Object.entries(options).find(([, { alias }]) => alias !== undefined && alias === short);
+  const found = Object.entries(options).find(
+    ([, { alias }]) => alias !== undefined && alias === short,
+  );
   return found === undefined ? undefined : [...found, undefined];
 }
 

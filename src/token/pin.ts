@@ -10,6 +10,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TokenError, UsageError } from "../errors.js";
+import { pinSource, withoutPins } from "./pin-variables.js";
 import type { PinProvider, PinRequest } from "./types.js";
 import type { Pkcs11Uri } from "./uri.js";
 
@@ -39,26 +40,23 @@ export function pinFromSource(
   env: Environment = process.env,
   stderr: "inherit" | number = "inherit",
 ): PinProvider {
-  const [, kind, rest = ""] = /^(env|file|fd|cmd):(.+)$/s.exec(spec) ?? [];
+  const source = pinSource(spec);
+  if (source === undefined) {
+    throw new UsageError("ERR_PIN_SOURCE", "the PIN source is not understood", {
+      hint: "write env:VARIABLE, file:PATH, fd:NUMBER or cmd:COMMAND",
+    });
+  }
+  const { kind, rest } = source;
   switch (kind) {
-    case "env": {
-      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(rest)) break;
-      withheld.add(rest);
+    case "env":
       return once(() => Promise.resolve(fromVariable(rest, env)));
-    }
     case "file":
       return once(() => fromFile(rest));
     case "fd":
-      if (!/^\d{1,6}$/.test(rest)) break;
       return once(() => fromDescriptor(Number(rest)));
     case "cmd":
       return perRequest((request) => fromCommand(rest, [], { shell: true, stderr }, request, env));
-    case undefined:
-    default:
   }
-  throw new UsageError("ERR_PIN_SOURCE", "the PIN source is not understood", {
-    hint: "write env:VARIABLE, file:PATH, fd:NUMBER or cmd:COMMAND",
-  });
 }
 
 /**
@@ -130,14 +128,6 @@ export function checkPin(pin: string): string {
 
 /** O_NOCTTY exists where terminals do. */
 const NO_TERMINAL = constants.O_RDONLY | ((constants as { O_NOCTTY?: number }).O_NOCTTY ?? 0);
-
-/** Variables that hold PINs: no child sees them. */
-const withheld = new Set<string>();
-
-/** An environment without the variables that PIN sources named, for a child. */
-export function withoutPins(env: Readonly<Environment>): Environment {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !withheld.has(name)));
-}
 
 function once(read: () => Promise<string>): PinProvider {
   let pin: Promise<string> | undefined;

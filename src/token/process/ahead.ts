@@ -4,14 +4,14 @@
  * before; one that nobody wanted ends with this process.
  */
 import { type ChildProcess, fork } from "node:child_process";
-import { withoutPins } from "../pin.js";
+import { childEnvironment } from "./environment.js";
 import { CHILD_PROGRAM } from "./program.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 let ahead: { readonly started: ChildProcess; readonly env: Environment } | undefined;
 
-/** Starts the process for whoever is first to ask. PIN sources must be known by now (`withoutPins`). */
+/** Starts the process for whoever is first to ask. PIN sources must be known by now. */
 export function startAhead(env: Environment): void {
   const started = forkChild(env, CHILD_PROGRAM);
   // Whoever takes it hears of later faults; of one before, the next process tells.
@@ -40,7 +40,7 @@ export function childFor(env: Environment, program: string | undefined): ChildPr
 
 function forkChild(env: Environment, program: string): ChildProcess {
   return fork(program, [], {
-    env: withoutPins(env),
+    env: childEnvironment(env),
     execArgv: [],
     serialization: "advanced",
     // Our stdin and stdout may be the message. Modules write to stderr what they like; a command that

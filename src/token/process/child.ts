@@ -3,6 +3,7 @@
  * until its channel closes. A PIN that is typed, read from a file or printed by a command is fetched
  * here and never leaves. A crash of the module ends this process and nothing else.
  */
+import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import type { CapiPrivateKey } from "../../capi/private-key.js";
 import type { CapiSigningKey } from "../../capi/sign.js";
@@ -15,6 +16,7 @@ import { setSideBySide } from "../operating.js";
 import { checkPin, pinFromSource } from "../pin.js";
 import { initDevelopmentToken } from "../softhsm.js";
 import type { KeyInfo, PinProvider, PinReference, PinRequest } from "../types.js";
+import { restoreEnvironment } from "./environment.js";
 import {
   COMMAND_STDERR,
   type FromChild,
@@ -272,6 +274,9 @@ function say(message: FromChild): void {
 /** Requests under way. */
 let underWay = 0;
 
+/** No module has anything left to do. */
+let isFinalized = false;
+
 async function serve(operations: Operations, request: Request): Promise<void> {
   const { id } = request;
   let told: { readonly path?: string } = {};
@@ -280,6 +285,7 @@ async function serve(operations: Operations, request: Request): Promise<void> {
     const value = await operations.run(request, (path) => {
       told = { path };
     });
+    isFinalized ||= request.method === "close";
     say({ kind: "result", id, value: pack(value), ...told });
   } catch (error) {
     say({ kind: "failure", id, error: blotted(packError(error)), ...told });
@@ -303,10 +309,17 @@ function watchParent(parent: number): void {
   new Worker(watch, { eval: true }).unref();
 }
 
+/** Ends without what modules do when a program ends: nobody waits any more, and one that hangs would stay. */
+function endAtOnce(): void {
+  (nodeModule as { flushCompileCache?: () => void }).flushCompileCache?.();
+  process.kill(process.pid, "SIGKILL");
+}
+
 function main(): void {
   let operations: Operations | undefined;
   setSideBySide(() => underWay > 1);
   process.title = "p11seal token";
+  restoreEnvironment(process.env);
   // Ctrl-C reaches the whole group; what it means is the parent's to say, and a terminal that is
   // asked for a PIN has a way of its own to tell.
   process.on("SIGINT", ignore);
@@ -318,6 +331,7 @@ function main(): void {
   }
   process.once("disconnect", () => {
     restore();
+    if (isFinalized) endAtOnce();
     process.exit(0);
   });
   process.on("message", (message: FromParent) => {

@@ -141,13 +141,16 @@ export class Child {
     this.#isClosing = true;
     // Logged out by the end of the process, as PKCS#11 has it; C_Finalize may take its time.
     const patience = setTimeout(() => this.#process.kill("SIGKILL"), CLOSE_MS);
+    let isFinalized = true;
     try {
       await this.request({ method: "close" }, CLOSE_MS * 2);
     } catch {
       // It ends in any case.
+      isFinalized = false;
     }
     if (this.#process.connected) this.#process.disconnect();
-    await this.#exited;
+    // With C_Finalize done it has nothing left to do, and ends while this process does what it has.
+    if (!isFinalized) await this.#exited;
     clearTimeout(patience);
   }
 

@@ -1,0 +1,39 @@
+/**
+ * What of PIN sources must be known before anything else is: which variables of the environment hold a
+ * PIN, so that no other process is given them.
+ */
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface PinSource {
+  readonly kind: "env" | "file" | "fd" | "cmd";
+  /** A variable's name, a path, a descriptor's number, a command. */
+  readonly rest: string;
+}
+
+/** The parts of a `--pin-source` argument; undefined when it is none. A variable it names is withheld. */
+export function pinSource(spec: string): PinSource | undefined {
+  const [, kind, rest = ""] = /^(env|file|fd|cmd):(.+)$/s.exec(spec) ?? [];
+  switch (kind) {
+    case "env":
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(rest)) return undefined;
+      withheld.add(rest);
+      return { kind, rest };
+    case "fd":
+      return /^\d{1,6}$/.test(rest) ? { kind, rest } : undefined;
+    case "file":
+    case "cmd":
+      return { kind, rest };
+    case undefined:
+    default:
+      return undefined;
+  }
+}
+
+/** Variables that hold PINs: no child sees them. */
+const withheld = new Set<string>();
+
+/** An environment without the variables that PIN sources named, for a child. */
+export function withoutPins(env: Environment): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !withheld.has(name)));
+}
