@@ -21,9 +21,15 @@ const REQUIRED = {
   pkcs11js: { left: "Promise.resolve().then(() => ({ default: require(", right: ") }))" },
 };
 
+/** Chunks of what is imported by many and used in few runs, and what their files' names have in common. */
+const LATER_CHUNKS = {
+  "later-toml": "/smol-toml/",
+  "later-hpke": "/hpke",
+};
+
 /**
- * What is loaded where it is first used, although it is imported above: built-in modules that cost a
- * millisecond or more and that most runs don't use, and chunks of which the same is true.
+ * What is loaded where it is first used, although it is imported above: those, and built-in modules
+ * that cost a millisecond or more.
  */
 const LATER = [
   ...[
@@ -36,11 +42,11 @@ const LATER = [
     "util",
     "worker_threads",
   ].map((name) => `node:${name}`),
-  ...["later-toml", "later-hpke"].map((name) => `./${name}.js`),
+  ...Object.keys(LATER_CHUNKS).map((name) => `./${name}.js`),
 ];
 
-/** Programs by the names that others know them by. */
-const ENTRIES = {
+/** By the names that others know them by. Each is a bundle of its own: no two run in one thread. */
+const PROGRAMS = {
   main: "cli/main.js",
   worker: "files/worker.js",
   child: "token/process/child.js",
@@ -51,14 +57,29 @@ const ENTRIES = {
  * @param {string} dist
  */
 export async function bundle(dist) {
+  const made = `${dist}-cli`;
+  const inside = [];
+  for (const [name, file] of Object.entries(PROGRAMS)) {
+    inside.push(...(await bundleProgram(name, path.join(dist, file), made)));
+  }
+  fs.writeFileSync(path.join(made, "package.json"), '{ "type": "commonjs" }\n');
+  fs.writeFileSync(path.join(made, "THIRD-PARTY.md"), notices(packagesOf(inside)));
+  fs.chmodSync(path.join(made, "main.js"), 0o755);
+  fs.rmSync(path.join(dist, "cli"), { recursive: true });
+  fs.renameSync(made, path.join(dist, "cli"));
+}
+
+/**
+ * Returns the files it is made of.
+ * @param {string} name
+ * @param {string} file
+ * @param {string} folder
+ */
+async function bundleProgram(name, file, folder) {
   const { rollup } = await import("rollup");
   const { default: ts } = await import("typescript");
-  const made = `${dist}-cli`;
-  const input = Object.fromEntries(
-    Object.entries(ENTRIES).map(([name, file]) => [name, path.join(dist, file)]),
-  );
   const bundled = await rollup({
-    input,
+    input: { [name]: file },
     plugins: [
       {
         name: "p11seal",
@@ -75,14 +96,14 @@ export async function bundle(dist) {
     },
   });
   await bundled.write({
-    dir: made,
+    dir: folder,
     format: "cjs",
     entryFileNames: "[name].js",
-    chunkFileNames: "[name].js",
+    chunkFileNames: name === "main" ? "[name].js" : `${name}-[name].js`,
     hoistTransitiveImports: false,
     dynamicImportInCjs: true,
-    banner: ({ name }) => (name === "main" ? "#!/usr/bin/env node" : ""),
-    manualChunks: chunkOf,
+    banner: (chunk) => (chunk.name === "main" ? "#!/usr/bin/env node" : ""),
+    ...(name === "main" ? { manualChunks: chunkOf } : {}),
     plugins: [
       {
         name: "without-comments",
@@ -98,13 +119,8 @@ export async function bundle(dist) {
       },
     ],
   });
-  const packages = packagesOf(bundled.watchFiles);
   await bundled.close();
-  fs.writeFileSync(path.join(made, "package.json"), '{ "type": "commonjs" }\n');
-  fs.writeFileSync(path.join(made, "THIRD-PARTY.md"), notices(packages));
-  fs.chmodSync(path.join(made, "main.js"), 0o755);
-  fs.rmSync(path.join(dist, "cli"), { recursive: true });
-  fs.renameSync(made, path.join(dist, "cli"));
+  return bundled.watchFiles;
 }
 
 /**
@@ -173,8 +189,8 @@ function requiredLater(ts) {
 }
 
 /**
- * What is needed together goes together: what every run needs, what a thread needs, what the token's
- * process shares with sealing and opening, and what these two share. Rollup splits the rest by itself.
+ * What is needed together goes together: what every run needs, what sealing and opening share, what is
+ * loaded later. Rollup splits the rest by itself.
  * @param {string} id
  * @param {import("rollup").ManualChunkMeta} graph
  */
@@ -183,16 +199,12 @@ function chunkOf(id, { getModuleIds, getModuleInfo }) {
     const start = [...getModuleIds()].find((one) => one.endsWith(path.normalize(name)));
     return start === undefined ? new Set() : closure(start, getModuleInfo);
   };
-  const every = needs("/cli/main.js");
   // A program's own file runs when it is loaded, so that nothing others need may be in it.
-  if (Object.values(ENTRIES).some((file) => id.endsWith(path.normalize(`/${file}`))))
-    return undefined;
-  if (/[\\/]smol-toml[\\/]/.test(id)) return "later-toml";
-  if (/[\\/]hpke[\\/]/.test(id) || /exchange[\\/]hpke/.test(id)) return "later-hpke";
-  if (every.has(id)) return "base";
-  if (needs("/files/worker.js").has(id)) return "body";
+  if (id.endsWith(path.normalize("/cli/main.js"))) return undefined;
+  const later = Object.entries(LATER_CHUNKS).find(([, part]) => id.includes(path.normalize(part)));
+  if (later !== undefined) return later[0];
+  if (needs("/cli/main.js").has(id)) return "base";
   const both = [needs("/cli/commands/seal.js").has(id), needs("/cli/commands/open.js").has(id)];
-  if (needs("/token/process/child.js").has(id) && both.includes(true)) return "keys";
   return both.includes(false) ? undefined : "core";
 }
 

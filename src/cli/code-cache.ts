@@ -10,22 +10,28 @@ import { keepCodeIn } from "../token/process/environment.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** From here on, modules are loaded from that folder. Nothing happens with `P11SEAL_CODE_CACHE=0`. */
-export function useCodeCache(env: Environment): void {
-  const { enableCompileCache } = nodeModule as { enableCompileCache?: (folder: string) => void };
-  if (enableCompileCache === undefined || env["P11SEAL_CODE_CACHE"] === "0") return;
+/**
+ * From here on, what is compiled is kept and looked for, by `enable`; not with `P11SEAL_CODE_CACHE=0`.
+ */
+export function useCodeCache(env: Environment, enable = enableCompileCache): void {
+  if (enable === undefined || env["P11SEAL_CODE_CACHE"] === "0") return;
   const caches = cachesFolder(env);
   if (caches === undefined) return;
   const folder = join(caches, "p11seal");
   try {
+    mkdirSync(caches, { recursive: true, mode: 0o700 });
+    if (!isOurs(statSync(caches))) return;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    if (!isOurs(statSync(caches)) || !isOurs(lstatSync(folder))) return;
-    enableCompileCache(folder);
+    if (!isOurs(lstatSync(folder))) return;
+    enable(folder);
     keepCodeIn(folder);
   } catch {
     // A home that is missing, full or read-only: it takes longer, and that is all.
   }
 }
+
+/** Absent before Node 22.1. */
+const { enableCompileCache } = nodeModule as { enableCompileCache?: (folder: string) => unknown };
 
 /** Where the platform keeps what can be made again. On Windows modes don't tell who may write. */
 function cachesFolder(env: Environment): string | undefined {

@@ -8,7 +8,7 @@ import type { Io } from "./io.js";
 const PATIENCE_MS = 700;
 
 /** So little is done at once; whether there is a terminal need not even be asked. */
-const LITTLE_BYTES = 65_536;
+const LITTLE_BYTES = 4096;
 
 export interface Progress {
   /** Counts the bytes that pass. */
