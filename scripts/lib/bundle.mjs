@@ -189,8 +189,8 @@ function requiredLater(ts) {
 }
 
 /**
- * What is needed together goes together: what every run needs, what sealing and opening share, what is
- * loaded later. Rollup splits the rest by itself.
+ * What is needed together goes together: what every run needs, what sealing and opening share, what
+ * opening needs, what is loaded later. Rollup splits the rest by itself.
  * @param {string} id
  * @param {import("rollup").ManualChunkMeta} graph
  */
@@ -204,8 +204,8 @@ function chunkOf(id, { getModuleIds, getModuleInfo }) {
   const later = Object.entries(LATER_CHUNKS).find(([, part]) => id.includes(path.normalize(part)));
   if (later !== undefined) return later[0];
   if (needs("/cli/main.js").has(id)) return "base";
-  const both = [needs("/cli/commands/seal.js").has(id), needs("/cli/commands/open.js").has(id)];
-  return both.includes(false) ? undefined : "core";
+  if (!needs("/cli/commands/open.js").has(id)) return undefined;
+  return needs("/cli/commands/seal.js").has(id) ? "core" : "opening";
 }
 
 /** @type {Map<string, Set<string>>} */

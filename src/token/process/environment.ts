@@ -11,7 +11,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const LOOKED_AT = ["NODE_EXTRA_CA_CERTS", "NODE_COMPILE_CACHE"] as const;
 
 /** What they were, as JSON. */
-const BEFORE = "P11SEAL_ENVIRONMENT_BEFORE";
+const BEFORE = "p11seal_environment_before";
 
 let codeFolder: string | undefined;
 
