@@ -49,7 +49,7 @@ const LATER = [
 const PROGRAMS = {
   main: "cli/main.js",
   worker: "files/worker.js",
-  child: "token/process/child.js",
+  child: "token/process/start.js",
 };
 
 /**

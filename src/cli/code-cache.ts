@@ -1,7 +1,8 @@
 /**
- * Compiled code, kept by Node from one run to the next where it can (from version 22.1): compiling is a
- * quarter of what starting costs. What lies in the folder is executed, so it is used only where nobody
- * else can write to it; else, and where nothing can be kept, code is compiled as ever.
+ * Compiled code, kept from one run to the next: by Node from version 22.1, before that as Node does it
+ * since. Compiling is a quarter of what starting costs. What lies in the folder is executed, so it is
+ * used only where nobody else can write to it; else, and where nothing can be kept, code is compiled as
+ * ever.
  */
 import { lstatSync, mkdirSync, statSync, type Stats } from "node:fs";
 import nodeModule from "node:module";
@@ -10,11 +11,9 @@ import { keepCodeIn } from "../token/process/environment.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/**
- * From here on, what is compiled is kept and looked for, by `enable`; not with `P11SEAL_CODE_CACHE=0`.
- */
-export function useCodeCache(env: Environment, enable = enableCompileCache): void {
-  if (enable === undefined || env["P11SEAL_CODE_CACHE"] === "0") return;
+/** From here on, what is compiled is kept and looked for; not with `P11SEAL_CODE_CACHE=0`. */
+export async function useCodeCache(env: Environment, enable = enableCompileCache): Promise<void> {
+  if (env["P11SEAL_CODE_CACHE"] === "0") return;
   const caches = cachesFolder(env);
   if (caches === undefined) return;
   const folder = join(caches, "p11seal");
@@ -23,7 +22,8 @@ export function useCodeCache(env: Environment, enable = enableCompileCache): voi
     if (!isOurs(statSync(caches))) return;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     if (!isOurs(lstatSync(folder))) return;
-    enable(folder);
+    if (enable !== undefined) enable(folder);
+    else (await import("../compiled-code.js")).keepCompiled(folder);
     keepCodeIn(folder);
   } catch {
     // A home that is missing, full or read-only: it takes longer, and that is all.

@@ -86,7 +86,7 @@ function ignore(): void {
 
 /** Runs this process's command line. */
 async function program(): Promise<void> {
-  useCodeCache(process.env);
+  await useCodeCache(process.env);
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {

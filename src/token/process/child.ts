@@ -3,7 +3,6 @@
  * until its channel closes. A PIN that is typed, read from a file or printed by a command is fetched
  * here and never leaves. A crash of the module ends this process and nothing else.
  */
-import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import type { CapiPrivateKey } from "../../capi/private-key.js";
 import type { CapiSigningKey } from "../../capi/sign.js";
@@ -311,7 +310,6 @@ function watchParent(parent: number): void {
 
 /** Ends without what modules do when a program ends: nobody waits any more, and one that hangs would stay. */
 function endAtOnce(): void {
-  (nodeModule as { flushCompileCache?: () => void }).flushCompileCache?.();
   process.kill(process.pid, "SIGKILL");
 }
 
