@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import nodeModule from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 
 /** What this needs of Node's loader for CommonJS; documented as `require.extensions`. */
 interface Loaded {
@@ -30,7 +30,7 @@ let folder = "";
 
 /**
  * From here on, files beside this one are loaded with code from `kept`, and their code is left there.
- * Nobody else may be able to write to that folder.
+ * Nobody else may be able to write to that folder. Code from there can't `import()`: `import.js` does.
  */
 export function keepCompiled(kept: string): void {
   const extensions = (nodeModule as unknown as { _extensions: Record<string, Load> })._extensions;
@@ -38,7 +38,7 @@ export function keepCompiled(kept: string): void {
   if (usual === undefined) return;
   folder = join(kept, `${process.version}-${process.arch}`);
   extensions[".js"] = (module, path) => {
-    if (dirname(path) === HERE) load(module, path);
+    if (dirname(path) === HERE && basename(path) !== "import.js") load(module, path);
     else usual(module, path);
   };
   process.once("exit", leaveCompiled);
@@ -70,7 +70,6 @@ function load(module: Loaded, path: string): void {
   const cachedData = keptOf(path, source);
   const script = new Script(nodeModule.wrap(source), {
     filename: path,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     ...(cachedData === undefined ? {} : { cachedData }),
   });
   if (cachedData === undefined || script.cachedDataRejected === true) {

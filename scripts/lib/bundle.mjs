@@ -15,11 +15,24 @@ import { root, SetupError } from "./run.mjs";
 /** Packages that go into the bundle; all others, the native ones first, are loaded as installed. */
 const INSIDE = ["cborg", "hpke", "smol-toml"];
 
-/** `import("pkcs11js")` without the machinery for ES modules, which would be loaded for it alone. */
-/** @type {Record<string, { left: string, right: string }>} */
-const REQUIRED = {
-  pkcs11js: { left: "Promise.resolve().then(() => ({ default: require(", right: ") }))" },
-};
+/**
+ * `import()` of what is not inside. Code that was compiled in an earlier run can't import (Node calls it
+ * experimental, `src/compiled-code.ts`), so one small file does it for all; and what can be required is,
+ * without the machinery for ES modules, which would be loaded for it alone.
+ * @param {string | null} id
+ */
+function importOutside(id) {
+  if (id === "pkcs11js") {
+    return { left: "Promise.resolve().then(() => ({ default: require(", right: ") }))" };
+  }
+  if (id?.startsWith("node:")) {
+    return { left: "Promise.resolve().then(() => require(", right: "))" };
+  }
+  const isInside = id === null || path.isAbsolute(id);
+  return isInside ? null : { left: `require("./${IMPORT}")(`, right: ")" };
+}
+
+const IMPORT = "import.js";
 
 /** Chunks of what is imported by many and used in few runs, and what their files' names have in common. */
 const LATER_CHUNKS = {
@@ -64,6 +77,10 @@ export async function bundle(dist) {
   }
   fs.writeFileSync(path.join(made, "package.json"), '{ "type": "commonjs" }\n');
   fs.writeFileSync(path.join(made, "THIRD-PARTY.md"), notices(packagesOf(inside)));
+  fs.writeFileSync(
+    path.join(made, IMPORT),
+    '"use strict";\nmodule.exports = (name) => import(name);\n',
+  );
   fs.chmodSync(path.join(made, "main.js"), 0o755);
   fs.rmSync(path.join(dist, "cli"), { recursive: true });
   fs.renameSync(made, path.join(dist, "cli"));
@@ -85,7 +102,7 @@ async function bundleProgram(name, file, folder) {
         name: "p11seal",
         resolveId: resolve,
         resolveImportMeta: urlOf,
-        renderDynamicImport: ({ targetModuleId }) => REQUIRED[targetModuleId ?? ""] ?? null,
+        renderDynamicImport: ({ targetModuleId }) => importOutside(targetModuleId),
       },
     ],
     preserveEntrySignatures: false,

@@ -86,7 +86,8 @@ function ignore(): void {
 
 /** Runs this process's command line. */
 async function program(): Promise<void> {
-  await useCodeCache(process.env);
+  const argv = process.argv.slice(2);
+  if (argv[0] !== "--version") await useCodeCache(process.env);
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {
@@ -101,7 +102,7 @@ async function program(): Promise<void> {
     const report = new Report(io, { quiet: false, verbose: false, json: false });
     process.exit(report.failure(error));
   });
-  process.exitCode = await main(process.argv.slice(2), io, { startsTokenAhead: true });
+  process.exitCode = await main(argv, io, { startsTokenAhead: true });
 }
 
 function isProgram(): boolean {
