@@ -308,11 +308,6 @@ function watchParent(parent: number): void {
   new Worker(watch, { eval: true }).unref();
 }
 
-/** Ends without what modules do when a program ends: nobody waits any more, and one that hangs would stay. */
-function endAtOnce(): void {
-  process.kill(process.pid, "SIGKILL");
-}
-
 function main(): void {
   let operations: Operations | undefined;
   setSideBySide(() => underWay > 1);
@@ -329,7 +324,8 @@ function main(): void {
   }
   process.once("disconnect", () => {
     restore();
-    if (isFinalized) endAtOnce();
+    // Without what modules do when a program ends: nobody waits any more, and one that hangs would stay.
+    if (isFinalized) process.kill(process.pid, "SIGKILL");
     process.exit(0);
   });
   process.on("message", (message: FromParent) => {
