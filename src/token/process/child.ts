@@ -332,8 +332,9 @@ function main(): void {
     switch (message.kind) {
       case "start":
         isTraced = message.traced;
+        // Who died before `watchParent` looked is not watched, and what it asked for not begun.
+        if (process.ppid !== message.parent) process.exit(0);
         operations = new Operations(message);
-        watchParent(message.parent);
         break;
       case "request":
         if (operations !== undefined) void serve(operations, message);
@@ -346,6 +347,7 @@ function main(): void {
   });
   // Loading the binding takes a while, and may as well happen before it is needed.
   import("pkcs11js").catch(ignore);
+  watchParent(process.ppid);
 }
 
 if (process.send !== undefined) main();
