@@ -50,6 +50,7 @@ const LATER = [
     "net",
     "os",
     "readline",
+    "stream",
     "timers/promises",
     "tty",
     "util",
