@@ -13,12 +13,11 @@ import { fileURLToPath } from "node:url";
 import { root, SetupError } from "./run.mjs";
 
 /** Packages that go into the bundle; all others, the native ones first, are loaded as installed. */
-const INSIDE = ["cborg", "hpke", "smol-toml"];
+const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 
 /**
- * `import()` of what is not inside. Code that was compiled in an earlier run can't import (Node calls it
- * experimental, `src/compiled-code.ts`), so one small file does it for all; and what can be required is,
- * without the machinery for ES modules, which would be loaded for it alone.
+ * `import()` of what is not inside. What can be required is, without the machinery for ES modules,
+ * which would be loaded for it alone.
  * @param {string | null} id
  */
 function importOutside(id) {
@@ -28,11 +27,8 @@ function importOutside(id) {
   if (id?.startsWith("node:")) {
     return { left: "Promise.resolve().then(() => require(", right: "))" };
   }
-  const isInside = id === null || path.isAbsolute(id);
-  return isInside ? null : { left: `require("./${IMPORT}")(`, right: ")" };
+  return null;
 }
-
-const IMPORT = "import.js";
 
 /** Chunks of what is imported by many and used in few runs, and what their files' names have in common. */
 const LATER_CHUNKS = {
@@ -63,7 +59,7 @@ const LATER = [
 const PROGRAMS = {
   main: "cli/main.js",
   worker: "files/worker.js",
-  child: "token/process/start.js",
+  child: "token/process/child.js",
 };
 
 /**
@@ -78,10 +74,6 @@ export async function bundle(dist) {
   }
   fs.writeFileSync(path.join(made, "package.json"), '{ "type": "commonjs" }\n');
   fs.writeFileSync(path.join(made, "THIRD-PARTY.md"), notices(packagesOf(inside)));
-  fs.writeFileSync(
-    path.join(made, IMPORT),
-    '"use strict";\nmodule.exports = (name) => import(name);\n',
-  );
   fs.chmodSync(path.join(made, "main.js"), 0o755);
   fs.rmSync(path.join(dist, "cli"), { recursive: true });
   fs.renameSync(made, path.join(dist, "cli"));

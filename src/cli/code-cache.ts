@@ -1,8 +1,7 @@
 /**
- * Compiled code, kept from one run to the next: by Node from version 22.1, before that as Node does it
- * since. Compiling is a quarter of what starting costs. What lies in the folder is executed, so it is
- * used only where nobody else can write to it; else, and where nothing can be kept, code is compiled as
- * ever.
+ * Compiled code, kept from one run to the next by Node, from version 22.1 on. Compiling is a quarter of
+ * what starting costs. What lies in the folder is executed, so it is used only where nobody else can
+ * write to it; else, and where nothing can be kept, code is compiled as ever.
  */
 import { lstatSync, mkdirSync, statSync, type Stats } from "node:fs";
 import nodeModule from "node:module";
@@ -12,8 +11,8 @@ import { keepCodeIn } from "../token/process/environment.js";
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** From here on, what is compiled is kept and looked for; not with `P11SEAL_CODE_CACHE=0`. */
-export async function useCodeCache(env: Environment, enable = enableCompileCache): Promise<void> {
-  if (env["P11SEAL_CODE_CACHE"] === "0") return;
+export function useCodeCache(env: Environment, enable = enableCompileCache): void {
+  if (enable === undefined || env["P11SEAL_CODE_CACHE"] === "0") return;
   const caches = cachesFolder(env);
   if (caches === undefined) return;
   const folder = join(caches, "p11seal");
@@ -22,8 +21,7 @@ export async function useCodeCache(env: Environment, enable = enableCompileCache
     if (!isOurs(statSync(caches))) return;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     if (!isOurs(lstatSync(folder))) return;
-    if (enable !== undefined) enable(folder);
-    else (await import("../compiled-code.js")).keepCompiled(folder);
+    enable(folder);
     keepCodeIn(folder);
   } catch {
     // A home that is missing, full or read-only: it takes longer, and that is all.

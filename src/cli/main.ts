@@ -87,7 +87,7 @@ function ignore(): void {
 /** Runs this process's command line. */
 async function program(): Promise<void> {
   const argv = process.argv.slice(2);
-  if (argv[0] !== "--version") await useCodeCache(process.env);
+  if (argv[0] !== "--version") useCodeCache(process.env);
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {

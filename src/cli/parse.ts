@@ -1,10 +1,12 @@
 /**
- * A command line to a command and its arguments. Plain ones, which is nearly all, are read here, from
- * the same data that yargs gets; whatever is not plain, from a misspelt option to `--help`, is left to
- * yargs, which takes longer to load than sealing a small file does. Both come to the same where both
- * have an answer (`test/cli/parse.test.ts`).
+ * A command line to a command and its arguments. Plain ones, which is nearly all, are parsed by yargs'
+ * own parser from the same data; whatever it is not sure of, from a misspelt option to `--help`, is
+ * left to the whole of yargs, which takes longer to load than sealing a small file does. Both come to
+ * the same where both have an answer (`test/cli/parse.test.ts`).
  */
+import Parser from "yargs-parser";
 import { Arguments } from "./arguments.js";
+import { PARSER_CONFIGURATION } from "./parser-configuration.js";
 import type { OptionSpec } from "./usage-options.js";
 import { COMMANDS, type CommandSpec } from "./usage.js";
 
@@ -36,11 +38,14 @@ export async function parse(
 export function parsePlain(argv: readonly string[]): Parsed | undefined {
   const spec = commandOf(argv);
   if (spec === undefined) return undefined;
-  const words = readWords(argv.slice(spec.name.split(" ").length), spec);
-  if (words === undefined) return undefined;
-  const operands = operandsOf(spec, words.operands);
-  if (operands === undefined || !suits(words.values, spec.options)) return undefined;
-  return { spec, args: new Arguments(spec, { ...words.values, ...operands }) };
+  const words = argv.slice(spec.name.split(" ").length);
+  if (!words.every((word) => isPlain(word, spec))) return undefined;
+
+  const { argv: values, error } = Parser.detailed(words, parserOptions(spec.options));
+  if (error !== null) return undefined;
+  const operands = operandsOf(spec, values._.map(String));
+  if (operands === undefined || !suits(values, spec.options)) return undefined;
+  return { spec, args: new Arguments(spec, { ...values, ...operands }) };
 }
 
 /** The command of one, two or three words. */
@@ -49,65 +54,34 @@ function commandOf(argv: readonly string[]): CommandSpec | undefined {
   return COMMANDS.find((spec) => names.includes(spec.name));
 }
 
-interface Words {
-  readonly values: Readonly<Record<string, string | true | readonly string[]>>;
-  readonly operands: readonly string[];
-}
-
-/** Options with their values, and operands; undefined if a word is anything but plainly one of these. */
-function readWords(words: readonly string[], { options }: CommandSpec): Words | undefined {
-  const values = new Map<string, true | string[]>();
-  const operands: string[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i] ?? "";
-    if (isValue(word)) {
-      // yargs takes the word "help" for a question.
-      if (word === "help") return undefined;
-      operands.push(word);
-      continue;
-    }
-    const [name, option, given] = optionAt(word, options) ?? [];
-    if (name === undefined) return undefined;
-    const next = words[i + 1];
-    if (option?.type === "boolean") {
-      if (given !== undefined || values.has(name) || /^(?:true|false)$/.test(next ?? "")) {
-        return undefined;
-      }
-      values.set(name, true);
-      continue;
-    }
-    const value = given ?? next;
-    if (given === undefined) i += 1;
-    if (value === undefined || value === "help" || !isValue(value)) return undefined;
-    const before = values.get(name);
-    values.set(name, Array.isArray(before) ? [...before, value] : [value]);
-  }
-  const defaults = Object.entries(options).flatMap(([name, option]) =>
-    option.default === undefined ? [] : [[name, option.default] as const],
-  );
-  const read = [...values].map(
-    ([name, all]) => [name, all !== true && all.length === 1 ? (all[0] ?? "") : all] as const,
-  );
-  return { values: Object.fromEntries([...defaults, ...read]), operands };
-}
-
-/** "-" is a value, not an option. yargs takes quotes off, and has thoughts on empty words. */
-function isValue(word: string): boolean {
-  return word === "-" || (word !== "" && !/^[-"']/.test(word));
-}
-
-/** An option the command has, written out or as one letter: its name, and what follows a "=". */
-function optionAt(
-  word: string,
-  options: CommandSpec["options"],
-): [name: string, option: OptionSpec | undefined, given: string | undefined] | undefined {
-  const [, long, given] = /^--([a-z-]+)(?:=(.*))?$/s.exec(word) ?? [];
-  if (long !== undefined && Object.hasOwn(options, long)) return [long, options[long], given];
+/** An option the command has, written out or as one letter, or a word that is nothing special. */
+function isPlain(word: string, { options }: CommandSpec): boolean {
+  const long = /^--([a-z-]+)(?:=|$)/.exec(word)?.[1];
+  if (long !== undefined) return Object.hasOwn(options, long);
   const short = /^-([A-Za-z])$/.exec(word)?.[1];
-  const found = Object.entries(options).find(
-    ([, { alias }]) => alias !== undefined && alias === short,
-  );
-  return found === undefined ? undefined : [...found, undefined];
+  if (short !== undefined) return Object.values(options).some(({ alias }) => alias === short);
+  // "-" is a value, not an option. yargs takes quotes off operands, and the word "help" for a question.
+  return word === "-" || (!/^[-"']/.test(word) && word !== "help");
+}
+
+function parserOptions(options: Readonly<Record<string, OptionSpec>>): Parser.Options {
+  const all = Object.entries(options);
+  const names = (type: OptionSpec["type"]): string[] =>
+    all.filter(([, option]) => option.type === type).map(([name]) => name);
+  const withValue = names("string");
+  return {
+    alias: Object.fromEntries(all.flatMap(([name, { alias }]) => (alias ? [[name, alias]] : []))),
+    boolean: names("boolean"),
+    string: withValue,
+    // How yargs says that an option must have a value.
+    narg: Object.fromEntries(withValue.map((name) => [name, Number.NaN])),
+    default: Object.fromEntries(
+      all.flatMap(([name, option]) =>
+        option.default === undefined ? [] : [[name, option.default]],
+      ),
+    ),
+    configuration: PARSER_CONFIGURATION,
+  };
 }
 
 /** The operands by name, where their number is right: `[file]`, `<uri>`, `<name> [key]`, `[files..]`. */

@@ -3,6 +3,7 @@
  * until its channel closes. A PIN that is typed, read from a file or printed by a command is fetched
  * here and never leaves. A crash of the module ends this process and nothing else.
  */
+import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import type { CapiPrivateKey } from "../../capi/private-key.js";
 import type { CapiSigningKey } from "../../capi/sign.js";
@@ -273,6 +274,9 @@ function say(message: FromChild): void {
 /** Requests under way. */
 let underWay = 0;
 
+/** Of Node from 22.1 on, which does it only where a program ends by itself. */
+const { flushCompileCache } = nodeModule as { flushCompileCache?: () => void };
+
 /** No module has anything left to do. */
 let isFinalized = false;
 
@@ -324,6 +328,7 @@ function main(): void {
   }
   process.once("disconnect", () => {
     restore();
+    flushCompileCache?.();
     // Without what modules do when a program ends: nobody waits any more, and one that hangs would stay.
     if (isFinalized) process.kill(process.pid, "SIGKILL");
     process.exit(0);
