@@ -10,19 +10,19 @@ export interface Segment {
   readonly index: number;
   /** It is the last one. */
   readonly final: boolean;
-  /** From the start of a buffer that is lent with them. */
+  /** From the start of a room of the work's, which is lent until it is given back. */
   readonly bytes: Uint8Array;
   /** Wants its leaf of the Merkle tree, for the sender's trailer. */
   readonly hashed: boolean;
 }
 
 export interface SegmentDone {
-  /** A sealed segment, in one or several parts; or the plaintext of an opened one. May lie in `buffer`. */
+  /** A sealed segment, in one or several parts; or the plaintext of an opened one. None: it was delivered. */
   readonly parts: readonly Uint8Array[];
+  /** How many bytes these are, or were. */
+  readonly bytes: number;
   /** Of the sealed segment, where it was wanted. */
   readonly leaf?: Uint8Array;
-  /** Where `Segment.bytes` was: given back, whole. */
-  readonly buffer: ArrayBufferLike;
 }
 
 /** What seals or opens the segments of one message, in whatever order it is done with them. */
@@ -30,8 +30,15 @@ export interface SegmentWork {
   readonly segmentBytes: number;
   /** Bytes of plaintext in a segment that is not the last. */
   readonly plaintextBytes: number;
-  /** How many segments may be asked for before the first is waited for. */
+  /**
+   * How many segments may be asked for before the first is waited for; looked at each time. With one,
+   * a segment is asked for only after the one before it was delivered.
+   */
   readonly inHand: number;
+  /** Room for a segment that is to be asked for; two more than may be in hand are lent at a time. */
+  room(): Uint8Array;
+  /** A segment was done, or not asked for: others may have its room. */
+  giveBack(room: Uint8Array): void;
   seal(segment: Segment): Promise<SegmentDone>;
   /** Rejects with `ERR_SEGMENT` when it is not authentic. */
   open(segment: Segment): Promise<SegmentDone>;
@@ -59,8 +66,13 @@ export function layoutOf(
 /** Here and now, one after the other. */
 export function oneByOne(cipher: SegmentCipher): SegmentWork {
   const { segmentBytes, plaintextBytes } = cipher;
+  const rooms: Uint8Array[] = [];
   return {
     ...{ segmentBytes, plaintextBytes, inHand: 1 },
+    room: () => rooms.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(segmentBytes).buffer),
+    giveBack(room) {
+      rooms.push(room);
+    },
     seal: (segment) => settled(() => sealSegment(cipher, segment)),
     open: (segment) => settled(() => openSegment(cipher, segment)),
   };
@@ -69,16 +81,18 @@ export function oneByOne(cipher: SegmentCipher): SegmentWork {
 export function sealSegment(cipher: SegmentCipher, segment: Segment): SegmentDone {
   const { index, final, bytes, hashed } = segment;
   const parts = cipher.seal(index, final, bytes);
-  const { buffer } = bytes;
-  return hashed ? { parts, leaf: leafHash(...parts), buffer } : { parts, buffer };
+  const sealed = { parts, bytes: bytes.length + SEGMENT_OVERHEAD };
+  return hashed ? { ...sealed, leaf: leafHash(...parts) } : sealed;
 }
 
 /** @throws AuthenticationError `ERR_SEGMENT` */
 export function openSegment(cipher: SegmentCipher, segment: Segment): SegmentDone {
   const { index, final, bytes, hashed } = segment;
-  const parts = [cipher.open(index, final, bytes)];
-  const { buffer } = bytes;
-  return hashed ? { parts, leaf: leafHash(bytes), buffer } : { parts, buffer };
+  const opened = {
+    parts: [cipher.open(index, final, bytes)],
+    bytes: bytes.length - SEGMENT_OVERHEAD,
+  };
+  return hashed ? { ...opened, leaf: leafHash(bytes) } : opened;
 }
 
 async function settled<T>(run: () => T): Promise<T> {

@@ -6,7 +6,7 @@
 import type { SegmentCipher } from "../body/floe.js";
 import { oneByOne, type SegmentWork } from "../body/segments.js";
 import { UsageError } from "../errors.js";
-import { openBody, sealBody } from "../envelope/native/body.js";
+import { openBody, sealBody, type Piece } from "../envelope/native/body.js";
 import {
   beginOpening,
   beginSealing,
@@ -14,7 +14,9 @@ import {
   type OpenOptions,
   type SealOptions,
 } from "../envelope/native/native.js";
+import { FileFailure } from "../files/failure.js";
 import { release } from "../files/release.js";
+import type { Sink } from "../files/crew.js";
 import { defaultThreads, WORTHWHILE_BYTES } from "../files/threads.js";
 import { isFilling, Reader } from "../stream.js";
 import type { Input } from "./inputs.js";
@@ -36,10 +38,12 @@ export async function sealInto(
   const ends = await bothFiles(input, outputs.body, threads);
   if (ends === undefined) {
     const reader = new Reader(meter.through(input.chunks));
-    const crew = await crewFor(begun.segments, input, threads);
+    const crew = await crewFor(begun.segments, input, outputs.body, threads);
     try {
       const body = sealBody(begun.floeHeader, crew.work, reader, begun.signing);
-      for await (const parts of gathered(body)) await writeOnce(outputs.body, parts);
+      for await (const piece of body) await writeOnce(outputs.body, piece);
+    } catch (error) {
+      throw namedError(error, input, outputs.body);
     } finally {
       crew.close();
     }
@@ -55,8 +59,15 @@ export async function sealInto(
 
 /** A message whose header is authentic, and its body still to come. */
 export interface OpeningBody extends BegunOpening {
-  /** As a stream; each segment after its tag was checked. It lasts until the next is asked for. */
-  segmentsFrom(threads: number | undefined): AsyncGenerator<Uint8Array, void, undefined>;
+  /**
+   * As a stream: each segment after its tag was checked, the last after `beforeLast`; for `output`,
+   * where threads may have written it already. It lasts until the next is asked for.
+   */
+  segmentsFor(
+    output: Output,
+    threads: number | undefined,
+    beforeLast?: () => Promise<void>,
+  ): AsyncGenerator<Piece, void, undefined>;
   /**
    * All of it into a file, by threads. False when that can't be done, or did not succeed for a reason
    * that the stream will tell: the output is then as it was before.
@@ -75,10 +86,12 @@ export async function beginOpeningOf(
     const begun = await beginOpening(reader, options);
     return {
       ...begun,
-      async *segmentsFrom(threads) {
-        const crew = await crewFor(begun.segments, input, threads);
+      async *segmentsFor(output, threads, beforeLast) {
+        const crew = await crewFor(begun.segments, input, output, threads);
         try {
-          yield* openBody(begun.floeHeader, crew.work, reader, begun.check);
+          yield* openBody(begun.floeHeader, crew.work, reader, begun.check, beforeLast);
+        } catch (error) {
+          throw namedError(error, input, output);
         } finally {
           crew.close();
         }
@@ -93,39 +106,25 @@ export async function beginOpeningOf(
 }
 
 /** Writes bytes that nobody else has, and frees them. */
-export async function writeOnce(output: Output, parts: readonly Uint8Array[]): Promise<void> {
+export async function writeOnce(output: Output, { parts }: Piece): Promise<void> {
+  if (parts.length === 0) return;
   await output.write(...parts);
   if (output.forgets) parts.filter(({ length }) => length > SMALL_BYTES).forEach(release);
-}
-
-/** Each large chunk with the small ones before it, tags and prefixes, so that one call writes them. */
-async function* gathered(
-  chunks: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Uint8Array[], void, undefined> {
-  let parts: Uint8Array[] = [];
-  for await (const chunk of chunks) {
-    if (chunk.length <= SMALL_BYTES) {
-      // A chunk lasts until the next is asked for.
-      parts.push(chunk.slice());
-      continue;
-    }
-    yield [...parts, chunk];
-    parts = [];
-  }
-  if (parts.length > 0) yield parts;
 }
 
 /** Who seals or opens the segments of a stream: other threads, where there may be enough for them. */
 async function crewFor(
   segments: SegmentCipher,
   { size, chunks }: Input,
+  output: Output,
   threads: number | undefined,
 ): Promise<{ readonly work: SegmentWork; close(): void }> {
+  const sink = sinkOf(output);
   // What is read ahead must not keep a failure waiting for more to come.
-  if (threads !== 1 && isFilling(chunks)) {
+  if (threads !== 1 && sink !== undefined && isFilling(chunks)) {
     if (threads !== undefined || size === undefined || size >= WORTHWHILE_BYTES) {
       const { Crew } = await import("../files/crew.js");
-      const crew = new Crew(segments, (threads ?? defaultThreads()) - 1);
+      const crew = new Crew(segments, (threads ?? defaultThreads()) - 1, sink);
       return {
         work: crew,
         close() {
@@ -139,6 +138,18 @@ async function crewFor(
     close() {
       // Nothing was started.
     },
+  };
+}
+
+/** Where threads may go on writing an output. */
+function sinkOf(output: Output): (() => Promise<Sink>) | undefined {
+  const { descriptor } = output;
+  if (descriptor !== undefined) return () => Promise.resolve({ fd: descriptor });
+  if (output.file === undefined) return undefined;
+  const file = output.file.bind(output);
+  return async () => {
+    const { fd, offset, wrote } = await file();
+    return { fd, position: offset, wrote };
   };
 }
 
@@ -176,18 +187,21 @@ async function bothFiles(
   return { fd: input.descriptor, file, threads: threads ?? defaultThreads() };
 }
 
-/** A failed read or write as an error that names the file. */
 async function named<T>(work: Promise<T>, input: Input, output: Output): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    const { FileFailure } = await import("../files/parallel.js");
-    if (!(error instanceof FileFailure)) throw error;
-    const cause = { code: error.code };
-    if (error.kind === "write") throw output.failure?.(cause) ?? error;
-    const hint = error.code === "ESTALE" ? "it got shorter while it was being read" : undefined;
-    throw fileError("ERR_READ", input.name, cause, hint);
+    throw namedError(error, input, output);
   }
+}
+
+/** A failed read or write of a thread as an error that names the file; any other as it is. */
+function namedError(error: unknown, input: Input, output: Output): unknown {
+  if (!(error instanceof FileFailure)) return error;
+  const cause = { code: error.code };
+  if (error.kind === "write") return output.failure?.(cause) ?? error;
+  const hint = error.code === "ESTALE" ? "it got shorter while it was being read" : undefined;
+  return fileError("ERR_READ", input.name, cause, hint);
 }
 
 /** The value of `--threads`. @throws UsageError */

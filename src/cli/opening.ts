@@ -5,6 +5,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { dirname } from "node:path";
 import { equal } from "../bytes.js";
+import type { Piece } from "../envelope/native/body.js";
 import type { OpenOptions } from "../envelope/native/native.js";
 import type { SenderInfo } from "../envelope/native/signature.js";
 import { PolicyError, TokenError } from "../errors.js";
@@ -214,7 +215,7 @@ interface Delivery {
 async function deliver(delivery: Delivery, means: Means, context: Context): Promise<void> {
   const { opened, output, task, log, turn } = delivery;
   if (!(await opened.intoFile(output, means.threads))) {
-    await pour(opened.segmentsFrom(means.threads), output, task, means, context);
+    await pour(opened.segmentsFor(output, means.threads), output, task, means, context);
   }
   await turn.come();
   await commit(output);
@@ -241,7 +242,7 @@ async function deliverAdmitted(
 
   if (output.paths !== undefined) {
     if (!(await opened.intoFile(output, means.threads))) {
-      await pour(opened.segmentsFrom(means.threads), output, task, means, context);
+      await pour(opened.segmentsFor(output, means.threads), output, task, means, context);
     }
     await output.prepare();
     const acceptance = await accept();
@@ -258,13 +259,9 @@ async function deliverAdmitted(
   const beforeLast = async (): Promise<void> => {
     acceptance ??= await accept();
   };
-  await pour(
-    heldBack(opened.segmentsFrom(means.threads), beforeLast),
-    output,
-    task,
-    means,
-    context,
-  );
+  // The last one tells that the message was whole.
+  const segments = opened.segmentsFor(output, means.threads, beforeLast);
+  await pour(segments, output, task, means, context);
   await output.prepare();
   placeAll([output, ...receipts]);
   if (acceptance !== undefined) await markDelivered(acceptance, context);
@@ -301,22 +298,8 @@ async function deliverDecrypted(
   await markDelivered(acceptance, context);
 }
 
-/** The segments; the last one, which tells that the message was whole, only after `beforeLast`. */
-async function* heldBack(
-  segments: AsyncIterable<Uint8Array>,
-  beforeLast: () => Promise<void>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  let held: Uint8Array | undefined;
-  for await (const segment of segments) {
-    if (held !== undefined) yield held;
-    held = segment.slice();
-  }
-  await beforeLast();
-  if (held !== undefined) yield held;
-}
-
 async function pour(
-  plaintext: AsyncIterable<Uint8Array>,
+  plaintext: AsyncIterable<Piece>,
   output: Output,
   task: Task,
   means: Means,
@@ -326,11 +309,10 @@ async function pour(
   const guard = toTerminal && !means.anyBytes ? new TextOnly() : undefined;
   let delivered = 0;
   try {
-    for await (const segment of plaintext) {
-      guard?.check(segment);
-      const { length } = segment;
-      await writeOnce(output, [segment]);
-      delivered += length;
+    for await (const piece of plaintext) {
+      for (const part of piece.parts) guard?.check(part);
+      await writeOnce(output, piece);
+      delivered += piece.bytes;
     }
   } catch (error) {
     if (task.target === undefined && delivered > 0 && !(error instanceof BrokenPipe)) {

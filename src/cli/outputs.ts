@@ -8,6 +8,7 @@
 import { accessSync, constants, lstatSync, statSync, type BigIntStats } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { isatty } from "node:tty";
 import { FileError, UsageError } from "../errors.js";
 import type { OutputPaths } from "../sender/ledger.js";
 import { syncFolder } from "../store/files.js";
@@ -31,8 +32,13 @@ export interface Output {
   readonly forgets: boolean;
   /** Where the output is a file: it, for writing at positions after what was written already. */
   file?(): Promise<OutputFile>;
-  /** What a failed write of that file is told as. */
-  failure?(error: unknown): FileError;
+  /**
+   * Where the output is a stream of this process: its descriptor, for threads to write to while nobody
+   * else does. Not a terminal's: there a key pressed must come first.
+   */
+  readonly descriptor?: number;
+  /** What a failed write to that file or descriptor is told as. */
+  failure?(error: unknown): Error;
   /** Takes a whole file that an earlier run left under its temporary name; only `place` comes after. */
   adopt?(temporary: string): void;
   /** Everything a later step could fail at, before any target changes. */
@@ -54,6 +60,8 @@ export interface OutputFile {
   /** Bytes that were written already. */
   readonly offset: number;
   write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Bytes were written at `offset`, or after what this was told last; what comes next follows them. */
+  wrote(bytes: number): void;
   /** Throws away everything after `offset`. */
   truncate(): Promise<void>;
 }
@@ -96,15 +104,19 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
 export function standardOutput(io: Io, inputs: readonly Input[]): Output {
   const stats = redirected(io.descriptors?.stdout);
   if (stats?.isFile() === true) refuseInput("stdout", fileId(stats), inputs);
+  const failure = (error: unknown): Error =>
+    errno(error) === "EPIPE" ? new BrokenPipe() : fileError("ERR_WRITE", "stdout", error);
+  const forThreads = stats !== undefined && io.stdout.isTTY !== true;
   return {
     name: "stdout",
+    ...(forThreads && io.descriptors ? { descriptor: io.descriptors.stdout } : {}),
     // A stream of a test's making may keep what it is given.
     forgets: io.descriptors !== undefined,
     write: (...parts) =>
       write(io.stdout, ...parts).catch((error: unknown) => {
-        if (errno(error) === "EPIPE") throw new BrokenPipe();
-        throw fileError("ERR_WRITE", "stdout", error);
+        throw failure(error);
       }),
+    failure,
     prepare: nothing,
     place() {
       // The bytes are where they belong.
@@ -161,7 +173,9 @@ async function openDevice(path: string): Promise<Output> {
   const handle = await open(path, flags).catch(failed);
   return {
     name: path,
+    ...(isatty(handle.fd) ? {} : { descriptor: handle.fd }),
     forgets: true,
+    failure: (error) => fileError("ERR_WRITE", path, error),
     async write(...parts) {
       for (const bytes of parts) {
         for (let offset = 0; offset < bytes.length;) {

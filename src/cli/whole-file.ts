@@ -96,6 +96,9 @@ export class FileOutput implements Output {
           done += (await this.#try(step)).bytesWritten;
         }
       },
+      wrote: (bytes) => {
+        this.#written += bytes;
+      },
       truncate: () => this.#try(promisify(ftruncate)(fd, offset)),
     };
   }

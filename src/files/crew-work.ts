@@ -1,61 +1,177 @@
-/** The other side of `crew.ts`: what a thread of a crew is told, answers, and does. */
+/**
+ * What the threads of `crew.ts` share, and what each does: take the next job, seal or open its segment,
+ * wait for the segments before it to be written, write.
+ */
 import type { MessagePort } from "node:worker_threads";
 import { SegmentCipher, type SegmentCipherState } from "../body/floe.js";
-import { openSegment, sealSegment } from "../body/segments.js";
+import { openSegment, sealSegment, type Segment, type SegmentDone } from "../body/segments.js";
 import { AuthenticationError } from "../errors.js";
-import { release } from "./release.js";
+import { blockingDescriptor, writeFully } from "./descriptors.js";
+import { FileFailure } from "./failure.js";
+import { keepFreedMemory, release } from "./release.js";
+
+export type Kind = "seal" | "open";
 
 /** With what a thread starts. Holds a key. */
 export interface CrewOrders {
   readonly crew: SegmentCipherState;
-}
-
-export interface CrewJob {
-  readonly kind: "seal" | "open";
-  readonly index: number;
-  readonly final: boolean;
+  readonly kind: Kind;
   readonly hashed: boolean;
-  /** Bytes of the segment, from the start of `buffer`, which goes there and back. */
-  readonly length: number;
-  readonly buffer: ArrayBuffer;
+  readonly jobs: SharedJobs;
 }
 
-/** `length` is missing when the segment is not authentic. */
-export interface CrewAnswer {
-  /** Bytes of the result, from the start of `buffer`. */
-  readonly length?: number;
-  readonly leaf?: Uint8Array;
-  readonly buffer: ArrayBuffer;
+/** How a job ended badly; those before it are written, and none after it will be. */
+export type CrewFailure =
+  { readonly kind: "not authentic" } | { readonly kind: "write"; readonly code: string };
+
+/** `written`: some jobs were, look. */
+export type CrewMessage = "ready" | "written" | CrewFailure;
+
+export interface SharedJobs {
+  readonly counters: SharedArrayBuffer;
+  readonly entries: SharedArrayBuffer;
+  readonly leaves: SharedArrayBuffer;
+  readonly rooms: SharedArrayBuffer;
+  readonly roomBytes: number;
 }
 
-/** Answers jobs, in the order in which they come. */
-export function serve(port: MessagePort, orders: CrewOrders): void {
-  const cipher = new SegmentCipher(orders.crew);
-  port.on("message", (job: CrewJob) => {
-    const answer = answerTo(cipher, job);
-    port.postMessage(answer, [answer.buffer]);
-  });
-  port.postMessage("ready");
-}
+/** The jobs, as who gives them sees them. Each thread takes the next; they are written in their order. */
+export class JobList {
+  readonly shared: SharedJobs;
+  /** How many may be given and not written yet. */
+  readonly entries: number;
+  /** For segments; two more than there are entries. */
+  readonly rooms: readonly Uint8Array[];
+  readonly #counters: Int32Array;
+  #given = 0;
+  #taken = 0;
 
-function answerTo(cipher: SegmentCipher, job: CrewJob): CrewAnswer {
-  const { kind, index, final, hashed, length, buffer } = job;
-  const segment = { index, final, hashed, bytes: new Uint8Array(buffer, 0, length) };
-  try {
-    const { parts, leaf } =
-      kind === "seal" ? sealSegment(cipher, segment) : openSegment(cipher, segment);
-    // Copied while it is in the cache: memory that one thread takes and another gives back is
-    // returned to the kernel and cleared again for each segment.
-    let at = 0;
-    for (const part of parts) {
-      new Uint8Array(buffer, at, part.length).set(part);
-      at += part.length;
-      release(part);
+  constructor(size: { readonly entries: number; readonly segmentBytes: number }) {
+    const { entries, segmentBytes } = size;
+    this.entries = entries;
+    // The kernel gives these their pages when they are first used.
+    this.shared = {
+      counters: new SharedArrayBuffer(COUNTERS * 4),
+      entries: new SharedArrayBuffer(entries * FIELDS * 8),
+      leaves: new SharedArrayBuffer(entries * LEAF_BYTES),
+      rooms: new SharedArrayBuffer((entries + 2) * segmentBytes),
+      roomBytes: segmentBytes,
+    };
+    this.rooms = roomsOf(this.shared);
+    this.#counters = new Int32Array(this.shared.counters);
+  }
+
+  /** Counters have 31 bits; what comes after so many segments is not for threads. */
+  get isUsedUp(): boolean {
+    return this.#given === MAX_JOBS;
+  }
+
+  /** What it becomes is written to `fd`: at `position`, or, without one, after what is there. */
+  add({ index, bytes }: Segment, fd: number, position: number | undefined): void {
+    const fields = fieldsOf(this.shared, this.#given % this.entries);
+    const room = bytes.byteOffset / this.shared.roomBytes;
+    fields.set([index, room, bytes.length, fd, position ?? -1]);
+    // What was put into memory before this is seen by whoever sees this.
+    Atomics.store(this.#counters, GIVEN, ++this.#given);
+    Atomics.notify(this.#counters, GIVEN);
+  }
+
+  /** The leaves of jobs written since the last call. */
+  written(): Uint8Array[] {
+    const leaves: Uint8Array[] = [];
+    const written = Atomics.load(this.#counters, WRITTEN);
+    for (; this.#taken < written; this.#taken++) {
+      leaves.push(leafOf(this.shared, this.#taken % this.entries).slice());
     }
-    const result = { length: at, buffer };
-    return leaf === undefined ? result : { ...result, leaf: new Uint8Array(leaf) };
+    return leaves;
+  }
+}
+
+/** Works until the thread is ended, or a job fails; blocks the thread. */
+export function serve(port: MessagePort, orders: CrewOrders): void {
+  const { kind, hashed, jobs } = orders;
+  const counters = new Int32Array(jobs.counters);
+  const entries = jobs.leaves.byteLength / LEAF_BYTES;
+  const rooms = roomsOf(jobs);
+  const cipher = new SegmentCipher(orders.crew);
+  const step = kind === "seal" ? sealSegment : openSegment;
+  const own = new Map<number, number>();
+  const tell = (message: CrewMessage): void => {
+    port.postMessage(message);
+  };
+  keepFreedMemory();
+  tell("ready");
+  for (;;) {
+    const job = Atomics.add(counters, TAKEN, 1);
+    until(counters, GIVEN, (given) => given > job);
+    const [index = 0, room = 0, length = 0, fd = -1, position = -1] = fieldsOf(jobs, job % entries);
+    const bytes = (rooms[room] as Uint8Array).subarray(0, length);
+    try {
+      const done = attempt(() => step(cipher, { index, final: false, bytes, hashed }));
+      until(counters, WRITTEN, (written) => written === job);
+      if (done === undefined) {
+        tell({ kind: "not authentic" });
+        return;
+      }
+      if (!own.has(fd)) own.set(fd, blockingDescriptor(fd));
+      writeFully(own.get(fd) ?? fd, done.parts, position < 0 ? undefined : position);
+      if (done.leaf !== undefined) leafOf(jobs, job % entries).set(done.leaf);
+      done.parts.forEach(release);
+    } catch (error) {
+      if (!(error instanceof FileFailure)) throw error;
+      tell({ kind: "write", code: error.code });
+      return;
+    }
+    Atomics.store(counters, WRITTEN, job + 1);
+    Atomics.notify(counters, WRITTEN);
+    // Who gives jobs waits when there are `entries`: told early enough to bring more in time, and told
+    // when there is nothing left to do.
+    const left = Atomics.load(counters, GIVEN) - (job + 1);
+    if (left === entries >> 1 || left === 0) tell("written");
+  }
+}
+
+/** Undefined for a segment that is not authentic. */
+function attempt(step: () => SegmentDone): SegmentDone | undefined {
+  try {
+    return step();
   } catch (error) {
-    if (error instanceof AuthenticationError) return { buffer };
+    if (error instanceof AuthenticationError) return undefined;
     throw error;
   }
 }
+
+/** Sleeps until a counter has come so far. */
+function until(counters: Int32Array, counter: number, isReached: (value: number) => boolean): void {
+  for (;;) {
+    const value = Atomics.load(counters, counter);
+    if (isReached(value)) return;
+    Atomics.wait(counters, counter, value);
+  }
+}
+
+function roomsOf({ rooms, roomBytes }: SharedJobs): Uint8Array[] {
+  return Array.from(
+    { length: rooms.byteLength / roomBytes },
+    (_, at) => new Uint8Array(rooms, at * roomBytes, roomBytes),
+  );
+}
+
+function fieldsOf({ entries }: SharedJobs, entry: number): Float64Array {
+  return new Float64Array(entries, entry * FIELDS * 8, FIELDS);
+}
+
+function leafOf({ leaves }: SharedJobs, entry: number): Uint8Array {
+  return new Uint8Array(leaves, entry * LEAF_BYTES, LEAF_BYTES);
+}
+
+/** Counters: jobs given, jobs taken by a thread, jobs written. */
+const GIVEN = 0;
+const TAKEN = 1;
+const WRITTEN = 2;
+const COUNTERS = 3;
+const MAX_JOBS = 2 ** 31 - 1;
+
+/** Of an entry: index, room, length, descriptor, position. */
+const FIELDS = 5;
+const LEAF_BYTES = 32;

@@ -18,6 +18,7 @@ import {
   type BodySummary,
 } from "../envelope/native/signature.js";
 import { AuthenticationError } from "../errors.js";
+import { FileFailure } from "./failure.js";
 import {
   bytesDone,
   faultOf,
@@ -36,19 +37,6 @@ export interface ParallelOptions {
   readonly threads: number;
   /** Called now and then with the bytes of plaintext done so far. */
   readonly onProgress?: (bytes: number) => void;
-}
-
-/** The system refused a read or a write, or the input got shorter while it was read (`ESTALE`). */
-export class FileFailure extends Error {
-  readonly kind: "read" | "write";
-  /** As in `ENOSPC`. */
-  readonly code: string;
-
-  constructor(kind: "read" | "write", code: string) {
-    super(`${kind}: ${code}`);
-    this.kind = kind;
-    this.code = code;
-  }
 }
 
 /** What a body on disk needs besides its segments. */

@@ -18,6 +18,19 @@ export function release(bytes: Uint8Array): void {
   nowhere.postMessage(undefined, [buffer]);
 }
 
+/**
+ * Has the C library keep what is freed, for the next to ask. It gives large blocks back to the kernel,
+ * and what is free at the end of a thread's memory, so that each segment would get fresh pages; where it
+ * draws the line it learns from the largest block freed so far (glibc, mallopt(3), M_MMAP_THRESHOLD).
+ * A block that is never touched has no pages.
+ */
+export function keepFreedMemory(): void {
+  release(new Uint8Array(Buffer.allocUnsafeSlow(LEARNT_BYTES).buffer));
+}
+
+/** The line is drawn here then, and at twice as much of what is free at the end. */
+const LEARNT_BYTES = 16 * 1024 * 1024;
+
 function closedPort(): MessagePort {
   const { port1 } = new MessageChannel();
   port1.close();

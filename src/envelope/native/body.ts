@@ -25,25 +25,27 @@ export interface TrailerCheck {
   readonly immutablePart: Uint8Array;
 }
 
+/** Some of a body: to be delivered, in one write, before the next is asked for; or delivered, and told. */
+export type Piece = Pick<SegmentDone, "parts" | "bytes">;
+
 /** FLOE header, segments and, for a signed message, the trailer. Closes `reader`. */
 export async function* sealBody(
   floeHeader: Uint8Array,
   work: SegmentWork,
   reader: Reader,
   signing: TrailerSigning | undefined,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<Piece, void, undefined> {
   const sum = new BodySum(floeHeader);
-  const buffers = new Buffers(work.segmentBytes);
   try {
-    yield floeHeader;
-    const tasks = sealTasks(work, reader, buffers, signing !== undefined);
-    for await (const { parts, leaf, buffer } of inOrder(tasks, work.inHand)) {
-      if (leaf !== undefined) sum.add(leaf, lengthOf(parts));
-      yield* parts;
-      buffers.giveBack(buffer);
+    yield whole(floeHeader);
+    const tasks = sealTasks(work, reader, signing !== undefined);
+    for await (const { parts, bytes, leaf, room } of inOrder(tasks, work)) {
+      if (leaf !== undefined) sum.add(leaf, bytes);
+      yield { parts, bytes };
+      work.giveBack(room);
     }
     if (signing !== undefined) {
-      yield signBody(signing.oneTimeKey, sum.summary(signing.immutablePart));
+      yield whole(signBody(signing.oneTimeKey, sum.summary(signing.immutablePart)));
     }
   } finally {
     await reader.close();
@@ -53,32 +55,41 @@ export async function* sealBody(
 /**
  * The plaintext of a body, whose FLOE header was read from `reader` already: each segment after its
  * tag was checked. The last one comes only after the end of the input and the sender's trailer, if
- * there is one, were checked too. Closes `reader`.
+ * there is one, were checked too, and after `beforeLast`. Closes `reader`.
  */
 export async function* openBody(
   floeHeader: Uint8Array,
   work: SegmentWork,
   reader: Reader,
   check: TrailerCheck | undefined,
-): AsyncGenerator<Uint8Array, void, undefined> {
+  beforeLast?: () => Promise<void>,
+): AsyncGenerator<Piece, void, undefined> {
   const sum = new BodySum(floeHeader);
-  const buffers = new Buffers(work.segmentBytes);
   try {
-    const tasks = openTasks(work, reader, buffers, check !== undefined);
+    const tasks = openTasks(work, reader, check !== undefined);
     let index = 0;
-    for await (const { parts, leaf, buffer, final } of inOrder(tasks, work.inHand)) {
-      const length = lengthOf(parts);
+    for await (const { parts, bytes, leaf, room, final } of inOrder(tasks, work)) {
       // Every length has one chunking: only an empty message ends with an empty segment.
-      if (final && index > 0 && length === 0) throw damaged(index, "is empty");
-      if (leaf !== undefined) sum.add(leaf, length + SEGMENT_OVERHEAD);
-      if (final) await checkEnd(reader, sum, check);
-      yield* parts;
-      buffers.giveBack(buffer);
+      if (final && index > 0 && bytes === 0) throw damaged(index, "is empty");
+      if (leaf !== undefined) sum.add(leaf, bytes + SEGMENT_OVERHEAD);
+      if (final) {
+        await checkEnd(reader, sum, check);
+        await beforeLast?.();
+      }
+      yield { parts, bytes };
+      work.giveBack(room);
       index++;
     }
   } finally {
     await reader.close();
   }
+}
+
+/** What pieces consist of, one part after the other. */
+export async function* partsOf(
+  pieces: AsyncIterable<Piece>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const { parts } of pieces) yield* parts;
 }
 
 /**
@@ -104,29 +115,27 @@ export async function checkTrailer(
 /** A segment that is being worked on. */
 interface Task {
   readonly done: Promise<SegmentDone>;
+  readonly room: Uint8Array;
   readonly final: boolean;
 }
 
 async function* sealTasks(
   work: SegmentWork,
   reader: Reader,
-  buffers: Buffers,
   hashed: boolean,
 ): AsyncGenerator<Task, void, undefined> {
   // Which segment is the last is known only once nothing comes after it, so one is read ahead.
-  const room = (): Uint8Array => buffers.take().subarray(0, work.plaintextBytes);
-  let current = room();
-  let filled = await reader.into(current);
+  let room = work.room();
+  let filled = await reader.into(room.subarray(0, work.plaintextBytes));
   for (let index = 0; ; index++) {
-    const ahead = room();
-    const next = filled === current.length ? await reader.into(ahead) : 0;
+    const ahead = work.room();
+    const isFull = filled === work.plaintextBytes;
+    const next = isFull ? await reader.into(ahead.subarray(0, work.plaintextBytes)) : 0;
     const final = next === 0;
-    yield {
-      done: work.seal({ index, final, bytes: current.subarray(0, filled), hashed }),
-      final,
-    };
+    const done = work.seal({ index, final, bytes: room.subarray(0, filled), hashed });
+    yield { done, room, final };
     if (final) return;
-    current = ahead;
+    room = ahead;
     filled = next;
   }
 }
@@ -134,31 +143,31 @@ async function* sealTasks(
 async function* openTasks(
   work: SegmentWork,
   reader: Reader,
-  buffers: Buffers,
   hashed: boolean,
 ): AsyncGenerator<Task, void, undefined> {
   for (let index = 0; ; index++) {
-    const { segment, final } = await readSegment(reader, buffers.take(), index);
-    yield { done: work.open({ index, final, bytes: segment, hashed }), final };
+    const room = work.room();
+    const { segment, final } = await readSegment(reader, room, index);
+    yield { done: work.open({ index, final, bytes: segment, hashed }), room, final };
     if (final) return;
   }
 }
 
 /**
- * What tasks come to, in their order, as soon as they are done, while up to `inHand` are under way. A
- * failure is told in its turn: what came before it has left by then, as if all were done one by one.
- * One by one, nothing is read before what was read has left.
+ * What tasks come to, in their order, as soon as they are done, while as many as the work takes are
+ * under way. A failure is told in its turn: what came before it has left by then, as if all were done
+ * one by one. One by one, nothing is read before what was read has left.
  */
 async function* inOrder(
   tasks: AsyncGenerator<Task, void, undefined>,
-  inHand: number,
-): AsyncGenerator<SegmentDone & { readonly final: boolean }, void, undefined> {
+  work: SegmentWork,
+): AsyncGenerator<SegmentDone & Pick<Task, "room" | "final">, void, undefined> {
   const pending: Task[] = [];
   let asked: Promise<Asked> | undefined;
   let end: Asked | undefined;
   while (end === undefined || pending.length > 0) {
     const [first] = pending;
-    if (end === undefined && pending.length < inHand) {
+    if (end === undefined && pending.length < work.inHand) {
       asked ??= askedOf(tasks);
       const answer = await Promise.race(first === undefined ? [asked] : [asked, settled(first)]);
       if (answer !== undefined) {
@@ -170,7 +179,7 @@ async function* inOrder(
     }
     if (first === undefined) break;
     pending.shift();
-    yield { ...(await first.done), final: first.final };
+    yield { ...(await first.done), room: first.room, final: first.final };
   }
   if (end?.error !== undefined) throw end.error;
 }
@@ -202,28 +211,8 @@ function inItsTurn(): void {
   // Whoever waits for the task is told.
 }
 
-/** Room for segments: as many buffers as are in use at once. A result may lie in one. */
-class Buffers {
-  readonly #bytes: number;
-  readonly #free: ArrayBufferLike[] = [];
-
-  constructor(bytes: number) {
-    this.#bytes = bytes;
-  }
-
-  take(): Uint8Array {
-    // Longer than a segment, so that a segment in it is never taken for all of it, and freed.
-    const buffer = this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#bytes + 64).buffer;
-    return new Uint8Array(buffer, 0, this.#bytes);
-  }
-
-  giveBack(buffer: ArrayBufferLike): void {
-    this.#free.push(buffer);
-  }
-}
-
-function lengthOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
+function whole(bytes: Uint8Array): Piece {
+  return { parts: [bytes], bytes: bytes.length };
 }
 
 /** What the trailer is over, gathered as segments pass. */

@@ -13,6 +13,7 @@ import { ByteStream, Reader, type ByteSource } from "../../stream.js";
 import {
   checkTrailer,
   openBody,
+  partsOf,
   sealBody,
   type TrailerCheck,
   type TrailerSigning,
@@ -84,7 +85,8 @@ export async function sealMessage(plaintext: ByteSource, options: SealOptions): 
 async function sealFrom(reader: Reader, options: SealOptions): Promise<Sealed> {
   const { messageId, header, floeHeader, segments, signing } = await beginSealing(options);
   const letGo = () => reader.close();
-  const body = new ByteStream(sealBody(floeHeader, oneByOne(segments), reader, signing), letGo);
+  const sealed = sealBody(floeHeader, oneByOne(segments), reader, signing);
+  const body = new ByteStream(partsOf(sealed), letGo);
   return { messageId, header, body, stream: () => new ByteStream(inOrder(header, body), letGo) };
 }
 
@@ -191,7 +193,7 @@ export async function openMessage(sealed: ByteSource, options: OpenOptions): Pro
   try {
     const { floeHeader, segments, check, ...opened } = await beginOpening(reader, options);
     const plaintext = openBody(floeHeader, oneByOne(segments), reader, check);
-    return { ...opened, plaintext: new ByteStream(plaintext, () => reader.close()) };
+    return { ...opened, plaintext: new ByteStream(partsOf(plaintext), () => reader.close()) };
   } catch (error) {
     await reader.close();
     throw error;
