@@ -145,6 +145,8 @@ export class Reader {
   #current: Uint8Array = new Uint8Array(0);
   #offset = 0;
   #consumed = 0;
+  /** For what a filling source has, where little is wanted. */
+  #small: Uint8Array | undefined;
 
   constructor(source: ByteSource) {
     this.#source = source;
@@ -222,8 +224,8 @@ export class Reader {
 
   async #next(): Promise<boolean> {
     if (this.#fill !== undefined) {
-      const buffer = new Uint8Array(DIRECT_BYTES);
-      this.#current = buffer.subarray(0, await this.#filled(this.#fill, buffer));
+      this.#small ??= new Uint8Array(DIRECT_BYTES);
+      this.#current = this.#small.subarray(0, await this.#filled(this.#fill, this.#small));
       this.#offset = 0;
       return this.#current.length > 0;
     }

@@ -13,8 +13,11 @@ export class PipeInput {
   /** What is to be filled now, and how much of it is. */
   #target: Uint8Array = NOTHING;
   #filled = 0;
-  /** The buffer for the next read is settled at the end of the last one: here, unless a large target waits. */
-  readonly #between = new Uint8Array(Buffer.allocUnsafeSlow(PIPE_BYTES).buffer);
+  /**
+   * The buffer for the next read is settled at the end of the last one: here, unless a large target waits.
+   * What comes here is copied, so it is small.
+   */
+  readonly #between = new Uint8Array(Buffer.allocUnsafeSlow(BETWEEN_BYTES).buffer);
   #into: Uint8Array = NOTHING;
   /** The part of `#between` that came and was not taken yet; while there is one, nothing is read. */
   #held: Uint8Array = NOTHING;
@@ -104,3 +107,6 @@ const NOTHING = new Uint8Array(0);
 
 /** What a pipe holds. */
 const PIPE_BYTES = 64 * 1024;
+
+/** A page: of these a pipe consists. */
+const BETWEEN_BYTES = 4096;

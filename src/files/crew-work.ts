@@ -103,7 +103,12 @@ export function serve(port: MessagePort, orders: CrewOrders): void {
   tell("ready");
   for (;;) {
     const job = Atomics.add(counters, TAKEN, 1);
-    until(counters, GIVEN, (given) => given > job);
+    // Who gives jobs looks at what was written when it gives the next; if none comes, it has to be told.
+    const isGiven = (given: number): boolean => given > job;
+    if (!until(counters, GIVEN, isGiven, PATIENCE_MS)) {
+      tell("written");
+      until(counters, GIVEN, isGiven);
+    }
     const [index = 0, room = 0, length = 0, fd = -1, position = -1] = fieldsOf(jobs, job % entries);
     const bytes = (rooms[room] as Uint8Array).subarray(0, length);
     try {
@@ -124,10 +129,8 @@ export function serve(port: MessagePort, orders: CrewOrders): void {
     }
     Atomics.store(counters, WRITTEN, job + 1);
     Atomics.notify(counters, WRITTEN);
-    // Who gives jobs waits when there are `entries`: told early enough to bring more in time, and told
-    // when there is nothing left to do.
-    const left = Atomics.load(counters, GIVEN) - (job + 1);
-    if (left === entries >> 1 || left === 0) tell("written");
+    // It waits when `entries` are given, and is told early enough to bring more in time.
+    if (Atomics.load(counters, GIVEN) - (job + 1) === entries >> 1) tell("written");
   }
 }
 
@@ -141,12 +144,17 @@ function attempt(step: () => SegmentDone): SegmentDone | undefined {
   }
 }
 
-/** Sleeps until a counter has come so far. */
-function until(counters: Int32Array, counter: number, isReached: (value: number) => boolean): void {
+/** Sleeps until a counter has come so far. False: it has not, in that time. */
+function until(
+  counters: Int32Array,
+  counter: number,
+  isReached: (value: number) => boolean,
+  milliseconds?: number,
+): boolean {
   for (;;) {
     const value = Atomics.load(counters, counter);
-    if (isReached(value)) return;
-    Atomics.wait(counters, counter, value);
+    if (isReached(value)) return true;
+    if (Atomics.wait(counters, counter, value, milliseconds) === "timed-out") return false;
   }
 }
 
@@ -171,6 +179,9 @@ const TAKEN = 1;
 const WRITTEN = 2;
 const COUNTERS = 3;
 const MAX_JOBS = 2 ** 31 - 1;
+
+/** A stream that is not slow has the next segment sooner. */
+const PATIENCE_MS = 2;
 
 /** Of an entry: index, room, length, descriptor, position. */
 const FIELDS = 5;
