@@ -10,39 +10,49 @@ export interface Segment {
   readonly index: number;
   /** It is the last one. */
   readonly final: boolean;
-  /** From the start of a room of the work's, which is lent until it is given back. */
+  /** From the start of a room that the work lent. */
   readonly bytes: Uint8Array;
   /** Wants its leaf of the Merkle tree, for the sender's trailer. */
   readonly hashed: boolean;
 }
 
+/** What became of a segment. */
 export interface SegmentDone {
-  /** A sealed segment, in one or several parts; or the plaintext of an opened one. None: it was delivered. */
+  /** A sealed segment, in one or several parts; or the plaintext of an opened one. */
   readonly parts: readonly Uint8Array[];
-  /** How many bytes these are, or were. */
+  /** How many bytes these are. */
   readonly bytes: number;
   /** Of the sealed segment, where it was wanted. */
   readonly leaf?: Uint8Array;
 }
 
-/** What seals or opens the segments of one message, in whatever order it is done with them. */
+/** A segment that was delivered where it was done. */
+export type SegmentDelivered = Omit<SegmentDone, "parts">;
+
+/**
+ * What seals or opens the segments of one message, one asked for after the other. Either it gives back
+ * what a segment became, to be delivered before the next is asked for; or it gives nothing: the segment
+ * will be delivered, and told. The last one it gives back, when all others are delivered.
+ */
 export interface SegmentWork {
   readonly segmentBytes: number;
   /** Bytes of plaintext in a segment that is not the last. */
   readonly plaintextBytes: number;
-  /**
-   * How many segments may be asked for before the first is waited for; looked at each time. With one,
-   * a segment is asked for only after the one before it was delivered.
-   */
-  readonly inHand: number;
-  /** Room for a segment that is to be asked for; two more than may be in hand are lent at a time. */
+  /** Why a segment that was to be delivered was not. Nothing that comes of later ones matters then. */
+  readonly failure: Error | undefined;
+  /** Resolves when all are delivered that are to be, or there is a failure. */
+  idle(): Promise<void>;
+  /** Room for a segment that is to be asked for; two are lent at a time, besides those being delivered. */
   room(): Uint8Array;
-  /** A segment was done, or not asked for: others may have its room. */
+  /** What was asked for last is dealt with; others may have its room. Not for what is told. */
   giveBack(room: Uint8Array): void;
-  seal(segment: Segment): Promise<SegmentDone>;
-  /** Rejects with `ERR_SEGMENT` when it is not authentic. */
-  open(segment: Segment): Promise<SegmentDone>;
+  seal(segment: Segment, told: Told): Promise<SegmentDone | undefined>;
+  /** @throws AuthenticationError `ERR_SEGMENT`: this one, or an earlier one, is not authentic */
+  open(segment: Segment, told: Told): Promise<SegmentDone | undefined>;
 }
+
+/** Called in the order of segments. */
+export type Told = (delivered: SegmentDelivered) => void;
 
 /** How many segments a plaintext has: at least one, and none empty but of an empty message. */
 export function segmentCount(plaintextBytes: number, segmentBytes: number): number {
@@ -68,7 +78,8 @@ export function oneByOne(cipher: SegmentCipher): SegmentWork {
   const { segmentBytes, plaintextBytes } = cipher;
   const rooms: Uint8Array[] = [];
   return {
-    ...{ segmentBytes, plaintextBytes, inHand: 1 },
+    ...{ segmentBytes, plaintextBytes, failure: undefined },
+    idle: () => Promise.resolve(),
     room: () => rooms.pop() ?? new Uint8Array(Buffer.allocUnsafeSlow(segmentBytes).buffer),
     giveBack(room) {
       rooms.push(room);

@@ -115,16 +115,21 @@ export async function writeOnce(output: Output, { parts }: Piece): Promise<void>
 /** Who seals or opens the segments of a stream: other threads, where there may be enough for them. */
 async function crewFor(
   segments: SegmentCipher,
-  { size, chunks }: Input,
+  input: Input,
   output: Output,
   threads: number | undefined,
 ): Promise<{ readonly work: SegmentWork; close(): void }> {
+  const { size, chunks } = input;
   const sink = sinkOf(output);
   // What is read ahead must not keep a failure waiting for more to come.
   if (threads !== 1 && sink !== undefined && isFilling(chunks)) {
     if (threads !== undefined || size === undefined || size >= WORTHWHILE_BYTES) {
       const { Crew } = await import("../files/crew.js");
-      const crew = new Crew(segments, (threads ?? defaultThreads()) - 1, sink);
+      const failed = (): void => {
+        // A file is read soon; a pipe's writer may take its time.
+        if (size === undefined) void input.close();
+      };
+      const crew = new Crew(segments, { threads: (threads ?? defaultThreads()) - 1, sink, failed });
       return {
         work: crew,
         close() {

@@ -76,6 +76,11 @@ export class JobList {
     Atomics.notify(this.#counters, GIVEN);
   }
 
+  /** All of the room that a segment lies in. */
+  roomOf(bytes: Uint8Array): Uint8Array {
+    return this.rooms[bytes.byteOffset / this.shared.roomBytes] as Uint8Array;
+  }
+
   /** The leaves of jobs written since the last call. */
   written(): Uint8Array[] {
     const leaves: Uint8Array[] = [];
@@ -121,7 +126,7 @@ export function serve(port: MessagePort, orders: CrewOrders): void {
       if (!own.has(fd)) own.set(fd, blockingDescriptor(fd));
       writeFully(own.get(fd) ?? fd, done.parts, position < 0 ? undefined : position);
       if (done.leaf !== undefined) leafOf(jobs, job % entries).set(done.leaf);
-      done.parts.forEach(release);
+      for (const part of done.parts) if (part.length > SMALL_BYTES) release(part);
     } catch (error) {
       if (!(error instanceof FileFailure)) throw error;
       tell({ kind: "write", code: error.code });
@@ -182,6 +187,9 @@ const MAX_JOBS = 2 ** 31 - 1;
 
 /** A stream that is not slow has the next segment sooner. */
 const PATIENCE_MS = 2;
+
+/** Prefixes, tags, and what else is not worth freeing early. */
+const SMALL_BYTES = 4096;
 
 /** Of an entry: index, room, length, descriptor, position. */
 const FIELDS = 5;

@@ -16,7 +16,9 @@ import {
   type Segment,
   type SegmentDone,
   type SegmentWork,
+  type Told,
 } from "../body/segments.js";
+import { AuthenticationError } from "../errors.js";
 import { FileFailure } from "./failure.js";
 import {
   JobList,
@@ -26,7 +28,7 @@ import {
   type Kind,
 } from "./crew-work.js";
 
-/** Where threads write: the rest of what its owner began, which writes nothing meanwhile. */
+/** Where threads write the rest of what its owner began, and goes on with when they are done. */
 export interface Sink {
   readonly fd: number;
   /** Of a file that is written by position: where to go on. */
@@ -35,12 +37,20 @@ export interface Sink {
   wrote?(bytes: number): void;
 }
 
+export interface CrewOptions {
+  /** Besides the one that reads; at least one. */
+  readonly threads: number;
+  /** Called once, after what was not given to threads was delivered. */
+  readonly sink: () => Promise<Sink>;
+  /** Called when there is a failure: whoever waits for more to read waits in vain. */
+  readonly failed: () => void;
+}
+
 export class Crew implements SegmentWork {
   readonly segmentBytes: number;
   readonly plaintextBytes: number;
   readonly #cipher: SegmentCipher;
-  readonly #threads: number;
-  readonly #sinkOf: () => Promise<Sink>;
+  readonly #options: CrewOptions;
   readonly #jobs: JobList;
   readonly #free: Uint8Array[];
   readonly #members: Member[] = [];
@@ -49,24 +59,20 @@ export class Crew implements SegmentWork {
   #position: number | undefined;
   #bytes = 0;
   #failure: Error | undefined;
+  #wake: (() => void) | undefined;
 
-  /**
-   * `threads`: besides the one that reads; at least one. `sinkOf` is called once, after what was not
-   * given to threads was delivered.
-   */
-  constructor(cipher: SegmentCipher, threads: number, sinkOf: () => Promise<Sink>) {
+  constructor(cipher: SegmentCipher, options: CrewOptions) {
     this.#cipher = cipher;
-    this.#threads = threads;
-    this.#sinkOf = sinkOf;
-    this.segmentBytes = cipher.segmentBytes;
-    this.plaintextBytes = cipher.plaintextBytes;
-    this.#jobs = new JobList({ entries: threads * JOBS_EACH, segmentBytes: cipher.segmentBytes });
-    this.#free = [...this.#jobs.rooms].reverse();
+    this.#options = options;
+    const { segmentBytes, plaintextBytes } = cipher;
+    this.segmentBytes = segmentBytes;
+    this.plaintextBytes = plaintextBytes;
+    this.#jobs = new JobList({ entries: options.threads * JOBS_EACH, segmentBytes });
+    this.#free = [...this.#jobs.rooms];
   }
 
-  /** One, until threads are there. */
-  get inHand(): number {
-    return this.#sink === undefined ? 1 : this.#jobs.entries;
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   room(): Uint8Array {
@@ -79,45 +85,58 @@ export class Crew implements SegmentWork {
     this.#free.push(room);
   }
 
-  seal(segment: Segment): Promise<SegmentDone> {
-    return this.#done("seal", segment);
+  seal(segment: Segment, told: Told): Promise<SegmentDone | undefined> {
+    return this.#done({ kind: "seal", segment, told });
   }
 
-  open(segment: Segment): Promise<SegmentDone> {
-    return this.#done("open", segment);
+  open(segment: Segment, told: Told): Promise<SegmentDone | undefined> {
+    return this.#done({ kind: "open", segment, told });
+  }
+
+  idle(): Promise<void> {
+    return this.#until(() => this.#given.length === 0);
   }
 
   /** Ends the threads, whatever they have in hand. */
   close(): void {
-    this.#fail(new Error("nobody waits for this segment"));
+    this.#failure ??= new Error("nobody waits for this segment");
     for (const member of this.#members.splice(0)) member.dismiss();
   }
 
-  async #done(kind: Kind, segment: Segment): Promise<SegmentDone> {
-    if (this.#failure !== undefined) throw this.#failure;
+  async #done(asked: Given): Promise<SegmentDone | undefined> {
+    const { kind, segment } = asked;
     this.#bytes += segment.bytes.length;
     if (this.#bytes > SHORT_BYTES && this.#members.length === 0) this.#start(kind, segment.hashed);
-    if (segment.final || !this.#isReady()) return here(this.#cipher, kind, segment);
+    if (segment.final || !this.#isReady()) {
+      await this.idle();
+      this.#requireNoFailure();
+      return here(this.#cipher, asked);
+    }
     if (this.#sink === undefined) {
-      this.#sink = await this.#sinkOf();
+      this.#sink = await this.#options.sink();
       this.#position = this.#sink.position;
     }
-    return this.#give(kind, segment, this.#sink);
+    if (this.#given.length === this.#jobs.entries) {
+      await this.#until(() => this.#given.length < this.#jobs.entries);
+    }
+    this.#requireNoFailure();
+    this.#give(asked, this.#sink);
+    return undefined;
   }
 
   #isReady(): boolean {
     return this.#members.some(({ ready }) => ready) && !this.#jobs.isUsedUp;
   }
 
-  #give(kind: Kind, segment: Segment, { fd }: Sink): Promise<SegmentDone> {
-    const { length } = segment.bytes;
-    const bytes = kind === "seal" ? length + SEGMENT_OVERHEAD : length - SEGMENT_OVERHEAD;
-    const given = new Given(kind, segment, bytes);
-    this.#given.push(given);
-    this.#jobs.add(segment, fd, this.#position);
-    if (this.#position !== undefined) this.#position += bytes;
+  #requireNoFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #give(asked: Given, { fd }: Sink): void {
+    this.#given.push(asked);
+    this.#jobs.add(asked.segment, fd, this.#position);
+    if (this.#position !== undefined) this.#position += resultBytes(asked);
     this.#collect();
-    return given.done;
   }
 
   /** Whatever was written since it was looked at last. */
@@ -125,65 +144,65 @@ export class Crew implements SegmentWork {
     for (const leaf of this.#jobs.written()) {
       const given = this.#given.shift();
       if (given === undefined) throw new TypeError("a segment that nobody waits for");
-      this.#sink?.wrote?.(given.bytes);
-      const done = { parts: [], bytes: given.bytes };
-      given.resolve(given.segment.hashed ? { ...done, leaf } : done);
+      const { segment, told } = given;
+      this.#free.push(this.#jobs.roomOf(segment.bytes));
+      const bytes = resultBytes(given);
+      this.#sink?.wrote?.(bytes);
+      told(segment.hashed ? { bytes, leaf } : { bytes });
     }
   }
 
-  /** The next segment is the one that failed: those before it were written. */
-  #failed(failure: CrewFailure): void {
-    const given = this.#given[0];
-    if (failure.kind === "write" || given === undefined) {
-      this.#fail(new FileFailure("write", failure.kind === "write" ? failure.code : "EIO"));
-      return;
+  /** Resolves then, or when there is a failure. */
+  async #until(isReached: () => boolean): Promise<void> {
+    while (this.#failure === undefined && !isReached()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
+  }
+
+  #heard(message: CrewMessage | Error): void {
+    this.#collect();
+    if (message instanceof Error) this.#fail(message);
+    else if (typeof message === "object") this.#fail(this.#reasonOf(message));
+    this.#wake?.();
+  }
+
+  /** Why the next segment failed: those before it were written. */
+  #reasonOf(failure: CrewFailure): Error {
+    if (failure.kind === "write") return new FileFailure("write", failure.code);
+    const [given] = this.#given;
     try {
       // It failed there; here it fails alike, as the error that callers know.
-      here(this.#cipher, given.kind, given.segment);
-      this.#fail(new Error("a segment is authentic for one thread, and not for another"));
+      if (given !== undefined) here(this.#cipher, given);
     } catch (error) {
-      this.#fail(error as Error);
+      if (error instanceof AuthenticationError) return error;
     }
+    return new Error("a segment that one thread refused is good for another");
   }
 
   #fail(error: Error): void {
-    this.#failure ??= error;
-    for (const { reject } of this.#given.splice(0)) reject(this.#failure);
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#options.failed();
   }
 
   #start(kind: Kind, hashed: boolean): void {
     const orders = { crew: this.#cipher.exportState(), kind, hashed, jobs: this.#jobs.shared };
-    for (let i = 0; i < this.#threads; i++) {
+    for (let i = 0; i < this.#options.threads; i++) {
       const member = new Member(orders, (message) => {
-        this.#collect();
-        if (message instanceof Error) this.#fail(message);
-        else if (typeof message === "object") this.#failed(message);
+        this.#heard(message);
       });
       this.#members.push(member);
     }
   }
 }
 
-/** A segment that threads have, and its promise. */
-class Given {
-  readonly done: Promise<SegmentDone>;
-  resolve!: (done: SegmentDone) => void;
-  reject!: (error: Error) => void;
+/** A segment that threads have, and who is told. */
+interface Given {
   readonly kind: Kind;
   readonly segment: Segment;
-  /** Of what it becomes. */
-  readonly bytes: number;
-
-  constructor(kind: Kind, segment: Segment, bytes: number) {
-    this.kind = kind;
-    this.segment = segment;
-    this.bytes = bytes;
-    this.done = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-  }
+  readonly told: Told;
 }
 
 /** One thread. */
@@ -209,8 +228,13 @@ class Member {
   }
 }
 
-function here(cipher: SegmentCipher, kind: Kind, segment: Segment): SegmentDone {
+function here(cipher: SegmentCipher, { kind, segment }: Given): SegmentDone {
   return kind === "seal" ? sealSegment(cipher, segment) : openSegment(cipher, segment);
+}
+
+function resultBytes({ kind, segment }: Given): number {
+  const { length } = segment.bytes;
+  return kind === "seal" ? length + SEGMENT_OVERHEAD : length - SEGMENT_OVERHEAD;
 }
 
 /** Jobs waiting for each thread, so that it need not wait while others have the processors. */

@@ -5,7 +5,7 @@
 import type { KeyObject } from "node:crypto";
 import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD, segmentLength } from "../../body/floe.js";
 import { leafHash, MerkleTree } from "../../body/merkle.js";
-import type { SegmentDone, SegmentWork } from "../../body/segments.js";
+import type { SegmentDelivered, SegmentDone, SegmentWork } from "../../body/segments.js";
 import { AuthenticationError } from "../../errors.js";
 import type { Reader } from "../../stream.js";
 import { signBody, TRAILER_BYTES, verifyBody } from "./signature.js";
@@ -25,7 +25,7 @@ export interface TrailerCheck {
   readonly immutablePart: Uint8Array;
 }
 
-/** Some of a body: to be delivered, in one write, before the next is asked for; or delivered, and told. */
+/** Some of a body: to be delivered, in one write, before the next is asked for; without parts, it was. */
 export type Piece = Pick<SegmentDone, "parts" | "bytes">;
 
 /** FLOE header, segments and, for a signed message, the trailer. Closes `reader`. */
@@ -36,17 +36,35 @@ export async function* sealBody(
   signing: TrailerSigning | undefined,
 ): AsyncGenerator<Piece, void, undefined> {
   const sum = new BodySum(floeHeader);
+  const told = ({ leaf, bytes }: SegmentDelivered): void => {
+    if (leaf !== undefined) sum.add(leaf, bytes);
+  };
+  const hashed = signing !== undefined;
+  const size = work.plaintextBytes;
   try {
     yield whole(floeHeader);
-    const tasks = sealTasks(work, reader, signing !== undefined);
-    for await (const { parts, bytes, leaf, room } of inOrder(tasks, work)) {
-      if (leaf !== undefined) sum.add(leaf, bytes);
-      yield { parts, bytes };
-      work.giveBack(room);
+    // Which segment is the last is known only once nothing comes after it, so one is read ahead.
+    let room = work.room();
+    let filled = await reader.into(room.subarray(0, size));
+    for (let index = 0, final = false; !final; index++) {
+      const ahead = work.room();
+      const next = filled === size ? await reader.into(ahead.subarray(0, size)) : 0;
+      final = next === 0;
+      const done = await work.seal({ index, final, bytes: room.subarray(0, filled), hashed }, told);
+      if (done !== undefined) {
+        told(done);
+        yield done;
+        work.giveBack(room);
+      }
+      room = ahead;
+      filled = next;
     }
     if (signing !== undefined) {
       yield whole(signBody(signing.oneTimeKey, sum.summary(signing.immutablePart)));
     }
+  } catch (error) {
+    await work.idle();
+    throw work.failure ?? error;
   } finally {
     await reader.close();
   }
@@ -65,21 +83,34 @@ export async function* openBody(
   beforeLast?: () => Promise<void>,
 ): AsyncGenerator<Piece, void, undefined> {
   const sum = new BodySum(floeHeader);
+  const hashed = check !== undefined;
+  let delivered = 0;
+  const told = ({ leaf, bytes }: SegmentDelivered): void => {
+    if (leaf !== undefined) sum.add(leaf, bytes + SEGMENT_OVERHEAD);
+    delivered += bytes;
+  };
   try {
-    const tasks = openTasks(work, reader, check !== undefined);
-    let index = 0;
-    for await (const { parts, bytes, leaf, room, final } of inOrder(tasks, work)) {
+    for (let index = 0, isLast = false; !isLast; index++) {
+      const room = work.room();
+      const { segment, final } = await readSegment(reader, room, index);
+      isLast = final;
+      const done = await work.open({ index, final, bytes: segment, hashed }, told);
+      if (done === undefined) continue;
       // Every length has one chunking: only an empty message ends with an empty segment.
-      if (final && index > 0 && bytes === 0) throw damaged(index, "is empty");
-      if (leaf !== undefined) sum.add(leaf, bytes + SEGMENT_OVERHEAD);
+      if (final && index > 0 && done.bytes === 0) throw damaged(index, "is empty");
+      if (done.leaf !== undefined) sum.add(done.leaf, done.bytes + SEGMENT_OVERHEAD);
       if (final) {
         await checkEnd(reader, sum, check);
         await beforeLast?.();
       }
-      yield { parts, bytes };
+      yield done;
       work.giveBack(room);
-      index++;
     }
+    yield { parts: [], bytes: delivered };
+  } catch (error) {
+    await work.idle();
+    yield { parts: [], bytes: delivered };
+    throw work.failure ?? error;
   } finally {
     await reader.close();
   }
@@ -110,105 +141,6 @@ export async function checkTrailer(
     sum.add(leafHash(segment), segment.length);
     if (final) return checkEnd(reader, sum, check);
   }
-}
-
-/** A segment that is being worked on. */
-interface Task {
-  readonly done: Promise<SegmentDone>;
-  readonly room: Uint8Array;
-  readonly final: boolean;
-}
-
-async function* sealTasks(
-  work: SegmentWork,
-  reader: Reader,
-  hashed: boolean,
-): AsyncGenerator<Task, void, undefined> {
-  // Which segment is the last is known only once nothing comes after it, so one is read ahead.
-  let room = work.room();
-  let filled = await reader.into(room.subarray(0, work.plaintextBytes));
-  for (let index = 0; ; index++) {
-    const ahead = work.room();
-    const isFull = filled === work.plaintextBytes;
-    const next = isFull ? await reader.into(ahead.subarray(0, work.plaintextBytes)) : 0;
-    const final = next === 0;
-    const done = work.seal({ index, final, bytes: room.subarray(0, filled), hashed });
-    yield { done, room, final };
-    if (final) return;
-    room = ahead;
-    filled = next;
-  }
-}
-
-async function* openTasks(
-  work: SegmentWork,
-  reader: Reader,
-  hashed: boolean,
-): AsyncGenerator<Task, void, undefined> {
-  for (let index = 0; ; index++) {
-    const room = work.room();
-    const { segment, final } = await readSegment(reader, room, index);
-    yield { done: work.open({ index, final, bytes: segment, hashed }), room, final };
-    if (final) return;
-  }
-}
-
-/**
- * What tasks come to, in their order, as soon as they are done, while as many as the work takes are
- * under way. A failure is told in its turn: what came before it has left by then, as if all were done
- * one by one. One by one, nothing is read before what was read has left.
- */
-async function* inOrder(
-  tasks: AsyncGenerator<Task, void, undefined>,
-  work: SegmentWork,
-): AsyncGenerator<SegmentDone & Pick<Task, "room" | "final">, void, undefined> {
-  const pending: Task[] = [];
-  let asked: Promise<Asked> | undefined;
-  let end: Asked | undefined;
-  while (end === undefined || pending.length > 0) {
-    const [first] = pending;
-    if (end === undefined && pending.length < work.inHand) {
-      asked ??= askedOf(tasks);
-      const answer = await Promise.race(first === undefined ? [asked] : [asked, settled(first)]);
-      if (answer !== undefined) {
-        asked = undefined;
-        if (answer.task === undefined) end = answer;
-        else pending.push(answer.task);
-        continue;
-      }
-    }
-    if (first === undefined) break;
-    pending.shift();
-    yield { ...(await first.done), room: first.room, final: first.final };
-  }
-  if (end?.error !== undefined) throw end.error;
-}
-
-/** The next task; or that there is none, or why there is none. */
-interface Asked {
-  readonly task?: Task;
-  readonly error?: Error;
-}
-
-async function askedOf(tasks: AsyncGenerator<Task, void, undefined>): Promise<Asked> {
-  try {
-    const next = await tasks.next();
-    if (next.done === true) return {};
-    next.value.done.catch(inItsTurn);
-    return { task: next.value };
-  } catch (error) {
-    return { error: error instanceof Error ? error : new Error(String(error)) };
-  }
-}
-
-/** Resolves when the task has, in whatever way. */
-async function settled({ done }: Task): Promise<undefined> {
-  await done.catch(inItsTurn);
-  return undefined;
-}
-
-function inItsTurn(): void {
-  // Whoever waits for the task is told.
 }
 
 function whole(bytes: Uint8Array): Piece {
