@@ -153,8 +153,11 @@ function sinkOf(output: Output): (() => Promise<Sink>) | undefined {
   if (output.file === undefined) return undefined;
   const file = output.file.bind(output);
   return async () => {
-    const { fd, offset, wrote } = await file();
-    return { fd, position: offset, wrote };
+    const begun = await file();
+    const wrote = (bytes: number): void => {
+      begun.wrote(bytes);
+    };
+    return { fd: begun.fd, position: begun.offset, wrote };
   };
 }
 
