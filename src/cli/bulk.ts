@@ -127,7 +127,7 @@ async function crewFor(
       const { Crew } = await import("../files/crew.js");
       const failed = (): void => {
         // A file is read soon; a pipe's writer may take its time.
-        if (size === undefined) void input.close();
+        if (size === undefined) input.close().catch(() => undefined);
       };
       const crew = new Crew(segments, { threads: (threads ?? defaultThreads()) - 1, sink, failed });
       return {
