@@ -1,5 +1,6 @@
 /** Writes of a thread that has nothing else to do, and so may wait for them. */
 import { closeSync, constants, fstatSync, openSync, writevSync } from "node:fs";
+import { after } from "../bytes.js";
 import { FileFailure } from "./failure.js";
 
 /**
@@ -62,17 +63,6 @@ function tryWrite(
     if (code === "EAGAIN") return undefined;
     throw new FileFailure("write", code ?? "EIO");
   }
-}
-
-/** What is left of `parts` after their first `count` bytes. */
-function after(parts: readonly Uint8Array[], count: number): Uint8Array[] {
-  const left: Uint8Array[] = [];
-  let skip = count;
-  for (const part of parts) {
-    if (skip < part.length) left.push(part.subarray(skip));
-    skip = Math.max(0, skip - part.length);
-  }
-  return left;
 }
 
 /** Nobody wakes who waits for this. */
