@@ -19,10 +19,9 @@ import { release } from "../files/release.js";
 import type { Sink } from "../files/crew.js";
 import { defaultThreads, WORTHWHILE_BYTES } from "../files/threads.js";
 import { isFilling, Reader } from "../stream.js";
-import type { Input } from "./inputs.js";
+import { readError, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./outputs.js";
 import type { Progress } from "./progress.js";
-import { fileError } from "./system-error.js";
 
 /** Seals all of `input`: the header to one output, the body to the same or another. */
 export async function sealInto(
@@ -208,8 +207,7 @@ function namedError(error: unknown, input: Input, output: Output): unknown {
   if (!(error instanceof FileFailure)) return error;
   const cause = { code: error.code };
   if (error.kind === "write") return output.failure?.(cause) ?? error;
-  const hint = error.code === "ESTALE" ? "it got shorter while it was being read" : undefined;
-  return fileError("ERR_READ", input.name, cause, hint);
+  return readError(input.name, cause);
 }
 
 /** The value of `--threads`. @throws UsageError */

@@ -58,6 +58,7 @@ export class Crew implements SegmentWork {
   #sink: Sink | undefined;
   #position: number | undefined;
   #bytes = 0;
+  #startsNone = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
@@ -106,7 +107,8 @@ export class Crew implements SegmentWork {
   async #done(asked: Given): Promise<SegmentDone | undefined> {
     const { kind, segment } = asked;
     this.#bytes += segment.bytes.length;
-    if (this.#bytes > SHORT_BYTES && this.#members.length === 0) this.#start(kind, segment.hashed);
+    const isLong = this.#bytes > SHORT_BYTES && !this.#startsNone;
+    if (isLong && this.#members.length === 0) this.#start(kind, segment.hashed);
     if (segment.final || !this.#isReady()) {
       await this.idle();
       this.#requireNoFailure();
@@ -189,11 +191,16 @@ export class Crew implements SegmentWork {
 
   #start(kind: Kind, hashed: boolean): void {
     const orders = { crew: this.#cipher.exportState(), kind, hashed, jobs: this.#jobs.shared };
-    for (let i = 0; i < this.#options.threads; i++) {
-      const member = new Member(orders, (message) => {
-        this.#heard(message);
-      });
-      this.#members.push(member);
+    const tell = (message: CrewMessage | Error): void => {
+      this.#heard(message);
+    };
+    try {
+      while (this.#members.length < this.#options.threads) {
+        this.#members.push(new Member(orders, tell));
+      }
+    } catch {
+      // No more threads are to be had: those that there are do it, or this one.
+      this.#startsNone = this.#members.length === 0;
     }
   }
 }
