@@ -6,6 +6,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { temporaryFolder, writeKeys } from "./support/folder.js";
 import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "./support/spawn.js";
@@ -23,9 +24,13 @@ const P11SEAL = '"$0" "$1"';
 const OPEN = ["open", "-i", "bob.key"];
 
 /** A line of the shell, in which `P11SEAL` runs the program. */
-function shell(script: string, stdin: string | null = ""): ReturnType<typeof startProgram> {
+function shell(
+  script: string,
+  stdin: string | null = "",
+  env: Readonly<Record<string, string>> = {},
+): ReturnType<typeof startProgram> {
   const argv = ["-c", script, process.execPath, PROGRAM];
-  return startProgram("sh", argv, { cwd: folder, stdin });
+  return startProgram("sh", argv, { cwd: folder, stdin, env });
 }
 
 const read = (name: string): Buffer => readFileSync(join(folder, name));
@@ -50,6 +55,14 @@ describe("through pipes of the kernel", () => {
     expect(sizeOf(join(folder, "sealed"))).toBe(sealed.length);
     expect(read("one").equals(content)).toBe(true);
     expect(read("many").equals(content)).toBe(true);
+  });
+
+  it("one thread does it alone where no other can be started", async () => {
+    const meddle = fileURLToPath(new URL("./support/meddle.mjs", import.meta.url));
+    const env = { MEDDLE_FILE: join(folder, "plain"), MEDDLE_HOW: "no threads" };
+    const open = `cat m | "$0" --import ${meddle} "$1" open -i bob.key --threads 3 | cat > alone`;
+    expect(await shell(open, "", env).ended).toMatchObject({ status: 0, stderr: "" });
+    expect(read("alone").equals(content)).toBe(true);
   });
 
   it("a signed message has its trailer over all segments, in their order", async () => {
@@ -122,7 +135,7 @@ describe("through pipes of the kernel", () => {
 describe("a reader of stdout", () => {
   it("that goes away ends the run, though more is to come", async () => {
     const seal = `${P11SEAL} seal -r bob.pem --threads 2`;
-    const script = `{ cat plain; sleep 60; } | { ${seal}; echo "exit $?" >&2; } | head -c 9000000 | wc -c`;
+    const script = `{ cat plain; exec sleep 30; } 2> /dev/null | { ${seal}; echo "exit $?" >&2; } | head -c 9000000 | wc -c`;
     const running = shell(script);
     let told = "";
     running.child.stderr?.on("data", (chunk: Buffer) => (told += chunk.toString()));
