@@ -20,13 +20,22 @@ const PIN = "1234";
 
 /** @typedef {{ name: string, args: string[], env?: NodeJS.ProcessEnv, before?: () => void }} Case a run of Node */
 
-/** @param {{ quick: boolean }} options */
-export async function small({ quick }) {
+/** @param {{ quick: boolean, certificates: string | undefined }} options */
+export async function small({ quick, certificates }) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "p11seal-bench-"));
   const softHsm = findSoftHsm();
   const token = softHsm === null ? null : makeToken(softHsm);
   try {
-    startUp(folder, token, quick ? 3 : 15);
+    const cases = startUp(folder, token);
+    const rounds = quick ? 3 : 15;
+    table(`start-up (${rounds} rounds)`, cases, rounds);
+    if (certificates !== undefined) {
+      const slowed = cases.map((one) => ({
+        ...one,
+        env: { ...(one.env ?? process.env), NODE_EXTRA_CA_CERTS: certificates },
+      }));
+      table(`start-up with NODE_EXTRA_CA_CERTS (${rounds} rounds)`, slowed, rounds);
+    }
     await recipients(quick ? 100 : 1000, quick ? 2 : 5);
     if (token === null) console.log("\nSoftHSM: not installed, left out");
     else files(folder, token, quick ? 100 : 1000, quick ? 1 : 5);
@@ -59,8 +68,8 @@ function run(args, env) {
   if (done.status !== 0) throw new Error(`p11seal ${args.join(" ")}: ${done.stderr}`);
 }
 
-/** @param {string} folder @param {Token | null} token @param {number} rounds */
-function startUp(folder, token, rounds) {
+/** @param {string} folder @param {Token | null} token */
+function startUp(folder, token) {
   const at = (/** @type {string} */ name) => path.join(folder, name);
   const { publicKey, privateKey } = crypto.generateKeyPairSync("ec", { namedCurve: "P-256" });
   fs.writeFileSync(at("pub.pem"), publicKey.export({ type: "spki", format: "pem" }));
@@ -91,7 +100,7 @@ function startUp(folder, token, rounds) {
       env: token.env,
     });
   }
-  table(`start-up (${rounds} rounds)`, cases, rounds);
+  return cases;
 }
 
 /** @param {number} count @param {number} rounds */
