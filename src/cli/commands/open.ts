@@ -2,6 +2,7 @@
  * `p11seal open`: messages in, plaintext out. Several files share one login; where one fails the others
  * are still opened, unless the failure was the PIN's. `opening.ts` opens one.
  */
+import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Cancelled, TokenError, UsageError } from "../../errors.js";
@@ -101,12 +102,21 @@ async function openAll(tasks: readonly Task[], means: Means, context: Context): 
 
 /**
  * How many messages are opened at a time. One, where a policy has to decide on each before the next is
- * looked at, or where one's plaintext is another.
+ * looked at, where one's plaintext is another, and where one can be read once only.
  */
 function sideBySide(tasks: readonly Task[], { gate }: Means): number {
   const sources = new Set(tasks.map(({ source }) => basename(source)));
   const nested = targetsOf(tasks).some((target) => sources.has(basename(target)));
-  return gate !== undefined || nested || sources.has("-") ? 1 : AT_A_TIME;
+  return gate !== undefined || nested || !tasks.every(canBeReadAgain) ? 1 : AT_A_TIME;
+}
+
+/** A file, or nothing, which is told when its turn comes. */
+function canBeReadAgain({ source }: Task): boolean {
+  try {
+    return source !== "-" && (statSync(source, { throwIfNoEntry: false })?.isFile() ?? true);
+  } catch {
+    return true;
+  }
 }
 
 /** As many as the token's process takes requests at a time, so that none waits there for another. */
