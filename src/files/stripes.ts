@@ -7,7 +7,7 @@ import { readSync, writevSync } from "node:fs";
 import { SEGMENT_OVERHEAD, SegmentCipher, type SegmentCipherState } from "../body/floe.js";
 import { openSegment, sealSegment, type Segment } from "../body/segments.js";
 import { AuthenticationError } from "../errors.js";
-import { release } from "./release.js";
+import { keepFreedMemory, release } from "./release.js";
 
 /** What all threads of one piece of work are given. */
 export interface Work {
@@ -68,6 +68,7 @@ export function stop(work: Work): void {
  * `yield`, which comes every millisecond or so.
  */
 export function* workOn(work: Work): Generator<void, Failure | undefined> {
+  keepFreedMemory();
   const state = new Int32Array(work.shared);
   const cipher = new SegmentCipher(work.cipher);
   const { count } = work;
