@@ -56,7 +56,7 @@ export interface Means {
 }
 
 /** What messages that are opened side by side know of one another. */
-export interface Company {
+interface Company {
   /** Names of the identities that a message was opened with. */
   readonly used: Set<string>;
   /** So many are to be alone with the token: until they have been, the others wait for their turn. */

@@ -17,15 +17,6 @@ export interface Turn {
 /** Not an error: work that was ahead of its turn is given up, since the run ended before. */
 export class Abandoned extends Error {}
 
-/** The turn of work that is done alone. */
-export const ALONE: Turn = {
-  hasCome: true,
-  come: () => Promise.resolve(),
-  pass() {
-    // Nobody waits.
-  },
-};
-
 /**
  * Runs `count` pieces of work, up to `ahead` of them at a time; the first one alone, since what it
  * finds (a wrong PIN, no token) may end the run.

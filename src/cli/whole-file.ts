@@ -1,7 +1,7 @@
 /**
  * A file that appears whole or not at all.
  *
- * Bytes go to a temporary file beside the target, `.NAME.p11seal-XXXXXXXX.part`; plaintext in one that
+ * Bytes go to a temporary file beside the target, `.NAME.p11seal-` with eight digits and `.part`; plaintext in one that
  * its owner alone may read. It then gets its name: by a hard link, which never replaces anything, or
  * with `--force` by a rename, which replaces in one step. Nothing follows a symbolic link at the target.
  * A run that is killed leaves at most the temporary file, which may be deleted.
