@@ -12,7 +12,7 @@ import {
 import { readDirectory } from "../directory/directory-file.js";
 import { findEntry, requireValidRecipient, trustedSender } from "../directory/directory.js";
 import { isRecipientName, parseRecipient } from "../directory/recipients-file.js";
-import { FormatError, PolicyError, TokenError, UnsupportedError } from "../errors.js";
+import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
 import type { PublicKey, RsaPublicKey } from "../keys/key.js";
 import { parsePublicKey } from "../keys/key-file.js";
 import { needsPassphrase, readPrivateKey } from "../keys/private-file.js";
@@ -22,6 +22,7 @@ import { homeFolder } from "./home.js";
 import { askPassphrase, warnIfReadable } from "./identities.js";
 import { readSmall } from "./inputs.js";
 import { quoted } from "./system-error.js";
+import { keyOnToken } from "./token-key.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
@@ -101,14 +102,10 @@ export class CapiKeys {
     switch (given.kind) {
       case "key":
         return { publicKey: requireRsa(given.key.publicKey, option) };
-      case "uri": {
-        const uri = this.#tokens.uri(given.uri);
-        const key = await this.#tokens.find(uri, (access) => access.findKey(uri));
-        if (key.publicKey !== undefined) return { publicKey: requireRsa(key.publicKey, text) };
-        throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${key.uri} has no public half`, {
-          hint: "its public key or certificate must be on the token, or given as a file",
-        });
-      }
+      case "uri":
+        return {
+          publicKey: requireRsa((await keyOnToken(given.uri, this.#tokens)).publicKey, text),
+        };
       case "path": {
         const bytes = await readSmall(given.path, io);
         if (blobKind(bytes) !== undefined) return named(text, () => parsePublicKeyBlob(bytes));

@@ -75,7 +75,8 @@ export async function openInput(path: string, io: Io): Promise<Input> {
 function smallFile(path: string): Input | undefined {
   let descriptor: number | undefined;
   try {
-    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+    const seen = statSync(path, { throwIfNoEntry: false });
+    if (seen?.isFile() !== true || seen.size > AT_ONCE_BYTES) return undefined;
     // It may have become a FIFO since: then nobody is waited for.
     const file = openSync(path, constants.O_RDONLY | NO_WAITING);
     descriptor = file;

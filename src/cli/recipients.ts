@@ -19,12 +19,13 @@ import {
   type RecipientEntry,
   type RecipientSource,
 } from "../directory/recipients-file.js";
-import { PolicyError, TokenError, UnsupportedError, UsageError } from "../errors.js";
+import { PolicyError, UnsupportedError, UsageError } from "../errors.js";
 import type { Recipient } from "../keys/key.js";
 import { parsePublicKey, requireRecipient, type KeyFile } from "../keys/key-file.js";
 import { homeFolder } from "./home.js";
 import { readSmall } from "./inputs.js";
 import { errno, fileError, quoted } from "./system-error.js";
+import { keyOnToken } from "./token-key.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
@@ -117,16 +118,8 @@ class Resolver {
         const bytes = await readSmall(path, this.#context.io);
         return this.#exchangeKey(parsePublicKey(bytes, path), where);
       }
-      case "uri": {
-        const uri = this.#tokens.uri(source.uri);
-        const key = await this.#tokens.find(uri, (access) => access.findKey(uri));
-        if (key.publicKey === undefined) {
-          throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${key.uri} has no public half`, {
-            hint: "its public key or certificate must be on the token, or given as a file",
-          });
-        }
-        return this.#exchangeKey({ publicKey: key.publicKey, warnings: [] }, where);
-      }
+      case "uri":
+        return this.#exchangeKey(await keyOnToken(source.uri, this.#tokens), where);
     }
   }
 

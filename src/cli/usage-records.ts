@@ -3,7 +3,7 @@
  * receipts, which are checked against it. Part of `usage.ts`.
  */
 import type { CommandSpec } from "./usage.js";
-import { general, json, type OptionSpec } from "./usage-options.js";
+import { general, json, module, type OptionSpec } from "./usage-options.js";
 
 const yes = {
   yes: { type: "boolean", describe: "Don't ask for confirmation" },
@@ -14,8 +14,9 @@ const directoryLimits = {
   "not-after": { type: "string", describe: "Until when: a day, to its end, or a time (UTC)" },
   provenance: {
     type: "string",
-    describe: "Where the key came from, for people (default: the file's name)",
+    describe: "Where the key came from, for people (default: the file's name, or the URI)",
   },
+  ...module,
 } satisfies Record<string, OptionSpec>;
 
 export const RECORD_COMMANDS: readonly CommandSpec[] = [
@@ -151,8 +152,12 @@ export const RECORD_COMMANDS: readonly CommandSpec[] = [
     operand: "file",
     describe: "Check a receipt's signature, and whose it is",
     options: {
-      key: { type: "string", describe: "The receiver's public signing key: file, ssh line or JWK" },
+      key: {
+        type: "string",
+        describe: "The receiver's public signing key: file, pkcs11: URI, ssh line or JWK",
+      },
       by: { type: "string", describe: "The receiver's name among the senders (default: any)" },
+      ...module,
       ...json,
       ...general,
     },

@@ -96,7 +96,6 @@ describe.each(["senders", "recipients"])("%s", (kind) => {
   it.each([
     ["a bad name", "add a/b bob.pem", 2],
     ["a day that is none", "add alice bob.pem --not-after 2027-02-31", 2],
-    ["a URI, which is no key", "add alice pkcs11:token=alice", 2],
     ["a private key", "add alice bob.key", 1],
     ["a weak key", "add alice weak.pem", 6],
     ["a missing file", "add alice nowhere.pem", 1],

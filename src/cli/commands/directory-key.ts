@@ -1,11 +1,13 @@
-/** A public key somebody gives on the command line: a file, `-`, an OpenSSH line or a JWK. */
+/** A public key somebody gives on the command line: a file, `-`, a `pkcs11:` URI, an OpenSSH line or a JWK. */
 import { basename } from "node:path";
 import { parseRecipient } from "../../directory/recipients-file.js";
-import { UsageError } from "../../errors.js";
 import { parsePublicKey, type KeyFile } from "../../keys/key-file.js";
 import type { PublicKey } from "../../keys/key.js";
+import type { Arguments } from "../arguments.js";
 import { readSmall } from "../inputs.js";
-import type { Io } from "../io.js";
+import { keyOnToken } from "../token-key.js";
+import { withTokens } from "../tokens.js";
+import type { Context } from "../usage.js";
 
 export interface GivenKey {
   readonly file: KeyFile;
@@ -13,22 +15,32 @@ export interface GivenKey {
   readonly source: string;
 }
 
-/** @throws UsageError for a `pkcs11:` URI; else as `parsePublicKey` and `readSmall` */
-export async function readGivenKey(text: string, io: Io): Promise<GivenKey> {
+/** @throws as `parsePublicKey`, `readSmall` and `keyOnToken` */
+export async function readGivenKey(
+  text: string,
+  args: Arguments,
+  context: Context,
+): Promise<GivenKey> {
   const given = parseRecipient(text, "the key");
   switch (given.kind) {
     case "key":
       return { file: given.key, source: "command line" };
     case "path": {
       const name = given.path === "-" ? "stdin" : given.path;
-      const file = parsePublicKey(await readSmall(given.path, io), name);
+      const file = parsePublicKey(await readSmall(given.path, context.io), name);
       return { file, source: oneLine(basename(name)) };
     }
-    case "uri":
-      throw new UsageError("ERR_USAGE", "a public key file belongs here, not a pkcs11: URI", {
-        hint: "write the key to a file first: p11seal keys export URI -o alice.pem",
-      });
+    case "uri": {
+      const file = await withTokens(args, context, (tokens) => keyOnToken(given.uri, tokens));
+      return { file, source: oneLine(withoutQuery(given.uri)) };
+    }
   }
+}
+
+/** What a URI's query says is about this machine: where a PIN is, and the module. */
+function withoutQuery(uri: string): string {
+  const [path = ""] = uri.split("?");
+  return path;
 }
 
 /** Text for the directory, which shows one line a field. */

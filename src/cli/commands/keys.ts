@@ -1,6 +1,6 @@
 /** `p11seal keys list`, `keys export` and `keys delete`. */
 import { toHex } from "../../bytes.js";
-import { TokenError, UsageError } from "../../errors.js";
+import { UsageError } from "../../errors.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../keys/key-file.js";
 import { fingerprintText } from "../../keys/public-key.js";
 import type { KeyInfo } from "../../token/types.js";
@@ -10,6 +10,7 @@ import { commit, fileOutput, standardOutput } from "../outputs.js";
 import { printable } from "../report.js";
 import { json, table } from "../table.js";
 import { binaryToTerminal } from "../terminal-guard.js";
+import { isSignOnly, publicHalf, sureOaep } from "../token-key.js";
 import { withTokens } from "../tokens.js";
 import type { Context } from "../usage.js";
 
@@ -48,11 +49,14 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
       if (publicKey.type === "rsa" && args.flag("probe")) {
         [oaep] = await access.probeOaep(key);
         if (oaep === undefined) report.note("the token undid OAEP with none of the hashes tried");
-      } else if (publicKey.type === "rsa") {
-        oaep = (await access.plan(key, "open")).sureOaep;
+      } else {
+        oaep = await sureOaep(key, access);
       }
-      const signOnly = !key.uses.includes("exchange") && key.uses.includes("sign");
-      const options = { comment, signOnly, ...(oaep === undefined ? {} : { oaep }) };
+      const options = {
+        comment,
+        signOnly: isSignOnly(key),
+        ...(oaep === undefined ? {} : { oaep }),
+      };
       await output.write(formatPublicKey(publicKey, format, options));
       await commit(output);
       report.note(`fingerprint ${fingerprintText(publicKey)}`);
@@ -107,13 +111,6 @@ async function confirm(key: KeyInfo, { io }: Context): Promise<void> {
     terminal.close();
   }
   throw new UsageError("ERR_NOT_CONFIRMED", "not confirmed: nothing was deleted");
-}
-
-function publicHalf(key: KeyInfo): NonNullable<KeyInfo["publicKey"]> {
-  if (key.publicKey !== undefined) return key.publicKey;
-  throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${key.uri} has no public half on the token`, {
-    hint: "use the key's certificate, or the public key that was kept when it was made",
-  });
 }
 
 function oneUri(args: Arguments): string | undefined {

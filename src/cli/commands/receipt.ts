@@ -37,7 +37,7 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
   const receipt =
     key === undefined
       ? ofTrusted(bytes, by, senders)
-      : verifyReceipt(bytes, signingKey((await readGivenKey(key, io)).file.publicKey));
+      : verifyReceipt(bytes, signingKey((await readGivenKey(key, args, context)).file.publicKey));
   const names = new Map(senders.map((entry) => [toHex(entry.publicKey.fingerprint), entry.name]));
   const receiver = holderOf(senders, { publicKey: receipt.receiver })?.name;
   const sender = names.get(receipt.sender);
