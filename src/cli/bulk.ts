@@ -17,7 +17,7 @@ import {
 import { FileFailure } from "../files/failure.js";
 import { release } from "../files/release.js";
 import type { Sink } from "../files/crew.js";
-import { defaultThreads, WORTHWHILE_BYTES } from "../files/threads.js";
+import { defaultThreads, defaultWriters, WORTHWHILE_BYTES } from "../files/threads.js";
 import { isFilling, Reader } from "../stream.js";
 import { readError, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./outputs.js";
@@ -128,7 +128,8 @@ async function crewFor(
         // A file is read soon; a pipe's writer may take its time.
         if (size === undefined) input.close().catch(() => undefined);
       };
-      const crew = new Crew(segments, { threads: (threads ?? defaultThreads()) - 1, sink, failed });
+      const most = threads === undefined ? defaultWriters() : threads - 1;
+      const crew = new Crew(segments, { most, atOnce: threads !== undefined, sink, failed });
       return {
         work: crew,
         close() {

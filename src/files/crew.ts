@@ -38,8 +38,10 @@ export interface Sink {
 }
 
 export interface CrewOptions {
-  /** Besides the one that reads; at least one. */
-  readonly threads: number;
+  /** The most threads, besides the one that reads; at least one. */
+  readonly most: number;
+  /** All of them start when the first is worth its while; else the others once much has come. */
+  readonly atOnce: boolean;
   /** Called once, after what was not given to threads was delivered. */
   readonly sink: () => Promise<Sink>;
   /** Called when there is a failure: whoever waits for more to read waits in vain. */
@@ -58,7 +60,8 @@ export class Crew implements SegmentWork {
   #sink: Sink | undefined;
   #position: number | undefined;
   #bytes = 0;
-  #startsNone = false;
+  /** How many threads there are to be. */
+  #most: number;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
@@ -68,7 +71,8 @@ export class Crew implements SegmentWork {
     const { segmentBytes, plaintextBytes } = cipher;
     this.segmentBytes = segmentBytes;
     this.plaintextBytes = plaintextBytes;
-    this.#jobs = new JobList({ entries: options.threads * JOBS_EACH, segmentBytes });
+    this.#most = options.most;
+    this.#jobs = new JobList({ entries: options.most * JOBS_EACH, segmentBytes });
     this.#free = [...this.#jobs.rooms];
   }
 
@@ -107,8 +111,7 @@ export class Crew implements SegmentWork {
   async #done(asked: Given): Promise<SegmentDone | undefined> {
     const { kind, segment } = asked;
     this.#bytes += segment.bytes.length;
-    const isLong = this.#bytes > SHORT_BYTES && !this.#startsNone;
-    if (isLong && this.#members.length === 0) this.#start(kind, segment.hashed);
+    this.#start(this.#wanted(), kind, segment.hashed);
     if (segment.final || !this.#isReady()) {
       await this.idle();
       this.#requireNoFailure();
@@ -189,18 +192,23 @@ export class Crew implements SegmentWork {
     this.#options.failed();
   }
 
-  #start(kind: Kind, hashed: boolean): void {
+  #wanted(): number {
+    if (this.#bytes <= SHORT_BYTES) return 0;
+    const { atOnce } = this.#options;
+    return atOnce || this.#bytes > LONG_BYTES ? this.#most : Math.min(1, this.#most);
+  }
+
+  #start(wanted: number, kind: Kind, hashed: boolean): void {
+    if (this.#members.length >= wanted) return;
     const orders = { crew: this.#cipher.exportState(), kind, hashed, jobs: this.#jobs.shared };
     const tell = (message: CrewMessage | Error): void => {
       this.#heard(message);
     };
     try {
-      while (this.#members.length < this.#options.threads) {
-        this.#members.push(new Member(orders, tell));
-      }
+      while (this.#members.length < wanted) this.#members.push(new Member(orders, tell));
     } catch {
       // No more threads are to be had: those that there are do it, or this one.
-      this.#startsNone = this.#members.length === 0;
+      this.#most = this.#members.length;
     }
   }
 }
@@ -249,3 +257,6 @@ const JOBS_EACH = 6;
 
 /** A message up to this is done by the time that threads have started. */
 const SHORT_BYTES = 4 * 1024 * 1024;
+
+/** A message of more than this gains by a thread more what the thread's start costs. */
+const LONG_BYTES = 64 * 1024 * 1024;

@@ -11,3 +11,8 @@ const MAX_THREADS = 4;
 export function defaultThreads(): number {
   return Math.min(MAX_THREADS, Math.max(2, availableParallelism()));
 }
+
+/** How many write to a pipe: one more, since each often waits for whoever reads it. */
+export function defaultWriters(): number {
+  return Math.min(MAX_THREADS, defaultThreads() + 1);
+}

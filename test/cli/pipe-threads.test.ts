@@ -57,6 +57,24 @@ describe("through pipes of the kernel", () => {
     expect(read("many").equals(content)).toBe(true);
   });
 
+  it("there are more of them the longer the message is, where nobody says how many", async () => {
+    const meddle = fileURLToPath(new URL("./support/meddle.mjs", import.meta.url));
+    const env = { MEDDLE_FILE: join(folder, "plain"), MEDDLE_HOW: "count threads" };
+    const counts: string[] = [];
+    // 30 MiB each.
+    for (const input of ["plain", "plain plain plain"]) {
+      const seal = `cat ${input} | "$0" --import ${meddle} "$1" seal -q -r bob.pem | cat > long`;
+      const sealing = await shell(seal, "", env).ended;
+      const opening = await shell(`cat long | ${P11SEAL} open -i bob.key | cat > opened`).ended;
+      expect([sealing.status, opening]).toMatchObject([0, { status: 0, stderr: "" }]);
+      const whole = Buffer.concat(input.split(" ").map(() => content));
+      expect(read("opened").equals(whole)).toBe(true);
+      counts.push(sealing.stderr);
+    }
+    expect(counts[0]).toBe("1 threads");
+    expect(counts[1]).toMatch(/^[34] threads$/);
+  });
+
   it("one thread does it alone where no other can be started", async () => {
     const meddle = fileURLToPath(new URL("./support/meddle.mjs", import.meta.url));
     const env = { MEDDLE_FILE: join(folder, "plain"), MEDDLE_HOW: "no threads" };

@@ -70,6 +70,21 @@ prototype.read = function (...given) {
   return read.apply(this, given);
 };
 
+if (how === "count threads" && threads.isMainThread) {
+  let count = 0;
+  threads.Worker = class extends threads.Worker {
+    /** @param {ConstructorParameters<typeof threads.Worker>} given */
+    constructor(...given) {
+      super(...given);
+      count += 1;
+    }
+  };
+  syncBuiltinESMExports();
+  process.on("exit", () => {
+    process.stderr.write(`${count} threads`);
+  });
+}
+
 if (how === "no threads") {
   threads.Worker = class extends threads.Worker {
     /** @param {ConstructorParameters<typeof threads.Worker>} given */
