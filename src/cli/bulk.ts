@@ -19,7 +19,7 @@ import { release } from "../files/release.js";
 import type { Sink } from "../files/crew.js";
 import { defaultThreads, defaultWriters, WORTHWHILE_BYTES } from "../files/threads.js";
 import { isFilling, Reader } from "../stream.js";
-import { readError, type Input } from "./inputs.js";
+import { readError, redirected, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./outputs.js";
 import type { Progress } from "./progress.js";
 
@@ -128,7 +128,7 @@ async function crewFor(
         // A file is read soon; a pipe's writer may take its time.
         if (size === undefined) input.close().catch(() => undefined);
       };
-      const most = threads === undefined ? defaultWriters() : threads - 1;
+      const most = threads === undefined ? writersFor(output) : threads - 1;
       const crew = new Crew(segments, { most, atOnce: threads !== undefined, sink, failed });
       return {
         work: crew,
@@ -144,6 +144,12 @@ async function crewFor(
       // Nothing was started.
     },
   };
+}
+
+/** More where they wait for whoever reads; elsewhere these would only take time from the one that reads. */
+function writersFor({ descriptor }: Output): number {
+  const to = redirected(descriptor);
+  return to?.isFIFO() === true || to?.isSocket() === true ? defaultWriters() : defaultThreads() - 1;
 }
 
 /** Where threads may go on writing an output. */

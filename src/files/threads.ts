@@ -12,7 +12,7 @@ export function defaultThreads(): number {
   return Math.min(MAX_THREADS, Math.max(2, availableParallelism()));
 }
 
-/** How many write to a pipe: one more, since each often waits for whoever reads it. */
+/** How many write to a pipe, beside the thread that reads: two more, since most wait for their turn. */
 export function defaultWriters(): number {
   return Math.min(MAX_THREADS, defaultThreads() + 1);
 }
