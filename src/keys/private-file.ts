@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { FormatError, TokenError, UnsupportedError } from "../errors.js";
-import { DerReader } from "./der.js";
+import { DerReader, TAG } from "./der.js";
 import type { PublicKey } from "./key.js";
 import { parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki } from "./public-key.js";
@@ -68,9 +68,9 @@ function privateKeyOf(
   name: string,
   passphrase: Uint8Array | string | undefined,
 ): KeyObject {
-  requireOneValue(bytes, name);
+  requireForm({ label, bytes }, name);
   const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const type = DER_TYPES.get(label) ?? "pkcs8";
+  const type = typeOf(label);
   if (label !== "ENCRYPTED PRIVATE KEY") {
     try {
       return createPrivateKey({ key, format: "der", type });
@@ -107,11 +107,14 @@ function publicHalf(key: KeyObject, name: string): PublicKey {
   }
 }
 
-function requireOneValue(bytes: Uint8Array, name: string): void {
+/** One value, of the form that its label announces: newer versions of OpenSSL don't look at that. */
+function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: string): void {
   try {
     const reader = new DerReader(bytes, "private key");
-    reader.skip();
+    const fields = reader.sequence();
     reader.end();
+    if (label !== "ENCRYPTED PRIVATE KEY") fields.read(TAG.integer); // The version.
+    fields.read(AFTER_VERSION[typeOf(label)]);
   } catch {
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged private key`);
   }
@@ -133,7 +136,20 @@ function openSshKey(name: string): UnsupportedError {
 
 const MAX_FILE_LENGTH = 65_536;
 
-const DER_TYPES: ReadonlyMap<string, "pkcs8" | "pkcs1" | "sec1"> = new Map([
+type DerType = "pkcs8" | "pkcs1" | "sec1";
+
+function typeOf(label: string): DerType {
+  return DER_TYPES.get(label) ?? "pkcs8";
+}
+
+/** RFC 5958 §2 and §3: the algorithm; RFC 8017 A.1.2: the modulus; RFC 5915 §3: the private key. */
+const AFTER_VERSION: Readonly<Record<DerType, number>> = {
+  pkcs8: TAG.sequence,
+  pkcs1: TAG.integer,
+  sec1: TAG.octetString,
+};
+
+const DER_TYPES: ReadonlyMap<string, DerType> = new Map([
   ["PRIVATE KEY", "pkcs8"],
   ["ENCRYPTED PRIVATE KEY", "pkcs8"],
   ["RSA PRIVATE KEY", "pkcs1"],

@@ -58,6 +58,7 @@ describe("a private key file that is refused", () => {
     ["text after the key", `${TEST_KEYS.p256}more`],
     ["a key cut short", TEST_KEYS.p256.replace(/.{8}\n-----END/, "\n-----END")],
     ["a label that doesn't fit", TEST_KEYS.rsa2048.replaceAll("PRIVATE", "EC PRIVATE")],
+    ["another that doesn't", TEST_KEYS.rsa2048.replaceAll("PRIVATE", "RSA PRIVATE")],
     ["more than 64 KiB", "x".repeat(65_537)],
   ])("%s", (_, pem) => {
     const { code, text } = refusal(() => softwareIdentity(pem, "key.pem"));
