@@ -10,10 +10,10 @@ describe("a development token", () => {
     const { status, stderr, output } = runInPlainNode(
       "development-token.ts",
       [home, SOFTHSM_MODULE],
-      { P11SEAL_SOFTHSM2: SOFTHSM_MODULE },
+      // Other modules that happen to be installed may have tokens, too.
+      { P11SEAL_SOFTHSM2: SOFTHSM_MODULE, P11SEAL_SYSTEM_MODULES: "0" },
     );
-    // Modules that happen to be installed may say what they like on stderr.
-    expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(output).toEqual({
       codes: { again: "ERR_TOKEN_EXISTS", long: "ERR_TOKEN_LABEL", empty: "ERR_TOKEN_LABEL" },
       labels: ["first", "zweites Stück"],
