@@ -29,6 +29,7 @@ export const RECORD_COMMANDS: readonly CommandSpec[] = [
     examples: [
       ["senders add alice alice-sign.pem", "and read the fingerprint to Alice"],
       ["senders add bob bob.crt --not-after 2027-12-31", "trusted until the end of that day (UTC)"],
+      ["senders add me 'pkcs11:token=alice;object=sign'", "a key on a token that is plugged in"],
     ],
     load: async () => (await import("./commands/directory.js")).addTo("senders"),
   },
