@@ -22,7 +22,7 @@ import { homeFolder } from "./home.js";
 import { askPassphrase, warnIfReadable } from "./identities.js";
 import { readSmall } from "./inputs.js";
 import { quoted } from "./system-error.js";
-import { keyOnToken } from "./token-key.js";
+import { publicKeyOnToken } from "./token-key.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
@@ -103,9 +103,7 @@ export class CapiKeys {
       case "key":
         return { publicKey: requireRsa(given.key.publicKey, option) };
       case "uri":
-        return {
-          publicKey: requireRsa((await keyOnToken(given.uri, this.#tokens)).publicKey, text),
-        };
+        return { publicKey: requireRsa(await publicKeyOnToken(given.uri, this.#tokens), text) };
       case "path": {
         const bytes = await readSmall(given.path, io);
         if (blobKind(bytes) !== undefined) return named(text, () => parsePublicKeyBlob(bytes));

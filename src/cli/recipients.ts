@@ -25,7 +25,7 @@ import { parsePublicKey, requireRecipient, type KeyFile } from "../keys/key-file
 import { homeFolder } from "./home.js";
 import { readSmall } from "./inputs.js";
 import { errno, fileError, quoted } from "./system-error.js";
-import { keyOnToken } from "./token-key.js";
+import { recipientOnToken } from "./token-key.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "./usage.js";
 
@@ -119,7 +119,7 @@ class Resolver {
         return this.#exchangeKey(parsePublicKey(bytes, path), where);
       }
       case "uri":
-        return this.#exchangeKey(await keyOnToken(source.uri, this.#tokens), where);
+        return this.#exchangeKey(await recipientOnToken(source.uri, this.#tokens), where);
     }
   }
 

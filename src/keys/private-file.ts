@@ -116,7 +116,10 @@ function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: 
     if (label !== "ENCRYPTED PRIVATE KEY") fields.read(TAG.integer); // The version.
     fields.read(AFTER_VERSION[typeOf(label)]);
   } catch {
-    throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged private key`);
+    throw new FormatError(
+      "ERR_PRIVATE_KEY",
+      `${name}: damaged private key, or another kind than its label says`,
+    );
   }
 }
 

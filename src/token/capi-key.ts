@@ -76,11 +76,11 @@ export class TokenCapiKey implements CapiPrivateKey {
     input: Uint8Array,
     using: Using | undefined,
   ): Promise<Secret | null> {
-    // Public facts, checked here so that no return value about them needs to be understood. A key that
-    // undoes nothing says so whatever it is given.
+    // Said first: it must not depend on the input.
+    if (ways.length === 0) throw this.#noWay(ways, padding);
+    // Public facts, checked here so that no return value about them needs to be understood.
     const { modulus } = this.publicKey;
-    const isBlock = input.length === modulus.length && Buffer.compare(input, modulus) < 0;
-    if (!isBlock && ways.length > 0) return null;
+    if (input.length !== modulus.length || Buffer.compare(input, modulus) >= 0) return null;
 
     for (const way of ways) {
       if (this.#works.get(way) === false) continue;
@@ -95,8 +95,12 @@ export class TokenCapiKey implements CapiPrivateKey {
         this.#works.set(way, false);
       }
     }
+    throw this.#noWay(ways, padding);
+  }
+
+  #noWay(ways: readonly Way[], padding: Padding): TokenError {
     const tried = ways.map(({ name }) => name).join(", ");
-    throw new TokenError(
+    return new TokenError(
       "ERR_MECHANISM",
       `this key cannot undo ${padding.name} on token "${this.#token.info.label}"`,
       {

@@ -1,11 +1,12 @@
 /** A public key somebody gives on the command line: a file, `-`, a `pkcs11:` URI, an OpenSSH line or a JWK. */
 import { basename } from "node:path";
+import type { DirectoryKind } from "../../directory/directory.js";
 import { parseRecipient } from "../../directory/recipients-file.js";
 import { parsePublicKey, type KeyFile } from "../../keys/key-file.js";
 import type { PublicKey } from "../../keys/key.js";
 import type { Arguments } from "../arguments.js";
 import { readSmall } from "../inputs.js";
-import { keyOnToken } from "../token-key.js";
+import { publicKeyOnToken, recipientOnToken } from "../token-key.js";
 import { withTokens } from "../tokens.js";
 import type { Context } from "../usage.js";
 
@@ -15,9 +16,10 @@ export interface GivenKey {
   readonly source: string;
 }
 
-/** @throws as `parsePublicKey`, `readSmall` and `keyOnToken` */
+/** @throws as `parsePublicKey`, `readSmall` and `publicKeyOnToken` */
 export async function readGivenKey(
   text: string,
+  kind: DirectoryKind,
   args: Arguments,
   context: Context,
 ): Promise<GivenKey> {
@@ -31,7 +33,11 @@ export async function readGivenKey(
       return { file, source: oneLine(basename(name)) };
     }
     case "uri": {
-      const file = await withTokens(args, context, (tokens) => keyOnToken(given.uri, tokens));
+      const file = await withTokens(args, context, async (tokens) =>
+        kind === "recipients"
+          ? recipientOnToken(given.uri, tokens)
+          : { publicKey: await publicKeyOnToken(given.uri, tokens), warnings: [] },
+      );
       return { file, source: oneLine(withoutQuery(given.uri)) };
     }
   }

@@ -38,7 +38,7 @@ export function addTo(kind: DirectoryKind): Run {
       throw new UsageError("ERR_USAGE", "no key was given, and stdin is a terminal");
     }
     const home = homeFolder(io.env);
-    const given = await readGivenKey(key, args, context);
+    const given = await readGivenKey(key, kind, args, context);
     const nowMs = Date.now();
     const known = await readDirectory(home, kind);
     const entry = {

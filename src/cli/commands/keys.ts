@@ -3,6 +3,7 @@ import { toHex } from "../../bytes.js";
 import { UsageError } from "../../errors.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../keys/key-file.js";
 import { fingerprintText } from "../../keys/public-key.js";
+import { publicHalf } from "../../token/halves.js";
 import type { KeyInfo } from "../../token/types.js";
 import type { Arguments } from "../arguments.js";
 import { write } from "../io.js";
@@ -10,7 +11,7 @@ import { commit, fileOutput, standardOutput } from "../outputs.js";
 import { printable } from "../report.js";
 import { json, table } from "../table.js";
 import { binaryToTerminal } from "../terminal-guard.js";
-import { isSignOnly, publicHalf, sureOaep } from "../token-key.js";
+import { isSignOnly, sureOaep } from "../token-key.js";
 import { withTokens } from "../tokens.js";
 import type { Context } from "../usage.js";
 

@@ -37,7 +37,7 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
   const receipt =
     key === undefined
       ? ofTrusted(bytes, by, senders)
-      : verifyReceipt(bytes, signingKey((await readGivenKey(key, args, context)).file.publicKey));
+      : verifyReceipt(bytes, await signingKeyOf(key, args, context));
   const names = new Map(senders.map((entry) => [toHex(entry.publicKey.fingerprint), entry.name]));
   const receiver = holderOf(senders, { publicKey: receipt.receiver })?.name;
   const sender = names.get(receipt.sender);
@@ -59,6 +59,14 @@ function ofTrusted(
   const from = expected === undefined ? ANY_SENDER : [expected.name];
   trustedSender(senders, signed, { from, nowMs: Date.now() });
   return receipt;
+}
+
+async function signingKeyOf(
+  text: string,
+  args: Arguments,
+  context: Context,
+): Promise<SigningPublicKey> {
+  return signingKey((await readGivenKey(text, "senders", args, context)).file.publicKey);
 }
 
 function signingKey(key: PublicKey): SigningPublicKey {

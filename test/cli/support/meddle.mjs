@@ -70,28 +70,18 @@ prototype.read = function (...given) {
   return read.apply(this, given);
 };
 
-if (how === "count threads" && threads.isMainThread) {
+if (threads.isMainThread && (how === "no threads" || how === "count threads")) {
   let count = 0;
   threads.Worker = class extends threads.Worker {
     /** @param {ConstructorParameters<typeof threads.Worker>} given */
     constructor(...given) {
+      if (how === "no threads") throw new Error("no thread can be started");
       super(...given);
       count += 1;
     }
   };
-  syncBuiltinESMExports();
   process.on("exit", () => {
-    process.stderr.write(`${count} threads`);
+    if (how === "count threads") process.stderr.write(`${count} threads`);
   });
-}
-
-if (how === "no threads") {
-  threads.Worker = class extends threads.Worker {
-    /** @param {ConstructorParameters<typeof threads.Worker>} given */
-    constructor(...given) {
-      if (given.length > 0) throw new Error("no thread can be started");
-      super(...given);
-    }
-  };
 }
 syncBuiltinESMExports();
