@@ -10,6 +10,13 @@ import { root, run, runMain, runToEnd, say } from "./lib/run.mjs";
 const STEPS = [
   ["types", "typescript/bin/tsc", "-p", "tsconfig.json"],
   ["lint", "eslint/bin/eslint.js", "--max-warnings=0", "."],
+  [
+    "borders",
+    "dependency-cruiser/bin/dependency-cruise.mjs",
+    "--config",
+    ".dependency-cruiser.js",
+    "src",
+  ],
   ["format", "prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."],
 ];
 

@@ -53,14 +53,14 @@ export {
   requireRecipient,
   type KeyFile,
   type PublicKeyFormat,
-} from "./keys/key-file.js";
+} from "./keys/formats/key-file.js";
 export {
   fingerprintGroups,
   fingerprintText,
   publicKeyFromSpki,
   requireExchange,
 } from "./keys/public-key.js";
-export { needsPassphrase } from "./keys/private-file.js";
+export { needsPassphrase } from "./keys/formats/private-file.js";
 export { softwareIdentity } from "./keys/software-key.js";
 export { softwareSigningIdentity } from "./keys/software-signing-key.js";
 

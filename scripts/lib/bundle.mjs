@@ -58,7 +58,7 @@ const LATER = [
 /** By the names that others know them by. Each is a bundle of its own: no two run in one thread. */
 const PROGRAMS = {
   main: "cli/main.js",
-  worker: "files/worker.js",
+  worker: "body/threads/worker.js",
   child: "token/process/child.js",
 };
 

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { UnsupportedError, UsageError } from "../errors.js";
-import { hexId } from "../keys/capi-blob.js";
+import { hexId } from "../keys/formats/capi-blob.js";
 import { Secret } from "../secret.js";
 
 /** The ciphers of the Microsoft providers. `3des112` is triple DES with two keys. */

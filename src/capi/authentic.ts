@@ -15,7 +15,7 @@ import {
   signDigest,
   type SignatureForm,
   verifyDigest,
-} from "./sign.js";
+} from "./hash-signature.js";
 
 /** Blob and ciphertext were signed by `signer`; whether to trust that key is the caller's policy. */
 export class AuthenticMessage {

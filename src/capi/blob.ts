@@ -12,8 +12,8 @@ import {
   malformedBlob,
   MAX_MODULUS_BITS,
   readBlobHeader,
-} from "../keys/capi-blob.js";
-import { readU32le, reversed, u32le } from "../keys/little-endian.js";
+} from "../keys/formats/capi-blob.js";
+import { readU32le, reversed, u32le } from "../keys/formats/little-endian.js";
 import { Secret } from "../secret.js";
 import {
   ALGORITHMS,

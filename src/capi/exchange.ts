@@ -8,8 +8,8 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { PolicyError, UnsupportedError, UsageError } from "../errors.js";
-import { oaepEncrypt, oaepOverhead } from "../exchange/rsa-oaep.js";
-import { PKCS1_OVERHEAD, pkcs1Encrypt } from "../exchange/rsa-pkcs1.js";
+import { oaepEncrypt, oaepOverhead } from "../wrap/rsa-oaep.js";
+import { PKCS1_OVERHEAD, pkcs1Encrypt } from "../wrap/rsa-pkcs1.js";
 import type { RsaPublicKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
 import { type ByteSource, ByteStream, Reader } from "../stream.js";
@@ -40,7 +40,7 @@ import {
   requireSigning,
   signDigest,
   type SignatureForm,
-} from "./sign.js";
+} from "./hash-signature.js";
 
 export interface SendOptions {
   /** Exchange keys, at least one; each gets a blob of its own, in their order. */

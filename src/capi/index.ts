@@ -37,7 +37,7 @@ export {
   type BlobKind,
   type KeyUse,
   type PublicKeyBlob,
-} from "../keys/capi-blob.js";
+} from "../keys/formats/capi-blob.js";
 export {
   encodePlaintextKeyBlob,
   encodeSimpleBlob,
@@ -77,7 +77,7 @@ export {
   type CapiSigningIdentity,
   type CapiSigningKey,
   type SignatureForm,
-} from "./sign.js";
+} from "./hash-signature.js";
 
 // The siblings' procedures
 export {

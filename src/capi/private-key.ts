@@ -10,8 +10,8 @@
 import { constants, createHmac, type KeyObject, privateDecrypt, randomBytes } from "node:crypto";
 import { ascii, concat } from "../bytes.js";
 import { NoMatchError } from "../errors.js";
-import { oaepDecode } from "../exchange/rsa-oaep.js";
-import { pkcs1Decode } from "../exchange/rsa-pkcs1.js";
+import { oaepDecode } from "../wrap/rsa-oaep.js";
+import { pkcs1Decode } from "../wrap/rsa-pkcs1.js";
 import type { RsaPublicKey, Using } from "../keys/key.js";
 import { Secret } from "../secret.js";
 import { ALGORITHMS, fitsAlgorithm, type SessionKey } from "./algorithms.js";

@@ -10,7 +10,7 @@
 import { concat } from "../bytes.js";
 import { FormatError } from "../errors.js";
 import { type ByteSource, ByteStream, Reader } from "../stream.js";
-import { u32le } from "../keys/little-endian.js";
+import { u32le } from "../keys/formats/little-endian.js";
 import { readRest } from "./reading.js";
 
 export interface SdkFile {

@@ -13,8 +13,8 @@ import {
   type SessionAlgorithm,
   type SessionKey,
 } from "./algorithms.js";
-import { reversed } from "../keys/little-endian.js";
-import { DIGEST_BYTES } from "./sign.js";
+import { reversed } from "../keys/formats/little-endian.js";
+import { DIGEST_BYTES } from "./hash-signature.js";
 
 /** What goes into a hash: data (`CryptHashData`), or a key (`CryptHashSessionKey`). */
 export type HashPart =

@@ -21,7 +21,7 @@ import type { SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
 import { notDecrypted } from "./cipher.js";
 import { wrapSessionKey } from "./exchange.js";
-import { readU32le, readU64le, u32le, u64le } from "../keys/little-endian.js";
+import { readU32le, readU64le, u32le, u64le } from "../keys/formats/little-endian.js";
 import {
   type CapiPrivateKey,
   type KeyPadding,
@@ -34,7 +34,7 @@ import {
   signData,
   type SignatureForm,
   verifyData,
-} from "./sign.js";
+} from "./hash-signature.js";
 
 /** A stored key: two things, or two files. */
 export interface StoredKey {

@@ -22,7 +22,7 @@ import type { Secret } from "../secret.js";
 import { generateSessionKey, type SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
 import { wrapSessionKey } from "./exchange.js";
-import { readU32le } from "../keys/little-endian.js";
+import { readU32le } from "../keys/formats/little-endian.js";
 import {
   type CapiPrivateKey,
   requireFits,
@@ -31,7 +31,7 @@ import {
 } from "./private-key.js";
 import { sdkFileHead } from "./sdk-file.js";
 import { hashParts, type HashPart } from "./session-key-hash.js";
-import { DIGEST_BYTES } from "./sign.js";
+import { DIGEST_BYTES } from "./hash-signature.js";
 import {
   formatState,
   nameBytes,

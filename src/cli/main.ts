@@ -7,12 +7,12 @@
 import { readFileSync, realpathSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { startTokenAhead } from "./ahead.js";
+import { startTokenAhead } from "./token-ahead.js";
 import { useCodeCache } from "./code-cache.js";
 import { restore } from "../terminal/interrupts.js";
-import { processIo, write, type Io } from "./io.js";
-import type { Parsed } from "./parse.js";
-import { EXIT, Report } from "./report.js";
+import { processIo, write, type Io } from "./io/io.js";
+import type { Parsed } from "./command.js";
+import { EXIT, Report } from "./io/report.js";
 
 /**
  * Runs one command line (without the program's name) and returns the exit status. `startsTokenAhead`:
@@ -36,7 +36,7 @@ export async function main(
       await write(io.stdout, `${version()}\n`);
       return EXIT.done;
     }
-    const { parse } = await import("./parse.js");
+    const { parse } = await import("./arguments/parse.js");
     const parsed = await parse(argv, () => ({ version: version(), columns: io.stdout.columns }));
     if (typeof parsed === "string") {
       await write(io.stdout, parsed);

@@ -10,7 +10,7 @@ import { createHash, createPrivateKey, createPublicKey, diffieHellman, ECDH } fr
 import type { KeyObject } from "node:crypto";
 import { concat, equal, fromHex, toHex } from "../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
-import { withoutLeadingZeros } from "./der.js";
+import { withoutLeadingZeros } from "./formats/der.js";
 import type {
   EcCurve,
   EcPublicKey,
@@ -21,7 +21,7 @@ import type {
   X25519PublicKey,
 } from "./key.js";
 import { isRoca } from "./roca.js";
-import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./spki.js";
+import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./formats/spki.js";
 
 /**
  * The key of a SubjectPublicKeyInfo in its one canonical encoding, as it stands in a message or on a

@@ -18,7 +18,7 @@ import type {
   RsaPublicKey,
   X25519PublicKey,
 } from "./key.js";
-import { readPrivateKey } from "./private-file.js";
+import { readPrivateKey } from "./formats/private-file.js";
 import { publicKeyFromEcPoint, publicKeyFromX25519, requireExchange } from "./public-key.js";
 
 /**

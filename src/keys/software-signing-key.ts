@@ -1,6 +1,6 @@
 /** A signing key in memory, from a private key file. */
 import { UnsupportedError } from "../errors.js";
-import { readPrivateKey } from "./private-file.js";
+import { readPrivateKey } from "./formats/private-file.js";
 import { signatureAlgorithm, signInMemory, type SigningIdentity } from "./signing.js";
 
 /**

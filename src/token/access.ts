@@ -3,24 +3,25 @@
  * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
  */
 import type { CapiIdentity, CapiPrivateKey } from "../capi/private-key.js";
-import type { CapiSigningIdentity, CapiSigningKey } from "../capi/sign.js";
+import type { CapiSigningIdentity, CapiSigningKey } from "../capi/hash-signature.js";
 import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash } from "../keys/key.js";
 import type { SigningIdentity, SigningKey } from "../keys/signing.js";
-import { auditKey } from "./audit.js";
-import type { Discovery } from "./discover.js";
-import { type Diagnosis, diagnose } from "./doctor.js";
-import { list, type Precautions, TokenFinder } from "./find.js";
-import { generatePair } from "./generate.js";
-import { exchangeHalf, keyName, rsaHalf, signingHalf } from "./halves.js";
-import { findPrivateKey, findPublicKeys, listKeys } from "./keys.js";
-import { listMechanisms } from "./mechanisms.js";
-import { type Plan, planFor, type PlanOperation } from "./plan.js";
-import { PrivateKeys } from "./private-keys.js";
-import { TokenRsaKey } from "./rsa.js";
-import { isForSigning, situationOf } from "./situation.js";
-import type { Session } from "./session.js";
-import type { Token } from "./token.js";
+import { auditKey } from "./objects/key-audit.js";
+import type { Discovery } from "./modules/discover.js";
+import { type Diagnosis, diagnose } from "./diagnosis.js";
+import { list, type Precautions, TokenFinder } from "./session/find.js";
+import { generatePair } from "./objects/generate.js";
+import { exchangeHalf, keyName, rsaHalf, signingHalf } from "./objects/halves.js";
+import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
+import { listMechanisms } from "./session/mechanisms.js";
+import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
+import { PrivateKeys } from "./use/private-keys.js";
+import { TokenRsaKey } from "./use/rsa.js";
+import { isForSigning, situationOf } from "./use/situation.js";
+import type { Session } from "./session/session.js";
+import type { Token } from "./session/token.js";
+import type { TokenService } from "./service.js";
 import type {
   Finding,
   GeneratedKey,
@@ -30,8 +31,7 @@ import type {
   ModuleInfo,
   PinProvider,
   TokenInfo,
-  TokenService,
-} from "./types.js";
+} from "./values.js";
 import { formatUri, matchesObject, type Pkcs11Uri } from "./uri.js";
 
 export interface TokenAccessOptions extends Discovery, Precautions {

@@ -39,9 +39,9 @@ jest.unstable_mockModule("node:crypto", () => ({
 
 const { encodeSimpleBlob, encryptMessage, receiveMessage } =
   await import("../../src/capi/index.js");
-const { pkcs1Decode } = await import("../../src/exchange/rsa-pkcs1.js");
+const { pkcs1Decode } = await import("../../src/wrap/rsa-pkcs1.js");
 const { Secret } = await import("../../src/secret.js");
-const { oaepEncrypt } = await import("../../src/exchange/rsa-oaep.js");
+const { oaepEncrypt } = await import("../../src/wrap/rsa-oaep.js");
 const { bob, joined } = await import("./support.js");
 
 const rejectionSecret = new Secret(new Uint8Array(32).fill(3));

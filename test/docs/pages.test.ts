@@ -65,7 +65,7 @@ describe("docs/threat-model.md", () => {
     const listed = [
       ...text("docs/threat-model.md").matchAll(/^\| `([a-z-]+)` +\| (danger|warning) /gm),
     ];
-    const source = text("src/token/audit.ts");
+    const source = text("src/token/objects/key-audit.ts");
     const judged = [...source.matchAll(/\b(danger|warning)\(\s*key,\s*"([a-z-]+)"/g)];
     expect(judged.length).toBeGreaterThan(0);
     expect(listed.map(([, rule, severity]) => [rule, severity]).sort()).toEqual(

@@ -15,7 +15,7 @@ import { inspectMessage } from "../../src/envelope/native/info.js";
 import { openMessage, sealMessage, verifySender } from "../../src/envelope/native/native.js";
 import { stanzaTag } from "../../src/envelope/native/recips.js";
 import type { Sender } from "../../src/envelope/native/signature.js";
-import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
+import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { Identity } from "../../src/keys/key.js";
 import { Reader } from "../../src/stream.js";
 import { FULL, SEG_LOG2, SEGMENT_BYTES } from "../support/forge.js";

@@ -7,7 +7,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { formatPublicKey, parsePublicKey } from "../../src/keys/key-file.js";
+import { formatPublicKey, parsePublicKey } from "../../src/keys/formats/key-file.js";
 import { TEST_KEYS, type TestKeyName } from "../support/keys.js";
 import { ALL_KEY_NAMES, testKey } from "./support.js";
 

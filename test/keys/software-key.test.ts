@@ -14,7 +14,7 @@ import type {
   RsaPrivateKey,
   X25519PublicKey,
 } from "../../src/keys/key.js";
-import { needsPassphrase } from "../../src/keys/private-file.js";
+import { needsPassphrase } from "../../src/keys/formats/private-file.js";
 import { softwareIdentity } from "../../src/keys/software-key.js";
 import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";
 import { describeVectors, wycheproof } from "../support/vectors.js";

@@ -6,14 +6,14 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { PrivateKey, RsaPrivateKey } from "../../src/keys/key.js";
 import { TokenProcess } from "../../src/token/process/token-process.js";
+import type { TokenService } from "../../src/token/service.js";
 import type {
   GeneratedKey,
   KeyInfo,
   KeyType,
   PinProvider,
   TokenInfo,
-  TokenService,
-} from "../../src/token/types.js";
+} from "../../src/token/values.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
 import { CHILD_PROGRAM } from "../support/child-program.js";
 import { type RawResult, rawSteps, type RawStep, type RawToken } from "../support/raw-token.js";

@@ -1,7 +1,7 @@
 /** Rows about tokens and keys: found, listed, made, judged, destroyed. */
 import { expect } from "@jest/globals";
-import { CKM, CKO } from "../../src/token/constants.js";
-import type { KeyType } from "../../src/token/types.js";
+import { CKM, CKO } from "../../src/token/modules/constants.js";
+import type { KeyType } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
 import { freshLabel, KINDS, Lacking } from "./bench.js";
 import { row, type Row } from "./row.js";

@@ -2,10 +2,10 @@
 import { diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
 import { expect } from "@jest/globals";
 import { equal } from "../../src/bytes.js";
-import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
+import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { EcPrivateKey, OaepHash, RsaPrivateKey } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
-import type { KeyInfo } from "../../src/token/types.js";
+import type { KeyInfo } from "../../src/token/values.js";
 import { type Bench, Lacking } from "./bench.js";
 import { row, type Row } from "./row.js";
 

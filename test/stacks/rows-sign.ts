@@ -1,7 +1,7 @@
 /** Rows about signatures: made on the token, checked on the host. */
 import { expect } from "@jest/globals";
 import { verifySignature } from "../../src/keys/signing.js";
-import type { KeyInfo, KeyType } from "../../src/token/types.js";
+import type { KeyInfo, KeyType } from "../../src/token/values.js";
 import type { Bench } from "./bench.js";
 import { row, type Row } from "./row.js";
 

@@ -8,7 +8,7 @@ import { expect } from "@jest/globals";
 import { fromHex, toHex } from "../../src/bytes.js";
 import type { EcCurve, OaepHash } from "../../src/keys/key.js";
 import type { Secret } from "../../src/secret.js";
-import type { KeyInfo, KeyType } from "../../src/token/types.js";
+import type { KeyInfo, KeyType } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
 import { importSteps } from "../support/raw-token.js";
 import { vectorFolder, wycheproof } from "../support/vectors.js";

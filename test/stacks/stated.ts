@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { KeyType } from "../../src/token/types.js";
+import type { KeyType } from "../../src/token/values.js";
 
 export const STACK_NAMES = ["softhsm", "nss", "opencryptoki", "tpm2", "opensc", "p11kit"] as const;
 

@@ -4,8 +4,8 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { withLock } from "../../src/store/lock.js";
 import { isRunning, thisProcess } from "../../src/store/owner.js";
-import { compile, type Compiled } from "../sender/support/compiled.js";
-import { freshFolder } from "../sender/support/messages.js";
+import { compile, type Compiled } from "../records/support/compiled.js";
+import { freshFolder } from "../records/support/messages.js";
 
 let compiled: Compiled;
 

@@ -4,8 +4,8 @@
  */
 import type { JsonWebKey, KeyObject } from "node:crypto";
 import type { PKCS11 } from "pkcs11js";
-import { ecParams } from "../../src/token/public-half.js";
-import { type AttributeValues, template } from "../../src/token/template.js";
+import { ecParams } from "../../src/token/objects/public-half.js";
+import { type AttributeValues, template } from "../../src/token/modules/template.js";
 
 export interface ImportOptions {
   readonly label: string;

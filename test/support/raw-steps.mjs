@@ -3,7 +3,7 @@
  * of its own: modules read their environment when a process starts, and what is tested shall not
  * vouch for itself. Steps come as JSON on standard input, results go as JSON to standard output.
  *
- * Bytes are `{ "hex": "…" }`. Templates were checked by src/token/template.ts on the other side.
+ * Bytes are `{ "hex": "…" }`. Templates were checked by src/token/modules/template.ts on the other side.
  */
 import fs from "node:fs";
 import pkcs11js from "pkcs11js";

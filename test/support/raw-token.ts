@@ -6,7 +6,7 @@
 import { spawn } from "node:child_process";
 import type { KeyObject } from "node:crypto";
 import { join } from "node:path";
-import { type AttributeValues, template } from "../../src/token/template.js";
+import { type AttributeValues, template } from "../../src/token/modules/template.js";
 import { importValues, type ImportOptions } from "./import-key.js";
 
 /** A token, as far as another process needs to know it. */

@@ -1,10 +1,10 @@
 /** The token layer on NSS softoken, whose cryptography is not Node's. */
 import { diffieHellman, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
-import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
+import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import type { TokenAccess } from "../../src/token/access.js";
-import type { GeneratedKey, KeyType } from "../../src/token/types.js";
+import type { GeneratedKey, KeyType } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
 import { describeNss, freshNssToken, nssAccess, type NssToken } from "../support/nss.js";
 import { objectCount } from "../support/softhsm.js";

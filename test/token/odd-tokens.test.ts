@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
+import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { TokenAccess } from "../../src/token/access.js";
-import type { KeyInfo } from "../../src/token/types.js";
+import type { KeyInfo } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
 import { TEST_KEYS } from "../support/keys.js";
 import {

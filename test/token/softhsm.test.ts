@@ -1,11 +1,11 @@
 /** The token layer on SoftHSM: every kind of key, every way through. */
 import { createPublicKey, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { oaepEncrypt } from "../../src/exchange/rsa-oaep.js";
+import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { OaepHash, PrivateKey } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import type { TokenAccess } from "../../src/token/access.js";
-import type { GeneratedKey, KeyInfo, KeyType } from "../../src/token/types.js";
+import type { GeneratedKey, KeyInfo, KeyType } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
 import { TEST_KEYS } from "../support/keys.js";
 import {

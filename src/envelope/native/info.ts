@@ -1,7 +1,7 @@
 /** What anyone can see in a message: shown by `inspect`, and used to find the key that opens it. */
 import { fromHex, toHex } from "../../bytes.js";
 import { AuthenticationError } from "../../errors.js";
-import type { HpkeCurve } from "../../exchange/hpke.js";
+import type { HpkeCurve } from "../../wrap/hpke.js";
 import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
 import { Reader, type ByteSource } from "../../stream.js";
 import { readHeader, SUITE, VERSION, type ParsedHeader } from "./header.js";

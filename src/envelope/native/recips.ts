@@ -5,7 +5,7 @@
  */
 import { createHmac } from "node:crypto";
 import { ascii, concat, Cursor, u16, u32 } from "../../bytes.js";
-import { encBytes, HPKE_TAG_BYTES, type HpkeCurve } from "../../exchange/hpke.js";
+import { encBytes, HPKE_TAG_BYTES, type HpkeCurve } from "../../wrap/hpke.js";
 import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import { malformed } from "./malformed.js";

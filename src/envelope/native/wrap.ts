@@ -4,8 +4,8 @@
 import { randomBytes } from "node:crypto";
 import { ascii, concat } from "../../bytes.js";
 import { PolicyError, UsageError } from "../../errors.js";
-import { hpkeOpen, hpkeSeal } from "../../exchange/hpke.js";
-import { oaepEncrypt } from "../../exchange/rsa-oaep.js";
+import { hpkeOpen, hpkeSeal } from "../../wrap/hpke.js";
+import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
 import type { ExchangePublicKey, OaepHash, PrivateKey, Recipient } from "../../keys/key.js";
 import { requireExchange } from "../../keys/public-key.js";
 import { Secret } from "../../secret.js";

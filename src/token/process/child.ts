@@ -6,16 +6,16 @@
 import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import type { CapiPrivateKey } from "../../capi/private-key.js";
-import type { CapiSigningKey } from "../../capi/sign.js";
+import type { CapiSigningKey } from "../../capi/hash-signature.js";
 import { TokenError } from "../../errors.js";
 import type { EcPrivateKey, OaepHash, PrivateKey, RsaPrivateKey, Using } from "../../keys/key.js";
 import type { SigningKey } from "../../keys/signing.js";
 import { restore } from "../../terminal/interrupts.js";
 import { TokenAccess } from "../access.js";
-import { setSideBySide } from "../operating.js";
-import { checkPin, pinFromSource } from "../pin.js";
-import { initDevelopmentToken } from "../softhsm.js";
-import type { KeyInfo, PinProvider, PinReference, PinRequest } from "../types.js";
+import { setSideBySide } from "../modules/operating.js";
+import { checkPin, pinFromSource } from "../session/pin.js";
+import { initDevelopmentToken } from "../session/softhsm.js";
+import type { KeyInfo, PinProvider, PinReference, PinRequest } from "../values.js";
 import { restoreEnvironment } from "./environment.js";
 import {
   COMMAND_STDERR,

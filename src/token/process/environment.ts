@@ -3,7 +3,7 @@
  * only slow it. What was taken away for that is put back before anything can look for it: a command
  * that prints a PIN may be a Node program too.
  */
-import { withoutPins } from "../pin-variables.js";
+import { withoutPins } from "../session/pin-variables.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -3,8 +3,8 @@ import type { ChildProcess } from "node:child_process";
 import { TokenError } from "../../errors.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import type { Using } from "../../keys/key.js";
-import type { KeyInfo, PinRequest, TokenInfo } from "../types.js";
-import { childFor, letGo } from "./ahead.js";
+import type { KeyInfo, PinRequest, TokenInfo } from "../values.js";
+import { childFor, letGo } from "./start-ahead.js";
 import {
   type FromChild,
   type FromParent,

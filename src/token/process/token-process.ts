@@ -4,15 +4,16 @@
  * ended is replaced at the next request, and the PIN is then asked for again, unless it was refused.
  */
 import type { CapiIdentity, CapiPrivateKey } from "../../capi/private-key.js";
-import type { CapiSigningIdentity, CapiSigningKey } from "../../capi/sign.js";
+import type { CapiSigningIdentity, CapiSigningKey } from "../../capi/hash-signature.js";
 import { TokenError } from "../../errors.js";
 import type { EcPrivateKey, Identity, OaepHash, RsaPrivateKey, Using } from "../../keys/key.js";
 import type { SigningIdentity } from "../../keys/signing.js";
 import { Secret } from "../../secret.js";
-import type { Diagnosis } from "../doctor.js";
-import { exchangeHalf, rsaHalf, signingHalf } from "../halves.js";
-import type { Plan, PlanOperation } from "../plan.js";
-import type { DevelopmentTokenOptions } from "../softhsm.js";
+import type { Diagnosis } from "../diagnosis.js";
+import { exchangeHalf, rsaHalf, signingHalf } from "../objects/halves.js";
+import type { Plan, PlanOperation } from "../use/plan.js";
+import type { DevelopmentTokenOptions } from "../session/softhsm.js";
+import type { TokenService } from "../service.js";
 import type {
   Finding,
   GeneratedKey,
@@ -23,8 +24,7 @@ import type {
   PinReferrer,
   PinRequest,
   TokenInfo,
-  TokenService,
-} from "../types.js";
+} from "../values.js";
 import type { Pkcs11Uri } from "../uri.js";
 import { Child, type Ended, type Task } from "./running.js";
 import { type PinAnswer, packError, type PackedError } from "./wire.js";

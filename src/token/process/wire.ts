@@ -18,7 +18,7 @@ import {
 } from "../../errors.js";
 import type { PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
-import type { PinReference, PinRequest, TokenInfo } from "../types.js";
+import type { PinReference, PinRequest, TokenInfo } from "../values.js";
 
 /** The first message: what the process works with. */
 export interface Start {

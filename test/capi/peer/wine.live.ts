@@ -20,10 +20,14 @@ import {
   type KeyPadding,
   type SessionAlgorithm,
 } from "../../../src/capi/index.js";
-import { formatPublicKey, parsePublicKey, requireRecipient } from "../../../src/keys/key-file.js";
+import {
+  formatPublicKey,
+  parsePublicKey,
+  requireRecipient,
+} from "../../../src/keys/formats/key-file.js";
 import type { RsaPublicKey } from "../../../src/keys/key.js";
 import type { TokenAccess } from "../../../src/token/access.js";
-import type { KeyInfo, KeyType } from "../../../src/token/types.js";
+import type { KeyInfo, KeyType } from "../../../src/token/values.js";
 import { parseUri } from "../../../src/token/uri.js";
 import { freshToken, softHsmAccess, type TestToken } from "../../support/softhsm.js";
 import { codeOf, joined } from "../support.js";

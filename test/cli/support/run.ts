@@ -1,6 +1,6 @@
 /** Runs a command line within this process, with streams and a terminal made for it. */
 import { Readable, Writable } from "node:stream";
-import type { Io } from "../../../src/cli/io.js";
+import type { Io } from "../../../src/cli/io/io.js";
 import { main } from "../../../src/cli/main.js";
 
 export interface Outcome {

@@ -1,9 +1,9 @@
 /** Signed messages, made within this process, and the data folder of a receiver who trusts their sender. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeHomeLedger } from "../../../src/cli/ledger-files.js";
-import { addEntry } from "../../../src/directory/directory-file.js";
-import type { DirectoryEntry } from "../../../src/directory/directory.js";
+import { makeHomeLedger } from "../../../src/cli/commands/records/ledger-files.js";
+import { addEntry } from "../../../src/records/directory/directory-file.js";
+import type { DirectoryEntry } from "../../../src/records/directory/directory.js";
 import { sealMessage } from "../../../src/envelope/native/native.js";
 import type { Sender } from "../../../src/envelope/native/signature.js";
 import { recipientOf, senderOf, type ExchangeKeyName } from "../../support/identities.js";

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SOFTHSM_MODULE } from "../softhsm.js";
-import { temporaryFolder } from "../../token/temporary.js";
+import { temporaryFolder } from "../../token/modules/temporary.js";
 
 /** Compiles it into a folder of this test file's. Returns its path. */
 export function buildFaultyModule(): string {

@@ -1,0 +1,105 @@
+/**
+ * Who may import whom (ARCHITECTURE.md has the same table), and that no file imports itself by way of
+ * others; imports of types count. `npm run lint` runs it.
+ */
+
+/** Packages that only src/token may load: they need a compiled addon, and they crash on bad input. */
+const NATIVE = "node_modules/(?:pkcs11js|graphene-pk11)/";
+
+/** The database, native as well: only src/store. */
+const DATABASE = "node_modules/(?:libsql|better-sqlite3)/";
+
+/** Modules that reach outside: files, other programs, the process. The core has none of these. */
+const OUTSIDE = "^(?:fs|fs/promises|child_process|process|sqlite)$";
+
+/** What is imported by everybody: byte strings, errors, secrets, streams. */
+const LEAVES = "^src/(?:bytes|errors|secret|stream)[.]ts$";
+
+/**
+ * Each room and what it may import besides itself and the leaves.
+ * @type {Readonly<Record<string, readonly string[]>>}
+ */
+const ROOMS = {
+  "^src/keys/": [],
+  "^src/wrap/": ["^src/keys/"],
+  "^src/body/(?!threads/)": [],
+  "^src/body/threads/": ["^src/body/", "^src/envelope/native/"],
+  "^src/envelope/": ["^src/keys/", "^src/wrap/", "^src/body/(?!threads/)"],
+  "^src/capi/": ["^src/keys/", "^src/wrap/rsa-"],
+  "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/capi/", "^src/terminal/"],
+  "^src/store/": [],
+  "^src/terminal/": [],
+  "^src/records/": ["^src/keys/", "^src/store/"],
+  "^src/cli/": ["^src/"],
+};
+
+/** The core: bytes and keys in, bytes out. */
+const CORE = [LEAVES, "^src/(?:keys|wrap|envelope|capi)/", "^src/body/(?!threads/)"];
+
+/** Rooms that stand in a row within another: none imports what comes after it. */
+const ROWS = {
+  "src/token": ["modules", "session", "objects", "use", "process"],
+  "src/cli": ["io", "find", "commands"],
+};
+
+/** @type {import("dependency-cruiser").IConfiguration} */
+export default {
+  forbidden: [
+    {
+      name: "no-circle",
+      severity: "error",
+      from: {},
+      to: { circular: true },
+    },
+    {
+      name: "leaves",
+      severity: "error",
+      from: { path: LEAVES },
+      to: { path: "^src/", pathNot: LEAVES },
+    },
+    ...Object.entries(ROOMS).map(([room, others]) => ({
+      name: `room ${room}`,
+      severity: /** @type {const} */ ("error"),
+      from: { path: room },
+      to: { path: "^src/", pathNot: [room, LEAVES, ...others] },
+    })),
+    ...Object.entries(ROWS).flatMap(([house, rooms]) =>
+      rooms.slice(0, -1).map((room, i) => ({
+        name: `${house}/${room} comes before the rooms after it`,
+        severity: /** @type {const} */ ("error"),
+        from: { path: `^${house}/${room}/` },
+        to: { path: `^${house}/(?:${rooms.slice(i + 1).join("|")})/` },
+      })),
+    ),
+    {
+      name: "nobody imports the command line",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/cli/" },
+      to: { path: "^src/cli/" },
+    },
+    {
+      name: "only src/token loads PKCS#11 bindings",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/token/" },
+      to: { path: NATIVE },
+    },
+    {
+      name: "only src/store loads the database",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/store/" },
+      to: { path: DATABASE },
+    },
+    {
+      name: "the core reaches nothing outside",
+      severity: "error",
+      from: { path: CORE },
+      to: { path: OUTSIDE, dependencyTypes: ["core"] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "require"] },
+  },
+};

@@ -1,0 +1,97 @@
+/** Options that several `capi` commands have (`usage-capi.ts`, `usage-three-phase.ts`). */
+import type { OptionSpec } from "./syntax.js";
+import { FINAL_TRY, force, general, jsonErrors, tokenAccess } from "./usage-options.js";
+
+export const ALGORITHM_NAMES = [
+  "aes256",
+  "aes192",
+  "aes128",
+  "3des",
+  "3des112",
+  "des",
+  "rc2",
+  "rc4",
+] as const;
+
+/** Those of every command that uses a key and writes a file. */
+export const common = {
+  force: { type: "boolean", describe: force.force.describe + FINAL_TRY },
+  ...tokenAccess,
+  ...jsonErrors,
+  ...general,
+} satisfies Record<string, OptionSpec>;
+
+export const identity = {
+  alias: "i",
+  type: "string",
+  describe: "The own exchange key: pkcs11: URI, or private key file",
+} as const satisfies OptionSpec;
+
+export const ownKey = {
+  identity: { ...identity, required: true },
+} satisfies Record<string, OptionSpec>;
+
+export const signWith = {
+  type: "string",
+  describe: "Sign with this key: pkcs11: URI of a signing key, or private key file",
+} as const satisfies OptionSpec;
+
+export const oaep = {
+  oaep: { type: "boolean", describe: "CRYPT_OAEP: the key is padded with OAEP over SHA-1" },
+} satisfies Record<string, OptionSpec>;
+
+export const allowWeak = {
+  "allow-weak": { type: "boolean", describe: "Take weak ciphers, ECB, and RSA below 2,048 bits" },
+} satisfies Record<string, OptionSpec>;
+
+/** For checking signatures, not for making them. */
+export const allowWeakKeys = {
+  "allow-weak": { type: "boolean", describe: "Take RSA keys below 2,048 bits" },
+} satisfies Record<string, OptionSpec>;
+
+export const algorithm = {
+  algorithm: {
+    type: "string",
+    choices: ALGORITHM_NAMES,
+    default: "aes256",
+    describe: "The session key's cipher; all but AES need --allow-weak",
+  },
+  "key-bits": { type: "string", describe: "RC2, RC4: length of the key, 40 to 128 (default: 128)" },
+} satisfies Record<string, OptionSpec>;
+
+/** What no blob says about a message. */
+export const cipher = {
+  mode: {
+    type: "string",
+    choices: ["cbc", "ecb", "cfb"],
+    describe: "KP_MODE of a block cipher (default: cbc)",
+  },
+  iv: { type: "string", describe: "KP_IV in hex, one block (default: zeros)" },
+  "no-salt": { type: "boolean", describe: "CRYPT_NO_SALT: a 40-bit key without its zero salt" },
+  salt: { type: "string", describe: "RC2, RC4: KP_SALT_EX in hex" },
+  "effective-bits": { type: "string", describe: "RC2: KP_EFFECTIVE_KEYLEN (default: the key's)" },
+} satisfies Record<string, OptionSpec>;
+
+/** How a signature is made; nothing in its bytes tells. */
+export const signatureForm = {
+  hash: {
+    type: "string",
+    choices: ["sha256", "sha384", "sha512", "sha1", "md5"],
+    default: "sha256",
+    describe: "What the signature is over; nothing new is signed over sha1 or md5",
+  },
+  description: { type: "string", describe: "sDescription: text that is hashed after the data" },
+  "no-hash-oid": { type: "boolean", describe: "CRYPT_NOHASHOID: without naming the hash" },
+} satisfies Record<string, OptionSpec>;
+
+export const signer = {
+  type: "string",
+  describe: "The signer's public key: PUBLICKEYBLOB, key file, certificate, or known sender",
+} as const satisfies OptionSpec;
+
+export const unauthenticated = {
+  "allow-unauthenticated": {
+    type: "boolean",
+    describe: "Take what nobody signed: it may be altered, and from anyone",
+  },
+} satisfies Record<string, OptionSpec>;

@@ -1,0 +1,209 @@
+/**
+ * Messages of CryptoAPI peers, in and out of files. A ciphertext may have to be read more than once: for
+ * its signature, and before anything of it goes to a stream; and only a message whose end was reached
+ * is handed out.
+ */
+import { readSdkFile } from "../../../capi/index.js";
+import { UsageError } from "../../../errors.js";
+import { Spool } from "../../io/spool.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { openInput, type Input } from "../../io/inputs.js";
+import type { Io } from "../../io/io.js";
+import type { Output } from "../../io/output.js";
+import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
+import { fileError } from "../../io/system-error.js";
+import { TextOnly } from "../../io/terminal-guard.js";
+import type { Context } from "../../command.js";
+
+/** Blobs, signatures, records and states are smaller. */
+const MAX_SMALL_BYTES = 65_536;
+
+/** A small file, read; it stays open, so that no output takes its place. */
+export interface SmallInput {
+  readonly input: Input;
+  readonly bytes: Uint8Array;
+}
+
+export async function smallInput(path: string, io: Io): Promise<SmallInput> {
+  const input = await openInput(path, io);
+  try {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of input.chunks) {
+      length += chunk.length;
+      if (length > MAX_SMALL_BYTES) throw fileError("ERR_READ", input.name, { code: "EFBIG" });
+      parts.push(chunk);
+    }
+    return { input, bytes: new Uint8Array(Buffer.concat(parts)) };
+  } catch (error) {
+    await input.close();
+    throw error;
+  }
+}
+
+/** Bytes that can be read again. */
+export class Rereadable {
+  readonly input: Input;
+  readonly #path: string;
+  readonly #io: Io;
+  #spool: Spool | undefined;
+  #started = false;
+
+  private constructor(input: Input, path: string, io: Io) {
+    this.input = input;
+    this.#path = path;
+    this.#io = io;
+  }
+
+  static async open(path: string, io: Io): Promise<Rereadable> {
+    return new Rereadable(await openInput(path, io), path, io);
+  }
+
+  /** From now on `chunks` gives the same bytes each time, even where somebody writes to the file. */
+  async keep(): Promise<void> {
+    this.#spool ??= await Spool.of(this.input.chunks);
+  }
+
+  /** From now on `chunks` can be called again; of a file, what it holds then. */
+  async allowAgain(): Promise<void> {
+    if (this.input.size === undefined || this.#path === "-") await this.keep();
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
+    if (this.#spool !== undefined) {
+      yield* this.#spool.chunks();
+    } else if (!this.#started) {
+      this.#started = true;
+      yield* this.input.chunks;
+    } else {
+      const again = await openInput(this.#path, this.#io);
+      try {
+        yield* again.chunks;
+      } finally {
+        await again.close();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#spool?.close();
+    await this.input.close();
+  }
+}
+
+/** A key blob and a ciphertext: two files, or one of Microsoft's sample; and a signature over both. */
+export class MessageFiles {
+  readonly inputs: readonly Input[];
+  readonly body: Rereadable;
+  readonly signature: Uint8Array | undefined;
+  readonly #blob: Uint8Array | undefined;
+
+  private constructor(body: Rereadable, blob?: SmallInput, signature?: SmallInput) {
+    this.body = body;
+    this.signature = signature?.bytes;
+    this.#blob = blob?.bytes;
+    this.inputs = [body, blob, signature].flatMap((one) => (one === undefined ? [] : [one.input]));
+  }
+
+  /** `--blob` and `--cipher`, or `--sdk-file`; `--signature`. @throws UsageError; FileError */
+  static async open(args: Arguments, io: Io): Promise<MessageFiles> {
+    const { blob, body } = messagePaths(args, io);
+    const opened: SmallInput[] = [];
+    const small = async (path: string | undefined): Promise<SmallInput | undefined> => {
+      if (path === undefined) return undefined;
+      const input = await smallInput(path, io);
+      opened.push(input);
+      return input;
+    };
+    try {
+      const key = await small(blob);
+      const signature = await small(args.text("signature"));
+      return new MessageFiles(await Rereadable.open(body, io), key, signature);
+    } catch (error) {
+      for (const { input } of opened) await input.close();
+      throw error;
+    }
+  }
+
+  /** @throws FormatError `ERR_SDK_FILE`, `ERR_TRUNCATED` */
+  async read(): Promise<{ blob: Uint8Array; ciphertext: AsyncIterable<Uint8Array> }> {
+    if (this.#blob !== undefined) return { blob: this.#blob, ciphertext: this.body.chunks() };
+    return readSdkFile(this.body.chunks());
+  }
+
+  async close(): Promise<void> {
+    await this.body.close();
+    for (const input of this.inputs.slice(1)) await input.close();
+  }
+}
+
+/** The files that a message is read from. @throws UsageError */
+export function messagePaths(
+  args: Arguments,
+  io: Io,
+): { readonly blob: string | undefined; readonly body: string } {
+  const blob = args.text("blob");
+  const cipher = args.text("cipher");
+  const sdkFile = args.text("sdk-file");
+  if (sdkFile !== undefined) {
+    if (blob !== undefined || cipher !== undefined) {
+      throw new UsageError("ERR_USAGE", "--sdk-file holds both blob and ciphertext", {
+        hint: "leave out --blob and --cipher, or --sdk-file",
+      });
+    }
+    return { blob, body: sdkFile };
+  }
+  if (blob === undefined) {
+    throw new UsageError("ERR_USAGE", "no key blob was given", {
+      hint: "--blob FILE, and --cipher FILE; or --sdk-file FILE for both in one",
+    });
+  }
+  if (cipher === undefined && io.stdin.isTTY === true) {
+    throw new UsageError("ERR_USAGE", "no ciphertext was given, and stdin is the terminal");
+  }
+  return { blob, body: cipher ?? "-" };
+}
+
+/** Where plaintext, or a key, goes. */
+export function privateOutput(
+  path: string | undefined,
+  inputs: readonly Input[],
+  args: Arguments,
+  { io }: Context,
+): Promise<Output> {
+  if (path === undefined || path === "-") return Promise.resolve(standardOutput(io, inputs));
+  return fileOutput(path, { force: args.flag("force"), mode: "private", inputs });
+}
+
+/** Where anything else goes. */
+export function publicOutput(
+  path: string | undefined,
+  inputs: readonly Input[],
+  args: Arguments,
+  { io }: Context,
+): Promise<Output> {
+  if (path === undefined || path === "-") return Promise.resolve(standardOutput(io, inputs));
+  return fileOutput(path, { force: args.flag("force"), mode: "public", inputs });
+}
+
+/**
+ * Hands out plaintext whose end tells whether it is one. A file gets its name at that end. A stream
+ * can't take anything back: there the message is decrypted once for nothing before its first byte.
+ *
+ * @param decrypted - a new pass over the same ciphertext, which is kept where the output is a stream.
+ * @param anyBytes - a terminal gets whatever it is.
+ */
+export async function deliver(
+  decrypted: () => Promise<AsyncIterable<Uint8Array>>,
+  output: Output,
+  anyBytes: boolean,
+  { io }: Context,
+): Promise<void> {
+  if (output.paths === undefined) {
+    const toTerminal = io.stdout.isTTY === true && output.name === "stdout";
+    const guard = toTerminal && !anyBytes ? new TextOnly() : undefined;
+    for await (const chunk of await decrypted()) guard?.check(chunk);
+  }
+  for await (const chunk of await decrypted()) await output.write(chunk);
+  await commit(output);
+}

@@ -1,0 +1,202 @@
+/**
+ * `p11seal capi receive`: steps 5 and 6 of the article. Top-down: what can be refused without a key is;
+ * a signature is checked before the token is looked at; then the key, and the message.
+ */
+import { openPolicy, readConfig } from "../../../records/config.js";
+import {
+  AuthenticMessage,
+  parseSimpleBlob,
+  receiveMessage,
+  type CapiPrivateKey,
+  type SessionAlgorithm,
+} from "../../../capi/index.js";
+import { ALGORITHMS } from "../../../capi/algorithms.js";
+import { requireAuthentic } from "../../../capi/authentic.js";
+import { checkParameters } from "../../../capi/cipher.js";
+import { toHex } from "../../../bytes.js";
+import { readDirectory } from "../../../records/directory/directory-file.js";
+import { spokenFingerprint, trustedSender } from "../../../records/directory/directory.js";
+import { PolicyError, UsageError } from "../../../errors.js";
+import type { RsaPublicKey } from "../../../keys/key.js";
+import { Secret } from "../../../secret.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { CapiKeys } from "./capi-keys.js";
+import { deliver, MessageFiles, messagePaths, privateOutput } from "./capi-message.js";
+import { cipherParameters, keyPadding, signatureForm } from "./capi-options.js";
+import { CapiUse } from "./capi-use.js";
+import { homeFolder } from "../../find/home.js";
+import { requireOneStdin } from "../../io/inputs.js";
+import { knownName } from "../../find/sender.js";
+import { withTokens } from "../../find/tokens.js";
+import type { Context } from "../../command.js";
+
+export async function capiReceiveCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io } = context;
+  const signedBy = signerOf(args);
+  // Refused before any file is read: nothing in one could change it.
+  if (signedBy === undefined) requireAuthentic(undefined, args.flag("allow-unauthenticated"));
+  const parameters = cipherParameters(args);
+  const padding = keyPadding(args);
+  const { blob, body } = messagePaths(args, io);
+  requireOneStdin([
+    ...[body, args.required("identity"), ...(blob === undefined ? [] : [blob])],
+    ...(signedBy === undefined ? [] : [signedBy, args.required("signature")]),
+  ]);
+
+  await withTokens(args, context, async (tokens) => {
+    const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
+    const use = new CapiUse("receive", context);
+    const files = await MessageFiles.open(args, io);
+    const output = await privateOutput(args.text("output"), files.inputs, args, context).catch(
+      async (error: unknown) => {
+        await files.close();
+        throw error;
+      },
+    );
+    try {
+      if (signedBy !== undefined) await files.body.allowAgain();
+      if (output.paths === undefined) await files.body.keep();
+      await use.record(async () => {
+        const first = await files.read();
+        use.received(first.blob);
+        const { algorithm } = parseSimpleBlob(first.blob);
+        checkParameters(algorithm, parameters);
+        let authentic: AuthenticMessage | undefined;
+        if (signedBy !== undefined && files.signature !== undefined) {
+          const signer = await keys.signer(signedBy, "--signer");
+          const form = signatureForm(args);
+          authentic = await AuthenticMessage.verify(first, files.signature, signer, form);
+          use.signedBy(signer);
+        }
+        const admitted = await admit(authentic, use, first.blob, context);
+
+        try {
+          const own = await keys.exchange(args.required("identity"));
+          const rejectionSecret = await use.home.rejectionSecret();
+          const privateKey = remembering(use.privateKey(own));
+          // The signature was over the first reading.
+          let unread = authentic === undefined ? first : undefined;
+          const pass = async (): Promise<AsyncIterable<Uint8Array>> => {
+            const message = unread ?? (await files.read());
+            unread = undefined;
+            const { plaintext } = await receiveMessage({
+              ...message,
+              ...{ privateKey, parameters, padding, rejectionSecret },
+              ...(authentic === undefined ? { allowUnauthenticated: true } : { authentic }),
+            });
+            return plaintext;
+          };
+          try {
+            await deliver(pass, output, args.text("output") === "-", context);
+          } finally {
+            privateKey.wipe();
+          }
+        } catch (error) {
+          await admitted.release();
+          throw error;
+        }
+        await noteReceived(algorithm, authentic?.signer, context);
+      });
+    } finally {
+      await output.close();
+      await files.close();
+    }
+  });
+}
+
+// ── The signature, and what the user's standing orders say ──────────────────────────────────────
+
+/** `--signer`, with `--signature`: both or neither. */
+function signerOf(args: Arguments): string | undefined {
+  const signer = args.text("signer");
+  if ((signer === undefined) !== (args.text("signature") === undefined)) {
+    throw new UsageError("ERR_USAGE", "--signature and --signer go together");
+  }
+  return signer;
+}
+
+/** A message that the standing orders let in. */
+interface Admitted {
+  /** It was not delivered after all. */
+  release(): Promise<void>;
+}
+
+/**
+ * `config.toml` may demand signed messages of certain senders, each once. This format tells no time, so
+ * "once" is for ever.
+ */
+async function admit(
+  authentic: AuthenticMessage | undefined,
+  use: CapiUse,
+  blob: Uint8Array,
+  { io }: Context,
+): Promise<Admitted> {
+  const home = homeFolder(io.env);
+  const policy = openPolicy(await readConfig(home), { from: [], windowMs: undefined });
+  if (policy === undefined) return { release: () => Promise.resolve() };
+  if (authentic === undefined) {
+    throw new PolicyError("ERR_UNSIGNED", "config.toml takes signed messages only", {
+      hint: "ask for a signature over blob and ciphertext, or for a message in p11seal's format",
+    });
+  }
+  const nowMs = Date.now();
+  const sender = { publicKey: authentic.signer, createdMs: nowMs };
+  trustedSender(await readDirectory(home, "senders"), sender, { from: policy.from, nowMs });
+  const message = `message ${toHex(blob)}`;
+  if (await use.home.reserve(message)) return { release: () => use.home.release(message) };
+  throw new PolicyError("ERR_REPLAYED", "a message with this key blob was received before", {
+    hint: "somebody sent it again; or an earlier run was killed, and the sender must send another",
+  });
+}
+
+// ── The key ─────────────────────────────────────────────────────────────────────────────────────
+
+/** One private key operation, however often the message is decrypted. */
+function remembering(key: CapiPrivateKey): CapiPrivateKey & { wipe(): void } {
+  let outcome: Promise<Secret | null> | undefined;
+  let kept: Secret | null = null;
+  const once = async (operation: () => Promise<Secret | null>): Promise<Secret | null> => {
+    outcome ??= operation().then((secret) => (kept = secret));
+    const secret = await outcome;
+    // Whoever gets it wipes it.
+    return secret === null ? null : new Secret(secret.expose().slice());
+  };
+  return {
+    publicKey: key.publicKey,
+    decryptPkcs1v15: (ciphertext) => once(() => key.decryptPkcs1v15(ciphertext)),
+    decryptOaepSha1: (ciphertext) => once(() => key.decryptOaepSha1(ciphertext)),
+    wipe: () => {
+      kept?.wipe();
+    },
+  };
+}
+
+// ── What is said afterwards ─────────────────────────────────────────────────────────────────────
+
+async function noteReceived(
+  algorithm: SessionAlgorithm,
+  signer: RsaPublicKey | undefined,
+  context: Context,
+): Promise<void> {
+  const { report } = context;
+  if (ALGORITHMS[algorithm].weak) report.note(`${algorithm} is weak: others may have read this`);
+  if (signer === undefined) {
+    report.note("not authenticated: anyone can have made or altered this message");
+  } else {
+    const name = await knownName({ publicKey: signer }, context);
+    const who =
+      name === undefined
+        ? `a key nobody here is known by, ${spokenFingerprint(signer)}`
+        : `"${name}"`;
+    report.note(`signed by ${who}; whether it was received before is not checked`);
+  }
+  noteBetterWay(context);
+}
+
+/** How such a peer leaves this format. */
+export function noteBetterWay({ report }: Context): void {
+  report.note(
+    "CryptoAPI's exchange has no authentication of its own: where the peer can run p11seal, " +
+      "give it a key from `p11seal keys export`, and have it use `p11seal seal`",
+  );
+}

@@ -1,0 +1,132 @@
+/**
+ * One use of an exchange key by a `capi` command, from outside: failures make the next use wait, and
+ * the audit log says who asked what and how it ended. Whoever asks for an exchange key's private half
+ * gets it from here.
+ */
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { toHex } from "../../../bytes.js";
+import type { CapiPrivateKey } from "../../../capi/index.js";
+import { AuthenticationError, Cancelled, P11SealError } from "../../../errors.js";
+import type { RsaPublicKey, Using } from "../../../keys/key.js";
+import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
+import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
+import { CapiHome } from "./capi-home.js";
+import type { CapiOwnKey } from "./capi-keys.js";
+import { homeFolder } from "../../find/home.js";
+import type { Context } from "../../command.js";
+
+export class CapiUse {
+  readonly home: CapiHome;
+  readonly #what: string;
+  readonly #context: Context;
+  #blob: Uint8Array | undefined;
+  #signer: RsaPublicKey | undefined;
+  #own: CapiOwnKey<CapiPrivateKey> | undefined;
+  /** Whose failure a failure from now on is. */
+  #askedBy: string | undefined;
+  /** How the token was asked, as in `C_UnwrapKey …`. */
+  #path: string | undefined;
+
+  /** `what`: the command, for the log. */
+  constructor(what: string, context: Context) {
+    this.#what = what;
+    this.#context = context;
+    this.home = new CapiHome(homeFolder(context.io.env));
+  }
+
+  /** From now on the log has something to tell of. */
+  received(blob: Uint8Array): void {
+    this.#blob = blob;
+  }
+
+  /** Whose signature over the message holds. */
+  signedBy(signer: RsaPublicKey): void {
+    this.#signer = signer;
+  }
+
+  /** The key as src/capi takes it. Its first use in a run waits as long as earlier failures demand. */
+  privateKey(own: CapiOwnKey<CapiPrivateKey>): CapiPrivateKey {
+    this.#own = own;
+    let unlocked: Promise<CapiPrivateKey> | undefined;
+    const key = (): Promise<CapiPrivateKey> => (unlocked ??= this.#unlock(own));
+    const using: Using = (path) => {
+      this.#path = path;
+    };
+    return {
+      publicKey: own.publicKey,
+      decryptPkcs1v15: async (ciphertext) => (await key()).decryptPkcs1v15(ciphertext, using),
+      decryptOaepSha1: async (ciphertext) => (await key()).decryptOaepSha1(ciphertext, using),
+    };
+  }
+
+  /** Does it, and records how it ended. */
+  async record<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const result = await work();
+      await this.#log("opened");
+      return result;
+    } catch (error) {
+      if (this.#askedBy !== undefined && error instanceof AuthenticationError) {
+        await this.home.failed(this.#askedBy, Date.now());
+      }
+      await this.#log(outcomeOf(error));
+      throw error;
+    }
+  }
+
+  async #unlock(own: CapiOwnKey<CapiPrivateKey>): Promise<CapiPrivateKey> {
+    const asker = this.#asker();
+    const { waitMs, failures } = await this.home.turn(asker, Date.now());
+    if (waitMs > 0) {
+      const seconds = Math.ceil(waitMs / 1000);
+      this.#context.report.note(
+        `${failures} messages to this key did not decrypt lately: waiting ${seconds} s`,
+      );
+      await sleep(waitMs);
+    }
+    const key = await own.unlock();
+    this.#askedBy = asker;
+    return key;
+  }
+
+  /** Who signs answers for failures alone: strangers can't slow down those who are known. */
+  #asker(): string {
+    const own = this.#own === undefined ? "" : toHex(this.#own.publicKey.fingerprint);
+    return this.#signer === undefined ? own : `${own} ${toHex(this.#signer.fingerprint)}`;
+  }
+
+  async #log(outcome: string): Promise<void> {
+    if (this.#blob === undefined) return;
+    const files = auditFiles(homeFolder(this.#context.io.env));
+    try {
+      await appendAudit(files, { event: "capi", outcome, ...this.#facts(this.#blob) }, Date.now());
+    } catch (error) {
+      if (!(error instanceof P11SealError)) throw error;
+      this.#context.report.note(`this is not in the audit log: ${error.message}`);
+    }
+  }
+
+  #facts(blob: Uint8Array): Omit<AuditEvent, "event" | "outcome"> {
+    const messageId = createHash("sha256").update(blob).digest("hex").slice(0, 32);
+    const sender = this.#signer && toHex(this.#signer.fingerprint);
+    const common = { messageId, ...(sender === undefined ? {} : { sender }) };
+    if (this.#own === undefined) return { ...common, path: this.#what };
+    const { name, publicKey } = this.#own;
+    const recipient = toHex(publicKey.fingerprint);
+    if (!isPkcs11Uri(name)) return { ...common, recipient, path: `${this.#what}: key file` };
+    const { serial } = parseUri(name);
+    const way = this.#path;
+    return {
+      ...common,
+      recipient,
+      ...(serial === undefined ? {} : { tokenSerial: serial }),
+      path: way === undefined ? this.#what : `${this.#what}: ${way}`.slice(0, 128),
+    };
+  }
+}
+
+function outcomeOf(error: unknown): string {
+  if (error instanceof P11SealError) return error.code;
+  return error instanceof Cancelled ? "cancelled" : "interrupted";
+}

@@ -1,0 +1,271 @@
+/**
+ * `p11seal doctor`: will this token open this file, which way, and if not, why and what to do; without
+ * a file, what there is of modules, tokens and keys. No PIN is asked for or sent.
+ */
+import { inspectMessage, type MessageInfo } from "../../../envelope/native/info.js";
+import { NoMatchError, P11SealError, TokenError, UsageError } from "../../../errors.js";
+import type {
+  Diagnosis,
+  KeyDiagnosis,
+  ModuleDiagnosis,
+  TokenDiagnosis,
+} from "../../../token/diagnosis.js";
+import { planLines, stepsToTry } from "../../../token/use/plan.js";
+import { isPkcs11Uri } from "../../../token/uri.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { prepareIdentities } from "../../find/identities.js";
+import { openInput } from "../../io/inputs.js";
+import { write } from "../../io/io.js";
+import {
+  causeData,
+  type Prospect,
+  prospectData,
+  prospectLines,
+  prospectsOf,
+} from "../../find/prospects.js";
+import { EXIT, exitStatus, printable } from "../../io/report.js";
+import { json } from "../../io/table.js";
+import { type Tokens, withTokens } from "../../find/tokens.js";
+import type { Context } from "../../command.js";
+
+export async function doctorCommand(args: Arguments, context: Context): Promise<number> {
+  const [file, ...more] = args.operands;
+  if (more.length > 0) throw new UsageError("ERR_USAGE", "one file is looked at a time");
+  if (file === "-" && context.io.stdin.isTTY === true) {
+    throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
+  }
+  return withTokens(args, context, (tokens) =>
+    file === undefined ? ofMachine(args, tokens, context) : ofFile(file, args, tokens, context),
+  );
+}
+
+// ── Of a file ───────────────────────────────────────────────────────────────────────────────────
+
+interface Verdict {
+  /** What will be used, or was most likely to be. */
+  readonly chosen?: Prospect;
+  readonly prospects: readonly Prospect[];
+  readonly cause?: P11SealError;
+}
+
+async function ofFile(
+  file: string,
+  args: Arguments,
+  tokens: Tokens,
+  context: Context,
+): Promise<number> {
+  const input = await openInput(file, context.io);
+  let info: MessageInfo;
+  try {
+    info = await inspectMessage(input.chunks);
+  } finally {
+    await input.close();
+  }
+  const verdict = await verdictOn(info, args, tokens, context);
+  const { cause } = verdict;
+  const exit = cause === undefined ? EXIT.done : exitStatus(cause);
+  const text = args.flag("json")
+    ? json({ file, opens: cause === undefined, exit, ...asData(verdict) })
+    : describeVerdict(file, info, verdict);
+  await write(context.io.stdout, text);
+  return exit;
+}
+
+async function verdictOn(
+  info: MessageInfo,
+  args: Arguments,
+  tokens: Tokens,
+  context: Context,
+): Promise<Verdict> {
+  let prospects: readonly Prospect[] = [];
+  try {
+    const find = await prepareIdentities(args.texts("identity"), tokens, context);
+    const identities = await find();
+    prospects = await prospectsOf(info, identities, tokens);
+    // As opening goes on: past keys that can't do it, and no further than the first other fault.
+    const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
+    if (chosen === undefined) throw await noMatch(identities.length, tokens);
+    const { cause } = chosen;
+    return { chosen, prospects, ...(cause === undefined ? {} : { cause }) };
+  } catch (cause) {
+    if (!(cause instanceof P11SealError) || cause instanceof UsageError) throw cause;
+    return { prospects, cause };
+  }
+}
+
+const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
+
+/** Nobody can tell a key that is absent from one that hides: say which of both there is. */
+async function noMatch(count: number, tokens: Tokens): Promise<NoMatchError> {
+  const access = await tokens.access();
+  const shown = (await access.keys()).map(({ token }) => token.uri);
+  const silent = (await access.tokens()).filter(({ uri }) => !shown.includes(uri));
+  const broken = (await access.modules()).filter(({ error }) => error !== undefined);
+  const advice = [
+    "insert the token that has the key",
+    ...silent.map(({ label }) => `token "${label}" shows no key without a PIN`),
+    ...broken.map(({ path }) => `module "${path}" does not load: p11seal doctor says why`),
+  ];
+  const keys = count === 1 ? "the one key at hand is" : `the ${count} keys at hand are`;
+  return new NoMatchError("ERR_NO_MATCH", `${keys} none that this message was sealed to`, {
+    hint: advice.join("; "),
+  });
+}
+
+function asData({ chosen, prospects, cause }: Verdict): object {
+  return {
+    key: chosen?.name ?? null,
+    token: chosen?.token ?? null,
+    way: chosen?.ways[0] ?? null,
+    cause: cause === undefined ? null : causeData(cause),
+    keys: prospects.map(prospectData),
+  };
+}
+
+function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): string {
+  const { chosen, cause } = verdict;
+  const name = file === "-" ? "stdin" : file;
+  const lines = [
+    cause === undefined ? `${name}: will open` : `${name}: will not open`,
+    ...(chosen === undefined ? [] : [`key: ${chosen.name}`]),
+    ...(chosen?.token === undefined ? [] : [`token: ${tokenText(chosen.token)}`]),
+    ...(chosen === undefined ? [] : prospectLines(chosen)),
+    ...(cause === undefined ? [] : [`cause: ${cause.message}`]),
+    ...(cause?.hint === undefined ? [] : [`remedy: ${cause.hint}`]),
+    ...(info.signed ? ["sender: judged when it is opened; see p11seal inspect"] : []),
+  ];
+  return indented(lines);
+}
+
+// ── Of this machine ─────────────────────────────────────────────────────────────────────────────
+
+async function ofMachine(args: Arguments, tokens: Tokens, context: Context): Promise<number> {
+  const texts = args.texts("identity");
+  const [text, ...more] = texts;
+  if (more.length > 0 || (text !== undefined && !isPkcs11Uri(text))) {
+    throw new UsageError("ERR_USAGE", "without a file, -i is one pkcs11: URI");
+  }
+  const uri = text === undefined ? {} : tokens.uri(text);
+  const access = await tokens.access();
+  const diagnosis = await access.diagnose(uri);
+  const cause = faultOf(diagnosis, text, args.texts("module").length > 0);
+  const exit = cause === undefined ? EXIT.done : exitStatus(cause);
+  const data = { works: cause === undefined, exit, cause: cause ? causeData(cause) : null };
+  await write(
+    context.io.stdout,
+    args.flag("json") ? json({ ...data, ...diagnosis }) : describeMachine(diagnosis, cause),
+  );
+  return exit;
+}
+
+/** What keeps every token, or the one asked for, from being used. */
+function faultOf(
+  { modules }: Diagnosis,
+  asked: string | undefined,
+  isNamed: boolean,
+): TokenError | undefined {
+  const broken = modules.find(({ error }) => error !== undefined);
+  const tokens = modules.flatMap((module) => module.tokens);
+  if (broken?.error !== undefined && (isNamed || modules.length === 1)) {
+    return fault({ ...broken.error, ...broken.configuration, code: broken.error.code });
+  }
+  const [only] = tokens;
+  if (only === undefined) {
+    const configuration = modules.find((module) => module.configuration)?.configuration;
+    const message = asked === undefined ? "no token is present" : `no token matches ${asked}`;
+    const hint =
+      configuration === undefined ? "insert it" : `${configuration.message}: ${configuration.hint}`;
+    return fault({ code: "ERR_TOKEN_NOT_FOUND", message, hint });
+  }
+  const usable = tokens.find(({ obstacle, error }) => (obstacle ?? error) === undefined);
+  if (usable === undefined) {
+    const why = only.obstacle ?? only.error;
+    return why && fault(why);
+  }
+  const isKey = asked !== undefined && /[:;](?:object|id)=/.test(asked);
+  if (isKey && tokens.every(({ keys }) => keys.length === 0)) {
+    const message = `no key matches ${asked}, as far as keys show without a PIN`;
+    return fault({ code: "ERR_KEY_NOT_FOUND", message, hint: "p11seal keys list shows them" });
+  }
+  return undefined;
+}
+
+function fault({
+  code,
+  message,
+  hint,
+}: {
+  code: string;
+  message: string;
+  hint?: string;
+}): TokenError {
+  return new TokenError(code, message, hint === undefined ? {} : { hint });
+}
+
+function describeMachine({ modules }: Diagnosis, cause: P11SealError | undefined): string {
+  const verdict =
+    cause === undefined
+      ? "works: a token can be used"
+      : `does not work: ${cause.message}${cause.hint === undefined ? "" : ` (${cause.hint})`}`;
+  return [...modules.map(moduleLines), [verdict]].map(indented).join("\n");
+}
+
+function moduleLines({ path, source, library, error, configuration, tokens }: ModuleDiagnosis) {
+  const about =
+    library === undefined
+      ? "does not load"
+      : `${library.manufacturer} ${library.description} ${library.version}, Cryptoki ${library.cryptoki}`;
+  return [
+    `module ${path}: ${about} (from ${source})`,
+    ...(error === undefined ? [] : [`cause: ${error.message}`]),
+    ...(configuration === undefined ? [] : [`around it: ${configuration.message}`]),
+    ...remedy(configuration?.hint ?? error?.hint),
+    ...(error === undefined && tokens.length === 0 ? ["no token"] : []),
+    ...tokens.flatMap(tokenLines),
+  ];
+}
+
+function tokenLines({ token, obstacle, keys, quirks, error }: TokenDiagnosis): string[] {
+  return [
+    `token ${tokenText(token)}`,
+    ...(obstacle === undefined
+      ? []
+      : [`  cause: ${obstacle.message}`, ...remedy(obstacle.hint, "  ")]),
+    ...(error === undefined ? [] : [`  cause: ${error.message}`, ...remedy(error.hint, "  ")]),
+    ...(keys.length === 0 ? ["  shows no key without a PIN"] : []),
+    ...keys.flatMap((key) => keyLines(key).map((line) => `  ${line}`)),
+    ...quirks.map(({ fact }) => `  quirk: ${fact}`),
+  ];
+}
+
+function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] {
+  const [first] = stepsToTry(plan);
+  const verb = plan.operation === "sign" ? "signs" : "opens";
+  const how = first === undefined ? `${verb} nothing` : `${verb} with ${first.way}`;
+  return [
+    `key ${label === "" ? "(no label)" : `"${label}"`}, ${kind}, ${uri}: ${how}`,
+    ...(first === undefined ? planLines(plan).map((line) => `  ${line}`) : []),
+    ...findings.map(({ severity, rule, message }) => `  ${severity} ${rule}: ${message}`),
+  ];
+}
+
+function remedy(hint: string | undefined, before = ""): string[] {
+  return hint === undefined ? [] : [`${before}remedy: ${hint}`];
+}
+
+function tokenText(token: Prospect["token"] & object): string {
+  const { label, serial, manufacturer, model, loginRequired, pin, pinPad } = token;
+  const states = [
+    loginRequired ? `PIN ${pin.replace("-", " ")}` : "no PIN needed",
+    ...(pinPad ? ["PIN typed on the reader"] : []),
+  ];
+  const maker = [manufacturer, model].filter((one) => one !== "").join(" ");
+  return `"${label}" (serial ${serial || "none"}), ${maker}: ${states.join(", ")}`;
+}
+
+/** The first line, and what belongs to it below. */
+function indented([first = "", ...others]: readonly string[]): string {
+  return [first, ...others.map((line) => `  ${line}`)]
+    .map((line) => `${printable(line)}\n`)
+    .join("");
+}

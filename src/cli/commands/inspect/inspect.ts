@@ -1,0 +1,180 @@
+/**
+ * `p11seal inspect`: what a message shows to anyone. What a signature at its start covers is verified
+ * here, without any key; all else is what somebody wrote.
+ */
+import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD } from "../../../body/floe.js";
+import { UsageError } from "../../../errors.js";
+import { TRAILER_BYTES } from "../../../envelope/native/signature.js";
+import { inspect, type MessageInfo } from "../../../index.js";
+import { moment } from "../../../records/duration.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
+import { prepareIdentities } from "../../find/identities.js";
+import { write } from "../../io/io.js";
+import { humanSize } from "../../io/progress.js";
+import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
+import { printable } from "../../io/report.js";
+import { knownName } from "../../find/sender.js";
+import { withTokens } from "../../find/tokens.js";
+import type { Context } from "../../command.js";
+
+export async function inspectCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io } = context;
+  const [file = "-", ...more] = args.operands;
+  if (more.length > 0) throw new UsageError("ERR_USAGE", "one file is inspected at a time");
+  const keyBlob = args.text("key-blob");
+  requireOneStdin([file, ...(keyBlob === undefined ? [] : [keyBlob])]);
+  if (file === "-" && io.stdin.isTTY === true) {
+    throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
+  }
+  const input = await openInput(file, io);
+  const blob = keyBlob === undefined ? undefined : await openInput(keyBlob, io);
+  try {
+    const info = await inspect((blob ?? input).chunks);
+    const sizes = sizesOf(info, input, blob !== undefined);
+    const name =
+      info.sender?.signature === "holds" ? await knownName(info.sender, context) : undefined;
+    const prospects = await prospectsWith(args, info, context);
+    const text = args.flag("json")
+      ? JSON.stringify(asJson(file, info, sizes, name, prospects), undefined, 2) + "\n"
+      : describe(file, info, sizes, name) + describeProspects(prospects);
+    await write(io.stdout, text);
+  } finally {
+    await input.close();
+    await blob?.close();
+  }
+}
+
+/** All in bytes; null where the input's size is not known beforehand, or the body is elsewhere. */
+interface Sizes {
+  readonly sealedBytes: number | null;
+  /** What opening will yield, if the message is whole. */
+  readonly contentBytes: number | null;
+}
+
+function sizesOf(info: MessageInfo, input: Input, detached: boolean): Sizes {
+  const sealedBytes = input.size ?? null;
+  const bodyBytes = (input.size ?? 0) - (detached ? 0 : info.headerBytes);
+  const trailer = info.signed ? TRAILER_BYTES : 0;
+  const segments = bodyBytes - FLOE_HEADER_BYTES - trailer;
+  // FLOE: every segment has its overhead, and there is at least one.
+  const overhead = SEGMENT_OVERHEAD * Math.ceil(segments / info.segmentBytes);
+  const content = segments - overhead;
+  return { sealedBytes, contentBytes: segments <= 0 || content < 0 ? null : content };
+}
+
+function asJson(
+  file: string,
+  info: MessageInfo,
+  sizes: Sizes,
+  name: string | undefined,
+  prospects: readonly Prospect[] | undefined,
+): object {
+  const { sender, ...rest } = info;
+  const named = sender === undefined ? {} : { sender: { ...sender, name: name ?? null } };
+  const keys = prospects === undefined ? {} : { keys: prospects.map(prospectData) };
+  return { file, ...sizes, ...rest, ...named, ...standing(info), ...keys };
+}
+
+/** What the keys that `-i` names would do with it; undefined without `-i`. */
+async function prospectsWith(
+  args: Arguments,
+  info: MessageInfo,
+  context: Context,
+): Promise<Prospect[] | undefined> {
+  const given = args.texts("identity");
+  if (given.length === 0) return undefined;
+  return withTokens(args, context, async (tokens) => {
+    const find = await prepareIdentities(given, tokens, context);
+    return prospectsOf(info, await find(), tokens);
+  });
+}
+
+function describeProspects(prospects: readonly Prospect[] | undefined): string {
+  if (prospects === undefined) return "";
+  if (prospects.length === 0) return "with -i: it was sealed to none of these keys\n";
+  return prospects
+    .flatMap((one) => [
+      `with ${one.name}:`,
+      ...prospectLines(one).map((line) => `  ${line}`),
+      ...(one.cause === undefined ? [] : [`  will not open: ${one.cause.message}`]),
+    ])
+    .map((line) => `${printable(line)}\n`)
+    .join("");
+}
+
+/** Which of the fields the sender's signature vouches for, and which are what somebody wrote. */
+function standing({ signed, sender }: MessageInfo): {
+  readonly verified: readonly string[];
+  readonly claimed: readonly string[];
+} {
+  const core = ["version", "suite", "segmentBytes", "messageId"];
+  const own = ["keyId", "streamId", "serial", "createdMs", "addressees"].map(
+    (field) => `sender.${field}`,
+  );
+  if (sender?.expiresMs !== undefined) own.push("sender.expiresMs");
+  const holds = sender?.signature === "holds";
+  const signedFields = [...core, ...(signed ? own : [])];
+  const intact = holds && sender.recipientsIntact;
+  const verified = [...(holds ? signedFields : []), ...(intact ? ["recipients"] : [])];
+  const claimed = [...(holds ? [] : signedFields), ...(intact ? [] : ["recipients"]), "content"];
+  return { verified, claimed };
+}
+
+function describe(
+  file: string,
+  info: MessageInfo,
+  { sealedBytes, contentBytes }: Sizes,
+  name: string | undefined,
+): string {
+  const rows: (readonly [string, string])[] = [
+    ["file", file === "-" ? "stdin" : file],
+    ["format", `p11seal, version ${info.version}, suite ${info.suite}`],
+    ["message", info.messageId],
+    ...senderRows(info, name),
+    ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
+    ["header", exact(info.headerBytes)],
+    ["content", contentBytes === null ? "not here, or not known" : exact(contentBytes)],
+    ["segments", `of ${humanSize(info.segmentBytes)}`],
+  ];
+  const lines = rows.map(([name, value]) => `${name.padEnd(9)} ${printable(value)}`);
+  const wrapped = info.recipients.map(
+    ({ type, tag, operation }, index) =>
+      `  ${String(index + 1).padStart(2)}  ${type.padEnd(11)}  tag ${tag}  ${operation}`,
+  );
+  const keys = `${info.recipients.length} wrapped ${info.recipients.length === 1 ? "key" : "keys"}`;
+  return [...lines, `${keys}, and what the holder's token will do:`, ...wrapped, ""].join("\n");
+}
+
+/** Whose the key is stands in no message: the name is the user's own for it. */
+function senderRows(
+  { signed, sender }: MessageInfo,
+  name: string | undefined,
+): readonly (readonly [string, string])[] {
+  if (!signed || sender === undefined) return [["sender", "not signed"]];
+  const { keyId, serial, streamId, createdMs, expiresMs, recipientsIntact } = sender;
+  if (sender.signature !== "holds") {
+    return [
+      ["sender", `claims to be key ${keyId}`],
+      ["verified", "nothing: the signature does not hold; somebody made or altered this"],
+    ];
+  }
+  const who = name === undefined ? "nobody known here" : `"${name}"`;
+  const expires = expiresMs === undefined ? "" : `, expires ${moment(expiresMs)}`;
+  return [
+    ["sender", `${who}, key ${keyId}`],
+    ["sealed", `${moment(createdMs)}${expires}`],
+    ["serial", `${serial} of stream ${streamId}`],
+    [
+      "verified",
+      recipientsIntact
+        ? "sender, times, serial and recipients: the signature holds"
+        : "sender, times and serial: the signature holds; the wrapped keys are NOT the sender's",
+    ],
+    ["claimed", "the content: only opening checks that the sender signed it"],
+  ];
+}
+
+function exact(bytes: number): string {
+  return bytes < 1024 ? `${bytes} bytes` : `${humanSize(bytes)} (${bytes} bytes)`;
+}

@@ -1,0 +1,90 @@
+/** `p11seal keys generate`: a key pair on a token, and its public half for others to seal to. */
+import type { OaepHash, PublicKey } from "../../../keys/key.js";
+import { formatPublicKey } from "../../../keys/formats/key-file.js";
+import { fingerprintText } from "../../../keys/public-key.js";
+import type { GeneratedKey, KeyType, KeyUse } from "../../../token/values.js";
+import { TokenError, UsageError } from "../../../errors.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { write } from "../../io/io.js";
+import type { Output } from "../../io/output.js";
+import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
+import { json, table } from "../../io/table.js";
+import { withTokens } from "../../find/tokens.js";
+import type { Context } from "../../command.js";
+
+export async function keysGenerateCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io, report } = context;
+  const type = args.required("type") as KeyType;
+  const use = args.required("use") as KeyUse;
+  const allowDecrypt = args.flag("allow-decrypt");
+  if (allowDecrypt && !(type.startsWith("rsa:") && use === "exchange")) {
+    throw new UsageError("ERR_USAGE", "--allow-decrypt is for RSA exchange keys");
+  }
+  const path = args.text("output");
+  const asJson = args.flag("json");
+  if (path === "-" && asJson) {
+    throw new UsageError("ERR_USAGE", "the key and the JSON would both go to stdout");
+  }
+
+  await withTokens(args, context, async (tokens) => {
+    const uri = tokens.uri(args.required("token"));
+    // Looked at first: a key whose public half can't be written would still be on the token.
+    const output = path === undefined ? undefined : await outputAt(path, args, context);
+    try {
+      const access = await tokens.access();
+      const token = await tokens.find(uri, () => access.findToken(uri));
+      const label = args.required("label");
+      const made = await access.generate(token, { type, label, use, allowDecrypt });
+      const { publicKey } = made.key;
+      if (publicKey === undefined) {
+        throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${made.key.uri} has no public half`);
+      }
+      const record = made.oaep?.[0];
+      if (output !== undefined) {
+        await output.write(publicKeyFile(publicKey, record, made.key.label));
+        await commit(output);
+      }
+      for (const fact of made.notHonoured) report.note(`not honoured by the token: ${fact}`);
+      if (path === "-") return;
+      await write(
+        io.stdout,
+        asJson ? json(asData(made, publicKey, path)) : describe(made, publicKey, path),
+      );
+    } finally {
+      await output?.close();
+    }
+  });
+}
+
+function outputAt(path: string, args: Arguments, { io }: Context): Output | Promise<Output> {
+  if (path === "-") return standardOutput(io, []);
+  return fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [] });
+}
+
+function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, label: string): Uint8Array {
+  const comment = label.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
+  return formatPublicKey(key, "pem", { comment, ...(oaep === undefined ? {} : { oaep }) });
+}
+
+function asData(made: GeneratedKey, key: PublicKey, path: string | undefined): unknown {
+  return {
+    uri: made.key.uri,
+    kind: made.key.kind,
+    label: made.key.label,
+    fingerprint: fingerprintText(key),
+    uses: made.key.uses,
+    ...(made.oaep === undefined ? {} : { oaep: made.oaep }),
+    notHonoured: made.notHonoured,
+    ...(path === undefined ? {} : { file: path }),
+  };
+}
+
+function describe(made: GeneratedKey, key: PublicKey, path: string | undefined): string {
+  return table([
+    ["key", made.key.uri],
+    ["kind", made.key.kind],
+    ["fingerprint", fingerprintText(key)],
+    ...(made.oaep === undefined ? [] : [["OAEP", made.oaep.join(", ") || "none"]]),
+    ...(path === undefined ? [] : [["public key", path]]),
+  ]);
+}

@@ -1,0 +1,110 @@
+/**
+ * What this receiver demands of a message before any key is touched: by the command line, and by the
+ * standing orders in `config.toml`. The ledger is opened when the first message gets that far, once.
+ */
+import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
+import { readDirectory } from "../../../records/directory/directory-file.js";
+import { trustedSender } from "../../../records/directory/directory.js";
+import type { SenderInfo } from "../../../envelope/native/signature.js";
+import { UsageError } from "../../../errors.js";
+import { moment, parseDuration } from "../../../records/duration.js";
+import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/ledger.js";
+import { admit, requireSigned } from "../../../records/policy.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { homeFolder } from "../../find/home.js";
+import type { Context } from "../../command.js";
+
+/** A message that may be opened, by this process alone. */
+export interface Admitted {
+  /** What the user calls its sender. */
+  readonly name: string;
+  readonly sender: SenderInfo;
+  readonly reservation: Reservation;
+}
+
+/**
+ * The gate that a command's messages go through; undefined where nobody demands anything.
+ *
+ * @throws UsageError; FormatError `ERR_CONFIG`
+ */
+export async function gateOf(args: Arguments, context: Context): Promise<Gate | undefined> {
+  const home = homeFolder(context.io.env);
+  const window = args.text("window");
+  const policy = openPolicy(await readConfig(home), {
+    from: args.texts("from"),
+    windowMs: window === undefined ? undefined : parseDuration(window),
+  });
+  if (policy !== undefined) return new Gate(home, policy, args.flag("in-order"));
+  for (const name of ["in-order", "stream", "receipt", "receipt-key"]) {
+    const given = name.startsWith("receipt") ? args.text(name) !== undefined : args.flag(name);
+    if (given) {
+      throw new UsageError("ERR_USAGE", `--${name} has no meaning without --from`, {
+        hint: "say whose messages you accept with --from NAME, or any trusted sender's: --from any",
+      });
+    }
+  }
+  return undefined;
+}
+
+export class Gate {
+  readonly #home: string;
+  readonly #policy: OpenPolicy;
+  readonly #inOrder: boolean;
+  #ledger: Promise<Ledger> | undefined;
+
+  constructor(home: string, policy: OpenPolicy, inOrder: boolean) {
+    this.#home = home;
+    this.#policy = policy;
+    this.#inOrder = inOrder;
+  }
+
+  /**
+   * Lets a message in, or refuses. `sender` is what its signature says, undefined without one; `output`
+   * where its plaintext is going to be, if that is a file.
+   *
+   * @throws PolicyError, and see `trustedSender`, `admit`, `openLedger`
+   */
+  async admit(sender: SenderInfo | undefined, output: OutputPaths | undefined): Promise<Admitted> {
+    const signed = requireSigned(sender);
+    const { from, windowMs, skewMs } = this.#policy;
+    const nowMs = Date.now();
+    const senders = await readDirectory(this.#home, "senders");
+    const { name } = trustedSender(senders, signed, { from, nowMs });
+    const reservation = await admit(signed, await this.#opened(), {
+      nowMs,
+      windowMs,
+      skewMs,
+      inOrder: this.#inOrder,
+      ...(output === undefined ? {} : { output }),
+    });
+    return { name, sender: signed, reservation };
+  }
+
+  async close(): Promise<void> {
+    const ledger = await this.#ledger?.catch(() => undefined);
+    await ledger?.close();
+  }
+
+  #opened(): Promise<Ledger> {
+    this.#ledger ??= this.#open();
+    return this.#ledger;
+  }
+
+  async #open(): Promise<Ledger> {
+    const { openHomeLedger } = await import("../records/ledger-files.js");
+    return openHomeLedger(this.#home);
+  }
+}
+
+/** Said when the message was opened: whose it is, and what its serial tells. */
+export function noteAdmitted({ name, sender, reservation }: Admitted, { report }: Context): void {
+  const { serial, createdMs } = sender;
+  report.note(`from "${name}", sealed ${moment(createdMs)}, serial ${serial}`);
+  const { place, gap } = reservation;
+  if (place === "gap") {
+    const which =
+      gap === 1 ? "message of this stream before it was" : "messages of this stream before it were";
+    report.note(`${gap} ${which} not opened here`);
+  }
+  if (place === "late") report.note("a later message of this stream was opened before it");
+}

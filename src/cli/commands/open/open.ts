@@ -1,0 +1,251 @@
+/**
+ * `p11seal open`: messages in, plaintext out. Several files share one login; where one fails the others
+ * are still opened, unless the failure was the PIN's. `opening.ts` opens one.
+ */
+import { statSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Cancelled, TokenError, UsageError } from "../../../errors.js";
+import type { SigningIdentity } from "../../../keys/signing.js";
+import { isPkcs11Uri } from "../../../token/uri.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { threadsOf } from "../../io/bulk.js";
+import { prepareIdentities } from "../../find/identities.js";
+import { requireOneStdin } from "../../io/inputs.js";
+import {
+  type Attempt,
+  type Means,
+  NotAlone,
+  openOne,
+  type ReceiptMeans,
+  type Task,
+} from "./opening.js";
+import { requireDistinct } from "../../io/outputs.js";
+import { gateOf } from "./gate.js";
+import { BrokenPipe, EXIT } from "../../io/report.js";
+import { signingIdentityAt } from "../../find/sender.js";
+import { withTokens, type Tokens } from "../../find/tokens.js";
+import { inTurns, type Turn } from "./turns.js";
+import type { Context } from "../../command.js";
+
+/** What `seal` is advised to call its files; taken off when an output's name is made. */
+const EXTENSION = ".p11s";
+
+export async function openCommand(args: Arguments, context: Context): Promise<number> {
+  const files = args.operands.length === 0 ? ["-"] : args.operands;
+  const keyBlob = args.text("key-blob");
+  const several = files.length > 1;
+  if (several && keyBlob !== undefined) {
+    throw new UsageError("ERR_USAGE", "a key blob belongs to one message, and several were given");
+  }
+  requireOneStdin([
+    ...files,
+    ...args.texts("identity"),
+    ...args.texts("receipt-key"),
+    ...(keyBlob === undefined ? [] : [keyBlob]),
+  ]);
+  if (files[0] === "-" && !several && context.io.stdin.isTTY === true) {
+    throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
+  }
+  const threads = threadsOf(args.text("threads"));
+  const tasks = await plan(files, args.text("output"));
+
+  const receipt = receiptPaths(args, tasks);
+  if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
+  const gate = await gateOf(args, context);
+
+  try {
+    return await withTokens(args, context, async (tokens) => {
+      const means: Means = {
+        company: { used: new Set(), toBeAlone: 0 },
+        ...{ keyBlob, threads, gate, tokens },
+        identities: await prepareIdentities(args.texts("identity"), tokens, context),
+        receipt: await receiptMeans(receipt, tokens, context),
+        force: args.flag("force"),
+        durable: args.flag("sync"),
+        anyBytes: args.text("output") === "-",
+        stream: args.flag("stream"),
+      };
+      return openAll(tasks, means, context);
+    });
+  } finally {
+    await gate?.close();
+  }
+}
+
+async function openAll(tasks: readonly Task[], means: Means, context: Context): Promise<number> {
+  const several = tasks.length > 1;
+  let status: number = EXIT.done;
+  const atATime = sideBySide(tasks, means);
+  let lastFault = -2;
+  const open = async (index: number, turn: Turn): Promise<void> => {
+    const { report, release } = context.report.aside();
+    turn.come().then(release, () => undefined);
+    const task = tasks[index];
+    const attempt = { turn, alone: index === 0 || atATime === 1 };
+    if (task !== undefined) await openPatiently(task, means, attempt, { ...context, report });
+  };
+  const failed = (index: number, error: unknown): boolean => {
+    const about = several ? tasks[index]?.source : undefined;
+    const exit = context.report.failure(error, about);
+    if (status === EXIT.done) status = exit;
+    const isSecondFault = mayPass(error) && lastFault === index - 1;
+    if (mayPass(error)) lastFault = index;
+    if (!endsRun(error) && !isSecondFault) return true;
+    const left = tasks.length - index - 1;
+    if (left > 0) context.report.note(`${left} more not opened`);
+    return false;
+  };
+  await inTurns(tasks.length, atATime, open, failed);
+  return status;
+}
+
+/**
+ * How many messages are opened at a time. One, where a policy has to decide on each before the next is
+ * looked at, where one's plaintext is another, and where one can be read once only.
+ */
+function sideBySide(tasks: readonly Task[], { gate }: Means): number {
+  const sources = new Set(tasks.map(({ source }) => basename(source)));
+  const nested = targetsOf(tasks).some((target) => sources.has(basename(target)));
+  return gate !== undefined || nested || !tasks.every(canBeReadAgain) ? 1 : AT_A_TIME;
+}
+
+/** A file, or nothing, which is told when its turn comes. */
+function canBeReadAgain({ source }: Task): boolean {
+  try {
+    return source !== "-" && (statSync(source, { throwIfNoEntry: false })?.isFile() ?? true);
+  } catch {
+    return true;
+  }
+}
+
+/** As many as the token's process takes requests at a time, so that none waits there for another. */
+const AT_A_TIME = 4;
+
+/**
+ * A message that failed at the token beside others is opened once more, alone: another may have crashed
+ * the module, or it is one that can't do two things at once. One that lost its token half way is opened
+ * from its beginning when the token is back.
+ */
+async function openPatiently(
+  task: Task,
+  means: Means,
+  attempt: Attempt,
+  context: Context,
+): Promise<void> {
+  const isRead = task.source === "-" || means.keyBlob === "-";
+  const { turn, alone } = attempt;
+  for (;;) {
+    try {
+      await openOne(task, means, attempt, context);
+      return;
+    } catch (error) {
+      if (error instanceof NotAlone && !alone) {
+        means.company.toBeAlone += 1;
+        try {
+          await turn.come();
+          await openPatiently(task, means, { turn, alone: true }, context);
+          return;
+        } finally {
+          means.company.toBeAlone -= 1;
+        }
+      }
+      if (isRead || !(await means.tokens.isBack(error))) throw error;
+      context.report.note(`${task.source}: the token is back, once more`);
+    }
+  }
+}
+
+/** `--receipt` and `--receipt-key`: both or neither, and for one message. */
+function receiptPaths(
+  args: Arguments,
+  tasks: readonly Task[],
+): { readonly path: string; readonly key: string } | undefined {
+  const path = args.text("receipt");
+  const key = args.text("receipt-key");
+  if (path === undefined && key === undefined) return undefined;
+  if (path === undefined || key === undefined) {
+    throw new UsageError("ERR_USAGE", "--receipt and --receipt-key go together");
+  }
+  if (path === "-") throw new UsageError("ERR_USAGE", "a receipt is written to a file");
+  if (tasks.length > 1) {
+    throw new UsageError("ERR_USAGE", "a receipt is for one message, and several were given");
+  }
+  return { path, key };
+}
+
+async function receiptMeans(
+  receipt: { readonly path: string; readonly key: string } | undefined,
+  tokens: Tokens,
+  context: Context,
+): Promise<ReceiptMeans | undefined> {
+  if (receipt === undefined) return undefined;
+  const { path, key } = receipt;
+  const find = (): Promise<SigningIdentity> => signingIdentityAt(key, tokens, context);
+  // Tokens are left alone until a message passed; a fault in a file is told before.
+  if (isPkcs11Uri(key)) return { path, identity: find };
+  const identity = await find();
+  return { path, identity: () => Promise.resolve(identity) };
+}
+
+function targetsOf(tasks: readonly Task[]): string[] {
+  return tasks.flatMap(({ target }) => (target === undefined ? [] : [target]));
+}
+
+/** Where each file's plaintext goes, settled before anything is opened. */
+async function plan(files: readonly string[], output: string | undefined): Promise<Task[]> {
+  const folder = output !== undefined && output !== "-" && (await isFolder(output));
+  const [only] = files;
+  if (files.length === 1 && only !== undefined && !folder) {
+    return [{ source: only, target: output === "-" ? undefined : output }];
+  }
+  if (!folder && output !== undefined) {
+    throw new UsageError("ERR_USAGE", `"${output}" is not a folder, and there are several files`, {
+      hint: "give a folder with -o, or no -o: each is then opened beside itself",
+    });
+  }
+  const tasks = files.map((source) => ({
+    source,
+    target: join(output ?? dirname(source), openedName(source)),
+  }));
+  await requireDistinct(tasks.map(({ target }) => target));
+  return tasks;
+}
+
+function openedName(source: string): string {
+  const name = basename(source);
+  if (!name.endsWith(EXTENSION) || name === EXTENSION) {
+    throw new UsageError("ERR_USAGE", `"${source}" does not end in ${EXTENSION}`, {
+      hint: `the opened file is named by taking ${EXTENSION} off; or open it alone with -o FILE`,
+    });
+  }
+  return name.slice(0, -EXTENSION.length);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** After these the next file would fail alike, or spend another try of the PIN. */
+function endsRun(error: unknown): boolean {
+  return (
+    error instanceof Cancelled ||
+    error instanceof BrokenPipe ||
+    (error instanceof TokenError && !mayPass(error)) ||
+    error instanceof UsageError
+  );
+}
+
+/** The token, or its module, failed at one message, and may do better at the next; but not for ever. */
+function mayPass(error: unknown): boolean {
+  return error instanceof TokenError && MAY_PASS.has(error.code);
+}
+
+const MAY_PASS: ReadonlySet<string> = new Set([
+  "ERR_TOKEN_CRASHED",
+  "ERR_TOKEN_REMOVED",
+  "ERR_TOKEN_TIMEOUT",
+]);

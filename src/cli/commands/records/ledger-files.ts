@@ -1,0 +1,32 @@
+/** The ledger and the audit log of the data folder, which vouch for each other. */
+import { join } from "node:path";
+import { appendAudit, auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
+import type { Ledger, LedgerWitness } from "../../../records/ledger/ledger.js";
+import { initLedger, openLedger } from "../../../records/ledger/sqlite-ledger.js";
+import { makeFolder } from "../../../store/files.js";
+
+export function ledgerPath(home: string): string {
+  return join(home, "ledger.db");
+}
+
+/** The ledger, if it is no older than the audit log knows it. @throws as `openLedger` */
+export async function openHomeLedger(home: string): Promise<Ledger> {
+  const witness = await auditWitness(auditFiles(home));
+  return openLedger(ledgerPath(home), { witness });
+}
+
+/**
+ * A new ledger, and a line in the audit log that makes it the one to be expected from now on.
+ *
+ * @throws as `initLedger` and `appendAudit`
+ */
+export async function makeHomeLedger(
+  home: string,
+  options: { readonly nowMs: number; readonly sinceMs?: number },
+): Promise<LedgerWitness> {
+  await makeFolder(home);
+  const ledger = await initLedger(ledgerPath(home), options);
+  const event = { event: "ledger-init", outcome: "done", ledger } as const;
+  await appendAudit(auditFiles(home), event, options.nowMs);
+  return ledger;
+}

@@ -1,0 +1,107 @@
+/** `p11seal receipt verify`: who says to have received what. */
+import { toHex } from "../../../bytes.js";
+import { readDirectory } from "../../../records/directory/directory-file.js";
+import {
+  ANY_SENDER,
+  holderOf,
+  requireEntry,
+  trustedSender,
+  type DirectoryEntry,
+} from "../../../records/directory/directory.js";
+import { UsageError } from "../../../errors.js";
+import type { PublicKey } from "../../../keys/key.js";
+import { fingerprintText } from "../../../keys/public-key.js";
+import { signatureAlgorithm, type SigningPublicKey } from "../../../keys/signing.js";
+import { moment } from "../../../records/duration.js";
+import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { homeFolder } from "../../find/home.js";
+import { readSmall, requireOneStdin } from "../../io/inputs.js";
+import { write } from "../../io/io.js";
+import { json, table } from "../../io/table.js";
+import type { Context } from "../../command.js";
+import { readGivenKey } from "../directory/directory-key.js";
+
+export async function receiptVerifyCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io } = context;
+  const [path = "-", ...more] = args.operands;
+  if (more.length > 0) throw new UsageError("ERR_USAGE", "one receipt at a time");
+  const key = args.text("key");
+  const by = args.text("by");
+  if (key !== undefined && by !== undefined) {
+    throw new UsageError("ERR_USAGE", "--key and --by both say whose receipt it should be");
+  }
+  requireOneStdin([path, ...(key === undefined ? [] : [key])]);
+  const senders = await readDirectory(homeFolder(io.env), "senders");
+  const bytes = await readSmall(path, io);
+  const receipt =
+    key === undefined
+      ? ofTrusted(bytes, by, senders)
+      : verifyReceipt(bytes, await signingKeyOf(key, args, context));
+  const names = new Map(senders.map((entry) => [toHex(entry.publicKey.fingerprint), entry.name]));
+  const receiver = holderOf(senders, { publicKey: receipt.receiver })?.name;
+  const sender = names.get(receipt.sender);
+  const text = args.flag("json")
+    ? json(asData(receipt, receiver, sender))
+    : describe(receipt, receiver, sender);
+  await write(io.stdout, text);
+}
+
+/** Signed by the one who is named, or else by anybody who is known, with a key that is good. */
+function ofTrusted(
+  bytes: Uint8Array,
+  by: string | undefined,
+  senders: readonly DirectoryEntry[],
+): Receipt {
+  const expected = by === undefined ? undefined : requireEntry(senders, by);
+  const receipt = verifyReceipt(bytes, expected && signingKey(expected.publicKey));
+  const signed = { publicKey: receipt.receiver, createdMs: receipt.receivedMs };
+  const from = expected === undefined ? ANY_SENDER : [expected.name];
+  trustedSender(senders, signed, { from, nowMs: Date.now() });
+  return receipt;
+}
+
+async function signingKeyOf(
+  text: string,
+  args: Arguments,
+  context: Context,
+): Promise<SigningPublicKey> {
+  return signingKey((await readGivenKey(text, "senders", args, context)).file.publicKey);
+}
+
+function signingKey(key: PublicKey): SigningPublicKey {
+  signatureAlgorithm(key);
+  return key as SigningPublicKey; // X25519 was refused.
+}
+
+function asData(
+  receipt: Receipt,
+  receiverName: string | undefined,
+  senderName: string | undefined,
+): unknown {
+  const { receiver, sender, ...statement } = receipt;
+  return {
+    receiver: { name: receiverName ?? null, fingerprint: fingerprintText(receiver) },
+    sender: { name: senderName ?? null, fingerprint: `SHA256:${sender}` },
+    ...statement,
+  };
+}
+
+function describe(
+  receipt: Receipt,
+  receiverName: string | undefined,
+  senderName: string | undefined,
+): string {
+  const named = (name: string | undefined, fingerprint: string): string =>
+    name === undefined ? fingerprint : `${name}, ${fingerprint}`;
+  return table([
+    ["received by", named(receiverName, fingerprintText(receipt.receiver))],
+    ["opened", moment(receipt.receivedMs)],
+    ["message", receipt.messageId],
+    ["sent by", named(senderName, `SHA256:${receipt.sender}`)],
+    ["sealed", moment(receipt.createdMs)],
+    ["serial", `${receipt.serial} of stream ${receipt.streamId}`],
+    ["sealed file", `SHA-256 ${receipt.sealedSha256}`],
+    ["signature", `${receipt.algorithm}, holds`],
+  ]);
+}

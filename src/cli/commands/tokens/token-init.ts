@@ -1,0 +1,31 @@
+/** `p11seal token init`: a development token on SoftHSM, without any configuration by hand. */
+import { resolve } from "node:path";
+import { TokenProcess } from "../../../token/process/token-process.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import { homeFolder } from "../../find/home.js";
+import { write } from "../../io/io.js";
+import { pinReferrer } from "../../find/pins.js";
+import { printable } from "../../io/report.js";
+import { json } from "../../io/table.js";
+import type { Context } from "../../command.js";
+
+export async function tokenInitCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io, report } = context;
+  const sources = { user: args.text("pin-source"), so: args.text("so-pin-source"), uris: [] };
+  const pin = pinReferrer(sources, context);
+  const module = args.text("module");
+  const tokens = new TokenProcess({ home: homeFolder(io.env), env: io.env, pin });
+  try {
+    const token = await tokens.initDevelopmentToken({
+      label: args.required("label"),
+      ...(module === undefined ? {} : { module: resolve(module) }),
+    });
+    await write(io.stdout, args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
+    report.note("a development token: its keys are files on this disk, protected by the PIN alone");
+    report.note(
+      `next: p11seal keys generate --token '${token.uri}' --label exchange --type rsa:3072`,
+    );
+  } finally {
+    await tokens.close();
+  }
+}

@@ -1,0 +1,26 @@
+/** The user's data folder: development tokens and the recipients file (docs/cli.md, "Files"). */
+import { homedir } from "node:os";
+import { isAbsolute, join } from "node:path";
+import { UsageError } from "../../errors.js";
+import type { Io } from "../io/io.js";
+
+/** `P11SEAL_HOME`, else where the platform keeps such data. Nothing is made here. */
+export function homeFolder(env: Io["env"]): string {
+  const own = env["P11SEAL_HOME"];
+  if (own !== undefined && own !== "") {
+    if (!isAbsolute(own)) {
+      throw new UsageError("ERR_USAGE", `P11SEAL_HOME is not an absolute path: "${own}"`);
+    }
+    return own;
+  }
+  return join(dataFolder(env), "p11seal");
+}
+
+function dataFolder(env: Io["env"]): string {
+  const home = env["HOME"] ?? homedir();
+  if (process.platform === "win32") return env["LOCALAPPDATA"] ?? join(home, "AppData", "Local");
+  if (process.platform === "darwin") return join(home, "Library", "Application Support");
+  // XDG Base Directory Specification: relative paths are to be ignored.
+  const xdg = env["XDG_DATA_HOME"];
+  return xdg !== undefined && isAbsolute(xdg) ? xdg : join(home, ".local", "share");
+}

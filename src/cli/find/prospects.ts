@@ -1,0 +1,124 @@
+/**
+ * What will come of opening a message with the keys at hand, foretold without a PIN: which way the
+ * token will go, or why it won't. `inspect -i` and `doctor` show it.
+ */
+import { recipientsFor, type MessageInfo } from "../../envelope/native/info.js";
+import { P11SealError, PolicyError, TokenError } from "../../errors.js";
+import type { Identity } from "../../keys/key.js";
+import { requireTriable } from "../../token/session/login.js";
+import { type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
+import type { KeyInfo, TokenInfo } from "../../token/values.js";
+import { isPkcs11Uri, parseUri } from "../../token/uri.js";
+import type { Tokens } from "./tokens.js";
+
+/** What is to be expected of one key that the message was sealed to. */
+export interface Prospect {
+  /** A `pkcs11:` URI, or a file's name. */
+  readonly name: string;
+  /** Absent for a private key file. */
+  readonly token?: TokenInfo;
+  readonly plan?: Plan;
+  /** The ways that will be tried, the likeliest first. */
+  readonly ways: readonly string[];
+  /** Why it will not open. */
+  readonly cause?: P11SealError;
+}
+
+/** For every identity that the message was sealed to, in their order. @throws P11SealError */
+export async function prospectsOf(
+  info: MessageInfo,
+  identities: readonly Identity[],
+  tokens: Tokens,
+): Promise<Prospect[]> {
+  const prospects: Prospect[] = [];
+  for (const { name, publicKey } of identities) {
+    const wrapped = recipientsFor(info, publicKey);
+    if (wrapped.length === 0) continue;
+    if (!isPkcs11Uri(name)) {
+      prospects.push({ name, ways: ["a private key file: no token is needed"] });
+      continue;
+    }
+    const hashes = wrapped.flatMap(({ oaep }) => (oaep === undefined ? [] : [oaep]));
+    prospects.push(await prospectOf(name, hashes, tokens));
+  }
+  return prospects;
+}
+
+/** The same as JSON has it. */
+export function prospectData({ name, plan, ways, cause }: Prospect): object {
+  return {
+    key: name,
+    ways,
+    cause: cause === undefined ? null : causeData(cause),
+    plan: plan ?? null,
+  };
+}
+
+export function causeData({ code, message, hint }: P11SealError): object {
+  return { code, message, hint: hint ?? null };
+}
+
+/** Lines on how it will go, for people. */
+export function prospectLines({ plan, ways, cause }: Prospect): string[] {
+  if (cause !== undefined) return [];
+  const [first = "", ...others] = ways;
+  return [
+    `way: ${first}`,
+    ...others.map((way) => `else: ${way}`),
+    ...(plan?.assumed ?? []).map((one) => `assumed: ${one}`),
+    ...(plan?.contextLogin === true ? planLines(plan).filter((l) => l.startsWith("the PIN")) : []),
+  ];
+}
+
+async function prospectOf(
+  name: string,
+  hashes: readonly NonNullable<MessageInfo["recipients"][number]["oaep"]>[],
+  tokens: Tokens,
+): Promise<Prospect> {
+  const access = await tokens.access();
+  let key: KeyInfo;
+  try {
+    key = await access.findKey(parseUri(name));
+  } catch (cause) {
+    if (!(cause instanceof P11SealError)) throw cause;
+    return { name, ways: [], cause };
+  }
+  const plan = await access.plan(key, "open");
+  const about = { name, token: key.token, plan };
+  try {
+    if (key.token.loginRequired) requireTriable(key.token, false);
+    return { ...about, ways: waysFor(plan, hashes, key) };
+  } catch (cause) {
+    if (!(cause instanceof P11SealError)) throw cause;
+    return { ...about, ways: [], cause };
+  }
+}
+
+/** The hash is chosen as opening chooses it: the best that the token is expected to undo. */
+function waysFor(
+  plan: Plan,
+  hashes: readonly NonNullable<MessageInfo["recipients"][number]["oaep"]>[],
+  { token, label }: KeyInfo,
+): string[] {
+  const tried = stepsToTry(plan);
+  if (tried.length === 0) {
+    throw new TokenError(
+      "ERR_MECHANISM",
+      `"${label}" on token "${token.label}" cannot open messages: ${reasonsAgainst(plan)}`,
+      { hint: "it may have been made for signing, or the token lacks what its kind needs" },
+    );
+  }
+  if (plan.oaep === undefined) return tried.map(({ way }) => way);
+  const hash = plan.oaep.find((one) => hashes.includes(one));
+  if (hash === undefined) {
+    const can = plan.oaep.join(", ") || "none for sure";
+    throw new PolicyError(
+      "ERR_OAEP_HASH",
+      `sealed with RSA-OAEP ${hashes.join(", ")}; token "${token.label}" undoes ${can}`,
+      {
+        hint: `have it sealed again with --oaep ${plan.oaep.at(-1) ?? "sha1"}, or to another key`,
+      },
+    );
+  }
+  return stepsToTry(plan, hash).map(({ way }) => way);
+}

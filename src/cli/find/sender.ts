@@ -1,0 +1,132 @@
+/**
+ * Who signs, and who signed: a key named on the command line to a signing identity, and a key found in a
+ * message to the name the user gave it.
+ */
+import { join } from "node:path";
+import { toHex } from "../../bytes.js";
+import { readDirectory } from "../../records/directory/directory-file.js";
+import { holderOf, spokenFingerprint } from "../../records/directory/directory.js";
+import type { Sender, SenderInfo } from "../../envelope/native/signature.js";
+import { P11SealError, UsageError } from "../../errors.js";
+import type { PublicKey } from "../../keys/key.js";
+import { needsPassphrase } from "../../keys/formats/private-file.js";
+import type { SigningIdentity } from "../../keys/signing.js";
+import { softwareSigningIdentity } from "../../keys/software-signing-key.js";
+import { moment, parseDuration } from "../../records/duration.js";
+import { isPkcs11Uri } from "../../token/uri.js";
+import type { Arguments } from "../arguments/arguments.js";
+import { homeFolder } from "./home.js";
+import { askPassphrase, warnIfReadable } from "./identities.js";
+import { readSmall } from "../io/inputs.js";
+import type { Tokens } from "./tokens.js";
+import type { Context } from "../command.js";
+
+/**
+ * The signing key that `text` names: a `pkcs11:` URI, or the path of a private key file. A token is
+ * looked at, but no PIN asked for, before `unlock`.
+ */
+export async function signingIdentityAt(
+  text: string,
+  tokens: Tokens,
+  context: Context,
+): Promise<SigningIdentity> {
+  if (isPkcs11Uri(text)) {
+    const uri = tokens.uri(text);
+    return tokens.find(uri, async (access) => access.signingIdentity(await access.findKey(uri)));
+  }
+  const bytes = await readSmall(text, context.io);
+  try {
+    await warnIfReadable(text, context);
+    const passphrase = needsPassphrase(bytes, text)
+      ? await askPassphrase(text, context)
+      : undefined;
+    return softwareSigningIdentity(bytes, text, passphrase);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** What a command line says about signing a message. */
+export interface SigningOptions {
+  /** `--sign-with`. */
+  readonly key: string;
+  readonly expiresMs: number | undefined;
+  readonly streamName: string | undefined;
+}
+
+/**
+ * The options of `seal` about its sender; undefined: nobody signs.
+ *
+ * @throws UsageError
+ */
+export function signingOptions(args: Arguments): SigningOptions | undefined {
+  const key = args.text("sign-with");
+  const expires = args.text("expires");
+  const streamName = args.text("stream-name");
+  if (key === undefined) {
+    const without = expires === undefined ? "stream-name" : "expires";
+    if (expires === undefined && streamName === undefined) return undefined;
+    throw new UsageError("ERR_USAGE", `--${without} has no meaning without --sign-with`, {
+      hint: "only a signature keeps others from changing it",
+    });
+  }
+  const expiresMs = expires === undefined ? undefined : parseDuration(expires);
+  if (expiresMs === 0) throw new UsageError("ERR_DURATION", "the message would be expired at once");
+  return { key, expiresMs, streamName };
+}
+
+/**
+ * The sender of one message. Asks for the PIN first: a serial is taken, for ever, once the key is there.
+ *
+ * @throws as `signingIdentityAt`, `unlock` and `nextSerial`
+ */
+export async function senderOf(
+  identity: SigningIdentity,
+  options: SigningOptions,
+  { io }: Context,
+): Promise<Sender> {
+  const key = await identity.unlock();
+  // The database is loaded here, so that whoever doesn't sign needs none.
+  const { nextSerial } = await import("../../records/ledger/serials.js");
+  const { publicKey } = identity;
+  const counters = join(homeFolder(io.env), "serials.db");
+  const serial = await nextSerial(counters, toHex(publicKey.fingerprint), options.streamName);
+  const createdMs = Date.now();
+  return {
+    publicKey,
+    key,
+    ...serial,
+    createdMs,
+    ...(options.expiresMs === undefined ? {} : { expiresMs: createdMs + options.expiresMs }),
+  };
+}
+
+/**
+ * The name under which the user trusts that key, if any. A directory that can't be read is told of, and
+ * then knows nobody: where a name is demanded, it is not asked for here.
+ */
+export async function knownName(
+  key: { readonly publicKey: PublicKey } | { readonly keyId: string },
+  { io, report }: Context,
+): Promise<string | undefined> {
+  try {
+    const senders = await readDirectory(homeFolder(io.env), "senders");
+    if ("publicKey" in key) return holderOf(senders, key)?.name;
+    return senders.find(({ publicKey }) => toHex(publicKey.fingerprint) === key.keyId)?.name;
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+    report.note(error.message);
+    return undefined;
+  }
+}
+
+/** Said of a signed message that was opened without a policy, once its signatures were checked. */
+export async function noteSender(sender: SenderInfo, context: Context): Promise<void> {
+  const name = await knownName(sender, context);
+  const who =
+    name === undefined
+      ? `a key nobody here is known by, ${spokenFingerprint(sender.publicKey)}`
+      : `"${name}"`;
+  context.report.note(`signed by ${who}, ${moment(sender.createdMs)}; the signature holds`);
+  context.report.note("whether it was opened before was not checked; --from does that");
+}

@@ -1,0 +1,43 @@
+/** Public keys that lie on tokens, as a key file would have them. No PIN is asked for. */
+import type { OaepHash, PublicKey } from "../../keys/key.js";
+import type { KeyFile } from "../../keys/formats/key-file.js";
+import { publicHalf } from "../../token/objects/halves.js";
+import type { TokenService } from "../../token/service.js";
+import type { KeyInfo } from "../../token/values.js";
+import type { Tokens } from "./tokens.js";
+
+/** @throws TokenError `ERR_PUBLIC_KEY_MISSING`; as `findKey` */
+export async function publicKeyOnToken(text: string, tokens: Tokens): Promise<PublicKey> {
+  return publicHalf((await foundBy(text, tokens)).key);
+}
+
+/** A key to seal to, with the OAEP record where it is sure. Throws as `publicKeyOnToken`. */
+export async function recipientOnToken(text: string, tokens: Tokens): Promise<KeyFile> {
+  const { key, access } = await foundBy(text, tokens);
+  const publicKey = publicHalf(key);
+  if (isSignOnly(key)) {
+    return { publicKey, warnings: ["the token shows it as a key for signatures"] };
+  }
+  const oaep = await sureOaep(key, access);
+  return { publicKey, warnings: [], ...(oaep === undefined ? {} : { oaep }) };
+}
+
+async function foundBy(
+  text: string,
+  tokens: Tokens,
+): Promise<{ readonly key: KeyInfo; readonly access: TokenService }> {
+  const uri = tokens.uri(text);
+  const access = await tokens.access();
+  return { key: await tokens.find(uri, () => access.findKey(uri)), access };
+}
+
+/** The OAEP hash that the key's token undoes, where that is known without a try. */
+export async function sureOaep(key: KeyInfo, access: TokenService): Promise<OaepHash | undefined> {
+  if (key.publicKey?.type !== "rsa") return undefined;
+  return (await access.plan(key, "open")).sureOaep;
+}
+
+/** As its public object has it. */
+export function isSignOnly({ uses }: KeyInfo): boolean {
+  return uses.includes("sign") && !uses.includes("exchange");
+}

@@ -1,0 +1,189 @@
+/**
+ * The tokens of one run: opened when first needed, closed at the end, one login each. Loading the native
+ * part waits until then, so that commands which need no token need no module either.
+ */
+import { resolve } from "node:path";
+import { TokenError, UsageError } from "../../errors.js";
+import type { Identity } from "../../keys/key.js";
+import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
+import type { TokenService } from "../../token/service.js";
+import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
+import { parseUri, type Pkcs11Uri } from "../../token/uri.js";
+import type { Arguments } from "../arguments/arguments.js";
+import { homeFolder } from "./home.js";
+import { pinReferrer } from "./pins.js";
+import type { Context } from "../command.js";
+import type { Patience } from "./waiting.js";
+
+export interface TokenOptions {
+  readonly modules: readonly string[];
+  readonly pinSource: string | undefined;
+  /** Use a token's last PIN try. */
+  readonly force: boolean;
+  readonly patience: Patience;
+}
+
+export class Tokens {
+  readonly #options: TokenOptions;
+  readonly #context: Context;
+  readonly #uris: Pkcs11Uri[] = [];
+  readonly #pin: PinReferrer;
+  #access: Promise<TokenProcess> | undefined;
+  /** The token whose key was last unlocked. */
+  #inUse: TokenInfo | undefined;
+
+  constructor(options: TokenOptions, context: Context) {
+    this.#options = options;
+    this.#context = context;
+    this.#pin = pinReferrer({ user: options.pinSource, uris: this.#uris }, context);
+  }
+
+  /** A URI that was given in this run: its `pin-source` counts from now on. */
+  uri(text: string): Pkcs11Uri {
+    const uri = parseUri(text);
+    this.#uris.push(uri);
+    return uri;
+  }
+
+  access(): Promise<TokenProcess> {
+    this.#access ??= this.#open(this.#pin);
+    return this.#access;
+  }
+
+  /**
+   * What `find` finds on tokens; where no token matches `uri`, it is waited for, if there is waiting.
+   *
+   * @throws as `find`
+   */
+  async find<T>(uri: Pkcs11Uri, find: (access: TokenService) => Promise<T>): Promise<T> {
+    const access = await this.access();
+    for (;;) {
+      try {
+        return await find(access);
+      } catch (error) {
+        if (!isAbsence(error) || !(await this.#await(uri))) throw error;
+        // It is there, but this module may be one that has to be started anew to see it.
+        if (!(await isSeen(uri, access))) await access.rescan();
+      }
+    }
+  }
+
+  /** A key to open with. */
+  identity(access: TokenService, key: KeyInfo): Identity {
+    const identity = access.identity(key);
+    const unlock: Identity["unlock"] = () => {
+      this.#inUse = key.token;
+      return identity.unlock();
+    };
+    return { ...identity, unlock };
+  }
+
+  /**
+   * After a failure: whether a token had been pulled, and is back. Where it is missing it is waited for,
+   * if there is waiting.
+   */
+  async isBack(error: unknown): Promise<boolean> {
+    if (this.#inUse === undefined || !(error instanceof TokenError)) return false;
+    const uri = parseUri(this.#inUse.uri);
+    // A module that hangs or crashes did so because its token went away, or it would do it again.
+    const isGone = GONE.has(error.code) && !(await isSeen(uri, await this.access()));
+    if (error.code !== "ERR_TOKEN_REMOVED" && !isGone) return false;
+    try {
+      return await this.#await(uri);
+    } catch (fault) {
+      // What happened first is told.
+      if (fault instanceof TokenError) return false;
+      throw fault;
+    }
+  }
+
+  async #await(uri: Pkcs11Uri): Promise<boolean> {
+    const { awaitToken } = await import("./waiting.js");
+    return awaitToken(uri, this.#options.patience, this.#context, () => this.#open(NO_PIN));
+  }
+
+  async close(): Promise<void> {
+    if (this.#access === undefined) return;
+    const access = await this.#access.catch(() => undefined);
+    await access?.close();
+  }
+
+  async #open(pin: TokenProcessOptions["pin"]): Promise<TokenProcess> {
+    const { io, report } = this.#context;
+    const { TokenProcess } = await import("../../token/process/token-process.js");
+    return new TokenProcess({
+      modules: this.#options.modules.map((path) => resolve(path)),
+      home: homeFolder(io.env),
+      env: io.env,
+      pin,
+      force: this.#options.force,
+      ...timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]),
+      ...(report.verbose ? { trace: report.trace.bind(report) } : {}),
+    });
+  }
+}
+
+/** @throws UsageError `ERR_TOKEN_TIMEOUT_VALUE` */
+function timeoutFrom(seconds: string | undefined): { timeoutMs?: number } {
+  if (seconds === undefined || seconds === "") return {};
+  if (/^[1-9]\d{0,3}$/.test(seconds)) return { timeoutMs: Number(seconds) * 1000 };
+  throw new UsageError(
+    "ERR_TOKEN_TIMEOUT_VALUE",
+    `P11SEAL_TOKEN_TIMEOUT is "${seconds}", not a number of seconds from 1 to 9999`,
+  );
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof TokenError && error.code === "ERR_TOKEN_NOT_FOUND";
+}
+
+async function isSeen(uri: Pkcs11Uri, access: TokenService): Promise<boolean> {
+  try {
+    await access.findToken(uri);
+    return true;
+  } catch (error) {
+    if (error instanceof TokenError) return false;
+    throw error;
+  }
+}
+
+/** @throws UsageError when `--wait` is not a number of seconds */
+function secondsOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new UsageError("ERR_USAGE", `--wait is a whole number of seconds, not "${text}"`);
+}
+
+/** Errors after which a token may turn out to be missing. */
+const GONE: ReadonlySet<string> = new Set([
+  "ERR_TOKEN_REMOVED",
+  "ERR_TOKEN_NOT_FOUND",
+  "ERR_TOKEN_TIMEOUT",
+  "ERR_TOKEN_CRASHED",
+]);
+
+/** Looking out for a token takes no login. */
+const NO_PIN: PinReferrer = () => Promise.reject(new TypeError("a PIN was asked for"));
+
+/** Runs `use` with the tokens that a command's options speak of. */
+export async function withTokens<T>(
+  args: Arguments,
+  context: Context,
+  use: (tokens: Tokens) => Promise<T>,
+): Promise<T> {
+  const options = {
+    modules: args.has("module") ? args.texts("module") : [],
+    pinSource: args.has("pin-source") ? args.text("pin-source") : undefined,
+    force: args.has("force") && args.flag("force"),
+    patience: {
+      seconds: args.has("wait") ? secondsOf(args.text("wait")) : 0,
+      json: args.reporting.json,
+    },
+  };
+  const tokens = new Tokens(options, context);
+  try {
+    return await use(tokens);
+  } finally {
+    await tokens.close();
+  }
+}

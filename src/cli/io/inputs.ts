@@ -1,0 +1,244 @@
+/**
+ * Input files: a file, a FIFO, a device or stdin (`-`), read in chunks. Which file it is stays known,
+ * so that nobody overwrites what is being read.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  read,
+  readSync,
+  statSync,
+  type BigIntStats,
+} from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { promisify } from "node:util";
+import { type FileError, UsageError } from "../../errors.js";
+import { fillingSource, type FillingSource } from "../../stream.js";
+import type { Io } from "./io.js";
+import { PipeInput } from "./pipe-input.js";
+import { errno, fileError } from "./system-error.js";
+
+/** Which file, by device and inode: the same under every name. */
+export type FileId = `${bigint}:${bigint}`;
+
+export interface Input {
+  /** For messages. */
+  readonly name: string;
+  /** Bytes, where that is known beforehand. */
+  readonly size: number | undefined;
+  readonly id: FileId | undefined;
+  readonly chunks: AsyncIterable<Uint8Array> | FillingSource;
+  /** Of a regular file, read from its start: for reading by position as well. */
+  readonly descriptor?: number;
+  close(): Promise<void>;
+}
+
+/** The most a key, certificate, identity or recipients file may have (as age's: 16 MiB). */
+const MAX_SMALL_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Opens `path`, or stdin where it is `-`. Opening a FIFO waits for its writer.
+ *
+ * @throws FileError `ERR_READ`: missing, a folder, not permitted.
+ */
+export async function openInput(path: string, io: Io): Promise<Input> {
+  if (path === "-") return standardInput(io);
+  const small = smallFile(path);
+  if (small !== undefined) return small;
+  const handle = await open(path, constants.O_RDONLY).catch((error: unknown) => {
+    throw fileError("ERR_READ", path, error);
+  });
+  try {
+    const stats = await handle.stat({ bigint: true });
+    if (stats.isDirectory()) throw fileError("ERR_READ", path, { code: "EISDIR" });
+    return {
+      name: path,
+      size: stats.isFile() ? Number(stats.size) : undefined,
+      id: fileId(stats),
+      chunks: readAll(readerOfFile(handle, stats.isFile() ? Number(stats.size) : 0), path),
+      ...(stats.isFile() ? { descriptor: handle.fd } : {}),
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/**
+ * A regular file that is read sooner than a thread has been asked to; `undefined` for everything else,
+ * and for what fails: the long way tells why. What is a FIFO is not opened here, or its writer would
+ * find its reader gone.
+ */
+function smallFile(path: string): Input | undefined {
+  let descriptor: number | undefined;
+  try {
+    const seen = statSync(path, { throwIfNoEntry: false });
+    if (seen?.isFile() !== true || seen.size > AT_ONCE_BYTES) return undefined;
+    // It may have become a FIFO since: then nobody is waited for.
+    const file = openSync(path, constants.O_RDONLY | NO_WAITING);
+    descriptor = file;
+    const stats = fstatSync(file, { bigint: true });
+    if (stats.isFile() && stats.size <= AT_ONCE_BYTES) {
+      descriptor = undefined;
+      return {
+        ...{ name: path, size: Number(stats.size), id: fileId(stats), descriptor: file },
+        chunks: readAtOnce(file, Number(stats.size), path),
+        close() {
+          closeSync(file);
+          return Promise.resolve();
+        },
+      };
+    }
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+  return undefined;
+}
+
+/** All of it in one chunk, unless it grows. */
+async function* readAtOnce(
+  file: number,
+  size: number,
+  name: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let done = 0; ;) {
+    const buffer = Buffer.allocUnsafe(size + 1);
+    let bytesRead: number;
+    try {
+      bytesRead = readSync(file, buffer);
+      if (bytesRead === 0) requireEnd(file, size, done);
+    } catch (error) {
+      throw readError(name, error);
+    }
+    if (bytesRead === 0) return;
+    done += bytesRead;
+    yield await Promise.resolve(buffer.subarray(0, bytesRead));
+  }
+}
+
+/** Windows has no such flag. */
+const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
+
+const AT_ONCE_BYTES = 64 * 1024;
+
+/** The whole of a small file: a key, an identity, a list of recipients. */
+export async function readSmall(path: string, io: Io): Promise<Uint8Array> {
+  const input = await openInput(path, io);
+  try {
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of input.chunks) {
+      length += chunk.length;
+      if (length > MAX_SMALL_BYTES) {
+        throw fileError("ERR_READ", input.name, { code: "EFBIG" }, "a key file is much smaller");
+      }
+      parts.push(chunk);
+    }
+    return new Uint8Array(Buffer.concat(parts));
+  } finally {
+    await input.close();
+  }
+}
+
+/** A failed read of an input. */
+export function readError(name: string, error: unknown): FileError {
+  const hint = errno(error) === "ESTALE" ? "it got shorter while it was being read" : undefined;
+  return fileError("ERR_READ", name, error, hint);
+}
+
+/** Refuses that two of the things a command reads are both stdin. */
+export function requireOneStdin(paths: readonly string[]): void {
+  if (paths.filter((path) => path === "-").length > 1) {
+    throw new UsageError("ERR_USAGE", 'stdin ("-") can be read only once');
+  }
+}
+
+export function fileId(stats: BigIntStats): FileId {
+  return `${stats.dev}:${stats.ino}`;
+}
+
+/** The file, device or pipe behind a descriptor of ours, as with `< message` or `> out`. */
+export function redirected(descriptor: number | undefined): BigIntStats | undefined {
+  if (descriptor === undefined) return undefined;
+  try {
+    return fstatSync(descriptor, { bigint: true });
+  } catch {
+    return undefined; // A closed descriptor is nobody's file.
+  }
+}
+
+function standardInput(io: Io): Input {
+  const stats = redirected(io.descriptors?.stdin);
+  if (stats?.isDirectory() === true) throw fileError("ERR_READ", "stdin", { code: "EISDIR" });
+  // Node's own stdin is for pipes and terminals. For a file it reads in small steps, and a disk
+  // (`< /dev/sdb1`) it takes for an empty stream.
+  const descriptor =
+    stats?.isFile() === true || stats?.isBlockDevice() === true ? io.descriptors?.stdin : undefined;
+  const pipe =
+    io.descriptors !== undefined && (stats?.isFIFO() === true || stats?.isSocket() === true)
+      ? new PipeInput(io.descriptors.stdin)
+      : undefined;
+  return {
+    name: "stdin",
+    size: stats?.isFile() === true ? Number(stats.size) : undefined,
+    id: stats?.isFile() === true ? fileId(stats) : undefined,
+    chunks:
+      descriptor === undefined
+        ? (pipe?.chunks ?? readStream(io))
+        : readAll(readerOf(descriptor), "stdin"),
+    close: () => {
+      // Lets go of a pipe nobody will read to its end, or the process would wait for its writer.
+      if (pipe !== undefined) pipe.close();
+      else if (descriptor === undefined) io.stdin.destroy();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Fills a buffer from where the last call ended; 0 at the end. */
+type Read = (buffer: Uint8Array) => Promise<{ bytesRead: number }>;
+
+function readerOf(descriptor: number): Read {
+  return (buffer) => promisify(read)(descriptor, buffer, 0, buffer.length, null);
+}
+
+function readerOfFile(handle: FileHandle, size: number): Read {
+  let done = 0;
+  return async (buffer) => {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
+    done += bytesRead;
+    if (bytesRead === 0) requireEnd(handle.fd, size, done);
+    return { bytesRead };
+  };
+}
+
+/** The end of a file that had `size` bytes is not where somebody cut it while it was read. */
+function requireEnd(file: number, size: number, done: number): void {
+  if (done >= size || fstatSync(file).size >= size) return;
+  throw Object.assign(new Error("the file got shorter"), { code: "ESTALE" });
+}
+
+function readAll(read: Read, name: string): FillingSource {
+  return fillingSource(async (buffer) => {
+    const { bytesRead } = await read(buffer).catch((error: unknown) => {
+      throw readError(name, error);
+    });
+    return bytesRead;
+  });
+}
+
+async function* readStream(io: Io): AsyncGenerator<Uint8Array> {
+  const chunks = io.stdin[Symbol.asyncIterator]();
+  for (;;) {
+    const next = (await chunks.next().catch((error: unknown) => {
+      throw fileError("ERR_READ", "stdin", error);
+    })) as IteratorResult<Uint8Array, undefined>;
+    if (next.done === true) return;
+    yield next.value;
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Where a command's bytes go: a file, which appears whole or not at all (`whole-file.ts`), or a stream,
+ * stdout or a character device such as `/dev/null`, which has no whole and is written as the bytes come.
+ *
+ * What stands at the target is looked at before any work is done, and nothing but a regular file, with
+ * `--force`, is ever replaced. The file being read is not, under whatever name.
+ */
+import { accessSync, constants, lstatSync, statSync, type BigIntStats } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { isatty } from "node:tty";
+import { FileError, UsageError } from "../../errors.js";
+import { syncFolder } from "../../store/files.js";
+import { fileId, redirected, type FileId, type Input } from "./inputs.js";
+import { write, type Io } from "./io.js";
+import { BrokenPipe } from "./report.js";
+import { errno, fileError, quoted } from "./system-error.js";
+import type { Output, OutputOptions } from "./output.js";
+import { exists, FileOutput, NO_FOLLOW } from "./whole-file.js";
+
+/**
+ * An output at `path`, looked at before any work is done, so that a refusal costs nothing.
+ *
+ * @throws FileError `ERR_EXISTS`, `ERR_SAME_FILE`, `ERR_OUTPUT_KIND` (a symbolic link, folder, FIFO, …),
+ *   `ERR_WRITE` (no such folder, not permitted).
+ */
+export async function fileOutput(path: string, options: OutputOptions): Promise<Output> {
+  const existing = looked(path, () => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+  if (existing !== undefined) {
+    refuseInput(path, fileId(existing), options.inputs);
+    if (existing.isCharacterDevice()) return openDevice(path);
+    const kind = kindOf(existing);
+    if (kind !== "file") {
+      throw new FileError("ERR_OUTPUT_KIND", `${quoted(path)} is a ${kind}`, {
+        hint: KIND_HINTS[kind],
+      });
+    }
+    if (!options.force) throw exists(path);
+  }
+  requireFolder(path);
+  return new FileOutput(path, existing, options);
+}
+
+/** stdout, as the bytes come. */
+export function standardOutput(io: Io, inputs: readonly Input[]): Output {
+  const stats = redirected(io.descriptors?.stdout);
+  if (stats?.isFile() === true) refuseInput("stdout", fileId(stats), inputs);
+  const failure = (error: unknown): Error =>
+    errno(error) === "EPIPE" ? new BrokenPipe() : fileError("ERR_WRITE", "stdout", error);
+  const forThreads = stats !== undefined && io.stdout.isTTY !== true;
+  return {
+    name: "stdout",
+    ...(forThreads && io.descriptors ? { descriptor: io.descriptors.stdout } : {}),
+    // A stream of a test's making may keep what it is given.
+    forgets: io.descriptors !== undefined,
+    write: (...parts) =>
+      write(io.stdout, ...parts).catch((error: unknown) => {
+        throw failure(error);
+      }),
+    failure,
+    prepare: nothing,
+    place() {
+      // The bytes are where they belong.
+    },
+    displace() {
+      // What was written there can't be taken back.
+    },
+    close: nothing,
+  };
+}
+
+/** Gives all of them their names, or none. */
+export async function commit(...outputs: readonly Output[]): Promise<void> {
+  for (const output of outputs) await output.prepare();
+  placeAll(outputs);
+  for (const { paths, durable } of outputs) {
+    if (paths !== undefined && durable === true) await syncFolder(dirname(paths.final));
+  }
+  for (const output of outputs) await output.close();
+}
+
+/** The middle of `commit`: all that are prepared get their names, or none. */
+export function placeAll(outputs: readonly Output[]): void {
+  const placed: Output[] = [];
+  try {
+    for (const output of outputs) {
+      output.place({ reversible: outputs.length > 1 });
+      placed.push(output);
+    }
+  } catch (error) {
+    for (const output of placed.reverse()) output.displace();
+    throw error;
+  }
+}
+
+/** Refuses that two outputs of one run are the same file, under whatever spelling. */
+export async function requireDistinct(paths: readonly string[]): Promise<void> {
+  const seen = new Set<string>();
+  for (const path of paths) {
+    const folder = await stat(dirname(path), { bigint: true }).catch(() => undefined);
+    const place = folder === undefined ? path : join(fileId(folder), basename(path));
+    if (seen.has(place)) {
+      throw new UsageError("ERR_USAGE", `two outputs have the name ${quoted(path)}`);
+    }
+    seen.add(place);
+  }
+}
+
+async function openDevice(path: string): Promise<Output> {
+  const failed = (error: unknown): never => {
+    throw fileError("ERR_WRITE", path, error);
+  };
+  const flags = constants.O_WRONLY | constants.O_NOCTTY | NO_FOLLOW;
+  const handle = await open(path, flags).catch(failed);
+  return {
+    name: path,
+    ...(isatty(handle.fd) ? {} : { descriptor: handle.fd }),
+    forgets: true,
+    failure: (error) => fileError("ERR_WRITE", path, error),
+    async write(...parts) {
+      for (const bytes of parts) {
+        for (let offset = 0; offset < bytes.length;) {
+          const { bytesWritten } = await handle.write(bytes, offset).catch(failed);
+          offset += bytesWritten;
+        }
+      }
+    },
+    prepare: nothing,
+    place() {
+      // The bytes are where they belong.
+    },
+    displace() {
+      // What was written there can't be taken back.
+    },
+    close: () => handle.close().catch(() => undefined),
+  };
+}
+
+function refuseInput(path: string, id: FileId, inputs: readonly Input[]): void {
+  const input = inputs.find((candidate) => candidate.id === id);
+  if (input === undefined) return;
+  throw new FileError("ERR_SAME_FILE", `${quoted(path)} is the file being read`, {
+    hint: "write to another name; the input would be lost",
+  });
+}
+
+function requireFolder(path: string): void {
+  const folder = dirname(path);
+  const stats = looked(path, () => statSync(folder, { throwIfNoEntry: false }));
+  if (stats === undefined) {
+    const hint = `make the folder ${quoted(folder)} first`;
+    throw fileError("ERR_WRITE", path, { code: "ENOENT" }, hint);
+  }
+  if (!stats.isDirectory()) throw fileError("ERR_WRITE", path, { code: "ENOTDIR" });
+  if (path.endsWith("/")) throw fileError("ERR_WRITE", path, { code: "ENOENT" });
+  looked(path, () => {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  });
+}
+
+/** Looks at once: to ask a thread for it takes longer than a look. @throws FileError `ERR_WRITE` */
+function looked<T>(path: string, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw fileError("ERR_WRITE", path, error);
+  }
+}
+
+type Kind = "file" | "folder" | "symbolic link" | "FIFO" | "socket" | "block device";
+
+function kindOf(stats: BigIntStats): Kind {
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "folder";
+  if (stats.isSymbolicLink()) return "symbolic link";
+  if (stats.isFIFO()) return "FIFO";
+  if (stats.isSocket()) return "socket";
+  return "block device";
+}
+
+const STREAM_HINT = "an output here must be whole or absent; for a stream use -o - and redirect it";
+
+const KIND_HINTS: Readonly<Record<Exclude<Kind, "file">, string>> = {
+  folder: "name a file in it",
+  "symbolic link": "links are not followed when writing; give the name it points to",
+  FIFO: STREAM_HINT,
+  socket: STREAM_HINT,
+  "block device": STREAM_HINT,
+};
+
+const nothing = (): Promise<void> => Promise.resolve();

@@ -1,0 +1,207 @@
+/**
+ * From what happened to what a person, or a program with `--json`, is told of it. The one place that
+ * writes to stderr, chooses exit statuses, and makes foreign text safe to print.
+ */
+import {
+  AuthenticationError,
+  Cancelled,
+  NoMatchError,
+  P11SealError,
+  PolicyError,
+  TokenError,
+  UsageError,
+} from "../../errors.js";
+import type { Io } from "./io.js";
+
+/** Documented in docs/cli.md; they never change meaning. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  noMatch: 3,
+  notAuthentic: 4,
+  token: 5,
+  policy: 6,
+  /** 128 + SIGINT, as shells have it. */
+  cancelled: 130,
+} as const;
+
+/** Whoever reads our stdout went away: nobody is left to tell. */
+export class BrokenPipe extends Error {}
+
+/** The exit status an error leads to. */
+export function exitStatus(error: unknown): number {
+  if (error instanceof Cancelled) return EXIT.cancelled;
+  return STATUSES.find(([kind]) => error instanceof kind)?.[1] ?? EXIT.failed;
+}
+
+/**
+ * Text from outside (labels of tokens and keys, names of files) made safe to show: whatever could
+ * move the cursor, recolour, or reorder a line is written as an escape.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (character) => {
+    const point = character.codePointAt(0) ?? 0;
+    return SHORT_ESCAPES[character] ?? `\\u{${point.toString(16)}}`;
+  });
+}
+
+export interface ReportOptions {
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly json: boolean;
+}
+
+/** What a report needs of `Io`. */
+interface ReportIo {
+  readonly stderr: { write(text: string): unknown };
+  readonly env: Io["env"];
+}
+
+/** Tells stderr, in this run's manner. */
+export class Report {
+  readonly #io: ReportIo;
+  readonly #options: ReportOptions;
+  #concealed = new Set<string>();
+
+  constructor(io: ReportIo, options: ReportOptions) {
+    this.#io = io;
+    this.#options = options;
+  }
+
+  /** One that keeps what it is told until `release`; what then follows is told at once. */
+  aside(): { readonly report: Report; readonly release: () => void } {
+    let kept: string[] | undefined = [];
+    const write = (text: string): void => {
+      if (kept === undefined) this.#write(text);
+      else kept.push(text);
+    };
+    const report = new Report({ stderr: { write }, env: this.#io.env }, this.#options);
+    report.#concealed = this.#concealed;
+    const release = (): void => {
+      for (const text of kept ?? []) this.#write(text);
+      kept = undefined;
+    };
+    return { report, release };
+  }
+
+  get quiet(): boolean {
+    return this.#options.quiet;
+  }
+
+  get verbose(): boolean {
+    return this.#options.verbose;
+  }
+
+  /** Something worth knowing that is not an error. Not said with `--quiet`. */
+  note(text: string): void {
+    if (!this.#options.quiet) this.#line(`p11seal: ${text}`);
+  }
+
+  /** How something is done; said with `--verbose`. */
+  trace(text: string): void {
+    if (this.#options.verbose) this.#line(`p11seal: ${text}`);
+  }
+
+  /** From now on this string is blotted out of what can't be foreseen: foreign errors and stacks. */
+  conceal(secret: string): void {
+    if (secret !== "") this.#concealed.add(secret);
+  }
+
+  /** Tells of an error and returns the exit status it leads to. `about` is the file it concerns. */
+  failure(error: unknown, about?: string): number {
+    const status = exitStatus(error);
+    if (error instanceof Cancelled || error instanceof BrokenPipe) return status;
+    const told = this.#describe(error);
+    const message = about === undefined ? told.message : `${about}: ${told.message}`;
+    if (this.#options.json) {
+      this.#write(JSON.stringify({ error: { ...told, message, exit: status } }) + "\n");
+    } else {
+      this.#line(`p11seal: ${message}`);
+      if (told.hint !== undefined) this.#line(`hint: ${told.hint}`);
+    }
+    if (this.#io.env["P11SEAL_DEBUG"] === "1") this.#stack(error);
+    return status;
+  }
+
+  #describe(error: unknown): Description {
+    if (!(error instanceof P11SealError)) {
+      return { code: "ERR_UNEXPECTED", message: `unexpected: ${this.#blot(messageOf(error))}` };
+    }
+    const { code, message, hint } = error;
+    return {
+      code,
+      message,
+      ...(hint === undefined ? {} : { hint }),
+      ...(error instanceof TokenError ? definite({ fn: error.fn, ckr: error.ckr }) : {}),
+    };
+  }
+
+  #stack(error: unknown): void {
+    for (let link = error, depth = 0; isErrorLike(link) && depth < 8; link = link.cause, depth++) {
+      for (const line of this.#blot(link.stack ?? messageOf(link)).split("\n")) this.#line(line);
+    }
+  }
+
+  #blot(text: string): string {
+    let result = text;
+    for (const secret of this.#concealed) result = result.replaceAll(secret, "[secret]");
+    return result;
+  }
+
+  #line(text: string): void {
+    this.#write(printable(text) + "\n");
+  }
+
+  #write(text: string): void {
+    this.#io.stderr.write(text);
+  }
+}
+
+interface Description {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly fn?: string;
+  readonly ckr?: string;
+}
+
+/** What errors have, in whichever realm they were made. */
+interface ErrorLike {
+  readonly message?: unknown;
+  readonly stack?: string;
+  readonly cause?: unknown;
+}
+
+function isErrorLike(value: unknown): value is ErrorLike {
+  return typeof value === "object" && value !== null && "message" in value;
+}
+
+function messageOf(error: unknown): string {
+  const message = isErrorLike(error) ? error.message : error;
+  return typeof message === "string" ? message : "something that is not an error was thrown";
+}
+
+/** Without the fields that are undefined. */
+function definite(fields: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(fields).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+const STATUSES = [
+  [UsageError, EXIT.usage],
+  [NoMatchError, EXIT.noMatch],
+  [AuthenticationError, EXIT.notAuthentic],
+  [TokenError, EXIT.token],
+  [PolicyError, EXIT.policy],
+] as const;
+
+/**
+ * Control characters, separators of lines, marks and overrides of direction ("Trojan Source"), zero-width
+ * characters, and halves of surrogate pairs.
+ */
+const UNPRINTABLE =
+  /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;
+
+const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };

@@ -1,0 +1,98 @@
+/**
+ * A stream that can be read more than once: what comes is kept in a temporary file without a name. Only
+ * sealed bytes are ever kept so; the file needs no wiping.
+ */
+import { randomBytes } from "node:crypto";
+import { unlinkSync } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onInterrupt } from "../../terminal/interrupts.js";
+import { fillingSource, type FillingSource } from "../../stream.js";
+import { fileError } from "./system-error.js";
+
+export class Spool {
+  readonly #source: AsyncIterator<Uint8Array>;
+  readonly #handle: FileHandle;
+  readonly #name: string;
+  readonly #remove: (() => void) | undefined;
+  #size = 0;
+  #ended = false;
+
+  private constructor(source: AsyncIterable<Uint8Array>, handle: FileHandle, name: string) {
+    this.#source = source[Symbol.asyncIterator]();
+    this.#handle = handle;
+    this.#name = name;
+    try {
+      unlinkSync(name);
+    } catch {
+      // Windows: a file in use keeps its name until it is closed.
+      this.#remove = onInterrupt(() => {
+        unlinkSync(name);
+      });
+    }
+  }
+
+  /** In the system's folder for such files (`TMPDIR`). @throws FileError `ERR_WRITE` */
+  static async of(source: AsyncIterable<Uint8Array>): Promise<Spool> {
+    const name = join(tmpdir(), `p11seal-${randomBytes(8).toString("hex")}.spool`);
+    const handle = await open(name, "wx+", 0o600).catch((error: unknown) => {
+      throw failure(name, error);
+    });
+    return new Spool(source, handle, name);
+  }
+
+  /** From the first byte, each time; whatever is not there yet is taken from the source. */
+  chunks(): FillingSource {
+    let at = 0;
+    return fillingSource(async (target) => {
+      while (at === this.#size) if (!(await this.#more())) return 0;
+      const length = Math.min(target.length, this.#size - at);
+      const { bytesRead } = await this.#handle.read(target, 0, length, at);
+      if (bytesRead === 0) throw fileError("ERR_READ", this.#name, { code: "ESTALE" });
+      at += bytesRead;
+      return bytesRead;
+    });
+  }
+
+  /** Takes all of the source. */
+  async finish(): Promise<void> {
+    for (;;) if (!(await this.#more())) return;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close().catch(() => undefined);
+    if (this.#remove === undefined) return;
+    this.#remove();
+    try {
+      unlinkSync(this.#name);
+    } catch {
+      // What is left holds sealed bytes, and nobody else's.
+    }
+  }
+
+  async #more(): Promise<boolean> {
+    if (this.#ended) return false;
+    const next = await this.#source.next();
+    if (next.done === true) {
+      this.#ended = true;
+      return false;
+    }
+    for (let done = 0; done < next.value.length;) {
+      const { bytesWritten } = await this.#handle
+        .write(next.value, done, next.value.length - done, this.#size)
+        .catch((error: unknown) => {
+          throw failure(this.#name, error);
+        });
+      done += bytesWritten;
+      this.#size += bytesWritten;
+    }
+    return true;
+  }
+}
+
+function failure(name: string, error: unknown): Error {
+  const hint =
+    "the sealed message is kept there until it is verified: make room, set TMPDIR, or use -o";
+  return fileError("ERR_WRITE", name, error, hint);
+}

@@ -1,0 +1,37 @@
+/** What the operating system said of a file, in words and with its name for it (ENOSPC, EACCES, …). */
+import { getSystemErrorMap } from "node:util";
+import { FileError } from "../../errors.js";
+
+/** The `code` of an error of Node's, which may come from another realm: under jest it does. */
+export function errno(error: unknown): string | undefined {
+  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** A `FileError` for a failed call: `cannot write "out": no space left on device (ENOSPC)`. */
+export function fileError(
+  code: "ERR_READ" | "ERR_WRITE",
+  name: string,
+  error: unknown,
+  hint?: string,
+): FileError {
+  const verb = code === "ERR_READ" ? "read" : "write";
+  return new FileError(code, `cannot ${verb} ${quoted(name)}: ${reason(error)}`, {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** A file's name as messages show it. */
+export function quoted(name: string): string {
+  return `"${name}"`;
+}
+
+function reason(error: unknown): string {
+  const code = errno(error);
+  if (code === undefined) return "unknown error";
+  for (const [name, text] of getSystemErrorMap().values()) {
+    if (name === code) return `${text} (${code})`;
+  }
+  return code;
+}

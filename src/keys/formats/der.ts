@@ -1,0 +1,148 @@
+/**
+ * The little DER (X.690 §10) that key files need: definite, minimal lengths, one-byte tags, nothing
+ * guessed. Reading and writing stand side by side, so that a value read and written again gives the
+ * same bytes.
+ */
+import { concat, Cursor } from "../../bytes.js";
+import { FormatError } from "../../errors.js";
+
+export const TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
+  octetString: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  sequence: 0x30,
+} as const;
+
+/** Tag, length and the parts as content. */
+export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const content = concat(...parts);
+  return concat(Uint8Array.of(tag), encodeLength(content.length), content);
+}
+
+/** INTEGER of an unsigned big-endian number. */
+export function derUnsigned(value: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = withoutLeadingZeros(value);
+  // X.690 §8.3: two's complement, so a set top bit needs a zero byte before it; zero is one byte.
+  const needsZero = bytes.length === 0 || ((bytes[0] as number) & 0x80) !== 0;
+  return der(TAG.integer, needsZero ? concat(Uint8Array.of(0), bytes) : bytes);
+}
+
+/** Reads the values of one constructed value in order. `what` names it in messages. */
+export class DerReader {
+  readonly #cursor: Cursor;
+  readonly #bytes: Uint8Array;
+  readonly #what: string;
+
+  constructor(bytes: Uint8Array, what: string) {
+    this.#cursor = new Cursor(bytes, what);
+    this.#bytes = bytes;
+    this.#what = what;
+  }
+
+  /** The tag of the next value, or `undefined` at the end. */
+  peek(): number | undefined {
+    return this.#bytes[this.#cursor.offset];
+  }
+
+  /** The content of the next value, which must have this tag. */
+  read(tag: number): Uint8Array {
+    const found = this.#cursor.u8();
+    if (found !== tag) {
+      throw new FormatError(
+        "ERR_DER",
+        `${this.#what} has tag 0x${hex2(found)} where 0x${hex2(tag)} belongs`,
+      );
+    }
+    return this.#cursor.take(this.#length());
+  }
+
+  /** The next value, which must have this tag and no content. */
+  readEmpty(tag: number): void {
+    if (this.read(tag).length > 0) {
+      throw new FormatError("ERR_DER", `${this.#what} has a value where there must be none`);
+    }
+  }
+
+  /** Reads on inside the next value, a SEQUENCE. */
+  sequence(): DerReader {
+    return new DerReader(this.read(TAG.sequence), this.#what);
+  }
+
+  /** An INTEGER that is not negative, big-endian without leading zeros (zero is no bytes). */
+  unsigned(): Uint8Array {
+    const bytes = this.read(TAG.integer);
+    const [first, second] = bytes;
+    if (first === undefined) throw new FormatError("ERR_DER", `${this.#what} has an empty number`);
+    if ((first & 0x80) !== 0) {
+      throw new FormatError("ERR_DER", `${this.#what} has a negative number`);
+    }
+    if (first === 0 && second !== undefined && (second & 0x80) === 0) {
+      throw new FormatError("ERR_DER", `${this.#what} has a number with needless zeros`);
+    }
+    return first === 0 ? bytes.subarray(1) : bytes;
+  }
+
+  /** A BIT STRING of whole bytes. */
+  bitString(): Uint8Array {
+    const bytes = this.read(TAG.bitString);
+    if (bytes[0] !== 0) {
+      throw new FormatError("ERR_DER", `${this.#what} has a bit string that is not whole bytes`);
+    }
+    return bytes.subarray(1);
+  }
+
+  /** The next value whole, tag and length included; it must have this tag. */
+  next(tag: number): Uint8Array {
+    const start = this.#cursor.offset;
+    this.read(tag);
+    return this.#bytes.subarray(start, this.#cursor.offset);
+  }
+
+  /** Passes over the next value, whatever it is. */
+  skip(): void {
+    this.#cursor.u8();
+    this.#cursor.take(this.#length());
+  }
+
+  /** Refuses values after the last one expected. */
+  end(): void {
+    this.#cursor.end();
+  }
+
+  #length(): number {
+    const first = this.#cursor.u8();
+    if (first < 0x80) return first;
+    // X.690 §10.1: the shortest form only; 0x80 (indefinite) is BER. 16 MiB - 1 is far above any key.
+    const size = first & 0x7f;
+    if (size === 0 || size > 3) {
+      throw new FormatError("ERR_DER", `${this.#what} has a length that is not DER`);
+    }
+    let length = 0;
+    for (const byte of this.#cursor.take(size)) length = length * 256 + byte;
+    if (encodeLength(length).length !== size + 1) {
+      throw new FormatError("ERR_DER", `${this.#what} has a length that is not minimal`);
+    }
+    return length;
+  }
+}
+
+/** A big-endian number without its leading zeros (a view). */
+export function withoutLeadingZeros(value: Uint8Array): Uint8Array {
+  let start = 0;
+  while (value[start] === 0) start++;
+  return value.subarray(start);
+}
+
+function encodeLength(length: number): Uint8Array {
+  if (length < 0x80) return Uint8Array.of(length);
+  const bytes: number[] = [];
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
+  return Uint8Array.of(0x80 | bytes.length, ...bytes);
+}
+
+function hex2(byte: number): string {
+  return byte.toString(16).padStart(2, "0");
+}

@@ -1,0 +1,291 @@
+/**
+ * Files that hold one public key, in every form people have them in: PEM and DER
+ * SubjectPublicKeyInfo, PKCS#1, X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB.
+ *
+ * Reading tells the forms apart by their bytes, never by the file's name. Writing is the inverse.
+ * With an RSA key may travel the *OAEP record*: which hash the holder's token can really unwrap with.
+ * In PEM it is a line of text before the block (`p11seal-oaep: sha1`), which other tools pass over; in
+ * a JWK it is `alg`; in an OpenSSH line a word of the comment (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB
+ * have no room.
+ */
+import { ascii } from "../../bytes.js";
+import {
+  FormatError,
+  type P11SealError,
+  PolicyError,
+  UnsupportedError,
+  UsageError,
+} from "../../errors.js";
+import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
+import { parseCertificate } from "./certificate.js";
+import { DerReader, TAG } from "./der.js";
+import { formatJwk, parseJwk } from "./jwk.js";
+import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
+import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
+import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
+import { privateKeyAsRecipient } from "../refusals.js";
+import { formatSshLine, looksLikeSsh, parseSshLine } from "./ssh.js";
+
+export interface KeyFile {
+  readonly publicKey: PublicKey;
+  /** The OAEP record; only beside an RSA key. */
+  readonly oaep?: OaepHash;
+  /** Facts a sender should know, in lower case: a certificate expired, a key meant for signatures. */
+  readonly warnings: readonly string[];
+  /** A PUBLICKEYBLOB that says so (CALG_RSA_SIGN). `requireRecipient` refuses it. */
+  readonly signOnly?: true;
+}
+
+export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "capi";
+
+/** The most bytes a key file may have. */
+export const MAX_KEY_FILE_BYTES = 65_536;
+
+/**
+ * The one public key of a file's bytes. Which keys may receive is for `requireRecipient` to say.
+ *
+ * @param name - how messages call the file.
+ * @param options - `now`: the time that certificates are judged by, by default the clock's.
+ * @throws FormatError `ERR_KEY_FORMAT`, `ERR_KEY_FILE_SIZE`, `ERR_PEM`, `ERR_JWK`, `ERR_SSH_KEY`,
+ *   `ERR_CERTIFICATE`, `ERR_BLOB`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`, and for a private key
+ *   `ERR_PRIVATE_KEY_AS_RECIPIENT`.
+ * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`, `ERR_KEY_FORMAT`.
+ */
+export function parsePublicKey(
+  bytes: Uint8Array,
+  name: string,
+  options: { now?: Date } = {},
+): KeyFile {
+  try {
+    return parse(bytes, options.now ?? new Date());
+  } catch (error) {
+    throw withName(error, name);
+  }
+}
+
+/**
+ * The key of a file as one that a message may be sealed to.
+ *
+ * @throws UnsupportedError `ERR_SIGN_ONLY`; else as `requireExchange`.
+ */
+export function requireRecipient(
+  { publicKey, signOnly }: KeyFile,
+  options: { allowWeak?: boolean } = {},
+): ExchangePublicKey {
+  if (signOnly === true) throw signatureBlob();
+  return requireExchange(publicKey, options);
+}
+
+/**
+ * The key as a file. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP record. DER and a
+ * PUBLICKEYBLOB carry neither, a JWK no comment. `signOnly` makes a PUBLICKEYBLOB that of a signature key
+ * (CALG_RSA_SIGN); the others don't say what a key is for.
+ *
+ * @throws UsageError `ERR_COMMENT`: a comment of more than one line; `ERR_OAEP_RECORD`: a record
+ *   beside a key that is not RSA.
+ * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519, CryptoAPI for RSA alone;
+ *   `ERR_KEY_SIZE`: no room in a PUBLICKEYBLOB.
+ */
+export function formatPublicKey(
+  publicKey: PublicKey,
+  format: PublicKeyFormat,
+  options: { oaep?: OaepHash; comment?: string; signOnly?: boolean } = {},
+): Uint8Array {
+  const { oaep } = options;
+  const comment = checkedComment(options.comment ?? "");
+  if (oaep !== undefined && publicKey.type !== "rsa") {
+    throw new UsageError("ERR_OAEP_RECORD", "an OAEP record beside a key that is not RSA");
+  }
+  switch (format) {
+    case "pem": {
+      const before = [
+        ...(comment === "" ? [] : [`# ${comment}`]),
+        ...(oaep === undefined ? [] : [`${RECORD}: ${oaep}`]),
+      ];
+      return ascii(formatPem("PUBLIC KEY", publicKey.spki, before));
+    }
+    case "der":
+      return publicKey.spki.slice();
+    case "jwk":
+      return ascii(`${formatJwk(publicKey, oaep)}\n`);
+    case "ssh": {
+      const words = [comment, oaep === undefined ? "" : `${RECORD}=${oaep}`];
+      const line = formatSshLine(publicKey, words.filter((word) => word !== "").join(" "));
+      return ascii(`${line}\n`);
+    }
+    case "capi":
+      if (publicKey.type !== "rsa") {
+        throw new UnsupportedError("ERR_KEY_FORMAT", "a PUBLICKEYBLOB holds RSA keys only");
+      }
+      return encodePublicKeyBlob({
+        use: options.signOnly === true ? "signature" : "exchange",
+        publicKey,
+      });
+  }
+}
+
+// ── Telling the forms apart ─────────────────────────────────────────────────────────────────────
+
+function parse(bytes: Uint8Array, now: Date): KeyFile {
+  if (bytes.length > MAX_KEY_FILE_BYTES) {
+    throw new FormatError("ERR_KEY_FILE_SIZE", `more than ${MAX_KEY_FILE_BYTES} bytes`, {
+      hint: "A public key is smaller than that; this is another kind of file",
+    });
+  }
+  if (looksLikeDer(bytes)) return fromDer(bytes, now);
+  if (blobKind(bytes) !== undefined) return fromBlob(bytes);
+  const text = new TextDecoder("utf-8").decode(bytes);
+  if (looksLikePem(text)) return fromPem(text, now);
+  const trimmed = text.trim();
+  if (trimmed.startsWith("{")) return fromJwk(trimmed);
+  if (looksLikeSsh(trimmed)) return fromSsh(trimmed);
+  throw unknownForm(bytes);
+}
+
+/** A SEQUENCE whose length is long-form, or short and exactly the rest; no text starts so. */
+function looksLikeDer(bytes: Uint8Array): boolean {
+  const [tag, length = 0] = bytes;
+  return tag === TAG.sequence && (length >= 0x80 || bytes.length === 2 + length);
+}
+
+function fromDer(bytes: Uint8Array, now: Date): KeyFile {
+  const file = new DerReader(bytes, "DER file");
+  const outer = file.sequence();
+  file.end();
+  if (outer.peek() === TAG.integer) {
+    // PKCS#1's public key starts with its modulus; all private forms and PKCS#12 with a version.
+    if (outer.unsigned().length < 2) throw privateKeyAsRecipient("this DER file");
+    return keyFile(publicKeyFromPkcs1(bytes));
+  }
+  if (outer.peek() !== TAG.sequence) throw unknownForm(bytes);
+  outer.skip();
+  const second = outer.peek();
+  if (second === TAG.bitString) return keyFile(publicKeyFromFileSpki(bytes));
+  if (second === TAG.sequence) return parseCertificate(bytes, now);
+  // EncryptedPrivateKeyInfo, RFC 5958 §3.
+  if (second === TAG.octetString) throw privateKeyAsRecipient("this DER file");
+  throw unknownForm(bytes);
+}
+
+function fromBlob(bytes: Uint8Array): KeyFile {
+  const { use, publicKey } = parsePublicKeyBlob(bytes);
+  return use === "signature" ? { ...keyFile(publicKey), signOnly: true } : keyFile(publicKey);
+}
+
+function fromPem(text: string, now: Date): KeyFile {
+  const blocks = parsePem(text);
+  if (blocks.some(({ label }) => label.endsWith("PRIVATE KEY"))) {
+    throw privateKeyAsRecipient("this PEM file");
+  }
+  const [block] = blocks;
+  if (block === undefined || blocks.length > 1) {
+    throw new FormatError("ERR_PEM", `${blocks.length} PEM blocks where one key belongs`, {
+      hint: "give the recipient's key or certificate alone, without its chain",
+    });
+  }
+  if (block.hasHeaders) throw new FormatError("ERR_PEM", `PEM block ${block.label} has headers`);
+  const found = fromBlock(block, now);
+  const records = block.before.flatMap((line) => PEM_RECORD.exec(line)?.[1] ?? []);
+  return keyFile(found.publicKey, records, found.warnings);
+}
+
+function fromBlock({ label, bytes }: PemBlock, now: Date): KeyFile {
+  switch (label) {
+    case "PUBLIC KEY":
+      return keyFile(publicKeyFromFileSpki(bytes));
+    case "RSA PUBLIC KEY":
+      return keyFile(publicKeyFromPkcs1(bytes));
+    case "CERTIFICATE":
+    case "X509 CERTIFICATE":
+      return parseCertificate(bytes, now);
+    default:
+      throw new UnsupportedError("ERR_KEY_FORMAT", `PEM block ${label} is not a public key`, {
+        hint: FORMS,
+      });
+  }
+}
+
+function fromJwk(text: string): KeyFile {
+  const { publicKey, oaep, signOnly } = parseJwk(text);
+  const warnings =
+    signOnly && publicKey.type !== "ed25519" ? ["the JWK says its key is for signatures"] : [];
+  return oaep === undefined ? { publicKey, warnings } : { publicKey, oaep, warnings };
+}
+
+function fromSsh(text: string): KeyFile {
+  if (/[\r\n]/.test(text)) {
+    throw new FormatError("ERR_SSH_KEY", "more than one line where one OpenSSH key belongs");
+  }
+  const { publicKey, comment } = parseSshLine(text);
+  return keyFile(
+    publicKey,
+    comment.split(/\s+/).flatMap((word) => SSH_RECORD.exec(word)?.[1] ?? []),
+  );
+}
+
+// ── The OAEP record, comments, messages ─────────────────────────────────────────────────────────
+
+function keyFile(
+  publicKey: PublicKey,
+  records: readonly string[] = [],
+  warnings: readonly string[] = [],
+): KeyFile {
+  const [record] = records;
+  if (record === undefined) return { publicKey, warnings };
+  const oaep = OAEP_HASHES.find((hash) => hash === record);
+  if (oaep === undefined) {
+    throw new FormatError(
+      "ERR_OAEP_RECORD",
+      `the OAEP record is not one of ${OAEP_HASHES.join(", ")}`,
+    );
+  }
+  if (records.length > 1) throw new FormatError("ERR_OAEP_RECORD", "more than one OAEP record");
+  if (publicKey.type !== "rsa") {
+    throw new FormatError("ERR_OAEP_RECORD", "an OAEP record beside a key that is not RSA");
+  }
+  return { publicKey, oaep, warnings };
+}
+
+function checkedComment(comment: string): string {
+  // A line break would end the comment and start something else; so would a record of its own.
+  if (/\p{Cc}|\p{Zl}|\p{Zp}/u.test(comment) || comment.includes(RECORD)) {
+    throw new UsageError("ERR_COMMENT", "comment with a control character, or like an OAEP record");
+  }
+  return comment.trim();
+}
+
+function unknownForm(bytes: Uint8Array): FormatError {
+  if (bytes.length === 0) return new FormatError("ERR_KEY_FORMAT", "empty file", { hint: FORMS });
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
+    return new FormatError("ERR_KEY_FORMAT", "text in UTF-16", {
+      hint: "powerShell's '>' writes UTF-16; save the key as UTF-8 or ASCII",
+    });
+  }
+  return new FormatError("ERR_KEY_FORMAT", "not a public key in any known form", { hint: FORMS });
+}
+
+function withName(error: unknown, name: string): unknown {
+  for (const kind of [FormatError, UnsupportedError, PolicyError]) {
+    if (error instanceof kind) {
+      const { code, message, hint }: P11SealError = error;
+      return new kind(code, `${name}: ${message}`, hint === undefined ? {} : { hint });
+    }
+  }
+  return error;
+}
+
+const RECORD = "p11seal-oaep";
+const PEM_RECORD = /^\s*p11seal-oaep\s*:\s*(.*?)\s*$/;
+const SSH_RECORD = /^p11seal-oaep=(.*)$/;
+
+export const OAEP_HASHES = [
+  "sha1",
+  "sha256",
+  "sha384",
+  "sha512",
+] as const satisfies readonly OaepHash[];
+
+const FORMS =
+  "Known forms: PEM or DER public key, X.509 certificate, JWK, ssh-rsa or ecdsa-sha2 line, " +
+  "CryptoAPI's PUBLICKEYBLOB.";

@@ -1,0 +1,76 @@
+/**
+ * PEM (RFC 7468): a label, base64 between two lines, and text before it that other tools pass over.
+ * Stricter than most readers: base64 is canonical, and nothing but blanks follows the last block.
+ */
+import { fromBase64, toBase64 } from "../../bytes.js";
+import { FormatError } from "../../errors.js";
+
+export interface PemBlock {
+  /** Between `BEGIN` and the dashes, as in `PUBLIC KEY`. */
+  readonly label: string;
+  /** What the base64 holds. */
+  readonly bytes: Uint8Array;
+  /** Lines of text between the previous block, or the start, and this one. */
+  readonly before: readonly string[];
+  /** True for RFC 1421's headers (`Proc-Type: …`), which mean a legacy encrypted key. */
+  readonly hasHeaders: boolean;
+}
+
+/** True when a line of the text begins a block. */
+export function looksLikePem(text: string): boolean {
+  return /^-----BEGIN /m.test(text);
+}
+
+/**
+ * All blocks of the text, in order. Never quotes the text: it may be a private key.
+ *
+ * @throws FormatError `ERR_PEM`.
+ */
+export function parsePem(text: string): PemBlock[] {
+  const blocks: PemBlock[] = [];
+  const lines = text.split(/\r?\n/).map((line) => line.trimEnd());
+  let before: string[] = [];
+  let index = 0;
+  while (index < lines.length) {
+    const line = lines[index++] as string;
+    if (!line.startsWith("-----BEGIN ")) {
+      before.push(line);
+      continue;
+    }
+    const label = BEGIN.exec(line)?.[1];
+    if (label === undefined || label.length > 40)
+      throw new FormatError("ERR_PEM", `line ${index} is not a PEM label`);
+    const end = lines.indexOf(`-----END ${label}-----`, index);
+    if (end < 0) throw new FormatError("ERR_PEM", `PEM block ${label} has no END line`);
+    const body = lines.slice(index, end);
+    const hasHeaders = body.some((bodyLine) => bodyLine.includes(":"));
+    blocks.push({ label, bytes: hasHeaders ? NOTHING : decode(body, label), before, hasHeaders });
+    before = [];
+    index = end + 1;
+  }
+  if (blocks.length > 0 && before.some((line) => line !== "")) {
+    throw new FormatError("ERR_PEM", "text after the last PEM block");
+  }
+  return blocks;
+}
+
+/** One block with lines of 64 characters, after the given lines of text. */
+export function formatPem(
+  label: string,
+  bytes: Uint8Array,
+  before: readonly string[] = [],
+): string {
+  const body = toBase64(bytes).match(/.{1,64}/g) ?? [];
+  return [...before, `-----BEGIN ${label}-----`, ...body, `-----END ${label}-----`, ""].join("\n");
+}
+
+function decode(lines: readonly string[], label: string): Uint8Array {
+  try {
+    return fromBase64(lines.join(""));
+  } catch {
+    throw new FormatError("ERR_PEM", `PEM block ${label} is not canonical base64`);
+  }
+}
+
+const BEGIN = /^-----BEGIN ([A-Z0-9]+(?: [A-Z0-9]+)*)-----$/;
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,160 @@
+/**
+ * Private key files: one key in PEM, as PKCS#8 (encrypted or not), PKCS#1 or SEC 1. What the file holds
+ * is a secret: no message quotes any of it, and no error of OpenSSL's goes on as a cause.
+ */
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { FormatError, TokenError, UnsupportedError } from "../../errors.js";
+import { DerReader, TAG } from "./der.js";
+import type { PublicKey } from "../key.js";
+import { parsePem, type PemBlock } from "./pem.js";
+import { publicKeyFromFileSpki } from "../public-key.js";
+
+/**
+ * The key of a private key file and its public half.
+ *
+ * @param pem - the file: one private key.
+ * @param name - how messages call it; public.
+ * @param passphrase - for encrypted PKCS#8; `needsPassphrase` tells whether to ask.
+ * @throws FormatError `ERR_PRIVATE_KEY`: not one private key in PEM, or damaged.
+ * @throws UnsupportedError `ERR_KEY_FORMAT`, `ERR_KEY_TYPE`, `ERR_KEY_SIZE`.
+ * @throws TokenError `ERR_PASSPHRASE`: missing, or the file doesn't decrypt with it.
+ */
+export function readPrivateKey(
+  pem: Uint8Array | string,
+  name: string,
+  passphrase?: Uint8Array | string,
+): { key: KeyObject; publicKey: PublicKey } {
+  const key = privateKeyOf(privateBlock(pem, name), name, passphrase);
+  return { key, publicKey: publicHalf(key, name) };
+}
+
+/** True when the file is encrypted PKCS#8. Throws as `readPrivateKey`. */
+export function needsPassphrase(pem: Uint8Array | string, name: string): boolean {
+  return privateBlock(pem, name).label === "ENCRYPTED PRIVATE KEY";
+}
+
+function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
+  const text = typeof pem === "string" ? pem : new TextDecoder("utf-8").decode(pem);
+  if (text.length > MAX_FILE_LENGTH) {
+    throw new FormatError("ERR_PRIVATE_KEY", `${name}: too large to be a private key`);
+  }
+  // `openssl ecparam -genkey` writes the curve's name as a block of its own before the key.
+  const blocks = parseBlocks(text, name).filter(({ label }) => label !== "EC PARAMETERS");
+  const [block] = blocks;
+  if (block === undefined || blocks.length > 1) {
+    throw new FormatError(
+      "ERR_PRIVATE_KEY",
+      `${name}: ${blocks.length} PEM blocks where one private key belongs`,
+    );
+  }
+  if (block.hasHeaders) throw oldEncryption(name);
+  if (block.label === "OPENSSH PRIVATE KEY") throw openSshKey(name);
+  if (!DER_TYPES.has(block.label)) {
+    throw new FormatError("ERR_PRIVATE_KEY", `${name}: PEM block ${block.label} is no private key`);
+  }
+  return block;
+}
+
+function parseBlocks(text: string, name: string): PemBlock[] {
+  try {
+    return parsePem(text);
+  } catch {
+    throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged PEM`);
+  }
+}
+
+function privateKeyOf(
+  { label, bytes }: PemBlock,
+  name: string,
+  passphrase: Uint8Array | string | undefined,
+): KeyObject {
+  requireForm({ label, bytes }, name);
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const type = typeOf(label);
+  if (label !== "ENCRYPTED PRIVATE KEY") {
+    try {
+      return createPrivateKey({ key, format: "der", type });
+    } catch {
+      throw new FormatError("ERR_PRIVATE_KEY", `${name}: damaged or unknown private key`);
+    }
+  }
+  if (passphrase === undefined) {
+    throw new TokenError("ERR_PASSPHRASE", `${name}: private key is encrypted`, {
+      hint: "give its passphrase",
+    });
+  }
+  try {
+    const secret = typeof passphrase === "string" ? passphrase : Buffer.from(passphrase);
+    return createPrivateKey({ key, format: "der", type, passphrase: secret });
+  } catch {
+    throw new TokenError("ERR_PASSPHRASE", `${name}: private key doesn't decrypt`, {
+      hint: "the passphrase is wrong, or the file is damaged",
+    });
+  }
+}
+
+function publicHalf(key: KeyObject, name: string): PublicKey {
+  try {
+    // `createPublicKey` of a private key takes its public half.
+    const spki = createPublicKey(key);
+    return publicKeyFromFileSpki(new Uint8Array(spki.export({ format: "der", type: "spki" })));
+  } catch (error) {
+    if (error instanceof UnsupportedError) {
+      const hint = error.hint === undefined ? {} : { hint: error.hint };
+      throw new UnsupportedError(error.code, `${name}: ${error.message}`, hint);
+    }
+    throw new FormatError("ERR_PRIVATE_KEY", `${name}: not a usable private key`);
+  }
+}
+
+/** One value, of the form that its label announces: newer versions of OpenSSL don't look at that. */
+function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: string): void {
+  try {
+    const reader = new DerReader(bytes, "private key");
+    const fields = reader.sequence();
+    reader.end();
+    if (label !== "ENCRYPTED PRIVATE KEY") fields.read(TAG.integer); // The version.
+    fields.read(AFTER_VERSION[typeOf(label)]);
+  } catch {
+    throw new FormatError(
+      "ERR_PRIVATE_KEY",
+      `${name}: damaged private key, or another kind than its label says`,
+    );
+  }
+}
+
+function oldEncryption(name: string): UnsupportedError {
+  return new UnsupportedError("ERR_KEY_FORMAT", `${name}: PEM's old encryption is not supported`, {
+    hint: "it derives the key with one round of MD5; convert with: openssl pkcs8 -topk8 -in OLD -out NEW",
+  });
+}
+
+function openSshKey(name: string): UnsupportedError {
+  return new UnsupportedError(
+    "ERR_KEY_FORMAT",
+    `${name}: OpenSSH's own private key format is not supported`,
+    { hint: "convert a copy of it with: ssh-keygen -p -m PKCS8 -f COPY" },
+  );
+}
+
+const MAX_FILE_LENGTH = 65_536;
+
+type DerType = "pkcs8" | "pkcs1" | "sec1";
+
+function typeOf(label: string): DerType {
+  return DER_TYPES.get(label) ?? "pkcs8";
+}
+
+/** RFC 5958 §2 and §3: the algorithm; RFC 8017 A.1.2: the modulus; RFC 5915 §3: the private key. */
+const AFTER_VERSION: Readonly<Record<DerType, number>> = {
+  pkcs8: TAG.sequence,
+  pkcs1: TAG.integer,
+  sec1: TAG.octetString,
+};
+
+const DER_TYPES: ReadonlyMap<string, DerType> = new Map([
+  ["PRIVATE KEY", "pkcs8"],
+  ["ENCRYPTED PRIVATE KEY", "pkcs8"],
+  ["RSA PRIVATE KEY", "pkcs1"],
+  ["EC PRIVATE KEY", "sec1"],
+]);

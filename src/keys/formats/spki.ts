@@ -1,0 +1,179 @@
+/**
+ * SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), bytes ↔ values: which algorithm, which curve, and the bare
+ * key inside. Knows every kind of key the project takes, and the names of some it doesn't, so that a
+ * refusal can call them by name.
+ */
+import { fromHex, toHex } from "../../bytes.js";
+import { UnsupportedError } from "../../errors.js";
+import { der, DerReader, derUnsigned, TAG } from "./der.js";
+import type { EcCurve } from "../key.js";
+
+/** What a SubjectPublicKeyInfo holds; numbers big-endian without leading zeros. */
+export type SpkiValue =
+  | { readonly type: "rsa"; readonly modulus: Uint8Array; readonly exponent: Uint8Array }
+  | { readonly type: "ec"; readonly curve: EcCurve; readonly point: Uint8Array }
+  | { readonly type: "x25519" | "ed25519"; readonly point: Uint8Array };
+
+/**
+ * The values of DER bytes. An `rsaEncryption` key without its NULL parameter passes; `encodeSpki` of
+ * the result tells whether the encoding was canonical.
+ *
+ * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`; UnsupportedError `ERR_KEY_TYPE`.
+ */
+export function parseSpki(spki: Uint8Array): SpkiValue {
+  const file = new DerReader(spki, "public key");
+  const outer = file.sequence();
+  file.end();
+  const parameters = outer.sequence();
+  const point = outer.bitString();
+  outer.end();
+
+  const algorithm = toHex(parameters.read(TAG.oid));
+  switch (algorithm) {
+    case OID.rsa:
+      if (parameters.peek() === TAG.null) parameters.readEmpty(TAG.null);
+      parameters.end();
+      return { type: "rsa", ...parsePkcs1(point) };
+    case OID.ec:
+      return { type: "ec", curve: readCurve(parameters), point };
+    case OID.x25519:
+    case OID.ed25519:
+      parameters.end();
+      return { type: algorithm === OID.x25519 ? "x25519" : "ed25519", point };
+    default:
+      throw unsupportedAlgorithm(algorithm);
+  }
+}
+
+/** The one canonical encoding. RFC 3279 §2.3.1, RFC 5480 §2, RFC 8410 §4. */
+export function encodeSpki(value: SpkiValue): Uint8Array<ArrayBuffer> {
+  switch (value.type) {
+    case "rsa":
+      return encode([oid(OID.rsa), der(TAG.null)], encodePkcs1(value));
+    case "ec":
+      return encode([oid(OID.ec), oid(CURVES[value.curve].oid)], value.point);
+    case "x25519":
+    case "ed25519":
+      return encode([oid(OID[value.type])], value.point);
+  }
+}
+
+/** The numbers of a PKCS#1 `RSAPublicKey` (RFC 8017 §A.1.1). Throws as `parseSpki`. */
+export function parsePkcs1(bytes: Uint8Array): { modulus: Uint8Array; exponent: Uint8Array } {
+  const reader = new DerReader(bytes, "RSA public key");
+  const numbers = reader.sequence();
+  reader.end();
+  const modulus = numbers.unsigned();
+  const exponent = numbers.unsigned();
+  numbers.end();
+  return { modulus, exponent };
+}
+
+function encodePkcs1(key: { modulus: Uint8Array; exponent: Uint8Array }): Uint8Array {
+  return der(TAG.sequence, derUnsigned(key.modulus), derUnsigned(key.exponent));
+}
+
+function encode(algorithm: readonly Uint8Array[], key: Uint8Array): Uint8Array<ArrayBuffer> {
+  return der(
+    TAG.sequence,
+    der(TAG.sequence, ...algorithm),
+    der(TAG.bitString, Uint8Array.of(0), key),
+  );
+}
+
+function oid(hex: string): Uint8Array {
+  return der(TAG.oid, fromHex(hex));
+}
+
+function readCurve(parameters: DerReader): EcCurve {
+  // Parameters spelled out in full instead of a name are how CVE-2020-0601 worked; RFC 5480 §2.1.1
+  // forbids them.
+  if (parameters.peek() !== TAG.oid) {
+    throw new UnsupportedError("ERR_KEY_TYPE", "EC key without a named curve");
+  }
+  const name = toHex(parameters.read(TAG.oid));
+  parameters.end();
+  for (const curve of EC_CURVES) if (CURVES[curve].oid === name) return curve;
+  const other = OTHER_CURVES.get(name) ?? `with OID ${oidText(name)}`;
+  throw new UnsupportedError("ERR_KEY_TYPE", `EC key on an unsupported curve, ${other}`, {
+    hint: "keys on P-256, P-384 and P-521 are supported",
+  });
+}
+
+function unsupportedAlgorithm(algorithm: string): UnsupportedError {
+  const known = OTHER_ALGORITHMS.get(algorithm);
+  const message =
+    known === undefined
+      ? `unsupported kind of public key, OID ${oidText(algorithm)}`
+      : `${known.name} keys are not supported`;
+  return new UnsupportedError(
+    "ERR_KEY_TYPE",
+    message,
+    known?.hint === undefined ? {} : { hint: known.hint },
+  );
+}
+
+/** An OID's DER content in dotted form (X.690 §8.19). */
+function oidText(hex: string): string {
+  if (hex.length > 64) return `of ${hex.length / 2} bytes`;
+  const arcs: bigint[] = [];
+  let arc = 0n;
+  for (const byte of fromHex(hex)) {
+    arc = (arc << 7n) | BigInt(byte & 0x7f);
+    if ((byte & 0x80) !== 0) continue;
+    if (arcs.length === 0) {
+      const first = arc < 80n ? arc / 40n : 2n;
+      arcs.push(first, arc - 40n * first);
+    } else {
+      arcs.push(arc);
+    }
+    arc = 0n;
+  }
+  return arcs.join(".");
+}
+
+/** DER contents of the algorithms' OIDs, in hexadecimal. */
+const OID = {
+  rsa: "2a864886f70d010101",
+  ec: "2a8648ce3d0201",
+  x25519: "2b656e",
+  ed25519: "2b6570",
+} as const;
+
+export const EC_CURVES = ["P-256", "P-384", "P-521"] as const satisfies readonly EcCurve[];
+
+/** Per curve: its OID's DER content, bytes of a coordinate, and the names other formats give it. */
+export const CURVES: Readonly<
+  Record<EcCurve, { oid: string; fieldBytes: number; openssl: string; ssh: string }>
+> = {
+  "P-256": {
+    oid: "2a8648ce3d030107",
+    fieldBytes: 32,
+    openssl: "prime256v1",
+    ssh: "nistp256",
+  },
+  "P-384": { oid: "2b81040022", fieldBytes: 48, openssl: "secp384r1", ssh: "nistp384" },
+  "P-521": { oid: "2b81040023", fieldBytes: 66, openssl: "secp521r1", ssh: "nistp521" },
+};
+
+/** Kinds of key met in the field, so that a refusal can call them by name. */
+const OTHER_ALGORITHMS = new Map<string, { name: string; hint?: string }>([
+  [
+    "2a864886f70d01010a",
+    { name: "RSA-PSS", hint: "A key marked for PSS may only sign; an exchange key is needed" },
+  ],
+  ["2a864886f70d010107", { name: "RSAES-OAEP" }],
+  ["2a8648ce380401", { name: "DSA" }],
+  ["2a8648ce3e0201", { name: "Diffie-Hellman" }],
+  ["2b656f", { name: "X448" }],
+  ["2b6571", { name: "Ed448" }],
+]);
+
+const OTHER_CURVES = new Map([
+  ["2b8104000a", "secp256k1"],
+  ["2b81040021", "P-224"],
+  ["2a8648ce3d030101", "P-192"],
+  ["2b2403030208010107", "brainpoolP256r1"],
+  ["2b240303020801010b", "brainpoolP384r1"],
+  ["2b240303020801010d", "brainpoolP512r1"],
+]);

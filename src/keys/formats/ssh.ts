@@ -1,0 +1,141 @@
+/**
+ * OpenSSH public key lines: `type base64 comment`, where the base64 holds the type again and the
+ * numbers in SSH's wire form (RFC 4251 §5, RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
+ */
+import { ascii, concat, Cursor, fromBase64, toBase64, u32 } from "../../bytes.js";
+import { FormatError, UnsupportedError } from "../../errors.js";
+import { withoutLeadingZeros } from "./der.js";
+import type { PublicKey } from "../key.js";
+import {
+  publicKeyFromEcPoint,
+  publicKeyFromEd25519,
+  publicKeyFromRsa,
+  rsaNumbers,
+} from "../public-key.js";
+import { CURVES, EC_CURVES } from "./spki.js";
+
+export interface SshKey {
+  readonly publicKey: PublicKey;
+  /** What follows the key, blanks trimmed; often `user@host`. */
+  readonly comment: string;
+}
+
+/** True when the text begins like an OpenSSH key of any type, supported or not. */
+export function looksLikeSsh(text: string): boolean {
+  return /^(?:ssh-[a-z0-9-]+|(?:sk-)?ecdsa-sha2-[a-z0-9]+|sk-ssh-[a-z0-9-]+)(?:@[a-z.]+)?[ \t]/.test(
+    text,
+  );
+}
+
+/**
+ * One line, without options before it and without a line break.
+ *
+ * @throws FormatError `ERR_SSH_KEY` and those of the numbers; UnsupportedError `ERR_KEY_TYPE`.
+ */
+export function parseSshLine(line: string): SshKey {
+  const match = /^([!-~]{1,64})[ \t]+([A-Za-z0-9+/=]+)(?:[ \t]+([^\r\n]*))?$/.exec(line);
+  if (match === null) throw new FormatError("ERR_SSH_KEY", "not an OpenSSH public key line");
+  const [, type = "", base64 = "", comment = ""] = match;
+  return { publicKey: parseBlob(type, decode(base64)), comment: comment.trim() };
+}
+
+/**
+ * The line of a key, without a line break.
+ *
+ * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519 keys.
+ */
+export function formatSshLine(publicKey: PublicKey, comment = ""): string {
+  const { type, fields } = wireFields(publicKey);
+  const blob = concat(...[ascii(type), ...fields].map((field) => wireString(field)));
+  return `${type} ${toBase64(blob)}${comment === "" ? "" : ` ${comment}`}`;
+}
+
+// ── The blob ────────────────────────────────────────────────────────────────────────────────────
+
+function parseBlob(type: string, blob: Uint8Array): PublicKey {
+  const curve = EC_CURVES.find((name) => type === `ecdsa-sha2-${CURVES[name].ssh}`);
+  if (curve === undefined && type !== RSA && type !== ED25519) throw unsupportedType(type);
+
+  const cursor = new Cursor(blob, "OpenSSH key");
+  const string = () => cursor.take(cursor.u32());
+  requireText(string(), type, "type");
+  if (type === RSA) {
+    const exponent = unsignedMpint(string());
+    const modulus = unsignedMpint(string());
+    cursor.end();
+    return publicKeyFromRsa(modulus, exponent);
+  }
+  // RFC 5656 §3.1: the curve's name once more, then the point.
+  if (curve !== undefined) requireText(string(), CURVES[curve].ssh, "curve");
+  const point = string();
+  cursor.end();
+  return curve === undefined ? publicKeyFromEd25519(point) : publicKeyFromEcPoint(curve, point);
+}
+
+function wireFields(publicKey: PublicKey): { type: string; fields: Uint8Array[] } {
+  switch (publicKey.type) {
+    case "rsa": {
+      const { modulus, exponent } = rsaNumbers(publicKey);
+      return { type: RSA, fields: [mpint(exponent), mpint(modulus)] };
+    }
+    case "ec": {
+      const curve = CURVES[publicKey.curve].ssh;
+      return { type: `ecdsa-sha2-${curve}`, fields: [ascii(curve), publicKey.point] };
+    }
+    case "ed25519":
+      // RFC 8410 §4: the bare 32 bytes close the SubjectPublicKeyInfo.
+      return { type: ED25519, fields: [publicKey.spki.slice(-32)] };
+    case "x25519":
+      throw new UnsupportedError("ERR_KEY_FORMAT", "OpenSSH has no form for X25519 keys", {
+        hint: "export it as PEM, DER or JWK",
+      });
+  }
+}
+
+/** RFC 4251 §5: two's complement, big-endian, no needless bytes; ours are never negative. */
+function unsignedMpint(bytes: Uint8Array): Uint8Array {
+  const [first, second = 0] = bytes;
+  if (first !== undefined && (first & 0x80) !== 0) {
+    throw new FormatError("ERR_SSH_KEY", "OpenSSH key has a negative number");
+  }
+  if (first === 0 && (second & 0x80) === 0) {
+    throw new FormatError("ERR_SSH_KEY", "OpenSSH key has a number with needless zeros");
+  }
+  return withoutLeadingZeros(bytes);
+}
+
+function mpint(value: Uint8Array): Uint8Array {
+  return ((value[0] ?? 0) & 0x80) === 0 ? value : concat(Uint8Array.of(0), value);
+}
+
+function wireString(bytes: Uint8Array): Uint8Array {
+  return concat(u32(bytes.length), bytes);
+}
+
+function requireText(found: Uint8Array, wanted: string, what: string): void {
+  if (Buffer.from(found).toString("latin1") === wanted) return;
+  throw new FormatError("ERR_SSH_KEY", `OpenSSH key does not hold the ${what} ${wanted}`);
+}
+
+function decode(base64: string): Uint8Array {
+  try {
+    return fromBase64(base64);
+  } catch {
+    throw new FormatError("ERR_SSH_KEY", "OpenSSH key is not canonical base64");
+  }
+}
+
+function unsupportedType(type: string): UnsupportedError | FormatError {
+  if (!looksLikeSsh(`${type} `)) {
+    return new FormatError("ERR_SSH_KEY", "not an OpenSSH public key line");
+  }
+  if (type.startsWith("sk-")) {
+    return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH key of type ${type} can only sign`, {
+      hint: "A FIDO key signs and nothing else; ask for a key that can receive",
+    });
+  }
+  return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH keys of type ${type} are not supported`);
+}
+
+const RSA = "ssh-rsa";
+const ED25519 = "ssh-ed25519";

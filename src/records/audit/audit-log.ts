@@ -1,0 +1,334 @@
+/**
+ * The audit log of openings: lines are only ever added, each carries the hash of the one before, and a
+ * small file beside the log, the head, says which line is the last. Whoever removes, changes, inserts or
+ * reorders lines leaves a break that `verifyAuditLog` finds.
+ *
+ * There is no key in this: who can write both files can also write another history. For that, note the
+ * head elsewhere from time to time (`verifyAuditLog` returns it) and give it to a later check.
+ *
+ * Writing: the line first, then the head, each on the disk before the next step. So after a crash the
+ * log may be ahead of the head by whole lines, or end in half of one; both are recognized, and the half
+ * line stays, with a line after it that says so. A log that does not reach its head was cut; it goes on
+ * from the head, so that the missing lines stay missing for ever.
+ */
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { ascii } from "../../bytes.js";
+import { PolicyError } from "../../errors.js";
+import {
+  fileState,
+  makeFolder,
+  NO_FOLLOW,
+  readWhole,
+  reason,
+  syncFolder,
+  writeWhole,
+} from "../../store/files.js";
+import { withLock } from "../../store/lock.js";
+import {
+  CHAIN_START,
+  follows,
+  formatAuditLine,
+  isAt,
+  lineHash,
+  MAX_LINE_BYTES,
+  parseAuditLine,
+  type AuditEvent,
+  type AuditHead,
+  type AuditLine,
+  type AuditRepair,
+} from "./audit-line.js";
+import { walkAuditLog, type AuditReport } from "./audit-walk.js";
+import type { LedgerWitness } from "../ledger/ledger.js";
+
+export type { AuditEvent, AuditHead } from "./audit-line.js";
+export type { AuditProblem, AuditReport } from "./audit-walk.js";
+
+/** The files of an audit log, all in one folder. */
+export interface AuditFiles {
+  readonly log: string;
+  readonly head: string;
+  readonly lock: string;
+}
+
+export function auditFiles(folder: string): AuditFiles {
+  return {
+    log: join(folder, "audit.jsonl"),
+    head: join(folder, "audit.head"),
+    lock: join(folder, "audit.lock"),
+  };
+}
+
+/**
+ * Adds a line. When this returns it is on the disk. Lines that are to be added while others are written
+ * wait, and then go together: that takes one turn at the lock and the disk for all of them.
+ *
+ * @param nowMs - milliseconds since 1970-01-01T00:00Z
+ * @returns the new head
+ * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
+ */
+export function appendAudit(
+  files: AuditFiles,
+  event: AuditEvent,
+  nowMs: number,
+): Promise<AuditHead> {
+  return new Promise((resolve, reject) => {
+    const entry = { event, time: new Date(nowMs).toISOString(), resolve, reject };
+    const queue = waiting.get(files.log);
+    if (queue !== undefined) {
+      queue.push(entry);
+      return;
+    }
+    const entries = [entry];
+    waiting.set(files.log, entries);
+    void writeAll(files, entries);
+  });
+}
+
+/**
+ * How far the ledger had come by the log's last line: what `openLedger` wants as a witness. `undefined`
+ * where no line tells.
+ *
+ * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
+ */
+export async function auditWitness(files: AuditFiles): Promise<LedgerWitness | undefined> {
+  const handle = await openLog(files);
+  if (handle === undefined) return undefined;
+  try {
+    return (await readTail(handle)).whole.line?.ledger;
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Reads the whole log and tells what does not fit. Changes nothing, needs no lock.
+ *
+ * @param options - `expected`: a head that was noted earlier, elsewhere.
+ * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
+ */
+export async function verifyAuditLog(
+  files: AuditFiles,
+  options: { readonly expected?: AuditHead } = {},
+): Promise<AuditReport> {
+  // The head first: lines added meanwhile then lie after it, where they may.
+  const head = await readHead(files);
+  const handle = await openLog(files);
+  try {
+    return await walkAuditLog(handle, { ...options, ...(head === undefined ? {} : { head }) });
+  } finally {
+    await handle?.close();
+  }
+}
+
+// ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+
+/** A line to be. */
+interface Entry {
+  readonly event: AuditEvent;
+  readonly time: string;
+  readonly resolve: (head: AuditHead) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Of each log that is being written, what came since. */
+const waiting = new Map<string, Entry[]>();
+
+/** Writes what is in the queue, and what is added meanwhile, until nothing is. */
+async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
+  while (queue.length > 0) {
+    const entries = queue.splice(0, AT_ONCE);
+    try {
+      await makeFolder(dirname(files.log));
+      await withLock(files.lock, () => append(files, entries));
+    } catch (error) {
+      const told =
+        error instanceof PolicyError || error instanceof TypeError
+          ? error
+          : new PolicyError(
+              "ERR_AUDIT_LOG_WRITE",
+              `cannot write "${files.log}" (${reason(error)})`,
+              {
+                cause: error,
+                hint: "make room on its disk, or make it and its folder writable",
+              },
+            );
+      for (const { reject } of entries) reject(told);
+    }
+  }
+  waiting.delete(files.log);
+}
+
+/** The most lines that one turn at the lock is used for: others wait for it too. */
+const AT_ONCE = 64;
+
+async function append(files: AuditFiles, entries: readonly Entry[]): Promise<void> {
+  const isNew = (await fileState(files.log)) === "absent";
+  const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW;
+  const handle = await open(files.log, flags, 0o600);
+  try {
+    const { tip, repairs, text, ledger } = await connect(files, handle);
+    const chain = new Chain(tip, text, ledger);
+    const [first] = entries;
+    for (const repair of repairs) chain.add(repair, first?.time ?? "");
+    const added = entries.flatMap((entry) => {
+      try {
+        return [{ entry, head: chain.add(entry.event, entry.time) }];
+      } catch (error) {
+        // One that can't be written keeps the others from nothing.
+        entry.reject(error);
+        return [];
+      }
+    });
+    if (added.length === 0) return;
+    await handle.writeFile(chain.text);
+    await handle.sync();
+    if (isNew) await syncFolder(dirname(files.log));
+    await writeHead(files, chain.tip);
+    for (const { entry, head } of added) entry.resolve(head);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Lines to be added, each with the hash of the one before. */
+class Chain {
+  tip: AuditHead;
+  text: string;
+  #ledger: LedgerWitness | undefined;
+
+  constructor(tip: AuditHead, text: string, ledger: LedgerWitness | undefined) {
+    this.tip = tip;
+    this.text = text;
+    this.#ledger = ledger;
+  }
+
+  /** @throws TypeError: a field is not what it should be, and nothing was added */
+  add(event: AuditEvent | AuditRepair, time: string): AuditHead {
+    const ledger = later(this.#ledger, event.ledger);
+    const { n, hash } = this.tip;
+    const witness = ledger === undefined ? {} : { ledger };
+    const line = formatAuditLine({ ...event, ...witness, n: n + 1, time, prev: hash });
+    if (Buffer.byteLength(line) > MAX_LINE_BYTES || parseAuditLine(line) === undefined) {
+      throw new TypeError("an audit event with a field that is not what it should be");
+    }
+    this.#ledger = ledger;
+    this.tip = { n: n + 1, hash: lineHash(line) };
+    this.text += `${line}\n`;
+    return this.tip;
+  }
+}
+
+/** Two openings at once may log in the other order than they were accepted in: the counter never falls. */
+function later(
+  known: LedgerWitness | undefined,
+  seen: LedgerWitness | undefined,
+): LedgerWitness | undefined {
+  if (known === undefined || seen === undefined) return seen ?? known;
+  return known.ledgerId === seen.ledgerId && known.counter > seen.counter ? known : seen;
+}
+
+interface Connection {
+  /** The line that the next one follows. */
+  readonly tip: AuditHead;
+  readonly repairs: readonly AuditRepair[];
+  /** A line feed where a crash left half a line. */
+  readonly text: string;
+  readonly ledger: LedgerWitness | undefined;
+}
+
+/** Finds where to go on. Reads the log's end, and all of it only where that does not fit. */
+async function connect(files: AuditFiles, handle: FileHandle): Promise<Connection> {
+  const { whole, rest, size } = await readTail(handle);
+  let head = await readHead(files);
+  if (size === 0 && head === undefined) {
+    // Before the first line, so that from then on a log without a head is one that lost it.
+    await writeHead(files, CHAIN_START);
+    head = CHAIN_START;
+  }
+  const feed = rest === undefined ? "" : "\n";
+  // All of a line but its line feed only has to be ended.
+  const ended = rest !== undefined && follows(rest, whole.tip);
+  const { tip, line } = ended ? rest : whole;
+  const repairs: AuditRepair[] =
+    rest === undefined || ended
+      ? []
+      : [{ event: "repair", outcome: "torn-line", torn: rest.tip.hash }];
+  const ledger = line?.ledger;
+
+  if (head === undefined) {
+    repairs.push({ event: "repair", outcome: "no-head" });
+  } else if (!isAt(tip, head) && !(await reaches(handle, head))) {
+    repairs.push({ event: "repair", outcome: "not-at-head" });
+    return { tip: head, repairs, text: feed, ledger };
+  }
+  return { tip, repairs, text: feed, ledger };
+}
+
+/** True when the log is whole, and goes on beyond the head. */
+async function reaches(handle: FileHandle, head: AuditHead): Promise<boolean> {
+  return (await walkAuditLog(handle, { head })).problems.length === 0;
+}
+
+// ── Reading ─────────────────────────────────────────────────────────────────────────────────────
+
+/** A line as it stands in the file; `line` only if it is one of ours. */
+interface FoundLine {
+  readonly line: AuditLine | undefined;
+  readonly tip: AuditHead;
+}
+
+interface Tail {
+  /** The last line that has its line feed; where there is none, the chain's start. */
+  readonly whole: FoundLine;
+  /** What stands behind it. */
+  readonly rest: FoundLine | undefined;
+  /** Of the log, bytes. */
+  readonly size: number;
+}
+
+/** The log's last lines, without reading what is before. */
+async function readTail(handle: FileHandle): Promise<Tail> {
+  const { size } = await handle.stat();
+  const length = Math.min(size, 4 * MAX_LINE_BYTES);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+  const bytes = buffer.subarray(0, bytesRead);
+  const end = bytes.lastIndexOf(LINE_FEED);
+  const start = end < 1 ? 0 : bytes.lastIndexOf(LINE_FEED, end - 1) + 1;
+  const rest = bytes.subarray(end + 1);
+  return {
+    whole: end < 0 ? { line: undefined, tip: CHAIN_START } : found(bytes.subarray(start, end)),
+    rest: rest.length === 0 ? undefined : found(rest),
+    size,
+  };
+}
+
+function found(bytes: Buffer): FoundLine {
+  const line = parseAuditLine(bytes.toString("utf8"));
+  return { line, tip: { n: line?.n ?? 0, hash: lineHash(bytes) } };
+}
+
+async function readHead(files: AuditFiles): Promise<AuditHead | undefined> {
+  const bytes = await readWhole(files.head, 256);
+  const text = new TextDecoder().decode(bytes ?? new Uint8Array());
+  const [, n, hash] = /^\{"n":(0|[1-9][0-9]{0,15}),"hash":"([0-9a-f]{64})"\}\n$/.exec(text) ?? [];
+  return n === undefined || hash === undefined ? undefined : { n: Number(n), hash };
+}
+
+async function writeHead(files: AuditFiles, { n, hash }: AuditHead): Promise<void> {
+  await writeWhole(files.head, ascii(`${JSON.stringify({ n, hash })}\n`));
+}
+
+async function openLog(files: AuditFiles): Promise<FileHandle | undefined> {
+  if ((await fileState(files.log)) === "absent") return undefined;
+  try {
+    return await open(files.log, constants.O_RDONLY | NO_FOLLOW);
+  } catch (error) {
+    throw new PolicyError("ERR_AUDIT_LOG_READ", `cannot read "${files.log}" (${reason(error)})`, {
+      cause: error,
+    });
+  }
+}
+
+const LINE_FEED = 0x0a;

@@ -1,0 +1,200 @@
+/**
+ * Receipts: the receiver's signed word that a message arrived whole. It says which message of which
+ * sender, when it was opened, and the SHA-256 of the sealed file; nothing of its content.
+ *
+ * One line of JSON with its fields in one order, so that it has one encoding, and people can read it.
+ * The signature is over a label and that line without its last field.
+ */
+import { ascii, concat, equal, fromBase64, toBase64 } from "../../bytes.js";
+import { AuthenticationError, FormatError, P11SealError, TokenError } from "../../errors.js";
+import { publicKeyFromSpki } from "../../keys/public-key.js";
+import {
+  signatureAlgorithm,
+  verifySignature,
+  type SigningKey,
+  type SigningPublicKey,
+} from "../../keys/signing.js";
+import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
+
+/** What a receipt says of the message. */
+export interface ReceiptStatement {
+  /** 16 bytes, hexadecimal. */
+  readonly messageId: string;
+  /** SHA-256 of the sender's SPKI, hexadecimal. */
+  readonly sender: string;
+  /** 16 bytes, hexadecimal. */
+  readonly streamId: string;
+  readonly serial: number;
+  /** When the message was sealed, and when it was opened: milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  readonly receivedMs: number;
+  /** SHA-256 of the whole sealed message, hexadecimal. */
+  readonly sealedSha256: string;
+}
+
+export interface Receipt extends ReceiptStatement {
+  /** Whose word it is. */
+  readonly receiver: SigningPublicKey;
+  readonly algorithm: string;
+}
+
+/** No receipt is longer, bytes: room for the largest RSA key and signature. */
+export const MAX_RECEIPT_BYTES = 16_384;
+
+/**
+ * A receipt, one line, signed by the receiver.
+ *
+ * @throws TokenError `ERR_BAD_SIGNATURE`, and those of the signing key; UnsupportedError
+ *   `ERR_SIGNING_KEY`; TypeError for a statement that is none
+ */
+export async function makeReceipt(
+  statement: ReceiptStatement,
+  receiver: SigningPublicKey,
+  key: SigningKey,
+): Promise<Uint8Array> {
+  const unsigned = unsignedPart(statement, receiver);
+  if (!isStatement(unsigned))
+    throw new TypeError("a receipt of fields that are not what they should be");
+  const message = signedBytes(unsigned);
+  const signature = await key.sign(message);
+  if (!verifySignature(receiver, message, signature)) {
+    throw new TokenError(
+      "ERR_BAD_SIGNATURE",
+      "the signing key made a signature that does not hold",
+      {
+        hint: "the private key does not belong to the public key found with it",
+      },
+    );
+  }
+  return ascii(`${JSON.stringify({ ...unsigned, signature: toBase64(signature) })}\n`);
+}
+
+/**
+ * Checks a receipt. Whether `receiver` in the result is whom one expects is for the caller to say, or,
+ * by `expected`, for this function.
+ *
+ * @throws FormatError `ERR_RECEIPT`: not a receipt in its one encoding; AuthenticationError
+ *   `ERR_RECEIPT_SIGNATURE`, `ERR_RECEIPT_RECEIVER`: signed by another key than `expected`
+ */
+export function verifyReceipt(bytes: Uint8Array, expected?: SigningPublicKey): Receipt {
+  const { unsigned, signature } = parse(bytes);
+  const receiver = receiverOf(unsigned);
+  if (signatureAlgorithm(receiver).name !== unsigned.algorithm) {
+    throw malformed("the algorithm is not that of the receiver's key");
+  }
+  if (!verifySignature(receiver, signedBytes(unsigned), signature)) {
+    throw new AuthenticationError(
+      "ERR_RECEIPT_SIGNATURE",
+      "the receipt's signature does not hold",
+      {
+        hint: "somebody else made or altered it; it proves nothing",
+      },
+    );
+  }
+  if (expected !== undefined && !equal(receiver.spki, expected.spki)) {
+    throw new AuthenticationError("ERR_RECEIPT_RECEIVER", "another key signed the receipt", {
+      hint: "it is a receipt, but not of the receiver that was asked for",
+    });
+  }
+  const { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 } = unsigned;
+  const statement = { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 };
+  return { ...statement, receiver, algorithm: unsigned.algorithm };
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+const TYPE = "p11seal receipt v1";
+
+interface Unsigned extends ReceiptStatement {
+  readonly type: typeof TYPE;
+  /** SPKI, DER, base64. */
+  readonly receiver: string;
+  readonly algorithm: string;
+}
+
+/** In the order of writing. */
+function unsignedPart(statement: ReceiptStatement, receiver: SigningPublicKey): Unsigned {
+  return {
+    type: TYPE,
+    messageId: statement.messageId,
+    sender: statement.sender,
+    streamId: statement.streamId,
+    serial: statement.serial,
+    createdMs: statement.createdMs,
+    receivedMs: statement.receivedMs,
+    sealedSha256: statement.sealedSha256,
+    receiver: toBase64(receiver.spki),
+    algorithm: signatureAlgorithm(receiver).name,
+  };
+}
+
+function signedBytes(unsigned: Unsigned): Uint8Array {
+  return concat(ascii("p11seal/v1 receipt\0"), ascii(JSON.stringify(unsigned)));
+}
+
+function parse(bytes: Uint8Array): { unsigned: Unsigned; signature: Uint8Array } {
+  if (bytes.length > MAX_RECEIPT_BYTES) throw malformed(`more than ${MAX_RECEIPT_BYTES} bytes`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    throw malformed("not JSON");
+  }
+  if (typeof value !== "object" || value === null) throw malformed("not an object");
+  const { signature, ...unsigned } = value as Record<string, unknown>;
+  if (typeof signature !== "string" || !isStatement(unsigned)) {
+    throw malformed("a field is missing, or is not what it should be");
+  }
+  // Order, blanks, escapes, unknown fields, two of a name: none of it writes the same again.
+  const again = { ...inOrder(unsigned), signature };
+  if (!equal(ascii(`${JSON.stringify(again)}\n`), bytes)) throw malformed("not its one encoding");
+  return { unsigned: inOrder(unsigned), signature: base64(signature) };
+}
+
+function inOrder(value: Unsigned): Unsigned {
+  const ordered: unknown = Object.fromEntries(FIELDS.map(([name]) => [name, value[name]]));
+  return ordered as Unsigned;
+}
+
+function isStatement(value: object): value is Unsigned {
+  const fields = value as Readonly<Record<string, unknown>>;
+  return FIELDS.every(([name, holds]) => holds(fields[name]));
+}
+
+function receiverOf({ receiver }: Unsigned): SigningPublicKey {
+  try {
+    const key = publicKeyFromSpki(base64(receiver));
+    if (key.type === "x25519") throw malformed("the receiver's key can't sign");
+    signatureAlgorithm(key);
+    return key;
+  } catch (error) {
+    if (error instanceof P11SealError)
+      throw malformed("the receiver's key is not one that can sign");
+    throw error;
+  }
+}
+
+function base64(text: string): Uint8Array {
+  try {
+    return fromBase64(text);
+  } catch {
+    throw malformed("not canonical base64");
+  }
+}
+
+function malformed(fact: string): FormatError {
+  return new FormatError("ERR_RECEIPT", `not a receipt: ${fact}`);
+}
+
+const FIELDS: readonly (readonly [name: keyof Unsigned, holds: Check])[] = [
+  ["type", (value) => value === TYPE],
+  ["messageId", HEX_16],
+  ["sender", HEX_32],
+  ["streamId", HEX_16],
+  ["serial", count],
+  ["createdMs", count],
+  ["receivedMs", count],
+  ["sealedSha256", HEX_32],
+  ["receiver", text(/^[A-Za-z0-9+/]+={0,2}$/)],
+  ["algorithm", text(/^[A-Za-z0-9 -]{1,32}$/)],
+];

@@ -1,0 +1,97 @@
+/**
+ * The directory's two files in the data folder, `senders.toml` and `recipients.toml`. Each change reads,
+ * checks and replaces a whole file, under a lock, so that two runs at once lose nothing and a crash
+ * leaves the old file or the new one.
+ *
+ * A list of recipients written by hand (`recipients-file.ts`) is another file, and never written here.
+ */
+import { dirname, join } from "node:path";
+import { ascii } from "../../bytes.js";
+import { makeFolder, readWhole, writeWhole } from "../../store/files.js";
+import { withLock } from "../../store/lock.js";
+import {
+  requireEntry,
+  withEntry,
+  withoutEntry,
+  type DirectoryEntry,
+  type DirectoryKind,
+} from "./directory.js";
+import { formatDirectory, MAX_DIRECTORY_BYTES, parseDirectory } from "./directory-format.js";
+
+/** The file of that list in the data folder. */
+export function directoryPath(folder: string, kind: DirectoryKind): string {
+  return join(folder, `${kind}.toml`);
+}
+
+/**
+ * All entries, in the order they were added; none where there is no file.
+ *
+ * @throws those of `parseDirectory`; PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`
+ */
+export async function readDirectory(
+  folder: string,
+  kind: DirectoryKind,
+): Promise<DirectoryEntry[]> {
+  const path = directoryPath(folder, kind);
+  const bytes = await readWhole(path, MAX_DIRECTORY_BYTES);
+  return bytes === undefined ? [] : parseDirectory(new TextDecoder().decode(bytes), kind, path);
+}
+
+/**
+ * Adds an entry, or gives a known one with the same key new limits. `addedMs` is cut to whole seconds.
+ *
+ * @returns true when the name is new
+ * @throws those of `readDirectory` and `withEntry`; FileError `ERR_WRITE`, `ERR_LOCKED`
+ */
+export async function addEntry(
+  folder: string,
+  kind: DirectoryKind,
+  entry: DirectoryEntry,
+): Promise<boolean> {
+  return change(folder, kind, (entries) => {
+    const changed = withEntry(entries, inSeconds(entry), kind);
+    return { changed, result: changed.length > entries.length };
+  });
+}
+
+/**
+ * Removes an entry and returns it.
+ *
+ * @throws UsageError `ERR_NAME_UNKNOWN`; else as `addEntry`
+ */
+export async function removeEntry(
+  folder: string,
+  kind: DirectoryKind,
+  name: string,
+): Promise<DirectoryEntry> {
+  return change(folder, kind, (entries) => ({
+    changed: withoutEntry(entries, name),
+    result: requireEntry(entries, name),
+  }));
+}
+
+async function change<T>(
+  folder: string,
+  kind: DirectoryKind,
+  edit: (entries: DirectoryEntry[]) => { changed: DirectoryEntry[]; result: T },
+): Promise<T> {
+  const path = directoryPath(folder, kind);
+  await makeFolder(dirname(path));
+  return withLock(`${path}.lock`, async () => {
+    const { changed, result } = edit(await readDirectory(folder, kind));
+    await writeWhole(path, ascii(formatDirectory(changed, kind)));
+    return result;
+  });
+}
+
+/** The file holds whole seconds. A limit loses its fraction at the end that makes it stricter. */
+function inSeconds(entry: DirectoryEntry): DirectoryEntry {
+  const { addedMs, notBeforeMs, notAfterMs } = entry;
+  const down = (ms: number): number => Math.floor(ms / 1000) * 1000;
+  return {
+    ...entry,
+    addedMs: down(addedMs),
+    ...(notBeforeMs === undefined ? {} : { notBeforeMs: Math.ceil(notBeforeMs / 1000) * 1000 }),
+    ...(notAfterMs === undefined ? {} : { notAfterMs: down(notAfterMs) }),
+  };
+}

@@ -1,0 +1,126 @@
+/** The directory as text: TOML, an array of tables, strict in what it takes. */
+import { stringify } from "smol-toml";
+import { fromBase64, toBase64 } from "../../bytes.js";
+import { FormatError, P11SealError } from "../../errors.js";
+import type { OaepHash, PublicKey } from "../../keys/key.js";
+import { publicKeyFromSpki } from "../../keys/public-key.js";
+import { tomlTable } from "../../store/toml.js";
+import {
+  findEntry,
+  formatMoment,
+  holderOf,
+  momentOf,
+  requireUse,
+  spokenFingerprint,
+  type DirectoryEntry,
+  type DirectoryKind,
+} from "./directory.js";
+import { isRecipientName } from "./recipients-file.js";
+
+/** No file is longer, bytes. */
+export const MAX_DIRECTORY_BYTES = 16 * 1024 * 1024;
+
+/**
+ * @param where - how messages call the file.
+ * @throws FormatError `ERR_DIRECTORY`; PolicyError, UnsupportedError for keys the list may not hold
+ */
+export function parseDirectory(text: string, kind: DirectoryKind, where: string): DirectoryEntry[] {
+  if (text.length > MAX_DIRECTORY_BYTES) throw malformed(where, "more than 16 MiB");
+  const file = tomlTable(text, where, malformed);
+  const { version, entry: values = [], ...unknown } = file;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) throw malformed(where, `unknown key "${name}"`);
+  if (version !== VERSION) throw malformed(where, `version is not ${VERSION}`);
+  if (!Array.isArray(values)) throw malformed(where, "entry is not a list");
+
+  const entries: DirectoryEntry[] = [];
+  for (const value of values) {
+    const entry = entryOf(value, `${where}: entry ${entries.length + 1}`);
+    requireUse(entry.publicKey, kind);
+    if (findEntry(entries, entry.name) !== undefined || holderOf(entries, entry) !== undefined) {
+      throw malformed(where, `"${entry.name}", or its key, stands there twice`);
+    }
+    entries.push(entry);
+  }
+  return entries;
+}
+
+export function formatDirectory(entries: readonly DirectoryEntry[], kind: DirectoryKind): string {
+  const body = stringify({ version: VERSION, entry: entries.map(valueOf) });
+  return `# Written by p11seal; change it with: p11seal ${kind} add, p11seal ${kind} remove\n${body}\n`;
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+const VERSION = 1;
+const OAEP_HASHES: readonly unknown[] = ["sha1", "sha256", "sha384", "sha512"] satisfies OaepHash[];
+
+function valueOf(entry: DirectoryEntry): Record<string, string> {
+  const limit = (name: string, ms: number | undefined): Record<string, string> =>
+    ms === undefined ? {} : { [name]: formatMoment(ms) };
+  return {
+    name: entry.name,
+    fingerprint: spokenFingerprint(entry.publicKey),
+    key: toBase64(entry.publicKey.spki),
+    source: entry.source,
+    ...limit("added", entry.addedMs),
+    ...limit("not-before", entry.notBeforeMs),
+    ...limit("not-after", entry.notAfterMs),
+    ...(entry.oaep === undefined ? {} : { oaep: entry.oaep }),
+  };
+}
+
+function entryOf(value: unknown, where: string): DirectoryEntry {
+  if (typeof value !== "object" || value === null) throw malformed(where, "not a table");
+  const fields = value as Readonly<Record<string, unknown>>;
+  const strange = Object.keys(fields).find((name) => !FIELDS.has(name));
+  if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
+  const text = (name: string): string => {
+    const field = fields[name];
+    if (typeof field !== "string") throw malformed(where, `${name} is not text`);
+    return field;
+  };
+  const moment = (name: string): number => {
+    const ms = momentOf(text(name));
+    if (ms === undefined)
+      throw malformed(where, `${name} is not a time as in 2027-01-31T12:00:00Z`);
+    return ms;
+  };
+  const { oaep } = fields;
+  if (oaep !== undefined && !OAEP_HASHES.includes(oaep)) throw malformed(where, "oaep");
+  const name = text("name");
+  if (!isRecipientName(name)) throw malformed(where, "name");
+  const publicKey = keyOf(text("key"), where);
+  if (text("fingerprint") !== spokenFingerprint(publicKey)) {
+    throw malformed(where, "the fingerprint is not that of the key");
+  }
+  if (oaep !== undefined && publicKey.type !== "rsa") throw malformed(where, "oaep without RSA");
+  return {
+    name,
+    publicKey,
+    source: text("source"),
+    addedMs: moment("added"),
+    ...(fields["not-before"] === undefined ? {} : { notBeforeMs: moment("not-before") }),
+    ...(fields["not-after"] === undefined ? {} : { notAfterMs: moment("not-after") }),
+    ...(oaep === undefined ? {} : { oaep: oaep as OaepHash }),
+  };
+}
+
+const FIELDS: ReadonlySet<string> = new Set([
+  ...["name", "fingerprint", "key", "source", "added", "not-before", "not-after", "oaep"],
+]);
+
+function keyOf(text: string, where: string): PublicKey {
+  try {
+    return publicKeyFromSpki(fromBase64(text));
+  } catch (error) {
+    if (error instanceof P11SealError) throw malformed(where, `key: ${error.message}`);
+    throw error;
+  }
+}
+
+function malformed(where: string, fact: string): FormatError {
+  return new FormatError("ERR_DIRECTORY", `${where}: ${fact}`, {
+    hint: "undo what was changed in the file by hand; `add` and `remove` write it",
+  });
+}

@@ -1,0 +1,247 @@
+/**
+ * The directory: which key belongs to which name, as far as this user has said so. One list of senders,
+ * one of recipients, each a text file that people can read and compare:
+ *
+ * ```toml
+ * [[entry]]
+ * name = "alice"
+ * fingerprint = "3f2a 99b1 … "
+ * key = "MFkwEwYHKoZIzj0…"
+ * source = "alice.pem"
+ * added = "2026-11-23T10:20:30Z"
+ * not-after = "2027-11-23T23:59:59Z"
+ * ```
+ *
+ * A key never takes the place of another one under the same name: who is to be trusted anew is removed
+ * and added, after somebody has compared fingerprints. The fingerprint in the file is for people; it
+ * must agree with the key.
+ *
+ * This file knows the entries and the rules, `directory-format.ts` the text, `directory-file.ts` the
+ * files.
+ */
+import { equal } from "../../bytes.js";
+import { PolicyError, UsageError } from "../../errors.js";
+import type { OaepHash, PublicKey } from "../../keys/key.js";
+import { fingerprintGroups, requireExchange } from "../../keys/public-key.js";
+import { signatureAlgorithm } from "../../keys/signing.js";
+import { isRecipientName } from "./recipients-file.js";
+
+export type DirectoryKind = "senders" | "recipients";
+
+export interface DirectoryEntry {
+  /** 1 to 64 letters, digits and `. _ @ + -`; unique, whatever the case of its letters. */
+  readonly name: string;
+  readonly publicKey: PublicKey;
+  /** Where the key came from: a file's name. */
+  readonly source: string;
+  /** When it was added, milliseconds since 1970-01-01T00:00Z; whole seconds. */
+  readonly addedMs: number;
+  /** From when to when it is good; absent: no limit on that side. */
+  readonly notBeforeMs?: number;
+  readonly notAfterMs?: number;
+  /** For an RSA recipient: the OAEP record (see `Recipient`). */
+  readonly oaep?: OaepHash;
+}
+
+/** The name that stands for every trusted sender, and so is nobody's. */
+export const ANY_SENDER = "any";
+
+/** The fingerprint as people read it out to each other: 16 groups of four digits. */
+export function spokenFingerprint(publicKey: PublicKey): string {
+  return fingerprintGroups(publicKey).join(" ");
+}
+
+/**
+ * The list with the entry in it. The same key under the same name takes the new limits and provenance.
+ *
+ * @throws UsageError `ERR_NAME`; PolicyError `ERR_KEY_CHANGED`: the name has another key;
+ *   `ERR_KEY_KNOWN`: the key has another name; `ERR_WEAK_KEY`, `ERR_ROCA`; UnsupportedError
+ *   `ERR_SIGNING_KEY`, `ERR_SIGN_ONLY`: a key that can't do what the list is for
+ */
+export function withEntry(
+  entries: readonly DirectoryEntry[],
+  entry: DirectoryEntry,
+  kind: DirectoryKind,
+): DirectoryEntry[] {
+  requireName(entry.name, kind);
+  requireUse(entry.publicKey, kind);
+  const known = findEntry(entries, entry.name);
+  if (known !== undefined && !isSameKey(known, entry)) {
+    const [old, fresh] = [spokenFingerprint(known.publicKey), spokenFingerprint(entry.publicKey)];
+    throw new PolicyError("ERR_KEY_CHANGED", `"${known.name}" has another key: ${old}`, {
+      hint: `the new one is ${fresh}; ask its owner, and only then remove the old one and add this`,
+    });
+  }
+  const holder = holderOf(entries, entry);
+  if (holder !== undefined && holder !== known) {
+    throw new PolicyError("ERR_KEY_KNOWN", `this key is "${holder.name}" already`, {
+      hint: "one key, one name: remove that one first if it is to be called otherwise",
+    });
+  }
+  if (known === undefined) return [...entries, entry];
+  return entries.map((candidate) => (candidate === known ? entry : candidate));
+}
+
+/** @throws UsageError `ERR_NAME_UNKNOWN` */
+export function withoutEntry(entries: readonly DirectoryEntry[], name: string): DirectoryEntry[] {
+  const known = requireEntry(entries, name);
+  return entries.filter((entry) => entry !== known);
+}
+
+/** Letters match in either case. */
+export function findEntry(
+  entries: readonly DirectoryEntry[],
+  name: string,
+): DirectoryEntry | undefined {
+  const folded = name.toLowerCase();
+  return entries.find((entry) => entry.name.toLowerCase() === folded);
+}
+
+/** @throws UsageError `ERR_NAME_UNKNOWN` */
+export function requireEntry(entries: readonly DirectoryEntry[], name: string): DirectoryEntry {
+  const known = findEntry(entries, name);
+  if (known === undefined) {
+    throw new UsageError("ERR_NAME_UNKNOWN", `nobody is called "${name}" here`);
+  }
+  return known;
+}
+
+/**
+ * The trusted sender whose key signed a message, if it is one of `from` and its key was good when the
+ * message was sealed, and is now.
+ *
+ * @param sender - `keyId` is SHA-256 of the SPKI, hexadecimal; its signature holds.
+ * @param options - `from`: names, or `any`.
+ * @throws PolicyError `ERR_SENDER_UNKNOWN`: nobody's key, or `from` names somebody who is not there;
+ *   `ERR_SENDER_UNEXPECTED`: another one; `ERR_SENDER_EXPIRED`, `ERR_SENDER_NOT_YET_VALID`
+ */
+export function trustedSender(
+  senders: readonly DirectoryEntry[],
+  sender: { readonly publicKey: PublicKey; readonly createdMs: number },
+  options: { readonly from: readonly string[] | typeof ANY_SENDER; readonly nowMs: number },
+): DirectoryEntry {
+  const { from, nowMs } = options;
+  const wanted = from === ANY_SENDER ? undefined : from.map((name) => named(senders, name));
+  const entry = holderOf(senders, sender);
+  if (entry === undefined) {
+    const fingerprint = spokenFingerprint(sender.publicKey);
+    throw new PolicyError("ERR_SENDER_UNKNOWN", `no trusted sender has the key ${fingerprint}`, {
+      hint: "if its owner confirms that fingerprint, add the key with: p11seal senders add",
+    });
+  }
+  if (wanted?.includes(entry) === false) {
+    const names = wanted.map(({ name }) => name).join(", ");
+    throw new PolicyError("ERR_SENDER_UNEXPECTED", `"${entry.name}" sent this, not ${names}`, {
+      hint: "name this sender with --from if the message is wanted",
+    });
+  }
+  requireValid(entry, sender.createdMs, nowMs);
+  return entry;
+}
+
+/** @throws PolicyError `ERR_RECIPIENT_EXPIRED`, `ERR_RECIPIENT_NOT_YET_VALID` */
+export function requireValidRecipient(entry: DirectoryEntry, nowMs: number): void {
+  const limit = outside(entry, nowMs);
+  if (limit === undefined) return;
+  const code = limit.early ? "ERR_RECIPIENT_NOT_YET_VALID" : "ERR_RECIPIENT_EXPIRED";
+  throw new PolicyError(code, `the key of "${entry.name}" ${limit.fact}`, {
+    hint: "ask its owner for the key that is good now",
+  });
+}
+
+/**
+ * A moment as people write it: `2027-01-31`, taken as that day's end in UTC or, with `start`, its
+ * beginning; or `2027-01-31T12:00:00Z`.
+ *
+ * @returns milliseconds since 1970-01-01T00:00Z
+ * @throws UsageError `ERR_MOMENT`
+ */
+export function parseMoment(text: string, day: "start" | "end"): number {
+  const time = day === "start" ? "00:00:00" : "23:59:59";
+  const ms = momentOf(DAY.test(text) ? `${text}T${time}Z` : text);
+  if (ms !== undefined) return ms;
+  throw new UsageError("ERR_MOMENT", `not a day or a time: "${text}"`, {
+    hint: "write 2027-01-31, or with the time, in UTC, 2027-01-31T12:00:00Z",
+  });
+}
+
+// ── Rules ───────────────────────────────────────────────────────────────────────────────────────
+
+function requireName(name: string, kind: DirectoryKind): void {
+  if (!isRecipientName(name)) {
+    throw new UsageError("ERR_NAME", `not a name: "${name}"`, {
+      hint: "1 to 64 letters, digits and . _ @ + -, starting with no sign",
+    });
+  }
+  if (kind === "senders" && name.toLowerCase() === ANY_SENDER) {
+    throw new UsageError("ERR_NAME", `"${name}" stands for every trusted sender`);
+  }
+}
+
+/** A weak RSA key is one for signatures too. */
+export function requireUse(publicKey: PublicKey, kind: DirectoryKind): void {
+  if (kind === "recipients" || publicKey.type === "rsa") requireExchange(publicKey);
+  if (kind === "senders") signatureAlgorithm(publicKey);
+}
+
+function requireValid(entry: DirectoryEntry, createdMs: number, nowMs: number): void {
+  // A key's thief can write any time into a message: the limits hold for the receiver's clock as well.
+  const limit = outside(entry, nowMs) ?? outside(entry, createdMs);
+  if (limit === undefined) return;
+  const code = limit.early ? "ERR_SENDER_NOT_YET_VALID" : "ERR_SENDER_EXPIRED";
+  throw new PolicyError(code, `the key of "${entry.name}" ${limit.fact}`, {
+    hint: "ask the sender for the key that is good now",
+  });
+}
+
+/** What is wrong with using the key at that time, if anything. */
+function outside(
+  { notBeforeMs, notAfterMs }: DirectoryEntry,
+  ms: number,
+): { readonly early: boolean; readonly fact: string } | undefined {
+  if (notBeforeMs !== undefined && ms < notBeforeMs) {
+    return { early: true, fact: `is not valid before ${formatMoment(notBeforeMs)}` };
+  }
+  if (notAfterMs !== undefined && ms > notAfterMs) {
+    return { early: false, fact: `was valid until ${formatMoment(notAfterMs)}` };
+  }
+  return undefined;
+}
+
+function named(senders: readonly DirectoryEntry[], name: string): DirectoryEntry {
+  const entry = findEntry(senders, name);
+  if (entry !== undefined) return entry;
+  throw new PolicyError("ERR_SENDER_UNKNOWN", `no trusted sender is called "${name}"`, {
+    hint: "see who is with: p11seal senders list",
+  });
+}
+
+export function holderOf(
+  entries: readonly DirectoryEntry[],
+  key: { readonly publicKey: PublicKey },
+): DirectoryEntry | undefined {
+  return entries.find((entry) => isSameKey(entry, key));
+}
+
+function isSameKey(
+  { publicKey }: { readonly publicKey: PublicKey },
+  other: { readonly publicKey: PublicKey },
+): boolean {
+  return equal(publicKey.spki, other.publicKey.spki);
+}
+
+// ── Times ───────────────────────────────────────────────────────────────────────────────────────
+
+const DAY = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/;
+
+/** As the directory writes it: `2027-01-31T12:00:00Z`. */
+export function formatMoment(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.[0-9]{3}Z$/, "Z");
+}
+
+/** Whole seconds, UTC; `undefined` for what is no such time, as the 31st of February. */
+export function momentOf(text: string): number | undefined {
+  if (!/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$/.test(text)) return undefined;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) || formatMoment(ms) !== text ? undefined : ms;
+}

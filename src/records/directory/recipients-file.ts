@@ -1,0 +1,206 @@
+/**
+ * Recipients files: who messages are sealed to, one entry a line, as text a person writes and diffs.
+ *
+ * ```text
+ * # comment
+ * alice = ssh-rsa AAAA… alice@example.org
+ * bob   = keys/bob.pem
+ * carol = pkcs11:token=office;object=carol
+ * {"kty":"EC", …}
+ * dave  =
+ * -----BEGIN PUBLIC KEY-----
+ * …
+ * -----END PUBLIC KEY-----
+ * ```
+ *
+ * An entry is an OpenSSH line, a JWK on one line, a `pkcs11:` URI, the path of a key file, or a PEM
+ * block of several lines; before it may stand a name, set off by ` = `. Reading is pure: paths and URIs
+ * are left for the caller to follow, keys in the file are parsed, and errors name the line.
+ */
+import { ascii } from "../../bytes.js";
+import { FormatError, UnsupportedError } from "../../errors.js";
+import { type KeyFile, MAX_KEY_FILE_BYTES, parsePublicKey } from "../../keys/formats/key-file.js";
+import { privateKeyAsRecipient } from "../../keys/refusals.js";
+import { looksLikeSsh } from "../../keys/formats/ssh.js";
+
+/** Where a recipient's key is to be had. */
+export type RecipientSource =
+  | { readonly kind: "key"; readonly key: KeyFile }
+  /** An RFC 7512 URI, not parsed yet. */
+  | { readonly kind: "uri"; readonly uri: string }
+  /** As written; relative to the folder of the recipients file. */
+  | { readonly kind: "path"; readonly path: string };
+
+export type RecipientEntry = RecipientSource & {
+  /** As written. No two entries have the same name, whatever the case of its letters. */
+  readonly name?: string;
+  /** Where the entry starts, from 1. */
+  readonly line: number;
+};
+
+export const MAX_RECIPIENTS_FILE_BYTES = 16 * 1024 * 1024;
+/** As many as a message can have. */
+export const MAX_ENTRIES = 1024;
+
+/**
+ * All entries, in order.
+ *
+ * @param where - how messages call the file.
+ * @param options - `now`: the time that certificates are judged by.
+ * @throws FormatError `ERR_RECIPIENTS_FILE`: not such a file, or too large; `ERR_DUPLICATE_NAME`; and
+ *   everything `parsePublicKey` throws, with the line.
+ */
+export function parseRecipientsFile(
+  text: string,
+  where: string,
+  options: { now?: Date } = {},
+): RecipientEntry[] {
+  if (text.length > MAX_RECIPIENTS_FILE_BYTES) {
+    throw new FormatError("ERR_RECIPIENTS_FILE", `${where}: more than 16 MiB`);
+  }
+  const lines = new Lines(text, where);
+  const entries: RecipientEntry[] = [];
+  const names = new Map<string, number>();
+  for (let line = lines.next(); line !== undefined; line = lines.next()) {
+    if (isBlank(line)) continue;
+    const entry = readEntry(line, lines, options);
+    if (entry.name !== undefined) {
+      const folded = entry.name.toLowerCase();
+      const earlier = names.get(folded);
+      if (earlier !== undefined) {
+        throw new FormatError(
+          "ERR_DUPLICATE_NAME",
+          `${where}:${entry.line}: name '${entry.name}' stands in line ${earlier} already`,
+        );
+      }
+      names.set(folded, entry.line);
+    }
+    entries.push(entry);
+    if (entries.length > MAX_ENTRIES) {
+      throw new FormatError("ERR_RECIPIENTS_FILE", `${where}: more than ${MAX_ENTRIES} entries`);
+    }
+  }
+  return entries;
+}
+
+/**
+ * One recipient written on one line, as in a recipients file or behind `-r`.
+ *
+ * @throws as `parsePublicKey`.
+ */
+export function parseRecipient(
+  text: string,
+  where: string,
+  options: { now?: Date } = {},
+): RecipientSource {
+  if (/^age-(?:secret-key|plugin)-/i.test(text)) throw privateKeyAsRecipient(`${where}: this`);
+  if (/^age1[a-z0-9]{30,}$/.test(text)) {
+    throw new UnsupportedError("ERR_KEY_TYPE", `${where}: an age recipient`, {
+      hint: "ask for the same key as PEM, JWK or an OpenSSH line",
+    });
+  }
+  if (/^pkcs11:/i.test(text)) return { kind: "uri", uri: text };
+  if (text.startsWith("{") || looksLikeSsh(text)) {
+    return { kind: "key", key: parsePublicKey(ascii(text), where, options) };
+  }
+  return { kind: "path", path: text };
+}
+
+/** True when an entry may have this name: 1 to 64 letters, digits and `. _ @ + -`, no sign first. */
+export function isRecipientName(text: string): boolean {
+  return NAME.test(text);
+}
+
+/** The entry of that name; letters match in either case. */
+export function findByName(
+  entries: readonly RecipientEntry[],
+  name: string,
+): RecipientEntry | undefined {
+  const folded = name.toLowerCase();
+  return entries.find((entry) => entry.name?.toLowerCase() === folded);
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+function readEntry(first: string, lines: Lines, options: { now?: Date }): RecipientEntry {
+  const line = lines.number;
+  // Blanks around the sign tell `a = b.pem`, named, from the path `a=b.pem` and base64's own signs.
+  const [, left, right = ""] = /^(\S+)[ \t]+=(?:[ \t]+(.*))?$/.exec(first) ?? [];
+  if (left === undefined) return { ...readSource(first, lines, options), line };
+  if (!isRecipientName(left)) {
+    throw lines.error("a name has 1 to 64 letters, digits and . _ @ + -, and starts with no sign");
+  }
+  if (right !== "") return { ...readSource(right, lines, options), name: left, line };
+  let block = lines.next();
+  while (block !== undefined && isBlank(block)) block = lines.next();
+  if (block === undefined || !startsPem(block)) {
+    throw lines.error(`no key after the name '${left}'`, line);
+  }
+  return { ...readSource(block, lines, options), name: left, line };
+}
+
+function readSource(text: string, lines: Lines, options: { now?: Date }): RecipientSource {
+  const where = lines.where;
+  if (!startsPem(text)) return parseRecipient(text, where, options);
+  const block = ascii(pemBlock(text, lines));
+  return { kind: "key", key: parsePublicKey(block, where, options) };
+}
+
+function isBlank(line: string): boolean {
+  return line === "" || line.startsWith("#");
+}
+
+/** An exported key starts with its OAEP record, if it has one. */
+function startsPem(line: string): boolean {
+  return line.startsWith("-----BEGIN ") || line.startsWith("p11seal-oaep:");
+}
+
+function pemBlock(first: string, lines: Lines): string {
+  const start = lines.number;
+  const block: string[] = [];
+  let length = 0;
+  for (let line: string | undefined = first; line !== undefined; line = lines.next()) {
+    block.push(line);
+    length += line.length + 1;
+    if (line.startsWith("-----END ")) return block.join("\n");
+    if (length > MAX_KEY_FILE_BYTES) throw lines.error("a PEM block of more than 64 KiB", start);
+  }
+  throw lines.error("a PEM block has no END line", start);
+}
+
+/** The lines, trimmed, and where one is. */
+class Lines {
+  readonly #lines: readonly string[];
+  readonly #file: string;
+  #number = 0;
+
+  constructor(text: string, file: string) {
+    this.#lines = text.replace(/^\uFEFF/, "").split(/\r?\n/);
+    this.#file = file;
+  }
+
+  /** Number of the line read last, from 1. */
+  get number(): number {
+    return this.#number;
+  }
+
+  get where(): string {
+    return `${this.#file}:${this.#number}`;
+  }
+
+  next(): string | undefined {
+    const line = this.#lines[this.#number];
+    if (line === undefined) return undefined;
+    this.#number++;
+    // Whatever reaches a terminal or a file system later has no escape sequences in it.
+    if (/[^\P{Cc}\t]/u.test(line)) throw this.error("a control character");
+    if (line.length > MAX_KEY_FILE_BYTES) throw this.error("a line of more than 64 KiB");
+    return line.trim();
+  }
+
+  error(fact: string, at = this.#number): FormatError {
+    return new FormatError("ERR_RECIPIENTS_FILE", `${this.#file}:${at}: ${fact}`);
+  }
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$/;

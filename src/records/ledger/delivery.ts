@@ -1,0 +1,69 @@
+/**
+ * What became of a plaintext that a crash caught between its acceptance and its name. The file is known
+ * by its inode, size and time of last change, which a rename does not alter; not by its device's number,
+ * which a reboot may.
+ */
+import { lstatSync, unlinkSync } from "node:fs";
+import { isAbsolute } from "node:path";
+import { FileError, PolicyError } from "../../errors.js";
+import { reason } from "../../store/files.js";
+import type { OutputPaths } from "./ledger.js";
+
+/** A plaintext file as it was when its message was accepted. */
+export interface Delivery extends OutputPaths {
+  /** Inode, size in bytes, and modification time in nanoseconds, each in decimal. */
+  readonly mark: string;
+}
+
+/** @throws PolicyError `ERR_OUTPUT_GONE` when the temporary file is not there. */
+export function describeDelivery(output: OutputPaths): Delivery {
+  const mark = markOf(output.temporary);
+  if (mark === undefined) {
+    throw new PolicyError("ERR_OUTPUT_GONE", `"${output.temporary}" disappeared`, {
+      hint: "something removed the unfinished output; open the message again",
+    });
+  }
+  return { ...output, mark };
+}
+
+/** `placed`: it has its final name. `waiting`: it has its temporary one. `gone`: neither. */
+export function deliveryFate(delivery: Delivery): "placed" | "waiting" | "gone" {
+  if (markOf(delivery.final) === delivery.mark) return "placed";
+  return markOf(delivery.temporary) === delivery.mark ? "waiting" : "gone";
+}
+
+/**
+ * Removes what is left under a temporary name: half a plaintext, or the second name of a whole one. Its
+ * process is dead or done with it, and nobody else uses such names.
+ */
+export function removeTemporary(temporary: string | undefined): void {
+  if (temporary?.endsWith(TEMPORARY_SUFFIX) !== true) return;
+  try {
+    if (lstatSync(temporary).isFile()) unlinkSync(temporary);
+  } catch {
+    // Gone, or out of reach: the message's own fate does not depend on it.
+  }
+}
+
+/** @throws TypeError for paths that the ledger could not follow, or clean up, later */
+export function requirePaths({ temporary, final }: OutputPaths): void {
+  if (!isAbsolute(temporary) || !isAbsolute(final)) throw new TypeError("absolute paths");
+  if (!temporary.endsWith(TEMPORARY_SUFFIX)) throw new TypeError(`not a ${TEMPORARY_SUFFIX} file`);
+}
+
+/** Only files of such names are ever removed here. */
+const TEMPORARY_SUFFIX = ".part";
+
+function markOf(path: string): string | undefined {
+  try {
+    const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats?.isFile() === true ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : undefined;
+  } catch (error) {
+    if (["ENOTDIR", "ENOENT"].includes(reason(error))) return undefined;
+    // It may be there, so the message is neither to be opened again nor to be given up.
+    throw new FileError("ERR_READ", `cannot look at "${path}" (${reason(error)})`, {
+      cause: error,
+      hint: "the message is accepted, its plaintext not delivered; open it again when that works",
+    });
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * A module, loaded and initialized: once for each file in this process, however many use it.
+ *
+ * Initialization belongs to the whole process (PKCS#11 v2.40 §5.4), so users are counted: the first
+ * initializes, the last finalizes, and one that found the module initialized by somebody else leaves
+ * it so. A library is never unloaded; vendors' libraries leave threads behind.
+ */
+import type { PKCS11 } from "pkcs11js";
+import { TokenError } from "../../errors.js";
+import { call, callAsync, failedWith } from "./call.js";
+import { OS_LOCKING_OK } from "./constants.js";
+import { checkModuleFile } from "./module-file.js";
+import { nextForm, type Operating } from "./operating.js";
+
+/** A library that may be a module, and how to start it. */
+export interface ModuleCandidate {
+  /** Absolute path. */
+  readonly path: string;
+  /** Where the path came from, for a person. */
+  readonly source: string;
+  /** Named by the user, so its failure is an error and not just a line in a list. */
+  readonly explicit: boolean;
+  /** The string NSS softoken wants with C_Initialize. */
+  readonly parameters?: string;
+  /** Environment variables that the library reads while it initializes; undefined takes one away. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+}
+
+/** What the library says of itself (CK_INFO), blanks trimmed. */
+export interface LibraryInfo {
+  readonly manufacturer: string;
+  readonly description: string;
+  readonly version: { readonly major: number; readonly minor: number };
+  readonly cryptoki: { readonly major: number; readonly minor: number };
+}
+
+export class Module {
+  readonly path: string;
+  readonly library: LibraryInfo;
+  /** pkcs11js's object. Every call through it stands inside `call` or `run`. */
+  readonly native: PKCS11;
+  readonly #inFlight = new Set<readonly unknown[]>();
+  readonly #release: () => void;
+
+  constructor(path: string, native: PKCS11, library: LibraryInfo, release: () => void) {
+    this.path = path;
+    this.native = native;
+    this.library = library;
+    this.#release = release;
+  }
+
+  /**
+   * Runs an operation of the token, on a thread of its own where others wait (`setSideBySide`). `keep`
+   * are its arguments, held until it settles: the native side has pointers into them, and a buffer
+   * collected meanwhile would be read as somebody else's.
+   *
+   * @throws TokenError with `fn` and `ckr`.
+   */
+  async run<T>(
+    fn: string,
+    keep: readonly unknown[],
+    start: (native: Operating) => Promise<T>,
+  ): Promise<T> {
+    this.#inFlight.add(keep);
+    try {
+      return await callAsync(fn, () => start(nextForm(this.native)));
+    } finally {
+      this.#inFlight.delete(keep);
+    }
+  }
+
+  /** Ends this use. Waits for native calls: finalizing under one is undefined in the standard. */
+  async close(): Promise<void> {
+    while (this.#inFlight.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#release();
+  }
+}
+
+/**
+ * Loads and initializes a module.
+ *
+ * @throws TokenError `ERR_NATIVE_MISSING`, those of `checkModuleFile`, `ERR_MODULE_LOAD` when the
+ * loader refuses it, and `ERR_MODULE_INIT` when C_Initialize does.
+ */
+export async function openModule(candidate: ModuleCandidate): Promise<Module> {
+  const real = checkModuleFile(candidate.path);
+  const { PKCS11 } = await loadNative();
+  // From here on nothing waits, so two opens of one module can't cross.
+  let loaded = registry.get(real);
+  if (loaded === undefined) {
+    loaded = { native: load(new PKCS11(), candidate.path), users: 0, ours: false };
+    registry.set(real, loaded);
+  }
+  const entry = loaded;
+  if (entry.users === 0) entry.ours = initialize(entry.native, candidate);
+  entry.users += 1;
+  const release = (): void => {
+    entry.users -= 1;
+    if (entry.users > 0 || !entry.ours) return;
+    try {
+      entry.native.C_Finalize();
+    } catch {
+      // The work is done and its result stands; a module that can't shut down ends with the process.
+    }
+  };
+  try {
+    return new Module(candidate.path, entry.native, libraryInfo(entry.native), release);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+interface Loaded {
+  readonly native: PKCS11;
+  users: number;
+  /** Initialized by us, so to be finalized by us. */
+  ours: boolean;
+}
+
+/** By real path. Entries stay: unloading is not safe, loading again is not needed. */
+const registry = new Map<string, Loaded>();
+
+/** Objects whose `load` failed. Any call on them crashes, and so may collecting them. */
+const broken: PKCS11[] = [];
+
+function load(native: PKCS11, path: string): PKCS11 {
+  try {
+    native.load(path);
+    return native;
+  } catch (error) {
+    broken.push(native);
+    const { message } = error as Error;
+    if (message.includes("C_GetFunctionList")) {
+      throw new TokenError("ERR_MODULE_LOAD", `module "${path}" is not a PKCS#11 library`, {
+        hint: "it has no C_GetFunctionList; a PKCS#11 module comes with the token's software",
+      });
+    }
+    const lacking = /^(\S+): cannot open shared object file/.exec(message)?.[1];
+    throw new TokenError("ERR_MODULE_LOAD", `module "${path}" cannot be loaded: ${message}`, {
+      ...(lacking === undefined ? {} : { hint: `install the package that contains ${lacking}` }),
+    });
+  }
+}
+
+/** C_Initialize. True when this call did it. */
+function initialize(native: PKCS11, candidate: ModuleCandidate): boolean {
+  const { parameters, environment = {}, path } = candidate;
+  const options = {
+    flags: OS_LOCKING_OK,
+    // pkcs11js drops the last byte of the string.
+    ...(parameters === undefined ? {} : { libraryParameters: `${parameters} ` }),
+  };
+  try {
+    // Reaches the library's getenv: Node passes an assignment on to setenv.
+    withEnvironment(environment, () => {
+      call("C_Initialize", () => {
+        native.C_Initialize(options);
+      });
+    });
+    return true;
+  } catch (error) {
+    if (failedWith(error, "CKR_CRYPTOKI_ALREADY_INITIALIZED")) return false;
+    if (!(error instanceof TokenError)) throw error;
+    throw new TokenError("ERR_MODULE_INIT", `module "${path}" does not start: ${error.message}`, {
+      hint: startHint(path) ?? error.hint ?? "the module's configuration may be missing",
+      ...(error.fn === undefined ? {} : { fn: error.fn }),
+      ...(error.ckr === undefined ? {} : { ckr: error.ckr }),
+    });
+  }
+}
+
+function startHint(path: string): string | undefined {
+  if (isNssSoftoken(path))
+    return "set P11SEAL_NSS_DIR to the folder of the NSS database (cert9.db)";
+  if (isSoftHsm(path)) {
+    return "SoftHSM found no readable configuration: set SOFTHSM2_CONF, or make a development token with `p11seal token init`";
+  }
+  return undefined;
+}
+
+/** NSS softoken starts only with parameters. */
+export function isNssSoftoken(path: string): boolean {
+  return /(?:^|[\\/])(?:lib)?softokn3\.(?:so|dylib|dll)$/i.test(path);
+}
+
+/** SoftHSM version 2 reads SOFTHSM2_CONF when it initializes. */
+export function isSoftHsm(path: string): boolean {
+  return /(?:^|[\\/])(?:lib)?softhsm2(?:-x64)?\.(?:so|dylib|dll)$/i.test(path);
+}
+
+function withEnvironment(
+  variables: Readonly<Record<string, string | undefined>>,
+  run: () => void,
+): void {
+  const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
+  try {
+    setEnvironment(Object.entries(variables));
+    run();
+  } finally {
+    setEnvironment(before);
+  }
+}
+
+function setEnvironment(pairs: readonly (readonly [string, string | undefined])[]): void {
+  for (const [name, value] of pairs) {
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+}
+
+function libraryInfo(native: PKCS11): LibraryInfo {
+  const info = call("C_GetInfo", () => native.C_GetInfo());
+  return {
+    manufacturer: info.manufacturerID.trim(),
+    description: info.libraryDescription.trim(),
+    version: info.libraryVersion,
+    cryptoki: info.cryptokiVersion,
+  };
+}
+
+/** pkcs11js, an optional package with a compiled part: it may be absent, or not have been built. */
+async function loadNative(): Promise<{ PKCS11: new () => PKCS11 }> {
+  try {
+    const loaded = (await import("pkcs11js")) as unknown as {
+      default: { PKCS11: new () => PKCS11 };
+    };
+    return loaded.default;
+  } catch (cause) {
+    throw new TokenError(
+      "ERR_NATIVE_MISSING",
+      "the package pkcs11js is not installed or not built",
+      {
+        hint: "using a token needs it: with a C++ compiler, make and python3 at hand, run npm install pkcs11js",
+        cause,
+      },
+    );
+  }
+}

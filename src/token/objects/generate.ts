@@ -1,0 +1,166 @@
+/**
+ * New key pairs under the key policy: one purpose, sensitive, not extractable, not to be modified or
+ * copied. Tokens refuse some of these attributes, and accept others without heeding them; so templates
+ * are tried from the strictest down, and what came out is read back and reported.
+ */
+import { randomBytes } from "node:crypto";
+import { PolicyError, TokenError } from "../../errors.js";
+import { failedWith, refusesTemplate } from "../modules/call.js";
+import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
+import { describe } from "./key-list.js";
+import { type Draft, differences, draftsFor, MODULUS_BITS } from "./key-policy.js";
+import type { Session } from "../session/session.js";
+import { type AttributeName, plainMechanism, template } from "../modules/template.js";
+import type { Token } from "../session/token.js";
+import type { GenerateRequest, KeyInfo, KeyType } from "../values.js";
+
+/** A key pair just made: handles for further checks, and what the token did not honour. */
+export interface NewPair {
+  readonly key: KeyInfo;
+  readonly publicObject: Buffer;
+  readonly privateObject: Buffer;
+  readonly notHonoured: readonly string[];
+}
+
+/**
+ * Generates a key pair; the session is read-write and logged in.
+ *
+ * @throws TokenError `ERR_MECHANISM` when the token can't make or use such a key, `ERR_KEY_EXISTS`;
+ * PolicyError `ERR_KEY_POLICY` when the token made a key that could leave it (it's destroyed again).
+ */
+export async function generatePair(
+  token: Token,
+  session: Session,
+  request: GenerateRequest,
+): Promise<NewPair> {
+  const mechanism = requireMechanisms(token, request);
+  requireNewLabel(session, token, request.label);
+  const drafts = draftsFor(token, request, randomBytes(ID_BYTES));
+  let refusal: unknown;
+  for (const draft of drafts) {
+    try {
+      const pair = await generate(session, mechanism, draft);
+      return checked(token, session, pair, draft);
+    } catch (error) {
+      if (!mayTryAgain(error)) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal instanceof Error ? refusal : new TypeError("no draft of a key was tried");
+}
+
+/**
+ * CKA_ID has to be given at generation, as nothing may be modified afterwards; so it can't be a hash of
+ * the public key. Random, and short enough to be typed from a URI.
+ */
+const ID_BYTES = 8;
+
+/** The mechanism that makes such keys; refuses what the token has no mechanism to make or use. */
+function requireMechanisms(token: Token, { type, use }: GenerateRequest): number {
+  const bits = MODULUS_BITS[type];
+  const { kind, generators } = FAMILIES[familyOf(type)];
+  const lacks = (what: string): TokenError =>
+    new TokenError("ERR_MECHANISM", `token "${token.info.label}" ${what}`, {
+      hint: "another type of key may work: RSA and the curves need different mechanisms",
+    });
+  const generator = generators.find((one) => token.can(one, MECHANISM_FLAG.GENERATE_KEY_PAIR));
+  if (generator === undefined) throw lacks(`cannot generate ${kind} keys`);
+  const { min = 0, max = 0 } = token.mechanism(generator) ?? {};
+  if (bits !== undefined && max > 0 && (bits < min || bits > max)) {
+    throw lacks(`makes RSA keys of ${min} to ${max} bits, not ${bits}`);
+  }
+  const canUse =
+    use === "sign"
+      ? type !== "ed25519" || token.can(CKM.EDDSA, MECHANISM_FLAG.SIGN)
+      : bits === undefined
+        ? token.can(CKM.ECDH1_DERIVE, MECHANISM_FLAG.DERIVE)
+        : token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.UNWRAP | MECHANISM_FLAG.DECRYPT) ||
+          token.can(CKM.RSA_X_509, MECHANISM_FLAG.DECRYPT);
+  if (!canUse) throw lacks(`has no mechanism to use such a key with`);
+  return generator;
+}
+
+function familyOf(type: KeyType): keyof typeof FAMILIES {
+  if (type === "x25519" || type === "ed25519") return type;
+  return type.startsWith("rsa:") ? "rsa" : "ec";
+}
+
+/** Generators in the order of preference. SoftHSM makes X25519 keys with that of the Edwards curves. */
+const FAMILIES = {
+  rsa: { kind: "RSA", generators: [CKM.RSA_PKCS_KEY_PAIR_GEN] },
+  ec: { kind: "EC", generators: [CKM.EC_KEY_PAIR_GEN] },
+  x25519: {
+    kind: "X25519",
+    generators: [CKM.EC_MONTGOMERY_KEY_PAIR_GEN, CKM.EC_EDWARDS_KEY_PAIR_GEN],
+  },
+  ed25519: { kind: "Ed25519", generators: [CKM.EC_EDWARDS_KEY_PAIR_GEN] },
+} as const;
+
+function requireNewLabel(session: Session, token: Token, label: string): void {
+  const taken = session.find({ LABEL: label });
+  if (taken.length === 0) return;
+  throw new TokenError(
+    "ERR_KEY_EXISTS",
+    `token "${token.info.label}" already has an object labelled "${label}"`,
+    { hint: "choose another label, or delete the old key with `p11seal keys delete`" },
+  );
+}
+
+async function generate(
+  session: Session,
+  mechanism: number,
+  draft: Draft,
+): Promise<{ publicKey: Buffer; privateKey: Buffer }> {
+  const how = plainMechanism(mechanism);
+  const publicHalf = template(draft.publicHalf);
+  const privateHalf = template(draft.privateHalf);
+  return session.module.run("C_GenerateKeyPair", [how, publicHalf, privateHalf], (native) =>
+    native.C_GenerateKeyPairAsync(session.handle, how, publicHalf, privateHalf),
+  );
+}
+
+/**
+ * tpm2-pkcs11 answers a purpose it can't have with CKR_GENERAL_ERROR; a curve may be known by its name
+ * where it is not by its OID.
+ */
+function mayTryAgain(error: unknown): boolean {
+  return (
+    refusesTemplate(error) ||
+    failedWith(
+      error,
+      "CKR_ARGUMENTS_BAD",
+      "CKR_GENERAL_ERROR",
+      "CKR_FUNCTION_FAILED",
+      "CKR_DOMAIN_PARAMS_INVALID",
+      "CKR_CURVE_NOT_SUPPORTED",
+    )
+  );
+}
+
+/** Reads the new key back. */
+function checked(
+  token: Token,
+  session: Session,
+  pair: { publicKey: Buffer; privateKey: Buffer },
+  draft: Draft,
+): NewPair {
+  const { publicKey: publicObject, privateKey: privateObject } = pair;
+  const flag = (attribute: AttributeName): boolean | undefined =>
+    session.flag(privateObject, attribute);
+  if (flag("SENSITIVE") === false || flag("EXTRACTABLE") === true) {
+    session.destroy(privateObject);
+    session.destroy(publicObject);
+    throw new PolicyError(
+      "ERR_KEY_POLICY",
+      `token "${token.info.label}" makes keys that can leave it; the new one was destroyed`,
+      { hint: "the token ignores CKA_SENSITIVE or CKA_EXTRACTABLE and is not fit to keep keys" },
+    );
+  }
+  const key = describe(session, publicObject, token.info, "public key");
+  return {
+    key,
+    publicObject,
+    privateObject,
+    notHonoured: [...draft.givenUp, ...differences(flag, draft)],
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * Key pairs on a token: listed by what can be seen without a PIN, found again by CKA_ID. A pair has up
+ * to three objects with one CKA_ID (public key, certificate, private key), and any may be missing or,
+ * before login, hidden. A lookup finds exactly one key or says what it found instead.
+ */
+import { equal } from "../../bytes.js";
+import { TokenError } from "../../errors.js";
+import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
+import { keyName } from "./halves.js";
+import { publicHalfOfCertificate, publicHalfOfKey } from "./public-half.js";
+import type { Session } from "../session/session.js";
+import type { KeyInfo, KeyUse, TokenInfo } from "../values.js";
+import { formatUri, type Pkcs11Uri, parseUri } from "../uri.js";
+
+/**
+ * Every key pair this session can see, each once: a public key object speaks for its pair, else a
+ * certificate, else the private key itself (visible after login, or where the token hides nothing).
+ */
+export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
+  const keys: KeyInfo[] = [];
+  const isNew = (label: string, id: Uint8Array): boolean =>
+    !keys.some((key) => isSamePair(key, label, id));
+
+  for (const object of session.find({ CLASS: CKO.PUBLIC_KEY })) {
+    keys.push(describe(session, object, token, "public key"));
+  }
+  for (const object of session.find({ CLASS: CKO.CERTIFICATE, CERTIFICATE_TYPE: CKC_X_509 })) {
+    const id = session.bytes(object, "ID") ?? new Uint8Array();
+    // Without an id nothing leads from a certificate to a key; authorities' certificates have none.
+    if (id.length > 0 && isNew(session.text(object, "LABEL"), id)) {
+      keys.push(describe(session, object, token, "certificate"));
+    }
+  }
+  for (const object of session.find({ CLASS: CKO.PRIVATE_KEY })) {
+    const id = session.bytes(object, "ID") ?? new Uint8Array();
+    if (isNew(session.text(object, "LABEL"), id)) {
+      keys.push(describe(session, object, token, "private key"));
+    }
+  }
+  return keys;
+}
+
+/**
+ * The private key object of a listed key; the session is logged in.
+ *
+ * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; `ERR_KEY_MISMATCH` when the private
+ * key is that of another public key.
+ */
+export function findPrivateKey(session: Session, key: KeyInfo): Buffer {
+  const found = session.find({ CLASS: CKO.PRIVATE_KEY, ...pairAttributes(key) });
+  const [object] = found;
+  if (object === undefined) {
+    throw new TokenError(
+      "ERR_KEY_NOT_FOUND",
+      `token "${key.token.label}" has no private key for ${keyName(key)}`,
+      {
+        hint: "only the public half is on this token; the private key is elsewhere",
+      },
+    );
+  }
+  if (found.length > 1) {
+    throw new TokenError(
+      "ERR_KEY_NOT_UNIQUE",
+      `${found.length} private keys on token "${key.token.label}" have the id of ${keyName(key)}`,
+      { hint: "give the keys different ids with the token's own tool" },
+    );
+  }
+  requireSamePair(session, object, key);
+  return object;
+}
+
+/** Public key objects of a listed key. */
+export function findPublicKeys(session: Session, key: KeyInfo): Buffer[] {
+  return session.find({ CLASS: CKO.PUBLIC_KEY, ...pairAttributes(key) });
+}
+
+/** What a key generated or found by its private object looks like from outside. */
+export function describe(
+  session: Session,
+  object: Buffer,
+  token: TokenInfo,
+  seenAs: KeyInfo["seenAs"],
+): KeyInfo {
+  const label = session.text(object, "LABEL");
+  const id = session.bytes(object, "ID") ?? new Uint8Array();
+  const half =
+    seenAs === "certificate"
+      ? publicHalfOfCertificate(session, object)
+      : publicHalfOfKey(session, object);
+  return {
+    token,
+    label,
+    id,
+    ...half,
+    uses: seenAs === "certificate" ? ["exchange", "sign"] : usesOf(session, object),
+    seenAs,
+    uri: keyUri(token, label, id, seenAs),
+  };
+}
+
+/** Public and private operations of one use; an object has the ones of its class. */
+function usesOf(session: Session, object: Buffer): KeyUse[] {
+  const any = (
+    ...names: ("ENCRYPT" | "WRAP" | "DERIVE" | "DECRYPT" | "UNWRAP" | "SIGN" | "VERIFY")[]
+  ) => names.some((one) => session.flag(object, one) === true);
+  const uses: KeyUse[] = [];
+  if (any("ENCRYPT", "WRAP", "DERIVE", "DECRYPT", "UNWRAP")) uses.push("exchange");
+  if (any("VERIFY", "SIGN")) uses.push("sign");
+  return uses;
+}
+
+/** Finds this key again, here and with other tools. A certificate's label is not the key's. */
+function keyUri(
+  token: TokenInfo,
+  label: string,
+  id: Uint8Array,
+  seenAs: KeyInfo["seenAs"],
+): string {
+  const uri: Pkcs11Uri = { ...parseUri(token.uri), type: "private" };
+  const hasId = id.length > 0;
+  const showsLabel = label !== "" && (seenAs !== "certificate" || !hasId);
+  return formatUri({ ...uri, ...(showsLabel ? { object: label } : {}), ...(hasId ? { id } : {}) });
+}
+
+/** Objects of one pair share their id; tokens that give none leave only the label. */
+function pairAttributes(key: KeyInfo): { ID: Uint8Array } | { LABEL: string } {
+  return key.id.length > 0 ? { ID: key.id } : { LABEL: key.label };
+}
+
+function isSamePair(key: KeyInfo, label: string, id: Uint8Array): boolean {
+  if (key.id.length > 0 || id.length > 0) return equal(key.id, id);
+  return key.label === label;
+}
+
+/** RSA private keys show their modulus; for the other kinds only using them tells. */
+function requireSamePair(session: Session, object: Buffer, key: KeyInfo): void {
+  const { publicKey } = key;
+  if (publicKey?.type !== "rsa" || session.number(object, "KEY_TYPE") !== CKK.RSA) return;
+  const modulus = session.bytes(object, "MODULUS");
+  if (modulus === undefined || modulus.length === 0) return;
+  const start = modulus.findIndex((byte) => byte !== 0);
+  if (equal(modulus.subarray(Math.max(start, 0)), publicKey.modulus)) return;
+  throw new TokenError(
+    "ERR_KEY_MISMATCH",
+    `public and private key of ${keyName(key)} on token "${key.token.label}" are not a pair`,
+    { hint: "two keys share an id; give them different ones with the token's own tool" },
+  );
+}

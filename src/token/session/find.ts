@@ -1,0 +1,249 @@
+/**
+ * Finds modules and tokens for one run: loads modules when first needed, lists the tokens present each
+ * time it's asked, and keeps one `Token` for each, so that a login lasts.
+ */
+import { TokenError, UnsupportedError } from "../../errors.js";
+import { type Discovery, discoverModules, namedModule } from "../modules/discover.js";
+import { type Module, type ModuleCandidate, openModule } from "../modules/module.js";
+import { presentTokens } from "./token-info.js";
+import { Token } from "./token.js";
+import type { ModuleInfo, TokenInfo } from "../values.js";
+import {
+  formatUri,
+  matchesLibrary,
+  matchesModuleName,
+  matchesSlot,
+  matchesToken,
+  type Pkcs11Uri,
+} from "../uri.js";
+
+/** A module that was looked at: open, or with the reason why not. */
+interface Looked {
+  readonly candidate: ModuleCandidate;
+  readonly module?: Module;
+  readonly error?: TokenError;
+}
+
+/** What keeps one bad module from standing in the way of the others. */
+export interface Precautions {
+  /** Modules that are not to be loaded, by path, and why. */
+  readonly faulty?: ReadonlyMap<string, TokenError>;
+  /** Told before and after the code of a module runs that no token was chosen from yet. */
+  readonly trying?: (path: string, phase: "before" | "after") => void;
+}
+
+export class TokenFinder {
+  readonly #where: Discovery & Precautions;
+  readonly #trace: (line: string) => void;
+  readonly #tokens = new Map<string, Token>();
+  readonly #named = new Map<string, Promise<Looked>>();
+  #discovered: Promise<Looked[]> | undefined;
+
+  constructor(where: Discovery & Precautions, trace: (line: string) => void) {
+    this.#where = where;
+    this.#trace = trace;
+  }
+
+  /** Every module that was looked at, in the order of preference. */
+  async modules(): Promise<ModuleInfo[]> {
+    return (await this.#looked()).map(moduleInfo);
+  }
+
+  /** The same for those that a URI leaves. */
+  async modulesFor(uri: Pkcs11Uri): Promise<ModuleInfo[]> {
+    const looked = await this.#lookedFor(uri);
+    return looked.filter(({ candidate }) => matchesModuleName(uri, candidate.path)).map(moduleInfo);
+  }
+
+  /** Tokens that match, the same objects every time. One that two modules show is found once. */
+  async all(uri: Pkcs11Uri): Promise<Token[]> {
+    requireKnown(uri);
+    const found: Token[] = [];
+    for (const { module } of await this.#lookedFor(uri)) {
+      if (module === undefined || !matchesModuleName(uri, module.path)) continue;
+      if (!matchesLibrary(uri, module.library)) continue;
+      for (const { slot, details } of this.#ask(module)) {
+        if (!matchesSlot(uri, details.slot) || !matchesToken(uri, details.info)) continue;
+        const twin = found.find((one) => isSameToken(one.info, details.info));
+        if (twin !== undefined) {
+          this.#trace(`token "${details.info.label}": used through ${twin.info.module}`);
+          continue;
+        }
+        const token =
+          this.#remembered(module, slot, details.info) ?? new Token(module, slot, details);
+        token.update(details);
+        this.#tokens.set(tokenKey(details.info), token);
+        found.push(token);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Exactly one token.
+   *
+   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a module
+   * that the user named is broken, that module's error.
+   */
+  async one(uri: Pkcs11Uri): Promise<Token> {
+    const found = await this.all(uri);
+    const [token] = found;
+    if (token === undefined) throw await this.none(uri);
+    if (found.length > 1) {
+      throw new TokenError(
+        "ERR_TOKEN_NOT_UNIQUE",
+        `${found.length} tokens match ${formatUri(uri)}`,
+        { hint: `add serial= to the URI; they are ${list(found.map(({ info }) => info.serial))}` },
+      );
+    }
+    return token;
+  }
+
+  /** The token that an earlier answer spoke of. */
+  async again(info: TokenInfo): Promise<Token> {
+    const known = this.#tokens.get(tokenKey(info));
+    if (known !== undefined) return known;
+    const isIt = ({ info: other }: Token): boolean => isSameToken(other, info);
+    const token = (await this.all({})).find(isIt);
+    if (token !== undefined) return token;
+    throw new TokenError("ERR_TOKEN_NOT_FOUND", `token "${info.label}" is gone`, {
+      hint: "insert the token and try again",
+    });
+  }
+
+  /** Why no token matches. */
+  async none(uri: Pkcs11Uri): Promise<TokenError> {
+    const looked = await this.#lookedFor(uri);
+    const broken = looked.find(({ candidate, error }) => candidate.explicit && error !== undefined);
+    if (broken?.error !== undefined) return broken.error;
+    const present = (await this.all({})).map(({ info }) => info.label);
+    return new TokenError("ERR_TOKEN_NOT_FOUND", `no token matches ${formatUri(uri)}`, {
+      hint:
+        present.length === 0
+          ? "no token is present; `p11seal tokens` shows the modules that were looked at"
+          : `the tokens present are ${list(present)}`,
+    });
+  }
+
+  /** Ends logins and modules; waits for operations that run. */
+  async close(): Promise<void> {
+    for (const token of this.#tokens.values()) token.close();
+    this.#tokens.clear();
+    const named = await Promise.all(this.#named.values());
+    const looked = [...((await this.#discovered) ?? []), ...named];
+    this.#discovered = undefined;
+    this.#named.clear();
+    for (const { module } of looked) await module?.close();
+  }
+
+  #looked(): Promise<Looked[]> {
+    this.#discovered ??= this.#lookAll();
+    return this.#discovered;
+  }
+
+  async #lookAll(): Promise<Looked[]> {
+    const looked: Looked[] = [];
+    for (const candidate of discoverModules(this.#where)) {
+      looked.push(await this.#look(candidate));
+    }
+    for (const { error } of looked) if (error) this.#trace(error.message);
+    return looked;
+  }
+
+  /** The modules a URI leaves: the one it names by path, else all that were found. */
+  #lookedFor(uri: Pkcs11Uri): Promise<Looked[]> {
+    const { modulePath } = uri;
+    if (modulePath === undefined) return this.#looked();
+    let looked = this.#named.get(modulePath);
+    if (looked === undefined) {
+      looked = this.#look(namedModule(modulePath, this.#where));
+      this.#named.set(modulePath, looked);
+    }
+    return looked.then((one) => [one]);
+  }
+
+  /** A module that can't list its tokens hides no other's. */
+  #ask(module: Module): ReturnType<typeof presentTokens> {
+    this.#where.trying?.(module.path, "before");
+    try {
+      return presentTokens(module, this.#trace);
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      this.#trace(`module ${module.path}: ${error.message}`);
+      return [];
+    } finally {
+      this.#where.trying?.(module.path, "after");
+    }
+  }
+
+  async #look(candidate: ModuleCandidate): Promise<Looked> {
+    const known = this.#where.faulty?.get(candidate.path);
+    if (known !== undefined) return { candidate, error: known };
+    this.#where.trying?.(candidate.path, "before");
+    try {
+      return { candidate, module: await openModule(candidate) };
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error;
+      return { candidate, error };
+    } finally {
+      this.#where.trying?.(candidate.path, "after");
+    }
+  }
+
+  #remembered(module: Module, slot: Buffer, info: TokenInfo): Token | undefined {
+    const token = this.#tokens.get(tokenKey(info));
+    return token?.module === module && token.slot.equals(slot) ? token : undefined;
+  }
+}
+
+function moduleInfo({ candidate, module, error }: Looked): ModuleInfo {
+  const { path, source } = candidate;
+  const version = ({ major, minor }: { major: number; minor: number }): string =>
+    `${major}.${minor}`;
+  if (module !== undefined) {
+    const { library } = module;
+    return {
+      path,
+      source,
+      library: {
+        ...library,
+        version: version(library.version),
+        cryptoki: version(library.cryptoki),
+      },
+    };
+  }
+  if (error === undefined) return { path, source };
+  const { code, message, hint } = error;
+  return { path, source, error: { code, message, ...(hint === undefined ? {} : { hint }) } };
+}
+
+/** One token, whatever module shows it. Without a serial number none is like another. */
+function isSameToken(a: TokenInfo, b: TokenInfo): boolean {
+  if (a.serial === "" && a.module !== b.module) return false;
+  return (
+    a.serial === b.serial &&
+    a.label === b.label &&
+    a.manufacturer === b.manufacturer &&
+    a.model === b.model
+  );
+}
+
+function tokenKey({ module, label, serial, manufacturer, model }: TokenInfo): string {
+  return JSON.stringify([module, label, serial, manufacturer, model]);
+}
+
+/** RFC 7512 §2.5: an attribute that isn't understood can't be said to match. */
+function requireKnown(uri: Pkcs11Uri): void {
+  const other = uri.otherPath?.[0];
+  if (other === undefined) return;
+  throw new UnsupportedError("ERR_URI_ATTRIBUTE", `path attribute "${other[0]}" is not known`, {
+    hint: "use token, serial, manufacturer, model, object and id",
+  });
+}
+
+/** At most five names, quoted, for a hint. */
+export function list(names: readonly string[]): string {
+  const shown = names.slice(0, 5).map((one) => (one.startsWith('"') ? one : `"${one}"`));
+  const more = names.length - shown.length;
+  return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
+}

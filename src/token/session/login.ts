@@ -1,0 +1,166 @@
+/**
+ * Login, and what keeps a PIN's retry counter from being spent: the token's own flags are read first,
+ * a PIN the token can't have is not sent, and a wrong one is sent once.
+ */
+import { TokenError } from "../../errors.js";
+import { Secret } from "../../secret.js";
+import { call, failedWith } from "../modules/call.js";
+import { CKU } from "../modules/constants.js";
+import { checkPin } from "./pin.js";
+import type { Session } from "./session.js";
+import { readDetails, type TokenDetails } from "./token-info.js";
+import type { PinProvider, TokenInfo } from "../values.js";
+
+/**
+ * Logs the user in through `session`. The PIN that was taken; undefined where none was needed.
+ *
+ * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_NOT_SET`, `ERR_PIN_PAD`,
+ * `ERR_PIN_FINAL_TRY` unless `force`; before it is sent: those of the provider, `ERR_PIN_EMPTY`,
+ * `ERR_PIN_LENGTH`; after: `ERR_PIN_REFUSED`, `ERR_PIN_LOCKED`, `ERR_PIN_EXPIRED`.
+ */
+export async function login(
+  session: Session,
+  details: TokenDetails,
+  provide: PinProvider,
+  force: boolean,
+): Promise<Secret | undefined> {
+  const { info } = details;
+  if (!info.loginRequired) return undefined;
+  const pin = await askPin(details, provide, force);
+  try {
+    call("C_Login", () => {
+      session.module.native.C_Login(session.handle, CKU.USER, textOf(pin));
+    });
+    return pin;
+  } catch (error) {
+    pin.wipe();
+    // Somebody else in this process logged in before us; the login is the process's.
+    if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return undefined;
+    throw refusal(error, session, info);
+  }
+}
+
+/**
+ * The login between C_DecryptInit or C_SignInit and the operation, which keys with
+ * CKA_ALWAYS_AUTHENTICATE want each time (PKCS#11 v2.40 §4.9, §5.6). False where the token does not know
+ * it, whatever its attribute says.
+ *
+ * @throws TokenError as `login` does once the PIN is sent.
+ */
+export function contextLogin(session: Session, details: TokenDetails, pin: Secret): boolean {
+  try {
+    call("C_Login", () => {
+      session.module.native.C_Login(session.handle, CKU.CONTEXT_SPECIFIC, textOf(pin));
+    });
+    return true;
+  } catch (error) {
+    if (failedWith(error, "CKR_USER_TYPE_INVALID", "CKR_USER_ALREADY_LOGGED_IN")) return false;
+    throw refusal(error, session, details.info);
+  }
+}
+
+/** A PIN that may be sent. Throws as `login` does before one is. */
+export async function askPin(
+  details: TokenDetails,
+  provide: PinProvider,
+  force: boolean,
+): Promise<Secret> {
+  requireTriable(details.info, force);
+  const { label, serial, model, manufacturer, pin: state } = details.info;
+  const pin = checkPin(
+    await provide({
+      token: { label, serial, model, manufacturer, pin: state },
+      kind: "user",
+      fresh: false,
+    }),
+  );
+  requireLength(pin, details);
+  return new Secret(new TextEncoder().encode(pin));
+}
+
+/** pkcs11js wants text, which can't be overwritten; so it is made when it is sent. */
+function textOf(pin: Secret): string {
+  return new TextDecoder().decode(pin.expose());
+}
+
+/** Refuses tokens that no PIN may be sent to. Throws as `login`. */
+export function requireTriable(info: TokenInfo, force: boolean): void {
+  const name = `token "${info.label}"`;
+  switch (info.pin) {
+    case "locked":
+      throw locked(info);
+    case "not-set":
+      throw new TokenError("ERR_PIN_NOT_SET", `${name} has no user PIN yet`, {
+        hint: "set it with the SO PIN, using the token's own tool",
+      });
+    case "final-try":
+      if (!force) {
+        throw new TokenError("ERR_PIN_FINAL_TRY", `${name} has one PIN try left`, {
+          hint: "another wrong PIN locks it; if you are sure of the PIN, use --force",
+        });
+      }
+      break;
+    case "ok":
+    case "low":
+  }
+  if (info.pinPad) {
+    throw new TokenError("ERR_PIN_PAD", `${name} wants its PIN typed on the reader`, {
+      hint: "pkcs11js cannot ask a reader for the PIN; use a reader without a PIN pad",
+    });
+  }
+}
+
+/** A PIN of a length the token never takes can only be wrong; some tokens count it all the same. */
+export function requireLength(pin: string, { info, pinBytes }: TokenDetails): void {
+  const length = Buffer.byteLength(pin, "utf8");
+  const { min, max } = pinBytes;
+  if (max === 0 || min > max || (length >= min && length <= max)) return;
+  throw new TokenError(
+    "ERR_PIN_LENGTH",
+    `token "${info.label}" takes PINs of ${min} to ${max} bytes, this one has ${length}`,
+    { hint: "the PIN was not sent, to spare its counter" },
+  );
+}
+
+function refusal(error: unknown, session: Session, info: TokenInfo): unknown {
+  const name = `token "${info.label}"`;
+  if (failedWith(error, "CKR_PIN_LOCKED")) return locked(info);
+  if (failedWith(error, "CKR_PIN_EXPIRED")) {
+    return new TokenError("ERR_PIN_EXPIRED", `the PIN of ${name} has expired`, {
+      hint: "set a new one with the token's own tool",
+      ...origin(error),
+    });
+  }
+  if (failedWith(error, "CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE")) {
+    return new TokenError("ERR_PIN_REFUSED", `${name} refuses the PIN`, {
+      hint: `${triesLeft(session)}the PIN was not tried again, to spare its counter`,
+      ...origin(error),
+    });
+  }
+  return error;
+}
+
+/** What the token says of its counter now. */
+function triesLeft(session: Session): string {
+  try {
+    const { pin } = readDetails(session.module, session.slot).info;
+    if (pin === "final-try") return "one try is left before it is locked; ";
+    return pin === "locked" ? "the PIN is locked now; " : "";
+  } catch {
+    return "";
+  }
+}
+
+function locked(info: TokenInfo): TokenError {
+  return new TokenError("ERR_PIN_LOCKED", `the PIN of token "${info.label}" is locked`, {
+    hint: "unlock it with the SO PIN or PUK, using the token's own tool",
+    ckr: "CKR_PIN_LOCKED",
+  });
+}
+
+function origin(error: TokenError): { fn?: string; ckr?: string } {
+  return {
+    ...(error.fn === undefined ? {} : { fn: error.fn }),
+    ...(error.ckr === undefined ? {} : { ckr: error.ckr }),
+  };
+}

@@ -1,0 +1,293 @@
+/**
+ * Where a PIN comes from when nobody types it: the command line's `--pin-source`, or a URI's
+ * `pin-source` (RFC 7512 §2.4).
+ *
+ * A source is a promise to deliver, read only when a token asks. What it read it keeps for the run,
+ * because a pipe can be read once. Nothing here touches a module; a PIN stands in no message.
+ */
+import { type ReadStream, constants, createReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { fileURLToPath } from "node:url";
+import { TokenError, UsageError } from "../../errors.js";
+import { pinSource, withoutPins } from "./pin-variables.js";
+import type { PinProvider, PinRequest } from "../values.js";
+import type { Pkcs11Uri } from "../uri.js";
+
+type Environment = Record<string, string | undefined>;
+
+/** Longest PIN read from anywhere, with its newline. Bytes. */
+const MAX_PIN_BYTES = 1024;
+
+/**
+ * The PIN source of a `--pin-source` argument:
+ *
+ * - `env:NAME`, an environment variable. It's deleted once read and never passed to a child.
+ * - `file:PATH`, a file; refused when everybody may read or write it.
+ * - `fd:N`, an open file descriptor, read to its end.
+ * - `cmd:COMMAND`, what a shell command prints. It finds `P11SEAL_PIN_KIND` (`user` or `so`),
+ *   `P11SEAL_TOKEN_LABEL` and `P11SEAL_TOKEN_SERIAL` in its environment, and an empty stdin.
+ *
+ * One trailing newline is taken off. The provider rejects with TokenError `ERR_PIN_SOURCE_FAILED`,
+ * `ERR_PIN_FILE_MODE`, `ERR_PIN_EMPTY` or `ERR_PIN_FORMAT`.
+ *
+ * @param stderr - where a command complains to: a descriptor, or this process's own.
+ * @throws UsageError `ERR_PIN_SOURCE` when `spec` is none of these. `spec` isn't repeated, as it may be
+ * a PIN given by mistake.
+ */
+export function pinFromSource(
+  spec: string,
+  env: Environment = process.env,
+  stderr: "inherit" | number = "inherit",
+): PinProvider {
+  const source = pinSource(spec);
+  if (source === undefined) {
+    throw new UsageError("ERR_PIN_SOURCE", "the PIN source is not understood", {
+      hint: "write env:VARIABLE, file:PATH, fd:NUMBER or cmd:COMMAND",
+    });
+  }
+  const { kind, rest } = source;
+  switch (kind) {
+    case "env":
+      return once(() => Promise.resolve(fromVariable(rest, env)));
+    case "file":
+      return once(() => fromFile(rest));
+    case "fd":
+      return once(() => fromDescriptor(Number(rest)));
+    case "cmd":
+      return perRequest((request) => fromCommand(rest, [], { shell: true, stderr }, request, env));
+  }
+}
+
+/**
+ * The PIN source a URI names, if it names one: `file:` with a path, an absolute path, or, where
+ * `commands` allows it, `|` with a program's absolute path and arguments separated by blanks. Such a
+ * program is run without a shell. Commands are off by default, because URIs are also read from files,
+ * and a file of identities is not expected to run anything.
+ *
+ * @throws UsageError `ERR_PIN_SOURCE`.
+ */
+export function pinFromUri(
+  uri: Pkcs11Uri,
+  options: { commands?: boolean; env?: Environment } = {},
+): PinProvider | undefined {
+  const source = uri.pinSource;
+  if (source === undefined) return undefined;
+  if (source.startsWith("|")) {
+    if (options.commands !== true) throw commandInUri();
+    const [program = "", ...args] = source.slice(1).trim().split(/ +/);
+    if (!isAbsolute(program))
+      throw badUriSource("the URI's pin-source command has no absolute path");
+    return perRequest((request) =>
+      fromCommand(
+        program,
+        args,
+        { shell: false, stderr: "inherit" },
+        request,
+        options.env ?? process.env,
+      ),
+    );
+  }
+  const path = pinPathOfUri(source);
+  return once(() => fromFile(path));
+}
+
+/** The file that a URI's `pin-source` names. @throws UsageError `ERR_PIN_SOURCE` */
+export function pinPathOfUri(source: string): string {
+  if (source.startsWith("|")) throw commandInUri();
+  const path = source.startsWith("file:") ? pathOfFileUri(source) : source;
+  if (!isAbsolute(path)) throw badUriSource("the URI's pin-source is not an absolute path");
+  return path;
+}
+
+/**
+ * The PIN in `bytes`: UTF-8, one line, its newline taken off once.
+ *
+ * @throws TokenError `ERR_PIN_EMPTY`, `ERR_PIN_FORMAT`.
+ */
+export function pinFromBytes(bytes: Uint8Array): string {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new TokenError("ERR_PIN_FORMAT", "the PIN is not UTF-8");
+  }
+  return checkPin(text.replace(/\r?\n$/, ""));
+}
+
+/** Refuses what can't be a PIN, wherever it came from. Throws as `pinFromBytes`. */
+export function checkPin(pin: string): string {
+  if (pin === "") throw new TokenError("ERR_PIN_EMPTY", "the PIN is empty");
+  if (/[\0\r\n]/.test(pin)) {
+    throw new TokenError("ERR_PIN_FORMAT", "the PIN has more than one line", {
+      hint: "a PIN file holds the PIN and at most one newline",
+    });
+  }
+  return pin;
+}
+
+/** O_NOCTTY exists where terminals do. */
+const NO_TERMINAL = constants.O_RDONLY | ((constants as { O_NOCTTY?: number }).O_NOCTTY ?? 0);
+
+function once(read: () => Promise<string>): PinProvider {
+  let pin: Promise<string> | undefined;
+  return () => (pin ??= read());
+}
+
+/** A command is told which token asks, so another token gets another answer. */
+function perRequest(read: (request: PinRequest) => Promise<string>): PinProvider {
+  const pins = new Map<string, Promise<string>>();
+  return (request) => {
+    const { label, serial } = request.token;
+    const key = JSON.stringify([request.kind, label, serial]);
+    const pin = pins.get(key) ?? read(request);
+    pins.set(key, pin);
+    return pin;
+  };
+}
+
+function fromVariable(name: string, env: Environment): string {
+  const values = taken.get(env) ?? new Map<string, string>();
+  taken.set(env, values);
+  const value = env[name] ?? values.get(name);
+  if (value === undefined) {
+    throw new TokenError("ERR_PIN_SOURCE_FAILED", `environment variable ${name} is not set`, {
+      hint: "the PIN source names a variable; export it for this command only",
+    });
+  }
+  values.set(name, value);
+  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
+  delete env[name];
+  return checkPin(value.replace(/\r?\n$/, ""));
+}
+
+/** What was taken out of an environment, for a second source on the same variable. */
+const taken = new WeakMap<Environment, Map<string, string>>();
+
+async function fromFile(path: string): Promise<string> {
+  let file: FileHandle;
+  try {
+    // O_NOCTTY: opening a terminal by mistake must not make it ours. A FIFO blocks until written.
+    file = await open(path, NO_TERMINAL);
+  } catch (cause) {
+    throw sourceFailed(`PIN file "${path}" cannot be read`, cause);
+  }
+  try {
+    const { mode } = await file.stat();
+    // Others may neither read nor write it, nor the group write it. Windows reports no such bits.
+    if (process.platform !== "win32" && (mode & 0o026) !== 0) {
+      throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
+        hint: `take their access away with: chmod 600 ${path}`,
+      });
+    }
+    return await readPin(file.createReadStream({ autoClose: false }), `PIN file "${path}"`);
+  } finally {
+    await file.close();
+  }
+}
+
+function fromDescriptor(fd: number): Promise<string> {
+  const what = `file descriptor ${fd}`;
+  return readPin(createReadStream("", { fd, autoClose: false }), what);
+}
+
+async function readPin(stream: ReadStream, what: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > MAX_PIN_BYTES) break;
+    }
+  } catch (cause) {
+    throw sourceFailed(`${what} cannot be read`, cause);
+  }
+  return takePin(chunks, what);
+}
+
+async function fromCommand(
+  program: string,
+  args: readonly string[],
+  { shell, stderr }: { shell: boolean; stderr: "inherit" | number },
+  request: PinRequest,
+  env: Environment,
+): Promise<string> {
+  // Loaded when it is needed: all commands come by here, few PINs do.
+  const { spawn } = await import("node:child_process");
+  const child = spawn(program, args, {
+    shell,
+    // Its stdin is empty: ours may be the message.
+    stdio: ["ignore", "pipe", stderr],
+    env: {
+      ...withoutPins(env),
+      P11SEAL_PIN_KIND: request.kind,
+      P11SEAL_TOKEN_LABEL: request.token.label,
+      P11SEAL_TOKEN_SERIAL: request.token.serial,
+    },
+  });
+  const chunks: Buffer[] = [];
+  let length = 0;
+  child.stdout?.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    length += chunk.length;
+    // Closing the pipe ends also what a shell left behind.
+    if (length > MAX_PIN_BYTES) child.stdout?.destroy();
+  });
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", (cause) => {
+      reject(sourceFailed("the PIN command cannot be run", cause));
+    });
+    child.on("close", resolve);
+  });
+  if (status !== 0 && length <= MAX_PIN_BYTES) {
+    const how = status === null ? "was killed" : `ended with status ${status}`;
+    throw sourceFailed(`the PIN command ${how}`);
+  }
+  return takePin(chunks, "the PIN command");
+}
+
+/** The PIN in what was read, which is overwritten. */
+function takePin(chunks: readonly Buffer[], what: string): string {
+  const bytes = Buffer.concat(chunks);
+  try {
+    if (bytes.length > MAX_PIN_BYTES) {
+      throw new TokenError("ERR_PIN_FORMAT", `${what} gave more than ${MAX_PIN_BYTES} bytes`);
+    }
+    return pinFromBytes(bytes);
+  } finally {
+    bytes.fill(0);
+    for (const chunk of chunks) chunk.fill(0);
+  }
+}
+
+function pathOfFileUri(source: string): string {
+  // RFC 7512's own example is file:/etc/token_pin, with one slash.
+  try {
+    return fileURLToPath(new URL(source));
+  } catch {
+    throw badUriSource("the URI's pin-source is not a file URI of this machine");
+  }
+}
+
+function commandInUri(): UsageError {
+  return new UsageError("ERR_PIN_SOURCE", "the URI's pin-source would run a command", {
+    hint: "give the command on the command line, with --pin-source cmd:COMMAND",
+  });
+}
+
+function badUriSource(message: string): UsageError {
+  return new UsageError("ERR_PIN_SOURCE", message, {
+    hint: "write pin-source=file:/absolute/path, or use --pin-source",
+  });
+}
+
+/** The system's code says why; its message might repeat a path's content. */
+function sourceFailed(message: string, cause?: unknown): TokenError {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return new TokenError(
+    "ERR_PIN_SOURCE_FAILED",
+    code === undefined ? message : `${message}: ${code}`,
+    { hint: "the PIN was not asked for otherwise, and no try was spent" },
+  );
+}

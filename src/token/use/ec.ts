@@ -1,0 +1,132 @@
+/**
+ * Diffie-Hellman done by a token: C_DeriveKey with CKM_ECDH1_DERIVE, always without a KDF of the
+ * token's (OpenSC ignores the one it is told), always for the full length of the field. The plan says
+ * how the peer's point is encoded: bare, as OpenSC wants it, then DER.
+ */
+import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { equal } from "../../bytes.js";
+import { FormatError, type TokenError } from "../../errors.js";
+import { der, TAG } from "../../keys/formats/der.js";
+import type { EcPrivateKey, EcPublicKey, Using, X25519PublicKey } from "../../keys/key.js";
+import { publicKeyFromSpki, validatePoint } from "../../keys/public-key.js";
+import { CURVES } from "../../keys/formats/spki.js";
+import type { Secret } from "../../secret.js";
+import { dependsOnCiphertext } from "../modules/call.js";
+import { type Plan, type PlanStep, secretTemplate, stepsToTry } from "./plan.js";
+import type { KeyObjectOnToken } from "./rsa.js";
+import type { Session } from "../session/session.js";
+import { type AttributeValues, ecdhMechanism, template } from "../modules/template.js";
+import { type Way, Ways } from "./ways.js";
+
+/** An EC or X25519 key on a token that is logged in. */
+export class TokenEcKey implements EcPrivateKey {
+  readonly type: "ec" | "x25519";
+  readonly #key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>;
+  readonly #ways: Ways;
+  /** The template that this token took last. */
+  #rung = 0;
+
+  constructor(key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>, plan: Plan) {
+    this.type = key.publicKey.type;
+    this.#key = key;
+    const ways = stepsToTry(plan).map((step): Way => {
+      const use = (peer: Uint8Array): Promise<Uint8Array | null> => this.#derive(peer, step);
+      return { name: step.way, use, selfTest: () => this.#selfTest(use) };
+    });
+    this.#ways = new Ways(key.token, "derive a shared secret", ways, key.trace);
+  }
+
+  async agree(peer: Uint8Array, using?: Using): Promise<Secret | null> {
+    // The caller has checked the point; a private key on a token deserves a second look.
+    const { publicKey } = this.#key;
+    try {
+      validatePoint(publicKey.type === "ec" ? publicKey.curve : "X25519", peer);
+    } catch (error) {
+      if (error instanceof FormatError) return null;
+      throw error;
+    }
+    return this.#ways.use(peer, using);
+  }
+
+  /** True when the token agrees with the host on a secret. */
+  isProven(): Promise<boolean> {
+    return this.#ways.isPossible();
+  }
+
+  /**
+   * Tries the templates, until a secret of the right length comes out. `null` when lengths were wrong
+   * throughout.
+   */
+  #derive(peer: Uint8Array, { point, templates = [] }: PlanStep): Promise<Uint8Array | null> {
+    const encoded = point === "der" ? der(TAG.octetString, peer) : peer;
+    return this.#key.token.session("read", async (session) => {
+      let failure: TokenError | undefined;
+      for (let i = 0; i < templates.length; i++) {
+        const rung = (this.#rung + i) % templates.length;
+        const name = templates[rung];
+        if (name === undefined) continue;
+        try {
+          const values = secretTemplate(name, this.#secretBytes());
+          const secret = await this.#deriveWith(session, encoded, values);
+          if (secret.length === this.#secretBytes()) {
+            this.#rung = rung;
+            return this.type === "x25519" && isZero(secret) ? null : secret;
+          }
+        } catch (error) {
+          if (!dependsOnCiphertext(error)) throw error;
+          failure ??= error;
+        }
+      }
+      if (failure !== undefined) throw failure;
+      return null;
+    });
+  }
+
+  async #deriveWith(
+    session: Session,
+    point: Uint8Array,
+    values: AttributeValues,
+  ): Promise<Uint8Array> {
+    const mechanism = ecdhMechanism(point);
+    const wanted = template(values);
+    const { object: key, trace } = this.#key;
+    const object = await session.module.run("C_DeriveKey", [mechanism, wanted], (native) =>
+      native.C_DeriveKeyAsync(session.handle, mechanism, key, wanted),
+    );
+    return session.take(object, trace);
+  }
+
+  async #selfTest(use: Way["use"]): Promise<boolean> {
+    const { publicKey } = this.#key;
+    const { privateKey, point } = ephemeral(publicKey);
+    const ours = diffieHellman({ privateKey, publicKey: publicKey.object });
+    const theirs = await use(point);
+    return theirs !== null && equal(theirs, ours);
+  }
+
+  /** Length of the shared secret: the field's. */
+  #secretBytes(): number {
+    const { publicKey } = this.#key;
+    return publicKey.type === "ec" ? CURVES[publicKey.curve].fieldBytes : 32;
+  }
+}
+
+/** A fresh key pair on the same curve. */
+function ephemeral(publicKey: EcPublicKey | X25519PublicKey): {
+  privateKey: KeyObject;
+  point: Uint8Array;
+} {
+  const { privateKey } =
+    publicKey.type === "ec"
+      ? generateKeyPairSync("ec", { namedCurve: publicKey.curve })
+      : generateKeyPairSync("x25519");
+  const spki = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  const fresh = publicKeyFromSpki(new Uint8Array(spki));
+  if (fresh.type !== "ec" && fresh.type !== "x25519") throw new TypeError("not an exchange key");
+  return { privateKey, point: fresh.point };
+}
+
+/** RFC 7748 §6.1: an all-zero secret means a peer of small order. */
+function isZero(secret: Uint8Array): boolean {
+  return secret.every((byte) => byte === 0);
+}

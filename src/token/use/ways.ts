@@ -1,0 +1,153 @@
+/**
+ * Ways to use a private key, tried in order, and the one question that decides between "this way does
+ * not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of our own?
+ *
+ * Modules answer both with the same return values (docs/tokens.md), and a token that was pulled, or
+ * whose daemon died, answers with them too. So every failure is followed by the same two questions,
+ * whatever it was: is the token still there, and does the way still work? If so the ciphertext is at
+ * fault, which is one `null`; what is told about the token never depends on what a sender sent.
+ */
+import { TokenError } from "../../errors.js";
+import type { Using } from "../../keys/key.js";
+import { Secret } from "../../secret.js";
+import { dependsOnCiphertext } from "../modules/call.js";
+import type { Token } from "../session/token.js";
+
+/** One way, ready to be tried. */
+export interface Way {
+  /** As in "C_UnwrapKey CKM_RSA_PKCS_OAEP sha256". */
+  readonly name: string;
+  /** What the sender sent → the secret; `null` when it came out with the wrong form. */
+  readonly use: (input: Uint8Array) => Promise<Uint8Array | null>;
+  /** Uses the way on input of our own making; true when the right secret comes out. */
+  readonly selfTest: () => Promise<boolean>;
+}
+
+export class Ways {
+  readonly #token: Token;
+  readonly #what: string;
+  readonly #ways: readonly Way[];
+  readonly #trace: (line: string) => void;
+  readonly #leftOut: string;
+  /** Settled ways: true works, false does not. */
+  readonly #works = new Map<Way, boolean>();
+
+  /**
+   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why others
+   * are none.
+   */
+  constructor(
+    token: Token,
+    what: string,
+    ways: readonly Way[],
+    trace: (line: string) => void,
+    leftOut = "",
+  ) {
+    this.#token = token;
+    this.#what = what;
+    this.#ways = ways;
+    this.#trace = trace;
+    this.#leftOut = leftOut;
+  }
+
+  /**
+   * The secret in `input`; `null` when `input` is at fault.
+   *
+   * @throws TokenError when no way works on this token (`ERR_MECHANISM`), or the token failed.
+   */
+  async use(input: Uint8Array, using?: Using): Promise<Secret | null> {
+    for (const way of this.#ways) {
+      if (this.#works.get(way) === false) continue;
+      this.#trace(`unwrap: ${way.name} on token "${this.#token.info.label}"`);
+      using?.(way.name);
+      try {
+        const secret = await way.use(input);
+        if (secret !== null) {
+          this.#works.set(way, true);
+          return new Secret(secret);
+        }
+        if (await this.#isStillWorking(way)) return null;
+      } catch (error) {
+        if (!dependsOnCiphertext(error)) throw error;
+        // Whatever the return value says: some tokens take a hash, use another, and find the data bad.
+        if (await this.#isStillWorking(way, error)) return null;
+        this.#trace(`unwrap: ${way.name} does not work here (${error.ckr ?? error.code})`);
+      }
+    }
+    throw this.#noWay();
+  }
+
+  /** True when some way works, as tried with input of our own. */
+  async isPossible(): Promise<boolean> {
+    for (const way of this.#ways) if (await this.#isWorking(way)) return true;
+    return false;
+  }
+
+  async #isWorking(way: Way): Promise<boolean> {
+    const settled = this.#works.get(way);
+    if (settled !== undefined) return settled;
+    const works = await this.#tried(way);
+    this.#works.set(way, works);
+    return works;
+  }
+
+  /**
+   * After a failure.
+   *
+   * @throws TokenError when the token is gone, or a way that did work works no more.
+   */
+  async #isStillWorking(way: Way, failure?: TokenError): Promise<boolean> {
+    await this.#requireToken(failure);
+    const didWork = this.#works.get(way) === true;
+    const works = await this.#tried(way);
+    if (!works && didWork) {
+      const { label } = this.#token.info;
+      throw new TokenError("ERR_PKCS11", `token "${label}" stopped doing ${way.name}`, {
+        hint: "the token, its reader or its daemon failed; see what is found with: p11seal tokens",
+        ...origin(failure),
+      });
+    }
+    this.#works.set(way, works);
+    return works;
+  }
+
+  async #tried(way: Way): Promise<boolean> {
+    try {
+      return await way.selfTest();
+    } catch (error) {
+      if (!dependsOnCiphertext(error)) throw error;
+      await this.#requireToken(error);
+      return false;
+    }
+  }
+
+  /** A token that went away answers with the same return values as one that dislikes its input. */
+  async #requireToken(error: TokenError | undefined): Promise<void> {
+    if (await this.#token.isStillPresent()) return;
+    throw new TokenError("ERR_TOKEN_REMOVED", `token "${this.#token.info.label}" is gone`, {
+      hint: "insert the token and try again",
+      ...origin(error),
+    });
+  }
+
+  #noWay(): TokenError {
+    const tried = this.#ways.map(({ name }) => name).join(", ");
+    return new TokenError(
+      "ERR_MECHANISM",
+      `this key cannot ${this.#what} on token "${this.#token.info.label}"`,
+      {
+        hint:
+          tried === ""
+            ? this.#leftOut || "neither the key's attributes nor the token's mechanisms allow it"
+            : `tried, without success: ${tried}`,
+      },
+    );
+  }
+}
+
+function origin(error: TokenError | undefined): { fn?: string; ckr?: string } {
+  return {
+    ...(error?.fn === undefined ? {} : { fn: error.fn }),
+    ...(error?.ckr === undefined ? {} : { ckr: error.ckr }),
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * The plain values that cross the border of `src/token`: never an object of pkcs11js or graphene, a
+ * handle or a slot number. They can be sent to another process as they stand.
+ */
+import type { OaepHash, PublicKey } from "../keys/key.js";
+
+/** What the token says of its user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). */
+export type PinState = "ok" | "low" | "final-try" | "locked" | "not-set";
+
+/** A token, found by label, serial, model or manufacturer. */
+export interface TokenInfo {
+  /** Absolute path of the module it was found through. */
+  readonly module: string;
+  readonly label: string;
+  readonly serial: string;
+  readonly manufacturer: string;
+  readonly model: string;
+  readonly pin: PinState;
+  /** CKF_PROTECTED_AUTHENTICATION_PATH: the PIN is typed on the reader. */
+  readonly pinPad: boolean;
+  readonly loginRequired: boolean;
+  readonly writeProtected: boolean;
+  /** RFC 7512 URI that finds it again. */
+  readonly uri: string;
+}
+
+/** A module that was looked at. */
+export interface ModuleInfo {
+  /** Absolute path. */
+  readonly path: string;
+  /** Where the path came from: `--module`, an environment variable, a `.module` file, … */
+  readonly source: string;
+  /** What the library says of itself; absent when it could not be loaded. */
+  readonly library?: {
+    readonly manufacturer: string;
+    readonly description: string;
+    readonly version: string;
+    /** Cryptoki version, as in "2.40". */
+    readonly cryptoki: string;
+  };
+  /** Why it could not be used. */
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+/** What a key may be used for. */
+export type KeyUse = "exchange" | "sign";
+
+/** A key pair on a token, as far as it can be seen without a PIN. */
+export interface KeyInfo {
+  readonly token: TokenInfo;
+  readonly label: string;
+  /** CKA_ID. */
+  readonly id: Uint8Array;
+  /** Absent for a private key whose public half is nowhere on the token. */
+  readonly publicKey?: PublicKey;
+  /** As in "RSA-3072", "P-256", "X25519"; "unknown" where the token does not tell. */
+  readonly kind: string;
+  /** What the public object allows: ENCRYPT/WRAP/DERIVE → exchange, VERIFY → sign. */
+  readonly uses: readonly KeyUse[];
+  /** Where the public half was found. */
+  readonly seenAs: "public key" | "certificate" | "private key";
+  /** RFC 7512 URI that finds exactly this key again. */
+  readonly uri: string;
+}
+
+/** `x25519` is for exchange only, `ed25519` for signing only. */
+export type KeyType =
+  "rsa:2048" | "rsa:3072" | "rsa:4096" | "ec:p256" | "ec:p384" | "ec:p521" | "x25519" | "ed25519";
+
+export interface GenerateRequest {
+  readonly type: KeyType;
+  readonly label: string;
+  readonly use: KeyUse;
+  /** RSA exchange keys only: DECRYPT beside UNWRAP. The audit names it. */
+  readonly allowDecrypt: boolean;
+}
+
+export interface GeneratedKey {
+  readonly key: KeyInfo;
+  /** RSA exchange keys: the OAEP hashes the token proved able to unwrap, best first. */
+  readonly oaep?: readonly OaepHash[];
+  /** What was asked of the token and not honoured, one sentence each. */
+  readonly notHonoured: readonly string[];
+}
+
+/** One thing about a key that the key policy (docs/threat-model.md) does not like. */
+export interface Finding {
+  readonly key: string;
+  /** Stable name, as in `extractable`, `wrap-and-decrypt`, `roca`. */
+  readonly rule: string;
+  readonly severity: "warning" | "danger";
+  readonly message: string;
+}
+
+/** What a PIN is asked for. */
+export interface PinRequest {
+  readonly token: Pick<TokenInfo, "label" | "serial" | "model" | "manufacturer" | "pin">;
+  readonly kind: "user" | "so";
+  /** For a new PIN, a prompt asks twice. */
+  readonly fresh: boolean;
+}
+
+/** Delivers a PIN or throws a `TokenError`. Called at most once per token and run. */
+export type PinProvider = (request: PinRequest) => Promise<string>;
+
+/** Where the process that talks to the token gets a PIN itself, so that no other one ever has it. */
+export type PinReference =
+  /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */
+  | { readonly source: string }
+  /** Questions at the controlling terminal, answered without echo; all answers must be the same. */
+  | { readonly questions: readonly string[] };
+
+/** As `PinProvider`, and may say where the PIN is instead of fetching it. */
+export type PinReferrer = (request: PinRequest) => Promise<string | PinReference>;
+
+/** One mechanism of a token (CK_MECHANISM_INFO). */
+export interface MechanismInfo {
+  /** CK_MECHANISM_TYPE. */
+  readonly number: number;
+  /** As in `CKM_RSA_PKCS_OAEP`; `CKM_0x…` where no name is known. */
+  readonly name: string;
+  readonly operations: readonly string[];
+  /** In bits or bytes, as the mechanism defines. */
+  readonly keySizes: { readonly min: number; readonly max: number };
+}

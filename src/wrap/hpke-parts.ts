@@ -1,0 +1,214 @@
+/**
+ * The algorithms that HPKE is put together from, over `node:crypto`: DHKEM's sending half, HKDF and
+ * AES-256-GCM, in the shape the `hpke` package wants. Its own go through WebCrypto, where each of a
+ * dozen steps waits for a thread: several times the cost of the agreement itself.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createECDH,
+  createHmac,
+  diffieHellman,
+  generateKeyPairSync,
+} from "node:crypto";
+import {
+  encode,
+  I2OSP,
+  LabeledExpand,
+  LabeledExtract,
+  NotSupportedError,
+  type AEADFactory,
+  type KDF,
+  type KDFFactory,
+  type KEM,
+  type Key,
+} from "hpke";
+import { concat } from "../bytes.js";
+import type { EcCurve, EcPublicKey, X25519PublicKey } from "../keys/key.js";
+import { publicKeyFromEcPoint, publicKeyFromX25519 } from "../keys/public-key.js";
+import { CURVES } from "../keys/formats/spki.js";
+
+/** What HPKE is run over: a curve of Diffie-Hellman. */
+export type HpkeCurve = EcCurve | "X25519";
+
+/** A public key as the package passes it around. */
+class RecipientKey implements Key {
+  readonly algorithm = { name: "ECDH" };
+  readonly extractable = true;
+  readonly type = "public";
+  readonly recipient: EcPublicKey | X25519PublicKey;
+
+  constructor(recipient: EcPublicKey | X25519PublicKey) {
+    this.recipient = recipient;
+  }
+}
+
+/** The package's view of a recipient. */
+export function recipientKey(recipient: EcPublicKey | X25519PublicKey): Key {
+  return new RecipientKey(recipient);
+}
+
+function recipientOf(key: Key): EcPublicKey | X25519PublicKey {
+  if (key instanceof RecipientKey) return key.recipient;
+  throw new TypeError("a key that is not one of ours");
+}
+
+/** DHKEM (RFC 9180 §4.1) as far as public keys go; `Decap` is the caller's. */
+export function dhkem(curve: HpkeCurve): KEM {
+  const { id, kdf, encBytes, secretBytes } = KEMS[curve];
+  return {
+    id,
+    type: "KEM",
+    name: `DHKEM(${curve})`,
+    Nsecret: secretBytes,
+    Nenc: encBytes,
+    Npk: encBytes,
+    Nsk: KEMS[curve].dhBytes,
+    DeserializePublicKey: (point) =>
+      Promise.resolve(
+        recipientKey(
+          curve === "X25519" ? publicKeyFromX25519(point) : publicKeyFromEcPoint(curve, point),
+        ),
+      ),
+    SerializePublicKey: (key) => Promise.resolve(recipientOf(key).point),
+    Encap: async (key) => {
+      const recipient = recipientOf(key);
+      const { enc, dh } = agreeWith(recipient);
+      try {
+        const context = concat(enc, recipient.point);
+        return { shared_secret: await extractAndExpand(id, kdf(), secretBytes, dh, context), enc };
+      } finally {
+        dh.fill(0);
+      }
+    },
+    Decap: unsupported,
+    DeriveKeyPair: unsupported,
+    GenerateKeyPair: unsupported,
+    SerializePrivateKey: unsupported,
+    DeserializePrivateKey: unsupported,
+  };
+}
+
+/** ExtractAndExpand(dh, kem_context) of a curve's KEM (RFC 9180 §4.1). */
+export function sharedSecret(
+  curve: HpkeCurve,
+  dh: Uint8Array,
+  kemContext: Uint8Array,
+): Promise<Uint8Array> {
+  const { id, kdf, secretBytes } = KEMS[curve];
+  return extractAndExpand(id, kdf(), secretBytes, dh, kemContext);
+}
+
+async function extractAndExpand(
+  id: number,
+  kdf: KDF,
+  length: number,
+  dh: Uint8Array,
+  kemContext: Uint8Array,
+): Promise<Uint8Array> {
+  const suiteId = concat(encode("KEM"), I2OSP(id, 2));
+  const prk = await LabeledExtract(kdf, suiteId, new Uint8Array(0), encode("eae_prk"), dh);
+  return LabeledExpand(kdf, suiteId, prk, encode("shared_secret"), kemContext, length);
+}
+
+/** A fresh key's public half, and what it agrees on with the recipient's. */
+function agreeWith(recipient: EcPublicKey | X25519PublicKey): { enc: Uint8Array; dh: Uint8Array } {
+  if (recipient.type === "ec") {
+    // Refuses points off the curve, like the key's own construction before it.
+    const ephemeral = createECDH(CURVES[recipient.curve].openssl);
+    const enc = new Uint8Array(ephemeral.generateKeys());
+    return { enc, dh: ephemeral.computeSecret(recipient.point) };
+  }
+  const { publicKey, privateKey } = generateKeyPairSync("x25519");
+  // The last 32 bytes of its SubjectPublicKeyInfo (RFC 8410 §4).
+  const enc = new Uint8Array(publicKey.export({ format: "der", type: "spki" }).subarray(-32));
+  // OpenSSL refuses a point of small order, whose secret would be zeros (RFC 9180 §7.1.4).
+  return { enc, dh: diffieHellman({ privateKey, publicKey: recipient.object }) };
+}
+
+/** HKDF (RFC 5869) with a hash. */
+function hkdf(id: number, hash: "sha256" | "sha384" | "sha512", bytes: number): KDFFactory {
+  const mac = (key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array => {
+    const hmac = createHmac(hash, key);
+    for (const part of parts) hmac.update(part);
+    return new Uint8Array(hmac.digest());
+  };
+  const kdf: KDF = {
+    id,
+    type: "KDF",
+    name: `HKDF-${hash}`,
+    Nh: bytes,
+    stages: 2,
+    Extract: (salt, ikm) => Promise.resolve(mac(salt, ikm)),
+    Expand: (prk, info, length) => {
+      const blocks: Uint8Array[] = [];
+      for (let i = 1; i <= Math.ceil(length / bytes); i++) {
+        blocks.push(mac(prk, blocks.at(-1) ?? new Uint8Array(0), info, Uint8Array.of(i)));
+      }
+      return Promise.resolve(concat(...blocks).subarray(0, length));
+    },
+    Derive: unsupported,
+  };
+  return () => kdf;
+}
+
+export const HKDF_SHA256 = hkdf(0x0001, "sha256", 32);
+
+/** AES-256-GCM with a tag of 16 bytes (NIST SP 800-38D). */
+export const AES_256_GCM: AEADFactory = () => ({
+  id: 0x0002,
+  type: "AEAD",
+  name: "AES-256-GCM",
+  Nk: 32,
+  Nn: 12,
+  Nt: TAG_BYTES,
+  Seal: (key, nonce, aad, plaintext) => {
+    const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(aad);
+    const ciphertext = concat(cipher.update(plaintext), cipher.final());
+    return Promise.resolve(concat(ciphertext, cipher.getAuthTag()));
+  },
+  Open: async (key, nonce, aad, ciphertext) => {
+    const end = Math.max(0, ciphertext.length - TAG_BYTES);
+    const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
+    decipher.setAAD(aad).setAuthTag(ciphertext.subarray(end));
+    const plaintext = decipher.update(ciphertext.subarray(0, end));
+    return Promise.resolve(concat(plaintext, decipher.final()));
+  },
+});
+
+const TAG_BYTES = 16;
+
+function unsupported(): Promise<never> {
+  return Promise.reject(new NotSupportedError("not a part of HPKE that messages use"));
+}
+
+/** RFC 9180 §7.1, table 2: per KEM its number, KDF, Nsecret, Nenc and Ndh. */
+export const KEMS: Readonly<
+  Record<
+    HpkeCurve,
+    {
+      readonly id: number;
+      readonly kdf: KDFFactory;
+      readonly secretBytes: number;
+      readonly encBytes: number;
+      readonly dhBytes: number;
+    }
+  >
+> = {
+  "P-256": { id: 0x0010, kdf: HKDF_SHA256, secretBytes: 32, encBytes: 65, dhBytes: 32 },
+  "P-384": {
+    id: 0x0011,
+    kdf: hkdf(0x0002, "sha384", 48),
+    secretBytes: 48,
+    encBytes: 97,
+    dhBytes: 48,
+  },
+  "P-521": {
+    id: 0x0012,
+    kdf: hkdf(0x0003, "sha512", 64),
+    secretBytes: 64,
+    encBytes: 133,
+    dhBytes: 66,
+  },
+  X25519: { id: 0x0020, kdf: HKDF_SHA256, secretBytes: 32, encBytes: 32, dhBytes: 32 },
+};

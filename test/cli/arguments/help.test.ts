@@ -1,0 +1,179 @@
+/** What users are told: --help, docs/cli.md and completion, against the commands there are. */
+import { readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "@jest/globals";
+import { EXIT } from "../../../src/cli/io/report.js";
+import { COMMANDS, GROUPS } from "../../../src/cli/arguments/usage.js";
+import { temporaryFolder } from "../support/folder.js";
+import { run } from "../support/run.js";
+import { PROGRAM, startProgram } from "../support/spawn.js";
+
+const page = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8");
+const commands = COMMANDS.map((spec) => ({ ...spec, words: spec.name.split(" ") }));
+
+describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
+  it("shows every option and a command line to copy", async () => {
+    const { status, stdout, stderr } = await run([...words, "--help"]);
+    const help = stdout.toString("utf8");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    for (const option of Object.keys(options)) expect(help).toContain(`--${option} `);
+    expect(help).toMatch(new RegExp(`Examples:\n {2}# .+\n {2}p11seal ${name}[ \n]`));
+  });
+
+  it("has examples that parse", async () => {
+    const spec = COMMANDS.find((one) => one.name === name);
+    expect(spec?.examples.length).toBeGreaterThan(0);
+    for (const [line] of spec?.examples ?? []) {
+      const argv = line.replace(/ >.*$/, "").replaceAll("'", "").split(" ");
+      const { status } = await run([...argv, "--help"]);
+      expect({ line, status }).toEqual({ line, status: 0 });
+    }
+  });
+});
+
+it.each([[""], ...Object.keys(GROUPS).map((group) => [group])])(
+  "p11seal %s --help lists the commands and has examples",
+  async (group) => {
+    const { status, stdout } = await run([...group.split(" ").filter(Boolean), "--help"]);
+    expect(status).toBe(0);
+    const help = stdout.toString("utf8");
+    const prefix = group === "" ? "" : `${group} `;
+    for (const { name } of COMMANDS.filter((spec) => spec.name.startsWith(prefix))) {
+      const [first = ""] = name.slice(prefix.length).split(" ");
+      expect(help).toContain(`p11seal ${prefix}${first}`);
+    }
+    expect(help).toMatch(/Examples:\n {2}# .+\n {2}p11seal /);
+  },
+);
+
+describe("docs/cli.md", () => {
+  const sections = new Map(
+    page.split(/^## /m).map((section): [string, string] => {
+      const end = section.indexOf("\n");
+      return [section.slice(0, end), section.slice(end)];
+    }),
+  );
+
+  it.each(commands)("lists the options of $name, these and no others", ({ name, options }) => {
+    const section = sections.get(`p11seal ${name}`) ?? "";
+    const listed = [...section.matchAll(/^\| ((?:`-[^`]+`(?:, )?)+) *\|/gm)].flatMap(([, cell]) =>
+      [...(cell ?? "").matchAll(/`(-[^`]+)`/g)].map(([, option]) => option),
+    );
+    const { quiet, verbose, ...own } = options;
+    expect([quiet, verbose]).not.toContain(undefined);
+    const wanted = Object.entries(own).flatMap(([option, { alias }]) => [
+      ...(alias === undefined ? [] : [`-${alias}`]),
+      `--${option}`,
+    ]);
+    expect(listed.sort()).toEqual(wanted.sort());
+  });
+
+  it.each(commands)("names the choices and defaults of $name", ({ name, options }) => {
+    const section = sections.get(`p11seal ${name}`) ?? "";
+    for (const option of Object.values(options)) {
+      const values = [...(option.choices ?? []), ...(option.default ? [option.default] : [])];
+      for (const value of values) expect(section).toContain(`\`${value}\``);
+    }
+  });
+
+  it("lists every exit status, once", () => {
+    const listed = [...(sections.get("Exit status") ?? "").matchAll(/^\| (\d+) *\|/gm)].map(
+      ([, status]) => Number(status),
+    );
+    expect(listed).toEqual(Object.values(EXIT));
+  });
+
+  it("names every environment variable that the sources read", () => {
+    const folder = new URL("../../../src/", import.meta.url);
+    const sources = readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".ts"))
+      .map((path) => readFileSync(new URL(path, folder), "utf8"));
+    const read = new Set(
+      sources.flatMap((text) =>
+        [...text.matchAll(/"((?:P11SEAL|PKCS11|SOFTHSM2)_[A-Z0-9_]+)"/g)].map(
+          ([, variable]) => variable ?? "",
+        ),
+      ),
+    );
+    expect(read.size).toBeGreaterThan(3);
+    const section = sections.get("Environment") ?? "";
+    for (const variable of read) expect(section).toContain(`| \`${variable}\` `);
+  });
+
+  it("links only to headings it has", () => {
+    const headings = [...page.matchAll(/^##+ (.+)$/gm)].map(([, heading]) =>
+      (heading ?? "")
+        .toLowerCase()
+        .replace(/[^a-z0-9 -]/g, "")
+        .replaceAll(" ", "-"),
+    );
+    const links = [...page.matchAll(/\]\(#([^)]+)\)/g)].map(([, link]) => link);
+    expect(links.length).toBeGreaterThan(10);
+    for (const link of links) expect(headings).toContain(link);
+  });
+});
+
+describe("completion", () => {
+  const bin = temporaryFolder();
+  const proposals = async (...words: string[]): Promise<string[]> => {
+    const { stdout } = await run(["--get-yargs-completions", "p11seal", ...words]);
+    return stdout
+      .toString("utf8")
+      .split("\n")
+      .filter((line) => line !== "");
+  };
+
+  it("proposes commands, and those within a group", async () => {
+    expect(await proposals("")).toEqual(expect.arrayContaining(["seal", "open", "tokens", "keys"]));
+    expect(await proposals("keys", "")).toEqual(
+      expect.arrayContaining(["generate", "list", "export", "delete", "audit"]),
+    );
+  });
+
+  it.each(commands)("proposes every option of $name", async ({ words, options }) => {
+    const proposed = await proposals(...words, "-");
+    for (const [name, { alias }] of Object.entries(options)) {
+      expect(proposed).toContain(`--${name}`);
+      if (alias !== undefined) expect(proposed).toContain(`-${alias}`);
+    }
+    expect(proposed.filter((option) => /^--.$/.test(option))).toEqual([]);
+  });
+
+  it("proposes the values of an option that has a list of them", async () => {
+    expect(await proposals("keys", "export", "--format", "")).toEqual([
+      "pem",
+      "der",
+      "jwk",
+      "ssh",
+      "capi",
+    ]);
+  });
+
+  it("leaves the names of files to the shell", async () => {
+    expect(await proposals("seal", "-r", "alice.pem", "")).toEqual([]);
+  });
+
+  it.each(["bash", "zsh"])("has a script for %s that asks the program", async (shell) => {
+    const { status, stdout } = await run(["completion", shell]);
+    expect(status).toBe(0);
+    expect(stdout.toString("utf8")).toContain("p11seal --get-yargs-completions");
+  });
+
+  it("works in bash", async () => {
+    symlinkSync(PROGRAM, join(bin, "p11seal"));
+    const script = `source <(p11seal completion bash)
+      t() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _p11seal; echo "\${COMPREPLY[@]}"; }
+      t p11seal ins; t p11seal keys export --format j; t p11seal seal note; t p11seal open --id`;
+    const env = { PATH: `${bin}:${process.env["PATH"] ?? ""}` };
+    const { ended } = startProgram("bash", ["-c", script], { env });
+    expect(await ended).toMatchObject({ status: 0, stderr: "" });
+    expect((await ended).stdout.toString("utf8")).toBe("inspect\njwk\n\n--identity\n");
+  });
+
+  it("is for the user's shell by default", async () => {
+    const zsh = await run(["completion"], { env: { SHELL: "/usr/bin/zsh" } });
+    expect(zsh.stdout.toString("utf8")).toContain("#compdef p11seal");
+    const other = await run(["completion"], { env: { SHELL: "/bin/dash" } });
+    expect(other.stdout.toString("utf8")).toContain("complete -o bashdefault");
+  });
+});

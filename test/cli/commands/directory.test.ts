@@ -1,0 +1,281 @@
+/** Names for keys: `p11seal senders` and `p11seal recipients`, and sealing to a name. */
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import { fingerprintGroups, publicKeyFromSpki } from "../../../src/keys/public-key.js";
+import type { MessageInfo } from "../../../src/index.js";
+import { publicDer, publicPem, TEST_KEYS } from "../../support/keys.js";
+import { temporaryFolder, writeKeys } from "../support/folder.js";
+import { run, type Outcome, type RunOptions } from "../support/run.js";
+
+const folder = temporaryFolder();
+let homes = 0;
+
+beforeAll(() => {
+  process.chdir(folder);
+  writeKeys(folder);
+  writeFileSync("sign.pem", publicPem(TEST_KEYS.ed25519));
+  writeFileSync("other.pem", publicPem(TEST_KEYS.p384));
+  writeFileSync("recorded.pem", `p11seal-oaep: sha1\n${publicPem(TEST_KEYS.rsa2048)}`);
+});
+
+/** A data folder that does not exist yet. */
+function freshHome(): string {
+  homes++;
+  return join(folder, `home${homes}`);
+}
+
+function at(home: string): (argv: string, options?: RunOptions) => Promise<Outcome> {
+  return (argv, options = {}) => run(argv.split(" "), { env: { P11SEAL_HOME: home }, ...options });
+}
+
+const dataOf = (outcome: Outcome): unknown => JSON.parse(outcome.stdout.toString("utf8"));
+const codeOf = ({ stderr }: Outcome): string =>
+  (JSON.parse(stderr) as { error: { code: string } }).error.code;
+
+describe.each(["senders", "recipients"])("%s", (kind) => {
+  it("are added, listed, shown and removed", async () => {
+    const p11seal = at(freshHome());
+    expect(await p11seal(`${kind} add alice bob.pem --provenance telephone`)).toMatchObject({
+      status: 0,
+    });
+    expect(dataOf(await p11seal(`${kind} list --json`))).toMatchObject({
+      [kind]: [{ name: "alice", kind: "P-256", source: "telephone", status: "valid" }],
+    });
+    const shown = await p11seal(`${kind} show ALICE --json`);
+    expect(dataOf(shown)).toMatchObject({ name: "alice", notBefore: null, notAfter: null });
+    expect((await p11seal(`${kind} remove alice --yes`)).status).toBe(0);
+    expect(dataOf(await p11seal(`${kind} list --json`))).toEqual({ [kind]: [] });
+    expect(codeOf(await p11seal(`${kind} show alice --json`))).toBe("ERR_NAME_UNKNOWN");
+  });
+
+  it("have a fingerprint that can be read out, group by group", async () => {
+    const p11seal = at(freshHome());
+    const added = await p11seal(`${kind} add alice bob.pem`);
+    const groups = fingerprintGroups(publicKeyFromSpki(publicDer(TEST_KEYS.p256)));
+    for (const outcome of [added, await p11seal(`${kind} show alice`)]) {
+      const text = outcome.stdout.toString("utf8");
+      expect(text.match(/\b[0-9a-f]{4}\b(?= |\n)/g)).toEqual(groups);
+    }
+  });
+
+  it("never get another key under a known name", async () => {
+    const home = freshHome();
+    const p11seal = at(home);
+    await p11seal(`${kind} add alice bob.pem`);
+    const before = readFileSync(join(home, `${kind}.toml`));
+    const changed = await p11seal(`${kind} add Alice other.pem`);
+    expect(changed.status).toBe(6);
+    expect(changed.stderr).toContain('"alice" has another key');
+    expect((await p11seal(`${kind} add mallory bob.pem`)).status).toBe(6);
+    expect(readFileSync(join(home, `${kind}.toml`))).toEqual(before);
+  });
+
+  it("keep their limits when the same key is added without them", async () => {
+    const p11seal = at(freshHome());
+    await p11seal(`${kind} add alice bob.pem --not-before 2020-02-01 --not-after 2020-03-01`);
+    const again = await p11seal(`${kind} add alice bob.pem --provenance again`);
+    expect(again.status).toBe(0);
+    expect(dataOf(await p11seal(`${kind} show alice --json`))).toMatchObject({
+      notBefore: "2020-02-01T00:00:00Z",
+      notAfter: "2020-03-01T23:59:59Z",
+      source: "again",
+      status: "expired",
+    });
+    expect((await p11seal(`${kind} add alice bob.pem --not-before 2021-01-01`)).status).toBe(2);
+  });
+
+  it.each([
+    ["a bad name", "add a/b bob.pem", 2],
+    ["a day that is none", "add alice bob.pem --not-after 2027-02-31", 2],
+    ["a private key", "add alice bob.key", 1],
+    ["a weak key", "add alice weak.pem", 6],
+    ["a missing file", "add alice nowhere.pem", 1],
+    ["two names", "show alice -- bob", 2],
+  ])("are not made of %s, and nothing is left behind", async (_what, argv, status) => {
+    const home = freshHome();
+    expect((await at(home)(`${kind} ${argv}`)).status).toBe(status);
+    expect(existsSync(home)).toBe(false);
+  });
+
+  it("come from stdin too", async () => {
+    const p11seal = at(freshHome());
+    const stdin = publicPem(TEST_KEYS.p256);
+    expect((await p11seal(`${kind} add alice -`, { stdin })).status).toBe(0);
+    expect(dataOf(await p11seal(`${kind} show alice --json`))).toMatchObject({ source: "stdin" });
+    expect((await p11seal(`${kind} add erin`, { stdin })).status).toBe(6);
+    expect((await p11seal(`${kind} add erin`, { tty: ["stdin"] })).status).toBe(2);
+  });
+
+  it("are removed only when their name was typed", async () => {
+    const p11seal = at(freshHome());
+    await p11seal(`${kind} add alice bob.pem`);
+    const unasked = await p11seal(`${kind} remove alice`);
+    expect(unasked.status).toBe(2);
+    expect(unasked.stderr).toContain("--yes confirms");
+    expect((await p11seal(`${kind} remove alice`, { answers: ["yes"] })).status).toBe(2);
+    expect((await p11seal(`${kind} show alice`)).status).toBe(0);
+    const removed = await p11seal(`${kind} remove alice`, { answers: ["alice"] });
+    expect(removed.status).toBe(0);
+    expect(removed.asked).toHaveLength(1);
+    expect((await p11seal(`${kind} show alice`)).status).toBe(2);
+  });
+});
+
+describe("a sender", () => {
+  it("can have a key that only signs, a recipient can't", async () => {
+    const p11seal = at(freshHome());
+    expect((await p11seal("senders add alice sign.pem")).status).toBe(0);
+    expect((await p11seal("recipients add alice sign.pem")).status).toBe(1);
+    expect((await p11seal("senders add carol carol.pem")).status).toBe(1);
+  });
+
+  it("can't be called as all of them are", async () => {
+    expect((await at(freshHome())("senders add any sign.pem")).status).toBe(2);
+  });
+});
+
+describe("the first ledger", () => {
+  it("is made with the first sender, for its owner alone", async () => {
+    const home = freshHome();
+    const p11seal = at(home);
+    expect((await p11seal("senders add alice sign.pem")).status).toBe(0);
+    expect(statSync(join(home, "ledger.db")).mode & 0o777).toBe(0o600);
+    expect((await p11seal("ledger verify")).status).toBe(0);
+    expect((await p11seal("audit-log verify")).status).toBe(0);
+  });
+
+  it("is not made for recipients", async () => {
+    const home = freshHome();
+    await at(home)("recipients add alice bob.pem");
+    expect(existsSync(join(home, "ledger.db"))).toBe(false);
+  });
+
+  it("that was lost is not made anew by another sender", async () => {
+    const home = freshHome();
+    const p11seal = at(home);
+    await p11seal("senders add alice sign.pem");
+    rmSync(join(home, "ledger.db"));
+    expect((await p11seal("senders add bob bob.pem")).status).toBe(0);
+    expect(codeOf(await p11seal("ledger status --json"))).toBe("ERR_LEDGER_MISSING");
+  });
+
+  it("that was lost is not made anew after all senders were removed", async () => {
+    const home = freshHome();
+    const p11seal = at(home);
+    await p11seal("senders add alice sign.pem");
+    rmSync(join(home, "ledger.db"));
+    await p11seal("senders remove alice --yes");
+    expect((await p11seal("senders add alice sign.pem")).status).toBe(0);
+    expect(codeOf(await p11seal("ledger status --json"))).toBe("ERR_LEDGER_MISSING");
+  });
+
+  it("is made once by two senders added at the same moment, and both are kept", async () => {
+    const p11seal = at(freshHome());
+    const added = await Promise.all([
+      p11seal("senders add alice sign.pem"),
+      p11seal("senders add bob bob.pem"),
+    ]);
+    expect(added.map(({ status }) => status)).toEqual([0, 0]);
+    const { senders } = dataOf(await p11seal("senders list --json")) as { senders: unknown[] };
+    expect(senders).toHaveLength(2);
+    expect((await p11seal("ledger verify")).status).toBe(0);
+  });
+});
+
+describe("sealing to a name of the directory", () => {
+  /** The kinds of the recipients a message was sealed to. */
+  async function sealedTo(home: string, name: string): Promise<Outcome & { types: string[] }> {
+    const outcome = await at(home)(`seal -r ${name}`, { stdin: "word" });
+    if (outcome.status !== 0) return { ...outcome, types: [] };
+    const info = dataOf(await run(["inspect", "--json"], { stdin: outcome.stdout })) as MessageInfo;
+    return { ...outcome, types: info.recipients.map(({ type, oaep }) => oaep ?? type) };
+  }
+
+  it("uses its key, in either case of letters, and its holder opens the message", async () => {
+    const home = freshHome();
+    await at(home)("recipients add bob bob.pem");
+    const { types, stdout } = await sealedTo(home, "BOB");
+    expect(types).toEqual(["hpke-p256"]);
+    const opened = await run(["open", "-i", "bob.key"], {
+      stdin: stdout,
+      env: { P11SEAL_HOME: home },
+    });
+    expect(opened.stdout.toString("utf8")).toBe("word");
+  });
+
+  it("follows the OAEP record that came with the key", async () => {
+    const home = freshHome();
+    await at(home)("recipients add alice recorded.pem");
+    expect((await sealedTo(home, "alice")).types).toEqual(["sha1"]);
+  });
+
+  it("is not led astray by a file of that name", async () => {
+    const home = freshHome();
+    writeFileSync("dave", publicPem(TEST_KEYS.rsa2048));
+    await at(home)("recipients add dave bob.pem");
+    const { types, stderr } = await sealedTo(home, "dave");
+    expect(types).toEqual(["hpke-p256"]);
+    expect(stderr).toContain("write ./dave for the file here");
+  });
+
+  it.each([
+    ["expired", "--not-after 2020-01-01"],
+    ["is not valid yet", "--not-before 2100-01-01"],
+  ])("is refused when the key %s", async (_what, limit) => {
+    const home = freshHome();
+    await at(home)(`recipients add bob bob.pem ${limit}`);
+    expect((await sealedTo(home, "bob")).status).toBe(6);
+  });
+
+  it("is refused when the list written by hand has that name as well", async () => {
+    const home = freshHome();
+    await at(home)("recipients add bob bob.pem");
+    writeFileSync(join(home, "recipients"), `bob = ${join(folder, "carol.pem")}\n`);
+    const { status, stderr } = await sealedTo(home, "bob");
+    expect(status).toBe(2);
+    expect(stderr).toContain('"bob" stands in');
+  });
+
+  it("leaves the list written by hand as it is, and usable", async () => {
+    const home = freshHome();
+    await at(home)("recipients add bob bob.pem");
+    const list = `carol = ${join(folder, "carol.pem")}\n`;
+    writeFileSync(join(home, "recipients"), list);
+    expect((await sealedTo(home, "carol")).types).toEqual(["hpke-x25519"]);
+    await at(home)("recipients add erin other.pem");
+    expect(readFileSync(join(home, "recipients"), "utf8")).toBe(list);
+  });
+
+  it("needs no data folder of one's own for a key file, but does for a name", async () => {
+    const home = freshHome();
+    mkdirSync(home);
+    chmodSync(home, 0o777);
+    expect((await sealedTo(home, "bob.pem")).types).toEqual(["hpke-p256"]);
+    chmodSync(home, 0o700);
+    await at(home)("recipients add bob bob.pem");
+    expect((await sealedTo(home, "bob")).types).toEqual(["hpke-p256"]);
+    chmodSync(home, 0o777);
+    expect((await sealedTo(home, "bob")).status).toBe(6);
+    chmodSync(home, 0o700);
+  });
+
+  it("does not believe a directory that was changed by hand", async () => {
+    const home = freshHome();
+    await at(home)("recipients add bob bob.pem");
+    const path = join(home, "recipients.toml");
+    const spki = Buffer.from(publicDer(TEST_KEYS.p384)).toString("base64");
+    writeFileSync(path, readFileSync(path, "utf8").replace(/key = ".*"/, `key = "${spki}"`));
+    const { status, stderr } = await sealedTo(home, "bob");
+    expect(status).toBe(1);
+    expect(stderr).toContain("the fingerprint is not that of the key");
+  });
+});

@@ -1,0 +1,158 @@
+/** Whom a message is sealed to: every form of -r and -R, and what may be mistaken for another. */
+import { createPublicKey } from "node:crypto";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import type { MessageInfo } from "../../../src/index.js";
+import { publicDer, publicPem, TEST_KEYS } from "../../support/keys.js";
+import { temporaryFolder, writeKeys } from "../support/folder.js";
+import { run, type Outcome, type RunOptions } from "../support/run.js";
+
+const folder = temporaryFolder();
+const home = join(folder, "home");
+const fixtures = new URL("../../keys/fixtures/", import.meta.url);
+const at = (...names: string[]): string => join(folder, ...names);
+
+const sshLine = readFileSync(new URL("p256.ssh", fixtures), "utf8").trim();
+const jwk = JSON.stringify(createPublicKey(TEST_KEYS.p256).export({ format: "jwk" }));
+
+beforeAll(() => {
+  writeKeys(folder);
+  mkdirSync(at("team"));
+  mkdirSync(home);
+  writeFileSync(at("bob.der"), publicDer(TEST_KEYS.p256));
+  writeFileSync(at("bob.jwk"), jwk);
+  writeFileSync(at("bob.ssh"), `${sshLine}\n`);
+  writeFileSync(at("team", "alice.pem"), publicPem(TEST_KEYS.rsa2048));
+  writeFileSync(
+    at("team", "list"),
+    `# the team\n\nalice = alice.pem\nbob = ${jwk}\n\n${publicPem(TEST_KEYS.x25519)}`,
+  );
+  writeFileSync(at("empty-list"), "# nobody yet\n");
+  writeFileSync(join(home, "recipients"), `carol = ${at("carol.pem")}\n`);
+  process.chdir(folder);
+});
+
+/** Seals a word and returns what the header shows. */
+async function sealedTo(
+  argv: readonly string[],
+  options: RunOptions = {},
+): Promise<Outcome & { types: string[] }> {
+  const stdin = options.stdin === undefined ? { stdin: "word" } : {};
+  const env = { P11SEAL_HOME: home };
+  const outcome = await run(["seal", ...argv], { env, ...stdin, ...options });
+  if (outcome.status !== 0) return { ...outcome, types: [] };
+  const shown = await run(["inspect", "--json"], { stdin: outcome.stdout });
+  const info = JSON.parse(shown.stdout.toString("utf8")) as MessageInfo;
+  return { ...outcome, types: info.recipients.map(({ type, oaep }) => oaep ?? type) };
+}
+
+describe("a recipient", () => {
+  it.each([
+    ["PEM", "bob.pem"],
+    ["DER", "bob.der"],
+    ["a JWK", "bob.jwk"],
+    ["an OpenSSH line", "bob.ssh"],
+  ])("can be a file with %s, and its holder opens the message", async (_form, path) => {
+    const { stdout, stderr, types } = await sealedTo(["-r", path]);
+    expect({ stderr, types }).toEqual({ stderr: "", types: ["hpke-p256"] });
+    const opened = await run(["open", "-i", "bob.key"], { stdin: stdout });
+    expect(opened.stdout.toString("utf8")).toBe("word");
+  });
+
+  it("can be a certificate, and is told of when it is for signatures only", async () => {
+    const path = new URL("rsa2048-sig.crt.pem", fixtures).pathname;
+    const { types, stderr } = await sealedTo(["-r", path]);
+    expect(types).toEqual(["sha256", "sha1"]);
+    expect(stderr).toMatch(/^p11seal: .*rsa2048-sig.crt.pem: certificate's key usage/);
+  });
+
+  it.each([
+    ["an OpenSSH line", sshLine],
+    ["a JWK", jwk],
+  ])("can be %s itself", async (_form, text) => {
+    expect(await sealedTo(["-r", text])).toMatchObject({ status: 0, types: ["hpke-p256"] });
+  });
+
+  it("can be a name from the recipients file, in either case of letters", async () => {
+    expect((await sealedTo(["-r", "carol"])).types).toEqual(["hpke-x25519"]);
+    expect((await sealedTo(["-r", "Carol"])).types).toEqual(["hpke-x25519"]);
+  });
+
+  it("known by name is not replaced by a file that happens to lie here", async () => {
+    writeFileSync("carol", publicPem(TEST_KEYS.rsa2048));
+    const known = await sealedTo(["-r", "carol"]);
+    expect(known.types).toEqual(["hpke-x25519"]);
+    expect(known.stderr).toContain("write ./carol for the file here");
+    expect((await sealedTo(["-r", "./carol"])).types).toEqual(["sha256", "sha1"]);
+  });
+});
+
+it("the recipients file that others may change is not believed", async () => {
+  chmodSync(join(home, "recipients"), 0o666);
+  expect((await sealedTo(["-r", "carol"])).status).toBe(6);
+  chmodSync(join(home, "recipients"), 0o600);
+  expect((await sealedTo(["-r", "carol"])).status).toBe(0);
+});
+
+describe("a list of recipients", () => {
+  it("may have names, comments, keys, PEM blocks, and paths relative to itself", async () => {
+    const { types, stderr } = await sealedTo(["-R", "team/list"]);
+    expect({ types, stderr }).toEqual({
+      types: ["sha256", "sha1", "hpke-p256", "hpke-x25519"],
+      stderr: "",
+    });
+  });
+
+  it("can come from stdin while the message is a file", async () => {
+    const argv = ["-R", "-", "bob.der"];
+    expect((await sealedTo(argv, { stdin: `${jwk}\n` })).types).toEqual(["hpke-p256"]);
+  });
+
+  it("that is empty is noted, and alone is nobody to seal to", async () => {
+    const { status, stderr } = await sealedTo(["-R", "empty-list"]);
+    expect(status).toBe(2);
+    expect(stderr).toContain("empty-list: holds no recipients");
+    expect(stderr).toContain("a message needs at least one recipient");
+  });
+
+  it("with a fault names the line", async () => {
+    writeFileSync("faulty", "\n\nx = ssh-rsa AAAA\n");
+    const { status, stderr } = await sealedTo(["-R", "faulty"]);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^p11seal: faulty:3: /);
+  });
+});
+
+describe("the OAEP hash", () => {
+  const record = (hash: string): string => `p11seal-oaep: ${hash}\n${publicPem(TEST_KEYS.rsa2048)}`;
+
+  it("follows what is recorded with the key", async () => {
+    writeFileSync("recorded.pem", record("sha1"));
+    expect((await sealedTo(["-r", "recorded.pem"])).types).toEqual(["sha1"]);
+  });
+
+  it("is the record's even when the same key came without one before", async () => {
+    const { types, stderr } = await sealedTo(["-r", "alice.pem", "-r", "recorded.pem"]);
+    expect(types).toEqual(["sha1"]);
+    expect(stderr).toContain("recorded.pem: the same key as alice.pem, used once");
+  });
+
+  it("is that of --oaep above all", async () => {
+    expect((await sealedTo(["--oaep", "sha384", "-r", "recorded.pem"])).types).toEqual(["sha384"]);
+  });
+});
+
+it("a message has no more recipients than its format allows", async () => {
+  const many = Array.from({ length: 1025 }, (_, i) => `n${i} = ${jwk}`).join("\n");
+  writeFileSync("many", many);
+  const { status, stderr } = await sealedTo(["-R", "many"]);
+  expect(status).toBe(1);
+  expect(stderr).toContain("more than 1024 entries");
+});
+
+it("a key file of unlikely size is not read whole", async () => {
+  const { status, stderr } = await sealedTo(["-r", "/dev/zero"]);
+  expect(status).toBe(1);
+  expect(stderr).toContain('cannot read "/dev/zero": file too large (EFBIG)');
+});

@@ -1,0 +1,113 @@
+/** Public keys that are named by the URI of a token, where others are named by a file. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import type { MessageInfo } from "../../../src/index.js";
+import { freshToken, type TestToken, USER_PIN } from "../../support/softhsm.js";
+import { temporaryFolder } from "../support/folder.js";
+import { run, type Outcome } from "../support/run.js";
+
+const folder = temporaryFolder();
+const home = join(folder, "home");
+let token: TestToken;
+const uri = (label: string): string => `${token.uri};object=${label}`;
+
+/** Without `pin`, whoever asks for one gets none: there is no terminal. */
+function cli(
+  argv: readonly string[],
+  { pin = false, at = home }: { pin?: boolean; at?: string } = {},
+): Promise<Outcome> {
+  return run(argv, {
+    env: {
+      P11SEAL_HOME: at,
+      P11SEAL_MODULE: process.env["TEST_SOFTHSM2_MODULE"],
+      SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"],
+      ...(pin ? { P11SEAL_PIN_SOURCE: "env:PIN", PIN: USER_PIN } : {}),
+    },
+  });
+}
+
+async function ok(argv: readonly string[], options?: { pin: boolean }): Promise<Outcome> {
+  const ended = await cli(argv, options);
+  expect({ argv, status: ended.status, stderr: ended.stderr }).toMatchObject({ argv, status: 0 });
+  return ended;
+}
+
+async function data(argv: readonly string[]): Promise<unknown> {
+  return JSON.parse((await ok([...argv, "--json"])).stdout.toString("utf8"));
+}
+
+beforeAll(async () => {
+  mkdirSync(home, { mode: 0o700 });
+  process.chdir(folder);
+  writeFileSync("note", "meet at noon\n");
+  token = await freshToken("token-key");
+  for (const [label, type, use] of [
+    ["exchange", "rsa:2048", "exchange"],
+    ["sign", "ec:p256", "sign"],
+  ] as const) {
+    const argv = ["--token", token.uri, "--label", label, "--type", type, "--use", use];
+    await ok(["keys", "generate", ...argv, "-o", `${label}.pem`], { pin: true });
+  }
+});
+
+describe("a key named by its URI", () => {
+  it("is a sender, and a receipt's signer, as its file is", async () => {
+    const given = `${uri("sign")}?pin-source=env:PIN`;
+    await ok(["senders", "add", "alice", given]);
+    const shown = await data(["senders", "show", "alice"]);
+    expect(shown).toMatchObject({ name: "alice", kind: "P-256", source: uri("sign") });
+    // The same key: it may come as a file as well.
+    await ok(["senders", "add", "alice", "sign.pem"]);
+
+    const signed = ["--sign-with", uri("sign"), "--force", "-o", "signed.p11s", "note"];
+    await ok(["seal", "-r", "exchange.pem", ...signed], { pin: true });
+    const open = ["open", "-i", uri("exchange"), "--from", "alice"];
+    const receipt = ["--receipt", "note.receipt", "--receipt-key", uri("sign")];
+    const opened = await ok([...open, ...receipt, "-o", "opened", "signed.p11s"], { pin: true });
+    expect(opened.stderr).toContain("alice");
+    const verified = await data(["receipt", "verify", "note.receipt", "--key", uri("sign")]);
+    expect(verified).toMatchObject({ receiver: { name: "alice" } });
+    const other = ["receipt", "verify", "note.receipt", "--key", uri("exchange")];
+    expect((await cli(other)).status).toBe(4);
+  });
+
+  it("is a recipient, with what its token can do on record", async () => {
+    await ok(["recipients", "add", "bob", uri("exchange")]);
+    expect(await data(["recipients", "show", "bob"])).toMatchObject({
+      kind: "RSA-2048",
+      source: uri("exchange"),
+      oaep: "sha1",
+    });
+    for (const recipient of ["bob", uri("exchange")]) {
+      await ok(["seal", "-r", recipient, "--force", "-o", "sealed.p11s", "note"]);
+      // Without the record there would be one for each hash.
+      const { recipients } = (await data(["inspect", "sealed.p11s"])) as MessageInfo;
+      expect(recipients.length).toBe(1);
+      const { stdout } = await ok(["open", "-i", uri("exchange"), "sealed.p11s"], { pin: true });
+      expect(stdout.toString()).toBe("meet at noon\n");
+    }
+  });
+
+  it("that the token shows for signatures is a recipient with a warning, and a sender without", async () => {
+    const warning = "the token shows it as a key for signatures";
+    const added = await ok(["recipients", "add", "carol", uri("sign")]);
+    expect(added.stderr).toContain(warning);
+    const sealed = await ok(["seal", "-r", uri("sign"), "--force", "-o", "no.p11s", "note"]);
+    expect(sealed.stderr).toContain(warning);
+    expect((await ok(["senders", "add", "alice", uri("sign")])).stderr).not.toContain(warning);
+  });
+
+  it.each([
+    ["that is not there", "none", 5],
+    ["that is for exchange alone, for a sender", "x25519", 1],
+  ])("%s is refused, and nothing is kept", async (_what, label, status) => {
+    if (label === "x25519") {
+      const argv = ["--token", token.uri, "--label", label, "--type", "x25519"];
+      await ok(["keys", "generate", ...argv], { pin: true });
+    }
+    const at = join(folder, "none");
+    expect((await cli(["senders", "add", "dave", uri(label)], { at })).status).toBe(status);
+    expect(existsSync(at)).toBe(false);
+  });
+});

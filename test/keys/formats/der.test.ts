@@ -1,0 +1,92 @@
+import { describe, expect, it } from "@jest/globals";
+import fc from "fast-check";
+import { concat, fromHex, toHex } from "../../../src/bytes.js";
+import {
+  der,
+  DerReader,
+  derUnsigned,
+  TAG,
+  withoutLeadingZeros,
+} from "../../../src/keys/formats/der.js";
+import { codeOf } from "../support.js";
+
+function reader(hex: string): DerReader {
+  return new DerReader(fromHex(hex), "test value");
+}
+
+describe("strict DER", () => {
+  it.each([
+    ["an indefinite length", "3080020101000000"],
+    ["a long form where the short one fits", "3081030201ff"],
+    ["a long form with a zero in front", `30820081${"00".repeat(0x81)}`],
+    ["a length of four bytes", "308401000000"],
+  ])("%s is refused", (_, hex) => {
+    expect(codeOf(() => reader(hex).read(TAG.sequence))).toBe("ERR_DER");
+  });
+
+  it.each([
+    ["nothing at all", ""],
+    ["a tag alone", "30"],
+    ["content cut short", "300302"],
+    ["a length cut short", "3082"],
+  ])("%s is refused as truncated", (_, hex) => {
+    expect(codeOf(() => reader(hex).read(TAG.sequence))).toBe("ERR_TRUNCATED");
+  });
+
+  it.each([
+    ["an empty number", "0200"],
+    ["a negative number", "020180"],
+    ["a needless zero", "0202007f"],
+    ["a bare zero twice", "02020000"],
+  ])("%s is refused", (_, hex) => {
+    expect(codeOf(() => reader(hex).unsigned())).toBe("ERR_DER");
+  });
+
+  it("a value of another tag is refused", () => {
+    expect(codeOf(() => reader("020101").read(TAG.sequence))).toBe("ERR_DER");
+  });
+
+  it("a bit string with unused bits, or without any byte, is refused", () => {
+    expect(codeOf(() => reader("030201fe").bitString())).toBe("ERR_DER");
+    expect(codeOf(() => reader("0300").bitString())).toBe("ERR_DER");
+  });
+
+  it("a NULL with content is refused", () => {
+    expect(
+      codeOf(() => {
+        reader("050100").readEmpty(TAG.null);
+      }),
+    ).toBe("ERR_DER");
+  });
+
+  it("bytes after the last value are refused", () => {
+    const values = reader("02010100");
+    values.unsigned();
+    expect(
+      codeOf(() => {
+        values.end();
+      }),
+    ).toBe("ERR_TRAILING");
+  });
+
+  it("zero is written as one byte and read as none", () => {
+    expect(toHex(derUnsigned(new Uint8Array(0)))).toBe("020100");
+    expect(reader("020100").unsigned()).toHaveLength(0);
+  });
+
+  it("what is written reads back the same, whatever the length", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 70_000, size: "max" }), (bytes) => {
+        const number = withoutLeadingZeros(bytes);
+        const values = new DerReader(
+          concat(derUnsigned(bytes), der(TAG.octetString, bytes)),
+          "test value",
+        );
+        expect(toHex(values.unsigned())).toBe(toHex(number));
+        expect(toHex(values.read(TAG.octetString))).toBe(toHex(bytes));
+        values.end();
+      }),
+      { numRuns: 50 },
+    );
+  });
+});

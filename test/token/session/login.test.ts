@@ -1,0 +1,213 @@
+/** PINs and retry counters. SoftHSM never locks, so the flags of harder tokens are put into its mouth. */
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { TOKEN_FLAG } from "../../../src/token/modules/constants.js";
+import { pinState } from "../../../src/token/session/token-info.js";
+import type { TokenAccess, TokenAccessOptions } from "../../../src/token/access.js";
+import type { KeyInfo, PinRequest } from "../../../src/token/values.js";
+import { parseUri } from "../../../src/token/uri.js";
+import { TEST_KEYS } from "../../support/keys.js";
+import {
+  freshToken,
+  importKey,
+  softHsmAccess,
+  type TestToken,
+  USER_PIN,
+} from "../../support/softhsm.js";
+
+/** Every PIN that reached the module, and what its token info is made to say. */
+const sent: string[] = [];
+let addFlags = 0;
+let removeFlags = 0;
+let loginFails: number | undefined;
+
+let token: TestToken;
+let access: TokenAccess;
+let asked: PinRequest[];
+
+beforeAll(async () => {
+  await listenToNative();
+  token = await freshToken("login");
+  const privateHalf = { UNWRAP: true };
+  await importKey(token, TEST_KEYS.rsa2048, { label: "a", id: Uint8Array.of(1), privateHalf });
+  await importKey(token, TEST_KEYS.rsa3072, { label: "b", id: Uint8Array.of(2), privateHalf });
+});
+
+beforeEach(() => {
+  sent.length = 0;
+  addFlags = 0;
+  removeFlags = 0;
+  loginFails = undefined;
+});
+
+afterEach(async () => {
+  await access.close();
+});
+
+/** Puts itself between pkcs11js's JavaScript and its native part, before any module is opened. */
+async function listenToNative(): Promise<void> {
+  const { default: pkcs11 } = (await import("pkcs11js")) as unknown as {
+    default: { PKCS11: { prototype: object } };
+  };
+  const native = Object.getPrototypeOf(pkcs11.PKCS11.prototype) as Record<
+    "C_Login" | "C_GetTokenInfo",
+    (...args: unknown[]) => unknown
+  >;
+  const { C_Login, C_GetTokenInfo } = native;
+  native.C_Login = function (this: unknown, ...args: unknown[]) {
+    if (args[1] === 1) sent.push(args[2] as string);
+    if (loginFails !== undefined) throw new Error(`CKR_SOME:${loginFails}`);
+    return C_Login.apply(this, args);
+  };
+  native.C_GetTokenInfo = function (this: unknown, ...args: unknown[]) {
+    const info = C_GetTokenInfo.apply(this, args) as { flags: number };
+    info.flags = (info.flags | addFlags) & ~removeFlags;
+    return info;
+  };
+}
+
+async function open(pin: string, options: Partial<TokenAccessOptions> = {}): Promise<KeyInfo[]> {
+  asked = [];
+  access = softHsmAccess({
+    pin: (request) => {
+      asked.push(request);
+      return Promise.resolve(pin);
+    },
+    ...options,
+  });
+  const keys = await access.keys(parseUri(token.uri));
+  expect(keys).toHaveLength(2);
+  return keys;
+}
+
+async function unlock(key: KeyInfo | undefined): Promise<unknown> {
+  if (key === undefined) throw new Error("no key");
+  return access
+    .identity(key)
+    .unlock()
+    .catch((error: unknown) => error);
+}
+
+/** Codes of unlocking both keys of the token, one after the other. */
+async function unlockBoth(keys: readonly KeyInfo[]): Promise<unknown[]> {
+  const codes: unknown[] = [];
+  for (const key of keys) codes.push(((await unlock(key)) as { code?: string }).code);
+  return codes;
+}
+
+describe("a PIN", () => {
+  it("is asked for and sent once, however many keys are used, and not before", async () => {
+    const keys = await open(USER_PIN);
+    expect(asked).toEqual([]);
+    expect(await unlockBoth(keys)).toEqual([undefined, undefined]);
+    await Promise.all(keys.map(unlock));
+    expect(asked).toHaveLength(1);
+    expect(asked[0]).toMatchObject({ kind: "user", fresh: false, token: { label: token.label } });
+    expect(sent).toEqual([USER_PIN]);
+  });
+
+  it("that is wrong is sent once, and the refusal is remembered for every key", async () => {
+    const keys = await open("0000");
+    const results = await Promise.all(keys.map(unlock));
+    expect(results.map((error) => (error as { code?: string }).code)).toEqual([
+      "ERR_PIN_REFUSED",
+      "ERR_PIN_REFUSED",
+    ]);
+    expect(await unlockBoth(keys)).toEqual(["ERR_PIN_REFUSED", "ERR_PIN_REFUSED"]);
+    expect(asked).toHaveLength(1);
+    expect(sent).toEqual(["0000"]);
+    expect(results[0]).toMatchObject({ fn: "C_Login", ckr: "CKR_PIN_INCORRECT" });
+    expect(JSON.stringify(results) + String(results[0])).not.toContain("0000");
+  });
+
+  it.each(["", "12\n34", "123", "1".repeat(256)])(
+    "that no token can have is not sent: %j",
+    async (pin) => {
+      const keys = await open(pin);
+      expect((await unlockBoth(keys))[0]).toMatch(/^ERR_PIN_(EMPTY|FORMAT|LENGTH)$/);
+      expect(sent).toEqual([]);
+    },
+  );
+
+  it("is not asked for twice when its source fails", async () => {
+    const keys = await open(USER_PIN, {
+      pin: (request) => {
+        asked.push(request);
+        return Promise.reject(new Error("no terminal"));
+      },
+    });
+    expect(await unlock(keys[0])).toMatchObject({ message: "no terminal" });
+    expect(await unlock(keys[1])).toMatchObject({ message: "no terminal" });
+    expect(asked).toHaveLength(1);
+    expect(sent).toEqual([]);
+  });
+
+  it.each([
+    ["locked", TOKEN_FLAG.USER_PIN_LOCKED, 0, "ERR_PIN_LOCKED"],
+    ["at its final try", TOKEN_FLAG.USER_PIN_FINAL_TRY, 0, "ERR_PIN_FINAL_TRY"],
+    ["not set", 0, TOKEN_FLAG.USER_PIN_INITIALIZED, "ERR_PIN_NOT_SET"],
+    ["typed on a reader", TOKEN_FLAG.PROTECTED_AUTHENTICATION_PATH, 0, "ERR_PIN_PAD"],
+  ])("that is %s is neither asked for nor sent", async (_state, add, remove, code) => {
+    const keys = await open(USER_PIN);
+    addFlags = add;
+    removeFlags = remove;
+    expect(await unlockBoth(keys)).toEqual([code, code]);
+    expect(asked).toEqual([]);
+    expect(sent).toEqual([]);
+  });
+
+  it("is sent on the final try when that is forced, and the source is told", async () => {
+    const keys = await open(USER_PIN, { force: true });
+    addFlags = TOKEN_FLAG.USER_PIN_FINAL_TRY;
+    expect(await unlockBoth(keys)).toEqual([undefined, undefined]);
+    expect(asked[0]?.token.pin).toBe("final-try");
+    expect(sent).toEqual([USER_PIN]);
+  });
+
+  it("that is locked is not sent even by force", async () => {
+    const keys = await open(USER_PIN, { force: true });
+    addFlags = TOKEN_FLAG.USER_PIN_LOCKED | TOKEN_FLAG.USER_PIN_FINAL_TRY;
+    expect(await unlockBoth(keys)).toEqual(["ERR_PIN_LOCKED", "ERR_PIN_LOCKED"]);
+    expect(sent).toEqual([]);
+  });
+
+  it.each([
+    [0xa4, "ERR_PIN_LOCKED"],
+    [0xa3, "ERR_PIN_EXPIRED"],
+    [0xa1, "ERR_PIN_REFUSED"],
+    [0x30, "ERR_PKCS11"],
+    [0xe0, "ERR_TOKEN_REMOVED"],
+  ])("refused with return value 0x%x is %s, and sent once", async (value, code) => {
+    const keys = await open(USER_PIN);
+    loginFails = value;
+    expect(await unlockBoth(keys)).toEqual([code, code]);
+    expect(sent).toEqual([USER_PIN]);
+  });
+
+  it("is not needed where somebody in this process is logged in already", async () => {
+    const keys = await open(USER_PIN);
+    loginFails = 0x100;
+    expect(((await unlock(keys[0])) as { code?: string }).code).not.toMatch(/PIN/);
+  });
+
+  it("is not asked for by a token that wants no login", async () => {
+    const keys = await open(USER_PIN);
+    removeFlags = TOKEN_FLAG.LOGIN_REQUIRED;
+    // SoftHSM itself still hides the private key, so it isn't found; what counts is the PIN.
+    expect(((await unlock(keys[0])) as { code?: string }).code).toBe("ERR_KEY_NOT_FOUND");
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("the PIN's state", () => {
+  const ready = TOKEN_FLAG.LOGIN_REQUIRED | TOKEN_FLAG.USER_PIN_INITIALIZED;
+  it.each([
+    [ready, "ok"],
+    [ready | TOKEN_FLAG.USER_PIN_COUNT_LOW, "low"],
+    [ready | TOKEN_FLAG.USER_PIN_COUNT_LOW | TOKEN_FLAG.USER_PIN_FINAL_TRY, "final-try"],
+    [ready | TOKEN_FLAG.USER_PIN_FINAL_TRY | TOKEN_FLAG.USER_PIN_LOCKED, "locked"],
+    [TOKEN_FLAG.LOGIN_REQUIRED, "not-set"],
+    [0, "ok"],
+  ])("of flags 0x%x is %s", (flags, state) => {
+    expect(pinState(flags)).toBe(state);
+  });
+});
