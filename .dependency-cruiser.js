@@ -13,7 +13,7 @@ const DATABASE = "node_modules/(?:libsql|better-sqlite3)/";
 const OUTSIDE = "^(?:fs|fs/promises|child_process|process|sqlite)$";
 
 /** What is imported by everybody: byte strings, errors, secrets, streams. */
-const LEAVES = "^src/(?:bytes|errors|secret|stream)[.]ts$";
+const LEAVES = "^src/(?:bytes|defined|errors|secret|stream)[.]ts$";
 
 /**
  * Each room and what it may import besides itself and the leaves.

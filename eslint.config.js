@@ -42,7 +42,7 @@ export default defineConfig(
     files: [
       "src/{keys,wrap,envelope,capi}/**/*.ts",
       "src/body/*.ts",
-      "src/{bytes,errors,secret,stream}.ts",
+      "src/{bytes,defined,errors,secret,stream}.ts",
     ],
     rules: { "no-restricted-globals": ["error", "process"] },
   },
