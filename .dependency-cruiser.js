@@ -39,7 +39,7 @@ const CORE = [LEAVES, "^src/(?:keys|wrap|envelope|capi)/", "^src/body/(?!threads
 /** Rooms that stand in a row within another: none imports what comes after it. */
 const ROWS = {
   "src/token": ["modules", "session", "objects", "use", "process"],
-  "src/cli": ["io", "find", "commands"],
+  "src/cli": ["io", "arguments", "find", "commands"],
 };
 
 /** @type {import("dependency-cruiser").IConfiguration} */

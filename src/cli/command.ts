@@ -4,21 +4,29 @@ import type { CommandSyntax } from "./arguments/syntax.js";
 import type { Io } from "./io/io.js";
 import type { Report } from "./io/report.js";
 
-/** What a command is given beside its arguments. */
+/** What a command gets besides its arguments. */
 export interface Context {
   readonly io: Io;
   readonly report: Report;
 }
 
-/** Returns the exit status where no error tells it; undefined is 0. */
+/** Returns the exit status; undefined is 0. A failure is thrown, and its class decides the status. */
 export type Run = (args: Arguments, context: Context) => Promise<number | undefined>;
 
 export interface CommandSpec extends CommandSyntax {
+  /** One line of help. */
   readonly describe: string;
   /** Command lines without the program's name, and what they do. */
   readonly examples: readonly (readonly [line: string, does: string])[];
-  /** Loads the code, when the command runs. */
+  /** Loads the command's code. */
   readonly load: () => Promise<Run>;
+}
+
+/** Commands, and the words that stand before some of them. */
+export interface CommandSet {
+  readonly commands: readonly CommandSpec[];
+  /** By the group's words, as in `keys` or `capi three-phase`: one line of help. */
+  readonly groups?: Readonly<Record<string, string>>;
 }
 
 /** A command line, understood. */

@@ -36,8 +36,9 @@ export async function main(
       await write(io.stdout, `${version()}\n`);
       return EXIT.done;
     }
-    const { parse } = await import("./arguments/parse.js");
-    const parsed = await parse(argv, () => ({ version: version(), columns: io.stdout.columns }));
+    const { understand } = await import("./command-line.js");
+    const about = () => ({ version: version(), columns: io.stdout.columns });
+    const parsed = await understand(argv, about);
     if (typeof parsed === "string") {
       await write(io.stdout, parsed);
       return EXIT.done;

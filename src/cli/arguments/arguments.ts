@@ -1,30 +1,25 @@
-/**
- * What a user gave to one command, read by name and kind. Options that may be given once were, and
- * none is empty, before a command sees them.
- */
+/** The arguments of one command, read by name and type. They were checked before a command sees them. */
 import { UsageError } from "../../errors.js";
 import type { CommandSyntax } from "./syntax.js";
 
 export class Arguments {
+  /**
+   * What stands on the command line without an option's name: files, names, a URI. No more than the
+   * command takes, no fewer than it needs, and none is empty.
+   */
+  readonly operands: readonly string[];
   readonly #spec: CommandSyntax;
   readonly #values: Readonly<Record<string, unknown>>;
 
-  /** `parsed` is what yargs made of the command line. */
-  constructor(spec: CommandSyntax, parsed: Readonly<Record<string, unknown>>) {
+  /** `values`: by option, a string, strings of one that was repeated, or true. */
+  constructor(
+    spec: CommandSyntax,
+    values: Readonly<Record<string, unknown>>,
+    operands: readonly string[],
+  ) {
     this.#spec = spec;
-    this.#values = parsed;
-    for (const [name, { type, repeatable }] of Object.entries(spec.options)) {
-      const value = parsed[name];
-      if (type === "string" && Array.isArray(value) && repeatable !== true) {
-        throw new UsageError("ERR_USAGE", `--${name} was given twice`);
-      }
-      if ([value].flat().includes("")) {
-        throw new UsageError("ERR_USAGE", `--${name} was given an empty value`);
-      }
-    }
-    if (this.operands.includes("")) {
-      throw new UsageError("ERR_USAGE", "a file's name is empty");
-    }
+    this.#values = values;
+    this.operands = operands;
   }
 
   /** True if the command has such an option, given or not. */
@@ -38,36 +33,27 @@ export class Arguments {
     return typeof value === "string" ? value : undefined;
   }
 
-  /** The value of an option yargs has already insisted on. */
+  /** The value of an option that is required or has a default. */
   required(name: string): string {
     const value = this.text(name);
-    if (value === undefined) throw new UsageError("ERR_USAGE", `--${name} is missing`);
+    if (value === undefined) throw new UsageError("ERR_USAGE", `missing: --${name}`);
     return value;
   }
 
-  /** The values of an option that may be repeated, in the order given. */
+  /** The values of a repeatable option, in the order given. */
   texts(name: string): readonly string[] {
     const value = this.#option(name, "string");
     return [value].flat().filter((item): item is string => typeof item === "string");
-  }
-
-  /** What `Report` needs to know. */
-  get reporting(): { quiet: boolean; verbose: boolean; json: boolean } {
-    const given = (name: string): boolean => this.#values[name] === true;
-    return { quiet: given("quiet"), verbose: given("verbose"), json: given("json") };
   }
 
   flag(name: string): boolean {
     return this.#option(name, "boolean") === true;
   }
 
-  /** What stands on the command line without an option's name: files, or a URI. */
-  get operands(): readonly string[] {
-    const named = [this.#spec.operand ?? []].flat().map((name) => this.#values[name]);
-    // What follows "--" is never an option; yargs keeps it apart.
-    return [...named, this.#values["--"]]
-      .flat()
-      .filter((item): item is string => typeof item === "string");
+  /** What `Report` needs to know. Commands without such an option behave as if it was not given. */
+  get reporting(): { quiet: boolean; verbose: boolean; json: boolean } {
+    const given = (name: string): boolean => this.#values[name] === true;
+    return { quiet: given("quiet"), verbose: given("verbose"), json: given("json") };
   }
 
   #option(name: string, type: "string" | "boolean"): unknown {

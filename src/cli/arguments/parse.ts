@@ -1,108 +1,86 @@
 /**
- * A command line to a command and its arguments. Plain ones, which is nearly all, are parsed by yargs'
- * own parser from the same data; whatever it is not sure of, from a misspelt option to `--help`, is
- * left to the whole of yargs, which takes longer to load than sealing a small file does. Both come to
- * the same where both have an answer (`test/cli/arguments/parse.test.ts`).
+ * A command line to a command and its arguments. Which commands there are is handed in. yargs is loaded
+ * for what it prints: loading it takes longer than sealing a small file does.
  */
-import Parser from "yargs-parser";
-import { Arguments } from "./arguments.js";
-import { PARSER_CONFIGURATION } from "./parser-configuration.js";
-import type { OptionSpec } from "./syntax.js";
-import type { CommandSpec, Parsed } from "../command.js";
-import { COMMANDS } from "./usage.js";
+import type { CommandSet, CommandSpec, Parsed } from "../command.js";
+import { isHelp, readWords } from "./grammar.js";
+import type { HelpOptions } from "./help.js";
+import { asUsageError, nearestOf, Refusal } from "./refusal.js";
+
+/** The first argument of a call that asks for completions; the words typed so far follow. */
+export const COMPLETIONS_REQUEST = "--get-yargs-completions";
 
 /**
  * What to run, or a text to print: help, the version, completions.
  *
- * @throws UsageError `ERR_USAGE`, `ERR_PIN_ON_COMMAND_LINE`.
+ * @throws UsageError `ERR_USAGE`, `ERR_PIN_ON_COMMAND_LINE`
  */
 export async function parse(
   argv: readonly string[],
-  options: () => { readonly version: string; readonly columns: number | undefined },
+  set: CommandSet,
+  options: () => HelpOptions,
 ): Promise<Parsed | string> {
-  const plain = parsePlain(argv);
-  if (plain !== undefined) return plain;
-  const { parseFully } = await import("./parse-fully.js");
-  return parseFully(argv, options());
+  if (argv[0] === COMPLETIONS_REQUEST) {
+    return (await import("./help.js")).completionsFor(argv, set, options());
+  }
+  const { spec, known } = commandOf(argv, set);
+  const words = argv.slice(known.length);
+  const name = known.join(" ");
+  try {
+    if (spec !== undefined && !isHelpWord(words)) {
+      const args = readWords(spec, words);
+      if (args !== "help") return { spec, args };
+    } else if (spec === undefined) {
+      if (known.length === 0 && words[0] === "--version") return `${options().version}\n`;
+      const about = helpAsked(words);
+      if (about === undefined) throw notACommand(words, name, set);
+      // As in `p11seal help seal`.
+      if (about.length > 0) return await parse([...known, ...about, "--help"], set, options);
+    }
+  } catch (error) {
+    throw error instanceof Refusal ? asUsageError(error, argv, name) : error;
+  }
+  return (await import("./help.js")).helpFor(known, set, options());
 }
 
-/**
- * The meaning of a plain command line; undefined for every other, right or wrong.
- *
- * @throws UsageError `ERR_USAGE` for what `Arguments` refuses
- */
-export function parsePlain(argv: readonly string[]): Parsed | undefined {
-  const spec = commandOf(argv);
-  if (spec === undefined) return undefined;
-  const words = argv.slice(spec.name.split(" ").length);
-  if (!words.every((word) => isPlain(word, spec))) return undefined;
-
-  const { argv: values, error } = Parser.detailed(words, parserOptions(spec.options));
-  if (error !== null) return undefined;
-  const operands = operandsOf(spec, values._.map(String));
-  if (operands === undefined || !suits(values, spec.options)) return undefined;
-  return { spec, args: new Arguments(spec, { ...values, ...operands }) };
+/** The command at the beginning, or else the groups there; `known` are their words. */
+function commandOf(
+  argv: readonly string[],
+  { commands, groups = {} }: CommandSet,
+): { readonly spec: CommandSpec | undefined; readonly known: readonly string[] } {
+  const beginnings = [3, 2, 1].map((count) => argv.slice(0, count));
+  for (const known of beginnings) {
+    const spec = commands.find(({ name }) => name === known.join(" "));
+    if (spec !== undefined) return { spec, known };
+  }
+  const known = beginnings.find((words) => Object.hasOwn(groups, words.join(" ")));
+  return { spec: undefined, known: known ?? [] };
 }
 
-/** The command of one, two or three words. */
-function commandOf(argv: readonly string[]): CommandSpec | undefined {
-  const names = [1, 2, 3].map((count) => argv.slice(0, count).join(" "));
-  return COMMANDS.find((spec) => names.includes(spec.name));
+/** `p11seal seal help`. A file of that name is `./help`, or stands beside an option. */
+function isHelpWord(words: readonly string[]): boolean {
+  return words.length === 1 && words[0] === "help";
 }
 
-/** An option the command has, written out or as one letter, or a word that is nothing special. */
-function isPlain(word: string, { options }: CommandSpec): boolean {
-  const long = /^--([a-z-]+)(?:=|$)/.exec(word)?.[1];
-  if (long !== undefined) return Object.hasOwn(options, long);
-  const short = /^-([A-Za-z])$/.exec(word)?.[1];
-  if (short !== undefined) return Object.values(options).some(({ alias }) => alias === short);
-  // "-" is a value, not an option. yargs takes quotes off operands, and the word "help" for a question.
-  return word === "-" || (!/^[-"']/.test(word) && word !== "help");
+/** What help is asked for, where no command was named: words, maybe none; undefined: it isn't. */
+function helpAsked([first = "", ...more]: readonly string[]): readonly string[] | undefined {
+  if (first !== "help" && !isHelp(first)) return undefined;
+  return more.filter((word) => word !== "help" && !word.startsWith("-"));
 }
 
-function parserOptions(options: Readonly<Record<string, OptionSpec>>): Parser.Options {
-  const all = Object.entries(options);
-  const names = (type: OptionSpec["type"]): string[] =>
-    all.filter(([, option]) => option.type === type).map(([name]) => name);
-  const withValue = names("string");
-  return {
-    alias: Object.fromEntries(all.flatMap(([name, { alias }]) => (alias ? [[name, alias]] : []))),
-    boolean: names("boolean"),
-    string: withValue,
-    // How yargs says that an option must have a value.
-    narg: Object.fromEntries(withValue.map((name) => [name, Number.NaN])),
-    default: Object.fromEntries(
-      all.flatMap(([name, option]) =>
-        option.default === undefined ? [] : [[name, option.default]],
-      ),
-    ),
-    configuration: PARSER_CONFIGURATION,
-  };
-}
-
-/** The operands by name, where their number is right: `[file]`, `<uri>`, `<name> [key]`, `[files..]`. */
-function operandsOf(
-  { operands = "", operand = [] }: CommandSpec,
-  words: readonly string[],
-): Readonly<Record<string, string | readonly string[]>> | undefined {
-  if (words.includes("-")) return undefined;
-  const names = [operand].flat();
-  const many = operands.includes("..");
-  const least = operands.split("<").length - 1;
-  if (words.length < least || (!many && words.length > names.length)) return undefined;
-  if (many) return names.length === 1 && words.length > 0 ? { [String(names[0])]: words } : {};
-  return Object.fromEntries(words.map((word, i) => [names[i] ?? "", word]));
-}
-
-/** Nothing that is required is missing, and what has a list of values has one of them. */
-function suits(
-  values: Readonly<Record<string, unknown>>,
-  options: Readonly<Record<string, OptionSpec>>,
-): boolean {
-  return Object.entries(options).every(([name, { required, choices }]) => {
-    const value = values[name];
-    if (value === undefined) return required !== true;
-    const listed: readonly unknown[] | undefined = choices;
-    return listed === undefined || [value].flat().every((one) => listed.includes(one));
-  });
+function notACommand([word]: readonly string[], group: string, set: CommandSet): Refusal {
+  if (word === undefined) {
+    return new Refusal(group === "" ? "no command was given" : `"${group}" needs a command`);
+  }
+  if (word.startsWith("-")) {
+    return new Refusal(`unknown option: ${word.replace(/=[^]*$/, "")}`);
+  }
+  const before = group === "" ? "" : `${group} `;
+  const names = [...set.commands.map(({ name }) => name), ...Object.keys(set.groups ?? {})];
+  const words = names
+    .filter((name) => name.startsWith(before))
+    .map((name) => name.slice(before.length).split(" ")[0] ?? "");
+  const found = nearestOf(word, words);
+  const meant = found === undefined ? undefined : `"p11seal ${before}${found}"`;
+  return new Refusal(`unknown command: ${before}${word}`, { meant });
 }

@@ -1,21 +1,35 @@
-/** How a command line is written: a command's words, operands and options, as data. */
+/** How a command is written: its words, operands and options, as data. */
 
 export interface OptionSpec {
+  /** One letter. */
   readonly alias?: string;
+  /** A `string` takes a value; a `boolean` never does. */
   readonly type: "string" | "boolean";
   readonly repeatable?: true;
   readonly required?: true;
   readonly choices?: readonly string[];
   readonly default?: string;
+  /** One line of help. */
   readonly describe: string;
 }
 
 export interface CommandSyntax {
-  /** One word, or those of its groups before it. */
+  /** One word, or several: those of its groups come first. */
   readonly name: string;
-  /** How the operands are written: `[file]`, `<uri>`, `[files..]`, `<name> [key]`. */
+  /** `<uri>` is required, `[file]` is not, `[files..]` is any number: as in `<name> [key]`. */
   readonly operands?: string;
-  /** Their name among the parsed values, or their names. */
-  readonly operand?: string | readonly string[];
+  /** What to do instead of giving more operands. */
+  readonly operandsHint?: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
+}
+
+/** The names in `operands`, and how many there must and may be. */
+export function operandsOf({ operands = "" }: CommandSyntax): {
+  readonly names: readonly string[];
+  readonly required: readonly string[];
+  readonly most: number;
+} {
+  const names = operands.match(/[a-z]+/g) ?? [];
+  const required = operands.match(/<[a-z]+>/g) ?? [];
+  return { names, required, most: operands.includes("..") ? Infinity : names.length };
 }

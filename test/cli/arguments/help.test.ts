@@ -3,13 +3,14 @@ import { readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { EXIT } from "../../../src/cli/io/report.js";
-import { COMMANDS, GROUPS } from "../../../src/cli/arguments/usage.js";
+import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run } from "../support/run.js";
 import { PROGRAM, startProgram } from "../support/spawn.js";
 
 const page = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8");
-const commands = COMMANDS.map((spec) => ({ ...spec, words: spec.name.split(" ") }));
+const { commands: specs, groups } = ALL_COMMANDS;
+const commands = specs.map((spec) => ({ ...spec, words: spec.name.split(" ") }));
 
 describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
   it("shows every option and a command line to copy", async () => {
@@ -21,7 +22,7 @@ describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
   });
 
   it("has examples that parse", async () => {
-    const spec = COMMANDS.find((one) => one.name === name);
+    const spec = specs.find((one) => one.name === name);
     expect(spec?.examples.length).toBeGreaterThan(0);
     for (const [line] of spec?.examples ?? []) {
       const argv = line.replace(/ >.*$/, "").replaceAll("'", "").split(" ");
@@ -31,14 +32,14 @@ describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
   });
 });
 
-it.each([[""], ...Object.keys(GROUPS).map((group) => [group])])(
+it.each([[""], ...Object.keys(groups).map((group) => [group])])(
   "p11seal %s --help lists the commands and has examples",
   async (group) => {
     const { status, stdout } = await run([...group.split(" ").filter(Boolean), "--help"]);
     expect(status).toBe(0);
     const help = stdout.toString("utf8");
     const prefix = group === "" ? "" : `${group} `;
-    for (const { name } of COMMANDS.filter((spec) => spec.name.startsWith(prefix))) {
+    for (const { name } of specs.filter((spec) => spec.name.startsWith(prefix))) {
       const [first = ""] = name.slice(prefix.length).split(" ");
       expect(help).toContain(`p11seal ${prefix}${first}`);
     }

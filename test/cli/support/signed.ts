@@ -1,7 +1,7 @@
 /** Signed messages, made within this process, and the data folder of a receiver who trusts their sender. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeHomeLedger } from "../../../src/cli/commands/records/ledger-files.js";
+import { makeHomeLedger } from "../../../src/cli/commands/ledger/home-ledger.js";
 import { addEntry } from "../../../src/records/directory/directory-file.js";
 import type { DirectoryEntry } from "../../../src/records/directory/directory.js";
 import { sealMessage } from "../../../src/envelope/native/native.js";

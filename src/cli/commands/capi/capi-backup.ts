@@ -15,7 +15,7 @@ import { fingerprintText } from "../../../keys/public-key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { publicOutput, smallInput } from "./capi-message.js";
-import { keyPadding, storedHash } from "./capi-options.js";
+import { keyPadding, storedHash } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { requireOneStdin, type Input } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
@@ -83,8 +83,7 @@ export async function capiBackUpCommand(args: Arguments, context: Context): Prom
 
 export async function capiRecoverCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
-  const [path = "-", ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one record at a time");
+  const [path = ""] = args.operands;
   const task = recoveryOf(args);
   const expected =
     args.text("serial") === undefined ? undefined : serialOf(args.required("serial"));

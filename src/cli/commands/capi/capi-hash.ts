@@ -14,7 +14,7 @@ import { UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { smallInput } from "./capi-message.js";
-import { hexBytes, keyPadding } from "./capi-options.js";
+import { hexBytes, keyPadding } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";

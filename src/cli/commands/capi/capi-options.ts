@@ -1,86 +1,92 @@
-/** What a `capi` command line says about ciphers and signatures, as src/capi takes it. */
-import { fromHex } from "../../../bytes.js";
-import type {
-  BackupHash,
-  CapiHash,
-  CipherParameters,
-  KeyPadding,
-  SessionAlgorithm,
-  SignatureForm,
-} from "../../../capi/index.js";
-import { requireSigning } from "../../../capi/hash-signature.js";
-import { UsageError } from "../../../errors.js";
-import type { Arguments } from "../../arguments/arguments.js";
+/** Options that several `capi` commands share. */
+import type { OptionSpec } from "../../arguments/syntax.js";
+import { force, general, jsonErrors, tokenAccess } from "../shared-options.js";
 
-/** `--mode --iv --no-salt --salt --effective-bits`. @throws UsageError */
-export function cipherParameters(args: Arguments): CipherParameters {
-  const mode = args.text("mode") as CipherParameters["mode"];
-  const iv = hexOption(args, "iv");
-  const salt = hexOption(args, "salt");
-  const effectiveBits = wholeNumber(args, "effective-bits");
-  if (args.flag("no-salt") && salt !== undefined) {
-    throw new UsageError("ERR_USAGE", "--salt and --no-salt exclude each other");
-  }
-  return {
-    ...(mode === undefined ? {} : { mode }),
-    ...(iv === undefined ? {} : { iv }),
-    ...(args.flag("no-salt") ? { salt: "none" as const } : {}),
-    ...(salt === undefined ? {} : { salt }),
-    ...(effectiveBits === undefined ? {} : { effectiveBits }),
-  };
-}
+export const ALGORITHM_NAMES = [
+  "aes256",
+  "aes192",
+  "aes128",
+  "3des",
+  "3des112",
+  "des",
+  "rc2",
+  "rc4",
+] as const;
 
-export function keyPadding(args: Arguments): KeyPadding {
-  return args.flag("oaep") ? "oaep" : "pkcs1";
-}
+/** Those of every command that uses a key and writes a file. */
+export const common = {
+  ...force,
+  ...tokenAccess,
+  ...jsonErrors,
+  ...general,
+} satisfies Record<string, OptionSpec>;
 
-/** `--algorithm --key-bits`. */
-export function sessionKeyOptions(args: Arguments): {
-  readonly algorithm: SessionAlgorithm;
-  readonly keyBits?: number;
-} {
-  const algorithm = args.required("algorithm") as SessionAlgorithm;
-  const keyBits = wholeNumber(args, "key-bits");
-  return { algorithm, ...(keyBits === undefined ? {} : { keyBits }) };
-}
+export const identity = {
+  alias: "i",
+  type: "string",
+  describe: "The own exchange key: pkcs11: URI, or private key file",
+} as const satisfies OptionSpec;
 
-/** `--hash --description --no-hash-oid`. */
-export function signatureForm(args: Arguments): SignatureForm {
-  const hash = args.required("hash") as CapiHash;
-  const description = args.text("description");
-  return {
-    hash,
-    ...(description === undefined ? {} : { description }),
-    noHashOid: args.flag("no-hash-oid"),
-  };
-}
+export const ownKey = {
+  identity: { ...identity, required: true },
+} satisfies Record<string, OptionSpec>;
 
-/** `--hash` of what is kept for oneself. @throws PolicyError `ERR_WEAK_HASH` */
-export function storedHash(args: Arguments): BackupHash {
-  const hash = args.required("hash") as CapiHash;
-  requireSigning({ hash });
-  return hash as BackupHash; // Neither SHA-1 nor MD5.
-}
+export const oaep = {
+  oaep: { type: "boolean", describe: "CRYPT_OAEP: the key is padded with OAEP over SHA-1" },
+} satisfies Record<string, OptionSpec>;
 
-/** @throws UsageError: not hexadecimal */
-export function hexOption(args: Arguments, name: string): Uint8Array | undefined {
-  const text = args.text(name);
-  return text === undefined ? undefined : hexBytes(text, `--${name}`);
-}
+export const allowWeak = {
+  "allow-weak": { type: "boolean", describe: "Take weak ciphers, ECB, and RSA below 2,048 bits" },
+} satisfies Record<string, OptionSpec>;
 
-/** @throws UsageError: not hexadecimal */
-export function hexBytes(text: string, where: string): Uint8Array {
-  if (!/^(?:[0-9a-fA-F]{2})+$/.test(text)) {
-    throw new UsageError("ERR_USAGE", `${where} takes whole bytes in hex, and no "${text}"`);
-  }
-  return fromHex(text);
-}
+/** For checking signatures, not for making them. */
+export const allowWeakKeys = {
+  "allow-weak": { type: "boolean", describe: "Take RSA keys below 2,048 bits" },
+} satisfies Record<string, OptionSpec>;
 
-function wholeNumber(args: Arguments, name: string): number | undefined {
-  const text = args.text(name);
-  if (text === undefined) return undefined;
-  if (!/^[0-9]{1,6}$/.test(text)) {
-    throw new UsageError("ERR_USAGE", `--${name} takes a whole number, and no "${text}"`);
-  }
-  return Number(text);
-}
+export const algorithm = {
+  algorithm: {
+    type: "string",
+    choices: ALGORITHM_NAMES,
+    default: "aes256",
+    describe: "The session key's cipher; all but AES need --allow-weak",
+  },
+  "key-bits": { type: "string", describe: "RC2, RC4: length of the key, 40 to 128 (default: 128)" },
+} satisfies Record<string, OptionSpec>;
+
+/** What no blob says about a message. */
+export const cipher = {
+  mode: {
+    type: "string",
+    choices: ["cbc", "ecb", "cfb"],
+    describe: "KP_MODE of a block cipher (default: cbc)",
+  },
+  iv: { type: "string", describe: "KP_IV in hex, one block (default: zeros)" },
+  "no-salt": { type: "boolean", describe: "CRYPT_NO_SALT: a 40-bit key without its zero salt" },
+  salt: { type: "string", describe: "RC2, RC4: KP_SALT_EX in hex" },
+  "effective-bits": { type: "string", describe: "RC2: KP_EFFECTIVE_KEYLEN (default: the key's)" },
+} satisfies Record<string, OptionSpec>;
+
+/** How a signature is made; nothing in its bytes tells. */
+export const signatureForm = {
+  hash: {
+    type: "string",
+    choices: ["sha256", "sha384", "sha512", "sha1", "md5"],
+    default: "sha256",
+    describe: "What the signature is over; nothing new is signed over sha1 or md5",
+  },
+  description: { type: "string", describe: "sDescription: text that is hashed after the data" },
+  "no-hash-oid": { type: "boolean", describe: "CRYPT_NOHASHOID: without naming the hash" },
+} satisfies Record<string, OptionSpec>;
+
+export const signer = {
+  type: "string",
+  describe: "The signer's public key: PUBLICKEYBLOB, key file, certificate, or known sender",
+} as const satisfies OptionSpec;
+
+export const unauthenticated = {
+  "allow-unauthenticated": {
+    type: "boolean",
+    describe: "Take what nobody signed: it may be altered, and from anyone",
+  },
+} satisfies Record<string, OptionSpec>;

@@ -22,7 +22,7 @@ import { Secret } from "../../../secret.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { deliver, MessageFiles, messagePaths, privateOutput } from "./capi-message.js";
-import { cipherParameters, keyPadding, signatureForm } from "./capi-options.js";
+import { cipherParameters, keyPadding, signatureForm } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { homeFolder } from "../../find/home.js";
 import { requireOneStdin } from "../../io/inputs.js";

@@ -5,7 +5,12 @@ import { UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { publicOutput } from "./capi-message.js";
-import { cipherParameters, keyPadding, sessionKeyOptions, signatureForm } from "./capi-options.js";
+import {
+  cipherParameters,
+  keyPadding,
+  sessionKeyOptions,
+  signatureForm,
+} from "./capi-parameters.js";
 import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
 import { commit, requireDistinct } from "../../io/outputs.js";
@@ -17,8 +22,7 @@ import { noteBetterWay } from "./capi-receive.js";
 
 export async function capiSendCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
-  const [file = "-", ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one message is sent at a time");
+  const [file = "-"] = args.operands;
   const targets = targetsOf(args);
   const signWith = signingKey(args, targets);
   requireOneStdin([file, ...args.texts("to"), ...(signWith === undefined ? [] : [signWith])]);

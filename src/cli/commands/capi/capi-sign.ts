@@ -12,7 +12,7 @@ import { fingerprintText } from "../../../keys/public-key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { publicOutput, smallInput } from "./capi-message.js";
-import { hexOption, signatureForm } from "./capi-options.js";
+import { hexOption, signatureForm } from "./capi-parameters.js";
 import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
 import { write, type Io } from "../../io/io.js";
 import { commit } from "../../io/outputs.js";

@@ -24,7 +24,7 @@ import {
   sessionKeyOptions,
   signatureForm,
   storedHash,
-} from "./capi-options.js";
+} from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";

@@ -7,7 +7,7 @@ import { readWhole } from "../../../store/files.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { publicOutput } from "./capi-message.js";
-import { storedHash } from "./capi-options.js";
+import { storedHash } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";

@@ -17,7 +17,7 @@ import { P11SealError, PolicyError, UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { publicOutput, smallInput } from "./capi-message.js";
-import { hexBytes, keyPadding } from "./capi-options.js";
+import { hexBytes, keyPadding } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { requireOneStdin, type Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
@@ -223,8 +223,7 @@ async function handOut(
 }
 
 function messagePath(args: Arguments, { io }: Context): string {
-  const [path = "-", ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one message at a time");
+  const [path = "-"] = args.operands;
   if (path === "-" && io.stdin.isTTY === true) {
     throw new UsageError("ERR_USAGE", "no message was given, and stdin is the terminal");
   }

@@ -29,8 +29,7 @@ import { type Tokens, withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
 export async function doctorCommand(args: Arguments, context: Context): Promise<number> {
-  const [file, ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one file is looked at a time");
+  const [file] = args.operands;
   if (file === "-" && context.io.stdin.isTTY === true) {
     throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
   }

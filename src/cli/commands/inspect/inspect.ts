@@ -20,8 +20,7 @@ import type { Context } from "../../command.js";
 
 export async function inspectCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
-  const [file = "-", ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one file is inspected at a time");
+  const [file = "-"] = args.operands;
   const keyBlob = args.text("key-blob");
   requireOneStdin([file, ...(keyBlob === undefined ? [] : [keyBlob])]);
   if (file === "-" && io.stdin.isTTY === true) {

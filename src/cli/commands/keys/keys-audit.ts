@@ -1,5 +1,5 @@
 /** `p11seal keys audit`: keys judged against the key policy (docs/threat-model.md). */
-import { PolicyError, UsageError } from "../../../errors.js";
+import { PolicyError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
@@ -7,8 +7,7 @@ import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
 export async function keysAuditCommand(args: Arguments, context: Context): Promise<undefined> {
-  const [text, ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one pkcs11: URI at a time");
+  const [text] = args.operands;
   await withTokens(args, context, async (tokens) => {
     const uri = text === undefined ? undefined : tokens.uri(text);
     const findings = await tokens.find(uri ?? {}, (access) => access.audit(uri));

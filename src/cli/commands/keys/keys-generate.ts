@@ -3,6 +3,7 @@ import type { OaepHash, PublicKey } from "../../../keys/key.js";
 import { formatPublicKey } from "../../../keys/formats/key-file.js";
 import { fingerprintText } from "../../../keys/public-key.js";
 import type { GeneratedKey, KeyType, KeyUse } from "../../../token/values.js";
+import { defined } from "../../../defined.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
@@ -11,6 +12,7 @@ import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
+import { commentOf } from "./keys-export.js";
 
 export async function keysGenerateCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
@@ -28,7 +30,7 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
 
   await withTokens(args, context, async (tokens) => {
     const uri = tokens.uri(args.required("token"));
-    // Looked at first: a key whose public half can't be written would still be on the token.
+    // Opened first: a key whose public half can't be written would stay on the token all the same.
     const output = path === undefined ? undefined : await outputAt(path, args, context);
     try {
       const access = await tokens.access();
@@ -62,8 +64,7 @@ function outputAt(path: string, args: Arguments, { io }: Context): Output | Prom
 }
 
 function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, label: string): Uint8Array {
-  const comment = label.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
-  return formatPublicKey(key, "pem", { comment, ...(oaep === undefined ? {} : { oaep }) });
+  return formatPublicKey(key, "pem", { comment: commentOf(label), ...defined({ oaep }) });
 }
 
 function asData(made: GeneratedKey, key: PublicKey, path: string | undefined): unknown {
@@ -73,9 +74,9 @@ function asData(made: GeneratedKey, key: PublicKey, path: string | undefined): u
     label: made.key.label,
     fingerprint: fingerprintText(key),
     uses: made.key.uses,
-    ...(made.oaep === undefined ? {} : { oaep: made.oaep }),
+    ...defined({ oaep: made.oaep }),
     notHonoured: made.notHonoured,
-    ...(path === undefined ? {} : { file: path }),
+    ...defined({ file: path }),
   };
 }
 

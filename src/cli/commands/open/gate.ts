@@ -91,7 +91,7 @@ export class Gate {
   }
 
   async #open(): Promise<Ledger> {
-    const { openHomeLedger } = await import("../records/ledger-files.js");
+    const { openHomeLedger } = await import("../ledger/home-ledger.js");
     return openHomeLedger(this.#home);
   }
 }

@@ -14,12 +14,7 @@ import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
 export async function sealCommand(args: Arguments, context: Context): Promise<undefined> {
-  const [file = "-", ...more] = args.operands;
-  if (more.length > 0) {
-    throw new UsageError("ERR_USAGE", "one file is sealed at a time", {
-      hint: "put several into one archive first, with tar for example",
-    });
-  }
+  const [file = "-"] = args.operands;
   const output = args.text("output");
   const keyBlob = args.text("key-blob");
   const threads = threadsOf(args.text("threads"));

@@ -10,11 +10,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { parsePublicKey } from "../../../src/keys/formats/key-file.js";
-import { atTerminal } from "../support/at-terminal.js";
-import { temporaryFolder, writeKeys } from "../support/folder.js";
-import { run, type Outcome, type RunOptions } from "../support/run.js";
-import { p11seal, type Ended } from "../support/spawn.js";
+import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
+import { atTerminal } from "../../support/at-terminal.js";
+import { temporaryFolder, writeKeys } from "../../support/folder.js";
+import { run, type Outcome, type RunOptions } from "../../support/run.js";
+import { p11seal, type Ended } from "../../support/spawn.js";
 
 const PIN = "correct-7291";
 const SO_PIN = "officer-8814";

@@ -10,11 +10,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
-import { fingerprintGroups, publicKeyFromSpki } from "../../../src/keys/public-key.js";
-import type { MessageInfo } from "../../../src/index.js";
-import { publicDer, publicPem, TEST_KEYS } from "../../support/keys.js";
-import { temporaryFolder, writeKeys } from "../support/folder.js";
-import { run, type Outcome, type RunOptions } from "../support/run.js";
+import { fingerprintGroups, publicKeyFromSpki } from "../../../../src/keys/public-key.js";
+import type { MessageInfo } from "../../../../src/index.js";
+import { publicDer, publicPem, TEST_KEYS } from "../../../support/keys.js";
+import { temporaryFolder, writeKeys } from "../../support/folder.js";
+import { run, type Outcome, type RunOptions } from "../../support/run.js";
 
 const folder = temporaryFolder();
 let homes = 0;

@@ -24,8 +24,7 @@ import { readGivenKey } from "../directory/directory-key.js";
 
 export async function receiptVerifyCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
-  const [path = "-", ...more] = args.operands;
-  if (more.length > 0) throw new UsageError("ERR_USAGE", "one receipt at a time");
+  const [path = "-"] = args.operands;
   const key = args.text("key");
   const by = args.text("by");
   if (key !== undefined && by !== undefined) {

@@ -10,7 +10,7 @@ import { openLedger } from "../../../records/ledger/sqlite-ledger.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
-import { ledgerPath, makeHomeLedger, openHomeLedger } from "./ledger-files.js";
+import { ledgerPath, makeHomeLedger, openHomeLedger } from "./home-ledger.js";
 import { json, table } from "../../io/table.js";
 import type { Context } from "../../command.js";
 

@@ -1,0 +1,112 @@
+/** Help and completions, rendered by yargs from the commands' specifications. It parses nothing else. */
+import type { Argv, Options } from "yargs";
+import type { CommandSet, CommandSpec } from "../command.js";
+import { defined } from "../../defined.js";
+import { operandsOf, type OptionSpec } from "./syntax.js";
+
+export interface HelpOptions {
+  readonly version: string;
+  /** Width of the terminal, if there is one. */
+  readonly columns: number | undefined;
+}
+
+/** Help is as wide as the terminal, but not wider than reads well. */
+const MAX_COLUMNS = 100;
+
+/** Help for the command or group of these words; for none, for the program. */
+export function helpFor(
+  words: readonly string[],
+  set: CommandSet,
+  options: HelpOptions,
+): Promise<string> {
+  return rendered([...words, "--help"], set, options);
+}
+
+/**
+ * One proposal a line. Options only once a dash was typed, so that an empty word completes to files;
+ * without the `--r` that yargs proposes beside `-r`.
+ *
+ * @param argv - the request, the program's name, and the words typed so far.
+ */
+export async function completionsFor(
+  argv: readonly string[],
+  set: CommandSet,
+  options: HelpOptions,
+): Promise<string> {
+  const current = argv.at(-1) ?? "";
+  const proposed = await rendered(argv, set, options);
+  return proposed
+    .split("\n")
+    .filter((line) => line !== "" && (current.startsWith("-") || !line.startsWith("-")))
+    .filter((line) => !/^--[A-Za-z](?::|$)/.test(line))
+    .map((line) => line + "\n")
+    .join("");
+}
+
+async function rendered(
+  argv: readonly string[],
+  set: CommandSet,
+  { version, columns }: HelpOptions,
+): Promise<string> {
+  const { default: yargs } = await import("yargs");
+  const program = yargs()
+    .scriptName("p11seal")
+    .locale("en")
+    .exitProcess(false)
+    .wrap(Math.min(MAX_COLUMNS, columns ?? MAX_COLUMNS))
+    .usage("Seal files to a key on a hardware token; open them with the token.\n\n$0 <command>")
+    .alias("help", "h")
+    .version(version)
+    .epilogue(`${examplesOf(...set.commands.slice(0, 2))}\n\n${EXIT_STATUSES}`);
+  addLevel(program, "", set);
+  let output = "";
+  // Nothing in it is asynchronous, whatever its type says. Completions come with the last call.
+  void program.parse([...argv], {}, (_error, _argv, text) => {
+    output = text;
+  });
+  return `${output}\n`;
+}
+
+/** The commands whose names are `prefix` and one word, and the groups at that place. */
+function addLevel(program: Argv, prefix: string, set: CommandSet): CommandSpec[] {
+  const here = (name: string): boolean =>
+    name.startsWith(prefix) && !name.slice(prefix.length).includes(" ");
+  const specs = set.commands.filter(({ name }) => here(name));
+  for (const spec of specs) addCommand(program, spec, spec.name.slice(prefix.length));
+  for (const [group, about] of Object.entries(set.groups ?? {}).filter(([name]) => here(name))) {
+    program.command(group.slice(prefix.length), about, (inner) => {
+      const inside = addLevel(inner, `${group} `, set);
+      return inner.version(false).epilogue(examplesOf(...inside.slice(0, 2)));
+    });
+  }
+  return specs;
+}
+
+function addCommand(program: Argv, spec: CommandSpec, word: string): void {
+  const written = spec.operands === undefined ? word : `${word} ${spec.operands}`;
+  program.command(written, spec.describe, (inner) => {
+    for (const name of operandsOf(spec).names) inner.positional(name, { type: "string" });
+    for (const [name, option] of Object.entries(spec.options)) {
+      inner.option(name, yargsOption(option));
+    }
+    return inner.version(false).epilogue(examplesOf(spec));
+  });
+}
+
+function yargsOption(option: OptionSpec): Options {
+  const { type, describe, alias, choices, required } = option;
+  const rest = { alias, choices, default: option.default, demandOption: required };
+  return { type, describe, requiresArg: type === "string", ...defined(rest) };
+}
+
+/** One line each, to be copied whole: yargs' own examples are set in columns that cut them. */
+function examplesOf(...specs: readonly CommandSpec[]): string {
+  const lines = specs
+    .flatMap(({ examples }) => examples)
+    .flatMap(([line, does]) => [`  # ${does}`, `  p11seal ${line}`]);
+  return ["Examples:", ...lines].join("\n");
+}
+
+const EXIT_STATUSES =
+  "Exit status: 0 done, 1 failed, 2 usage, 3 no identity matches, 4 not authentic,\n" +
+  "5 token or PIN, 6 refused by policy.";

@@ -1,0 +1,117 @@
+/** `p11seal senders add` and `recipients add`: a public key under a name. */
+import { defined } from "../../../defined.js";
+import { PolicyError, UnsupportedError, UsageError } from "../../../errors.js";
+import { requireRecipient } from "../../../keys/formats/key-file.js";
+import { auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
+import { addEntry, readDirectory } from "../../../records/directory/directory-file.js";
+import {
+  findEntry,
+  parseMoment,
+  withEntry,
+  type DirectoryEntry,
+  type DirectoryKind,
+} from "../../../records/directory/directory.js";
+import { fileState } from "../../../store/files.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import type { Context, Run } from "../../command.js";
+import { homeFolder } from "../../find/home.js";
+import { write } from "../../io/io.js";
+import { table } from "../../io/table.js";
+import { ledgerPath, makeHomeLedger } from "../ledger/home-ledger.js";
+import { oneLine, readGivenKey, type GivenKey } from "./directory-key.js";
+import { fingerprintRows } from "./directory-show.js";
+
+export function addTo(kind: DirectoryKind): Run {
+  return async (args, context) => {
+    const { io, report } = context;
+    const [name = "", key = "-"] = args.operands;
+    if (key === "-" && io.stdin.isTTY === true) {
+      throw new UsageError("ERR_USAGE", "no key was given, and stdin is a terminal");
+    }
+    const home = homeFolder(io.env);
+    const given = await readGivenKey(key, kind, args, context);
+    const nowMs = Date.now();
+    const known = await readDirectory(home, kind);
+    const entry = {
+      ...limitsIn(findEntry(known, name)),
+      ...entryOf(name, given, kind, nowMs),
+      ...limitsOf(args),
+      ...provenanceOf(args),
+    };
+    requireOrder(entry);
+    for (const warning of warningsFor(kind, given)) report.note(warning);
+    withEntry(known, entry, kind); // Refuses an unusable entry before any file is made for it.
+    if (kind === "senders" && known.length === 0) await makeFirstLedger(home, nowMs, context);
+    const isNew = await addEntry(home, kind, entry);
+    await write(io.stdout, table([["name", entry.name], ...fingerprintRows(entry)]));
+    report.note(
+      isNew
+        ? "compare the fingerprint with the key's owner, by voice or on paper"
+        : `"${name}" had this key already; its entry was updated`,
+    );
+    return undefined;
+  };
+}
+
+function entryOf(
+  name: string,
+  { file, source }: GivenKey,
+  kind: DirectoryKind,
+  nowMs: number,
+): DirectoryEntry {
+  const oaep = kind === "recipients" ? file.oaep : undefined;
+  const publicKey = kind === "recipients" ? requireRecipient(file) : file.publicKey;
+  return { name, publicKey, source, addedMs: nowMs, ...defined({ oaep }) };
+}
+
+type Limits = Pick<DirectoryEntry, "notBeforeMs" | "notAfterMs">;
+
+function limitsOf(args: Arguments): Limits {
+  const from = args.text("not-before");
+  const until = args.text("not-after");
+  return defined({
+    notBeforeMs: from === undefined ? undefined : parseMoment(from, "start"),
+    notAfterMs: until === undefined ? undefined : parseMoment(until, "end"),
+  });
+}
+
+/** Limits that are not given again stay: adding a key once more must not trust it for longer. */
+function limitsIn(known: DirectoryEntry | undefined): Limits {
+  return defined({ notBeforeMs: known?.notBeforeMs, notAfterMs: known?.notAfterMs });
+}
+
+function requireOrder({ notBeforeMs = -Infinity, notAfterMs = Infinity }: Limits): void {
+  if (notBeforeMs <= notAfterMs) return;
+  throw new UsageError("ERR_USAGE", "the key's validity would end before it begins");
+}
+
+function provenanceOf(args: Arguments): Partial<Pick<DirectoryEntry, "source">> {
+  const text = args.text("provenance");
+  return text === undefined ? {} : { source: oneLine(text) };
+}
+
+/** Of senders' keys, which are for signatures, only what is said of a certificate's dates. */
+function warningsFor(kind: DirectoryKind, { file }: GivenKey): readonly string[] {
+  if (kind === "recipients") return file.warnings;
+  return file.warnings.filter((text) => /^certificate (?:expired|is not valid)/.test(text));
+}
+
+/**
+ * Before the first sender was added, nothing can have been opened under a policy, so an empty ledger is
+ * right and set-up needs no extra step. A ledger that went missing later, or that the audit log
+ * mentions, is never made anew without being asked for.
+ */
+async function makeFirstLedger(home: string, nowMs: number, context: Context): Promise<void> {
+  if ((await fileState(ledgerPath(home))) === "present") return;
+  if ((await auditWitness(auditFiles(home))) !== undefined) return;
+  try {
+    await makeHomeLedger(home, { nowMs });
+    context.report.trace(`made the ledger ${ledgerPath(home)}`);
+  } catch (error) {
+    // Another run was first.
+    if (error instanceof PolicyError && error.code === "ERR_LEDGER_EXISTS") return;
+    // Without a ledger the directory still serves receipts.
+    if (!(error instanceof UnsupportedError)) throw error;
+    context.report.note(`no ledger was made: ${error.message}`);
+  }
+}

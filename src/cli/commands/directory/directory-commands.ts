@@ -1,0 +1,96 @@
+/** `p11seal senders` and `p11seal recipients`, as their users see them. */
+import type { CommandSet } from "../../command.js";
+import type { OptionSpec } from "../../arguments/syntax.js";
+import { general, json, module, yes } from "../shared-options.js";
+
+/** How long a key is good, and where it came from. */
+const details = {
+  "not-before": { type: "string", describe: "From when the key is good: a day or a time (UTC)" },
+  "not-after": { type: "string", describe: "Until when: a day, to its end, or a time (UTC)" },
+  provenance: {
+    type: "string",
+    describe: "Where the key came from, for people (default: the file's name, or the URI)",
+  },
+  ...module,
+} satisfies Record<string, OptionSpec>;
+
+export const DIRECTORY: CommandSet = {
+  groups: {
+    senders: "Whose signed messages are trusted: names and their keys",
+    recipients: "Whom to seal to by name: names and their keys",
+  },
+  commands: [
+    {
+      name: "senders add",
+      operands: "<name> [key]",
+      describe: "Trust a sender's signing key, or certificate, under a name",
+      options: { ...details, ...general },
+      examples: [
+        ["senders add alice alice-sign.pem", "and read the fingerprint to Alice"],
+        [
+          "senders add bob bob.crt --not-after 2027-12-31",
+          "trusted until the end of that day (UTC)",
+        ],
+        ["senders add me 'pkcs11:token=alice;object=sign'", "a key on a token that is plugged in"],
+      ],
+      load: async () => (await import("./directory-add.js")).addTo("senders"),
+    },
+    {
+      name: "senders list",
+      describe: "List the trusted senders",
+      options: { ...json, ...general },
+      examples: [["senders list", "names, keys, and whether they are valid now"]],
+      load: async () => (await import("./directory-show.js")).listOf("senders"),
+    },
+    {
+      name: "senders show",
+      operands: "<name>",
+      describe: "Show a sender's fingerprint for reading out, where it came from, its limits",
+      options: { ...json, ...general },
+      examples: [["senders show alice", "to compare by telephone"]],
+      load: async () => (await import("./directory-show.js")).showFrom("senders"),
+    },
+    {
+      name: "senders remove",
+      operands: "<name>",
+      describe: "Stop trusting a sender",
+      options: { ...yes, ...general },
+      examples: [["senders remove alice", "asks for the name to be typed"]],
+      load: async () => (await import("./directory-remove.js")).removeFrom("senders"),
+    },
+    {
+      name: "recipients add",
+      operands: "<name> [key]",
+      describe: "Keep a recipient's public key, or certificate, under a name",
+      options: { ...details, ...general },
+      examples: [
+        ["recipients add alice alice.pem", "from then on: p11seal seal -r alice"],
+        ["recipients add bob bob.crt --not-after 2027-12-31", "refused after that day (UTC)"],
+      ],
+      load: async () => (await import("./directory-add.js")).addTo("recipients"),
+    },
+    {
+      name: "recipients list",
+      describe: "List the recipients that have a name",
+      options: { ...json, ...general },
+      examples: [["recipients list", "names, keys, and whether they are valid now"]],
+      load: async () => (await import("./directory-show.js")).listOf("recipients"),
+    },
+    {
+      name: "recipients show",
+      operands: "<name>",
+      describe: "Show a recipient's fingerprint for reading out, where it came from, its limits",
+      options: { ...json, ...general },
+      examples: [["recipients show alice", "to compare by telephone"]],
+      load: async () => (await import("./directory-show.js")).showFrom("recipients"),
+    },
+    {
+      name: "recipients remove",
+      operands: "<name>",
+      describe: "Forget a recipient",
+      options: { ...yes, ...general },
+      examples: [["recipients remove alice", "asks for the name to be typed"]],
+      load: async () => (await import("./directory-remove.js")).removeFrom("recipients"),
+    },
+  ],
+};

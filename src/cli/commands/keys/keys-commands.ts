@@ -1,0 +1,132 @@
+/** `p11seal keys`, as its users see it. */
+import type { CommandSet } from "../../command.js";
+import { force, forceLastTry, general, json, module, tokenAccess, yes } from "../shared-options.js";
+
+const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
+
+export const KEYS: CommandSet = {
+  groups: {
+    keys: "Make, list, export, delete and judge keys on tokens",
+  },
+  commands: [
+    {
+      name: "keys generate",
+      describe: "Make a key pair on a token and print its URI and fingerprint",
+      options: {
+        token: { type: "string", required: true, describe: "pkcs11: URI of the token" },
+        label: { type: "string", required: true, describe: "The new key's label" },
+        type: {
+          type: "string",
+          required: true,
+          choices: [
+            ...["rsa:2048", "rsa:3072", "rsa:4096", "ec:p256", "ec:p384", "ec:p521"],
+            ...["x25519", "ed25519"],
+          ],
+          describe: "Kind and size",
+        },
+        use: {
+          type: "string",
+          choices: ["exchange", "sign"],
+          default: "exchange",
+          describe: "Open messages with it, or sign: never both",
+        },
+        "allow-decrypt": {
+          type: "boolean",
+          describe: "RSA: also allow C_Decrypt, for formats that need it; the audit names it",
+        },
+        output: { alias: "o", type: "string", describe: "Write the public key (PEM) to a file" },
+        ...force,
+        ...tokenAccess,
+        ...json,
+        ...general,
+      },
+      examples: [
+        [
+          "keys generate --token pkcs11:token=alice --label exchange --type rsa:3072 -o alice.pem",
+          "for others to seal to",
+        ],
+        [
+          "keys generate --token pkcs11:token=alice --label exchange-ec --type ec:p256",
+          "an elliptic-curve key",
+        ],
+      ],
+      load: async () => (await import("./keys-generate.js")).keysGenerateCommand,
+    },
+    {
+      name: "keys list",
+      operands: "[uri]",
+      describe: "List the keys on all tokens, or those a URI matches; asks for no PIN",
+      options: { ...module, ...json, ...general },
+      examples: [
+        ["keys list", "every key on every token"],
+        ["keys list pkcs11:token=alice", "one token's"],
+      ],
+      load: async () => (await import("./keys-list.js")).keysListCommand,
+    },
+    {
+      name: "keys export",
+      operands: "<uri>",
+      describe: "Write a key's public half, for senders",
+      options: {
+        format: {
+          type: "string",
+          choices: ["pem", "der", "jwk", "ssh", "capi"],
+          default: "pem",
+          describe:
+            "PEM or DER (SubjectPublicKeyInfo), JWK, an OpenSSH line, or CryptoAPI's PUBLICKEYBLOB",
+        },
+        output: { alias: "o", type: "string", describe: 'The key file; "-" is stdout' },
+        probe: {
+          type: "boolean",
+          describe: "RSA: find out which OAEP hashes the token can undo, and record the best (PIN)",
+        },
+        ...force,
+        ...tokenAccess,
+        ...general,
+      },
+      examples: [
+        [
+          `keys export ${EXCHANGE_URI} --probe -o alice.pem`,
+          "with what the token can do on record",
+        ],
+        [`keys export ${EXCHANGE_URI} --format jwk`, "as a JWK"],
+      ],
+      load: async () => (await import("./keys-export.js")).keysExportCommand,
+    },
+    {
+      name: "keys delete",
+      operands: "<uri>",
+      describe: "Delete a key pair; nobody can then open what is sealed to it",
+      options: {
+        ...yes,
+        ...forceLastTry,
+        ...tokenAccess,
+        ...general,
+      },
+      examples: [
+        [
+          "keys delete 'pkcs11:token=alice;object=exchange;id=%01'",
+          "asks for the label to be typed",
+        ],
+      ],
+      load: async () => (await import("./keys-delete.js")).keysDeleteCommand,
+    },
+    {
+      name: "keys audit",
+      operands: "[uri]",
+      describe: "Judge keys against the key policy: extractable, double use, ROCA, …",
+      options: {
+        strict: { type: "boolean", describe: "Exit with status 6 if there is a finding" },
+        ...forceLastTry,
+        ...tokenAccess,
+        ...json,
+        ...general,
+      },
+      examples: [
+        ["keys audit", "all keys on all tokens"],
+        ["keys audit --strict pkcs11:token=alice", "for scripts"],
+      ],
+      load: async () => (await import("./keys-audit.js")).keysAuditCommand,
+    },
+  ],
+};

@@ -1,0 +1,65 @@
+/** `p11seal keys export`: a key's public half, for those who will seal to it. */
+import { defined } from "../../../defined.js";
+import { formatPublicKey, type PublicKeyFormat } from "../../../keys/formats/key-file.js";
+import type { OaepHash } from "../../../keys/key.js";
+import { fingerprintText } from "../../../keys/public-key.js";
+import { publicHalf } from "../../../token/objects/halves.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import type { Context } from "../../command.js";
+import { isSignOnly, sureOaep } from "../../find/token-key.js";
+import { withTokens } from "../../find/tokens.js";
+import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
+import { binaryToTerminal } from "../../io/terminal-guard.js";
+
+export async function keysExportCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io, report } = context;
+  const [text = ""] = args.operands;
+  const format = args.required("format") as PublicKeyFormat;
+  const path = args.text("output");
+  const binary = BINARY[format];
+  if (path === undefined && binary !== undefined && io.stdout.isTTY === true) {
+    throw binaryToTerminal(binary);
+  }
+  await withTokens(args, context, async (tokens) => {
+    const uri = tokens.uri(text);
+    const output =
+      path === undefined || path === "-"
+        ? standardOutput(io, [])
+        : await fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [] });
+    try {
+      const access = await tokens.access();
+      const key = await tokens.find(uri, () => access.findKey(uri));
+      const publicKey = publicHalf(key);
+      let oaep: OaepHash | undefined;
+      if (publicKey.type === "rsa" && args.flag("probe")) {
+        [oaep] = await access.probeOaep(key);
+        if (oaep === undefined) report.note("the token undid OAEP with none of the hashes tried");
+      } else {
+        oaep = await sureOaep(key, access);
+      }
+      const options = {
+        comment: commentOf(key.label),
+        signOnly: isSignOnly(key),
+        ...defined({ oaep }),
+      };
+      await output.write(formatPublicKey(publicKey, format, options));
+      await commit(output);
+      report.note(`fingerprint ${fingerprintText(publicKey)}`);
+      if (oaep !== undefined && binary !== undefined) {
+        report.note(`${binary} has no room for the OAEP record; senders need --oaep ${oaep}`);
+      }
+    } finally {
+      await output.close();
+    }
+  });
+}
+
+/** A key's label, as the comment in its public key file: one line. */
+export function commentOf(label: string): string {
+  return label.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
+}
+
+const BINARY: Partial<Record<PublicKeyFormat, string>> = {
+  der: "a DER file",
+  capi: "a PUBLICKEYBLOB",
+};

@@ -1,0 +1,68 @@
+/** `p11seal open`, as its users see it. */
+import type { CommandSet } from "../../command.js";
+import {
+  force,
+  general,
+  jsonErrors,
+  keyBlob,
+  sync,
+  threads,
+  tokenAccess,
+} from "../shared-options.js";
+
+const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
+
+export const OPEN: CommandSet = {
+  commands: [
+    {
+      name: "open",
+      operands: "[files..]",
+      describe: "Open sealed files with a key on a token",
+      options: {
+        identity: {
+          alias: "i",
+          type: "string",
+          repeatable: true,
+          describe:
+            "pkcs11: URI, file with one, or private key file (default: every token present)",
+        },
+        output: {
+          alias: "o",
+          type: "string",
+          describe: 'The opened file, or a folder for several; "-" is stdout',
+        },
+        ...keyBlob,
+        from: {
+          type: "string",
+          repeatable: true,
+          describe: 'Open only what this trusted sender signed, once; "any" of them (repeatable)',
+        },
+        "in-order": { type: "boolean", describe: "With --from: refuse all but the next serial" },
+        window: { type: "string", describe: "With --from: how old a message may be (default: 7d)" },
+        stream: {
+          type: "boolean",
+          describe:
+            "With --from, to stdout: let segments out before the signature's end is checked",
+        },
+        receipt: { type: "string", describe: "With --from: write a signed receipt to a file" },
+        "receipt-key": {
+          type: "string",
+          describe: "The key that signs it: pkcs11: URI, or private key file",
+        },
+        ...threads,
+        ...sync,
+        ...force,
+        ...tokenAccess,
+        ...jsonErrors,
+        ...general,
+      },
+      examples: [
+        ["open -o report.pdf report.p11s", "with whichever token has the key"],
+        [`open -i ${EXCHANGE_URI} report.pdf.p11s > report.pdf`, "with one key"],
+        ["open --from bob -o plan.txt plan.p11s", "only if bob signed it, and never twice"],
+        ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is taken off their names"],
+      ],
+      load: async () => (await import("./open.js")).openCommand,
+    },
+  ],
+};

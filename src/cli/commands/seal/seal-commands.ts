@@ -1,0 +1,71 @@
+/** `p11seal seal`, as its users see it. */
+import type { CommandSet } from "../../command.js";
+import {
+  force,
+  general,
+  jsonErrors,
+  signWith,
+  sync,
+  threads,
+  tokenAccess,
+} from "../shared-options.js";
+
+const SIGN_URI = "'pkcs11:token=bob;object=sign'";
+
+export const SEAL: CommandSet = {
+  commands: [
+    {
+      name: "seal",
+      operands: "[file]",
+      operandsHint:
+        "one file is sealed at a time: put several into an archive, with tar for example",
+      describe: "Seal a file under the public keys of its recipients",
+      options: {
+        recipient: {
+          alias: "r",
+          type: "string",
+          repeatable: true,
+          describe: "Key or certificate file, ssh key line, pkcs11: URI or known name (repeatable)",
+        },
+        "recipients-file": {
+          alias: "R",
+          type: "string",
+          repeatable: true,
+          describe: 'A file of recipients, one a line; "-" is stdin (repeatable)',
+        },
+        output: { alias: "o", type: "string", describe: 'The sealed file; "-" is stdout' },
+        "key-blob": {
+          type: "string",
+          describe: "Write the header with the wrapped keys to a file of its own",
+        },
+        oaep: {
+          type: "string",
+          choices: ["sha1", "sha256", "sha384", "sha512"],
+          describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
+        },
+        ...signWith,
+        expires: { type: "string", describe: "Signed: not to be opened after this time, as in 7d" },
+        "stream-name": {
+          type: "string",
+          describe: "Signed: which of your counters the serial number is from (default: default)",
+        },
+        ...threads,
+        ...sync,
+        ...force,
+        ...tokenAccess,
+        ...jsonErrors,
+        ...general,
+      },
+      examples: [
+        ["seal -r alice.pem -o report.p11s report.pdf", "to one recipient"],
+        ["seal -r alice.pem -r bob.crt -R team.txt -o plan.p11s plan.txt", "to several"],
+        ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in their own file"],
+        [
+          `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,
+          "signed, with a serial number",
+        ],
+      ],
+      load: async () => (await import("./seal.js")).sealCommand,
+    },
+  ],
+};

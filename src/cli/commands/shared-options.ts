@@ -1,0 +1,80 @@
+/** Options that several commands share. */
+import type { OptionSpec } from "../arguments/syntax.js";
+
+type Options = Record<string, OptionSpec>;
+
+export const PIN_SOURCE = "env:VAR, file:PATH, fd:N or cmd:COMMAND";
+
+export const general = {
+  quiet: { alias: "q", type: "boolean", describe: "No notes, no progress; errors only" },
+  verbose: { alias: "v", type: "boolean", describe: "Say how it is done, token calls included" },
+} satisfies Options;
+
+export const json = {
+  json: { type: "boolean", describe: "Print JSON, errors too" },
+} satisfies Options;
+
+/** Of commands whose results are files. */
+export const jsonErrors = {
+  json: { type: "boolean", describe: "Print errors as JSON" },
+} satisfies Options;
+
+/** Of commands that use a token and write a file. */
+export const force = {
+  force: {
+    type: "boolean",
+    describe: "Replace an existing output file; also use a token's last PIN try",
+  },
+} satisfies Options;
+
+/** Of commands that use a token and write no file. */
+export const forceLastTry = {
+  force: { type: "boolean", describe: "Also use a token's last PIN try" },
+} satisfies Options;
+
+export const yes = {
+  yes: { type: "boolean", describe: "Don't ask for confirmation" },
+} satisfies Options;
+
+export const sync = {
+  sync: { type: "boolean", describe: "Flush output files to the disk before finishing" },
+} satisfies Options;
+
+export const threads = {
+  threads: {
+    type: "string",
+    describe: "Threads to work with (default: one per processor, 1 for small messages)",
+  },
+} satisfies Options;
+
+export const keyBlob = {
+  "key-blob": { type: "string", describe: "The file with the header, if it was detached" },
+} satisfies Options;
+
+export const module = {
+  module: {
+    type: "string",
+    repeatable: true,
+    describe: "A PKCS#11 library to use instead of those found (repeatable)",
+  },
+} satisfies Options;
+
+/** Of commands that may log in to a token. */
+export const tokenAccess = {
+  ...module,
+  "pin-source": {
+    type: "string",
+    describe: `Where the PIN comes from: ${PIN_SOURCE} (default: ask)`,
+  },
+  wait: {
+    type: "string",
+    describe: "Seconds to wait for a missing token (default: at a terminal, no limit)",
+  },
+} satisfies Options;
+
+export const signWith = {
+  "sign-with": {
+    type: "string",
+    describe: "Sign with this key: pkcs11: URI of a signing key, or private key file",
+  },
+} satisfies Options;
