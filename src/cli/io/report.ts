@@ -46,6 +46,11 @@ export function printable(text: string): string {
   });
 }
 
+/** Text from outside as a part of a line, in files that have one entry a line. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
+}
+
 export interface ReportOptions {
   readonly quiet: boolean;
   readonly verbose: boolean;

@@ -17,11 +17,11 @@ import { CapiKeys } from "./capi-keys.js";
 import { publicOutput, smallInput } from "./capi-message.js";
 import { keyPadding, storedHash } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
+import { confirm } from "../../io/confirm.js";
 import { requireOneStdin, type Input } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, requireDistinct } from "../../io/outputs.js";
-import { printable } from "../../io/report.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
@@ -106,7 +106,7 @@ export async function capiRecoverCommand(args: Arguments, context: Context): Pro
         : table(describe(record, client));
       await write(io.stdout, text);
       if (task === undefined) return;
-      if (expected === undefined) await confirm(record, context);
+      if (expected === undefined) await confirmRecovery(record, context);
       await recover(record, client, { ...task, hash }, { args, keys, input }, context);
     } finally {
       await input.close();
@@ -207,29 +207,22 @@ function requireSerial({ serialNumber }: BackupRecord, expected: bigint | undefi
   );
 }
 
-/** Who asks must have shown who he is, and which key he means: only a person can say so. */
-async function confirm(record: BackupRecord, { io }: Context): Promise<void> {
-  const terminal = await io.terminal();
-  if (terminal === undefined) {
-    throw new UsageError("ERR_NOT_CONFIRMED", "giving a key away needs a confirmation", {
-      hint: "there is no terminal to ask at; --serial N, the number the client named, confirms",
-    });
-  }
-  const serial = String(record.serialNumber);
-  try {
-    const question =
-      `give the key "${record.description}" to whoever holds the new key? has the client shown ` +
-      "who he is? type the record's serial number to confirm:";
-    if ((await terminal.ask(printable(question), { silent: false })) === serial) return;
-  } finally {
-    terminal.close();
-  }
-  throw new UsageError("ERR_NOT_CONFIRMED", "not confirmed: no key was used");
+/** Only a person can say that whoever asks has proved who they are, and which key they mean. */
+async function confirmRecovery(record: BackupRecord, { io }: Context): Promise<void> {
+  await confirm(io, {
+    act: "giving a key away",
+    question:
+      `give the key "${record.description}" to whoever holds the new key? has the client proved ` +
+      "who they are? type the record's serial number to confirm:",
+    word: String(record.serialNumber),
+    otherwise: "--serial N, the number the client named, confirms",
+    refused: "no key was used",
+  });
 }
 
 function serialOf(text: string): bigint {
   if (!/^[0-9]{1,20}$/.test(text)) {
-    throw new UsageError("ERR_SERIAL_NUMBER", `--serial takes a whole number, and no "${text}"`);
+    throw new UsageError("ERR_SERIAL_NUMBER", `--serial takes a whole number, not "${text}"`);
   }
   return BigInt(text);
 }

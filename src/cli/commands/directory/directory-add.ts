@@ -1,4 +1,5 @@
 /** `p11seal senders add` and `recipients add`: a public key under a name. */
+import { basename } from "node:path";
 import { defined } from "../../../defined.js";
 import { PolicyError, UnsupportedError, UsageError } from "../../../errors.js";
 import { requireRecipient } from "../../../keys/formats/key-file.js";
@@ -15,10 +16,12 @@ import { fileState } from "../../../store/files.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context, Run } from "../../command.js";
 import { homeFolder } from "../../find/home.js";
+import { PublicKeys, type FoundKey, type KeyOrigin } from "../../find/public-keys.js";
+import { withTokens } from "../../find/tokens.js";
 import { write } from "../../io/io.js";
+import { oneLine } from "../../io/report.js";
 import { table } from "../../io/table.js";
 import { ledgerPath, makeHomeLedger } from "../ledger/home-ledger.js";
-import { oneLine, readGivenKey, type GivenKey } from "./directory-key.js";
 import { fingerprintRows } from "./directory-show.js";
 
 export function addTo(kind: DirectoryKind): Run {
@@ -29,17 +32,20 @@ export function addTo(kind: DirectoryKind): Run {
       throw new UsageError("ERR_USAGE", "no key was given, and stdin is a terminal");
     }
     const home = homeFolder(io.env);
-    const given = await readGivenKey(key, kind, args, context);
+    const purpose = kind === "recipients" ? "exchange" : "signature";
+    const found = await withTokens(args, context, (tokens) =>
+      new PublicKeys(tokens, context).find(key, { purpose, option: "the key" }),
+    );
     const nowMs = Date.now();
     const known = await readDirectory(home, kind);
     const entry = {
       ...limitsIn(findEntry(known, name)),
-      ...entryOf(name, given, kind, nowMs),
+      ...entryOf(name, found, kind, nowMs),
       ...limitsOf(args),
       ...provenanceOf(args),
     };
     requireOrder(entry);
-    for (const warning of warningsFor(kind, given)) report.note(warning);
+    for (const warning of found.warnings) report.note(warning);
     withEntry(known, entry, kind); // Refuses an unusable entry before any file is made for it.
     if (kind === "senders" && known.length === 0) await makeFirstLedger(home, nowMs, context);
     const isNew = await addEntry(home, kind, entry);
@@ -55,13 +61,29 @@ export function addTo(kind: DirectoryKind): Run {
 
 function entryOf(
   name: string,
-  { file, source }: GivenKey,
+  found: FoundKey,
   kind: DirectoryKind,
   nowMs: number,
 ): DirectoryEntry {
-  const oaep = kind === "recipients" ? file.oaep : undefined;
-  const publicKey = kind === "recipients" ? requireRecipient(file) : file.publicKey;
+  const oaep = kind === "recipients" ? found.oaep : undefined;
+  const publicKey = kind === "recipients" ? requireRecipient(found) : found.publicKey;
+  const source = oneLine(sourceOf(found.origin));
   return { name, publicKey, source, addedMs: nowMs, ...defined({ oaep }) };
+}
+
+/** Where a key came from, for people. */
+function sourceOf(origin: KeyOrigin): string {
+  switch (origin.kind) {
+    case "file":
+      return basename(origin.path);
+    case "token":
+      // A URI's query is about this machine: where the PIN is, and the module.
+      return origin.uri.replace(/\?[^]*$/, "");
+    case "name":
+      return origin.list;
+    case "command line":
+      return origin.kind;
+  }
 }
 
 type Limits = Pick<DirectoryEntry, "notBeforeMs" | "notAfterMs">;
@@ -88,12 +110,6 @@ function requireOrder({ notBeforeMs = -Infinity, notAfterMs = Infinity }: Limits
 function provenanceOf(args: Arguments): Partial<Pick<DirectoryEntry, "source">> {
   const text = args.text("provenance");
   return text === undefined ? {} : { source: oneLine(text) };
-}
-
-/** Of senders' keys, which are for signatures, only what is said of a certificate's dates. */
-function warningsFor(kind: DirectoryKind, { file }: GivenKey): readonly string[] {
-  if (kind === "recipients") return file.warnings;
-  return file.warnings.filter((text) => /^certificate (?:expired|is not valid)/.test(text));
 }
 
 /**

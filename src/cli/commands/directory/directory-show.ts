@@ -1,6 +1,7 @@
 /** `p11seal senders` and `recipients`: list and show. */
 import { toBase64 } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
+import type { PublicKey } from "../../../keys/key.js";
 import { fingerprintGroups, fingerprintText } from "../../../keys/public-key.js";
 import { directoryPath, readDirectory } from "../../../records/directory/directory-file.js";
 import {
@@ -14,7 +15,6 @@ import type { Run } from "../../command.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
-import { keyKind } from "./directory-key.js";
 
 export function listOf(kind: DirectoryKind): Run {
   return async (args, { io, report }) => {
@@ -72,6 +72,20 @@ function describe(entry: DirectoryEntry, nowMs: number): string {
     ["now", STATUS_TEXT[statusOf(entry, nowMs)]],
     ...(oaep === undefined ? [] : [["OAEP", oaep]]),
   ]);
+}
+
+/** As in `keys list`: "RSA-3072", "P-256", "Ed25519". */
+function keyKind(key: PublicKey): string {
+  switch (key.type) {
+    case "rsa":
+      return `RSA-${key.bits}`;
+    case "ec":
+      return key.curve;
+    case "x25519":
+      return "X25519";
+    case "ed25519":
+      return "Ed25519";
+  }
 }
 
 /** Two lines of eight groups, to be read out one by one. */

@@ -9,6 +9,7 @@ import type { Context } from "../../command.js";
 import { isSignOnly, sureOaep } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
+import { oneLine } from "../../io/report.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 
 export async function keysExportCommand(args: Arguments, context: Context): Promise<undefined> {
@@ -38,7 +39,7 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
         oaep = await sureOaep(key, access);
       }
       const options = {
-        comment: commentOf(key.label),
+        comment: oneLine(key.label),
         signOnly: isSignOnly(key),
         ...defined({ oaep }),
       };
@@ -52,11 +53,6 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
       await output.close();
     }
   });
-}
-
-/** A key's label, as the comment in its public key file: one line. */
-export function commentOf(label: string): string {
-  return label.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 const BINARY: Partial<Record<PublicKeyFormat, string>> = {

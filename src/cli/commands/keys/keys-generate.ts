@@ -9,10 +9,10 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
+import { oneLine } from "../../io/report.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
-import { commentOf } from "./keys-export.js";
 
 export async function keysGenerateCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
@@ -64,7 +64,7 @@ function outputAt(path: string, args: Arguments, { io }: Context): Output | Prom
 }
 
 function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, label: string): Uint8Array {
-  return formatPublicKey(key, "pem", { comment: commentOf(label), ...defined({ oaep }) });
+  return formatPublicKey(key, "pem", { comment: oneLine(label), ...defined({ oaep }) });
 }
 
 function asData(made: GeneratedKey, key: PublicKey, path: string | undefined): unknown {

@@ -16,11 +16,12 @@ import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
+import { PublicKeys } from "../../find/public-keys.js";
+import { withTokens } from "../../find/tokens.js";
 import { readSmall, requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import type { Context } from "../../command.js";
-import { readGivenKey } from "../directory/directory-key.js";
 
 export async function receiptVerifyCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
@@ -65,7 +66,10 @@ async function signingKeyOf(
   args: Arguments,
   context: Context,
 ): Promise<SigningPublicKey> {
-  return signingKey((await readGivenKey(text, "senders", args, context)).file.publicKey);
+  const { publicKey } = await withTokens(args, context, (tokens) =>
+    new PublicKeys(tokens, context).find(text, { purpose: "signature", option: "the key" }),
+  );
+  return signingKey(publicKey);
 }
 
 function signingKey(key: PublicKey): SigningPublicKey {

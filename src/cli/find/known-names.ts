@@ -1,0 +1,108 @@
+/**
+ * Names for keys: the directory (`p11seal senders add`, `p11seal recipients add`), where a key has
+ * limits; and for recipients also the recipients file, a list that people write by hand.
+ */
+import { access, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { PolicyError, UsageError } from "../../errors.js";
+import { defined } from "../../defined.js";
+import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
+import {
+  findEntry,
+  requireValidRecipient,
+  trustedSender,
+  type DirectoryEntry,
+} from "../../records/directory/directory.js";
+import {
+  findByName,
+  parseRecipientsFile,
+  type RecipientEntry,
+  type RecipientSource,
+} from "../../records/directory/recipients-file.js";
+import type { Context } from "../command.js";
+import { readSmall } from "../io/inputs.js";
+import { errno, fileError, quoted } from "../io/system-error.js";
+import { homeFolder } from "./home.js";
+
+export interface KnownKey {
+  readonly source: RecipientSource;
+  /** The path of the list it stands in, which a path in it is relative to. */
+  readonly list: string;
+}
+
+export class KnownNames {
+  readonly #context: Context;
+  #written: Promise<RecipientEntry[]> | undefined;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /**
+   * What is known under that name; letters match in either case.
+   *
+   * @throws UsageError `ERR_RECIPIENT_AMBIGUOUS`: it stands in both lists, and one of them may have
+   *   somebody else's key; PolicyError `ERR_RECIPIENTS_FILE_MODE`; as `readDirectory`,
+   *   `requireValidRecipient`, `trustedSender`
+   */
+  async find(name: string, purpose: "exchange" | "signature"): Promise<KnownKey | undefined> {
+    const home = homeFolder(this.#context.io.env);
+    const kind = purpose === "exchange" ? "recipients" : "senders";
+    const directory = directoryPath(home, kind);
+    // Without one it doesn't matter who could write it: `-r alice.pem` needs no data folder.
+    const entries = (await isThere(directory)) ? await readDirectory(home, kind) : [];
+    const entry = findEntry(entries, name);
+    const known = entry && { source: sourceOf(entry), list: directory };
+    if (purpose === "signature") {
+      if (entry !== undefined) requireTrusted(entries, entry);
+      return known;
+    }
+    const list = join(home, "recipients");
+    const written = findByName(await this.#recipientsFile(list), name);
+    if (entry === undefined) return written && { source: written, list };
+    if (written !== undefined) {
+      throw new UsageError(
+        "ERR_RECIPIENT_AMBIGUOUS",
+        `${quoted(name)} stands in ${directory} and in ${list}`,
+        { hint: "remove one of them" },
+      );
+    }
+    requireValidRecipient(entry, Date.now());
+    return known;
+  }
+
+  #recipientsFile(path: string): Promise<RecipientEntry[]> {
+    return (this.#written ??= readRecipientsFile(path, this.#context));
+  }
+}
+
+export function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function requireTrusted(entries: readonly DirectoryEntry[], { name, publicKey }: DirectoryEntry) {
+  const nowMs = Date.now();
+  trustedSender(entries, { publicKey, createdMs: nowMs }, { from: [name], nowMs });
+}
+
+function sourceOf({ publicKey, oaep }: DirectoryEntry): RecipientSource {
+  return { kind: "key", key: { publicKey, warnings: [], ...defined({ oaep }) } };
+}
+
+async function readRecipientsFile(path: string, { io }: Context): Promise<RecipientEntry[]> {
+  const stats = await stat(path).catch((error: unknown) => {
+    if (errno(error) === "ENOENT") return undefined;
+    throw fileError("ERR_READ", path, error);
+  });
+  if (stats === undefined) return [];
+  // Whoever may write to it chooses whom "alice" is. Windows reports no such bits.
+  if (process.platform !== "win32" && (stats.mode & 0o022) !== 0) {
+    throw new PolicyError("ERR_RECIPIENTS_FILE_MODE", `${quoted(path)} can be changed by others`, {
+      hint: `take that away with: chmod go-w '${path}'`,
+    });
+  }
+  return parseRecipientsFile(new TextDecoder("utf-8").decode(await readSmall(path, io)), path);
+}

@@ -1,0 +1,143 @@
+/**
+ * Whose public key a word on the command line means. A word is, in this order: a `pkcs11:` URI, a key
+ * written out (OpenSSH line, JWK), a known name, the path of a key or certificate file ("-" is stdin).
+ * A file in the working folder therefore can't pass for a known name.
+ */
+import { dirname, isAbsolute, join } from "node:path";
+import { FormatError, PolicyError, UnsupportedError, type UsageError } from "../../errors.js";
+import { defined } from "../../defined.js";
+import { blobKind } from "../../keys/formats/capi-blob.js";
+import { parsePublicKey, type KeyFile } from "../../keys/formats/key-file.js";
+import {
+  isRecipientName,
+  parseRecipient,
+  type RecipientSource,
+} from "../../records/directory/recipients-file.js";
+import type { Context } from "../command.js";
+import { readSmall } from "../io/inputs.js";
+import { isThere, KnownNames } from "./known-names.js";
+import { publicKeyOnToken, recipientOnToken } from "./token-key.js";
+import type { Tokens } from "./tokens.js";
+
+/** Where a key came from. */
+export type KeyOrigin =
+  | { readonly kind: "command line" }
+  /** A file, or "stdin". */
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "token"; readonly uri: string }
+  /** Known by name; `list` is the path of the directory or recipients file. */
+  | { readonly kind: "name"; readonly list: string };
+
+export interface FoundKey extends KeyFile {
+  readonly origin: KeyOrigin;
+  /** How messages call the key. */
+  readonly where: string;
+  /** It was a PUBLICKEYBLOB, which says whether its key is for exchange or, `signOnly`, for signatures. */
+  readonly isBlob?: true;
+}
+
+/** What a key is for: to seal to, or to check signatures with. Names are looked up accordingly. */
+export type KeyPurpose = "exchange" | "signature";
+
+export interface KeyRequest {
+  readonly purpose: KeyPurpose;
+  /** How messages call a key that is written out, as in "--to". */
+  readonly option: string;
+  /** Where a word can be a name: the error for one that is neither known nor a file, if not ERR_READ. */
+  readonly names?: { readonly unknown?: (word: string) => UsageError };
+}
+
+/** Finds keys for one run. No PIN is asked for. */
+export class PublicKeys {
+  readonly #tokens: Tokens;
+  readonly #context: Context;
+  readonly #names: KnownNames;
+
+  constructor(tokens: Tokens, context: Context) {
+    this.#tokens = tokens;
+    this.#context = context;
+    this.#names = new KnownNames(context);
+  }
+
+  /**
+   * The key that `word` means. Whether it can serve is for the caller to say, and so are its warnings.
+   *
+   * @throws as `parseRecipient`, `parsePublicKey`, `readSmall`, `KnownNames.find`, `recipientOnToken`
+   */
+  async find(word: string, { purpose, option, names }: KeyRequest): Promise<FoundKey> {
+    const source = parseRecipient(word, option);
+    const where = source.kind === "key" ? option : word;
+    if (names === undefined || source.kind !== "path" || !isRecipientName(word)) {
+      return this.follow(source, { purpose, where, folder: "." });
+    }
+    const known = await this.#names.find(word, purpose);
+    const isFile = await isThere(word);
+    if (known !== undefined) {
+      const { list } = known;
+      if (isFile) {
+        this.#context.report.note(`${word}: from ${list}; write ./${word} for the file here`);
+      }
+      const folder = dirname(list);
+      const key = await this.follow(known.source, { purpose, where: word, folder });
+      return { ...key, origin: { kind: "name", list } };
+    }
+    if (!isFile && names.unknown !== undefined) throw names.unknown(word);
+    return this.follow(source, { purpose, where, folder: "." });
+  }
+
+  /** Gets a key from where it is. `folder`: what a path is relative to. Throws as `find`. */
+  async follow(
+    source: RecipientSource,
+    at: { readonly purpose: KeyPurpose; readonly where: string; readonly folder: string },
+  ): Promise<FoundKey> {
+    const found = await this.#get(source, at);
+    if (at.purpose === "exchange") return found;
+    // That a key is for signatures is no reason to warn of it here.
+    const warnings = found.warnings.filter((text) =>
+      /^certificate (?:expired|is not valid)/.test(text),
+    );
+    return { ...found, warnings };
+  }
+
+  async #get(
+    source: RecipientSource,
+    at: { readonly purpose: KeyPurpose; readonly where: string; readonly folder: string },
+  ): Promise<FoundKey> {
+    const { purpose, where, folder } = at;
+    switch (source.kind) {
+      case "key":
+        return { ...source.key, where, origin: { kind: "command line" } };
+      case "path": {
+        const asWritten = folder === "." || isAbsolute(source.path);
+        const path = asWritten ? source.path : join(folder, source.path);
+        const bytes = await readSmall(path, this.#context.io);
+        const name = path === "-" ? "stdin" : path;
+        const isBlob = blobKind(bytes) === undefined ? undefined : (true as const);
+        const file = parsePublicKey(bytes, name);
+        return { ...file, where, origin: { kind: "file", path: name }, ...defined({ isBlob }) };
+      }
+      case "uri": {
+        const file =
+          purpose === "exchange"
+            ? await recipientOnToken(source.uri, this.#tokens)
+            : { publicKey: await publicKeyOnToken(source.uri, this.#tokens), warnings: [] };
+        return { ...file, where, origin: { kind: "token", uri: source.uri } };
+      }
+    }
+  }
+}
+
+/** The same refusal, saying which key it is about. */
+export function naming<T>(where: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    for (const kind of [FormatError, PolicyError, UnsupportedError]) {
+      if (error instanceof kind) {
+        const { code, message, hint } = error;
+        throw new kind(code, `${where}: ${message}`, defined({ hint }));
+      }
+    }
+    throw error;
+  }
+}
