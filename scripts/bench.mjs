@@ -14,7 +14,8 @@ import { withSections } from "./bench/page.mjs";
 import { growthSvg, parseGrowth } from "./bench/plot.mjs";
 import { segments } from "./bench/segments.mjs";
 import { small } from "./bench/small.mjs";
-import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
+import { ensureBuild } from "./lib/build.mjs";
+import { ensureDependencies } from "./lib/dependencies.mjs";
 import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");

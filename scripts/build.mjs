@@ -1,5 +1,6 @@
 /** `npm run build`: compiles src/ to dist/. */
-import { build, ensureDependencies } from "./lib/dependencies.mjs";
+import { build } from "./lib/build.mjs";
+import { ensureDependencies } from "./lib/dependencies.mjs";
 import { runMain } from "./lib/run.mjs";
 
 await runMain(async () => {

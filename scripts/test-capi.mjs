@@ -3,7 +3,8 @@
  * with keys made on a token. Not part of `npm test`: it installs a gigabyte of Debian packages.
  */
 import path from "node:path";
-import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
+import { ensureBuild } from "./lib/build.mjs";
+import { ensureDependencies } from "./lib/dependencies.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { capture, root, runMain, runToEnd, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";

@@ -5,7 +5,8 @@
  */
 import fs from "node:fs";
 import path from "node:path";
-import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
+import { ensureBuild } from "./lib/build.mjs";
+import { ensureDependencies } from "./lib/dependencies.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { cache, root, runMain, runToEnd, say, SetupError } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";

@@ -1,6 +1,7 @@
 /** `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. */
 import path from "node:path";
-import { ensureBuild, ensureDependencies } from "./lib/dependencies.mjs";
+import { ensureBuild } from "./lib/build.mjs";
+import { ensureDependencies } from "./lib/dependencies.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { root, runMain, runToEnd, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";

@@ -1,13 +1,7 @@
-/** From a fresh clone to installed packages and a built `dist/`. Does nothing when all is there. */
-import { createHash } from "node:crypto";
+/** From a fresh clone to installed packages. Does nothing when all is there. */
 import fs from "node:fs";
 import path from "node:path";
-import { bundle } from "./bundle.mjs";
-import { cache, root, run, say, SetupError } from "./run.mjs";
-
-const MAIN = path.join(root, "dist", "cli", "main.js");
-const BUNDLER = path.join("scripts", "lib", "bundle.mjs");
-const BUILD_STAMP = path.join(cache, "build.sha256");
+import { root, run, say, SetupError } from "./run.mjs";
 
 /** Refuses a Node that is too old, before anything else fails in a less helpful way. */
 export function requireNode() {
@@ -26,36 +20,6 @@ export function ensureDependencies() {
     if (status !== 0) throw new SetupError(`npm ci failed with status ${status}; see above.`);
   }
   ensureAddon();
-}
-
-/** Compiles `src/` to `dist/`, unless `dist/` was made from the same sources. */
-export async function ensureBuild() {
-  const stamp = sourcesHash();
-  if (fs.existsSync(MAIN) && readIfThere(BUILD_STAMP) === stamp) return;
-  await build(stamp);
-}
-
-/**
- * Compiles `src/` to `dist/`, the command line as a bundle. The new `dist/` takes the old one's place only when it is whole, so a
- * type error leaves the old one as it was and no file of a deleted source stays behind.
- */
-export async function build(stamp = sourcesHash()) {
-  say("tsc, rollup: building dist/");
-  fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
-  const made = fs.mkdtempSync(path.join(cache, "build-"));
-  try {
-    const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc");
-    const args = [tsc, "-p", "tsconfig.build.json", "--outDir", path.join(made, "new")];
-    if (run(process.execPath, args) !== 0)
-      throw new SetupError("src/ does not compile; see above.");
-    await bundle(path.join(made, "new"));
-    const dist = path.join(root, "dist");
-    if (fs.existsSync(dist)) fs.renameSync(dist, path.join(made, "old"));
-    fs.renameSync(path.join(made, "new"), dist);
-    fs.writeFileSync(BUILD_STAMP, stamp);
-  } finally {
-    fs.rmSync(made, { recursive: true, force: true });
-  }
 }
 
 /**
@@ -138,27 +102,6 @@ function nodedirVariable() {
   const [major = 0, minor = 0] = version?.slice(1).map(Number) ?? [];
   const isNew = major > 11 || (major === 11 && minor >= 7);
   return isNew ? "npm_package_config_node_gyp_nodedir" : "npm_config_nodedir";
-}
-
-/** SHA-256 over all that decides what `dist/` holds. */
-function sourcesHash() {
-  const hash = createHash("sha256");
-  const names = fs
-    .readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => path.join("src", name))
-    .sort();
-  for (const name of [
-    ...names,
-    "tsconfig.json",
-    "tsconfig.build.json",
-    "package-lock.json",
-    BUNDLER,
-  ]) {
-    const bytes = fs.readFileSync(path.join(root, name));
-    hash.update(`${name}\0${bytes.length}\0`).update(bytes);
-  }
-  return hash.digest("hex");
 }
 
 /** @param {string} file */

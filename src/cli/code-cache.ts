@@ -1,30 +1,33 @@
 /**
- * Compiled code, kept from one run to the next by Node, from version 22.1 on. Compiling is a quarter of
- * what starting costs. What lies in the folder is executed, so it is used only where nobody else can
- * write to it; else, and where nothing can be kept, code is compiled as ever.
+ * Compiled code, which Node keeps from one run to the next, from version 22.1 on. Compiling is a quarter
+ * of the cost of starting. Whatever lies in the folder is executed, so the folder is used only if nobody
+ * else can write to it. Otherwise code is compiled on each run.
  */
 import { lstatSync, mkdirSync, statSync, type Stats } from "node:fs";
 import nodeModule from "node:module";
 import { isAbsolute, join } from "node:path";
-import { keepCodeIn } from "../token/process/environment.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** From here on, what is compiled is kept and looked for; not with `P11SEAL_CODE_CACHE=0`. */
-export function useCodeCache(env: Environment, enable = enableCompileCache): void {
-  if (enable === undefined || env["P11SEAL_CODE_CACHE"] === "0") return;
+/**
+ * From here on, compiled code is kept and looked for, though not with `P11SEAL_CODE_CACHE=0`.
+ * Returns the folder it is kept in, or undefined.
+ */
+export function useCodeCache(env: Environment, enable = enableCompileCache): string | undefined {
+  if (enable === undefined || env["P11SEAL_CODE_CACHE"] === "0") return undefined;
   const caches = cachesFolder(env);
-  if (caches === undefined) return;
+  if (caches === undefined) return undefined;
   const folder = join(caches, "p11seal");
   try {
     mkdirSync(caches, { recursive: true, mode: 0o700 });
-    if (!isOurs(statSync(caches))) return;
+    if (!isOurs(statSync(caches))) return undefined;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    if (!isOurs(lstatSync(folder))) return;
+    if (!isOurs(lstatSync(folder))) return undefined;
     enable(folder);
-    keepCodeIn(folder);
+    return folder;
   } catch {
-    // A home that is missing, full or read-only: it takes longer, and that is all.
+    // The home folder is missing, full or read-only. Starting takes longer, and that is all.
+    return undefined;
   }
 }
 

@@ -1,120 +1,27 @@
 #!/usr/bin/env node
 /**
- * The program: arguments in, exit status out. `main` does everything and can be called within a
- * process; the last lines of this file make it a program: they set the exit status and catch signals,
- * and nothing else does.
+ * Where the process starts: what comes before the program is loaded. `--version` needs none of it,
+ * and the rest starts sooner when Node may keep its compiled code.
  */
-import { readFileSync, realpathSync } from "node:fs";
-import type { Writable } from "node:stream";
-import { fileURLToPath } from "node:url";
-import { startTokenAhead } from "./token-ahead.js";
+import { writeSync } from "node:fs";
 import { useCodeCache } from "./code-cache.js";
-import { restore } from "../terminal/interrupts.js";
-import { processIo, write, type Io } from "./io/io.js";
-import type { Parsed } from "./command.js";
-import { EXIT, Report } from "./io/report.js";
+import { version } from "./version.js";
 
-/**
- * Runs one command line (without the program's name) and returns the exit status. `startsTokenAhead`:
- * where a token will be needed, its process starts while the command's code is loaded.
- */
-export async function main(
-  argv: readonly string[],
-  world: Io,
-  options: { readonly startsTokenAhead?: boolean } = {},
-): Promise<number> {
-  const used = new Set<Writable>();
-  const io = whereUsed(world, (stream) => {
-    if (used.has(stream)) return;
-    used.add(stream);
-    // A stream that breaks also fails the write that is waited for; that is where it is handled.
-    stream.on("error", ignore);
-  });
-  let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
+async function start(): Promise<void> {
+  const [first, ...others] = process.argv.slice(2);
+  if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
+  const codeFolder = first === "--version" ? undefined : useCodeCache(process.env);
+  const { runProgram } = await import("./run.js");
+  await runProgram(codeFolder);
+}
+
+/** False where stdout doesn't take it at once: the program knows how to wait, and what to report. */
+function printed(text: string): boolean {
   try {
-    if (argv.length === 1 && argv[0] === "--version") {
-      await write(io.stdout, `${version()}\n`);
-      return EXIT.done;
-    }
-    const { understand } = await import("./command-line.js");
-    const about = () => ({ version: version(), columns: io.stdout.columns });
-    const parsed = await understand(argv, about);
-    if (typeof parsed === "string") {
-      await write(io.stdout, parsed);
-      return EXIT.done;
-    }
-    const { spec, args } = parsed;
-    report = new Report(io, args.reporting);
-    if (options.startsTokenAhead === true && needsToken(parsed)) {
-      startTokenAhead(args, io);
-    }
-    const run = await spec.load();
-    return (await run(args, { io, report })) ?? EXIT.done;
-  } catch (error) {
-    return report.failure(error);
-  } finally {
-    for (const stream of used) stream.off("error", ignore);
-  }
-}
-
-/** The same, with word of each use of an output stream: Node takes milliseconds to make one. */
-function whereUsed(io: Io, use: (stream: Writable) => void): Io {
-  const told = <T extends Writable>(stream: T): T => {
-    use(stream);
-    return stream;
-  };
-  return Object.create(io, {
-    stdout: { get: () => told(io.stdout) },
-    stderr: { get: () => told(io.stderr) },
-  }) as Io;
-}
-
-/** `open` looks at tokens unless all its keys are in files. */
-function needsToken({ spec, args }: Parsed): boolean {
-  if (spec.name !== "open") return false;
-  const identities = args.texts("identity");
-  return identities.length === 0 || identities.some((text) => /^pkcs11:/i.test(text));
-}
-
-function version(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}
-
-function ignore(): void {
-  // Handled by whoever waits for the write.
-}
-
-/** Runs this process's command line. */
-async function program(): Promise<void> {
-  const argv = process.argv.slice(2);
-  if (argv[0] !== "--version") useCodeCache(process.env);
-  const io = processIo();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => {
-      restore();
-      // The default action, now that nothing is left behind: callers see what ended us.
-      process.kill(process.pid, signal);
-    });
-  }
-  process.once("exit", restore);
-  process.on("uncaughtException", (error) => {
-    restore();
-    const report = new Report(io, { quiet: false, verbose: false, json: false });
-    process.exit(report.failure(error));
-  });
-  process.exitCode = await main(argv, io, { startsTokenAhead: true });
-}
-
-function isProgram(): boolean {
-  const script = process.argv[1];
-  if (script === undefined) return false;
-  try {
-    // npm runs it through a link.
-    return realpathSync(script) === fileURLToPath(import.meta.url);
+    return writeSync(1, text) === text.length;
   } catch {
-    return false; // `node -`: what runs is no file, and not this one.
+    return false;
   }
 }
 
-if (isProgram()) void program();
+void start();

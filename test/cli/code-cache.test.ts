@@ -15,7 +15,11 @@ import nodeModule from "node:module";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { useCodeCache } from "../../src/cli/code-cache.js";
-import { childEnvironment, restoreEnvironment } from "../../src/token/process/environment.js";
+import {
+  childEnvironment,
+  keepCodeIn,
+  restoreEnvironment,
+} from "../../src/token/process/environment.js";
 import { temporaryFolder } from "./support/folder.js";
 import { p11seal } from "./support/spawn.js";
 
@@ -29,7 +33,8 @@ const ours = join(caches, "p11seal");
 /** The folders that were taken into use. */
 function used(env: Record<string, string>): string[] {
   const folders: string[] = [];
-  useCodeCache(env, (folder) => folders.push(folder));
+  const folder = useCodeCache(env, (one) => folders.push(one));
+  expect(folder).toBe(folders[0]);
   return folders;
 }
 
@@ -118,7 +123,7 @@ describe("code that was kept", () => {
 
 describe("the token's process", () => {
   it("finds the environment as it was, once it has started", () => {
-    used({ XDG_CACHE_HOME: caches });
+    keepCodeIn(ours);
     const before = { KEEP: "kept", NODE_EXTRA_CA_CERTS: "/etc/certificates.pem" };
     const started = childEnvironment(before);
     expect(started).toMatchObject({ KEEP: "kept", NODE_COMPILE_CACHE: ours });

@@ -1,7 +1,7 @@
 /** Runs a command line within this process, with streams and a terminal made for it. */
 import { Readable, Writable } from "node:stream";
 import type { Io } from "../../../src/cli/io/io.js";
-import { main } from "../../../src/cli/main.js";
+import { main } from "../../../src/cli/run.js";
 
 export interface Outcome {
   readonly status: number;

@@ -1,0 +1,62 @@
+/** From `src/` to `dist/`. */
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import { bundle } from "./bundle.mjs";
+import { cache, root, run, say, SetupError } from "./run.mjs";
+
+const DIST = path.join(root, "dist");
+
+/** SHA-256 of what `dist/` was made from. */
+const STAMP = path.join(cache, "build.sha256");
+
+/** Builds, unless `dist/` was made from the same sources. */
+export async function ensureBuild() {
+  const made = fs.existsSync(path.join(DIST, "cli", "main.js")) && fs.existsSync(STAMP);
+  if (made && fs.readFileSync(STAMP, "utf8") === sourcesHash()) return;
+  await build();
+}
+
+/**
+ * Compiles `src/` to `dist/`, and bundles the command line. The new `dist/` takes the old one's place
+ * only when it is whole: a type error leaves the old one as it was, and no file of a deleted source
+ * stays behind.
+ */
+export async function build() {
+  say("tsc, esbuild: building dist/");
+  const stamp = sourcesHash();
+  fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
+  const folder = fs.mkdtempSync(path.join(cache, "build-"));
+  const made = path.join(folder, "new");
+  try {
+    const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc");
+    if (run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", made]) !== 0) {
+      throw new SetupError("src/ does not compile; see above.");
+    }
+    fs.rmSync(path.join(made, "cli"), { recursive: true });
+    await bundle(path.join(made, "cli"));
+    if (fs.existsSync(DIST)) fs.renameSync(DIST, path.join(folder, "old"));
+    fs.renameSync(made, DIST);
+    fs.writeFileSync(STAMP, stamp);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Over all that decides what `dist/` holds. */
+function sourcesHash() {
+  const sources = fs.readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" });
+  const names = [
+    ...sources.filter((name) => name.endsWith(".ts")).map((name) => path.join("src", name)),
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "package-lock.json",
+    path.join("scripts", "lib", "bundle.mjs"),
+  ];
+  const hash = createHash("sha256");
+  for (const name of names.sort()) {
+    const bytes = fs.readFileSync(path.join(root, name));
+    hash.update(`${name}\0${bytes.length}\0`).update(bytes);
+  }
+  return hash.digest("hex");
+}

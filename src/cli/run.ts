@@ -1,0 +1,98 @@
+/**
+ * One run of the program: arguments in, exit status out. `main` does everything and can be called
+ * within a process. Only `runProgram` sets the exit status of the process and catches its signals.
+ */
+import type { Writable } from "node:stream";
+import { keepCodeIn } from "../token/process/environment.js";
+import { restore } from "../terminal/interrupts.js";
+import { startTokenAhead } from "./token-ahead.js";
+import { version } from "./version.js";
+import { processIo, write, type Io } from "./io/io.js";
+import type { Parsed } from "./command.js";
+import { EXIT, Report } from "./io/report.js";
+
+/**
+ * Runs one command line (without the program's name) and returns the exit status. `startsTokenAhead`:
+ * where a token will be needed, its process starts while the command's code is loaded.
+ */
+export async function main(
+  argv: readonly string[],
+  world: Io,
+  options: { readonly startsTokenAhead?: boolean } = {},
+): Promise<number> {
+  const used = new Set<Writable>();
+  const io = whereUsed(world, (stream) => {
+    if (used.has(stream)) return;
+    used.add(stream);
+    // A stream that breaks also fails the write that is waited for; that is where it is handled.
+    stream.on("error", ignore);
+  });
+  let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
+  try {
+    if (argv.length === 1 && argv[0] === "--version") {
+      await write(io.stdout, `${version()}\n`);
+      return EXIT.done;
+    }
+    const { understand } = await import("./command-line.js");
+    const about = () => ({ version: version(), columns: io.stdout.columns });
+    const parsed = await understand(argv, about);
+    if (typeof parsed === "string") {
+      await write(io.stdout, parsed);
+      return EXIT.done;
+    }
+    const { spec, args } = parsed;
+    report = new Report(io, args.reporting);
+    if (options.startsTokenAhead === true && needsToken(parsed)) {
+      startTokenAhead(args, io);
+    }
+    const run = await spec.load();
+    return (await run(args, { io, report })) ?? EXIT.done;
+  } catch (error) {
+    return report.failure(error);
+  } finally {
+    for (const stream of used) stream.off("error", ignore);
+  }
+}
+
+/** The same, with word of each use of an output stream: Node takes milliseconds to make one. */
+function whereUsed(io: Io, use: (stream: Writable) => void): Io {
+  const told = <T extends Writable>(stream: T): T => {
+    use(stream);
+    return stream;
+  };
+  return Object.create(io, {
+    stdout: { get: () => told(io.stdout) },
+    stderr: { get: () => told(io.stderr) },
+  }) as Io;
+}
+
+/** `open` looks at tokens unless all its keys are in files. */
+function needsToken({ spec, args }: Parsed): boolean {
+  if (spec.name !== "open") return false;
+  const identities = args.texts("identity");
+  return identities.length === 0 || identities.some((text) => /^pkcs11:/i.test(text));
+}
+
+function ignore(): void {
+  // Handled by whoever waits for the write.
+}
+
+/** Runs this process's command line. `codeFolder` is where Node keeps compiled code, if it does. */
+export async function runProgram(codeFolder: string | undefined): Promise<void> {
+  if (codeFolder !== undefined) keepCodeIn(codeFolder);
+  const io = processIo();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.once(signal, () => {
+      restore();
+      // The default action, now that nothing is left behind: callers see what ended us.
+      process.kill(process.pid, signal);
+    });
+  }
+  process.once("exit", restore);
+  process.on("uncaughtException", (error) => {
+    restore();
+    const report = new Report(io, { quiet: false, verbose: false, json: false });
+    process.exit(report.failure(error));
+  });
+  process.exitCode = await main(process.argv.slice(2), io, { startsTokenAhead: true });
+}
