@@ -1,4 +1,4 @@
-/** Small tools for byte strings. Bytes are `Uint8Array` everywhere; nothing here knows a format. */
+/** Small helpers for bytes, which are `Uint8Array` everywhere. Nothing here knows a format. */
 import { timingSafeEqual } from "node:crypto";
 import { FormatError, type P11SealError } from "./errors.js";
 
@@ -20,7 +20,7 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
   return joined;
 }
 
-/** True when both hold the same bytes. Time depends on the lengths alone. */
+/** True if both hold the same bytes. The time depends only on the lengths. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
@@ -72,9 +72,9 @@ export function u64(value: number): Uint8Array {
 }
 
 /**
- * Reads fields from wire bytes, never past the end, and knows where it is. `what` names the thing
- * being read, for messages such as "header ends after 12 of 48 bytes"; `fail` makes the error, a
- * `FormatError` unless the bytes are part of a message.
+ * Reads fields from bytes in order, never past the end. `what` names the thing being read, for
+ * messages such as "header ends after 12 of 48 bytes". `fail` makes the error; by default it is a
+ * `FormatError`, which parts of a message replace.
  */
 export class Cursor {
   readonly #bytes: Uint8Array;

@@ -1,13 +1,15 @@
 /**
- * Every failure a caller can meet.
+ * Every error that a caller can get.
  *
- * A class exists where the caller would do something different next; `code` says which case it is
- * and never changes meaning. `message` is a fact: lower case, no full stop, the offending public
- * value quoted. `hint` is advice for a person. Neither ever holds a PIN, a key, plaintext or a line
- * of a key file.
+ * An error class exists only if a caller would react to it differently. `code` identifies the case
+ * and never changes its meaning. `message` states a fact: lower case, no full stop, with the
+ * offending public value. `hint` is advice for a person. Neither ever contains a PIN, a key,
+ * plaintext or a line of a key file.
  */
 
-/** What the CLI's exit status and a library caller's next step are chosen by. */
+/**
+ * The base class. The CLI's exit status, and a library caller's reaction, depend on the subclass.
+ */
 export abstract class P11SealError extends Error {
   /** Stable, machine-readable: `ERR_…`. */
   readonly code: string;
@@ -22,7 +24,7 @@ export abstract class P11SealError extends Error {
   }
 }
 
-/** The command line, or the arguments of a call, can't be carried out as given. Exit status 2. */
+/** A command line or a library call that can't be carried out as given. Exit status 2. */
 export class UsageError extends P11SealError {}
 
 /** The bytes are not a valid message, key or URI. Exit status 1. */
@@ -37,14 +39,14 @@ export class FileError extends P11SealError {}
 /** No identity matches a recipient of the message. Exit status 3. */
 export class NoMatchError extends P11SealError {}
 
-/** The message is not authentic: altered, cut, or sealed with other key material. Exit status 4. */
+/** A message that is not authentic: altered, cut off, or sealed with another key. Exit status 4. */
 export class AuthenticationError extends P11SealError {}
 
 /** A module, token, key on a token or PIN is missing or refused. Exit status 5. */
 export class TokenError extends P11SealError {
-  /** The PKCS#11 function that failed, as in `C_UnwrapKey`. */
+  /** The PKCS#11 function that failed, such as `C_UnwrapKey`. */
   readonly fn: string | undefined;
-  /** The name of its return value, as in `CKR_PIN_INCORRECT`. */
+  /** The name of its return value, such as `CKR_PIN_INCORRECT`. */
   readonly ckr: string | undefined;
 
   constructor(
@@ -58,8 +60,8 @@ export class TokenError extends P11SealError {
   }
 }
 
-/** The format allows it, policy refuses it. Exit status 6. */
+/** The format allows it, but policy refuses it. Exit status 6. */
 export class PolicyError extends P11SealError {}
 
-/** The user pressed Ctrl-C at a question. Not a failure, and told by the exit status alone: 130. */
+/** The user pressed Ctrl-C at a prompt. Not a failure: only the exit status, 130, reports it. */
 export class Cancelled extends Error {}

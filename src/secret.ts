@@ -1,6 +1,6 @@
 /**
- * Bytes that will not print. A `Secret` shows as `[secret]` in templates, JSON and `inspect`;
- * `expose` is the word to search for in review.
+ * Bytes that never get printed. A `Secret` shows as `[secret]` in templates, JSON and `inspect`.
+ * To review who uses the bytes, search for `expose`.
  */
 import { inspect } from "node:util";
 
@@ -8,7 +8,7 @@ export class Secret {
   readonly #bytes: Uint8Array;
   #wiped = false;
 
-  /** Takes the bytes over: `wipe` overwrites them. */
+  /** Takes ownership of the bytes, which `wipe` overwrites. */
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
   }
@@ -17,13 +17,13 @@ export class Secret {
     return this.#bytes.length;
   }
 
-  /** The bytes themselves, not a copy. Throws once they are wiped: zeros are a key anyone knows. */
+  /** The bytes themselves, not a copy. Throws after `wipe`: zeros are a key that anyone knows. */
   expose(): Uint8Array {
     if (this.#wiped) throw new TypeError("a wiped secret was used");
     return this.#bytes;
   }
 
-  /** Overwrites the bytes with zeros. A copy made elsewhere, by the runtime or by a module, stays. */
+  /** Overwrites the bytes with zeros. Copies made by the runtime or by a module remain. */
   wipe(): void {
     this.#bytes.fill(0);
     this.#wiped = true;

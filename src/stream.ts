@@ -1,22 +1,28 @@
 /**
- * Streams of bytes. One type inside, `AsyncIterable<Uint8Array>`, and conversions at the border.
- * What a stream happens to deliver at once is a chunk; its size means nothing.
+ * Streams of bytes. The code uses one type, `AsyncIterable<Uint8Array>`, and converts at the edges.
+ * A chunk is whatever a stream happens to deliver at once; its size has no meaning.
  */
 import { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 import { concat } from "./bytes.js";
 import { AuthenticationError } from "./errors.js";
 
-/** Anything bytes can be read from. Node's and the web's readable streams are async iterables. */
+/** Any source of bytes. Node's and the web's readable streams are async iterables. */
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Uint8Array;
 
-/** A source that also puts bytes where its reader wants them, which saves a copy. It is read one way or the other. */
+/**
+ * A source that can also write into its reader's buffer, which saves a copy. A reader uses either
+ * `fill` or iteration, not both.
+ */
 export interface FillingSource extends AsyncIterable<Uint8Array> {
-  /** Puts bytes into `target` from its start and tells how many; 0 at the end only. One call at a time. */
+  /**
+   * Writes bytes to the start of `target`. Resolves to their number, which is 0 only at the end.
+   * One call at a time.
+   */
   fill(target: Uint8Array): Promise<number>;
 }
 
-/** A source from what fills buffers. */
+/** Makes a source of a function that fills buffers. */
 export function fillingSource(fill: FillingSource["fill"]): FillingSource {
   return {
     fill,
@@ -31,7 +37,7 @@ export function fillingSource(fill: FillingSource["fill"]): FillingSource {
   };
 }
 
-/** The same bytes, each shown to `see` as it passes; what it keeps of them it copies. */
+/** The same bytes; `see` gets each chunk as it passes, and must copy what it keeps. */
 export function tapped(
   source: AsyncIterable<Uint8Array> | FillingSource,
   see: (bytes: Uint8Array) => void,
@@ -56,16 +62,16 @@ async function* seen(
   }
 }
 
-/** What is read at once: a segment of the default size. */
+/** Bytes read at once: a segment of the default size. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** Bytes on their way out, once: iterate it, or take it as a Node stream, a web stream, or whole. */
+/** An output stream that can be read once: by iteration, as a Node or web stream, or as a whole. */
 export class ByteStream implements AsyncIterable<Uint8Array> {
   readonly #chunks: AsyncIterable<Uint8Array>;
   readonly #release: () => Promise<void>;
   #taken = false;
 
-  /** `release` lets go of what the chunks are made from; it may be called more than once. */
+  /** `release` frees what the chunks are made from. It may be called more than once. */
   constructor(
     chunks: AsyncIterable<Uint8Array>,
     release: () => Promise<void> = () => Promise.resolve(),
@@ -75,13 +81,13 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    // A second reader would find nothing, and take that for an empty message.
-    if (this.#taken) throw new TypeError("a byte stream can be read once only");
+    // A second reader would find nothing, and mistake that for an empty message.
+    if (this.#taken) throw new TypeError("a byte stream can be read only once");
     this.#taken = true;
     const iterator = this.#chunks[Symbol.asyncIterator]();
     return {
       next: () => iterator.next(),
-      // A generator that is ended before its first step never gets to its own `finally`.
+      // A generator that is ended before its first step never runs its own `finally`.
       return: async () => {
         await iterator.return?.();
         await this.#release();
@@ -97,17 +103,17 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
 
   /** As a web stream. */
   web(): ReadableStream<Uint8Array> {
-    // The global one, which Node loads when it is first used.
+    // The global class, since Node loads that one lazily.
     const stream: ReadableStream<Uint8Array> = globalThis.ReadableStream.from(this);
     return stream;
   }
 
-  /** Everything, in memory: for messages known to be small. */
+  /** All of it, in memory: for messages known to be small. */
   bytes(): Promise<Uint8Array> {
     return collect(this);
   }
 
-  /** Lets go of what is behind a stream that will not be read. */
+  /** Frees what is behind a stream that will not be read. */
   async close(): Promise<void> {
     this.#taken = true;
     await this.#release();
@@ -145,7 +151,7 @@ export class Reader {
   #current: Uint8Array = new Uint8Array(0);
   #offset = 0;
   #consumed = 0;
-  /** For what a filling source has, where little is wanted. */
+  /** Buffer for small reads from a filling source. */
   #small: Uint8Array | undefined;
 
   constructor(source: ByteSource) {
@@ -166,7 +172,7 @@ export class Reader {
     return filled === length ? bytes : bytes.slice(0, filled);
   }
 
-  /** Fills `target` from its start; returns how many bytes the source still had. */
+  /** Fills `target` from its start. Resolves to the number of bytes that the source still had. */
   async into(target: Uint8Array): Promise<number> {
     let filled = 0;
     while (filled < target.length) {
@@ -189,7 +195,7 @@ export class Reader {
     return filled;
   }
 
-  /** Exactly `length` bytes, or `ERR_TRUNCATED`: `what` names them. */
+  /** Exactly `length` bytes, or throws `ERR_TRUNCATED`; `what` names them in the message. */
   async exactly(length: number, what: string): Promise<Uint8Array> {
     const bytes = await this.upTo(length);
     if (bytes.length < length) {
@@ -202,19 +208,19 @@ export class Reader {
   }
 
   /**
-   * Ends the source, read or not, so that a file or process behind it is let go. Never rejects: it
-   * runs while something else, which matters more, may be on its way to the caller.
+   * Ends the source, whether read to its end or not, so that the file or process behind it is
+   * released. Never rejects, since it may run while a more important error is being thrown.
    */
   async close(): Promise<void> {
     try {
       await this.#chunks.return(undefined);
       if (!this.#started) await abandon(this.#source);
     } catch {
-      // Nothing more is wanted from the source.
+      // Nothing more is needed from the source.
     }
   }
 
-  /** A terminal has an end only once; asked again it would go on. */
+  /** A terminal reports its end only once; reading again would continue. */
   async #filled(fill: FillingSource["fill"], target: Uint8Array): Promise<number> {
     if (this.#ended) return 0;
     const filled = await fill(target);
@@ -238,15 +244,15 @@ export class Reader {
   }
 }
 
-/** Less than this is read through a buffer of the reader's own. */
+/** Reads smaller than this go through a buffer of the reader's own. */
 const DIRECT_BYTES = 64 * 1024;
 
-/** Whether a source fills buffers. Such a source can be let go while it is being read. */
+/** Whether a source fills buffers. Such a source can be released while it is being read. */
 export function isFilling(source: ByteSource): source is FillingSource {
   return !(source instanceof Uint8Array) && "fill" in source && !Array.isArray(source);
 }
 
-/** Ends a source that was never asked for anything: its iterator's `return` would not reach it. */
+/** Ends a source that was never read: its iterator's `return` would not reach it. */
 async function abandon(source: ByteSource): Promise<void> {
   if (source instanceof Uint8Array) return;
   if (source instanceof Readable) source.destroy();

@@ -5,11 +5,10 @@
  *     header    parameters 10 ‖ iv 32 ‖ header tag 32
  *     segment   FFFFFFFF ‖ iv 12 ‖ ciphertext ‖ tag 16        exactly `segmentBytes` long
  *     final     length 4 ‖ iv 12 ‖ ciphertext ‖ tag 16        32 … `segmentBytes` long
- *
- * Segments are independent of one another: sealing or opening one is one call that depends on its
- * position and on whether it is the last, and on nothing else. Whoever drives the calls (a stream, a
- * file read in parallel) must get both right, or the construction loses its commitment; so this
- * stays inside, behind drivers that know the total length.
+ * Segments are independent of one another. Sealing or opening one is one call, which depends only
+ * on its position and on whether it is the last. The caller (a stream, or a file read in parallel)
+ * must get both right, or the construction loses its commitment. So this stays internal, behind
+ * drivers that know the total length.
  */
 import {
   createCipheriv,
@@ -25,29 +24,31 @@ import { AuthenticationError } from "../errors.js";
 export const FLOE_HEADER_BYTES = 74;
 /** Bytes by which a segment is longer than its plaintext: length field, IV and tag. */
 export const SEGMENT_OVERHEAD = 32;
-/** Of these, how many stand before the ciphertext. */
+/** How many of these precede the ciphertext. */
 export const SEGMENT_PREFIX_BYTES = 16;
 /** The length field of a segment that is not the last. */
 const NOT_FINAL = 0xffff_ffff;
 /** FLOE §"Parameters": at most 2^40 segments in a message. */
 const MAX_SEGMENTS = 2 ** 40;
 const IV_BYTES = 12;
-/** IVs fetched at once. */
+/** Number of IVs fetched at once. */
 const IVS = 128;
-/** A new segment key every 2^20 segments, so that random IVs stay far from colliding. */
+/**
+ * There is a new segment key every 2^20 segments, so that random IVs are very unlikely to collide.
+ */
 const ROTATION_LOG2 = 20;
 
-/** What of FLOE can vary. The test vectors use other values; messages use the defaults. */
+/** FLOE's parameters. The test vectors use other values; messages use the defaults. */
 export interface FloeParameters {
   /** Bytes of a sealed segment that is not the last. */
   readonly segmentBytes: number;
   readonly rotationLog2?: number;
 }
 
-/** The three parts of a sealed segment, in order: not joined, so that nothing is copied. */
+/** The three parts of a sealed segment, in order. They are not joined, to avoid a copy. */
 export type SealedSegment = readonly [prefix: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array];
 
-/** All that a `SegmentCipher` is made of, in plain values: for another thread. Holds a key. */
+/** The state of a `SegmentCipher` in plain values, for another thread. Holds a key. */
 export interface SegmentCipherState {
   readonly parameters: FloeParameters;
   readonly messageKey: Uint8Array;
@@ -63,14 +64,14 @@ export class SegmentCipher {
   #key: KeyObject | undefined;
   #ivs: Uint8Array = new Uint8Array(0);
 
-  /** From the state of one that `floeSeal` or `floeOpen` made. */
+  /** From the state of a cipher that `floeSeal` or `floeOpen` made. */
   constructor(state: SegmentCipherState) {
     this.#state = state;
     this.segmentBytes = state.parameters.segmentBytes;
     this.#rotationLog2 = state.parameters.rotationLog2 ?? ROTATION_LOG2;
   }
 
-  /** What another thread makes the same cipher from. Holds a key. */
+  /** The state from which another thread makes the same cipher. Holds a key. */
   exportState(): SegmentCipherState {
     return this.#state;
   }
@@ -80,7 +81,7 @@ export class SegmentCipher {
     return this.segmentBytes - SEGMENT_OVERHEAD;
   }
 
-  /** Seals the plaintext of segment `index`: full, unless `final`. */
+  /** Seals the plaintext of segment `index`, which is full unless `final`. */
   seal(index: number, final: boolean, plaintext: Uint8Array): SealedSegment {
     if (final ? plaintext.length > this.plaintextBytes : plaintext.length !== this.plaintextBytes) {
       throw new RangeError(`segment ${index}: ${plaintext.length} bytes of plaintext`);
@@ -95,7 +96,7 @@ export class SegmentCipher {
     return [prefix, ciphertext, cipher.getAuthTag()];
   }
 
-  /** Opens segment `index`, all of it in `segment`. The plaintext is authentic, or this throws. */
+  /** Opens segment `index`; `segment` is all of it. Returns authentic plaintext, or throws. */
   open(index: number, final: boolean, segment: Uint8Array): Uint8Array {
     if (segment.length < SEGMENT_OVERHEAD || segment.length > this.segmentBytes) {
       throw notAuthentic(index);
@@ -117,7 +118,9 @@ export class SegmentCipher {
     return plaintext;
   }
 
-  /** Random, fetched by the hundred: to ask for twelve bytes takes as long as to seal 50 KiB. */
+  /**
+   * Random IVs, fetched by the hundred: asking for twelve bytes takes as long as sealing 50 KiB.
+   */
   #nextIv(): Uint8Array {
     if (this.#ivs.length === 0) this.#ivs = randomFillSync(new Uint8Array(IVS * IV_BYTES));
     const iv = this.#ivs.subarray(0, IV_BYTES);
@@ -168,8 +171,8 @@ export function floeSeal(
 }
 
 /**
- * Checks a body's FLOE header against key, `aad` and the parameters the message claims, in constant
- * time, before any segment is touched. Throws `ERR_BODY_HEADER` for every difference.
+ * Checks a body's FLOE header against the key, `aad` and the message's parameters, in constant
+ * time, before any segment is touched. Throws `ERR_BODY_HEADER` for any difference.
  */
 export function floeOpen(
   key: Uint8Array,
@@ -180,14 +183,14 @@ export function floeOpen(
   const context = { parameters: encodeParameters(parameters), iv: header.subarray(10, 42), aad };
   const expected = concat(context.parameters, context.iv, headerTag(key, context));
   if (!equal(header, expected)) {
-    throw new AuthenticationError("ERR_BODY_HEADER", "the message's body does not belong to it", {
+    throw new AuthenticationError("ERR_BODY_HEADER", "the body does not belong to this message", {
       hint: "the body was altered, or it is the body of another message",
     });
   }
   return segmentsUnder(key, context, parameters);
 }
 
-/** What, besides a key, goes into FLOE_KDF. */
+/** The inputs of FLOE_KDF besides a key. */
 export interface FloeContext {
   readonly parameters: Uint8Array;
   readonly iv: Uint8Array;
@@ -213,8 +216,8 @@ function segmentsUnder(
 }
 
 /**
- * FLOE_KDF = HKDF-Expand-SHA-384(key, parameters ‖ iv ‖ purpose ‖ aad, length). With at most 48
- * bytes wanted, HKDF-Expand is its first block, HMAC(key, info ‖ 01) (RFC 5869 §2.3).
+ * FLOE_KDF = HKDF-Expand-SHA-384(key, parameters ‖ iv ‖ purpose ‖ aad, length). For at most
+ * 48 bytes, HKDF-Expand is its first block, HMAC(key, info ‖ 01) (RFC 5869 §2.3).
  */
 function floeKdf(
   key: Uint8Array,

@@ -1,10 +1,10 @@
 /**
- * Public keys: from their SubjectPublicKeyInfo or their bare numbers to `PublicKey`, and the policy
- * that says which of them a message may be sealed to.
+ * Public keys: from a SubjectPublicKeyInfo or bare numbers to a `PublicKey`, and the policy that
+ * decides which keys a message may be sealed to.
  *
- * A key has one encoding here (`spki.ts`: `rsaEncryption` with NULL, a named curve with an uncompressed
- * point), because its SHA-256 is the fingerprint people compare and recipient tags are made from. Two
- * encodings of one key would be two fingerprints.
+ * A key has exactly one encoding here (`spki.ts`: `rsaEncryption` with NULL, a named curve with an
+ * uncompressed point). Its SHA-256 is the fingerprint that people compare and that recipient tags
+ * are made from, so two encodings of one key would have two fingerprints.
  */
 import { createHash, createPrivateKey, createPublicKey, diffieHellman, ECDH } from "node:crypto";
 import type { KeyObject } from "node:crypto";
@@ -24,12 +24,11 @@ import { isRoca } from "./roca.js";
 import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./formats/spki.js";
 
 /**
- * The key of a SubjectPublicKeyInfo in its one canonical encoding, as it stands in a message or on a
- * token.
+ * The key of a SubjectPublicKeyInfo in its canonical encoding, as in a message or on a token.
  *
- * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or not
- *   its canonical encoding; `ERR_POINT`: a point that is not on its curve.
- * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`: a kind of key the project doesn't take.
+ * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or
+ *   not its canonical encoding; `ERR_POINT`: a point that is not on its curve.
+ * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`: a kind of key that is not supported.
  */
 export function publicKeyFromSpki(spki: Uint8Array): PublicKey {
   const publicKey = keyOf(parseSpki(spki));
@@ -40,8 +39,9 @@ export function publicKeyFromSpki(spki: Uint8Array): PublicKey {
 }
 
 /**
- * The same for key files, where two harmless variants are met and brought to the canonical form: a
- * compressed point (SEC 1 §2.3.3) and `rsaEncryption` without its NULL. Throws as `publicKeyFromSpki`.
+ * The same for key files. Two harmless variants occur there and are converted to the canonical
+ * form: a compressed point (SEC 1 §2.3.3) and `rsaEncryption` without its NULL. Throws as
+ * `publicKeyFromSpki`.
  */
 export function publicKeyFromFileSpki(spki: Uint8Array): PublicKey {
   const value = parseSpki(spki);
@@ -56,7 +56,7 @@ export function publicKeyFromPkcs1(pkcs1: Uint8Array): RsaPublicKey {
 }
 
 /**
- * An RSA key of its two numbers, big-endian; leading zeros are allowed.
+ * An RSA key from its two numbers, big-endian; leading zeros are allowed.
  *
  * @throws FormatError `ERR_KEY`: the numbers can't be an RSA key.
  * @throws UnsupportedError `ERR_KEY_SIZE`: more than 16,384 bits, or an exponent of more than 64.
@@ -66,17 +66,17 @@ export function publicKeyFromRsa(modulus: Uint8Array, exponent: Uint8Array): Rsa
   const e = withoutLeadingZeros(exponent);
   const bits = bitLength(n);
   if (bits > MAX_RSA_BITS) {
-    throw new UnsupportedError("ERR_KEY_SIZE", `RSA key has ${bits} bits, the most is 16384`);
+    throw new UnsupportedError("ERR_KEY_SIZE", `RSA key has ${bits} bits, more than 16384`);
   }
   if (e.length > MAX_EXPONENT_BYTES) {
     const most = 8 * MAX_EXPONENT_BYTES;
     throw new UnsupportedError(
       "ERR_KEY_SIZE",
-      `RSA public exponent has ${bitLength(e)} bits, the most is ${most}`,
+      `RSA public exponent has ${bitLength(e)} bits, more than ${most}`,
     );
   }
   if (bits < MIN_RSA_BITS) {
-    throw new FormatError("ERR_KEY", `RSA modulus has ${bits} bits, too few to be one`);
+    throw new FormatError("ERR_KEY", `RSA modulus has only ${bits} bits`);
   }
   if (!isOdd(n)) throw new FormatError("ERR_KEY", "RSA modulus is even");
   if (!isOdd(e) || bitLength(e) < 2) {
@@ -86,7 +86,7 @@ export function publicKeyFromRsa(modulus: Uint8Array, exponent: Uint8Array): Rsa
 }
 
 /**
- * An EC key of its uncompressed point `04 ‖ X ‖ Y`.
+ * An EC key from its uncompressed point `04 ‖ X ‖ Y`.
  *
  * @throws FormatError `ERR_POINT`: anything else, a point that is not on the curve, or infinity.
  */
@@ -98,8 +98,8 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
       `not an uncompressed ${curve} point of ${length} bytes starting with 04`,
     );
   }
-  // SP 800-56A §5.6.2.3.4: OpenSSL refuses coordinates outside the field and points off the curve
-  // while decoding, which `encoded` has it do; with cofactor 1 nothing more is needed.
+  // SP 800-56A §5.6.2.3.4: `encoded` has OpenSSL decode the point, which refuses coordinates
+  // outside the field and points off the curve. With cofactor 1 nothing more is needed.
   return {
     type: "ec",
     curve,
@@ -109,9 +109,9 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
 }
 
 /**
- * An X25519 key of its u-coordinate, 32 bytes little-endian. Every string of 32 bytes is one
- * (RFC 7748 §5); those that lead to an all-zero secret are refused by `requireExchange` and, again, by
- * the agreement itself.
+ * An X25519 key from its u-coordinate, 32 bytes little-endian. Every string of 32 bytes is one (RFC
+ * 7748 §5). Those that lead to an all-zero secret are refused by `requireExchange` and again by the
+ * agreement itself.
  *
  * @throws FormatError `ERR_POINT`: not 32 bytes.
  */
@@ -121,8 +121,8 @@ export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
 }
 
 /**
- * Refuses a peer's point that is not a valid public key of the curve (SP 800-56A §5.6.2.3). To be
- * called before a private key, above all one on a token, is used with it.
+ * Refuses a peer's point that is not a valid public key on the curve (SP 800-56A §5.6.2.3). Call it
+ * before using a private key with the point, above all one on a token.
  *
  * @throws FormatError `ERR_POINT`.
  */
@@ -132,13 +132,12 @@ export function validatePoint(curve: EcCurve | "X25519", point: Uint8Array): voi
 }
 
 /**
- * The key as one a message may be sealed to.
+ * The key, if a message may be sealed to it.
  *
- * RSA: 2,048 to 8,192 bits (SP 800-131A; more slows every opening and buys nothing), exponent at least
- * 65,537 (FIPS 186-5 §A.1.1: OAEP survives e = 3, but standards in force ask for more), no small factor,
- * not made by ROCA's generator.
- * `allowWeak` takes RSA from 1,024 bits, small exponents and ROCA's keys all the same: for opening what
- * was once sealed to such a key, and for who must.
+ * RSA keys need 2,048 to 8,192 bits (SP 800-131A; more slows every opening and gains nothing), an
+ * exponent of at least 65,537 (FIPS 186-5 §A.1.1: OAEP survives e = 3, but current standards
+ * require more), no small factor, and not to be made by ROCA's generator. `allowWeak` accepts RSA
+ * from 1,024 bits, small exponents and ROCA's keys, to open what was once sealed to such a key.
  *
  * @throws PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`.
  * @throws UnsupportedError `ERR_SIGN_ONLY`, `ERR_KEY_SIZE`.
@@ -155,7 +154,10 @@ export function requireExchange(
       return publicKey;
     case "x25519":
       if (isSmallOrder(publicKey)) {
-        throw new PolicyError("ERR_WEAK_KEY", "X25519 key has small order: its secret is known");
+        throw new PolicyError(
+          "ERR_WEAK_KEY",
+          "X25519 key has small order: anyone knows the agreed secret",
+        );
       }
       return publicKey;
     case "ed25519":
@@ -175,7 +177,7 @@ export function rsaNumbers(publicKey: RsaPublicKey): {
   return { modulus: value.modulus, exponent: value.exponent };
 }
 
-/** An Ed25519 key of its 32 bytes (RFC 8032 §5.1.5). Throws FormatError `ERR_POINT`. */
+/** An Ed25519 key from its 32 bytes (RFC 8032 §5.1.5). Throws FormatError `ERR_POINT`. */
 export function publicKeyFromEd25519(point: Uint8Array): Ed25519PublicKey {
   requireLength("Ed25519", point);
   return { type: "ed25519", ...encoded({ type: "ed25519", point }) };
@@ -198,7 +200,7 @@ export function bitLength(value: Uint8Array): number {
   return first === undefined ? 0 : 8 * bytes.length - Math.clz32(first) + 24;
 }
 
-/** A point from a file, compressed or not, as an uncompressed one where it is valid. */
+/** A point from a file, decompressed if it is compressed and valid. */
 export function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
   if (point[0] !== 0x02 && point[0] !== 0x03) return point;
   const { fieldBytes, openssl } = CURVES[curve];
@@ -226,7 +228,7 @@ function keyOf(value: SpkiValue): PublicKey {
   }
 }
 
-/** What every key carries; building the `KeyObject` is also what checks the point. */
+/** The fields that every key has. Building the `KeyObject` also checks the point. */
 function encoded(value: SpkiValue): {
   spki: Uint8Array;
   fingerprint: Uint8Array;
@@ -254,7 +256,7 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
   if (bits > POLICY_MAX_BITS) {
     throw new UnsupportedError(
       "ERR_KEY_SIZE",
-      `RSA key has ${bits} bits, policy takes at most ${POLICY_MAX_BITS}`,
+      `RSA key has ${bits} bits, policy allows at most ${POLICY_MAX_BITS}`,
     );
   }
   const { modulus, exponent } = rsaNumbers(publicKey);
@@ -266,13 +268,13 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
   }
   const minimum = allowWeak ? WEAK_MIN_BITS : POLICY_MIN_BITS;
   if (bits < minimum) {
-    throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${bits} bits, policy wants ${minimum}`);
+    throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${bits} bits, policy requires ${minimum}`);
   }
   if (allowWeak) return;
   if (bitLength(exponent) < 17) {
     throw new PolicyError(
       "ERR_WEAK_KEY",
-      `RSA public exponent is 0x${toHex(exponent)}, policy wants 0x010001 or more`,
+      `RSA public exponent is 0x${toHex(exponent)}, policy requires 0x010001 or more`,
     );
   }
   if (isRoca(modulus)) {
@@ -282,15 +284,15 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
   }
 }
 
-/** SP 800-89 §5.3.3 d: a modulus has no factor below 752; a damaged one mostly does. */
+/** SP 800-89 §5.3.3 d: a modulus has no factor below 752. A damaged one usually does. */
 function smallFactor(modulus: Uint8Array): number | undefined {
-  // One long division by the product of all, then short ones.
+  // One long division by the product of all primes, then short ones.
   const rest = BigInt(`0x${toHex(modulus)}`) % SMALL_PRIMES_PRODUCT;
   const found = SMALL_PRIMES.find((prime) => rest % prime === 0n);
   return found === undefined ? undefined : Number(found);
 }
 
-/** RFC 7748 §6.1: agreement with a point of small order gives zeros, whatever the private key. */
+/** RFC 7748 §6.1: a point of small order gives an all-zero secret with every private key. */
 function isSmallOrder(publicKey: X25519PublicKey): boolean {
   try {
     const key = Buffer.from(ANY_X25519);
@@ -306,10 +308,10 @@ function isOdd(value: Uint8Array): boolean {
   return ((value.at(-1) ?? 0) & 1) === 1;
 }
 
-/** OpenSSL's ceiling for RSA (`OPENSSL_RSA_MAX_MODULUS_BITS`), and its floor for computing with it. */
+/** OpenSSL's maximum for RSA (`OPENSSL_RSA_MAX_MODULUS_BITS`), and the minimum it computes with. */
 const MAX_RSA_BITS = 16_384;
 const MIN_RSA_BITS = 512;
-/** OpenSSL's ceiling for moduli above 3,072 bits; a longer exponent serves nobody. */
+/** OpenSSL's maximum for moduli above 3,072 bits. Nobody needs a longer exponent. */
 const MAX_EXPONENT_BYTES = 8;
 
 const POLICY_MIN_BITS = 2048;
@@ -327,5 +329,7 @@ const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2)
 
 const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * prime, 1n);
 
-/** A scalar anyone may know: clamping makes every one a multiple of the small orders. */
+/**
+ * Any scalar will do, and need not be secret: clamping makes each a multiple of the small orders.
+ */
 const ANY_X25519 = concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1));

@@ -1,29 +1,29 @@
 /**
- * CORE: what a message says of itself in the clear and for ever (docs/format.md §4). A map in
- * deterministic CBOR (RFC 8949 §4.2.1) with integer keys. It is bound into the body's key schedule,
- * so nobody can change it without the body becoming unreadable; re-wrapping does not touch it.
+ * CORE: the message's own description, in the clear and permanent (docs/format.md §4). It is a map
+ * in deterministic CBOR (RFC 8949 §4.2.1) with integer keys. It is bound into the body's key
+ * schedule: if it is changed, the body is unreadable. Re-wrapping does not touch it.
  *
- * An unsigned message says nothing but its id. Time, serial, sender and addressees would be claims
- * that nobody vouches for, and metadata for whoever finds the file.
+ * An unsigned message holds only its id. Time, serial, sender and addressees would be claims that
+ * nobody vouches for, and metadata for whoever finds the file.
  */
 import { decode, encode } from "cborg";
 import { equal } from "../../bytes.js";
 import { malformed } from "./malformed.js";
 
-/** What a signed message says besides, all of it under the sender's signature. */
+/** What a signed message holds besides, all of it covered by the sender's signature. */
 export interface SignedClaims {
   /** Milliseconds since 1970-01-01T00:00Z. */
   readonly createdMs: number;
-  /** Milliseconds since 1970-01-01T00:00Z; absent: does not expire. */
+  /** Milliseconds since 1970-01-01T00:00Z; if absent, the message does not expire. */
   readonly expiresMs?: number;
   /** SHA-256 of the sender's SPKI, 32 bytes. */
   readonly senderKeyId: Uint8Array;
-  /** 16 bytes: which of the sender's counters `serial` is from. */
+  /** 16 bytes: which of the sender's counters `serial` comes from. */
   readonly streamId: Uint8Array;
   readonly serial: number;
   /** One 32-byte tag per recipient key, in the order of sealing. */
   readonly addressees: readonly Uint8Array[];
-  /** Raw Ed25519 public key, 32 bytes, that signs this one body. */
+  /** Raw Ed25519 public key, 32 bytes; its private key signs this body only. */
   readonly oneTimeKey: Uint8Array;
   /** SHA-256 of the RECIPS block as the sender wrote it, 32 bytes. */
   readonly recipsHash: Uint8Array;
@@ -33,15 +33,15 @@ export interface Core {
   /** 16 random bytes. */
   readonly messageId: Uint8Array;
   readonly claims?: SignedClaims;
-  /** What later versions add, by key (64 and up): byte strings, carried along unread. */
+  /** What later versions add, by key (64 and up): byte strings, kept but not interpreted. */
   readonly others?: ReadonlyMap<number, Uint8Array>;
 }
 
 /** Longest CORE, bytes. */
 export const MAX_CORE_BYTES = 65_536;
-/** As many recipients as a message can have. */
+/** Most recipients of a message. */
 export const MAX_RECIPIENTS = 1024;
-/** Keys below have the meanings above; from here on stand the entries of later versions. */
+/** Keys below this have the meanings above; from here on they belong to later versions. */
 const FIRST_OTHER_KEY = 64;
 
 export function encodeCore(core: Core): Uint8Array {
@@ -58,13 +58,13 @@ export function encodeCore(core: Core): Uint8Array {
 }
 
 /**
- * Strict: the one encoding of the value, each key of its type, and below 64 only those known here.
- * From 64 on stand byte strings, so that nothing nested, for which CBOR libraries differ in what
- * they take as deterministic, is ever looked at.
+ * Strict: accepts only the one encoding of the value, each key with its type, and below 64 only the
+ * keys known here. Values from key 64 on must be byte strings. So nested values are never decoded;
+ * CBOR libraries disagree on which encodings of those are deterministic.
  */
 export function parseCore(bytes: Uint8Array, signed: boolean): Core {
   const core = coreOf(decodeMap(bytes), signed);
-  // The decoder lets the order of keys pass, and floats for integers; encoding again does not.
+  // The decoder accepts any order of keys, and floats as integers; encoding again does not.
   if (!equal(encodeCore(core), bytes)) throw malformed("core is not deterministic CBOR");
   return core;
 }
@@ -111,7 +111,7 @@ function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
   return value;
 }
 
-/** The entries from key 64 on; below that no key but those known, up to `lastKnown`, may stand. */
+/** The entries from key 64 on. Below 64 only the known keys, up to `lastKnown`, are allowed. */
 function othersOf(
   map: ReadonlyMap<unknown, unknown>,
   lastKnown: number,

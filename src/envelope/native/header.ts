@@ -2,13 +2,12 @@
  * The header of a message in p11seal's own format, version 1 (docs/format.md is normative):
  *
  *     PRELUDE  magic 8 ‖ version 1 ‖ suite 1 ‖ segLog2 1 ‖ flags 1 ‖ core length 4
- *     CORE     what the message says of itself          fixed for ever …
+ *     CORE     the message's own description            permanent …
  *     SIG      the sender's signature, if signed        … these three are bound into the body
  *     EXT      typed extension blocks                   replaceable by re-wrapping …
  *     RECIPS   wrapped keys                             … with these two
  *     MAC      HMAC-SHA-256 under the file key, over everything before it
- *
- * Bytes to values and back, and nothing else: no keys are used here.
+ * This file only converts bytes to values and back. It uses no keys.
  */
 import { ascii, concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
@@ -55,13 +54,13 @@ export interface Header {
   readonly stanzas: readonly Stanza[];
 }
 
-/** A header with the exact bytes it came from: what is authenticated are the bytes. */
+/** A header with the exact bytes it came from, since the bytes are what is authenticated. */
 export interface ParsedHeader extends Header {
   /** PRELUDE ‖ CORE: what the sender's signature covers. */
   readonly signedPart: Uint8Array;
-  /** PRELUDE ‖ CORE ‖ SIG: what the body is bound to. */
+  /** PRELUDE ‖ CORE ‖ SIG, to which the body is bound. */
   readonly immutablePart: Uint8Array;
-  /** RECIPS with its length field: what the signed claims name by hash. */
+  /** RECIPS with its length field; the signed claims hold its hash. */
   readonly recipsBlock: Uint8Array;
   /** Everything before the MAC. */
   readonly transcript: Uint8Array;
@@ -75,7 +74,9 @@ export function encodeSignedPart(segLog2: number, core: Core): Uint8Array {
   return concat(MAGIC, Uint8Array.of(VERSION, SUITE, segLog2, flags), u32(encoded.length), encoded);
 }
 
-/** SIG: len u32 ‖ algorithm u16 ‖ spkiLen u16 ‖ SPKI ‖ sigLen u16 ‖ signature; empty if unsigned. */
+/**
+ * SIG: len u32 ‖ algorithm u16 ‖ spkiLen u16 ‖ SPKI ‖ sigLen u16 ‖ signature; empty if unsigned.
+ */
 export function encodeSignature(signature: CoreSignature | undefined): Uint8Array {
   if (signature === undefined) return new Uint8Array(0);
   return withLength(
@@ -103,7 +104,7 @@ export function encodeTranscript(header: Header): Uint8Array {
 }
 
 /**
- * Reads a header from the start of `reader`, and not a byte more.
+ * Reads a header from the start of `reader`, and no byte of the body.
  *
  * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError `ERR_VERSION`, `ERR_SUITE`,
  * `ERR_EXTENSION`; AuthenticationError `ERR_TRUNCATED`, `ERR_HEADER`.
@@ -166,7 +167,7 @@ async function readPrelude(reader: Reader): Promise<Uint8Array> {
   return concat(magic, await reader.exactly(rest, "the message"));
 }
 
-/** What a file that is not ours seems to be, from its first bytes. */
+/** Describes a file that is not a p11seal message by its first bytes. */
 function describeForeign(start: Uint8Array): string {
   if (start.length === 0) return "the input is empty";
   const looksLike = FOREIGN.find(([prefix]) => equal(prefix, start.subarray(0, prefix.length)));
@@ -181,7 +182,7 @@ const FOREIGN: readonly (readonly [Uint8Array, string])[] = [
   [fromHex("8b503131"), "a message whose line ends were converted by a text transfer"],
 ];
 
-/** A block with its length field in front. */
+/** A block, including its length field. */
 async function readBlock(reader: Reader, most: number, what: string): Promise<Uint8Array> {
   const field = await reader.exactly(4, what);
   const length = new Cursor(field, what).u32();

@@ -1,4 +1,6 @@
-/** What anyone can see in a message: shown by `inspect`, and used to find the key that opens it. */
+/**
+ * What anyone can see of a message. `inspect` shows it; it is used to find the key that opens it.
+ */
 import { fromHex, toHex } from "../../bytes.js";
 import { AuthenticationError } from "../../errors.js";
 import type { HpkeCurve } from "../../wrap/hpke.js";
@@ -8,7 +10,7 @@ import { readHeader, SUITE, VERSION, type ParsedHeader } from "./header.js";
 import { stanzaTag, type Stanza } from "./recips.js";
 import { verifyCore, type SenderInfo } from "./signature.js";
 
-/** What anyone can read in a message. Nothing of it is verified without the key. */
+/** What anyone can read in a message. None of it is verified without the key. */
 export interface MessageInfo {
   readonly version: number;
   readonly suite: number;
@@ -20,11 +22,11 @@ export interface MessageInfo {
   /** Bytes up to the body. */
   readonly headerBytes: number;
   readonly recipients: readonly RecipientInfo[];
-  /** What a signed message says of its sender. */
+  /** What a signed message claims about its sender. */
   readonly sender?: ClaimedSender;
 }
 
-/** A claim, and whether it is signed by the key it names. Who owns that key is another question. */
+/** Claims, and whether the key they name signed them. It is not known here who owns that key. */
 export interface ClaimedSender {
   /** SHA-256 of the sender's SPKI, hexadecimal. */
   readonly keyId: string;
@@ -35,15 +37,15 @@ export interface ClaimedSender {
   readonly expiresMs?: number;
   /** How many keys the sender addressed. */
   readonly addressees: number;
-  /** The signature at the message's start. The one over the body is checked by opening. */
+  /** The signature at the message's start. Opening checks the one over the body. */
   readonly signature: "holds" | "does not hold";
-  /** True when the wrapped keys are the ones the sender signed. */
+  /** True if the wrapped keys are the ones that the sender signed. */
   readonly recipientsIntact: boolean;
 }
 
 export interface RecipientInfo {
   readonly type: "rsa-oaep" | "hpke-p256" | "hpke-p384" | "hpke-p521" | "hpke-x25519" | "unknown";
-  /** 8 bytes, hexadecimal: means something to the holder of the key only. */
+  /** 8 bytes, hexadecimal. It means something only to those who have the key. */
   readonly tag: string;
   readonly oaep?: OaepHash;
   /** What the holder's token will be asked to do. */
@@ -51,7 +53,7 @@ export interface RecipientInfo {
 }
 
 /**
- * Reads the header of a message, without any key, and not a byte of its body.
+ * Reads the header of a message, and no byte of its body. Needs no key.
  *
  * @throws as `readHeader` does
  */
@@ -64,7 +66,7 @@ export async function inspectMessage(sealed: ByteSource): Promise<MessageInfo> {
   }
 }
 
-/** True when a stanza of the message was made for this key. Needs no private key. */
+/** True if a stanza of the message was made for this key. Needs no private key. */
 export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey): boolean {
   return recipientsFor(info, publicKey).length > 0;
 }

@@ -1,6 +1,6 @@
 /**
- * From the file key to the keys in use (docs/format.md §9): one for the header's MAC, one for the
- * body. The file key itself encrypts nothing and authenticates nothing.
+ * Derives the keys in use from the file key (docs/format.md §9): one for the header's MAC, one for
+ * the body. The file key itself encrypts nothing and authenticates nothing.
  */
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { equal } from "../../bytes.js";
@@ -19,16 +19,18 @@ export class VerifiedHeader {
     this.#floeKey = key;
   }
 
-  /** Takes the file key over, and wipes it. @throws AuthenticationError `ERR_NOT_AUTHENTIC` */
+  /**
+   * Takes ownership of the file key and wipes it. @throws AuthenticationError `ERR_NOT_AUTHENTIC`
+   */
   static verify(header: ParsedHeader, fileKey: Secret): VerifiedHeader {
     const expected = headerMac(fileKey, header.transcript);
     const key = floeKey(fileKey);
     fileKey.wipe();
     if (!equal(expected, header.mac)) {
-      // The same for a wrong stanza and for an altered header: see unwrapFileKey.
+      // One error for a wrong stanza and for an altered header: see unwrapFileKey.
       throw new AuthenticationError(
         "ERR_NOT_AUTHENTIC",
-        "the message header was altered, or was made with other key material",
+        "the message header was altered, or was made with another key",
         { hint: "ask the sender for it again, sealed to the key you export now" },
       );
     }
@@ -46,7 +48,7 @@ export class VerifiedHeader {
   }
 }
 
-/** Starts a body that only readers of `immutablePart` can open. */
+/** Starts a body that opens only together with `immutablePart`. */
 export function sealBodyUnder(
   fileKey: Secret,
   immutablePart: Uint8Array,
@@ -55,7 +57,7 @@ export function sealBodyUnder(
   return floeSeal(floeKey(fileKey), bodyAad(immutablePart), { segmentBytes: 2 ** segLog2 });
 }
 
-/** HMAC-SHA-256 under a key of its own, over everything before it. */
+/** HMAC-SHA-256, under a key derived for it, over everything before the MAC. */
 export function headerMac(fileKey: Secret, transcript: Uint8Array): Uint8Array {
   const key = deriveFromFileKey(fileKey, "p11seal/v1 header mac");
   return createHmac("sha256", key).update(transcript).digest();
@@ -70,7 +72,7 @@ function deriveFromFileKey(fileKey: Secret, info: string): Uint8Array {
   return new Uint8Array(hkdfSync("sha256", fileKey.expose(), new Uint8Array(0), info, 32));
 }
 
-/** What the body is bound to: SHA-384 of PRELUDE ‖ CORE ‖ SIG, which re-wrapping never touches. */
+/** Binds the body: SHA-384 of PRELUDE ‖ CORE ‖ SIG, which re-wrapping never touches. */
 function bodyAad(immutablePart: Uint8Array): Uint8Array {
   return createHash("sha384").update(immutablePart).digest();
 }

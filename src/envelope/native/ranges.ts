@@ -1,6 +1,6 @@
 /**
- * Parts of a message's plaintext, without the rest: a segment lies where its position says, and opens
- * by itself. Read `openRanges` for what is checked, and what can't be.
+ * Reads parts of a message's plaintext without the rest: the position of a segment is known, and
+ * each opens by itself. `openRanges` says what is checked and what can't be.
  */
 import type { SegmentCipher } from "../../body/floe.js";
 import { layoutOf } from "../../body/segments.js";
@@ -11,43 +11,47 @@ import type { MessageInfo } from "./info.js";
 import { beginOpening, type OpenOptions } from "./native.js";
 import { TRAILER_BYTES } from "./signature.js";
 
-/** A message that can be read anywhere: a file, an object in a store. */
+/** A message that can be read at any offset: a file, an object in a store. */
 export interface RandomAccessSource {
   /** Bytes of the sealed message. */
   readonly size: number;
-  /** `length` bytes from `offset` on, which lie within `size`. Fewer mean that the message was cut. */
+  /** `length` bytes from `offset`, within `size`. If it returns fewer, the message was cut off. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
-/** A message whose header is authentic, and whose plaintext can be read anywhere. */
+/** A message whose header is authentic, and whose plaintext can be read at any offset. */
 export interface OpenedRanges {
   readonly info: MessageInfo;
   /** Which of the identities opened it. */
   readonly identity: Identity;
-  /** Bytes of plaintext, as follows from the source's size; a cut message has fewer, and `verifySize` tells. */
+  /**
+   * Bytes of plaintext, computed from the source's size. If the message was cut off, this is wrong;
+   * `verifySize` detects that.
+   */
   readonly size: number;
   /**
-   * The plaintext from `offset` on: `length` bytes, or what there is before the end. Every byte is
-   * authentic, and stands where it stood when it was sealed.
+   * The plaintext from `offset`: `length` bytes, or fewer at the end. Every byte is authentic and
+   * in its original place.
    *
-   * @throws AuthenticationError `ERR_SEGMENT`, `ERR_TRUNCATED`; RangeError; whatever the source throws
+   * @throws AuthenticationError `ERR_SEGMENT`, `ERR_TRUNCATED`; RangeError; whatever the source
+   *   throws
    */
   read(offset: number, length: number): Promise<Uint8Array>;
   /**
-   * Reads the last segment, which is the last of what was sealed or does not open: then `size` is what
-   * was sealed. Throws as `read` does.
+   * Opens the last segment. It opens only if it was the last one that was sealed, so afterwards
+   * `size` is certain. Throws as `read` does.
    */
   verifySize(): Promise<void>;
 }
 
 /**
- * Opens a message for reading parts of its plaintext. Reads the header, rounded up to 4 KiB, and then
- * the segments that a part touches, nothing else.
+ * Opens a message to read parts of its plaintext. Reads the header, rounded up to 4 KiB, and then
+ * only the segments that a part touches.
  *
- * A part that was read is what somebody who holds the file key sealed there. It does not tell that the
- * rest is there or undamaged; nor, of a signed message, that its sender sealed this body, which takes
- * the signature at its end over all of it: `verifySender` checks that. So nothing here names a sender,
- * and `authenticate` sees who signed the header, as always.
+ * A part is what somebody who has the file key sealed there. Reading it does not prove that the
+ * rest is present or undamaged. Nor does it prove that the sender of a signed message sealed this
+ * body: the signature at the end covers all of it, and `verifySender` checks that. So the result
+ * names no sender. `authenticate` gets the signer of the header, as always.
  *
  * @throws as `open`; AuthenticationError `ERR_TRUNCATED` for a size that no message has
  */
@@ -124,14 +128,18 @@ async function* fromStart(source: RandomAccessSource): AsyncGenerator<Uint8Array
 
 function requireCount(name: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
-    throw new RangeError(`${name} is a number of bytes, not ${value}`);
+    throw new RangeError(`${name} must be a number of bytes, not ${value}`);
   }
 }
 
 function cut(): AuthenticationError {
-  return new AuthenticationError("ERR_TRUNCATED", "the message has not the length of one", {
-    hint: "the message is not complete; ask for it again",
-  });
+  return new AuthenticationError(
+    "ERR_TRUNCATED",
+    "the message was cut off: no message has this length",
+    {
+      hint: "the message is not complete; ask for it again",
+    },
+  );
 }
 
 const HEADER_STEP_BYTES = 4096;

@@ -1,6 +1,6 @@
 /**
- * RECIPS: the wrapped keys (docs/format.md §7). One stanza per wrap; a stanza's tag tells the holder
- * of the key, and nobody else, that it is theirs, so that the right token is found before a PIN is
+ * RECIPS: the wrapped keys (docs/format.md §7), one stanza for each. A stanza's tag shows to those
+ * who have the public key that the stanza is for it. So the right token is found before a PIN is
  * asked for.
  */
 import { createHmac } from "node:crypto";
@@ -30,17 +30,17 @@ export type Stanza = { readonly tag: Uint8Array } & (
       readonly enc: Uint8Array;
       readonly ciphertext: Uint8Array;
     }
-  /** A type this version does not know: for somebody else. */
+  /** A type that this version does not know: it is for somebody else. */
   | { readonly type: "unknown"; readonly number: number; readonly body: Uint8Array }
 );
 
-/** What a stanza for this key and message is tagged with, 8 bytes. */
+/** The tag, 8 bytes, of a stanza for this key in this message. */
 export function stanzaTag(messageId: Uint8Array, key: ExchangePublicKey): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 tag"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest().subarray(0, TAG_BYTES));
 }
 
-/** len u32 ‖ count u16 ‖ stanzas; `len` counts what follows it. */
+/** len u32 ‖ count u16 ‖ stanzas; `len` counts the bytes after it. */
 export function encodeRecips(stanzas: readonly Stanza[]): Uint8Array {
   const parts: Uint8Array[] = [u16(stanzas.length)];
   for (const stanza of stanzas) {
@@ -51,7 +51,7 @@ export function encodeRecips(stanzas: readonly Stanza[]): Uint8Array {
   return concat(u32(block.length), block);
 }
 
-/** `block` is what follows the length field. */
+/** `block` is everything after the length field. */
 export function parseRecips(block: Uint8Array): Stanza[] {
   const cursor = new Cursor(block, "the list of recipients", (_code, message) =>
     malformed(message),
@@ -83,7 +83,7 @@ function encodeBody(stanza: Stanza): [type: number, body: Uint8Array] {
 
 type Body = Stanza extends infer S ? (S extends unknown ? Omit<S, "tag"> : never) : never;
 
-/** Known types have exactly one length; a wrapped key of another length is never tried. */
+/** A known type has exactly one length; a wrapped key of another length is never tried. */
 function parseBody(type: number, body: Uint8Array): Body {
   if (type === RSA_OAEP) {
     const hash = OAEP_HASHES[(body[0] ?? 0) - 1];

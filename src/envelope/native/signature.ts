@@ -1,11 +1,11 @@
 /**
- * The sender's two signatures (docs/format.md, "SIG" and "TRAILER").
+ * The sender's two signatures (docs/format.md §5 and §11).
  *
- * The long-term key, on a token perhaps, signs once and at the start: what the message says of
- * itself, whom it is for, the wrapped keys, and a one-time key. The one-time key signs the body at
- * its end. So the sender is known before the receiver's token is asked for anything, the sender's
- * token is touched once, and a co-recipient, who knows the file key, still can't put another body
- * under the sender's name: the one-time private key is gone.
+ * The long-term key, perhaps on a token, signs once, at the start: the message's description, its
+ * addressees, the wrapped keys, and a one-time key. The one-time key signs the body at its end. So
+ * the sender is known before the receiver's token is used, and the sender's token is touched once.
+ * A co-recipient, who knows the file key, still can't put another body under the sender's name,
+ * because the one-time private key is gone.
  */
 import {
   createHash,
@@ -32,11 +32,11 @@ import type { CoreSignature, ParsedHeader } from "./header.js";
 /** Bytes of the trailer: one Ed25519 signature (RFC 8032 §5.1.6). */
 export const TRAILER_BYTES = 64;
 
-/** Who seals, and what goes under the signature. The caller keeps the clock and the counter. */
+/** The sender, and what is signed. The caller provides the time and the serial number. */
 export interface Sender {
   readonly publicKey: SigningPublicKey;
   readonly key: SigningKey;
-  /** 16 bytes: which of the sender's counters `serial` is from. */
+  /** 16 bytes: which of the sender's counters `serial` comes from. */
   readonly streamId: Uint8Array;
   /** Never used before in this stream. */
   readonly serial: number;
@@ -45,7 +45,7 @@ export interface Sender {
   readonly expiresMs?: number;
 }
 
-/** What a signed message says, under a signature that holds. Whether to trust its key is policy. */
+/** What a signed message says, under a valid signature. Whether to trust its key is policy. */
 export interface SenderInfo {
   readonly publicKey: SigningPublicKey;
   /** SHA-256 of the SPKI, hexadecimal. */
@@ -58,11 +58,11 @@ export interface SenderInfo {
   readonly serial: number;
   readonly createdMs: number;
   readonly expiresMs?: number;
-  /** True when the wrapped keys are the ones the sender signed. */
+  /** True if the wrapped keys are the ones that the sender signed. */
   readonly recipientsIntact: boolean;
 }
 
-/** A one-time key and the claims that name it, for one message to `recipients`. */
+/** Makes a one-time key, and the claims that name it, for one message to `recipients`. */
 export function signedClaims(
   sender: Sender,
   messageId: Uint8Array,
@@ -89,7 +89,7 @@ export function signedClaims(
   return { claims, oneTimeKey: oneTime.privateKey };
 }
 
-/** Claims that CORE can't hold would make a message that nobody can read. */
+/** Refuses claims that CORE can't hold: nobody could read the message. */
 function requireEncodable({ streamId, serial, createdMs, expiresMs = 0 }: Sender): void {
   if (streamId.length !== 16) throw new RangeError(`streamId has ${streamId.length} bytes, not 16`);
   for (const [name, value] of Object.entries({ serial, createdMs, expiresMs })) {
@@ -97,7 +97,7 @@ function requireEncodable({ streamId, serial, createdMs, expiresMs = 0 }: Sender
   }
 }
 
-/** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks that it did. */
+/** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks the signature. */
 export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<CoreSignature> {
   const message = coreMessage(signedPart);
   const signature = await sender.key.sign(message);
@@ -115,7 +115,7 @@ export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<
 }
 
 /**
- * Checks the long-term signature of a signed header. Nothing else may be believed of it before.
+ * Checks the long-term signature of a signed header. Nothing in the header may be trusted before.
  *
  * @throws AuthenticationError `ERR_SENDER_SIGNATURE`
  */
@@ -149,8 +149,8 @@ export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
 }
 
 /**
- * Refuses a signed message whose wrapped keys are not the sender's own. Needs no key, so it comes
- * before any is looked for: chosen ciphertexts under a genuine signature never reach a token.
+ * Refuses a signed message whose wrapped keys are not the sender's own. This needs no key, so it is
+ * done before any is looked for: chosen ciphertexts under a genuine signature never reach a token.
  *
  * @throws PolicyError `ERR_REWRAPPED`
  */
@@ -162,8 +162,8 @@ export function requireOriginalRecipients(sender: SenderInfo | undefined): void 
 }
 
 /**
- * Refuses a signed message that was not meant for the reader, however it got a wrapped key for them
- * (surreptitious forwarding).
+ * Refuses a signed message that the sender did not address to the reader, even if it holds a
+ * wrapped key for them (surreptitious forwarding).
  *
  * @throws PolicyError `ERR_NOT_ADDRESSEE`
  */
@@ -201,7 +201,7 @@ export function verifyBody(oneTimeKey: Uint8Array, body: BodySummary, trailer: U
     const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
     holds = verify(null, bodyMessage(body), key, trailer);
   } catch {
-    // A one-time key that is no point of the curve: the signature can't hold.
+    // The one-time key is not a point on the curve: no signature can be valid.
   }
   if (!holds) {
     throw new AuthenticationError("ERR_TRAILER", "the sender did not sign this body", {
@@ -210,7 +210,7 @@ export function verifyBody(oneTimeKey: Uint8Array, body: BodySummary, trailer: U
   }
 }
 
-/** The sender's key, or `null` when it is not a key that can sign messages. */
+/** The sender's key, or `null` if it is not a key that can sign messages. */
 function signerOf(spki: Uint8Array): SigningPublicKey | null {
   try {
     const key = publicKeyFromSpki(spki);
@@ -223,7 +223,7 @@ function signerOf(spki: Uint8Array): SigningPublicKey | null {
   }
 }
 
-/** A recipient's name under the signature: means something to whoever knows the key only. */
+/** Names a recipient under the signature. It means something only to those who know the key. */
 function addresseeTag(messageId: Uint8Array, key: ExchangePublicKey): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 addr"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest());

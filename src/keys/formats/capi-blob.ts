@@ -1,10 +1,10 @@
 /**
- * CryptoAPI's key blobs as far as public keys go, bytes ↔ values: the BLOBHEADER that every blob starts
- * with (`bType`, `bVersion` 02, two bytes reserved, the ALG_ID of the key inside), and PUBLICKEYBLOB, what
- * `CryptExportKey` and `CryptImportKey` take for a public key. The other blobs are in src/capi.
+ * CryptoAPI's blobs for public keys, bytes ↔ values: the BLOBHEADER that every blob starts with
+ * (`bType`, `bVersion` 02, two reserved bytes, the ALG_ID of the key inside), and the PUBLICKEYBLOB
+ * that `CryptExportKey` and `CryptImportKey` use for a public key. The other blobs are in src/capi.
  *
- * Strict: what parses encodes to the same bytes, and nothing else parses. The RSA numbers in a blob are
- * little-endian; the values here have them big-endian, as the rest of the world and PKCS#11 do.
+ * Parsing is strict: it accepts only what encodes to the same bytes again. The RSA numbers in a
+ * blob are little-endian; the values here are big-endian, as in PKCS#11 and everywhere else.
  */
 import { concat, Cursor, toHex } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
@@ -24,7 +24,9 @@ export interface PublicKeyBlob {
 
 export type BlobKind = "simple" | "public" | "private" | "plaintext";
 
-/** The kind of a blob by its first bytes, or `undefined`: for telling files apart. */
+/**
+ * The kind of a blob by its first bytes, to detect a file's form; `undefined` if it is not a blob.
+ */
 export function blobKind(bytes: Uint8Array): BlobKind | undefined {
   const [type, version, low, high] = bytes;
   if (bytes.length < HEADER_BYTES || version !== VERSION || low !== 0 || high !== 0)
@@ -35,8 +37,8 @@ export function blobKind(bytes: Uint8Array): BlobKind | undefined {
 /**
  * The value of a PUBLICKEYBLOB.
  *
- * @throws FormatError `ERR_BLOB`, `ERR_TRUNCATED`, `ERR_TRAILING`; `ERR_KEY`: numbers that can't be an
- *   RSA key; `ERR_PRIVATE_KEY_AS_RECIPIENT`: a PRIVATEKEYBLOB.
+ * @throws FormatError `ERR_BLOB`, `ERR_TRUNCATED`, `ERR_TRAILING`; `ERR_KEY`: numbers that can't be
+ *   an RSA key; `ERR_PRIVATE_KEY_AS_RECIPIENT`: a PRIVATEKEYBLOB.
  * @throws UnsupportedError `ERR_KEY_SIZE`.
  */
 export function parsePublicKeyBlob(bytes: Uint8Array): PublicKeyBlob {
@@ -44,7 +46,7 @@ export function parsePublicKeyBlob(bytes: Uint8Array): PublicKeyBlob {
   const cursor = new Cursor(bytes, "PUBLICKEYBLOB");
   const id = readBlobHeader(cursor, "public");
   const use = USES.find((name) => USE_IDS[name] === id);
-  if (use === undefined) throw malformedBlob(`ALG_ID ${hexId(id)} is none of an RSA key's`);
+  if (use === undefined) throw malformedBlob(`ALG_ID ${hexId(id)} is not one for RSA keys`);
 
   const magic = cursor.take(4);
   if (toHex(magic) !== RSA1) throw malformedBlob(`magic is ${toHex(magic)} instead of "RSA1"`);
@@ -65,8 +67,8 @@ export function parsePublicKeyBlob(bytes: Uint8Array): PublicKeyBlob {
 /**
  * The PUBLICKEYBLOB of an RSA key.
  *
- * @throws UnsupportedError `ERR_KEY_SIZE`: the format has 32 bits for the exponent, and whole bytes for
- *   the modulus.
+ * @throws UnsupportedError `ERR_KEY_SIZE`: the format has 32 bits for the exponent, and whole bytes
+ *   for the modulus.
  */
 export function encodePublicKeyBlob({ use, publicKey }: PublicKeyBlob): Uint8Array<ArrayBuffer> {
   const { modulus, exponent } = rsaNumbers(publicKey);
@@ -107,12 +109,12 @@ export function requireExchangeBlob(
   return publicKey;
 }
 
-/** A signature key stands where one that receives belongs. */
+/** The error for a signature key given as a recipient. */
 export function signatureBlob(): UnsupportedError {
   return new UnsupportedError(
     "ERR_SIGN_ONLY",
-    "the PUBLICKEYBLOB is of a signature key (CALG_RSA_SIGN), which can't receive",
-    { hint: "Ask for the other one: the peer exports it with AT_KEYEXCHANGE." },
+    "the PUBLICKEYBLOB holds a signature key (CALG_RSA_SIGN), which can't receive",
+    { hint: "ask the peer for the exchange key, exported with AT_KEYEXCHANGE" },
   );
 }
 
@@ -122,7 +124,7 @@ export function blobHeader(kind: BlobKind, id: number): Uint8Array {
   return concat(Uint8Array.of(BLOB_TYPES[kind], VERSION, 0, 0), u32le(id));
 }
 
-/** As in `0x6610`. */
+/** Such as `0x6610`. */
 export function hexId(id: number): string {
   return `0x${id.toString(16).padStart(4, "0")}`;
 }

@@ -1,7 +1,7 @@
 /**
- * The public key of an X.509 certificate (RFC 5280 §4.1). The certificate serves as an envelope for
- * the key: no chain is built and no signature checked, the key is trusted by its fingerprint or not at
- * all. What the certificate itself says against the use is told as warnings.
+ * The public key of an X.509 certificate (RFC 5280 §4.1). The certificate is only a container for
+ * the key: no chain is built and no signature is checked. The key is trusted by its fingerprint or
+ * not at all. If the certificate itself speaks against the use, that becomes a warning.
  */
 import { X509Certificate } from "node:crypto";
 import { FormatError } from "../../errors.js";
@@ -38,11 +38,13 @@ export function parseCertificate(bytes: Uint8Array, now: Date): Certificate {
 interface Fields {
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array;
-  /** First byte of the KeyUsage bits (RFC 5280 §4.2.1.3); `undefined` where the extension is absent. */
+  /**
+   * First byte of the KeyUsage bits (RFC 5280 §4.2.1.3); `undefined` if the extension is absent.
+   */
   readonly keyUsage: number | undefined;
 }
 
-/** Walks TBSCertificate to the key and the extensions; Node tells neither in this form. */
+/** Walks TBSCertificate to the key and the extensions; Node exposes neither in this form. */
 function readCertificate(bytes: Uint8Array): Fields {
   const file = new DerReader(bytes, "certificate");
   const certificate = file.sequence();

@@ -1,7 +1,7 @@
 /**
- * The little DER (X.690 §10) that key files need: definite, minimal lengths, one-byte tags, nothing
- * guessed. Reading and writing stand side by side, so that a value read and written again gives the
- * same bytes.
+ * The small part of DER (X.690 §10) that key files need: definite, minimal lengths and one-byte
+ * tags. Reading and writing are side by side, so that a value read and written again gives the same
+ * bytes.
  */
 import { concat, Cursor } from "../../bytes.js";
 import { FormatError } from "../../errors.js";
@@ -16,7 +16,7 @@ export const TAG = {
   sequence: 0x30,
 } as const;
 
-/** Tag, length and the parts as content. */
+/** Encodes a value: tag, length, and the parts as content. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const content = concat(...parts);
   return concat(Uint8Array.of(tag), encodeLength(content.length), content);
@@ -53,7 +53,7 @@ export class DerReader {
     if (found !== tag) {
       throw new FormatError(
         "ERR_DER",
-        `${this.#what} has tag 0x${hex2(found)} where 0x${hex2(tag)} belongs`,
+        `${this.#what} has tag 0x${hex2(found)} instead of 0x${hex2(tag)}`,
       );
     }
     return this.#cursor.take(this.#length());
@@ -62,11 +62,11 @@ export class DerReader {
   /** The next value, which must have this tag and no content. */
   readEmpty(tag: number): void {
     if (this.read(tag).length > 0) {
-      throw new FormatError("ERR_DER", `${this.#what} has a value where there must be none`);
+      throw new FormatError("ERR_DER", `${this.#what} has a value that must be empty`);
     }
   }
 
-  /** Reads on inside the next value, a SEQUENCE. */
+  /** A reader for the content of the next value, a SEQUENCE. */
   sequence(): DerReader {
     return new DerReader(this.read(TAG.sequence), this.#what);
   }
@@ -101,7 +101,7 @@ export class DerReader {
     return this.#bytes.subarray(start, this.#cursor.offset);
   }
 
-  /** Passes over the next value, whatever it is. */
+  /** Skips the next value, whatever it is. */
   skip(): void {
     this.#cursor.u8();
     this.#cursor.take(this.#length());
@@ -115,7 +115,8 @@ export class DerReader {
   #length(): number {
     const first = this.#cursor.u8();
     if (first < 0x80) return first;
-    // X.690 §10.1: the shortest form only; 0x80 (indefinite) is BER. 16 MiB - 1 is far above any key.
+    // X.690 §10.1: the shortest form only; 0x80 (indefinite) is BER. 16 MiB - 1 is far above any
+    // key.
     const size = first & 0x7f;
     if (size === 0 || size > 3) {
       throw new FormatError("ERR_DER", `${this.#what} has a length that is not DER`);

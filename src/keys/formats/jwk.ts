@@ -1,6 +1,6 @@
 /**
- * JSON Web Keys (RFC 7517; RFC 7518 §6 for RSA and EC, RFC 8037 §2 for X25519 and Ed25519): public keys
- * only. A JWK with private members is refused, so that nobody hands one on as a recipient.
+ * JSON Web Keys (RFC 7517; RFC 7518 §6 for RSA and EC, RFC 8037 §2 for X25519 and Ed25519), public
+ * keys only. A JWK with private members is refused, so that nobody passes one on as a recipient.
  */
 import { createHash } from "node:crypto";
 import { concat, toBase64Url } from "../../bytes.js";
@@ -20,7 +20,7 @@ export interface Jwk {
   readonly publicKey: PublicKey;
   /** What `alg` says of an RSA key: RSA-OAEP is SHA-1 (RFC 7518 §4.3). */
   readonly oaep?: OaepHash;
-  /** True when `use`, `key_ops` or `alg` says that the key is for signatures. */
+  /** True if `use`, `key_ops` or `alg` says that the key is for signatures. */
   readonly signOnly: boolean;
 }
 
@@ -45,7 +45,7 @@ export function parseJwk(text: string): Jwk {
 }
 
 /**
- * One line of JSON without a line break, with `use` and, as `kid`, the thumbprint (RFC 7638).
+ * One line of JSON without a line break, with `use`, and with the thumbprint (RFC 7638) as `kid`.
  */
 export function formatJwk(publicKey: PublicKey, oaep?: OaepHash): string {
   const required = requiredMembers(publicKey);
@@ -67,7 +67,7 @@ function parseObject(text: string): Members {
   try {
     value = JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, which may be a private key's.
+    // The parser's own message would quote the text, which may be a private key.
     throw new FormatError("ERR_JWK", "not JSON");
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -108,7 +108,7 @@ function parseKey(members: Members): PublicKey {
   }
 }
 
-/** In the alphabetical order that RFC 7638 §3.3 hashes them in. */
+/** In alphabetical order, as RFC 7638 §3.3 hashes them. */
 function requiredMembers(publicKey: PublicKey): Readonly<Record<string, string>> {
   switch (publicKey.type) {
     case "rsa": {
@@ -124,7 +124,7 @@ function requiredMembers(publicKey: PublicKey): Readonly<Record<string, string>>
     case "x25519":
       return { crv: "X25519", kty: "OKP", x: toBase64Url(publicKey.point) };
     case "ed25519":
-      // RFC 8410 §4: the bare 32 bytes close the SubjectPublicKeyInfo.
+      // RFC 8410 §4: the bare 32 bytes are the end of the SubjectPublicKeyInfo.
       return { crv: "Ed25519", kty: "OKP", x: toBase64Url(publicKey.spki.subarray(-32)) };
   }
 }
@@ -148,7 +148,7 @@ function isForSignatures(members: Members): boolean {
 function coordinate(members: Members, name: "x" | "y", curve: EcCurve): Uint8Array {
   const bytes = bytesOf(members, name);
   const { fieldBytes } = CURVES[curve];
-  // RFC 7518 §6.2.1.2: the full size of a coordinate, zeros in front included.
+  // RFC 7518 §6.2.1.2: the full size of a coordinate, including leading zeros.
   if (bytes.length === fieldBytes) return bytes;
   throw new FormatError(
     "ERR_JWK",
@@ -166,7 +166,7 @@ function bytesOf(members: Members, name: string): Uint8Array {
 function requiredText(members: Members, name: string): string {
   const value = Object.hasOwn(members, name) ? members[name] : undefined;
   if (typeof value === "string") return value;
-  throw new FormatError("ERR_JWK", `JWK has no text under '${name}'`);
+  throw new FormatError("ERR_JWK", `JWK member '${name}' is not a string`);
 }
 
 function optionalText(members: Members, name: string): string {

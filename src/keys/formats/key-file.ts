@@ -1,12 +1,12 @@
 /**
- * Files that hold one public key, in every form people have them in: PEM and DER
- * SubjectPublicKeyInfo, PKCS#1, X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB.
+ * Files that hold one public key, in every common form: PEM and DER SubjectPublicKeyInfo, PKCS#1,
+ * X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB.
  *
- * Reading tells the forms apart by their bytes, never by the file's name. Writing is the inverse.
- * With an RSA key may travel the *OAEP record*: which hash the holder's token can really unwrap with.
- * In PEM it is a line of text before the block (`p11seal-oaep: sha1`), which other tools pass over; in
- * a JWK it is `alg`; in an OpenSSH line a word of the comment (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB
- * have no room.
+ * Reading detects the form by the bytes, never by the file's name. Writing is the inverse. A file
+ * with an RSA key may hold the *OAEP record* too: which hash the holder's token can really unwrap
+ * with. In PEM it is a line of text before the block (`p11seal-oaep: sha1`), which other tools
+ * ignore; in a JWK it is `alg`; in an OpenSSH line it is a word of the comment
+ * (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB have no room for it.
  */
 import { ascii } from "../../bytes.js";
 import {
@@ -28,27 +28,27 @@ import { formatSshLine, looksLikeSsh, parseSshLine } from "./ssh.js";
 
 export interface KeyFile {
   readonly publicKey: PublicKey;
-  /** The OAEP record; only beside an RSA key. */
+  /** The OAEP record; only with an RSA key. */
   readonly oaep?: OaepHash;
-  /** Facts a sender should know, in lower case: a certificate expired, a key meant for signatures. */
+  /** Facts for the sender, in lower case: a certificate has expired, a key is for signatures. */
   readonly warnings: readonly string[];
-  /** A PUBLICKEYBLOB that says so (CALG_RSA_SIGN). `requireRecipient` refuses it. */
+  /** A PUBLICKEYBLOB of a signature key (CALG_RSA_SIGN). `requireRecipient` refuses it. */
   readonly signOnly?: true;
 }
 
 export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "capi";
 
-/** The most bytes a key file may have. */
+/** Largest key file, bytes. */
 export const MAX_KEY_FILE_BYTES = 65_536;
 
 /**
- * The one public key of a file's bytes. Which keys may receive is for `requireRecipient` to say.
+ * The one public key in a file's bytes. `requireRecipient` decides whether it may be sealed to.
  *
- * @param name - how messages call the file.
- * @param options - `now`: the time that certificates are judged by, by default the clock's.
+ * @param name - names the file in messages.
+ * @param options - `now`: the time at which certificates are judged, by default the clock's.
  * @throws FormatError `ERR_KEY_FORMAT`, `ERR_KEY_FILE_SIZE`, `ERR_PEM`, `ERR_JWK`, `ERR_SSH_KEY`,
- *   `ERR_CERTIFICATE`, `ERR_BLOB`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`, and for a private key
- *   `ERR_PRIVATE_KEY_AS_RECIPIENT`.
+ *   `ERR_CERTIFICATE`, `ERR_BLOB`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`, and for a
+ *   private key `ERR_PRIVATE_KEY_AS_RECIPIENT`.
  * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`, `ERR_KEY_FORMAT`.
  */
 export function parsePublicKey(
@@ -64,9 +64,9 @@ export function parsePublicKey(
 }
 
 /**
- * The key of a file as one that a message may be sealed to.
+ * The file's key, if a message may be sealed to it.
  *
- * @throws UnsupportedError `ERR_SIGN_ONLY`; else as `requireExchange`.
+ * @throws UnsupportedError `ERR_SIGN_ONLY`; otherwise as `requireExchange`.
  */
 export function requireRecipient(
   { publicKey, signOnly }: KeyFile,
@@ -77,14 +77,15 @@ export function requireRecipient(
 }
 
 /**
- * The key as a file. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP record. DER and a
- * PUBLICKEYBLOB carry neither, a JWK no comment. `signOnly` makes a PUBLICKEYBLOB that of a signature key
- * (CALG_RSA_SIGN); the others don't say what a key is for.
+ * The bytes of a file with this key. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP
+ * record. DER and a PUBLICKEYBLOB hold neither, a JWK holds no comment. With `signOnly` a
+ * PUBLICKEYBLOB is marked as a signature key's (CALG_RSA_SIGN); the other formats don't say what a
+ * key is for.
  *
  * @throws UsageError `ERR_COMMENT`: a comment of more than one line; `ERR_OAEP_RECORD`: a record
- *   beside a key that is not RSA.
- * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519, CryptoAPI for RSA alone;
- *   `ERR_KEY_SIZE`: no room in a PUBLICKEYBLOB.
+ *   with a key that is not RSA.
+ * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519, CryptoAPI only for
+ *   RSA; `ERR_KEY_SIZE`: no room in a PUBLICKEYBLOB.
  */
 export function formatPublicKey(
   publicKey: PublicKey,
@@ -94,7 +95,7 @@ export function formatPublicKey(
   const { oaep } = options;
   const comment = checkedComment(options.comment ?? "");
   if (oaep !== undefined && publicKey.type !== "rsa") {
-    throw new UsageError("ERR_OAEP_RECORD", "an OAEP record beside a key that is not RSA");
+    throw new UsageError("ERR_OAEP_RECORD", "an OAEP record with a key that is not RSA");
   }
   switch (format) {
     case "pem": {
@@ -129,7 +130,7 @@ export function formatPublicKey(
 function parse(bytes: Uint8Array, now: Date): KeyFile {
   if (bytes.length > MAX_KEY_FILE_BYTES) {
     throw new FormatError("ERR_KEY_FILE_SIZE", `more than ${MAX_KEY_FILE_BYTES} bytes`, {
-      hint: "A public key is smaller than that; this is another kind of file",
+      hint: "a public key is smaller than that; this is another kind of file",
     });
   }
   if (looksLikeDer(bytes)) return fromDer(bytes, now);
@@ -142,7 +143,9 @@ function parse(bytes: Uint8Array, now: Date): KeyFile {
   throw unknownForm(bytes);
 }
 
-/** A SEQUENCE whose length is long-form, or short and exactly the rest; no text starts so. */
+/**
+ * A SEQUENCE whose length is long-form, or short and exactly the rest. No text starts like that.
+ */
 function looksLikeDer(bytes: Uint8Array): boolean {
   const [tag, length = 0] = bytes;
   return tag === TAG.sequence && (length >= 0x80 || bytes.length === 2 + length);
@@ -153,7 +156,8 @@ function fromDer(bytes: Uint8Array, now: Date): KeyFile {
   const outer = file.sequence();
   file.end();
   if (outer.peek() === TAG.integer) {
-    // PKCS#1's public key starts with its modulus; all private forms and PKCS#12 with a version.
+    // PKCS#1's public key starts with its modulus; all private forms and PKCS#12 start with a
+    // version.
     if (outer.unsigned().length < 2) throw privateKeyAsRecipient("this DER file");
     return keyFile(publicKeyFromPkcs1(bytes));
   }
@@ -179,7 +183,7 @@ function fromPem(text: string, now: Date): KeyFile {
   }
   const [block] = blocks;
   if (block === undefined || blocks.length > 1) {
-    throw new FormatError("ERR_PEM", `${blocks.length} PEM blocks where one key belongs`, {
+    throw new FormatError("ERR_PEM", `${blocks.length} PEM blocks instead of one key`, {
       hint: "give the recipient's key or certificate alone, without its chain",
     });
   }
@@ -214,7 +218,7 @@ function fromJwk(text: string): KeyFile {
 
 function fromSsh(text: string): KeyFile {
   if (/[\r\n]/.test(text)) {
-    throw new FormatError("ERR_SSH_KEY", "more than one line where one OpenSSH key belongs");
+    throw new FormatError("ERR_SSH_KEY", "more than one line instead of one OpenSSH key");
   }
   const { publicKey, comment } = parseSshLine(text);
   return keyFile(
@@ -247,9 +251,12 @@ function keyFile(
 }
 
 function checkedComment(comment: string): string {
-  // A line break would end the comment and start something else; so would a record of its own.
+  // A line break, or what looks like a record, would end the comment and start something else.
   if (/\p{Cc}|\p{Zl}|\p{Zp}/u.test(comment) || comment.includes(RECORD)) {
-    throw new UsageError("ERR_COMMENT", "comment with a control character, or like an OAEP record");
+    throw new UsageError(
+      "ERR_COMMENT",
+      "the comment contains a control character, or looks like an OAEP record",
+    );
   }
   return comment.trim();
 }
@@ -259,7 +266,7 @@ function unknownForm(bytes: Uint8Array): FormatError {
   const [first, second] = bytes;
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
     return new FormatError("ERR_KEY_FORMAT", "text in UTF-16", {
-      hint: "powerShell's '>' writes UTF-16; save the key as UTF-8 or ASCII",
+      hint: "PowerShell's '>' writes UTF-16; save the key as UTF-8 or ASCII",
     });
   }
   return new FormatError("ERR_KEY_FORMAT", "not a public key in any known form", { hint: FORMS });
@@ -287,5 +294,5 @@ export const OAEP_HASHES = [
 ] as const satisfies readonly OaepHash[];
 
 const FORMS =
-  "Known forms: PEM or DER public key, X.509 certificate, JWK, ssh-rsa or ecdsa-sha2 line, " +
+  "known forms: PEM or DER public key, X.509 certificate, JWK, ssh-rsa or ecdsa-sha2 line, " +
   "CryptoAPI's PUBLICKEYBLOB.";

@@ -1,7 +1,7 @@
-/** CryptoAPI's byte order: every integer little-endian, RSA's numbers too. Bytes in, bytes out. */
+/** CryptoAPI's byte order: all integers are little-endian, including RSA's numbers. */
 import type { Cursor } from "../../bytes.js";
 
-/** The bytes in the opposite order: an RSA number from CryptoAPI's order to PKCS#1's, and back. */
+/** The bytes reversed: converts an RSA number between CryptoAPI's order and PKCS#1's. */
 export function reversed(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes).reverse();
 }

@@ -1,22 +1,22 @@
 /**
- * PEM (RFC 7468): a label, base64 between two lines, and text before it that other tools pass over.
- * Stricter than most readers: base64 is canonical, and nothing but blanks follows the last block.
+ * PEM (RFC 7468): a label, base64 between two lines, and text before them that other tools ignore.
+ * Stricter than most readers: base64 must be canonical, and only blanks may follow the last block.
  */
 import { fromBase64, toBase64 } from "../../bytes.js";
 import { FormatError } from "../../errors.js";
 
 export interface PemBlock {
-  /** Between `BEGIN` and the dashes, as in `PUBLIC KEY`. */
+  /** Between `BEGIN` and the dashes, such as `PUBLIC KEY`. */
   readonly label: string;
-  /** What the base64 holds. */
+  /** The decoded base64. */
   readonly bytes: Uint8Array;
-  /** Lines of text between the previous block, or the start, and this one. */
+  /** The lines of text before this block, from the previous block or the start. */
   readonly before: readonly string[];
   /** True for RFC 1421's headers (`Proc-Type: …`), which mean a legacy encrypted key. */
   readonly hasHeaders: boolean;
 }
 
-/** True when a line of the text begins a block. */
+/** True if a line of the text begins a block. */
 export function looksLikePem(text: string): boolean {
   return /^-----BEGIN /m.test(text);
 }
@@ -54,7 +54,7 @@ export function parsePem(text: string): PemBlock[] {
   return blocks;
 }
 
-/** One block with lines of 64 characters, after the given lines of text. */
+/** One block with lines of 64 characters, preceded by the given lines of text. */
 export function formatPem(
   label: string,
   bytes: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * Private key files: one key in PEM, as PKCS#8 (encrypted or not), PKCS#1 or SEC 1. What the file holds
- * is a secret: no message quotes any of it, and no error of OpenSSL's goes on as a cause.
+ * Private key files: one key in PEM, as PKCS#8 (encrypted or not), PKCS#1 or SEC 1. The content is
+ * secret: no message quotes any of it, and no OpenSSL error is passed on as a cause.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { FormatError, TokenError, UnsupportedError } from "../../errors.js";
@@ -10,11 +10,11 @@ import { parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki } from "../public-key.js";
 
 /**
- * The key of a private key file and its public half.
+ * The private key in a file, and its public key.
  *
  * @param pem - the file: one private key.
- * @param name - how messages call it; public.
- * @param passphrase - for encrypted PKCS#8; `needsPassphrase` tells whether to ask.
+ * @param name - names the file in messages; public.
+ * @param passphrase - for encrypted PKCS#8; `needsPassphrase` says whether to ask for one.
  * @throws FormatError `ERR_PRIVATE_KEY`: not one private key in PEM, or damaged.
  * @throws UnsupportedError `ERR_KEY_FORMAT`, `ERR_KEY_TYPE`, `ERR_KEY_SIZE`.
  * @throws TokenError `ERR_PASSPHRASE`: missing, or the file doesn't decrypt with it.
@@ -28,7 +28,7 @@ export function readPrivateKey(
   return { key, publicKey: publicHalf(key, name) };
 }
 
-/** True when the file is encrypted PKCS#8. Throws as `readPrivateKey`. */
+/** True if the file is encrypted PKCS#8. Throws as `readPrivateKey`. */
 export function needsPassphrase(pem: Uint8Array | string, name: string): boolean {
   return privateBlock(pem, name).label === "ENCRYPTED PRIVATE KEY";
 }
@@ -38,19 +38,22 @@ function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
   if (text.length > MAX_FILE_LENGTH) {
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: too large to be a private key`);
   }
-  // `openssl ecparam -genkey` writes the curve's name as a block of its own before the key.
+  // `openssl ecparam -genkey` writes the curve's name in a separate block before the key.
   const blocks = parseBlocks(text, name).filter(({ label }) => label !== "EC PARAMETERS");
   const [block] = blocks;
   if (block === undefined || blocks.length > 1) {
     throw new FormatError(
       "ERR_PRIVATE_KEY",
-      `${name}: ${blocks.length} PEM blocks where one private key belongs`,
+      `${name}: ${blocks.length} PEM blocks instead of one private key`,
     );
   }
   if (block.hasHeaders) throw oldEncryption(name);
   if (block.label === "OPENSSH PRIVATE KEY") throw openSshKey(name);
   if (!DER_TYPES.has(block.label)) {
-    throw new FormatError("ERR_PRIVATE_KEY", `${name}: PEM block ${block.label} is no private key`);
+    throw new FormatError(
+      "ERR_PRIVATE_KEY",
+      `${name}: PEM block ${block.label} is not a private key`,
+    );
   }
   return block;
 }
@@ -95,7 +98,7 @@ function privateKeyOf(
 
 function publicHalf(key: KeyObject, name: string): PublicKey {
   try {
-    // `createPublicKey` of a private key takes its public half.
+    // `createPublicKey` of a private key gives its public key.
     const spki = createPublicKey(key);
     return publicKeyFromFileSpki(new Uint8Array(spki.export({ format: "der", type: "spki" })));
   } catch (error) {
@@ -107,7 +110,7 @@ function publicHalf(key: KeyObject, name: string): PublicKey {
   }
 }
 
-/** One value, of the form that its label announces: newer versions of OpenSSL don't look at that. */
+/** Requires one value of the form that the label names; newer OpenSSL versions don't check that. */
 function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: string): void {
   try {
     const reader = new DerReader(bytes, "private key");
@@ -118,7 +121,7 @@ function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: 
   } catch {
     throw new FormatError(
       "ERR_PRIVATE_KEY",
-      `${name}: damaged private key, or another kind than its label says`,
+      `${name}: damaged private key, or not of the kind that its label says`,
     );
   }
 }

@@ -1,7 +1,7 @@
 /**
- * SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), bytes ↔ values: which algorithm, which curve, and the bare
- * key inside. Knows every kind of key the project takes, and the names of some it doesn't, so that a
- * refusal can call them by name.
+ * SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), bytes ↔ values: the algorithm, the curve, and the bare
+ * key inside. Knows every kind of key that p11seal supports, and the names of some that it doesn't,
+ * so that a refusal can name them.
  */
 import { fromHex, toHex } from "../../bytes.js";
 import { UnsupportedError } from "../../errors.js";
@@ -15,8 +15,8 @@ export type SpkiValue =
   | { readonly type: "x25519" | "ed25519"; readonly point: Uint8Array };
 
 /**
- * The values of DER bytes. An `rsaEncryption` key without its NULL parameter passes; `encodeSpki` of
- * the result tells whether the encoding was canonical.
+ * Parses DER. An `rsaEncryption` key without its NULL parameter is accepted; compare with
+ * `encodeSpki` of the result to see whether the encoding was canonical.
  *
  * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`; UnsupportedError `ERR_KEY_TYPE`.
  */
@@ -45,7 +45,7 @@ export function parseSpki(spki: Uint8Array): SpkiValue {
   }
 }
 
-/** The one canonical encoding. RFC 3279 §2.3.1, RFC 5480 §2, RFC 8410 §4. */
+/** The canonical encoding. RFC 3279 §2.3.1, RFC 5480 §2, RFC 8410 §4. */
 export function encodeSpki(value: SpkiValue): Uint8Array<ArrayBuffer> {
   switch (value.type) {
     case "rsa":
@@ -86,8 +86,7 @@ function oid(hex: string): Uint8Array {
 }
 
 function readCurve(parameters: DerReader): EcCurve {
-  // Parameters spelled out in full instead of a name are how CVE-2020-0601 worked; RFC 5480 §2.1.1
-  // forbids them.
+  // CVE-2020-0601 worked with explicit parameters instead of a name; RFC 5480 §2.1.1 forbids them.
   if (parameters.peek() !== TAG.oid) {
     throw new UnsupportedError("ERR_KEY_TYPE", "EC key without a named curve");
   }
@@ -156,11 +155,11 @@ export const CURVES: Readonly<
   "P-521": { oid: "2b81040023", fieldBytes: 66, openssl: "secp521r1", ssh: "nistp521" },
 };
 
-/** Kinds of key met in the field, so that a refusal can call them by name. */
+/** Kinds of key that occur in practice, so that a refusal can name them. */
 const OTHER_ALGORITHMS = new Map<string, { name: string; hint?: string }>([
   [
     "2a864886f70d01010a",
-    { name: "RSA-PSS", hint: "A key marked for PSS may only sign; an exchange key is needed" },
+    { name: "RSA-PSS", hint: "a key marked for PSS may only sign; an exchange key is needed" },
   ],
   ["2a864886f70d010107", { name: "RSAES-OAEP" }],
   ["2a8648ce380401", { name: "DSA" }],

@@ -1,6 +1,6 @@
 /**
- * OpenSSH public key lines: `type base64 comment`, where the base64 holds the type again and the
- * numbers in SSH's wire form (RFC 4251 §5, RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
+ * OpenSSH public key lines: `type base64 comment`. The base64 holds the type again, and the numbers
+ * in SSH's wire form (RFC 4251 §5, RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
  */
 import { ascii, concat, Cursor, fromBase64, toBase64, u32 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
@@ -20,7 +20,7 @@ export interface SshKey {
   readonly comment: string;
 }
 
-/** True when the text begins like an OpenSSH key of any type, supported or not. */
+/** True if the text begins like an OpenSSH key of any type, supported or not. */
 export function looksLikeSsh(text: string): boolean {
   return /^(?:ssh-[a-z0-9-]+|(?:sk-)?ecdsa-sha2-[a-z0-9]+|sk-ssh-[a-z0-9-]+)(?:@[a-z.]+)?[ \t]/.test(
     text,
@@ -28,7 +28,7 @@ export function looksLikeSsh(text: string): boolean {
 }
 
 /**
- * One line, without options before it and without a line break.
+ * Parses one line, without options before it and without a line break.
  *
  * @throws FormatError `ERR_SSH_KEY` and those of the numbers; UnsupportedError `ERR_KEY_TYPE`.
  */
@@ -65,7 +65,7 @@ function parseBlob(type: string, blob: Uint8Array): PublicKey {
     cursor.end();
     return publicKeyFromRsa(modulus, exponent);
   }
-  // RFC 5656 §3.1: the curve's name once more, then the point.
+  // RFC 5656 §3.1: the curve's name again, then the point.
   if (curve !== undefined) requireText(string(), CURVES[curve].ssh, "curve");
   const point = string();
   cursor.end();
@@ -83,7 +83,7 @@ function wireFields(publicKey: PublicKey): { type: string; fields: Uint8Array[] 
       return { type: `ecdsa-sha2-${curve}`, fields: [ascii(curve), publicKey.point] };
     }
     case "ed25519":
-      // RFC 8410 §4: the bare 32 bytes close the SubjectPublicKeyInfo.
+      // RFC 8410 §4: the bare 32 bytes are the end of the SubjectPublicKeyInfo.
       return { type: ED25519, fields: [publicKey.spki.slice(-32)] };
     case "x25519":
       throw new UnsupportedError("ERR_KEY_FORMAT", "OpenSSH has no form for X25519 keys", {
@@ -114,7 +114,7 @@ function wireString(bytes: Uint8Array): Uint8Array {
 
 function requireText(found: Uint8Array, wanted: string, what: string): void {
   if (Buffer.from(found).toString("latin1") === wanted) return;
-  throw new FormatError("ERR_SSH_KEY", `OpenSSH key does not hold the ${what} ${wanted}`);
+  throw new FormatError("ERR_SSH_KEY", `OpenSSH key does not contain the ${what} ${wanted}`);
 }
 
 function decode(base64: string): Uint8Array {
@@ -131,7 +131,7 @@ function unsupportedType(type: string): UnsupportedError | FormatError {
   }
   if (type.startsWith("sk-")) {
     return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH key of type ${type} can only sign`, {
-      hint: "A FIDO key signs and nothing else; ask for a key that can receive",
+      hint: "a FIDO key can only sign; ask for a key that can receive",
     });
   }
   return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH keys of type ${type} are not supported`);
