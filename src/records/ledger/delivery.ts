@@ -26,18 +26,26 @@ export function describeDelivery(output: OutputPaths): Delivery {
   return { ...output, mark };
 }
 
-/** `placed`: it has its final name. `waiting`: it has its temporary one. `gone`: neither. */
-export function deliveryFate(delivery: Delivery): "placed" | "waiting" | "gone" {
-  if (markOf(delivery.final) === delivery.mark) return "placed";
-  return markOf(delivery.temporary) === delivery.mark ? "waiting" : "gone";
+/**
+ * `placed`: it has its final name. `waiting`: it has its temporary one. `gone`: neither. An error: nobody
+ * can tell, so the message is neither to be opened again nor to be given up.
+ */
+export function deliveryState(delivery: Delivery): "placed" | "waiting" | "gone" | FileError {
+  try {
+    if (markOf(delivery.final) === delivery.mark) return "placed";
+    return markOf(delivery.temporary) === delivery.mark ? "waiting" : "gone";
+  } catch (error) {
+    if (error instanceof FileError) return error;
+    throw error;
+  }
 }
 
 /**
  * Removes what is left under a temporary name: half a plaintext, or the second name of a whole one. Its
  * process is dead or done with it, and nobody else uses such names.
  */
-export function removeTemporary(temporary: string | undefined): void {
-  if (temporary?.endsWith(TEMPORARY_SUFFIX) !== true) return;
+export function removeTemporary(temporary: string): void {
+  if (!temporary.endsWith(TEMPORARY_SUFFIX)) return;
   try {
     if (lstatSync(temporary).isFile()) unlinkSync(temporary);
   } catch {
@@ -60,7 +68,6 @@ function markOf(path: string): string | undefined {
     return stats?.isFile() === true ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : undefined;
   } catch (error) {
     if (["ENOTDIR", "ENOENT"].includes(reason(error))) return undefined;
-    // It may be there, so the message is neither to be opened again nor to be given up.
     throw new FileError("ERR_READ", `cannot look at "${path}" (${reason(error)})`, {
       cause: error,
       hint: "the message is accepted, its plaintext not delivered; open it again when that works",

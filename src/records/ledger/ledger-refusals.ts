@@ -1,9 +1,8 @@
-/** Why a ledger refuses: one place for what it says, and for what its database's failures mean. */
-import { PolicyError, UnsupportedError, type P11SealError } from "../../errors.js";
-import { type Database, DatabaseFailure } from "../../store/sqlite.js";
+/** Why a ledger refuses a message: what each rule says, and what to do then. */
+import { PolicyError } from "../../errors.js";
 import { formatDuration, moment } from "../duration.js";
 import type { LedgerWitness, SignedMessage } from "./ledger.js";
-import type { MessageRow } from "./ledger-rows.js";
+import type { MessageRow } from "./ledger-store.js";
 
 /**
  * How long a reservation is respected whose process can't be looked at (another machine or container,
@@ -82,54 +81,9 @@ export function reservationLost(): PolicyError {
   });
 }
 
-// ── The database ────────────────────────────────────────────────────────────────────────────────
-
-export function transaction<T>(path: string, database: Database, action: () => T): Promise<T> {
-  return guarded(path, () => Promise.resolve(database.transaction(action)));
-}
-
-/** What the database's failures mean for a ledger: nothing is opened. */
-export async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (!(error instanceof DatabaseFailure)) throw error;
-    throw ledgerFailure(path, error);
-  }
-}
-
-function ledgerFailure(path: string, { kind, message, cause }: DatabaseFailure): P11SealError {
-  const options = (hint: string): { hint: string; cause?: unknown } => ({ hint, cause });
-  switch (kind) {
-    case "absent":
-      return new PolicyError("ERR_LEDGER_MISSING", `there is no ledger "${path}"`, {
-        hint: `make one with \`p11seal ledger init\`; ${NEW_LEDGER}`,
-      });
-    case "damaged":
-      return new PolicyError(
-        "ERR_LEDGER_DAMAGED",
-        `the ledger "${path}" is damaged: ${message}`,
-        options(`move it away, or put a copy back; ${BEGIN_ANEW}`),
-      );
-    case "version":
-      return new UnsupportedError("ERR_LEDGER_VERSION", `the ledger "${path}" has ${message}`, {
-        hint: "a newer p11seal made it; use that one",
-      });
-    case "write":
-      return new PolicyError(
-        "ERR_LEDGER_WRITE",
-        `the ledger "${path}" can't be written: ${message}`,
-        options("nothing was accepted; make room on its disk, or make it and its folder writable"),
-      );
-    case "busy":
-      return new PolicyError(
-        "ERR_LEDGER_BUSY",
-        `other processes keep the ledger "${path}" locked`,
-        options("nothing was accepted; try again"),
-      );
-  }
-}
-
 /** What a new ledger means. */
-const NEW_LEDGER = "it knows nothing of what was opened before, so old messages may pass once more";
-const BEGIN_ANEW = "`p11seal ledger init` begins anew, and --since says from when messages count";
+export const NEW_LEDGER =
+  "it knows nothing of what was opened before, so old messages may pass once more";
+/** What to do with one that is lost. */
+export const BEGIN_ANEW =
+  "`p11seal ledger init` begins anew, and --since says from when messages count";

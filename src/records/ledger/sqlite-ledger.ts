@@ -1,54 +1,35 @@
 /**
- * The ledger as an SQLite file, safe for several processes at once and across crashes (`store/sqlite.ts`
- * says which binding and why). Read `reserve` top-down: it is the whole of the rules.
- *
- * A reservation names its process and carries a random token. The process decides when another one may
- * take over; the token decides who may accept: whatever was taken over can't be committed any more, so
- * a wrong guess about somebody's death wastes work and accepts nothing twice.
+ * A ledger in an SQLite file, safe for several processes at once and across crashes (`store/sqlite.ts`
+ * says how). What is accepted when, the rules say; here are statements only.
  */
 import { randomBytes } from "node:crypto";
-import { PolicyError } from "../../errors.js";
-import { isRunning, thisProcess } from "../../store/owner.js";
-import { Database } from "../../store/sqlite.js";
-import { deliveryFate, removeTemporary, requirePaths } from "./delivery.js";
+import { PolicyError, UnsupportedError, type P11SealError } from "../../errors.js";
+import { Database, DatabaseFailure } from "../../store/sqlite.js";
+import type { Ledger, LedgerStatus, LedgerWitness, SignedMessage } from "./ledger.js";
+import { BEGIN_ANEW, ledgerExists, NEW_LEDGER } from "./ledger-refusals.js";
+import { requireNotOlder } from "./ledger-rules.js";
 import type {
-  Ledger,
-  LedgerExport,
-  LedgerStatus,
-  LedgerWitness,
-  Pruned,
-  Redelivery,
-  Reservation,
-  ReserveOptions,
-  SignedMessage,
-} from "./ledger.js";
-import { exportLedger, ledgerProblems, ledgerStatus, pruneLedger } from "./ledger-care.js";
+  Change,
+  LedgerContents,
+  LedgerStore,
+  PruningRows,
+  Rows,
+  Writes,
+} from "./ledger-store.js";
 import {
-  beforeLedger,
-  guarded,
-  inProgress,
-  LEASE_MS,
-  ledgerExists,
-  prunedAway,
-  replayed,
-  rolledBack,
-  serialReused,
-  transaction,
-} from "./ledger-refusals.js";
-import {
-  DELIVERED_SQL,
-  requireOrder,
-  SqliteReservation,
-  type Decision,
-} from "./ledger-reservation.js";
-import {
-  deliveryOf,
+  deleteMessage,
+  forgetDelivered,
+  insertMessage,
   LEDGER_SCHEMA,
-  readMessage,
+  putStream,
+  readContents,
   readMeta,
-  readStream,
-  type MessageRow,
-} from "./ledger-rows.js";
+  readPruning,
+  readRows,
+  readStatus,
+  updateMessage,
+} from "./sqlite-ledger-rows.js";
+import { StoredLedger } from "./stored-ledger.js";
 
 /**
  * Makes an empty ledger. It knows nothing of what was opened before: messages sealed within the window
@@ -90,11 +71,11 @@ export async function openLedger(
       database.close();
       throw error;
     }
-    return new SqliteLedger(path, database);
+    return new StoredLedger(new SqliteStore(path, database));
   });
 }
 
-class SqliteLedger implements Ledger {
+class SqliteStore implements LedgerStore {
   readonly #path: string;
   readonly #database: Database;
 
@@ -103,37 +84,34 @@ class SqliteLedger implements Ledger {
     this.#database = database;
   }
 
-  async reserve(message: SignedMessage, options: ReserveOptions): Promise<Reservation> {
-    if (options.output !== undefined) requirePaths(options.output);
-    const token = randomBytes(16).toString("hex");
-    const decision = await this.#transaction(() => this.#decide(message, options, token));
-    if (decision instanceof PolicyError) throw decision;
-    return new SqliteReservation(this.#path, this.#database, message, options, token, decision);
+  transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D> {
+    return this.#decided(() => decide(readRows(this.#database, message)));
   }
 
-  async isUndelivered(message: SignedMessage): Promise<boolean> {
-    return guarded(this.#path, () => {
-      const { own } = readMessage(this.#database, message);
-      return Promise.resolve(own?.state === "accepted" && isSame(own, message));
+  prune<D extends Writes>(horizonMs: number, decide: (rows: PruningRows) => D): Promise<D> {
+    return this.#decided(() => decide(readPruning(this.#database, horizonMs)));
+  }
+
+  status(): Promise<LedgerStatus> {
+    return this.#transaction(() => readStatus(this.#database));
+  }
+
+  contents(): Promise<LedgerContents> {
+    return this.#transaction(() => readContents(this.#database));
+  }
+
+  async check(): Promise<string[]> {
+    return this.#transaction(() => {
+      const problems = this.#database.check();
+      if (problems.length > 0) return problems;
+      try {
+        readContents(this.#database);
+        return [];
+      } catch (error) {
+        if (error instanceof DatabaseFailure && error.kind === "damaged") return [error.message];
+        throw error;
+      }
     });
-  }
-
-  async status(): Promise<LedgerStatus> {
-    return this.#transaction(() => ledgerStatus(this.#database));
-  }
-
-  async verify(): Promise<string[]> {
-    return this.#transaction(() => ledgerProblems(this.#database));
-  }
-
-  async prune({ nowMs, windowMs }: { nowMs: number; windowMs: number }): Promise<Pruned> {
-    const horizonMs = nowMs - windowMs;
-    const isAbandoned = (row: MessageRow): boolean => !isHeld(row, nowMs);
-    return this.#transaction(() => pruneLedger(this.#database, horizonMs, isAbandoned));
-  }
-
-  async export(): Promise<LedgerExport> {
-    return this.#transaction(() => exportLedger(this.#database));
   }
 
   close(): Promise<void> {
@@ -141,120 +119,82 @@ class SqliteLedger implements Ledger {
     return Promise.resolve();
   }
 
-  /** The rules. A refusal that changes something (a delivery found done) is returned, not thrown. */
-  #decide(message: SignedMessage, options: ReserveOptions, token: string): Decision | PolicyError {
-    const { nowMs } = options;
-    const meta = readMeta(this.#database);
-    const stream = readStream(this.#database, message);
-    const { own, rival } = readMessage(this.#database, message);
-
-    if (rival !== undefined) {
-      if (rival.state !== "reserved" || isHeld(rival, nowMs)) throw serialReused(message, rival);
-      this.#remove(rival);
-    }
-    if (own === undefined) {
-      if (message.createdMs < meta.sinceMs) throw beforeLedger(message, meta.sinceMs);
-      if (message.serial <= (stream?.floor ?? -1)) throw prunedAway(message);
-      const order = requireOrder(message, stream, options.inOrder);
-      this.#insert(message, options, token);
-      return { ...order, accepted: false };
-    }
-    if (!isSame(own, message) || own.state === "delivered") throw replayed(own);
-    if (isHeld(own, nowMs)) throw inProgress(own);
-    if (own.state === "reserved") {
-      const order = requireOrder(message, stream, options.inOrder);
-      this.#takeOver(own, options, token);
-      return { ...order, accepted: false };
-    }
-    const redelivery = redeliveryOf(own);
-    if (redelivery === "delivered") {
-      removeTemporary(own.temporary);
-      this.#database.run(DELIVERED_SQL, own.sender, own.messageId);
-      return replayed(own);
-    }
-    this.#takeOver(own, options, token);
-    return { place: "next", gap: 0, accepted: true, redelivery };
-  }
-
-  #insert(message: SignedMessage, options: ReserveOptions, token: string): void {
-    this.#database.run(
-      `INSERT INTO messages (sender, message_id, stream, serial, created_ms, state, owner, token,
-         lease_ms, temporary, final) VALUES (?, ?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?)`,
-      message.keyId,
-      message.messageId,
-      message.streamId,
-      message.serial,
-      message.createdMs,
-      thisProcess(),
-      token,
-      options.nowMs + LEASE_MS,
-      options.output?.temporary ?? null,
-      options.output?.final ?? null,
-    );
-  }
-
-  /** The paths of an accepted message stay: they say where its plaintext is. */
-  #takeOver(row: MessageRow, { nowMs, output }: ReserveOptions, token: string): void {
-    const kept = row.state === "accepted";
-    if (!kept) removeTemporary(row.temporary);
-    this.#database.run(
-      `UPDATE messages SET owner = ?, token = ?, lease_ms = ?, temporary = ?, final = ?
-         WHERE sender = ? AND message_id = ?`,
-      thisProcess(),
-      token,
-      nowMs + LEASE_MS,
-      (kept ? row.temporary : output?.temporary) ?? null,
-      (kept ? row.final : output?.final) ?? null,
-      row.sender,
-      row.messageId,
-    );
-  }
-
-  #remove({ sender, messageId, temporary }: MessageRow): void {
-    removeTemporary(temporary);
-    const sql = "DELETE FROM messages WHERE sender = ? AND message_id = ?";
-    this.#database.run(sql, sender, messageId);
+  #decided<D extends Writes>(decide: () => D): Promise<D> {
+    return this.#transaction(() => {
+      const decision = decide();
+      for (const change of decision.changes) write(this.#database, change);
+      return decision;
+    });
   }
 
   #transaction<T>(action: () => T): Promise<T> {
-    return transaction(this.#path, this.#database, action);
+    return guarded(this.#path, () => Promise.resolve(this.#database.transaction(action)));
   }
 }
 
-// ── Rules ───────────────────────────────────────────────────────────────────────────────────────
-
-function requireNotOlder(found: LedgerWitness, witness: LedgerWitness | undefined): void {
-  if (witness === undefined) return;
-  const same = found.ledgerId === witness.ledgerId;
-  if (!same || found.counter < witness.counter) throw rolledBack(found, witness);
+function write(database: Database, change: Change): void {
+  switch (change.kind) {
+    case "insert":
+      insertMessage(database, change.message);
+      break;
+    case "update":
+      updateMessage(database, change.message);
+      break;
+    case "delete":
+      deleteMessage(database, change.message);
+      break;
+    case "stream":
+      putStream(database, change.stream);
+      break;
+    case "forget":
+      forgetDelivered(database, change.sealedBeforeMs);
+      break;
+    case "count":
+      database.run("UPDATE meta SET counter = counter + 1");
+      break;
+  }
 }
 
-/** True while the process that reserved the message is, or must be believed to be, at work. */
-function isHeld(row: MessageRow, nowMs: number): boolean {
-  if (row.owner === undefined) return false;
-  // A clock that was set back must not stretch a lease for ever.
-  const leased = nowMs < row.leaseMs && row.leaseMs - nowMs <= LEASE_MS;
-  return isRunning(row.owner) ?? leased;
+// ── Failures ────────────────────────────────────────────────────────────────────────────────
+
+/** What the database's failures mean for a ledger: nothing is opened. */
+async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof DatabaseFailure)) throw error;
+    throw ledgerFailure(path, error);
+  }
 }
 
-function isSame(row: MessageRow, message: SignedMessage): boolean {
-  return (
-    row.streamId === message.streamId &&
-    row.serial === message.serial &&
-    row.createdMs === message.createdMs
-  );
-}
-
-function redeliveryOf(row: MessageRow): Redelivery | "delivered" {
-  const delivery = deliveryOf(row);
-  if (delivery === undefined) return { kind: "gone" };
-  const { temporary, final } = delivery;
-  switch (deliveryFate(delivery)) {
-    case "placed":
-      return "delivered";
-    case "waiting":
-      return { kind: "waiting", output: { temporary, final } };
-    case "gone":
-      return { kind: "gone" };
+function ledgerFailure(path: string, { kind, message, cause }: DatabaseFailure): P11SealError {
+  const options = (hint: string): { hint: string; cause?: unknown } => ({ hint, cause });
+  switch (kind) {
+    case "absent":
+      return new PolicyError("ERR_LEDGER_MISSING", `there is no ledger "${path}"`, {
+        hint: `make one with \`p11seal ledger init\`; ${NEW_LEDGER}`,
+      });
+    case "damaged":
+      return new PolicyError(
+        "ERR_LEDGER_DAMAGED",
+        `the ledger "${path}" is damaged: ${message}`,
+        options(`move it away, or put a copy back; ${BEGIN_ANEW}`),
+      );
+    case "version":
+      return new UnsupportedError("ERR_LEDGER_VERSION", `the ledger "${path}" has ${message}`, {
+        hint: "a newer p11seal made it; use that one",
+      });
+    case "write":
+      return new PolicyError(
+        "ERR_LEDGER_WRITE",
+        `the ledger "${path}" can't be written: ${message}`,
+        options("nothing was accepted; make room on its disk, or make it and its folder writable"),
+      );
+    case "busy":
+      return new PolicyError(
+        "ERR_LEDGER_BUSY",
+        `other processes keep the ledger "${path}" locked`,
+        options("nothing was accepted; try again"),
+      );
   }
 }

@@ -22,7 +22,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** What a program needs of `src/`: everything that src/records/ledger stands on. */
-const PARTS = ["bytes.ts", "errors.ts", "records", "store", "keys", "secret.ts"];
+const PARTS = ["bytes.ts", "defined.ts", "errors.ts", "records", "store", "keys", "secret.ts"];
 
 export interface Compiled {
   /** Starts `test/records/support/NAME` with the compiled sources at `P11SEAL_COMPILED`. */

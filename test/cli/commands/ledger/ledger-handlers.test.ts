@@ -174,7 +174,7 @@ it("ledger verify tells each problem on a line of its own", async () => {
   await p11seal("ledger init");
   await accept(1, Date.now());
   const { Database } = await import("../../../../src/store/sqlite.js");
-  const { LEDGER_SCHEMA } = await import("../../../../src/records/ledger/ledger-rows.js");
+  const { LEDGER_SCHEMA } = await import("../../../../src/records/ledger/sqlite-ledger-rows.js");
   const database = await Database.open(path, LEDGER_SCHEMA);
   database.run("DELETE FROM streams");
   database.close();

@@ -1,0 +1,359 @@
+/**
+ * The ledger's rules as pure functions: rows, facts and a request in, a decision out. `decideReservation`
+ * is the heart; read it top-down.
+ *
+ * A reservation names its process and carries a random token. The process decides when another one may
+ * take over. The token decides who may accept: whatever was taken over can't be accepted any more, so a
+ * wrong guess about a process's death wastes work, and accepts nothing twice.
+ *
+ * Files are removed by the caller, after the commit. So that a crash in between leaves none behind, a
+ * row whose file has to go is first claimed (`clean-up`), and changed only in the next transaction.
+ */
+import type { P11SealError } from "../../errors.js";
+import type { Delivery } from "./delivery.js";
+import type {
+  LedgerWitness,
+  OutputPaths,
+  Pruned,
+  Redelivery,
+  Reservation,
+  SignedMessage,
+} from "./ledger.js";
+import {
+  beforeLedger,
+  inProgress,
+  LEASE_MS,
+  outOfOrder,
+  prunedAway,
+  replayed,
+  reservationLost,
+  rolledBack,
+  serialReused,
+} from "./ledger-refusals.js";
+import {
+  deliveryOf,
+  type Change,
+  type MessageRow,
+  type PruningRows,
+  type Rows,
+  type StreamRow,
+  type Writes,
+} from "./ledger-store.js";
+
+/** Whether a process is at work; `unknown` where that can't be seen from here. */
+export type OwnerState = "running" | "ended" | "unknown";
+
+/**
+ * What became of a delivery: `placed`, it has its final name; `waiting`, its temporary one; `gone`,
+ * neither; or the error of who could not look.
+ */
+export type DeliveryState = "placed" | "waiting" | "gone" | P11SealError;
+
+/** What the caller found out about the rows that the store showed. */
+export interface Facts {
+  /** Of every owner in these rows. */
+  readonly owners: ReadonlyMap<string, OwnerState>;
+  /** Of the message's own delivery; absent where none was recorded. */
+  readonly delivery?: DeliveryState;
+}
+
+/** Who asks. */
+export interface Claimant {
+  /** The process, as another one can judge it. */
+  readonly owner: string;
+  /** Random text, new for each reservation. */
+  readonly token: string;
+  /** The clock, milliseconds since 1970-01-01T00:00Z. */
+  readonly nowMs: number;
+}
+
+export interface ReservationRequest extends Claimant {
+  readonly inOrder?: boolean;
+  readonly output?: OutputPaths;
+}
+
+export interface Refusal extends Writes {
+  readonly kind: "refuse";
+  readonly error: P11SealError;
+}
+
+/** Rows were claimed: remove these files, and then ask again. */
+export interface CleanUp extends Writes {
+  readonly kind: "clean-up";
+  readonly files: readonly string[];
+}
+
+export type Place = Pick<Reservation, "place" | "gap">;
+
+/** The message is the claimant's to open; `redelivery`: it was accepted before, and is to be delivered. */
+export interface Admission extends Writes, Place {
+  readonly kind: "admit";
+  readonly redelivery?: Redelivery;
+}
+
+/**
+ * May the message be opened, and by this claimant? What was claimed for a message that is refused after
+ * all is given back.
+ */
+export function decideReservation(
+  state: Rows & Facts,
+  message: SignedMessage,
+  request: ReservationRequest,
+): Refusal | CleanUp | Admission {
+  const decision = judge(state, message, request);
+  if (decision.kind !== "refuse" || decision.changes.length > 0) return decision;
+  const claims = [state.own, state.rival].filter((row) => row?.token === request.token);
+  return refuse(decision.error, claims.flatMap(givenUp));
+}
+
+function judge(
+  state: Rows & Facts,
+  message: SignedMessage,
+  request: ReservationRequest,
+): Refusal | CleanUp | Admission {
+  const { meta, stream, own, rival } = state;
+  if (rival !== undefined && (rival.state !== "reserved" || isHeld(rival, request, state))) {
+    return refuse(serialReused(message, rival));
+  }
+  if (own === undefined) {
+    if (message.createdMs < meta.sinceMs) return refuse(beforeLedger(message, meta.sinceMs));
+    if (message.serial <= (stream?.floor ?? -1)) return refuse(prunedAway(message));
+  } else {
+    if (!isSame(own, message) || own.state === "delivered") return refuse(replayed(own));
+    if (isHeld(own, request, state)) return refuse(inProgress(own));
+    if (own.state === "accepted") return judgeDelivery(own, request, state);
+  }
+  const place = placeOf(message, stream, request.inOrder);
+  if (place.kind === "refuse") return place;
+
+  // Nobody is at work on either any more.
+  const abandoned = [own, rival].filter((row) => row !== undefined);
+  const withFiles = abandoned.filter((row) => hasFile(row, request));
+  if (withFiles.length > 0) return cleanUp(withFiles, request);
+  const changes = abandoned.map((row): Change => ({ kind: "delete", message: row }));
+  return { ...place, changes: [...changes, { kind: "insert", message: newRow(message, request) }] };
+}
+
+/** The message was accepted, and then came a crash: is its plaintext delivered by now? */
+function judgeDelivery(
+  own: MessageRow,
+  request: ReservationRequest,
+  { delivery: found = "gone" }: Facts,
+): Refusal | CleanUp | Admission {
+  if (typeof found !== "string") return refuse(found);
+  const delivery = deliveryOf(own);
+  const admission = { kind: "admit", place: "next", gap: 0 } as const;
+  if (found === "waiting" && delivery !== undefined) {
+    // The row keeps its paths: they say where the plaintext is.
+    const { temporary, final } = delivery;
+    const changes: Change[] = [{ kind: "update", message: claimed(own, request) }];
+    return { ...admission, redelivery: { kind: "waiting", output: { temporary, final } }, changes };
+  }
+  if (hasFile(own, request)) return cleanUp([own], request);
+  if (found === "placed") {
+    return refuse(replayed(own), [{ kind: "update", message: deliveredRow(own) }]);
+  }
+  const row = { ...claimed(own, request), ...pathsOf(request.output), mark: undefined };
+  const changes: Change[] = [{ kind: "update", message: row }];
+  return { ...admission, redelivery: { kind: "gone" }, changes };
+}
+
+/** True when the message was accepted and its delivery was not noted. */
+export function isUndelivered({ own }: Rows, message: SignedMessage): boolean {
+  return own?.state === "accepted" && isSame(own, message);
+}
+
+export interface AcceptanceRequest {
+  readonly token: string;
+  readonly nowMs: number;
+  readonly inOrder?: boolean;
+  /** The plaintext's file, where it goes to one. */
+  readonly delivery?: Delivery;
+}
+
+export interface Accepted extends Writes {
+  readonly kind: "accept";
+  readonly witness: LedgerWitness;
+}
+
+/**
+ * The message is verified and its plaintext written: is it accepted? Between reservation and acceptance
+ * another message of the stream may have been accepted, or another process have taken over.
+ */
+export function decideAcceptance(
+  { meta, stream, own }: Rows,
+  message: SignedMessage,
+  { token, nowMs, inOrder, delivery }: AcceptanceRequest,
+): Refusal | Accepted {
+  if (own?.token !== token || own.state === "delivered") return refuse(reservationLost());
+  const { ledgerId, counter } = meta;
+  const update: Change = {
+    kind: "update",
+    message: {
+      ...own,
+      state: "accepted",
+      acceptedMs: own.acceptedMs ?? nowMs,
+      ...pathsOf(delivery),
+      mark: delivery?.mark,
+    },
+  };
+  if (own.state === "accepted") {
+    return { kind: "accept", witness: { ledgerId, counter }, changes: [update] };
+  }
+  const place = placeOf(message, stream, inOrder);
+  if (place.kind === "refuse") return place;
+  const { keyId: sender, streamId, serial } = message;
+  const { highest, floor } = stream ?? { highest: serial, floor: -1 };
+  const moved: StreamRow = { sender, streamId, highest: Math.max(highest, serial), floor };
+  return {
+    kind: "accept",
+    witness: { ledgerId, counter: counter + 1 },
+    changes: [update, { kind: "stream", stream: moved }, { kind: "count" }],
+  };
+}
+
+export interface Noted extends Writes {
+  readonly kind: "note";
+}
+
+/** The plaintext has its name, or has left through the pipe. */
+export function decideDelivery({ own }: Rows, token: string): Refusal | Noted {
+  if (own?.token !== token || own.state === "reserved") return refuse(reservationLost());
+  return { kind: "note", changes: [{ kind: "update", message: deliveredRow(own) }] };
+}
+
+/** The holder gives the message up. */
+export function decideRelease({ own }: Rows, token: string): Noted {
+  return { kind: "note", changes: own?.token === token ? givenUp(own) : [] };
+}
+
+export interface Pruning extends Writes {
+  readonly kind: "prune";
+  readonly pruned: Pruned;
+}
+
+/**
+ * Forgets delivered messages sealed before `horizonMs`, and reservations that nobody holds. The highest
+ * serial forgotten becomes the stream's floor: everything from there down counts as seen, so that a
+ * longer window, later on, lets nothing in again. Messages that are not delivered yet are kept.
+ */
+export function decidePruning(
+  { old, reserved, messages, owners }: PruningRows & Facts,
+  horizonMs: number,
+  claimant: Claimant,
+): CleanUp | Pruning {
+  const abandoned = reserved.filter((row) => !isHeld(row, claimant, { owners }));
+  const withFiles = abandoned.filter((row) => hasFile(row, claimant));
+  if (withFiles.length > 0) return cleanUp(withFiles, claimant);
+
+  const floors = old.map(({ stream, highestSerial }): Change => {
+    const floor = Math.max(stream.floor, highestSerial);
+    return { kind: "stream", stream: { ...stream, floor } };
+  });
+  const removed = old.reduce((sum, stream) => sum + stream.messages, 0);
+  const forget: Change[] =
+    removed === 0 ? [] : [{ kind: "forget", sealedBeforeMs: horizonMs }, { kind: "count" }];
+  return {
+    kind: "prune",
+    pruned: { removed, kept: messages - removed - abandoned.length },
+    changes: [
+      ...floors,
+      ...forget,
+      ...abandoned.map((message): Change => ({ kind: "delete", message })),
+    ],
+  };
+}
+
+/** Refuses a ledger that has not come as far as somebody saw it. @throws `ERR_LEDGER_ROLLED_BACK` */
+export function requireNotOlder(found: LedgerWitness, witness: LedgerWitness | undefined): void {
+  if (witness === undefined) return;
+  const same = found.ledgerId === witness.ledgerId;
+  if (!same || found.counter < witness.counter) throw rolledBack(found, witness);
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+function refuse(error: P11SealError, changes: readonly Change[] = []): Refusal {
+  return { kind: "refuse", error, changes };
+}
+
+/** True while another process that reserved the message is, or must be believed to be, at work. */
+function isHeld(row: MessageRow, { token, nowMs }: Claimant, { owners }: Facts): boolean {
+  if (row.owner === undefined || row.token === token) return false;
+  const state = owners.get(row.owner) ?? "unknown";
+  // A clock that was set back must not stretch a lease for ever.
+  const leased = nowMs < row.leaseMs && row.leaseMs - nowMs <= LEASE_MS;
+  return state === "running" || (state === "unknown" && leased);
+}
+
+/** True for a row that may have a temporary file; a row that the claimant claimed had it removed. */
+function hasFile(row: MessageRow, { token }: Claimant): boolean {
+  return row.temporary !== undefined && row.token !== token;
+}
+
+function cleanUp(rows: readonly MessageRow[], claimant: Claimant): CleanUp {
+  return {
+    kind: "clean-up",
+    changes: rows.map((row) => ({ kind: "update", message: claimed(row, claimant) })),
+    files: rows.flatMap(({ temporary }) => temporary ?? []),
+  };
+}
+
+/** A reservation leaves no trace; an acceptance stays, for whoever finishes the delivery. */
+function givenUp(row: MessageRow | undefined): Change[] {
+  if (row === undefined || row.state === "delivered") return [];
+  if (row.state === "reserved") return [{ kind: "delete", message: row }];
+  return [{ kind: "update", message: { ...row, owner: undefined, token: undefined } }];
+}
+
+function claimed(row: MessageRow, { owner, token, nowMs }: Claimant): MessageRow {
+  return { ...row, owner, token, leaseMs: nowMs + LEASE_MS };
+}
+
+function newRow(message: SignedMessage, request: ReservationRequest): MessageRow {
+  return {
+    sender: message.keyId,
+    messageId: message.messageId,
+    streamId: message.streamId,
+    serial: message.serial,
+    createdMs: message.createdMs,
+    state: "reserved",
+    acceptedMs: undefined,
+    owner: request.owner,
+    token: request.token,
+    leaseMs: request.nowMs + LEASE_MS,
+    ...pathsOf(request.output),
+    mark: undefined,
+  };
+}
+
+/** Its token stays, so that who noted the delivery may note it again. */
+function deliveredRow(row: MessageRow): MessageRow {
+  return { ...row, state: "delivered", owner: undefined, ...pathsOf(undefined), mark: undefined };
+}
+
+function pathsOf(output: OutputPaths | undefined): Pick<MessageRow, "temporary" | "final"> {
+  return { temporary: output?.temporary, final: output?.final };
+}
+
+function isSame(row: MessageRow, message: SignedMessage): boolean {
+  return (
+    row.streamId === message.streamId &&
+    row.serial === message.serial &&
+    row.createdMs === message.createdMs
+  );
+}
+
+/** Where the serial stands in its stream; a refusal where the next is demanded, and this is not it. */
+function placeOf(
+  { serial }: SignedMessage,
+  stream: StreamRow | undefined,
+  inOrder = false,
+): (Place & { readonly kind: "admit" }) | Refusal {
+  if (stream === undefined) return { kind: "admit", place: "first", gap: 0 };
+  const { highest } = stream;
+  if (serial === highest + 1) return { kind: "admit", place: "next", gap: 0 };
+  if (inOrder) return refuse(outOfOrder(serial, highest));
+  if (serial < highest) return { kind: "admit", place: "late", gap: 0 };
+  return { kind: "admit", place: "gap", gap: serial - highest - 1 };
+}

@@ -1,0 +1,122 @@
+/**
+ * What stands under the ledger's rules: a store of plain rows. The rules (`ledger-rules.ts`) decide;
+ * a store reads the rows they ask for, writes the changes they decide on, and knows no rule itself.
+ * So another store can be put here without copying any.
+ */
+import type { Delivery } from "./delivery.js";
+import type { LedgerStatus, SignedMessage } from "./ledger.js";
+
+/**
+ * All rows and transactions of one ledger. Every method is one transaction: alone among all processes,
+ * all or nothing, and on the disk when it resolves.
+ *
+ * @throws PolicyError `ERR_LEDGER_DAMAGED`, `ERR_LEDGER_WRITE`, `ERR_LEDGER_BUSY`
+ */
+export interface LedgerStore {
+  /**
+   * Shows `decide` the rows around a message and writes the changes that it decides on. `decide` may run
+   * more than once where a store has to start a transaction again; only its last decision counts.
+   */
+  transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D>;
+  /** The same for pruning, with the rows that it is about. */
+  prune<D extends Writes>(horizonMs: number, decide: (rows: PruningRows) => D): Promise<D>;
+  status(): Promise<LedgerStatus>;
+  contents(): Promise<LedgerContents>;
+  /** What the store itself finds wrong with its data, as in a damaged file; empty: nothing. */
+  check(): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+/** Changes to write, in their order. */
+export interface Writes {
+  readonly changes: readonly Change[];
+}
+
+export type Change =
+  /** A new row. A row of its message, or of its serial, that was not shown before means damage. */
+  | { readonly kind: "insert"; readonly message: MessageRow }
+  /** The row of the same sender and message id becomes this one. */
+  | { readonly kind: "update"; readonly message: MessageRow }
+  | { readonly kind: "delete"; readonly message: MessageRow }
+  /** The stream's row becomes this one, whether or not it has one already. */
+  | { readonly kind: "stream"; readonly stream: StreamRow }
+  /** Deletes all delivered messages that were sealed before. */
+  | { readonly kind: "forget"; readonly sealedBeforeMs: number }
+  /** Adds one to the ledger's counter. */
+  | { readonly kind: "count" };
+
+/** What a ledger knows around one message. */
+export interface Rows {
+  readonly meta: MetaRow;
+  /** Of the message's sender and stream; absent until a message of it is accepted. */
+  readonly stream: StreamRow | undefined;
+  readonly own: MessageRow | undefined;
+  /** Another message of the same sender, stream and serial. */
+  readonly rival: MessageRow | undefined;
+}
+
+/** What pruning is about: delivered messages sealed before the horizon, and all reservations. */
+export interface PruningRows {
+  readonly reserved: readonly MessageRow[];
+  readonly old: readonly {
+    readonly stream: StreamRow;
+    /** How many of the stream's messages are old. */
+    readonly messages: number;
+    readonly highestSerial: number;
+  }[];
+  /** How many messages there are in all. */
+  readonly messages: number;
+}
+
+export interface LedgerContents {
+  readonly meta: MetaRow;
+  /** By sender and stream id. */
+  readonly streams: readonly StreamRow[];
+  /** By sender, stream id and serial. */
+  readonly messages: readonly MessageRow[];
+}
+
+export interface MetaRow {
+  /** 16 bytes, hexadecimal. */
+  readonly ledgerId: string;
+  readonly counter: number;
+  readonly createdMs: number;
+  readonly sinceMs: number;
+}
+
+export interface StreamRow {
+  readonly sender: string;
+  readonly streamId: string;
+  /** Highest serial accepted. */
+  readonly highest: number;
+  /** Highest serial that was pruned; -1: none. */
+  readonly floor: number;
+}
+
+/** Unique by sender and message id, and by sender, stream and serial. */
+export interface MessageRow {
+  readonly sender: string;
+  readonly messageId: string;
+  readonly streamId: string;
+  readonly serial: number;
+  readonly createdMs: number;
+  readonly state: "reserved" | "accepted" | "delivered";
+  /** Absent exactly while the message is reserved. */
+  readonly acceptedMs: number | undefined;
+  /** The process that opens it, while one does. */
+  readonly owner: string | undefined;
+  /** Random text that tells this reservation from every other. */
+  readonly token: string | undefined;
+  /** Until when the owner is believed to be at work where nobody can tell. */
+  readonly leaseMs: number;
+  readonly temporary: string | undefined;
+  readonly final: string | undefined;
+  /** See `Delivery`; set from the acceptance of a message whose plaintext goes to a file. */
+  readonly mark: string | undefined;
+}
+
+/** What was recorded of a plaintext file; none where the plaintext went to a pipe. */
+export function deliveryOf({ temporary, final, mark }: MessageRow): Delivery | undefined {
+  if (temporary === undefined || final === undefined || mark === undefined) return undefined;
+  return { temporary, final, mark };
+}

@@ -1,0 +1,271 @@
+/**
+ * The ledger's tables in SQLite, and the statements that read and write their rows. Reading is strict: a
+ * row that this file could not have written means that the database is damaged, and nothing is
+ * concluded from it.
+ */
+import { defined } from "../../defined.js";
+import {
+  DatabaseFailure,
+  type Database,
+  type Row,
+  type Schema,
+  type Value,
+} from "../../store/sqlite.js";
+import type { LedgerStatus, SignedMessage } from "./ledger.js";
+import type {
+  LedgerContents,
+  MessageRow,
+  MetaRow,
+  PruningRows,
+  Rows,
+  StreamRow,
+} from "./ledger-store.js";
+
+/** `message_id` is unique per sender, so that no sender can use up an id that another one chose. */
+export const LEDGER_SCHEMA: Schema = {
+  applicationId: 0x70313153, // "p11S"
+  version: 1,
+  sql: `
+    CREATE TABLE meta (
+      one        INTEGER PRIMARY KEY CHECK (one = 1),
+      ledger_id  TEXT    NOT NULL CHECK (length(ledger_id) = 32),
+      counter    INTEGER NOT NULL CHECK (counter >= 0),
+      created_ms INTEGER NOT NULL,
+      since_ms   INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE streams (
+      sender     TEXT    NOT NULL CHECK (length(sender) = 64),
+      stream     TEXT    NOT NULL CHECK (length(stream) = 32),
+      highest    INTEGER NOT NULL CHECK (highest >= 0),
+      floor      INTEGER NOT NULL CHECK (floor BETWEEN -1 AND highest),
+      PRIMARY KEY (sender, stream)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE messages (
+      sender      TEXT    NOT NULL CHECK (length(sender) = 64),
+      message_id  TEXT    NOT NULL CHECK (length(message_id) = 32),
+      stream      TEXT    NOT NULL CHECK (length(stream) = 32),
+      serial      INTEGER NOT NULL CHECK (serial >= 0),
+      created_ms  INTEGER NOT NULL CHECK (created_ms >= 0),
+      state       TEXT    NOT NULL CHECK (state IN ('reserved', 'accepted', 'delivered')),
+      accepted_ms INTEGER CHECK ((accepted_ms IS NULL) = (state = 'reserved')),
+      owner       TEXT,
+      token       TEXT,
+      lease_ms    INTEGER NOT NULL,
+      temporary   TEXT,
+      final       TEXT,
+      mark        TEXT,
+      PRIMARY KEY (sender, message_id),
+      UNIQUE (sender, stream, serial)
+    ) STRICT, WITHOUT ROWID;
+  `,
+};
+
+export function readMeta(database: Database): MetaRow {
+  const columns = ["ledger_id", "counter", "created_ms", "since_ms"];
+  const [row, ...more] = database.select(columns, "FROM meta");
+  if (row === undefined || more.length > 0) throw damaged("meta");
+  return {
+    ledgerId: textOf(row, "ledger_id", HEX_16),
+    counter: integerOf(row, "counter"),
+    createdMs: integerOf(row, "created_ms"),
+    sinceMs: integerOf(row, "since_ms"),
+  };
+}
+
+/**
+ * The rows around a message.
+ *
+ * Its own and its rival's are found through two trees of the database. Where damage has taken a message
+ * from one of them, the other still knows it: then the rows don't agree, or a new one can't be put in
+ * (UNIQUE).
+ */
+export function readRows(
+  database: Database,
+  { keyId, messageId, streamId, serial }: SignedMessage,
+): Rows {
+  const byId = (id: string): MessageRow | undefined => {
+    const rest = "FROM messages WHERE sender = ? AND message_id = ?";
+    const [row] = database.select(MESSAGE_COLUMNS, rest, keyId, id);
+    return row && messageRow(row);
+  };
+  const bySerial = "FROM messages WHERE sender = ? AND stream = ? AND serial = ?";
+  const [holder] = database.select(["message_id"], bySerial, keyId, streamId, serial);
+  const holderId = holder === undefined ? messageId : textOf(holder, "message_id", HEX_16);
+  const byStream = "FROM streams WHERE sender = ? AND stream = ?";
+  const [stream] = database.select(STREAM_COLUMNS, byStream, keyId, streamId);
+  return {
+    meta: readMeta(database),
+    stream: stream && streamRow(stream),
+    own: byId(messageId),
+    rival: holderId === messageId ? undefined : byId(holderId),
+  };
+}
+
+export function readPruning(database: Database, horizonMs: number): PruningRows {
+  const [{ messages } = {}] = database.select(
+    ["messages"],
+    "FROM (SELECT count(*) AS messages FROM messages)",
+  );
+  const old = database.select(
+    [...STREAM_COLUMNS, "old", "latest"],
+    `FROM (SELECT sender, stream, count(*) AS old, max(serial) AS latest FROM messages
+       WHERE state = 'delivered' AND created_ms < ? GROUP BY sender, stream)
+       LEFT JOIN streams USING (sender, stream)`,
+    horizonMs,
+  );
+  const reserved = database.select(MESSAGE_COLUMNS, "FROM messages WHERE state = 'reserved'");
+  return {
+    messages: Number(messages),
+    reserved: reserved.map(messageRow),
+    // A stream without its row has no highest serial, and is damage.
+    old: old.map((row) => ({
+      stream: streamRow(row),
+      messages: integerOf(row, "old"),
+      highestSerial: integerOf(row, "latest"),
+    })),
+  };
+}
+
+export function readContents(database: Database): LedgerContents {
+  const streams = database.select(STREAM_COLUMNS, "FROM streams ORDER BY sender, stream");
+  const messages = database.select(
+    MESSAGE_COLUMNS,
+    "FROM messages ORDER BY sender, stream, messages.serial",
+  );
+  return {
+    meta: readMeta(database),
+    streams: streams.map(streamRow),
+    messages: messages.map(messageRow),
+  };
+}
+
+export function readStatus(database: Database): LedgerStatus {
+  const states = ["reserved", "accepted", "delivered"] as const;
+  const counts = states.map((state) => `sum(state = '${state}') AS ${state}`).join(", ");
+  const [messages = {}] = database.select(
+    [...states, "oldest"],
+    `FROM (SELECT ${counts}, min(created_ms) AS oldest FROM messages)`,
+  );
+  const [known = {}] = database.select(
+    ["senders", "streams"],
+    "FROM (SELECT count(DISTINCT sender) AS senders, count(*) AS streams FROM streams)",
+  );
+  const { reserved, accepted, delivered, oldest } = messages;
+  return {
+    ...readMeta(database),
+    // A sum over no rows is NULL.
+    reserved: Number(reserved ?? 0),
+    accepted: Number(accepted ?? 0),
+    delivered: Number(delivered ?? 0),
+    senders: Number(known["senders"]),
+    streams: Number(known["streams"]),
+    ...defined({ oldestMs: oldest === undefined ? undefined : Number(oldest) }),
+  };
+}
+
+// ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+
+export function insertMessage(database: Database, row: MessageRow): void {
+  const places = MESSAGE_COLUMNS.map(() => "?").join(", ");
+  const sql = `INSERT INTO messages (${MESSAGE_COLUMNS.join(", ")}) VALUES (${places})`;
+  database.run(sql, ...keyOf(row), ...claimsOf(row), ...stateOf(row));
+}
+
+export function updateMessage(database: Database, row: MessageRow): void {
+  const columns = STATE_COLUMNS.map((name) => `${name} = ?`).join(", ");
+  const sql = `UPDATE messages SET ${columns} WHERE sender = ? AND message_id = ?`;
+  if (database.run(sql, ...stateOf(row), ...keyOf(row)) !== 1) throw damaged("messages");
+}
+
+export function deleteMessage(database: Database, row: MessageRow): void {
+  const sql = "DELETE FROM messages WHERE sender = ? AND message_id = ?";
+  if (database.run(sql, ...keyOf(row)) !== 1) throw damaged("messages");
+}
+
+export function forgetDelivered(database: Database, sealedBeforeMs: number): void {
+  database.run("DELETE FROM messages WHERE state = 'delivered' AND created_ms < ?", sealedBeforeMs);
+}
+
+export function putStream(database: Database, row: StreamRow): void {
+  database.run(
+    `INSERT INTO streams VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET highest = excluded.highest, floor = excluded.floor`,
+    row.sender,
+    row.streamId,
+    row.highest,
+    row.floor,
+  );
+}
+
+// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+
+function streamRow(row: Row): StreamRow {
+  return {
+    sender: textOf(row, "sender", HEX_32),
+    streamId: textOf(row, "stream", HEX_16),
+    highest: integerOf(row, "highest"),
+    floor: integerOf(row, "floor"),
+  };
+}
+
+function messageRow(row: Row): MessageRow {
+  return {
+    sender: textOf(row, "sender", HEX_32),
+    messageId: textOf(row, "message_id", HEX_16),
+    streamId: textOf(row, "stream", HEX_16),
+    serial: integerOf(row, "serial"),
+    createdMs: integerOf(row, "created_ms"),
+    state: textOf(row, "state", /^(?:reserved|accepted|delivered)$/) as MessageRow["state"],
+    acceptedMs: row["accepted_ms"] === undefined ? undefined : integerOf(row, "accepted_ms"),
+    owner: row["owner"],
+    token: row["token"],
+    leaseMs: integerOf(row, "lease_ms"),
+    temporary: row["temporary"],
+    final: row["final"],
+    mark: row["mark"],
+  };
+}
+
+function textOf(row: Row, name: string, form: RegExp): string {
+  const value = row[name];
+  if (value === undefined || !form.test(value)) throw damaged(name);
+  return value;
+}
+
+function integerOf(row: Row, name: string): number {
+  const value = Number(textOf(row, name, /^-?(?:0|[1-9][0-9]{0,15})$/));
+  if (!Number.isSafeInteger(value)) throw damaged(name);
+  return value;
+}
+
+function damaged(what: string): DatabaseFailure {
+  return new DatabaseFailure("damaged", `${what} holds what was never written there`);
+}
+
+const STREAM_COLUMNS = ["sender", "stream", "highest", "floor"];
+/** Which message it is, what its sender said of it, and what the ledger knows of it. */
+const KEY_COLUMNS = ["sender", "message_id"];
+const CLAIM_COLUMNS = ["stream", "serial", "created_ms"];
+const STATE_COLUMNS = [
+  ...["state", "accepted_ms", "owner", "token", "lease_ms", "temporary", "final", "mark"],
+];
+const MESSAGE_COLUMNS = [...KEY_COLUMNS, ...CLAIM_COLUMNS, ...STATE_COLUMNS];
+
+function keyOf(row: MessageRow): Value[] {
+  return [row.sender, row.messageId];
+}
+
+function claimsOf(row: MessageRow): Value[] {
+  return [row.streamId, row.serial, row.createdMs];
+}
+
+function stateOf(row: MessageRow): Value[] {
+  const { state, acceptedMs, owner, token, leaseMs, temporary, final, mark } = row;
+  return [
+    ...[state, acceptedMs ?? null, owner ?? null, token ?? null],
+    ...[leaseMs, temporary ?? null, final ?? null, mark ?? null],
+  ];
+}
+
+const HEX_16 = /^[0-9a-f]{32}$/;
+const HEX_32 = /^[0-9a-f]{64}$/;
