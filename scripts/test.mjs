@@ -1,4 +1,7 @@
-/** `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. */
+/**
+ * `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. `npm run test:slow` is the same with
+ * `--slow`, which gives the tests that repeat something all of their rounds (test/support/scale.ts).
+ */
 import path from "node:path";
 import { ensureBuild } from "./lib/build.mjs";
 import { ensureDependencies } from "./lib/dependencies.mjs";
@@ -14,12 +17,14 @@ await runMain(async () => {
   const nss = ensureNss();
   if ("reason" in nss) say(`without the tests on a second module: ${nss.reason}`);
   const { env, remove } = makeTestEnvironment(softHsm, nss);
-  const args = [...process.argv.slice(2)];
+  const asked = process.argv.slice(2).filter((arg) => arg !== "--slow");
+  if (process.argv.includes("--slow")) env["SLOW"] = "1";
+  const args = [...asked];
   if (process.env["P11SEAL_TEST_STACKS"] === "none") {
     say("without the stacks' own suites, which P11SEAL_TEST_STACKS=none leaves out");
     args.push("--testPathIgnorePatterns", `test/stacks/(${STACKS.join("|")})\\.test\\.ts$`);
   }
-  const names = stacksFor(process.argv.slice(2));
+  const names = stacksFor(asked);
   const stacks = names.length > 0 ? await startStacks({ names, mayFetch: false }) : null;
   Object.assign(env, stacks?.env);
   try {

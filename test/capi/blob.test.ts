@@ -24,7 +24,8 @@ import {
 } from "../../src/capi/index.js";
 import { P11SealError } from "../../src/errors.js";
 import { publicKeyFromRsa } from "../../src/keys/public-key.js";
-import { fuzz, fuzzCount, type FuzzReport } from "../support/mutate.js";
+import { fuzz, type FuzzReport } from "../support/mutate.js";
+import { scaled } from "../support/scale.js";
 import { alice, bob, codeOf, joined, secret } from "./support.js";
 
 const E65537 = Uint8Array.of(1, 0, 1);
@@ -272,7 +273,7 @@ describe("20,000 damaged inputs", () => {
     const [what, seeds, throughAndBack] = args;
     const report = await fuzz(
       seeds,
-      fuzzCount(what === "run states" ? 2000 : 20_000),
+      what === "run states" ? scaled(20_000, 1000) : scaled(200_000, 5000),
       5,
       (bytes) => {
         try {
@@ -287,7 +288,7 @@ describe("20,000 damaged inputs", () => {
 
   it("the sample's files are refused, or give a blob and the rest", async () => {
     const seeds = [concat(sdkFileHead(simple), new Uint8Array(40))];
-    const report = await fuzz(seeds, fuzzCount(20_000), 6, async (bytes) => {
+    const report = await fuzz(seeds, scaled(200_000, 5000), 6, async (bytes) => {
       try {
         const { blob, ciphertext } = await readSdkFile(bytes);
         const back = concat(sdkFileHead(blob), await joined(ciphertext));

@@ -19,6 +19,7 @@ import {
 } from "../support/forge.js";
 import { counting, identityOf, recipientOf } from "../support/identities.js";
 import { readAll } from "../support/streams.js";
+import { places } from "../support/scale.js";
 
 const text = (length: number, seed = 1) =>
   Uint8Array.from({ length }, (_, i) => (i * seed + (i >> 7)) & 0xff);
@@ -82,7 +83,7 @@ it("the message itself opens", async () => {
 describe("a message cut", () => {
   it("at any byte is refused, and delivers whole segments before the cut and nothing else", async () => {
     const wrong: unknown[] = [];
-    for (let length = 0; length < message.length; length++) {
+    for (const length of places(0, message.length, 7)) {
       const { error, delivered } = await attempt(message.subarray(0, length));
       const expected = length === 0 ? NOT_A_MESSAGE : TRUNCATED;
       const segments = Math.max(0, Math.floor((length - segmentsAt) / SEGMENT_BYTES));
@@ -174,7 +175,7 @@ describe("one bit flipped in the header", () => {
 describe("one bit flipped in the body", () => {
   it("is refused at every byte, and nothing of its segment or a later one is delivered", async () => {
     const wrong: unknown[] = [];
-    for (let at = headerLength; at < message.length; at++) {
+    for (const at of places(headerLength, message.length, 7)) {
       const { error, delivered } = await attempt(flipped(message, at, 1 << (at & 7)));
       const segment = Math.max(0, Math.floor((at - segmentsAt) / SEGMENT_BYTES));
       // A length field says where the message ends, and may say that it goes on.

@@ -19,6 +19,7 @@ import { softwareIdentity } from "../../src/keys/software-key.js";
 import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";
 import { describeVectors, wycheproof } from "../support/vectors.js";
 import { fixture, fixtureText, refusal, testKey } from "./support.js";
+import { isFull } from "../support/scale.js";
 
 const FILE_KEY = new Uint8Array(32).fill(7);
 
@@ -302,10 +303,10 @@ describeVectors("Wycheproof, software keys", () => {
 
 /**
  * Every test that isn't plainly valid, and one of eight of those: on P-521 each costs 20 ms. All of
- * them with `SLOW=1`.
+ * them in `npm run test:slow`.
  */
 function slowly<T extends { test: { result: string } }>(tests: T[]): T[] {
-  if (process.env["SLOW"] === "1") return tests;
+  if (isFull) return tests;
   return tests.filter(({ test }, index) => test.result !== "valid" || index % 8 === 0);
 }
 

@@ -8,9 +8,10 @@ import { P11SealError } from "../../src/errors.js";
 import { Reader } from "../../src/stream.js";
 import { FULL, headerBytes, holder, messageBytes, SEGMENT_BYTES } from "../support/forge.js";
 import { identityOf, recipientOf, senderOf } from "../support/identities.js";
+import { scaled } from "../support/scale.js";
 import { readAll } from "../support/streams.js";
 
-const runs = process.env["SLOW"] === "1" ? 10 : 1;
+const runs = scaled(10, 1);
 
 /** Sizes from nothing to three segments, and more often than chance would have it at their edges. */
 const size = fc.oneof(

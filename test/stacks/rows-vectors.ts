@@ -14,6 +14,7 @@ import { importSteps } from "../support/raw-token.js";
 import { vectorFolder, wycheproof } from "../support/vectors.js";
 import { type Bench, Lacking } from "./bench.js";
 import { row, type Row } from "./row.js";
+import { isFull } from "../support/scale.js";
 
 interface OaepGroup {
   readonly sha: string;
@@ -45,9 +46,6 @@ const CURVES = [
   ["P-384", "secp384r1"],
   ["P-521", "secp521r1"],
 ] as const satisfies [EcCurve, string][];
-
-/** All of them in `npm run test:tokens`; a part of the valid ones, and of the files, otherwise. */
-const runsAll = process.env["SLOW"] === "1";
 
 /** A case: a key, what is put in, what has to come out, `null` for a refusal. */
 interface Case<T> {
@@ -183,7 +181,7 @@ function oaepCases(bench: Bench, purpose: "unwrap" | "decrypt"): Case<OaepInput>
 
 /** Files of keys with two primes: PKCS#11 has no attributes for a third. */
 function oaepFiles(): string[] {
-  const pattern = runsAll ? /^rsa_oaep_/ : /^rsa_oaep_2048_sha(?:1|256)_/;
+  const pattern = isFull ? /^rsa_oaep_/ : /^rsa_oaep_2048_sha(?:1|256)_/;
   return readdirSync(vectorFolder("wycheproof"))
     .filter((name) => pattern.test(name))
     .map((name) => name.replace("_test.json", ""));
@@ -197,7 +195,7 @@ function ecdhCases(curve: EcCurve, file: string): Case<Uint8Array>[] {
   const known = new Map<string, KeyObject>();
   return wycheproof<object, EcdhTest>(`ecdh_${file}_ecpoint`).flatMap(({ test }) => {
     const everyNth = test.flags.includes("EdgeCaseDoubling") ? 32 : 4;
-    if (!runsAll && test.result === "valid" && test.tcId % everyNth !== 0) return [];
+    if (!isFull && test.result === "valid" && test.tcId % everyNth !== 0) return [];
     const key = known.get(test.private) ?? ecKey(curve, test.private);
     known.set(test.private, key);
     return [

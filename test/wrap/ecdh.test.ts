@@ -8,6 +8,7 @@ import type { EcCurve, EcPrivateKey } from "../../src/keys/key.js";
 import { validatePoint } from "../../src/keys/public-key.js";
 import { softwareIdentity } from "../../src/keys/software-key.js";
 import { describeVectors, wycheproof } from "../support/vectors.js";
+import { isFull } from "../support/scale.js";
 
 interface EcdhTest {
   readonly public: string;
@@ -45,9 +46,9 @@ describeVectors("ECDH known answers (Wycheproof)", () => {
     async (curve, file, fieldBytes) => {
       const seen = { valid: 0, invalid: 0, acceptable: 0 };
       for (const { test } of wycheproof<object, EcdhTest>(`ecdh_${file}_ecpoint`)) {
-        // Of the hundreds of cases of one kind a few do; `SLOW=1` runs all.
+        // Of the hundreds of cases of one kind a few do; `npm run test:slow` runs all.
         const common = test.flags.includes("EdgeCaseDoubling") && test.tcId % 16 !== 0;
-        if (common && process.env["SLOW"] !== "1") continue;
+        if (common && !isFull) continue;
         const key = await ecKey(curve, fieldBytes, test.private);
         const outcome = await exchange(curve, key, fromHex(test.public));
         const expected: Outcome =

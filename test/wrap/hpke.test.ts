@@ -29,6 +29,7 @@ import { publicKeyFromEcPoint, publicKeyFromX25519 } from "../../src/keys/public
 import { Secret } from "../../src/secret.js";
 import { counting, identityOf, type ExchangeKeyName } from "../support/identities.js";
 import { describeVectors, vectorJson } from "../support/vectors.js";
+import { isFull } from "../support/scale.js";
 
 interface HpkeVector {
   readonly mode: number;
@@ -72,9 +73,9 @@ const accumulated = (outputs: readonly Uint8Array[]) =>
 
 describeVectors("HPKE known answers (RFC 9180, base mode)", () => {
   const all = vectorJson<HpkeVector[]>("hpke/rfc9180.json").filter(({ mode }) => mode === 0);
-  // Those nearest to what messages use; `SLOW=1` runs every one.
+  // Those nearest to what messages use; `npm run test:slow` runs every one.
   const near = all.filter(({ kdf_id, aead_id }) => kdf_id === 1 && aead_id < 3);
-  const vectors = process.env["SLOW"] === "1" ? all : near;
+  const vectors = isFull ? all : near;
 
   it("are there for P-256, P-521 and X25519, and for the suite of messages", () => {
     expect(new Set(vectors.map(({ kem_id }) => kem_id))).toEqual(new Set([16, 18, 32]));

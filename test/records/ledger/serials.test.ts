@@ -6,6 +6,7 @@ import { nextSerial } from "../../../src/records/ledger/serials.js";
 import { compile, type Compiled } from "../support/compiled.js";
 import { CAN_MOUNT, mountSmallDisk } from "../support/disks.js";
 import { freshFolder, hex } from "../support/messages.js";
+import { scaled } from "../../support/scale.js";
 
 const alice = hex("alice", 64);
 const bob = hex("bob", 64);
@@ -93,12 +94,13 @@ describe("serials", () => {
     const folder = freshFolder({ memory: true });
     const counting = (): Promise<void> =>
       compiled.start("sealer.mjs", [folder, alice]).killAfter(1 + Math.floor(Math.random() * 5));
-    for (let round = 0; round < 10; round++) {
+    const rounds = scaled(50, 3);
+    for (let round = 0; round < rounds; round++) {
       await Promise.all([counting(), counting(), counting()]);
     }
     const lines = readFileSync(path.join(folder, "given.log"), "utf8").split("\n").filter(Boolean);
-    expect(lines.length).toBeGreaterThanOrEqual(30);
+    expect(lines.length).toBeGreaterThanOrEqual(3 * rounds);
     expect(new Set(lines).size).toBe(lines.length);
     expect(new Set(lines.map((line) => line.split(" ")[0])).size).toBe(1);
-  }, 60_000);
+  }, 300_000);
 });

@@ -10,14 +10,14 @@ import { withLock } from "../../../../src/store/lock.js";
 import { temporaryFolder, writeKeys } from "../../support/folder.js";
 import { open, outcomes, receiverHome, signedMessage } from "../../support/signed.js";
 import { p11seal, start } from "../../support/spawn.js";
+import { scaled } from "../../../support/scale.js";
 
-const SLOW = process.env["SLOW"] === "1";
 const root = temporaryFolder();
 const folder = join(root, "case");
 const AS_BOB = ["-i", join(root, "bob.key"), "--from", "zoe"];
 const content = randomBytes(2 * 1024 * 1024);
 const there = (name: string): string => join(folder, name);
-const TIMEOUT = SLOW ? 1_800_000 : 300_000;
+const TIMEOUT = scaled(1_800_000, 120_000);
 
 let home: string;
 
@@ -35,7 +35,7 @@ const openHere = (...argv: string[]): ReturnType<typeof open> =>
   open([...AS_BOB, ...argv], { cwd: folder, home });
 
 describe("two processes at the same moment", () => {
-  const rounds = SLOW ? 100 : 10;
+  const rounds = scaled(100, 4);
 
   it(
     "open the same message exactly once",
@@ -59,7 +59,7 @@ describe("two processes at the same moment", () => {
 });
 
 describe("an opening that is killed at any point", () => {
-  const rounds = SLOW ? 200 : 20;
+  const rounds = scaled(200, 5);
   it(
     "leaves no partial output, loses no message, and lets none in twice",
     async () => {
@@ -164,7 +164,7 @@ describe("a crash at the worst moments", () => {
 });
 
 describe("a sealing that is killed at any point", () => {
-  const rounds = SLOW ? 200 : 10;
+  const rounds = scaled(200, 6);
 
   it(
     "never leaves its serial to the next one",
