@@ -1,4 +1,4 @@
-/** The package as others get it: what is in it, what it exports, and that its types hold. */
+/** The package as published: its files, its exports, and whether its types compile. */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -25,7 +25,10 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Runs one line with a `p11seal` on the path and a home of its own; its exit status and output. */
+/**
+ * Runs one line, with a `p11seal` on the path and a separate home. Returns its exit status and
+ * output.
+ */
 function run(line: string): { status: number | null; output: string } {
   const bin = join(folder, "bin");
   mkdirSync(bin, { recursive: true });

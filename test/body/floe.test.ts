@@ -12,7 +12,7 @@ import { describeVectors, vectorFile } from "../support/vectors.js";
 const key = new Uint8Array(32);
 const aad = new TextEncoder().encode("This is AAD");
 
-/** Opens a whole FLOE message that lies in memory. */
+/** Opens a whole FLOE message in memory. */
 function openAll(message: Uint8Array, parameters: FloeParameters): Uint8Array {
   const segments = floeOpen(key, aad, parameters, message.subarray(0, FLOE_HEADER_BYTES));
   const parts: Uint8Array[] = [];

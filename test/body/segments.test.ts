@@ -45,7 +45,7 @@ describe("a segment", () => {
 
   it("shorter than its overhead is refused, down to nothing, without reading past it", () => {
     const { opening } = ends();
-    // What follows in memory claims to be a whole segment.
+    // The bytes that follow in memory look like a whole segment.
     const memory = concat(u32(3), new Uint8Array(61));
     for (let length = 0; length < SEGMENT_OVERHEAD; length++) {
       for (const final of [true, false]) {

@@ -37,7 +37,7 @@ const plaintextKey = encodePlaintextKeyBlob({
   bytes: secret(fromHex("4a3aee7737")),
 }).expose();
 
-/** The bytes with others in place from `at` on. */
+/** The bytes, with others in their place from `at`. */
 function patched(bytes: Uint8Array, at: number, hex: string): Uint8Array {
   const copy = bytes.slice();
   copy.set(fromHex(hex), at);

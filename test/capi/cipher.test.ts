@@ -210,8 +210,9 @@ describe("what does not decrypt", () => {
   });
 
   it("padding is right only as PKCS#5 says, in every byte", async () => {
-    // CFB of one block decrypts to ciphertext xor a keystream known after one encryption; so with ECB
-    // any last block can be made: encrypt it as if it were a message, and drop the padding block.
+    // One block of CFB decrypts to the ciphertext xor a keystream, which is known after one
+    // encryption. With ECB, any last block can be made: encrypt it as a message, and drop the
+    // padding block.
     const encryptBlock = async (block: Uint8Array) =>
       (await joined(encryptMessage(AES128, { mode: "ecb" }, block))).subarray(0, 16);
     const outcome = async (block: Uint8Array) =>

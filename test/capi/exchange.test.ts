@@ -56,8 +56,8 @@ function outcome(message: Message, options: Partial<ReceiveOptions> = {}): Promi
 }
 
 /**
- * Refused with `code`, and never the message. Under a key of implicit rejection one message in 256
- * happens to end like a padded one, and is noise: so more than one is tried.
+ * Refused with `code`; never yields the message. With an implicit rejection key, one message in 256
+ * happens to end with valid padding, and is noise. So more than one is tried.
  */
 async function expectRefused(act: () => Promise<unknown>, code: string): Promise<void> {
   const outcomes = [await act(), await act(), await act(), await act()];
@@ -68,14 +68,14 @@ async function expectRefused(act: () => Promise<unknown>, code: string): Promise
 const REJECTION = new Secret(new Uint8Array(32).fill(9));
 const TEXT = toHex(text);
 
-/** A blob whose padded block is `em`, whatever that is: the public operation alone. */
+/** A blob whose padded block is `em`, unchecked: the public key operation alone. */
 function blobOfBlock(em: Uint8Array, algorithm: SessionAlgorithm = "aes256"): Uint8Array {
   const padding = constants.RSA_NO_PADDING;
   const wrapped = publicEncrypt({ key: bob.publicKey.object, padding }, em);
   return encodeSimpleBlob({ algorithm, wrapped });
 }
 
-/** 00 02 PS 00 KEY as long as bob's modulus. */
+/** 00 02 PS 00 KEY, as long as Bob's modulus. */
 function block(key: Uint8Array, type = 2, padding = 0xa5): Uint8Array {
   const em = new Uint8Array(256).fill(padding);
   em.set([0, type]);
@@ -180,7 +180,7 @@ describe("what is no message for this key", () => {
     ["no separator", new Uint8Array(256).fill(0xa5).fill(0, 0, 1).fill(2, 1, 2)],
     ["zeros", new Uint8Array(256)],
   ])("a padded block with %s: the same error as bad padding in the message", async (_what, em) => {
-    // The message is under the key inside, so that taking the block all the same would give it away.
+    // The message is encrypted under the key inside, so accepting the block would reveal it.
     const blob = blobOfBlock(em);
     const iv = { parameters: { iv: new Uint8Array(16) } };
     const sessionKey = { algorithm: "aes256", bytes: new Secret(key.slice()) } as const;
@@ -286,7 +286,7 @@ describe("a signed message", () => {
     const options = { authentic, privateKey, allowUnauthenticated: false };
     expect(await outcome({ ...message, blob: other.blob }, options)).toBe("ERR_SENDER_SIGNATURE");
     expect(privateKey.calls).toEqual([]);
-    // The ciphertext changed between the check and the decryption.
+    // The ciphertext is changed between the check and the decryption.
     expect(await outcome({ ...message, ciphertext: other.ciphertext }, options)).toBe(
       "ERR_SENDER_SIGNATURE",
     );

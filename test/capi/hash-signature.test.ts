@@ -87,7 +87,7 @@ describe("a signature", () => {
   });
 
   it("padded in any way but the one does not hold", () => {
-    // What the private key would have to be applied to, made with the private key.
+    // The input of the private key operation, computed with the private key.
     const raw = (em: Uint8Array) =>
       new Uint8Array(
         privateEncrypt({ key: bobObject, padding: constants.RSA_NO_PADDING }, em),
@@ -107,7 +107,7 @@ describe("a signature", () => {
     expect(holds(block(info, 2, 0xff))).toBe(false);
     expect(holds(block(info, 1, 0xfe))).toBe(false);
     expect(holds(block(digest, 1, 0xff))).toBe(false);
-    // A digest followed by anything: the forgery of 2006.
+    // A digest followed by arbitrary bytes: the forgery of 2006.
     const early = concat(Uint8Array.of(0, 1), new Uint8Array(8).fill(0xff), Uint8Array.of(0), info);
     expect(holds(concat(early, new Uint8Array(256 - early.length)))).toBe(false);
     // A DigestInfo without its NULL.

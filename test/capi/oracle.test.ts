@@ -1,6 +1,6 @@
 /**
- * What somebody learns who sends blobs of his choice: nothing. Counted at the border to node:crypto, a
- * good block and each kind of bad one are the same calls on the same number of bytes.
+ * Somebody who sends chosen blobs learns nothing: a good block and each kind of bad one make the
+ * same calls to node:crypto, on the same number of bytes.
  */
 import * as nodeCrypto from "node:crypto";
 import { describe, expect, it, jest } from "@jest/globals";
@@ -54,7 +54,7 @@ const ciphertext = await joined(
 interface Outcome {
   readonly error: { code: unknown; message: string; hint: unknown } | undefined;
   readonly calls: string[];
-  /** What had left before the end was reached. */
+  /** The output before the end was reached. */
   readonly left: number;
 }
 
@@ -100,7 +100,7 @@ describe("a blob of the attacker's choice", () => {
     expect(good.error).toBeUndefined();
     expect(good.left).toBe(40);
 
-    // Well formed, with a key that is not the message's: what the attacker wants to tell from the rest.
+    // Well formed, with a key other than the message's: the attacker wants to distinguish this.
     const conforming = await outcome(raw(block(wrongKey)), "pkcs1");
     expect(conforming.error?.code).toBe("ERR_DECRYPT");
     expect(conforming.calls).toEqual(good.calls);
@@ -124,7 +124,8 @@ describe("a blob of the attacker's choice", () => {
     ]) {
       expect(await outcome(raw(em), "pkcs1")).toEqual(conforming);
     }
-    // A number that is not below the modulus never gets to the padding; who sent it knows that.
+    // A number that is not below the modulus never reaches the padding check. The sender knows
+    // that.
     expect(await outcome(new Uint8Array(256).fill(0xff), "pkcs1")).toEqual(conforming);
   });
 
@@ -145,7 +146,7 @@ describe("a blob of the attacker's choice", () => {
       () => oaepEncrypt(key, sessionKey, "sha256"),
       () => raw(new Uint8Array(256)),
     ]) {
-      // Encryption is random, and one key of implicit rejection in 256 decrypts to noise.
+      // Encryption is random, and one implicit rejection key in 256 decrypts to noise.
       const tries = [await outcome(wrap(), "oaep"), await outcome(wrap(), "oaep")];
       tries.push(await outcome(wrap(), "oaep"));
       expect(tries).toContainEqual(conforming);
@@ -169,7 +170,7 @@ describe("PKCS#1 v1.5 decoding", () => {
       const message = new Uint8Array(length).map((_, index) => index);
       expect(pkcs1Decode(block(message))).toEqual(message);
     }
-    // 246 bytes leave seven of padding.
+    // A key of 246 bytes leaves seven bytes of padding.
     expect(pkcs1Decode(block(new Uint8Array(246).fill(1)))).toBeNull();
   });
 

@@ -1,5 +1,5 @@
 /**
- * What a real CryptoAPI produced (`cryptoapi-exchange/manifest.json`), and test keys for the rest.
+ * The output of a real CryptoAPI (`cryptoapi-exchange/manifest.json`), and test keys for the rest.
  */
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { ascii, concat } from "../../src/bytes.js";
@@ -85,7 +85,7 @@ export interface Manifest {
   }[];
 }
 
-/** The manifest; throws when it holds less than it promises: a loader that finds nothing lies. */
+/** The manifest. Throws if it holds less than it promises: then the loader is wrong. */
 export function manifest(): Manifest {
   const found = vectorJson<Manifest>(`${FOLDER}/manifest.json`);
   const counts = [
@@ -138,14 +138,14 @@ export function parametersOf({ alg, mode, iv, effectiveBits, flags }: Exchange):
 const rsa2048 = createPrivateKey(TEST_KEYS.rsa2048);
 const rsa3072 = createPrivateKey(TEST_KEYS.rsa3072);
 
-/** An exchange key and a signature key; two more that are somebody else's. */
+/** An exchange key and a signature key; two more of somebody else. */
 export const bob = softwareCapiKey(rsa2048);
 export const alice = softwareCapiKey(rsa3072);
 export const bobSigner = softwareCapiSigner(rsa2048);
 export const aliceSigner = softwareCapiSigner(rsa3072);
 export const bobObject = rsa2048;
 
-/** Counts what a private key is asked to do. */
+/** Counts the operations of a private key. */
 export function counted(key: CapiPrivateKey): CapiPrivateKey & { readonly calls: string[] } {
   const calls: string[] = [];
   return {
@@ -177,7 +177,7 @@ export async function joined(source: AsyncIterable<Uint8Array>): Promise<Uint8Ar
 export const secret = (bytes: Uint8Array): Secret => new Secret(bytes.slice());
 export const text = ascii("attack at dawn");
 
-/** The code of the error that `act` throws or rejects with, or what it gave instead. */
+/** The code of the error that `act` throws or rejects with, or its result. */
 export async function codeOf(act: () => unknown): Promise<unknown> {
   try {
     return await act();

@@ -20,7 +20,7 @@ import { alice, bob, codeOf, counted } from "./support.js";
 const aliceParty = { name: "alice", publicKey: alice.publicKey };
 const bobParty = { name: "bob", publicKey: bob.publicKey };
 const agreed = { algorithm: "aes256", hash: "sha256", padding: "pkcs1" } as const;
-/** Alice sends, bob receives. */
+/** Alice sends, Bob receives. */
 const senderTerms: Terms = { ...agreed, own: aliceParty, peer: bobParty };
 const receiverTerms: Terms = { ...agreed, own: bobParty, peer: aliceParty };
 
@@ -40,7 +40,7 @@ async function keysOf(run: ThreePhase, key: typeof alice): Promise<string[]> {
   return [toHex(keyA.bytes.expose()), toHex(keyB.bytes.expose())];
 }
 
-/** As through files: everything in between is bytes. */
+/** As through files: only bytes are passed on. */
 const throughFile = (run: ThreePhase) => ThreePhase.resume(run.serialize());
 
 describe("a three-phase run", () => {
@@ -130,7 +130,7 @@ describe("a mismatch", () => {
     const changed = await change(phase2);
     expect(await refusal(() => sender.confirm(changed, alice))).toEqual(await anyMismatch());
     expect(sender.status).toBe("ended");
-    // The true answer comes too late, also after a restart.
+    // The true answer comes too late, even after a restart.
     for (const run of [sender, throughFile(sender)]) {
       expect(await codeOf(() => run.confirm(phase2, alice))).toBe("ERR_REPLAYED");
       expect(await codeOf(() => run.keys(alice))).toBe("ERR_PHASE");
@@ -158,7 +158,7 @@ describe("a mismatch", () => {
   });
 
   it("with a stranger who has the receiver's public key alone: no keys", async () => {
-    // Mallory answers in bob's place, without key A.
+    // Mallory answers in Bob's place, without key A.
     const { run: sender } = ThreePhase.begin(senderTerms);
     const phase2 = {
       blob: wrapSessionKey(generateSessionKey("aes256"), alice.publicKey),

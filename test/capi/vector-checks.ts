@@ -1,4 +1,4 @@
-/** What must come out of the recorded exchanges, whatever holds the private keys. */
+/** The expected results of the recorded exchanges, wherever the private keys are. */
 import { expect } from "@jest/globals";
 import { ascii, fromHex, toHex } from "../../src/bytes.js";
 import {
@@ -33,7 +33,7 @@ export function exchangeCases(
   );
 }
 
-/** The private key opens the recipient's blob, and the message is what was sent. */
+/** The private key opens the recipient's blob, and the message is the one that was sent. */
 export async function checkExchange(
   vectors: Manifest,
   exchange: Exchange,
@@ -60,7 +60,9 @@ export async function checkExchange(
   expect(toHex(await joined(received.plaintext))).toBe(toHex(message(vectors, exchange.message)));
 }
 
-/** Both sides of the run accept the hashes that the real CryptoAPI computed, and end with its keys. */
+/**
+ * Both sides of the run accept the hashes that the real CryptoAPI computed, and end with its keys.
+ */
 export async function checkThreePhase(
   vectors: Manifest,
   keyOf: (name: string) => CapiPrivateKey,
@@ -72,7 +74,7 @@ export async function checkThreePhase(
   const receiverParty = { name: run.receiver, publicKey: receiver.publicKey };
   const agreed = { algorithm: run.alg, hash: run.hash, padding: "pkcs1" as const };
 
-  // The fixed keys are put into the runs' own files, in blobs that CryptoAPI made as well.
+  // The fixed keys are put into the runs' own files, in blobs that CryptoAPI also made.
   const theSender = ThreePhase.resume(
     withKeys(
       ThreePhase.begin({ ...agreed, own: senderParty, peer: receiverParty }).run,
@@ -142,7 +144,7 @@ function number(bigEndian: Uint8Array): string {
   return Buffer.from(bigEndian.subarray(start)).toString("base64url");
 }
 
-/** A run's file with other key blobs in it. */
+/** A run's file with its key blobs replaced. */
 function withKeys(run: ThreePhase, keyA: Uint8Array, keyB?: Uint8Array): Uint8Array {
   const state = JSON.parse(Buffer.from(run.serialize()).toString()) as Record<string, unknown>;
   state["keyA"] = Buffer.from(keyA).toString("base64");

@@ -1,4 +1,4 @@
-/** Every byte that a real CryptoAPI wrote is read, and written again where nothing in it is random. */
+/** Every byte that a real CryptoAPI wrote is read, and written again unless it is random. */
 import { describe, expect, it } from "@jest/globals";
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { ascii, concat, fromHex, toHex } from "../../src/bytes.js";
@@ -121,7 +121,7 @@ describeVectors("keys a real CryptoAPI exported", () => {
     const bytes = fixture(keyPair(vectors, name, spec).privateKeyBlob);
     expect(blobKind(bytes)).toBe("private");
     expect(await codeOf(() => parsePublicKeyBlob(bytes))).toBe("ERR_PRIVATE_KEY_AS_RECIPIENT");
-    // The numbers of the PRIVATEKEYBLOB are those of the PKCS#8 beside it.
+    // The numbers of the PRIVATEKEYBLOB are those of the matching PKCS#8.
     expect(privateKeyBlobJwk(bytes)).toEqual(
       privateKeyOf(vectors, name, spec).export({ format: "jwk" }),
     );

@@ -1,4 +1,4 @@
-/** Where compiled code is kept: it is executed, so nobody else may be able to put it there. */
+/** Where compiled code is kept. It gets executed, so nobody else may be able to write it. */
 import {
   chmodSync,
   existsSync,
@@ -23,14 +23,14 @@ import {
 import { temporaryFolder } from "./support/folder.js";
 import { p11seal } from "./support/spawn.js";
 
-/** From Node 22.1 on. */
+/** Since Node 22.1. */
 const KEEPS_CODE = "enableCompileCache" in nodeModule;
 
 const root = temporaryFolder();
 const caches = join(root, "caches");
 const ours = join(caches, "p11seal");
 
-/** The folders that were taken into use. */
+/** The folders that were used. */
 function used(env: Record<string, string>): string[] {
   const folders: string[] = [];
   const folder = useCodeCache(env, (one) => folders.push(one));

@@ -1,4 +1,6 @@
-/** What goes wrong outside: a full file system, an input that changes while it is read, threads that end. */
+/**
+ * External faults: a full file system, an input that changes while it is read, threads that end.
+ */
 import { randomBytes } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -42,14 +44,14 @@ function run(command: readonly string[], threads: string): Promise<Ended> {
   return p11seal([...command, "--threads", threads, "in"], { cwd: folder });
 }
 
-/** The same, while something happens to the file or the threads. */
+/** The same, while the file is changed or threads end. */
 function meddled(how: string, command: readonly string[], threads: string): Promise<Ended> {
   const env = { MEDDLE_FILE: join(folder, "in"), MEDDLE_HOW: how };
   const argv = [...command, "--threads", threads, "in"];
   return p11seal(argv, { cwd: folder, node: ["--import", MEDDLE], env });
 }
 
-/** The same, where no file may be longer than about 2 MiB. */
+/** The same, with files limited to about 2 MiB. */
 function limited(command: readonly string[], threads: string, how = "none"): Promise<Ended> {
   // The shell's unit is 512 or 1,024 bytes.
   const script = 'ulimit -f 4096; exec "$0" --import "$@"';
@@ -63,14 +65,14 @@ async function outputOf(command: readonly string[], threads: string): Promise<Bu
   return readFileSync(join(folder, "out"));
 }
 
-/** What the sealed output holds. */
+/** The plaintext of the sealed output. */
 async function opened(): Promise<Buffer> {
   copyFileSync(join(folder, "out"), join(folder, "in"));
   expect(await run(OPEN, "1")).toMatchObject({ status: 0 });
   return readFileSync(join(folder, "out"));
 }
 
-/** The output that stood there is as it was, and nothing is beside it. */
+/** The existing output is unchanged, and nothing was left beside it. */
 function expectUntouched(): void {
   expect(readFileSync(join(folder, "out"))).toEqual(OLD);
   expect(readdirSync(folder)).toEqual(["in", "out"]);
@@ -151,7 +153,7 @@ describe.each(["1", "3"])("an input that changes while it is sealed by %s thread
     expect(await meddled("overwrite", SEAL, threads)).toMatchObject({ status: 0, stderr: "" });
     const result = await opened();
     expect(result.length).toBe(content.length);
-    // Each byte is the old one or the new one, and there are some of both.
+    // Each byte is the old or the new one, and both occur.
     expect(result.every((byte, at) => byte === 0 || byte === content[at])).toBe(true);
     expect(result.subarray(0, 1000).equals(content.subarray(0, 1000))).toBe(true);
     expect(result.subarray(-1000).equals(Buffer.alloc(1000))).toBe(true);

@@ -1,4 +1,4 @@
-/** What only a process of its own can show: exit statuses, signals, pipes, full disks. */
+/** What only a separate process can show: exit statuses, signals, pipes, full disks. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
@@ -20,7 +20,7 @@ import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "./support/
 const root = temporaryFolder();
 const home = join(root, "home");
 const OLD = Buffer.from("old content");
-/** Three segments and a bit. */
+/** A little more than three segments. */
 const content = randomBytes(3 * 262_144);
 let sealed: Buffer;
 let folder: string;
@@ -68,7 +68,10 @@ describe("the exit status is", () => {
 });
 
 describe("what is loaded", () => {
-  /** Prints, at the end, the native libraries of the process, the files and the built-in modules it loaded. */
+  /**
+   * At exit, prints the native libraries, the files and the built-in modules that the process
+   * loaded.
+   */
   const spy = `process.on("exit", () => console.error(JSON.stringify({
     libraries: process.report.getReport().sharedObjects,
     files: Object.keys(require("node:module")._cache),
@@ -108,7 +111,8 @@ describe("what is loaded", () => {
     expect([...loaded.libraries, ...loaded.files].filter((path) => native.test(path))).toEqual([]);
   });
 
-  // Each file costs most of a millisecond, yargs a hundred, WebCrypto ten, a terminal or a child five.
+  // Each file costs almost a millisecond, yargs a hundred, WebCrypto ten, a terminal or a child
+  // five.
   it.each([
     ["--version", ["main.js"], ["--version"]],
     ["seal", ["main.js", "run.js"], ["seal", "-r", "bob.pem", "-o", "/dev/null", "note"]],
@@ -125,7 +129,7 @@ describe("what is loaded", () => {
     const { files, builtin } = await loadedBy(argv);
     const own = files.filter((path) => !path.endsWith("spy.cjs"));
     expect(own.map((path) => basename(path))).toEqual(few);
-    // Modules of ES kind are not in that list; nothing but yargs and `read` would be one.
+    // ES modules are not in that list; only yargs and `read` would be such.
     const slow = [
       "internal/crypto/webcrypto",
       "internal/modules/esm/translators",
@@ -178,7 +182,7 @@ describe("a message that is cut or changed", () => {
 });
 
 describe("a process that is told to stop half way", () => {
-  /** Seals from a pipe that stays open, until the temporary file has bytes in it. */
+  /** Seals from a pipe that stays open, until the temporary file has some bytes. */
   async function halfWay(...options: string[]): ReturnType<typeof begun> {
     return begun(["seal", "-r", join(root, "bob.pem"), "-o", "out", ...options], content);
   }

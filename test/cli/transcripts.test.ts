@@ -1,4 +1,4 @@
-/** The transcripts of test/cli/transcripts, each in a folder of its own with the test keys in it. */
+/** The transcripts of test/cli/transcripts, each in its own folder with the test keys. */
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,6 @@
 /**
- * docs/format.md against the library: the worked message, the tables, and messages exchanged with a
- * reader and a writer made from the page alone.
+ * docs/format.md compared with the library: the worked message, the tables, and messages exchanged
+ * with a reader and a writer made from the page alone.
  */
 import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -209,7 +209,7 @@ describe("the tables of docs/format.md", () => {
   });
 });
 
-/** A signed message whose signature is 64 bytes of nothing: §4 and §5 by hand. */
+/** A signed message whose signature is 64 zero bytes, made by hand from §4 and §5. */
 function signedMessage(): Buffer {
   const head = (major: number, value: number) =>
     value < 24

@@ -1,6 +1,6 @@
 /**
- * The formulas of docs/format.md, written down a second time from the page alone, with node:crypto
- * and nothing of src/. What the page says and what the library does are compared through these.
+ * The formulas of docs/format.md, written a second time from the page alone, with node:crypto and
+ * nothing from src/. Tests use them to compare the page with the library.
  */
 import {
   createCipheriv,
@@ -37,7 +37,10 @@ export const hmac = (algorithm, key, ...parts) =>
     .update(join(...parts))
     .digest();
 
-/** RFC 5869 §2.3. @param {string} algorithm @param {Bytes} prk @param {Bytes} info @param {number} length */
+/**
+ * RFC 5869 §2.3. @param {string} algorithm @param {Bytes} prk @param {Bytes} info @param {number}
+ * length
+ */
 export function expand(algorithm, prk, info, length) {
   let okm = Buffer.alloc(0);
   let block = Buffer.alloc(0);
@@ -66,10 +69,16 @@ export const KEMS = /** @type {const} */ ({
   5: { kem: 0x0020, kdf: "sha256", encBytes: 32 },
 });
 
-/** @param {string} kdf @param {Bytes} suite @param {Bytes} salt @param {string} label @param {Bytes} ikm */
+/**
+ * @param {string} kdf @param {Bytes} suite @param {Bytes} salt @param {string} label @param {Bytes}
+ *   ikm
+ */
 const labeledExtract = (kdf, suite, salt, label, ikm) =>
   hmac(kdf, salt, ascii("HPKE-v1"), suite, ascii(label), ikm);
-/** @param {string} kdf @param {Bytes} suite @param {Bytes} prk @param {string} label @param {Bytes} info @param {number} length */
+/**
+ * @param {string} kdf @param {Bytes} suite @param {Bytes} prk @param {string} label @param {Bytes}
+ *   info @param {number} length
+ */
 const labeledExpand = (kdf, suite, prk, label, info, length) =>
   expand(kdf, prk, join(uint(2, length), ascii("HPKE-v1"), suite, ascii(label), info), length);
 
@@ -105,12 +114,15 @@ export function hpkeSchedule(type, dh, enc, point, messageId) {
 /** @param {number} segLog2 */
 export const floeParameters = (segLog2) => join(uint(2, 0), uint(4, 2 ** segLog2), uint(4, 32));
 
-/** @param {Bytes} key @param {Bytes} start parameters ‖ iv @param {Bytes} purpose @param {Bytes} aad @param {number} length */
+/**
+ * @param {Bytes} key @param {Bytes} start parameters ‖ iv @param {Bytes} purpose @param {Bytes} aad
+ *   @param {number} length
+ */
 export const floeKdf = (key, start, purpose, aad, length) =>
   expand("sha384", key, join(start, purpose, aad), length);
 
 /**
- * The three values FLOE derives before a segment key is needed.
+ * The three values that FLOE derives before a segment key is needed.
  * @param {Bytes} floeKey @param {Bytes} start @param {Bytes} aad
  */
 export const floeStart = (floeKey, start, aad) => ({
@@ -127,13 +139,19 @@ export const segmentAad = (index, final) => join(uint(8, index), uint(1, final ?
 
 // ── AES-256-GCM, agreement ──────────────────────────────────────────────────────────────────────
 
-/** Ciphertext ‖ tag. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad @param {Bytes} plaintext */
+/**
+ * Ciphertext ‖ tag. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad @param {Bytes}
+ * plaintext
+ */
 export function gcmSeal(key, nonce, aad, plaintext) {
   const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(aad);
   return join(cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
 }
 
-/** Throws when the tag does not fit. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad @param {Bytes} sealed */
+/**
+ * Throws if the tag does not match. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad
+ * @param {Bytes} sealed
+ */
 export function gcmOpen(key, nonce, aad, sealed) {
   const at = sealed.length - 16;
   const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: 16 });
@@ -149,7 +167,7 @@ export const spkiOf = (pem) => createPublicKey(pem).export({ format: "der", type
  * @param {string} pem @param {Bytes} peer a point 04 ‖ X ‖ Y, or a u-coordinate
  */
 export function agree(pem, peer) {
-  // The key is the end of its SPKI; what stands before it is the same for every key of the kind.
+  // The key is the end of its SPKI; the prefix is the same for every key of its kind.
   const spki = spkiOf(pem);
   const key = join(spki.subarray(0, spki.length - peer.length), peer);
   return diffieHellman({

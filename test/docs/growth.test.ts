@@ -1,4 +1,4 @@
-/** docs/performance.md and its drawing: what the bench writes there is what it measured. */
+/** docs/performance.md and its plot: the bench writes there what it measured. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
 import { withSections } from "../../scripts/bench/page.mjs";

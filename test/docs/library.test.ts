@@ -1,4 +1,4 @@
-/** The examples of docs/library.md, run as they stand against the built package. */
+/** The examples of docs/library.md, run unchanged with the built package. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ const wanted: Readonly<Record<string, string>> = {
   "Keys of your own making": "hello\n",
 };
 
-// The tokens of other tests are not these examples' business.
+// These examples must not see the tokens of other tests.
 const env: NodeJS.ProcessEnv = { ...process.env, NODE_OPTIONS: "" };
 delete env["SOFTHSM2_CONF"];
 

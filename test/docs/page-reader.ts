@@ -1,11 +1,12 @@
 /**
- * A reader of messages written from docs/format.md alone: numbers in brackets are its sections. It
- * shares nothing with src/, holds everything in memory, and throws for whatever the page refuses.
+ * A reader of messages, written from docs/format.md alone. Numbers in brackets are its sections. It
+ * shares nothing with src/, holds everything in memory, and throws for everything that the page
+ * refuses.
  */
 import { createHash, createPublicKey, privateDecrypt, verify, constants } from "node:crypto";
 import * as f from "./formulas.mjs";
 
-/** What a message says, and every value met while opening it, under the names the page uses. */
+/** A message's content, and every intermediate value of opening it, under the page's names. */
 export interface PageMessage {
   readonly plaintext: Buffer;
   readonly values: ReadonlyMap<string, Buffer>;
@@ -140,7 +141,7 @@ function readStanzas(block: Buffer): Stanza[] {
 
 type Value = number | Buffer | Value[];
 
-/** [4]: the map, if it is deterministic and has the keys it must have, of their types. */
+/** [4]: the map, if it is deterministic and has the required keys with their types. */
 function readCore(bytes: Buffer, signed: boolean): ReadonlyMap<number, Value> {
   const input = new Bytes(bytes);
   const core = new Map<number, Value>();
@@ -237,7 +238,7 @@ class Bytes {
     return this.#bytes.length - this.#at;
   }
 
-  /** What was taken so far. */
+  /** The bytes taken so far. */
   get read(): Buffer {
     return this.#bytes.subarray(0, this.#at);
   }

@@ -1,4 +1,4 @@
-/** The pages name files, commands and packages: these exist, and none is missing. */
+/** The pages name files, commands and packages. These exist, and none is missing. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,6 +1,7 @@
 /**
  * The worked message of docs/format.md, made again from the page's formulas. Its random values are
- * cut from hashes of their names, so that everybody gets the same bytes; no real writer may do that.
+ * cut from hashes of their names, so that everybody gets the same bytes. No real writer may do
+ * that.
  *
  *     node test/docs/worked-message.mjs        prints the page's two blocks
  */
@@ -9,7 +10,7 @@ import { argv } from "node:process";
 import { pathToFileURL } from "node:url";
 import * as f from "./formulas.mjs";
 
-/** TEST KEY, published here and on the page, good for nothing else. */
+/** TEST key, published here and on the page; never use it for anything else. */
 export const RECIPIENT_PEM = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgYiwSfNX8pYPS+upq
 SEqVCY5CHg2UEnLPPnnJU/hjEIahRANCAAQL5Vc3VdZ4oQszIORe8e62iJ6G5jXc
@@ -23,7 +24,7 @@ const SEG_LOG2 = 12;
 const random = (name, bytes) =>
   f.hash("sha256", f.ascii(`p11seal worked message: ${name}`)).subarray(0, bytes);
 
-/** The message in annotated parts, and the values met on the way. */
+/** The message in annotated parts, and the intermediate values. */
 export function workedMessage() {
   const spki = f.spkiOf(RECIPIENT_PEM);
   const point = spki.subarray(-65);

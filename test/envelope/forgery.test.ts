@@ -1,4 +1,4 @@
-/** What can be tried with a signed message: by another recipient, and by its sender. */
+/** Attacks with a signed message, by another recipient and by its sender. */
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { createHash, createHmac, hkdfSync, sign } from "node:crypto";
 import { floeSeal } from "../../src/body/floe.js";
@@ -43,7 +43,7 @@ async function open(whole: Uint8Array, identity: Identity = identityOf("x25519")
 const parse = (bytes: Uint8Array) => readHeader(new Reader(bytes));
 
 /**
- * An insider: another recipient, who knows the file key, and can do everything that needs no more.
+ * An insider: another recipient, who knows the file key and can do everything that needs only that.
  */
 describe("whoever knows the file key", () => {
   let whole: Uint8Array;
@@ -129,7 +129,7 @@ describe("whoever knows the file key", () => {
       name: "PolicyError",
       code: "ERR_REWRAPPED",
     });
-    // Nor may those it was for take the changed list for the sender's.
+    // Nor may its addressees mistake the changed list for the sender's.
     expect(await codeOf(open(forwarded))).toBe("ERR_REWRAPPED");
     expect(counted.unlocks).toBe(0);
     expect((await inspectMessage(forwarded)).sender).toMatchObject({
@@ -164,7 +164,7 @@ describe("whoever knows the file key", () => {
 });
 
 describe("a sender who lies", () => {
-  /** A message with a core and signature of one's own making, up to the header's end. */
+  /** A message with the given core and signature, up to the header's end. */
   async function forged(change: {
     addressees?: readonly Uint8Array[];
     recipsHash?: Uint8Array;

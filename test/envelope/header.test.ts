@@ -106,7 +106,7 @@ describe("a header of another version", () => {
   });
 });
 
-/** Everything here has our magic and version, and p11seal never wrote it: ERR_HEADER, exit 4. */
+/** All of these have our magic and version, but p11seal never wrote them: ERR_HEADER, exit 4. */
 const lies: [string, Partial<HeaderFields>][] = [
   // PRELUDE
   ...[0, 11, 23, 32, 255].map((segLog2): [string, Partial<HeaderFields>] => [
@@ -161,7 +161,7 @@ const lies: [string, Partial<HeaderFields>][] = [
   ["key 9 in an unsigned message", { core: coreWith(2, `095820${"00".repeat(32)}`) }],
   ["unknown key 10", { core: coreWith(2, "0a40") }],
   ["unknown key 63", { core: coreWith(2, "183f40") }],
-  // CORE: what later versions may add is bytes, so that nobody has to agree on anything else
+  // CORE: later versions may add only byte strings, so that nobody has to agree on other encodings
   ["a number under key 64", { core: coreWith(2, "184000") }],
   ["text under key 64", { core: coreWith(2, "184060") }],
   ["null under key 64", { core: coreWith(2, "1840f6") }],
@@ -230,7 +230,7 @@ const lies: [string, Partial<HeaderFields>][] = [
       { recips: recips([stanza({ type, body: new Uint8Array(length + off) })]) },
     ]);
   }),
-  // A false stanza for somebody else: the header is no better for it.
+  // A malformed stanza for somebody else: the header is malformed all the same.
   ["a second stanza that lies", { recips: recips([stanza(), rsa("0203", 256)]) }],
 ];
 
@@ -279,7 +279,7 @@ describe("a header that lies", () => {
   });
 });
 
-/** Room for later versions: read by this one, as far as it goes. */
+/** What later versions may add, which this one reads as far as it can. */
 const growth: [string, Partial<HeaderFields>][] = [
   ["an empty skippable extension", { ext: ext({ type: 0x8000, body: new Uint8Array(0) }) }],
   ["skippable extensions", { ext: ext(later(0x8000), later(0xffff), later(0x8000)) }],

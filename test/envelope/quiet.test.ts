@@ -1,4 +1,4 @@
-/** The library prints nothing, warns of nothing and leaves the process alone, whatever happens. */
+/** The library never prints, never warns, and leaves the process alone. */
 import { afterEach, beforeEach, expect, it, jest } from "@jest/globals";
 import { fromHex } from "../../src/bytes.js";
 import { inspectMessage } from "../../src/envelope/native/info.js";
@@ -45,7 +45,7 @@ it("sealing, opening and refusing are silent, and leave no listener behind", asy
     const opened = await openMessage(whole, { identities: [identityOf(name)] });
     await opened.plaintext.bytes();
   }
-  // A map with arrays for keys: CBOR libraries warn of it on the console.
+  // A map with arrays as keys: CBOR libraries warn about it on the console.
   const core = Buffer.concat([fromHex("a20150"), MESSAGE_ID, fromHex("1840a2800080a100f600")]);
   const refused = [
     await codeOf(openMessage(whole.subarray(0, 100), { identities: [] })),
@@ -55,7 +55,7 @@ it("sealing, opening and refusing are silent, and leave no listener behind", asy
   ];
   const after = process.eventNames().map((name) => process.listenerCount(name));
   expect(refused).toEqual(["ERR_TRUNCATED", "ERR_NO_MATCH", "ERR_HEADER", "ERR_NOT_AUTHENTIC"]);
-  // jest's own way of loading modules has Node warn once.
+  // The way that jest loads modules makes Node warn once.
   expect(said.filter((line) => !line.includes("VM Modules"))).toEqual([]);
   expect(after).toEqual(before);
 });

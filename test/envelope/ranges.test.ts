@@ -1,4 +1,4 @@
-/** Parts of a message: the right bytes, nothing else read, nothing that was altered. */
+/** Parts of a message: the right bytes, nothing else is read, and nothing altered is returned. */
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { inspectMessage } from "../../src/envelope/native/info.js";

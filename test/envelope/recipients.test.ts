@@ -33,7 +33,7 @@ async function open(sealed: Uint8Array, ...identities: Identity[]): Promise<Uint
 const typesOf = async (sealed: Uint8Array) =>
   (await inspectMessage(sealed)).recipients.map(({ type, oaep }) => oaep ?? type);
 
-/** As many keys as one likes; a random u-coordinate is as good a recipient as any. */
+/** Any number of keys; a random u-coordinate is a valid recipient. */
 const strangers = (count: number): Recipient[] =>
   Array.from({ length: count }, () => ({ publicKey: publicKeyFromX25519(randomBytes(32)) }));
 
@@ -283,7 +283,7 @@ describe("whatever goes wrong between a stanza and the file key", () => {
     ["zeros", () => new Secret(new Uint8Array(32))],
   ];
 
-  /** Everything of an error that somebody outside can see. */
+  /** Everything about an error that an outsider can see. */
   async function seen(bytes: Uint8Array, identity: Identity): Promise<string> {
     const error = (await open(bytes, identity).then(
       () => new Error("opened"),

@@ -100,7 +100,7 @@ describe("two messages of the same plaintext to the same key", () => {
       const window = toHex(b.subarray(at, at + 8));
       if (windows.has(window)) common.push(window);
     }
-    // FLOE's parameters, 10 bytes, stand in both.
+    // FLOE's parameters, 10 bytes, are in both.
     expect(common).toEqual(["0000000010000000", "0000001000000000", "0000100000000020"]);
   });
 });

@@ -1,7 +1,7 @@
 /**
- * A message of three segments, cut at every byte, with a bit flipped at every byte, with segments
- * swapped, doubled, dropped and exchanged: refused each time with its documented error, and never a
- * byte of plaintext delivered that a tag did not vouch for.
+ * A message of three segments, cut at every byte, with a bit flipped in every byte, with segments
+ * swapped, doubled, dropped and exchanged. Each is refused with its documented error, and no byte
+ * of plaintext is delivered without a valid tag.
  */
 import { describe, expect, it } from "@jest/globals";
 import { concat, u32 } from "../../src/bytes.js";
@@ -35,7 +35,7 @@ interface Refused {
   readonly delivered: Uint8Array;
 }
 
-/** What opening delivers, and the class and code it ends with. */
+/** What opening delivers, and the class and code of its error. */
 async function attempt(bytes: Uint8Array, identity: Identity = holder): Promise<Refused> {
   try {
     const opened = await openMessage(bytes, { identities: [identity] });
@@ -52,7 +52,7 @@ function told(error: unknown): string {
   return `${name} ${String(code)}`;
 }
 
-/** Whole segments from the start, and not the last. */
+/** Whole segments from the start, without the last. */
 function isUnfinished(delivered: Uint8Array): boolean {
   const whole = delivered.length % FULL === 0 && delivered.length < plaintext.length;
   return whole && Buffer.compare(delivered, plaintext.subarray(0, delivered.length)) === 0;
@@ -102,12 +102,12 @@ describe("a message cut", () => {
   });
 });
 
-/** Where the fields of `message` start, and what a flipped bit in each may lead to. */
+/** Where the fields of `message` start, and the errors that a flipped bit in each may cause. */
 const fields: [string, number, number, readonly string[]][] = [
   ["magic", 0, 8, [NOT_A_MESSAGE]],
   ["version", 8, 9, ["UnsupportedError ERR_VERSION"]],
   ["suite", 9, 10, ["UnsupportedError ERR_SUITE"]],
-  // 12 becomes 13, 14 and 8: other sizes of segments, under a MAC that covers the size; or too small.
+  // 12 becomes 13, 14 and 8: other segment sizes, which the MAC covers, or one that is too small.
   ["segment size", 10, 11, [NOT_AUTHENTIC, HEADER]],
   ["flags", 11, 12, [HEADER, TRUNCATED]],
   ["core length", 12, 16, [HEADER, TRUNCATED]],
@@ -120,7 +120,7 @@ const fields: [string, number, number, readonly string[]][] = [
   ["stanza tag", 47, 55, [NO_MATCH]],
   ["stanza length", 55, 59, [HEADER]],
   ["OAEP hashes", 59, 61, [HEADER]],
-  // `holder` needs no ciphertext to know the file key, so this is the MAC at work.
+  // `holder` knows the file key without the ciphertext, so it is the MAC that refuses this.
   ["wrapped key", 61, 317, [NOT_AUTHENTIC]],
   ["MAC", 317, 349, [NOT_AUTHENTIC]],
 ];
@@ -178,7 +178,7 @@ describe("one bit flipped in the body", () => {
     for (const at of places(headerLength, message.length, 7)) {
       const { error, delivered } = await attempt(flipped(message, at, 1 << (at & 7)));
       const segment = Math.max(0, Math.floor((at - segmentsAt) / SEGMENT_BYTES));
-      // A length field says where the message ends, and may say that it goes on.
+      // A length field says whether the message ends here or goes on.
       const inLength = at >= segmentsAt && (at - segmentsAt) % SEGMENT_BYTES < 4;
       const allowed = at < segmentsAt ? [BODY_HEADER] : inLength ? [SEGMENT, TRUNCATED] : [SEGMENT];
       const right = allowed.includes(error) && delivered.length === segment * FULL;

@@ -1,7 +1,7 @@
 /**
- * The header's parser against damaged headers, signed and unsigned: it refuses each with an error of
- * ours and a known code, or reads it and then writes the same bytes. It doesn't hang, and it neither
- * keeps nor takes much memory.
+ * The header's parser with damaged headers, signed and unsigned. It refuses each with one of our
+ * errors and a known code, or reads it and then writes the same bytes. It doesn't hang, leak or use
+ * much memory.
  */
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { concat, fromHex } from "../../src/bytes.js";
@@ -35,7 +35,7 @@ const PARSER_CODES = [
 
 const plaintext = new Uint8Array(10);
 let seeds: Uint8Array[];
-/** Small ones, so that changes hit structure and not the middle of an RSA ciphertext. */
+/** Small seeds, so that changes hit structure and not the middle of an RSA ciphertext. */
 beforeAll(async () => {
   const small = [recipientOf("x25519")];
   const sealed = await Promise.all([
@@ -81,7 +81,7 @@ describe("a damaged header", () => {
   it(`is refused, or read and written alike, ${tries} times`, async () => {
     const report = await fuzz(seeds, tries, 0x50_31_31, parse);
     expect(report.broken).toEqual([]);
-    // Had the fuzzer gone blind, it would show here: every refusal is met, and some inputs are taken.
+    // Proof that the fuzzer works: every refusal occurs, and some inputs are accepted.
     expect([...report.codes.keys()].sort()).toEqual([...PARSER_CODES].sort());
     expect(report.codes.get("ERR_HEADER")).toBeGreaterThan(report.tried / 10);
     expect(report.taken).toBeGreaterThan(report.tried / 100);

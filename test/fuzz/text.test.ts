@@ -1,6 +1,6 @@
 /**
  * The parsers of what people and other programs write: URIs, key files, recipients files, private
- * keys. Thousands of damaged inputs each.
+ * keys. Each gets thousands of damaged inputs.
  */
 import { describe, expect, it } from "@jest/globals";
 import { readdirSync, readFileSync } from "node:fs";
@@ -20,11 +20,11 @@ import { scaled } from "../support/scale.js";
 
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1");
 
-/** An error of ours that prints, or what is wrong with it. */
+/** `true` for one of our errors that prints safely, or what is wrong with it. */
 function refusal(error: unknown): Error | string {
   if (!(error instanceof P11SealError)) return `threw ${String(error)}`;
   const said = `${error.message} ${error.hint ?? ""}`;
-  // Text from outside that reaches a terminal must not steer it.
+  // Foreign text that reaches a terminal must not control it.
   // eslint-disable-next-line no-control-regex
   if (/[\x00-\x1f\x7f-\x9f]/.test(said)) return `says control characters: ${JSON.stringify(said)}`;
   return said.length > 1000 ? "says too much" : error;

@@ -1,6 +1,6 @@
 /**
- * What p11seal writes, read by the stock tools. Where a tool is not installed its suite is skipped,
- * and its name says so.
+ * What p11seal writes, read by standard tools. If a tool is not installed, its suite is skipped by
+ * name.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -35,7 +35,7 @@ function rsaKey(name: "rsa2048" | "rsa3072" | "rsa4096"): RsaPublicKey {
   return testKey(name) as RsaPublicKey;
 }
 
-/** An odd modulus of so many bits without a factor below 752, made of the 4,096-bit test key's. */
+/** An odd modulus of `bits` bits without a factor below 752, made from the 4,096-bit test key's. */
 function modulusOf(bits: number): Uint8Array {
   let value =
     (BigInt(`0x${toHex(rsaKey("rsa4096").modulus)}`) ** 4n) >> BigInt(4 * 4096 - 8 - bits);
@@ -378,7 +378,7 @@ describeVectors("Wycheproof, public keys", () => {
       const code = codeOf(() => {
         validatePoint(curve, fromHex(test.public));
       });
-      // Compressed points count as valid or acceptable there; on the wire they are refused here.
+      // Compressed points count as valid or acceptable there; in messages they are refused here.
       const expected =
         test.result === "valid" && test.public.startsWith("04") ? "none" : "ERR_POINT";
       if (test.result === "acceptable" && test.public.startsWith("04")) continue;
@@ -400,7 +400,7 @@ describeVectors("Wycheproof, public keys", () => {
           expect(`${test.tcId} ${found}`).toBe(`${test.tcId} ${curve}`);
           accepted++;
         } else if (test.result === "invalid") {
-          // Some are sound keys, but of another curve than the private key's.
+          // Some are sound keys, but on another curve than the private key.
           expect(`${test.tcId} ${found}`).not.toBe(`${test.tcId} ${curve}`);
         }
       }

@@ -197,7 +197,7 @@ describe("agree", () => {
       const { point } = publicKey as EcPublicKey | X25519PublicKey;
       const secret = await (await ec(TEST_KEYS[name])).agree(point);
       expect(toHex(secret?.expose() ?? new Uint8Array())).toBe(expected.toString("hex"));
-      // As long as the field, zeros in front included.
+      // As long as the field, including leading zeros.
       expect(secret?.length).toBe(Buffer.from(jwk.x ?? "", "base64url").length);
     },
   );
@@ -302,8 +302,8 @@ describeVectors("Wycheproof, software keys", () => {
 });
 
 /**
- * Every test that isn't plainly valid, and one of eight of those: on P-521 each costs 20 ms. All of
- * them in `npm run test:slow`.
+ * Every test that isn't plainly valid, and one in eight of the valid ones: on P-521 each takes 20
+ * ms. All of them with `npm run test:slow`.
  */
 function slowly<T extends { test: { result: string } }>(tests: T[]): T[] {
   if (isFull) return tests;
@@ -340,7 +340,7 @@ const CURVE_OIDS = {
   secp521r1: "06052b81040023",
 } as const;
 
-/** Peers: fixed scalars, so that nothing here depends on chance. */
+/** Peers with fixed scalars, so that nothing here depends on chance. */
 const EPHEMERAL = {
   p256: ecPem("prime256v1", 32, "11".repeat(32)),
   p384: ecPem("secp384r1", 48, "22".repeat(48)),

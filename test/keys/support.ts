@@ -1,4 +1,4 @@
-/** What the tests of key formats share. */
+/** Helpers for the tests of key formats. */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { publicDer, TEST_KEYS, type TestKeyName } from "../support/keys.js";
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), "fixtures");
 
-/** A file made with a stock tool; fixtures/README.md says which. */
+/** A file made with a standard tool; fixtures/README.md says which. */
 export function fixture(name: string): Uint8Array {
   return new Uint8Array(readFileSync(join(folder, name)));
 }
@@ -30,7 +30,7 @@ export function testKey(name: TestKeyName): PublicKey {
 
 export const ALL_KEY_NAMES = Object.keys(TEST_KEYS) as TestKeyName[];
 
-/** The error of a refusal, or a stand-in that no assertion on codes takes for one. */
+/** The error of a refusal, or a stand-in that matches no assertion on codes. */
 export function refusal(act: () => unknown): { code: string; name: string; text: string } {
   try {
     act();

@@ -2,7 +2,7 @@ import { describe, expect, it } from "@jest/globals";
 import { format, inspect } from "node:util";
 import { Secret } from "../../src/secret.js";
 
-/** Bytes that are easy to find again, in any encoding. */
+/** Bytes that are easy to find in any encoding. */
 const bytes = () => new Uint8Array(16).fill(0xab);
 const traces = ["ab", "171", "q6ur", "\u00ab"];
 

@@ -1,4 +1,4 @@
-/** Whatever the size, the chunks, the cut or the change: the same bytes, or a refusal. */
+/** For any size, chunks, cut or change: the same bytes, or a refusal. */
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { concat } from "../../src/bytes.js";
@@ -13,7 +13,7 @@ import { readAll } from "../support/streams.js";
 
 const runs = scaled(10, 1);
 
-/** Sizes from nothing to three segments, and more often than chance would have it at their edges. */
+/** Sizes from zero to three segments, with edge cases more often than by chance. */
 const size = fc.oneof(
   fc.nat(3 * FULL),
   fc
@@ -21,7 +21,7 @@ const size = fc.oneof(
     .map(([segments, off]) => Math.max(0, segments * FULL + off)),
 );
 
-/** Lengths of chunks to cut any byte string into; used over and over. */
+/** Chunk lengths into which any byte string is cut; they are used cyclically. */
 const steps = fc.array(fc.integer({ min: 1, max: 6000 }), { minLength: 1, maxLength: 8 });
 
 function* inChunks(bytes: Uint8Array, lengths: readonly number[]): Generator<Uint8Array> {
@@ -32,7 +32,7 @@ function* inChunks(bytes: Uint8Array, lengths: readonly number[]): Generator<Uin
   }
 }
 
-/** `exactOptionalPropertyTypes`: what is absent is not there at all. */
+/** `exactOptionalPropertyTypes`: an absent property must be missing. */
 function withoutAbsent<T extends { expiresMs?: number | undefined }>(claims: T) {
   const { expiresMs, ...rest } = claims;
   return expiresMs === undefined ? rest : { ...rest, expiresMs };
@@ -41,7 +41,7 @@ function withoutAbsent<T extends { expiresMs?: number | undefined }>(claims: T) 
 const text = (length: number, seed: number) =>
   Uint8Array.from({ length }, (_, i) => (Math.imul(i + seed, 0x9e3779b1) >>> 24) & 0xff);
 
-/** What opening `bytes` delivers, and the error it ends with; a bare exception is a failure. */
+/** What opening `bytes` delivers, and its error; any other exception fails the test. */
 async function attempt(bytes: Iterable<Uint8Array>, identity = holder) {
   try {
     const { plaintext } = await openMessage(bytes, { identities: [identity] });

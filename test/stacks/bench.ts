@@ -1,6 +1,6 @@
 /**
- * A stack under test: its token, keys made on it once and used by many rows, doors to it that are
- * closed at the end.
+ * A stack under test: its token, keys that are made on it once and used by many rows, and
+ * connections to it, which are closed at the end.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -24,7 +24,7 @@ export interface Stack extends RawToken {
   readonly versions: string;
 }
 
-/** A promise that a token turns out not to keep, other than by an error of the project's. */
+/** Thrown if a token does not keep a promise and no project error says so. */
 export class Lacking extends Error {
   readonly code: string;
 
@@ -34,7 +34,7 @@ export class Lacking extends Error {
   }
 }
 
-/** A stack as `npm test` set it up, or why it could not. */
+/** A stack as `npm test` set it up, or the reason why it could not. */
 export function findStack(name: StackName): Stack | { readonly reason: string } {
   const file = process.env["TEST_STACKS"];
   if (file === undefined) return { reason: "no stack was started; `npm test` does" };
@@ -53,17 +53,17 @@ export function findStack(name: StackName): Stack | { readonly reason: string } 
   return { ...found, name, ...(database === undefined ? {} : { parameters }) };
 }
 
-/** What a key is made for: RSA keys that only unwrap, or may decrypt too. */
+/** A key's purpose: RSA keys may only unwrap, or may decrypt too. */
 export type Purpose = "exchange" | "decrypt" | "sign";
 
-/** What a door may be given beside the stack. */
+/** Options of a connection. */
 interface DoorOptions {
   readonly pin?: PinProvider;
-  /** A PIN is tried also where a wrong one would lock the token. */
+  /** Sends a PIN even if a wrong one would lock the token. */
   readonly force?: boolean;
 }
 
-/** As listings show them. */
+/** As in listings. */
 export const KINDS: Readonly<Record<KeyType, string>> = {
   "rsa:2048": "RSA-2048",
   "rsa:3072": "RSA-3072",
@@ -88,13 +88,13 @@ export class Bench {
     this.stated = stated.stacks[stack.name];
   }
 
-  /** The door that most rows share; it has the right PIN. */
+  /** The connection that most rows share; it has the right PIN. */
   get door(): TokenService {
     this.#door ??= this.open({});
     return this.#door;
   }
 
-  /** A door of one's own: a process with the stack's environment and its module in it. */
+  /** A separate connection: a process with the stack's environment and its module. */
   open(options: DoorOptions): TokenService {
     const { module, env, pin } = this.stack;
     const door = new TokenProcess({
@@ -110,7 +110,7 @@ export class Bench {
     return door;
   }
 
-  /** Closes the shared door: what other processes made since is seen through the next one. */
+  /** Closes the shared connection: the next one sees what other processes have made since. */
   async reopen(): Promise<void> {
     await this.#door?.close();
     this.#door = undefined;
@@ -133,18 +133,18 @@ export class Bench {
     return among.filter((type) => this.stated.holds.includes(type));
   }
 
-  /** True unless the row is stated to be lacking. */
+  /** True unless the row is stated as not offered. */
   offers(row: string): boolean {
     return this.stated.lacks[row] === undefined;
   }
 
-  /** A key of this type and purpose, made or given; the same one each time. */
+  /** A key of this type and purpose, generated or preloaded; the same one each time. */
   async key(type: KeyType, purpose: Purpose = "exchange"): Promise<KeyInfo> {
     if (this.stated.given) return this.#givenKey(type, purpose);
     return (await this.made(type, purpose)).key;
   }
 
-  /** A key that the token made, with what it said; the same one each time. */
+  /** A key that the token generated, with its report; the same one each time. */
   made(type: KeyType, purpose: Purpose = "exchange"): Promise<GeneratedKey> {
     const name = `${type} ${purpose}`;
     const known = this.#keys.get(name);
@@ -154,7 +154,7 @@ export class Bench {
     return made;
   }
 
-  /** The one that came with the token. */
+  /** The preloaded key. */
   async #givenKey(type: KeyType, purpose: Purpose): Promise<KeyInfo> {
     const listed = await this.door.keys(parseUri(this.uri));
     const found = listed.filter(
@@ -165,7 +165,7 @@ export class Bench {
     return key;
   }
 
-  /** A key of one's own. */
+  /** A new key for one row. */
   async newKey(type: KeyType, purpose: Purpose, label = freshLabel(type)): Promise<GeneratedKey> {
     return this.door.generate(await this.token(), {
       type,
@@ -185,7 +185,7 @@ export class Bench {
     return privateKey;
   }
 
-  /** The way that the last private key operation went, as the trace tells it. */
+  /** The way that the last private key operation used, from the trace. */
   lastWay(): string {
     const line = this.#trace.findLast(
       (one) => one.startsWith("unwrap: ") && one.includes(" on token"),
@@ -197,7 +197,7 @@ export class Bench {
     return rawSteps(this.stack, steps);
   }
 
-  /** Puts objects on the token. @throws Lacking `NO_IMPORT` when it takes none from outside. */
+  /** Puts objects on the token. @throws Lacking `NO_IMPORT` if nothing can be imported. */
   async put(steps: readonly RawStep[]): Promise<void> {
     const results = await this.raw(steps);
     const failed = results.find((one) => "error" in one);

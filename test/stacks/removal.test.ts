@@ -1,4 +1,4 @@
-/** A card that is pulled: before, during and after; and what becomes of its PIN. */
+/** A card that is pulled before, during and after use, and what happens to its PIN. */
 import { execFileSync } from "node:child_process";
 import { publicEncrypt } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const uriOf = (id: number): string =>
 const SESSION_KEY = Buffer.alloc(32, 7);
 const RSA = publicPem(TEST_KEYS.rsa2048);
 
-/** What is wrapped for the card's RSA key, undone by it. */
+/** Unwraps with the card's RSA key what was wrapped for it. */
 async function unwrap(tokens: TokenProcess): Promise<Uint8Array | undefined> {
   const key = await tokens.findKey({ ...TOKEN, id: Uint8Array.of(ID.rsa) });
   const unlocked = await tokens.identity(key).unlock();
@@ -31,7 +31,7 @@ async function unwrap(tokens: TokenProcess): Promise<Uint8Array | undefined> {
   return (await unlocked.decryptOaep(ciphertext, "sha256"))?.expose();
 }
 
-/** Until the reader has noticed what happened to the card. */
+/** Waits until the reader has noticed the change. */
 async function noticed(tokens: TokenProcess, isThere: boolean): Promise<void> {
   const deadline = Date.now() + 20_000;
   for (;;) {
@@ -39,7 +39,7 @@ async function noticed(tokens: TokenProcess, isThere: boolean): Promise<void> {
       await tokens.rescan();
       if ((await tokens.tokens()).length === (isThere ? 1 : 0)) return;
     } catch (error) {
-      // This module too may have been asked at the wrong moment.
+      // This module too may have been called at a bad moment.
       if (!(error instanceof TokenError)) throw error;
     }
     if (Date.now() > deadline) throw new Error("the reader noticed nothing");
@@ -52,7 +52,7 @@ const LIMIT = 2000;
 
 const SOON = { P11SEAL_TOKEN_TIMEOUT: "3" };
 
-/** How a use of a pulled token ends: the module says so, or never returns. */
+/** How using a pulled token ends: the module reports it, or never returns. */
 const ENDED = ["ERR_TOKEN_REMOVED", "ERR_TOKEN_TIMEOUT"];
 
 const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code;
@@ -110,7 +110,7 @@ await describeCard("a card that is pulled", (at) => {
     const runs = scaled(20, 4);
     for (let run = 0; run < runs; run++) {
       expect(await unwrap(tokens)).toEqual(new Uint8Array(SESSION_KEY));
-      // Early, OpenSC never returns; late, it says what happened.
+      // Pulled early, OpenSC never returns; pulled late, it reports what happened.
       await card.pullAt("use", { after: [0, 30, 150, 700][run % 4] ?? 0 });
       const begun = Date.now();
       codes.push(await unwrap(tokens).then(() => "opened", codeOf));
@@ -132,7 +132,7 @@ await describeCard("a card that is pulled", (at) => {
     await card.insert();
     await noticed(lookout, true);
     await newPins();
-    // Whether the card took it, nobody knows.
+    // It is not known whether the card received it.
     await expect(unwrap(tokens)).rejects.toBeInstanceOf(TokenError);
     expect(await newPins()).toBe(0);
   });
@@ -218,7 +218,7 @@ await describeCard("p11seal open, when the card is pulled", (at) => {
   it("goes on with the next file where nothing is waited for", async () => {
     const { card, env, pin, newPins, tokens } = at();
     await card.pullAt("use", { skip: 1, after: 50 });
-    // The last message comes through a pipe, when the card is back.
+    // The last message comes through a pipe, once the card is back.
     const last = readFileSync(join(here, "c.p11s"));
     rmSync(join(here, "c.p11s"));
     execFileSync("mkfifo", [join(here, "c.p11s")]);

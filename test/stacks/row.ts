@@ -1,12 +1,11 @@
-/** A promise and the test that it is kept. */
+/** A promise, and the test that it is kept. */
 import type { Bench } from "./bench.js";
 
 export interface Row {
-  /** As in `stated.json`. */
+  /** The row's key in `stated.json`. */
   readonly id: string;
   /**
-   * Throws when the promise is not kept. What it returns is the way it was kept, where there are
-   * several.
+   * Throws if the promise is not kept. Returns the way it was kept, if there are several.
    */
   readonly run: (bench: Bench) => Promise<string | undefined>;
 }

@@ -1,4 +1,6 @@
-/** Rows about whole messages: sealed without the token, opened with it, by the library's own names. */
+/**
+ * Rows about whole messages: sealed without the token, opened with it, by the library's own names.
+ */
 import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +20,7 @@ import { HASHES } from "./rows-open.js";
 
 const fixtures = join(import.meta.dirname, "fixtures");
 
-/** One message, sealed once and for all to four TEST keys; its text. */
+/** One message, sealed once to four TEST keys and kept, and its text. */
 const SAME_MESSAGE = new Uint8Array(readFileSync(join(fixtures, "same-message.p11seal")));
 const SAME_TEXT = "the same message, whatever the token\n";
 
@@ -33,11 +35,11 @@ const CERTIFICATE = readFileSync(
 export const fileRows: readonly Row[] = [
   row("files-rsa", async (bench) => {
     for (const type of bench.types("rsa:2048", "rsa:3072", "rsa:4096")) {
-      // One that may decrypt opens more hashes; making large ones twice takes long.
+      // A key that may decrypt opens more hashes. Making large keys twice takes long.
       const purpose = type === "rsa:2048" ? "decrypt" : "exchange";
       const key = await bench.key(type, purpose);
       const hashes = hashesOf(bench, purpose);
-      // What the token proves able to undo is what senders are told.
+      // Senders are told exactly what the token proved able to undo.
       expect((await bench.door.probeOaep(key)).sort()).toEqual([...hashes].sort());
       for (const hash of hashes) await sealAndOpen(bench, key, hash);
     }
@@ -87,7 +89,10 @@ export const fileRows: readonly Row[] = [
   }),
 ];
 
-/** What a key of this purpose opens. A token without keys that only unwrap makes one that decrypts. */
+/**
+ * What a key of this purpose opens. If a token has no keys that only unwrap, it makes one that
+ * decrypts.
+ */
 function hashesOf(bench: Bench, purpose: "exchange" | "decrypt"): OaepHash[] {
   const unwrapped = HASHES.filter((hash) => bench.offers(`oaep-unwrap-${hash}`));
   if (purpose === "exchange" && unwrapped.length > 0) return unwrapped;
@@ -107,7 +112,7 @@ async function sealAndOpen(bench: Bench, key: KeyInfo, oaep?: OaepHash): Promise
   expect(Buffer.compare(await opened.plaintext.bytes(), text)).toBe(0);
 }
 
-/** Opens the one message with each of these TEST keys: held by the token, or imported for it. */
+/** Opens that message with each of these TEST keys, which the token has or gets imported. */
 async function openSame(
   bench: Bench,
   names: readonly (keyof typeof TEST_KEYS)[],
@@ -127,7 +132,7 @@ async function openSame(
   }
 }
 
-/** A TEST key that the token came with. */
+/** A TEST key that was preloaded on the token. */
 async function heldKey(bench: Bench, name: keyof typeof TEST_KEYS): Promise<KeyInfo | undefined> {
   const wanted = createPublicKey(TEST_KEYS[name]);
   const listed = await bench.door.keys(parseUri(bench.uri));

@@ -21,7 +21,7 @@ export const keyRows: readonly Row[] = [
   row("find", async (bench) => {
     const token = await bench.token();
     expect(token.label).toBe(bench.stack.tokenLabel);
-    // The URI it gives finds exactly it again.
+    // The URI that it prints finds exactly this token again.
     expect((await bench.door.findToken(parseUri(token.uri))).serial).toBe(token.serial);
   }),
 

@@ -130,7 +130,7 @@ export const openRows: readonly Row[] = [
     const privateKey = await bench.rsaKey(key);
     const opened = Array.from({ length: 16 }, async (_, i) => {
       const { secret, sealed } = sealedTo(key, hash);
-      // Every fourth is bad: it must not spoil its neighbours.
+      // Every fourth is bad, and must not affect its neighbours.
       const isBad = i % 4 === 3;
       const found = await privateKey.decryptOaep(isBad ? flipped(sealed, 40) : sealed, hash);
       return isBad ? found === null : found !== null && equal(found.expose(), secret);

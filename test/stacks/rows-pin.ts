@@ -1,4 +1,4 @@
-/** Rows about the PIN. They come last: the second one leaves the PIN locked where that can be. */
+/** Rows about the PIN. They come last: the second one locks the PIN if it can be locked. */
 import { expect } from "@jest/globals";
 import type { TokenError } from "../../src/errors.js";
 import { parseUri } from "../../src/token/uri.js";
@@ -10,7 +10,7 @@ export const pinRows: readonly Row[] = [
     const { codes, asked, state } = await tryWrongPin(bench, 3);
     expect(codes).toEqual(["ERR_PIN_REFUSED", "ERR_PIN_REFUSED", "ERR_PIN_REFUSED"]);
     expect(asked).toBe(1);
-    // A second try of three would show here, on tokens that count.
+    // On tokens that count, a second try would show here.
     expect(["ok", "low"]).toContain(state);
   }),
 
@@ -27,7 +27,7 @@ export const pinRows: readonly Row[] = [
   }),
 ];
 
-/** Logs in with a wrong PIN through a door of its own, and tries again through the same door. */
+/** Logs in with a wrong PIN through a separate connection, and tries again through it. */
 async function tryWrongPin(bench: Bench, times: number) {
   await bench.reopen();
   let asked = 0;

@@ -23,7 +23,7 @@ export const signRows: readonly Row[] = TYPES.map(([type, id]) =>
 async function signs(bench: Bench, key: KeyInfo): Promise<void> {
   const identity = bench.door.signingIdentity(key);
   const signingKey = await identity.unlock();
-  // Twice: a key may want the PIN again each time, and take it from the login once.
+  // Twice: a key may require the PIN each time, and accept the login as the first.
   for (const said of [message, message.subarray(1)]) {
     const signature = await signingKey.sign(said);
     expect(verifySignature(identity.publicKey, said, signature)).toBe(true);

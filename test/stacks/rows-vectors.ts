@@ -1,6 +1,6 @@
 /**
- * Rows about published vectors (Wycheproof) run through the token: their private keys imported, their
- * ciphertexts and points given to the same code that opens messages.
+ * Rows about published vectors (Wycheproof) through the token: their private keys are imported, and
+ * their ciphertexts and points go to the same code that opens messages.
  */
 import { createECDH, createPrivateKey, type KeyObject } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
@@ -47,7 +47,7 @@ const CURVES = [
   ["P-521", "secp521r1"],
 ] as const satisfies [EcCurve, string][];
 
-/** A case: a key, what is put in, what has to come out, `null` for a refusal. */
+/** A case: a key, the input, and the expected output, `null` for a refusal. */
 interface Case<T> {
   readonly key: KeyObject;
   readonly name: string;
@@ -64,7 +64,8 @@ export const vectorRows: readonly Row[] = [
   }),
 
   row("wycheproof-oaep-unwrap", async (bench) => {
-    // Session keys have a length; modules cut or refuse what is longer than their secret keys may be.
+    // Session keys have one length. Modules cut or refuse what is longer than their secret keys may
+    // be.
     const isKey = (output: string | null): boolean =>
       output === null || (output.length >= 2 && output.length <= 64);
     const cases = oaepCases(bench, "unwrap").filter(({ output }) => isKey(output));
@@ -107,7 +108,7 @@ async function runOaep(
   expect(cases.filter(({ output }) => output === null).length).toBeGreaterThan(10);
 }
 
-/** Eight at once, so that the token has always something to do. */
+/** Eight at once, so that the token is never idle. */
 async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const left = items.values();
   const worker = async (): Promise<void> => {
@@ -121,7 +122,7 @@ function check({ name, output }: Case<unknown>, found: Secret | null): void {
   expect([name, shown]).toEqual([name, output]);
 }
 
-/** Imports the cases' keys, at once, and destroys them again. */
+/** Imports the cases' keys together, and destroys them again. */
 async function withKeys<T>(
   bench: Bench,
   cases: readonly Case<T>[],
@@ -149,7 +150,7 @@ async function withKeys<T>(
   }
 }
 
-/** OAEP's vectors with one of our hashes in both places, that the token undoes this way. */
+/** OAEP's vectors that use one of our hashes for both, and that the token undoes this way. */
 function oaepCases(bench: Bench, purpose: "unwrap" | "decrypt"): Case<OaepInput>[] {
   const known = new Map<string, KeyObject>();
   const keyOf = (pkcs8: string): KeyObject => {
@@ -165,7 +166,7 @@ function oaepCases(bench: Bench, purpose: "unwrap" | "decrypt"): Case<OaepInput>
       if (hash === undefined || !bench.offers(`oaep-${purpose}-${hash}`)) return [];
       const key = keyOf(group.privateKeyPkcs8);
       if (!bench.stated.holds.includes(`rsa:${bitsOf(key)}` as KeyType)) return [];
-      // Only the empty label is ours: a ciphertext made with another one is a wrong ciphertext.
+      // We use only the empty label: a ciphertext made with another label is a bad ciphertext.
       const isValid = test.result !== "invalid" && test.label === "";
       return [
         {

@@ -1,7 +1,7 @@
 /**
- * What each stack is stated to offer: the rows are our promises, and `lacks` says which of them a
- * token does not keep, why, and how the attempt ends. `stated.json` holds the data; the suite, the
- * table in docs/tokens.md and the count of skips are all held against it.
+ * What each stack is stated to offer. The rows are our promises; `lacks` says which of them a token
+ * does not keep, why, and how the attempt ends. The data is in `stated.json`. The suite, the table
+ * in docs/tokens.md and the count of skips are checked against it.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,25 +12,25 @@ export const STACK_NAMES = ["softhsm", "nss", "opencryptoki", "tpm2", "opensc", 
 export type StackName = (typeof STACK_NAMES)[number];
 
 export interface Lack {
-  /** For a reader, as in "no elliptic curves at all". */
+  /** For people, such as "no elliptic curves at all". */
   readonly why: string;
-  /** The code of the error that the row ends with when it is tried all the same. */
+  /** The code of the error that the row ends with if it is tried all the same. */
   readonly code: string;
 }
 
 export interface StatedStack {
   /** The table's heading. */
   readonly title: string;
-  /** Types of keys that it holds and that open messages. */
+  /** The types of keys that it can hold and that open messages. */
   readonly holds: readonly KeyType[];
-  /** Its keys came with it: it makes none. */
+  /** Its keys are preloaded: it generates none. */
   readonly given: boolean;
   readonly lacks: Readonly<Record<string, Lack>>;
-  /** Rows that are kept in one of several ways: which. */
+  /** For rows that can be kept in several ways: which one. */
   readonly ways: Readonly<Record<string, string>>;
-  /** What a new exchange key is not, for all it was asked to be. */
+  /** What was requested of a new exchange key and not honored. */
   readonly notHonoured: readonly string[];
-  /** What the audit finds about such a key. */
+  /** What the audit finds in such a key. */
   readonly findings: readonly string[];
 }
 

@@ -1,7 +1,7 @@
 /**
  * The token suite: the same rows on every stack, gated by what the stack is stated to offer. A row
- * that it is stated not to offer is a skip with the reason; all these rows are tried all the same, and
- * have to end with the error that is stated, so that a token that offers more is noticed.
+ * that it does not offer is a skip with the reason. It is tried all the same, and must end with the
+ * stated error, so that a token that offers more is noticed.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,10 +26,10 @@ export const ROWS: readonly Row[] = [
   ...pinRows,
 ];
 
-/** Large keys take their time, and so do thousands of vectors; ten times what they take alone. */
+/** Large keys and thousands of vectors take time; this is ten times what they take alone. */
 const PATIENCE_MS = 600_000;
 
-/** What became of a row: kept (and how), not offered as stated, or not kept. */
+/** The outcome of a row: kept (and how), not offered as stated, or failed. */
 type Outcome = "kept" | "not offered" | "failed";
 
 export function stackSuite(name: StackName): void {
@@ -65,7 +65,7 @@ export function stackSuite(name: StackName): void {
       }
     };
 
-    /** Tries what is stated to be lacking, so that a token that offers more is noticed. */
+    /** Tries what is stated as not offered, so that a token that offers more is noticed. */
     const lackingIndeed = async (rows: readonly Row[]): Promise<void> => {
       const tried = rows
         .filter(({ id }) => lacks[id] !== undefined)
@@ -102,7 +102,7 @@ export function stackSuite(name: StackName): void {
   });
 }
 
-/** The code of the error that a row ends with; "kept" when it ends well. */
+/** The code of the error that a row ends with; "kept" if it succeeds. */
 async function endOf(row: Row, bench: Bench): Promise<string> {
   try {
     await row.run(bench);
@@ -111,12 +111,12 @@ async function endOf(row: Row, bench: Bench): Promise<string> {
     const { code, message } = error as { code?: string; message?: string };
     return code ?? String(message);
   } finally {
-    // What went wrong here shall not go wrong elsewhere: OpenSC forgets a login over it.
+    // A failure here must not affect other rows: OpenSC forgets a login after one.
     await bench.reopen();
   }
 }
 
-/** For `npm run test:tokens`, which makes the table of it. */
+/** For `npm run test:tokens`, which makes the table from it. */
 function report(name: StackName, versions: string, rows: object): void {
   const folder = process.env["TEST_STACKS_RESULTS"];
   if (folder === undefined) return;

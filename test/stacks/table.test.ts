@@ -1,4 +1,4 @@
-/** The table of docs/tokens.md is the one that follows from what is stated, and from the last run. */
+/** The table of docs/tokens.md agrees with stated.json and with the last run. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
 import {

@@ -17,7 +17,7 @@ afterAll(() => {
   compiled.remove();
 });
 
-/** A lock as a process leaves it that ended while it held it. */
+/** A lock as left by a process that ended while it held it. */
 function heldBy(folder: string, owner: string): string {
   const lock = path.join(folder, "lock");
   mkdirSync(lock);
@@ -83,7 +83,8 @@ describe("a lock", () => {
     const counted = (): Promise<void> =>
       compiled.start("counter.mjs", [folder]).killAfter(2 + Math.floor(Math.random() * 5));
     for (let round = 0; round < 6; round++) await Promise.all([counted(), counted(), counted()]);
-    // Every raise is noted, under the lock, before it is made; a kill between the two loses one at most.
+    // Every increment is noted, under the lock, before it is made. A kill between the two loses at
+    // most one.
     const noted = readFileSync(path.join(folder, "noted"), "utf8").split("\n").filter(Boolean);
     expect(noted.length).toBeGreaterThanOrEqual(18);
     const steps = noted.map(Number);

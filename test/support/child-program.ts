@@ -1,4 +1,7 @@
-/** What tests of the sources run as the token's process: the built program, which Node can start. */
+/**
+ * The program that tests of the sources run as the token's process: the built one, which Node can
+ * start.
+ */
 import { fileURLToPath } from "node:url";
 
 export const CHILD_PROGRAM = fileURLToPath(

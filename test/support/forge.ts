@@ -1,6 +1,6 @@
 /**
- * Writes messages byte by byte, true and false ones, with a known file key: what an attacker who is
- * one of the recipients could write, or a program with a fault. Only the segments are p11seal's own.
+ * Writes valid and invalid messages byte by byte, with a known file key: what a malicious
+ * recipient, or a faulty program, could write. Only the segments are made by p11seal.
  */
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { floeSeal } from "../../src/body/floe.js";
@@ -17,12 +17,12 @@ export const SEGMENT_BYTES = 2 ** SEG_LOG2;
 /** Bytes of plaintext in a full segment. */
 export const FULL = SEGMENT_BYTES - 32;
 
-/** Whoever asks gets the file key: the holder of an RSA-2048 key, without the arithmetic. */
+/** The holder of an RSA-2048 key, who always returns the file key, without the arithmetic. */
 export const holder: Identity = answering(identityOf("rsa2048").publicKey, () =>
   Promise.resolve(new Secret(FILE_KEY.slice())),
 );
 
-/** The fields of a header; each stands for itself, so that each can lie. */
+/** The fields of a header. Each can be set alone, so that each can be false. */
 export interface HeaderFields {
   readonly magic: Uint8Array;
   readonly version: number;
@@ -31,14 +31,14 @@ export interface HeaderFields {
   readonly flags: number;
   readonly core: Uint8Array;
   readonly coreLength: number;
-  /** With its length field; nothing in an unsigned message. */
+  /** With its length field; empty in an unsigned message. */
   readonly sig: Uint8Array;
   /** With its length field. */
   readonly ext: Uint8Array;
   /** With its length field. */
   readonly recips: Uint8Array;
   readonly mac: Uint8Array;
-  /** What everything is derived from. */
+  /** The key from which everything is derived. */
   readonly fileKey: Uint8Array;
 }
 
@@ -77,7 +77,7 @@ export function recips(stanzas: readonly Uint8Array[], count = stanzas.length): 
   return block(u16(count), ...stanzas);
 }
 
-/** EXT of the given blocks. */
+/** EXT with the given blocks. */
 export function ext(...blocks: { type: number; body: Uint8Array; bodyLength?: number }[]) {
   return block(
     ...blocks.flatMap(({ type, body, bodyLength }) => [
@@ -105,7 +105,7 @@ function immutablePart(fields: Partial<HeaderFields>): Uint8Array {
   );
 }
 
-/** PRELUDE to MAC; the MAC is right unless it is given. */
+/** PRELUDE to MAC; the MAC is valid unless one is given. */
 export function headerBytes(fields: Partial<HeaderFields> = {}): Uint8Array {
   const transcript = concat(
     immutablePart(fields),
@@ -118,7 +118,7 @@ export function headerBytes(fields: Partial<HeaderFields> = {}): Uint8Array {
   return concat(transcript, fields.mac ?? mac);
 }
 
-/** A body of segments for a header, one for each entry; the last entry is the last segment. */
+/** A body for a header, with one segment for each entry. */
 export function bodyBytes(
   plaintexts: readonly Uint8Array[],
   fields: Partial<HeaderFields> = {},

@@ -1,6 +1,6 @@
 /**
- * Makes the test environment for a jest that was not started by `npm test`, from what is installed:
- * it fetches nothing. jest's workers start afterwards and inherit it.
+ * Makes the test environment if jest was not started by `npm test`, from what is installed; it
+ * fetches nothing. jest's workers start afterwards and inherit it.
  */
 import { findNss, findSoftHsm } from "../../scripts/lib/modules.mjs";
 import { inTestEnvironment, makeTestEnvironment } from "../../scripts/lib/test-environment.mjs";
@@ -18,7 +18,7 @@ export default function globalSetup() {
 function usableNss() {
   const nss = findNss();
   if (nss === null) return { reason: "NSS softoken is missing; `npm test` gets it" };
-  // The loader reads LD_LIBRARY_PATH only when a process starts, and this one runs already.
+  // The loader reads LD_LIBRARY_PATH only at process start, and this process already runs.
   if (nss.libraryPath !== null) return { reason: "NSS softoken needs LD_LIBRARY_PATH: `npm test`" };
   return nss;
 }

@@ -1,4 +1,4 @@
-/** Identities over the TEST keys, and identities that count, refuse or lie. */
+/** Identities with the TEST keys, and identities that count, refuse or lie. */
 import { createPrivateKey } from "node:crypto";
 import type { Sender } from "../../src/envelope/native/signature.js";
 import type {
@@ -33,11 +33,11 @@ export function recipientOf(name: ExchangeKeyName, oaep?: OaepHash): Recipient {
   return oaep === undefined ? { publicKey } : { publicKey, oaep };
 }
 
-/** An identity that counts what is asked of it. */
+/** An identity that counts the operations on it. */
 export interface Counted {
   readonly identity: Identity;
   unlocks: number;
-  /** Private key operations, as the hash or the peer's point they were for. */
+  /** The private key operations, each as its hash or its peer's point. */
   readonly operations: (OaepHash | Uint8Array)[];
 }
 
@@ -76,7 +76,7 @@ function countingKey(key: PrivateKey, counted: Counted): PrivateKey {
   };
 }
 
-/** The same public key, with a private half that answers what it is told to. */
+/** The same public key, with a private key that returns what it is told to. */
 export function answering(
   publicKey: ExchangePublicKey,
   answer: () => Promise<Secret | null>,
@@ -89,7 +89,7 @@ export function answering(
   return { publicKey, name: "answering", unlock: () => Promise.resolve(privateKey) };
 }
 
-/** A signer over a TEST key, with claims that are always the same. */
+/** A signer with a TEST key, whose claims are always the same. */
 export function senderOf(name: "p256" | "p384" | "rsa2048" | "rsa3072" | "ed25519"): Sender {
   const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SigningPublicKey;
   const privateKey = createPrivateKey(TEST_KEYS[name]);

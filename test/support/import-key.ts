@@ -1,6 +1,6 @@
 /**
- * Puts a private key on a token, for tests only: the product makes keys on the token. Works in a raw,
- * logged-in read-write session of any module.
+ * Puts a private key on a token, for tests only: p11seal itself makes keys on the token. Works in a
+ * raw, logged-in read-write session of any module.
  */
 import type { JsonWebKey, KeyObject } from "node:crypto";
 import type { PKCS11 } from "pkcs11js";
@@ -10,7 +10,7 @@ import { type AttributeValues, template } from "../../src/token/modules/template
 export interface ImportOptions {
   readonly label: string;
   readonly id: Uint8Array;
-  /** Attributes of the private key beside its numbers, such as `UNWRAP: true`. */
+  /** Attributes of the private key besides its numbers, such as `UNWRAP: true`. */
   readonly privateHalf?: AttributeValues;
   /** `false` leaves the public key object out. */
   readonly publicHalf?: AttributeValues | false;

@@ -1,7 +1,7 @@
 /**
- * TEST keys: fixed private keys, published here, good for nothing else. Generating RSA takes seconds,
- * importing these does not. PKCS#8 PEM, made with `openssl genpkey`; the public half of each is
- * `publicPem(TEST_KEYS.rsa2048)`.
+ * TEST keys: fixed private keys, published here; never use them for anything else. Generating RSA
+ * takes seconds, importing these does not. PKCS#8 PEM, made with `openssl genpkey`; the public key
+ * of one is, for example, `publicPem(TEST_KEYS.rsa2048)`.
  */
 import { createPublicKey } from "node:crypto";
 

@@ -1,7 +1,12 @@
 /**
- * A small mutation fuzzer: valid inputs, changed in the ways that break parsers. The same seed gives
- * the same inputs, so that what failed can be run again.
+ * A small mutation fuzzer: valid inputs, changed in ways that break parsers. The same seed gives
+ * the same inputs, so that a failure can be reproduced.
  */
+
+/** The number of inputs to try: `npm run test:slow` tries ten times as many. */
+export function fuzzCount(usual: number): number {
+  return process.env["SLOW"] === "1" ? 10 * usual : usual;
+}
 
 /** Pseudo-random numbers (xorshift32), the same on every machine. */
 export class Random {
@@ -57,7 +62,7 @@ export function mutated(seeds: readonly Uint8Array[], random: Random): Uint8Arra
 }
 
 function changedOnce(bytes: Uint8Array, seeds: readonly Uint8Array[], random: Random): Uint8Array {
-  // Starts are where the structure is: half of all changes go to the first 64 bytes.
+  // Structure is mostly at the start: half of all changes go to the first 64 bytes.
   const reach = random.below(2) === 0 ? Math.min(64, bytes.length) : bytes.length;
   const at = random.below(reach + 1);
   const length = 1 + random.below(random.below(4) === 0 ? 64 : 4);
@@ -79,7 +84,7 @@ function changedOnce(bytes: Uint8Array, seeds: readonly Uint8Array[], random: Ra
         after.subarray(1),
       );
     case 3: {
-      // A length field that lies.
+      // A false length field.
       const field = new DataView(new ArrayBuffer(4));
       field.setUint32(0, random.of(COUNTS) + random.below(3));
       return joined(before, new Uint8Array(field.buffer), after.subarray(4));
@@ -103,22 +108,22 @@ function joined(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** What trying many inputs came to. */
+/** The result of trying many inputs. */
 export interface FuzzReport {
   readonly tried: number;
   readonly taken: number;
-  /** How often each error code was met. */
+  /** How often each error code occurred. */
   readonly codes: Map<string, number>;
   /** Inputs that broke a rule, in hexadecimal, with what happened: at most ten. */
   readonly broken: string[];
   readonly slowestMs: number;
-  /** By how much the process grew, bytes. */
+  /** Growth of the process, bytes. */
   readonly grown: number;
 }
 
 /**
- * Tries `count` inputs. `act` returns `true` for an input it takes, or the error it refuses it
- * with, or a sentence where it breaks a rule.
+ * Tries `count` inputs. `act` returns `true` if it accepts the input, the error with which it
+ * refuses it, or a sentence if the input breaks a rule.
  */
 export async function fuzz(
   seeds: readonly Uint8Array[],

@@ -1,7 +1,7 @@
 /**
- * NSS softoken for tests: a second PKCS#11 implementation with cryptography of its own (SoftHSM inside
- * Node uses Node's OpenSSL). It differs from SoftHSM in OAEP hashes, templates and return values.
- * `TEST_NSS_MODULE` and `TEST_NSS_DIR` come from the test environment.
+ * NSS softoken for tests: a second PKCS#11 implementation with cryptography of its own (SoftHSM
+ * inside Node uses Node's OpenSSL). It differs from SoftHSM in OAEP hashes, templates and return
+ * values. `TEST_NSS_MODULE` and `TEST_NSS_DIR` come from the test environment.
  */
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { type TestToken, USER_PIN } from "./softhsm.js";
 const module = process.env["TEST_NSS_MODULE"];
 const folder = process.env["TEST_NSS_DIR"];
 
-/** A suite on NSS softoken; skipped, by name, where there is none. */
+/** A suite on NSS softoken; skipped by name if there is none. */
 export function describeNss(name: string, suite: () => void): void {
   if (module !== undefined && folder !== undefined) {
     describe(name, suite);
@@ -25,7 +25,7 @@ export function describeNss(name: string, suite: () => void): void {
 }
 
 export interface NssToken extends TestToken {
-  /** Environment that makes a `TokenAccess` start the module on this database. */
+  /** The environment that makes a `TokenAccess` start the module on this database. */
   readonly env: Record<string, string | undefined>;
 }
 
@@ -69,5 +69,5 @@ export function nssAccess(token: NssToken, options: Partial<TokenAccessOptions> 
   });
 }
 
-/** Collecting one would unload the library under the others. */
+/** If one were collected, the library would be unloaded while the others use it. */
 const kept: PKCS11[] = [];

@@ -1,19 +1,19 @@
 /**
- * Steps on a token that the project itself does not offer, such as importing a key, done by a process
- * of its own: modules read their environment when a process starts, and what is tested shall not
- * vouch for itself. Steps come as JSON on standard input, results go as JSON to standard output.
+ * Steps on a token that p11seal itself does not offer, such as importing a key, in a separate
+ * process: modules read their environment at process start, and the tested code must not check
+ * itself. Steps come as JSON on standard input, results go as JSON to standard output.
  *
- * Bytes are `{ "hex": "…" }`. Templates were checked by src/token/modules/template.ts on the other side.
+ * Bytes are `{ "hex": "…" }`. Templates were checked by src/token/modules/template.ts on the other
+ * side.
  */
 import fs from "node:fs";
 import pkcs11js from "pkcs11js";
 
 /** @typedef {{ type: number, value: boolean | number | { hex: string } }} PlainAttribute */
 /**
- * @typedef {{ do: "create", template: PlainAttribute[] }
- *   | { do: "generate", mechanism: number, publicHalf: PlainAttribute[], privateHalf: PlainAttribute[] }
- *   | { do: "destroy", template: PlainAttribute[] }
- *   | { do: "count", template: PlainAttribute[] }} Step
+ * @typedef {{ do: "create", template: PlainAttribute[] } | { do: "generate", mechanism: number,
+ *   publicHalf: PlainAttribute[], privateHalf: PlainAttribute[] } | { do: "destroy", template:
+ *   PlainAttribute[] } | { do: "count", template: PlainAttribute[] }} Step
  */
 
 const [USER, READ_WRITE, OS_LOCKING_OK] = [1, 6, 2];
@@ -25,7 +25,7 @@ const native = new pkcs11js.PKCS11();
 native.load(module);
 native.C_Initialize({
   flags: OS_LOCKING_OK,
-  // The last byte gets lost on the way.
+  // pkcs11js loses the last byte.
   ...(parameters === undefined ? {} : { libraryParameters: `${parameters} ` }),
 });
 const slot = native

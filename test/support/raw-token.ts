@@ -1,7 +1,7 @@
 /**
- * Steps on a stack's token that the project does not offer to users: importing keys and certificates,
- * making what its own key policy would not make, destroying single objects. Each list of steps runs
- * in a process of its own (raw-steps.mjs).
+ * Steps on a stack's token that p11seal does not offer to users: importing keys and certificates,
+ * making keys that its policy would not make, destroying single objects. Each list of steps runs in
+ * a separate process (raw-steps.mjs).
  */
 import { spawn } from "node:child_process";
 import type { KeyObject } from "node:crypto";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { type AttributeValues, template } from "../../src/token/modules/template.js";
 import { importValues, type ImportOptions } from "./import-key.js";
 
-/** A token, as far as another process needs to know it. */
+/** What another process needs to know about a token. */
 export interface RawToken {
   readonly module: string;
   /** The string for C_Initialize; NSS needs one. */
@@ -23,7 +23,7 @@ export type RawStep =
   | {
       readonly do: "create" | "destroy" | "count";
       readonly values: AttributeValues;
-      /** What certificates must have and the project has no use for, DER. */
+      /** Fields that a certificate must have and p11seal does not use, DER. */
       readonly names?: { readonly subject: Uint8Array; issuer: Uint8Array; serial: Uint8Array };
     }
   | {
@@ -33,7 +33,7 @@ export type RawStep =
       readonly privateHalf: AttributeValues;
     };
 
-/** What a step came to: objects made, found or destroyed, or what the module answered. */
+/** The result of a step: objects made, found or destroyed, or the module's error. */
 export type RawResult = { readonly ok: number } | { readonly error: string };
 
 /** Runs steps, logged in as the user. One that fails does not stop the others. */
@@ -52,14 +52,14 @@ export async function rawSteps(token: RawToken, steps: readonly RawStep[]): Prom
   return JSON.parse(output) as RawResult[];
 }
 
-/** The same, where every step has to succeed. */
+/** The same; every step must succeed. */
 export async function rawDone(token: RawToken, steps: readonly RawStep[]): Promise<void> {
   for (const result of await rawSteps(token, steps)) {
     if ("error" in result) throw new Error(`raw-token: ${result.error}`);
   }
 }
 
-/** A key pair as steps that import it. The private half comes first. */
+/** The steps that import a key pair. The private key comes first. */
 export function importSteps(
   key: KeyObject,
   common: Pick<ImportOptions, "label" | "id">,

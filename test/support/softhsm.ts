@@ -1,6 +1,6 @@
 /**
- * SoftHSM for tests: fresh tokens, imported fixture keys, and a look at a token that does not go
- * through `src/token`, so that what is tested does not vouch for itself. `SOFTHSM2_CONF` and
+ * SoftHSM for tests: new tokens, imported fixture keys, and a view of a token that does not go
+ * through `src/token`, so that the tested code does not check itself. `SOFTHSM2_CONF` and
  * `TEST_SOFTHSM2_MODULE` come from the test environment.
  */
 import { createPrivateKey } from "node:crypto";
@@ -12,7 +12,7 @@ import { type ImportOptions, importPrivateKey } from "./import-key.js";
 export const USER_PIN = "1234";
 export const SO_PIN = "87654321";
 
-/** The module's path. Without SoftHSM there is no point in testing a token layer. */
+/** The module's path. Without SoftHSM, testing the token layer is pointless. */
 export const SOFTHSM_MODULE = required("TEST_SOFTHSM2_MODULE");
 
 /** A token made for one test file or one test. */
@@ -22,7 +22,7 @@ export interface TestToken {
   readonly module: string;
 }
 
-/** pkcs11js on its own, initialized once in this process and left so. */
+/** pkcs11js alone, initialized once in this process and left initialized. */
 export async function rawModule(path: string, parameters?: string): Promise<PKCS11> {
   const known = modules.get(path);
   if (known !== undefined) return known;
@@ -34,7 +34,7 @@ export async function rawModule(path: string, parameters?: string): Promise<PKCS
   try {
     native.C_Initialize({
       flags: OS_LOCKING_OK,
-      // The last byte gets lost on the way.
+      // pkcs11js loses the last byte.
       ...(parameters === undefined ? {} : { libraryParameters: `${parameters} ` }),
     });
   } catch (error) {
@@ -59,7 +59,7 @@ export async function freshToken(name: string): Promise<TestToken> {
   return { label, uri: formatUri({ token: label }), module: SOFTHSM_MODULE };
 }
 
-/** A token that another test's process was just making when this one looked can't be asked. */
+/** A token that another test's process is just making can't be queried. */
 function isFree(native: PKCS11, slot: Buffer): boolean {
   try {
     return (native.C_GetTokenInfo(slot).flags & TOKEN_INITIALIZED) === 0;
@@ -68,7 +68,7 @@ function isFree(native: PKCS11, slot: Buffer): boolean {
   }
 }
 
-/** A `TokenAccess` on SoftHSM alone, with the right PIN unless told otherwise. */
+/** A `TokenAccess` on SoftHSM alone, by default with the right PIN. */
 export function softHsmAccess(options: Partial<TokenAccessOptions> = {}): TokenAccess {
   return new TokenAccess({
     modules: [SOFTHSM_MODULE],
@@ -106,7 +106,7 @@ export async function withRawSession<T>(
   }
 }
 
-/** How many objects the token and this process's sessions hold, private ones too. */
+/** How many objects the token and this process's sessions hold, including private ones. */
 export function objectCount(token: TestToken): Promise<number> {
   return withRawSession(token, (native, session) => findAll(native, session, []).length);
 }
@@ -123,7 +123,7 @@ export function findAll(native: PKCS11, session: Buffer, wanted: Attribute[]): B
   return found;
 }
 
-/** Puts a fixture's private key, and its public half, on a token. RSA and NIST curves. */
+/** Puts a fixture's key pair on a token. RSA and NIST curves. */
 export async function importKey(
   token: TestToken,
   privatePem: string,

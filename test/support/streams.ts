@@ -1,10 +1,10 @@
-/** Byte sources that deliver awkwardly, fail, and tell whether they were let go. */
+/** Byte sources that deliver awkwardly, fail, and record whether they were released. */
 import type { ByteSource } from "../../src/stream.js";
 
 /** `bytes` in chunks of `step`; the last may be shorter. Each chunk is a copy. */
 export async function* inSteps(bytes: Uint8Array, step: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += step) {
-    // What really arrives from outside arrives later.
+    // Real input arrives asynchronously.
     await Promise.resolve();
     yield bytes.slice(at, at + step);
   }
@@ -15,7 +15,7 @@ export function byByte(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   return inSteps(bytes, 1);
 }
 
-/** The ways a message is delivered in tests: what a chunk is must not matter. */
+/** The ways to deliver a message in tests: chunks must not matter. */
 export const DELIVERIES: readonly (readonly [string, (bytes: Uint8Array) => ByteSource])[] = [
   ["whole", (bytes) => bytes],
   ["byte by byte", byByte],
@@ -29,7 +29,7 @@ export async function* failingAfter(bytes: Uint8Array, error: Error): AsyncGener
   throw error;
 }
 
-/** Delivers the same chunk for ever, and counts what was asked of it. */
+/** Delivers the same chunk forever, and counts the requests. */
 export class EndlessSource implements AsyncIterable<Uint8Array> {
   readonly #chunk: Uint8Array;
   delivered = 0;
@@ -56,11 +56,11 @@ export class EndlessSource implements AsyncIterable<Uint8Array> {
 /** What a stream delivered before it ended or failed. */
 export interface Delivered {
   readonly bytes: Uint8Array;
-  /** `undefined` when it ended. */
+  /** `undefined` if it ended. */
   readonly error: unknown;
 }
 
-/** Reads a stream to its end or failure, and loses nothing of what came before. */
+/** Reads a stream to its end or failure, and keeps everything before that. */
 export async function readAll(source: AsyncIterable<Uint8Array>): Promise<Delivered> {
   const parts: Uint8Array[] = [];
   let error: unknown;
@@ -72,7 +72,7 @@ export async function readAll(source: AsyncIterable<Uint8Array>): Promise<Delive
   return { bytes: Buffer.concat(parts), error };
 }
 
-/** The `code` of a rejection, or `undefined` when nothing was thrown. */
+/** The `code` of a rejection, or `undefined` if nothing was thrown. */
 export async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
   try {
     await promise;

@@ -1,7 +1,7 @@
 /**
  * Published test data. The folder comes from `P11SEAL_VECTORS`, by default `../shared/vectors`
- * beside the checkout. Where it is absent, `describeVectors` makes every suite that needs it a
- * skip that says so; where it is present, a file that yields nothing is a failure.
+ * beside the checkout. If it is absent, `describeVectors` skips every suite that needs it, by name.
+ * If it is present, a file that yields nothing is a failure.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,7 +11,7 @@ import { describe, it } from "@jest/globals";
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const folder = process.env["P11SEAL_VECTORS"] ?? join(root, "../shared/vectors");
 
-/** A suite over published vectors; where they are absent, one skipped test that says so. */
+/** A suite over published vectors; if they are absent, one skipped test that says so. */
 export function describeVectors(name: string, suite: () => void): void {
   if (existsSync(folder)) {
     describe(name, suite);
@@ -32,13 +32,13 @@ export function vectorFile(path: string): Buffer {
   return readFileSync(join(folder, path));
 }
 
-/** One vector file in JSON, as what the caller knows it to be. */
+/** One vector file in JSON, with the type that the caller expects. */
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 export function vectorJson<T>(path: string): T {
   return JSON.parse(vectorFile(path).toString("utf8")) as T;
 }
 
-/** One Wycheproof test with the group it stands in. */
+/** One Wycheproof test with its group. */
 export interface Wycheproof<G, T> {
   readonly group: G;
   readonly test: T & {
@@ -49,7 +49,7 @@ export interface Wycheproof<G, T> {
   };
 }
 
-/** Every test of a Wycheproof file. Throws when there are none: a loader that finds nothing lies. */
+/** Every test of a Wycheproof file. Throws if there are none: then the loader is wrong. */
 export function wycheproof<G, T>(name: string): Wycheproof<G, T>[] {
   const file = vectorJson<{ testGroups: (G & { tests: Wycheproof<G, T>["test"][] })[] }>(
     `wycheproof/${name}_test.json`,

@@ -1,4 +1,4 @@
-/** The token layer on NSS softoken, whose cryptography is not Node's. */
+/** The token layer on NSS softoken, which has its own cryptography, not Node's. */
 import { diffieHellman, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";

@@ -1,4 +1,7 @@
-/** Tokens as one meets them: filled by other tools, keys half there, two of a name, two processes. */
+/**
+ * Tokens as they occur in practice: filled by other tools, with incomplete key pairs, with
+ * duplicate names, used by two processes.
+ */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -51,7 +54,7 @@ async function opens(key: KeyInfo, by = access): Promise<boolean> {
   return secret.equals((await privateKey.decryptOaep(sealed, "sha1"))?.expose() ?? Buffer.of());
 }
 
-/** The certificate of a TEST key, as a token's tools put it beside its key. */
+/** The certificate of a TEST key, as a token's tools store it with the key. */
 async function addCertificate(id: number, file: string): Promise<void> {
   const pem = readFileSync(new URL(`../keys/fixtures/${file}`, import.meta.url), "utf8");
   const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
@@ -71,7 +74,7 @@ async function addCertificate(id: number, file: string): Promise<void> {
 
 describe("a plan", () => {
   it("made before the PIN assumes what it cannot see, and knows it afterwards", async () => {
-    // Nobody in this process is logged in yet: a login would show the private key.
+    // This process has not logged in yet: a login would show the private key.
     const id = Uint8Array.of(9);
     const privateHalf = { ...NO_USE, UNWRAP: true };
     await importKey(token, TEST_KEYS.rsa2048, { label: "plan", id, privateHalf });

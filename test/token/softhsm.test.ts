@@ -1,4 +1,4 @@
-/** The token layer on SoftHSM: every kind of key, every way through. */
+/** The token layer on SoftHSM: every kind of key, in every way. */
 import { createPublicKey, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
@@ -21,13 +21,13 @@ import {
 
 let token: TestToken;
 let access: TokenAccess;
-/** Generated once: RSA takes its time. */
+/** Generated once, since RSA is slow. */
 let unwrapOnly: GeneratedKey;
 let mayDecrypt: GeneratedKey;
 const trace: string[] = [];
 
 beforeAll(async () => {
-  // Left initialized, so that the tests' own look at the token outlives `close`.
+  // Left initialized, so that the tests can look at the token after `close`.
   await rawModule(SOFTHSM_MODULE);
   token = await freshToken("layer");
   access = softHsmAccess({ trace: (line) => trace.push(line) });

@@ -116,7 +116,7 @@ describeVectors("p11-kit's own URI tests", () => {
     P11_KIT_URI_BAD_SYNTAX: "ERR_URI_SYNTAX",
     P11_KIT_URI_BAD_VERSION: "ERR_URI_VERSION",
   };
-  // Where p11seal decides otherwise, with the reason.
+  // Cases that p11seal decides differently, with the reason.
   const OTHERWISE: Readonly<Record<string, { code: string; because: string }>> = {
     "pkc\ns11: lib rary-desc\rrip  \n  tion =The%20Library;\n\n\nlibrary-manufacturer=\rMe": {
       code: "ERR_URI_SCHEME",

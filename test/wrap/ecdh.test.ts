@@ -1,6 +1,6 @@
 /**
  * Diffie-Hellman as messages use it: a peer's point is validated by `validatePoint` before any
- * private key, in memory or on a token, hears of it; the result is the raw x-coordinate.
+ * private key, in memory or on a token, is used with it. The result is the raw x-coordinate.
  */
 import { describe, expect, it } from "@jest/globals";
 import { concat, fromHex, toHex } from "../../src/bytes.js";
@@ -24,7 +24,7 @@ const CURVES = [
 
 type Outcome = "refused before the key" | "refused by the key" | { readonly shared: string };
 
-/** What happens to a peer's point on its way to a private key and back. */
+/** The path of a peer's point to a private key and back. */
 async function exchange(
   curve: EcCurve | "X25519",
   key: EcPrivateKey,
@@ -46,7 +46,7 @@ describeVectors("ECDH known answers (Wycheproof)", () => {
     async (curve, file, fieldBytes) => {
       const seen = { valid: 0, invalid: 0, acceptable: 0 };
       for (const { test } of wycheproof<object, EcdhTest>(`ecdh_${file}_ecpoint`)) {
-        // Of the hundreds of cases of one kind a few do; `npm run test:slow` runs all.
+        // A few of the hundreds of cases of each kind are enough; `npm run test:slow` runs all.
         const common = test.flags.includes("EdgeCaseDoubling") && test.tcId % 16 !== 0;
         if (common && !isFull) continue;
         const key = await ecKey(curve, fieldBytes, test.private);
@@ -87,7 +87,7 @@ describe("a key in memory", () => {
   });
 });
 
-/** PKCS#8 of a scalar alone (RFC 5915 §3 lets the public key be absent). */
+/** PKCS#8 of a scalar alone (RFC 5915 §3: the public key is optional). */
 function ecKey(curve: EcCurve, fieldBytes: number, scalar: string): Promise<EcPrivateKey> {
   const d = fromHex(scalar.padStart(2 * fieldBytes, "0").slice(-2 * fieldBytes));
   const algorithm = der(0x30, fromHex("06072a8648ce3d0201"), fromHex(CURVE_OIDS[curve]));

@@ -1,6 +1,6 @@
 /**
- * How much decoding works, counted at the border to node:crypto: a difference between two faults
- * would be what Manger's attack measures with a clock.
+ * The amount of work that decoding does, counted at the calls to node:crypto. Manger's attack would
+ * measure a difference between two faults with a clock.
  */
 import * as nodeCrypto from "node:crypto";
 import { describe, expect, it, jest } from "@jest/globals";

@@ -53,7 +53,7 @@ const AEADS: Readonly<Record<number, AEADFactory>> = {
   65535: AEAD_EXPORT_ONLY,
 };
 
-/** The vectors name 1,000 inputs by the one stream they are drawn from. */
+/** The vectors draw 1,000 inputs from a single stream. */
 class Draws {
   readonly #stream = createHash("shake128", { outputLength: 1_000_000 }).digest();
   #at = 0;
@@ -67,13 +67,13 @@ class Draws {
   }
 }
 
-/** … and their 1,000 outputs by a hash over all of them. */
+/** They give a hash over all 1,000 outputs. */
 const accumulated = (outputs: readonly Uint8Array[]) =>
   toHex(createHash("shake128", { outputLength: 16 }).update(Buffer.concat(outputs)).digest());
 
 describeVectors("HPKE known answers (RFC 9180, base mode)", () => {
   const all = vectorJson<HpkeVector[]>("hpke/rfc9180.json").filter(({ mode }) => mode === 0);
-  // Those nearest to what messages use; `npm run test:slow` runs every one.
+  // The ones closest to what messages use; `npm run test:slow` runs all.
   const near = all.filter(({ kdf_id, aead_id }) => kdf_id === 1 && aead_id < 3);
   const vectors = isFull ? all : near;
 
@@ -88,7 +88,7 @@ describeVectors("HPKE known answers (RFC 9180, base mode)", () => {
     async (_name, vector) => {
       const curve = CURVES[vector.kem_id] as HpkeCurve;
       const [enc, pkRm, info] = [vector.enc, vector.pkRm, vector.info].map(fromHex) as Three;
-      // What a token delivers: raw Diffie-Hellman, and nothing else of HPKE.
+      // A token delivers only raw Diffie-Hellman, and no other part of HPKE.
       const privateKey = privateKeyOf(curve, fromHex(vector.skRm), pkRm);
       const dh = diffieHellman({ privateKey, publicKey: publicKeyOf(curve, enc).object });
 
@@ -100,7 +100,7 @@ describeVectors("HPKE known answers (RFC 9180, base mode)", () => {
 
       // Node 20's WebCrypto has no ChaCha20-Poly1305, and messages don't use it.
       if (vector.aead_id > 2) return;
-      // The sender's ephemeral key is not published, but what it agreed on is known by now.
+      // The sender's ephemeral key is not published, but the agreed secret is known by now.
       const sending = new CipherSuite(encapsulatingTo(kem, enc), ...factories);
       const publicKey = await sending.DeserializePublicKey(pkRm);
       const sender = await sending.SetupSender(publicKey, { info });
@@ -111,7 +111,7 @@ describeVectors("HPKE known answers (RFC 9180, base mode)", () => {
 
 type Three = [Uint8Array, Uint8Array, Uint8Array];
 
-/** Export(context, l) for l from 0 to 999; of no bytes, RFC 9180 leaves nothing to compute. */
+/** Export(context, l) for l from 0 to 999; for 0 bytes there is nothing to compute. */
 async function allExports(context: RecipientContext): Promise<string> {
   const draws = new Draws();
   const outputs = Array.from({ length: 1000 }, (_, l) => [draws.next(), l] as const).map(
@@ -121,7 +121,7 @@ async function allExports(context: RecipientContext): Promise<string> {
   return accumulated(await Promise.all(outputs));
 }
 
-/** The ciphertexts of 1,000 messages, each of which the recipient must open again. */
+/** The ciphertexts of 1,000 messages; the recipient must open each of them. */
 async function allMessages(sender: SenderContext, recipient: RecipientContext): Promise<string> {
   const draws = new Draws();
   const ciphertexts: Uint8Array[] = [];
@@ -157,7 +157,7 @@ function publicKeyOf(curve: HpkeCurve, point: Uint8Array): EcPublicKey | X25519P
   return curve === "X25519" ? publicKeyFromX25519(point) : publicKeyFromEcPoint(curve, point);
 }
 
-/** A private key of its scalar, as the vectors give it. */
+/** A private key from its scalar, as the vectors give it. */
 function privateKeyOf(curve: HpkeCurve, scalar: Uint8Array, point: Uint8Array): KeyObject {
   if (curve === "X25519") {
     const key = Buffer.from(concat(fromHex("302e020100300506032b656e04220420"), scalar));
@@ -183,7 +183,7 @@ const info = ascii("what it is for");
 const aad = ascii("whom it is for");
 const plaintext = new Uint8Array(32).fill(0x4b);
 
-/** A fresh wrap to a TEST key, and its identity with every agreement counted. */
+/** A fresh wrap to a TEST key, and its identity, which counts agreements. */
 async function wrapped(keyName: ExchangeKeyName) {
   const counted = counting(identityOf(keyName));
   const publicKey = counted.identity.publicKey as EcPublicKey | X25519PublicKey;
@@ -345,7 +345,7 @@ describe.each(CURVE_KEYS)("a token that agrees on %s", (curve, keyName) => {
   });
 });
 
-/** What opens of a message that was made for a shared secret `dh`, with a key that answers it. */
+/** Opens a message made for the shared secret `dh`, with a key that returns that secret. */
 async function openAgreedOn(keyName: ExchangeKeyName, dh: Uint8Array, enc: Uint8Array) {
   const publicKey = identityOf(keyName).publicKey as EcPublicKey | X25519PublicKey;
   const curve = publicKey.type === "ec" ? publicKey.curve : "X25519";

@@ -34,7 +34,7 @@ const HASHES: Readonly<Record<string, OaepHash>> = {
   "SHA-512": "sha512",
 };
 
-/** What a token that can do nothing better delivers: the bare exponentiation. */
+/** What a token delivers that can do nothing better: the bare exponentiation. */
 function rawRsa(key: KeyObject, ciphertext: Uint8Array): Uint8Array | null {
   try {
     return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, ciphertext);
@@ -91,7 +91,7 @@ describeVectors("OAEP known answers (Wycheproof)", () => {
       expect(`${said} ${shown(openSsl)}`).toBe(
         `${said} ${test.result === "invalid" ? "refused" : test.msg}`,
       );
-      // Only the empty label is ours: a ciphertext made with another one is a wrong ciphertext.
+      // We use only the empty label: a ciphertext made with another label is a bad ciphertext.
       const expected = test.result === "invalid" || test.label !== "" ? "refused" : test.msg;
       expect(`${said} ${shown(decoded)}`).toBe(`${said} ${expected}`);
     }
@@ -107,7 +107,7 @@ describeVectors("OAEP known answers (Wycheproof)", () => {
   }
 });
 
-/** EME-OAEP encoding (RFC 8017 §7.1.1 step 2) with every part of it open to lies. */
+/** EME-OAEP encoding (RFC 8017 §7.1.1 step 2), in which every part can be falsified. */
 function encodedMessage(
   parts: {
     hash?: OaepHash;
@@ -204,8 +204,8 @@ describe("decoding OAEP on the host", () => {
   });
 
   it("answers Manger's question, whether the first byte is zero, with nothing either way", () => {
-    // The attack sends c · s^e, so that the token's exponentiation gives m · s. It wins a bit a
-    // query from an answer that depends on the first byte of that.
+    // The attack sends c · s^e, so that the token's exponentiation gives m · s. If the answer
+    // depends on the first byte of that, it gains a bit for each query.
     const jwk = createPrivateKey(TEST_KEYS.rsa2048).export({ format: "jwk" });
     const n = BigInt(`0x${Buffer.from(jwk.n as string, "base64url").toString("hex")}`);
     const m = BigInt(`0x${toHex(encodedMessage())}`);

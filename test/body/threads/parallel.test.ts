@@ -1,4 +1,4 @@
-/** From file to file with segments so small that a thread takes many at once: the same message. */
+/** From file to file, with segments so small that a thread takes many at once: the same message. */
 import { randomBytes } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -17,11 +17,11 @@ afterAll(() => {
 });
 
 const FULL = 2 ** 12 - 32;
-/** Segments that a thread takes at once. */
+/** Number of segments that a thread takes at once. */
 const BATCH = 64;
 const SENDER: Sender = { ...senderOf("p384"), createdMs: Date.now(), serial: 1 };
 
-/** Seals by the calling thread alone; more can't be started from sources. */
+/** Seals with the calling thread alone; from sources, no more can be started. */
 async function sealedBy(content: Uint8Array, sender: Sender | undefined): Promise<Buffer> {
   const [plain, message] = [join(folder, "plain"), join(folder, "message")];
   writeFileSync(plain, content);

@@ -1,6 +1,6 @@
 /**
- * The article with commands on our side, as a person would run them, and Wine on the other. Run by
- * `npm run test:capi`.
+ * The article's steps, with commands on our side, as a person would run them, and Wine on the
+ * other. Run by `npm run test:capi`.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, realpathSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const message = randomBytes(10_000);
 let exchange: string;
 let signing: string;
 
-/** Runs a command in our folder; each finds the PIN in its environment. */
+/** Runs a command in our folder, with the PIN in its environment. */
 function cli(...argv: string[]): Promise<Ended> {
   return p11seal(argv, {
     cwd: folder,
@@ -207,7 +207,7 @@ describe("capi store", () => {
 });
 
 describe("capi three-phase", () => {
-  /** A new session key, under our exchange key and under Wine's own. */
+  /** A new session key, wrapped for our exchange key and for Wine's own. */
   function wineMakesKey(name: string): void {
     const keys = ["--to", "exchange.blob", "--blob", `${name}.ours`];
     const own = ["--to", "wine.blob", "--blob", `${name}.wine`];

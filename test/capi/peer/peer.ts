@@ -19,7 +19,7 @@ const files = mkdtempSync(join(folder, "files-"));
 export interface Ended {
   readonly status: number | null;
   readonly stdout: string;
-  /** The call that failed and its NTE code, as in "CryptImportKey 0x80090005". */
+  /** The call that failed and its NTE code, such as "CryptImportKey 0x80090005". */
   readonly stderr: string;
 }
 
@@ -33,7 +33,7 @@ export function run(command: string, ...args: readonly string[]): Ended {
   return { status, stdout, stderr: stderr.trim() };
 }
 
-/** The same, which must end well; what it printed. */
+/** The same; it must succeed. Returns what it printed. */
 export function ok(command: string, ...args: readonly string[]): string {
   const { status, stdout, stderr } = run(command, ...args);
   if (status !== 0) throw new Error(`peer ${command}: status ${status}, ${stderr}`);
@@ -54,7 +54,7 @@ export function at(name: string): string {
   return join(files, name);
 }
 
-/** What both ends agree on, as options of the peer. */
+/** What both sides agree on, as options of the peer. */
 export function cipherOptions(
   { mode, iv, salt, effectiveBits }: CipherParameters,
   padding: "pkcs1" | "oaep",

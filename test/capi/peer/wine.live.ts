@@ -1,6 +1,7 @@
 /**
- * p11seal and Wine's CryptoAPI, live, in both directions; p11seal's keys are made on a token (SoftHSM)
- * and reach Wine as PUBLICKEYBLOBs, as they would reach Windows. Run by `npm run test:capi`.
+ * p11seal and Wine's CryptoAPI, live, in both directions; p11seal's keys are made on a token
+ * (SoftHSM) and reach Wine as PUBLICKEYBLOBs, as they would reach Windows. Run by
+ * `npm run test:capi`.
  */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
@@ -82,7 +83,7 @@ interface Terms {
   readonly padding: KeyPadding;
 }
 
-/** Wine sends `message` to a public key; what it printed, such as the salt it made up. */
+/** Wine sends `message` to a public key. Returns what it printed, such as the salt it chose. */
 function wineSends(message: Uint8Array, to: string, terms: Terms): string {
   const { algorithm, keyBits, parameters, padding } = terms;
   const bits = keyBits === undefined ? [] : ["--bits", String(keyBits)];
@@ -90,7 +91,7 @@ function wineSends(message: Uint8Array, to: string, terms: Terms): string {
   return ok("send", ...key, "--in", put("m", message), "--blob", "m.blob", "--cipher", "m.cipher");
 }
 
-/** What the token and we make of what Wine sent. */
+/** Receives what Wine sent, with the token. */
 async function weReceive({ parameters, padding }: Terms, key = exchange): Promise<string> {
   const received = await receiveMessage({
     blob: get("m.blob"),
@@ -110,7 +111,7 @@ async function weSend(message: Uint8Array, terms: Terms, to = theirs.exchange): 
   put("n.blob", sent.blobs[0] as Uint8Array);
 }
 
-/** What Wine makes of it, or the call that failed. */
+/** Wine's result, or the call that failed. */
 function wineReceives({ parameters, padding }: Terms): string {
   const options = ["--container", CONTAINER, ...cipherOptions(parameters, padding)];
   const { status, stderr } = run(
@@ -185,7 +186,7 @@ describe("from Wine to a key made on the token", () => {
         /^salt ([0-9a-f]{22})$/m.exec(wineSends(message, "ours.pub", terms)) ?? [];
       const told: Terms = { ...terms, parameters: { salt: fromHex(salt) } };
       expect(await weReceive(told)).toBe(toHex(message));
-      // Where it is all zeros, as Windows documents, this must go.
+      // If it is all zeros, as Windows documents, this must be removed.
       expect(salt).not.toBe("00".repeat(11));
     }
   });
@@ -201,7 +202,7 @@ describe("from Wine to a key made on the token", () => {
     blob.subarray(12).reverse();
     put("m.blob", blob);
     outcomes.push(await codeOf(() => weReceive(terms)));
-    // Under a key of implicit rejection one message in 256 ends like a padded one, and is noise.
+    // With an implicit rejection key, one message in 256 ends with valid padding, and is noise.
     expect(outcomes.filter((outcome) => outcome === "ERR_DECRYPT").length).toBeGreaterThan(1);
   });
 });
@@ -328,7 +329,7 @@ describe("CryptHashSessionKey", () => {
 describe("the three-phase exchange", () => {
   const AGREED = { algorithm: "aes256", hash: "sha256", padding: "pkcs1" } as const;
 
-  /** A new session key, under our exchange key and under Wine's own. */
+  /** A new session key, wrapped for our exchange key and for Wine's own. */
   function wineMakesKey(name: string): void {
     const keys = [
       "--to",
@@ -343,7 +344,7 @@ describe("the three-phase exchange", () => {
     ok("send", ...keys, "--alg", "aes256", "--in", put("m", ascii("x")), "--cipher", "x.cipher");
   }
 
-  /** The hash of keys that Wine has under its own exchange key, and texts. */
+  /** The hash of texts and of keys that Wine holds wrapped for its own exchange key. */
   function wineHashes(...parts: string[]): Uint8Array {
     const named = parts.flatMap((part) => ["--part", part]);
     const printed = ok("hash", "--container", CONTAINER, "--hash", AGREED.hash, ...named);

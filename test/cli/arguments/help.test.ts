@@ -1,4 +1,4 @@
-/** What users are told: --help, docs/cli.md and completion, against the commands there are. */
+/** User documentation: --help, docs/cli.md and completion, compared with the existing commands. */
 import { readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";

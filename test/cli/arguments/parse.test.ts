@@ -1,4 +1,4 @@
-/** What command lines mean, and which mean nothing. */
+/** What command lines mean, and which are refused. */
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { parse } from "../../../src/cli/arguments/parse.js";
@@ -6,7 +6,7 @@ import type { CommandSet, CommandSpec, Parsed } from "../../../src/cli/command.j
 import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
 import { UsageError } from "../../../src/errors.js";
 
-/** Everything a command can ask of its arguments; what was not given is left out. */
+/** Everything that a command can ask of its arguments; what was not given is left out. */
 function meaning({ spec, args }: Parsed): Record<string, unknown> {
   const given = Object.entries(spec.options).map(([name, { type, repeatable }]) => {
     if (type === "boolean") return [name, args.flag(name) || undefined];
@@ -35,7 +35,7 @@ async function refusalOf(argv: readonly string[]): Promise<UsageError | undefine
   }
 }
 
-/** A line without quotes to words. */
+/** Splits a line without quotes into words. */
 const words = (line: string): string[] => line.split(" ").filter((word) => word !== "");
 
 const seal = { command: "seal", operands: [] as string[] };
@@ -49,7 +49,7 @@ describe("a command line", () => {
       "capi three-phase status --state s",
       { command: "capi three-phase status", operands: [], state: "s" },
     ],
-    // Values stand after an option, or in its word.
+    // A value comes after its option, or in the same word.
     ["seal --output a.p11s", { ...seal, output: "a.p11s" }],
     ["seal --output=a.p11s", { ...seal, output: "a.p11s" }],
     ["seal --output=a=b", { ...seal, output: "a=b" }],
@@ -66,7 +66,8 @@ describe("a command line", () => {
     ["seal -qvoa.p11s", { ...seal, quiet: true, verbose: true, output: "a.p11s" }],
     ["seal -ovq", { ...seal, output: "vq" }],
     ["seal -o-", { ...seal, output: "-" }],
-    // A dash is a value, or an operand. Negative numbers are values too; other words with a dash are not.
+    // A dash is a value, or an operand. Negative numbers are values too; other words with a dash
+    // are not.
     ["seal -o - -r -", { ...seal, output: "-", recipient: ["-"] }],
     ["open -o x -", { ...open, output: "x", operands: ["-"] }],
     ["seal --threads -7", { ...seal, threads: "-7" }],
@@ -80,7 +81,7 @@ describe("a command line", () => {
     ["open a --force b -q c", { ...open, force: true, quiet: true, operands: ["a", "b", "c"] }],
     ["open --force true", { ...open, force: true, operands: ["true"] }],
     ["seal -q -q --quiet", { ...seal, quiet: true }],
-    // Nothing is taken for a number, an object, or a quotation.
+    // Nothing is interpreted as a number, an object, or a quotation.
     ["seal -o 1e3 0x10", { ...seal, output: "1e3", operands: ["0x10"] }],
     ["seal -o a.b.c __proto__", { ...seal, output: "a.b.c", operands: ["__proto__"] }],
     [`seal -o "a" 'b'`, { ...seal, output: '"a"', operands: ["'b'"] }],
@@ -148,7 +149,7 @@ describe("a command line", () => {
   });
 });
 
-/** A command line and what it means: options in every way of writing them, among operands. */
+/** A command line and what it means: options in every spelling, among operands. */
 function written(): fc.Arbitrary<{ argv: string[]; expected: object }> {
   const specs = ALL_COMMANDS.commands.filter(({ options }) => "output" in options);
   return fc.constantFrom(...specs).chain((spec) => {
@@ -176,7 +177,7 @@ function written(): fc.Arbitrary<{ argv: string[]; expected: object }> {
                 : [`--${name}=${text}`];
         const isQuiet = quiet && way === 0 && joined;
         const meant = option.repeatable === true ? [text] : text;
-        // `-output` is taken for `--output` misspelt.
+        // `-output` is treated as a misspelled `--output`.
         const bare = written
           .join("")
           .replace(/^-/, "")

@@ -1,4 +1,4 @@
-/** What `doctor` and `inspect -i` foretell, and that it comes out so, on SoftHSM. */
+/** What `doctor` and `inspect -i` predict, and that it comes true, on SoftHSM. */
 import { generateKeyPairSync } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,13 +16,13 @@ const env = {
   P11SEAL_MODULE: SOFTHSM,
   P11SEAL_SOFTHSM2: SOFTHSM,
   SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"],
-  // Every PIN that is asked for leaves a file behind.
+  // Every request for a PIN leaves a file behind.
   P11SEAL_PIN_SOURCE: `cmd:touch '${at("asked")}'; echo ${PIN}`,
 };
 const TOKEN = "pkcs11:token=doctor";
 
 const cli = (...argv: string[]): Promise<Outcome> => run(argv, { env });
-/** A process of its own: SoftHSM reads its configuration once. */
+/** A separate process, since SoftHSM reads its configuration once. */
 const alone = (argv: string[], own: Record<string, string | undefined> = {}): Promise<Ended> =>
   p11seal(argv, { cwd: folder, env: { ...env, ...own } });
 
@@ -66,7 +66,7 @@ beforeAll(async () => {
   }
   await ok("seal", "-r", "rsa.pem", "--oaep", "sha256", "-o", "rsa-sha256.p11s", "note");
   await ok("seal", "-r", "bob.pem", "-o", "for-bob.p11s", "note");
-  // Not a TEST key: other tests' tokens hold those.
+  // Not a TEST key, since other tests' tokens hold those.
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   writeFileSync(at("nobody.pem"), publicKey.export({ format: "pem", type: "spki" }));
   await ok("seal", "-r", "nobody.pem", "-o", "for-nobody.p11s", "note");
@@ -265,7 +265,7 @@ function otherProcessor(): string {
   return at("other.so");
 }
 
-/** The C library that this process runs on. */
+/** The C library of this process. */
 function libc(): string {
   const report = process.report.getReport() as { sharedObjects: string[] };
   const path = report.sharedObjects.find((one) => one.includes("libc.so"));

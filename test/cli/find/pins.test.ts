@@ -1,4 +1,4 @@
-/** Where a PIN comes from, and that nothing else is tried once a source was chosen. */
+/** Where a PIN comes from, and that no other source is tried once one was chosen. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -24,7 +24,7 @@ const REQUEST: PinRequest = {
 interface Setting {
   readonly sources?: Partial<PinSources>;
   readonly env?: Record<string, string>;
-  /** A terminal and what is typed there. */
+  /** A terminal and what is typed at it. */
   readonly typed?: readonly string[];
 }
 
@@ -55,7 +55,7 @@ function setUp({ sources = {}, env = {}, typed }: Setting): {
   const report = new Report(io, { quiet: false, verbose: false, json: false });
   const refer = pinReferrer({ user: undefined, uris: [], ...sources }, { io, report });
   return {
-    // As the token's process does it.
+    // As the token's process does.
     pin: async (request = {}) => {
       const asked = { ...REQUEST, ...request };
       const answer = await refer(asked);

@@ -1,4 +1,4 @@
-/** Whom a message is sealed to: every form of -r and -R, and what may be mistaken for another. */
+/** Recipients: every form of -r and -R, and what could be mistaken for something else. */
 import { createPublicKey } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ beforeAll(() => {
   process.chdir(folder);
 });
 
-/** Seals a word and returns what the header shows. */
+/** Seals a word and returns the header's description. */
 async function sealedTo(
   argv: readonly string[],
   options: RunOptions = {},

@@ -1,4 +1,4 @@
-/** Public keys that are named by the URI of a token, where others are named by a file. */
+/** Public keys given as the URI of a token instead of a file. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
@@ -12,7 +12,7 @@ const home = join(folder, "home");
 let token: TestToken;
 const uri = (label: string): string => `${token.uri};object=${label}`;
 
-/** Without `pin`, whoever asks for one gets none: there is no terminal. */
+/** Without `pin` nobody gets a PIN: there is no terminal. */
 function cli(
   argv: readonly string[],
   { pin = false, at = home }: { pin?: boolean; at?: string } = {},
@@ -57,7 +57,7 @@ describe("a key named by its URI", () => {
     await ok(["senders", "add", "alice", given]);
     const shown = await data(["senders", "show", "alice"]);
     expect(shown).toMatchObject({ name: "alice", kind: "P-256", source: uri("sign") });
-    // The same key: it may come as a file as well.
+    // The same key may be given as a file too.
     await ok(["senders", "add", "alice", "sign.pem"]);
 
     const signed = ["--sign-with", uri("sign"), "--force", "-o", "signed.p11s", "note"];
@@ -81,7 +81,7 @@ describe("a key named by its URI", () => {
     });
     for (const recipient of ["bob", uri("exchange")]) {
       await ok(["seal", "-r", recipient, "--force", "-o", "sealed.p11s", "note"]);
-      // Without the record there would be one for each hash.
+      // Without the record there would be one stanza for each hash.
       const { recipients } = (await data(["inspect", "sealed.p11s"])) as MessageInfo;
       expect(recipients.length).toBe(1);
       const { stdout } = await ok(["open", "-i", uri("exchange"), "sealed.p11s"], { pin: true });

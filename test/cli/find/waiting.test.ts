@@ -1,4 +1,6 @@
-/** A token that is not there yet: waited for, or not, and the command goes on when it comes. */
+/**
+ * A token that is not present yet: the command waits for it or not, and goes on once it appears.
+ */
 import { generateKeyPairSync } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +20,7 @@ import { p11seal, start, until } from "../support/spawn.js";
 
 const folder = temporaryFolder();
 let token: TestToken;
-/** SoftHSM's folder of tokens for these tests, and where tokens lie that are not plugged in. */
+/** SoftHSM's token folder for these tests, and the folder for tokens that are unplugged. */
 const present = join(folder, "tokens");
 const away = join(folder, "away");
 const conf = join(folder, "softhsm2.conf");
@@ -36,7 +38,7 @@ function plugIn(): void {
 beforeAll(async () => {
   token = await freshToken("late");
   const key = { label: "exchange", id: Uint8Array.of(1), privateHalf: { UNWRAP: true } };
-  // No other test's token has it: they share SoftHSM's folder.
+  // A label that no other test's token has, since they share SoftHSM's folder.
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
   await importKey(token, pem, key);
@@ -123,7 +125,7 @@ it.each([["--quiet"], ["--wait=0"]])("at a terminal, %s waits for nothing", asyn
   expect(shown).not.toContain("waiting");
 });
 
-/** As `unplug`, for a token that is kept already. */
+/** As `unplug`, for a token that was already kept. */
 function unplugAgain(): void {
   renameSync(present, join(folder, `used-${(used++).toString()}`));
   mkdirSync(present);

@@ -1,4 +1,6 @@
-/** On file systems without hard links, such as FAT, outputs are placed another way, as safely. */
+/**
+ * On file systems without hard links, such as FAT, outputs are placed differently but as safely.
+ */
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, jest } from "@jest/globals";

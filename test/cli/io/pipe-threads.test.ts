@@ -1,6 +1,6 @@
 /**
- * Threads that write to stdout themselves: through pipes of the kernel, which wait, through sockets, which
- * don't, and when whoever is at the other end is slow, stuck, or gone.
+ * Threads that write to stdout themselves: to kernel pipes, which block; to sockets, which don't;
+ * and with a reader that is slow, stuck, or gone.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -14,7 +14,7 @@ import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "../support
 const folder = temporaryFolder();
 const SEGMENT = 2 ** 18;
 const FULL = SEGMENT - 32;
-/** Far more than is done before a thread has started, and a bit. */
+/** Far more than is done before a thread has started. */
 const SEGMENTS = 121;
 const content = randomBytes((SEGMENTS - 1) * FULL + 1);
 let sealed: Buffer;
@@ -23,7 +23,7 @@ let bodyAt: number;
 const P11SEAL = '"$0" "$1"';
 const OPEN = ["open", "-i", "bob.key"];
 
-/** A line of the shell, in which `P11SEAL` runs the program. */
+/** A shell command line, in which `P11SEAL` runs the program. */
 function shell(
   script: string,
   stdin: string | null = "",
@@ -183,7 +183,7 @@ describe("a reader of stdout", () => {
     async (signal) => {
       const fifo = join(folder, `stuck-${signal}`);
       spawnSync("mkfifo", [fifo]);
-      // Takes so much that threads write, and then nothing.
+      // Reads enough that threads write, and then stops.
       const script = 'exec 3< "$0"; head -c 12000000 <&3 | wc -c; exec sleep 60';
       const reader = spawn("sh", ["-c", script, fifo], { stdio: ["ignore", "pipe", "ignore"] });
       let taken = "";

@@ -1,4 +1,4 @@
-/** Through pipes, where several threads have segments in hand: what arrives, in which order, and when. */
+/** Through pipes, with several threads at work: what arrives, in which order, and when. */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { p11seal, PROGRAM, start, startProgram, until, type Ended } from "../sup
 const folder = temporaryFolder();
 const SEGMENT = 2 ** 18;
 const FULL = SEGMENT - 32;
-/** More than is done before a thread has started, and a bit. */
+/** A little more than is done before a thread has started. */
 const content = randomBytes(40 * FULL + 1);
 let sealed: Buffer;
 let bodyAt: number;

@@ -169,7 +169,7 @@ describe("the progress bar", () => {
   it("is shown for long work and taken away again", async () => {
     const shown = await shownDuring(500);
     expect(shown).toContain("% of 10.0 KiB");
-    // Wrapping is on again, and the line is empty.
+    // Line wrapping is on again, and the line is empty.
     expect(shown).toContain("\u001b[?7h");
     expect(shown.endsWith("\u001b[2K")).toBe(true);
   });

@@ -1,4 +1,6 @@
-/** From file to file by several threads: the same bytes, the same refusals, nothing left behind. */
+/**
+ * From file to file with several threads: the same bytes, the same refusals, nothing left behind.
+ */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +14,7 @@ import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "../support
 const root = temporaryFolder();
 const folder = join(root, "case");
 const OLD = Buffer.from("old content");
-/** Several pieces of work for a thread, and a bit. */
+/** A little more than several units of work for a thread. */
 const content = randomBytes(5 * 1024 * 1024 + 1);
 let sealed: Buffer;
 
@@ -69,7 +71,7 @@ describe("threads", () => {
 });
 
 describe("how many threads work", () => {
-  /** Tells on stderr, at the end, how many were started beside the first. */
+  /** At exit, prints to stderr how many threads were started besides the first. */
   const spy = `import threads from "node:worker_threads";
     import { syncBuiltinESMExports } from "node:module";
     let started = 0;
@@ -79,7 +81,7 @@ describe("how many threads work", () => {
     syncBuiltinESMExports();
     if (threads.isMainThread) process.on("exit", () => console.error(1 + started));`;
 
-  /** Seals just enough bytes; `under` is a program that starts ours. */
+  /** Seals just enough bytes; `under` is a program that runs ours. */
   async function threadsUsed(target: string, under: readonly string[] = []): Promise<number> {
     writeFileSync(join(folder, "spy.mjs"), spy);
     spawnSync("truncate", ["-s", "16M", join(folder, "large")]);
@@ -105,7 +107,7 @@ describe("how many threads work", () => {
 });
 
 describe("--sync", () => {
-  /** Tells on stderr what is flushed. */
+  /** Prints to stderr what is flushed. */
   const spy = `import fs from "node:fs";
     import { open } from "node:fs/promises";
     import { syncBuiltinESMExports } from "node:module";

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { PROGRAM } from "./spawn.js";
 
 export interface Played {
-  /** All that the terminal showed, typed characters that were echoed included. */
+  /** Everything that the terminal showed, including echoed input. */
   readonly shown: string;
   /** The exit status, or minus the signal's number. */
   readonly status: number;
@@ -13,15 +13,15 @@ export interface Played {
   readonly modesKept: boolean;
 }
 
-/** Each step waits for a text and then types another, or sends the signal of that name. */
+/** Each step waits for a text and then types another, or sends the signal with that name. */
 export async function atTerminal(
   argv: readonly string[],
   steps: readonly (readonly [waitFor: string, type: string])[],
   options: {
     cwd: string;
-    /** Added to ours; null removes. */
+    /** Added to our environment; null removes a variable. */
     env?: Record<string, string | null | undefined>;
-    /** A file instead of the terminal. */
+    /** A file to use instead of the terminal. */
     stdin?: string;
     stdout?: string;
   },

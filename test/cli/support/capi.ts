@@ -8,7 +8,7 @@ import { run, type RunOptions } from "./run.js";
 
 export interface Told {
   readonly status: number;
-  /** Of the error, if there was one. */
+  /** The error's code, if there was one. */
   readonly code: string | undefined;
   readonly stdout: Buffer;
   readonly stderr: string;
@@ -21,7 +21,7 @@ export class CapiBench {
     this.folder = folder;
   }
 
-  /** A file of this bench. */
+  /** A file in this test's folder. */
   at(name: string): string {
     return join(this.folder, name);
   }
@@ -39,7 +39,7 @@ export class CapiBench {
     return existsSync(this.at(name));
   }
 
-  /** Runs `p11seal capi …`; `home` is a folder of this bench, made if it isn't there. */
+  /** Runs `p11seal capi …`; `home` is a folder of this test, made if it is missing. */
   async capi(argv: readonly string[], options: RunOptions & { home?: string } = {}): Promise<Told> {
     const { home = "home", env, ...rest } = options;
     const folder = this.home(home);
@@ -54,14 +54,14 @@ export class CapiBench {
     return { ...ended, code: error?.error.code };
   }
 
-  /** The same, which has to succeed. */
+  /** The same; the command must succeed. */
   async ok(argv: readonly string[], options: RunOptions & { home?: string } = {}): Promise<Told> {
     const told = await this.capi(argv, options);
     expect({ argv, status: told.status, stderr: told.stderr }).toMatchObject({ argv, status: 0 });
     return told;
   }
 
-  /** The same, which has to be refused: that status, that code. */
+  /** The same; the command must be refused with that status and code. */
   async refused(
     argv: readonly string[],
     code: string,
@@ -99,7 +99,7 @@ export class CapiBench {
   }
 }
 
-/** RSA-2048. As DER: exporting a fresh key as JWK may hang in Node 20. */
+/** RSA-2048, as DER, since exporting a new key as JWK may hang in Node 20. */
 export function newKey(): KeyObject {
   const { privateKey } = generateKeyPairSync("rsa", {
     modulusLength: 2048,

@@ -1,4 +1,4 @@
-/** A folder for one test file, with the test keys in it, gone afterwards. */
+/** A folder for one test file, with the test keys in it, removed afterwards. */
 import { chmodSync, copyFileSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ export function temporaryFolder(): string {
   const before = process.cwd();
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "p11seal-cli-")));
   afterAll(() => {
-    // A test may have gone there, and no process should stand in a folder that is gone.
+    // A test may have changed to the folder, and no process should stay in a removed folder.
     process.chdir(before);
     rmSync(folder, { recursive: true, force: true });
   });

@@ -1,6 +1,6 @@
 /**
- * Loaded before the program, `node --import`: something happens to the file MEDDLE_FILE, or to the
- * threads, as MEDDLE_HOW says, when the program's first thread reads from that file for the second time.
+ * Loaded before the program with `node --import`. Changes the file MEDDLE_FILE, or ends threads, as
+ * MEDDLE_HOW says, once the program's first thread reads from that file for the second time.
  */
 import fs from "node:fs";
 import { open } from "node:fs/promises";
@@ -9,7 +9,7 @@ import threads from "node:worker_threads";
 
 const file = process.env["MEDDLE_FILE"] ?? "";
 const how = process.env["MEDDLE_HOW"] ?? "";
-/** Long enough for other threads to start, and to do whatever is left. */
+/** Long enough for other threads to start and to finish the rest. */
 const LONG_MS = 500;
 
 /** @type {Record<string, () => void>} */

@@ -1,4 +1,4 @@
-/** Runs a command line within this process, with streams and a terminal made for it. */
+/** Runs a command line within this process, with its own streams and terminal. */
 import { Readable, Writable } from "node:stream";
 import type { Io } from "../../../src/cli/io/io.js";
 import { main } from "../../../src/cli/run.js";
@@ -15,9 +15,9 @@ export interface RunOptions {
   readonly stdin?: Uint8Array | string | Readable;
   readonly stdout?: Writable;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Which of the streams are a terminal. */
+  /** Which of the streams are terminals. */
   readonly tty?: readonly ("stdin" | "stdout" | "stderr")[];
-  /** What a person at the terminal answers; without it there is no terminal. */
+  /** The answers of a person at the terminal; without them there is no terminal. */
   readonly answers?: readonly string[];
 }
 
@@ -37,7 +37,8 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     ),
     stdout: Object.assign(options.stdout ?? stdout, isTTY("stdout")),
     stderr: Object.assign(stderr, isTTY("stderr")),
-    // Openings are logged: in the test environment's data folder, not in that of whoever runs the tests.
+    // Openings are logged in the test environment's data folder, not in that of the person running
+    // the tests.
     env: { P11SEAL_HOME: process.env["P11SEAL_HOME"], ...options.env },
     terminal: () =>
       Promise.resolve(

@@ -1,4 +1,7 @@
-/** Signed messages, made within this process, and the data folder of a receiver who trusts their sender. */
+/**
+ * Signed messages made within this process, and the data folder of a receiver who trusts their
+ * sender.
+ */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeHomeLedger } from "../../../src/cli/commands/ledger/home-ledger.js";
@@ -9,12 +12,12 @@ import type { Sender } from "../../../src/envelope/native/signature.js";
 import { recipientOf, senderOf, type ExchangeKeyName } from "../../support/identities.js";
 import { p11seal, type Ended } from "./spawn.js";
 
-/** Who signs: P-384, which nobody here opens messages with. */
+/** The signer's key: P-384, with which nobody here opens messages. */
 export const SENDER = senderOf("p384");
 
 let serial = 0;
 
-/** A message to Bob, with the next serial, sealed now unless `changes` says otherwise. */
+/** A message to Bob with the next serial, sealed now unless `changes` says otherwise. */
 export async function signedMessage(
   content: Uint8Array | string,
   changes: Partial<Sender> & { readonly to?: readonly ExchangeKeyName[]; segLog2?: number } = {},
@@ -27,7 +30,7 @@ export async function signedMessage(
   return Buffer.from(await sealed.stream().bytes());
 }
 
-/** A data folder with an empty ledger, where the sender is known as `zoe`. */
+/** A data folder with an empty ledger, in which the sender is known as `zoe`. */
 export async function receiverHome(
   folder: string,
   changes: Partial<DirectoryEntry> = {},
@@ -42,7 +45,7 @@ export async function receiverHome(
 
 export interface Told {
   readonly status: number | null;
-  /** Of the error, if there was one. */
+  /** The error's code, if there was one. */
   readonly code: string | undefined;
   readonly stdout: Buffer;
   readonly stderr: string;

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 export const PROGRAM = fileURLToPath(new URL("../../../dist/cli/main.js", import.meta.url));
 
 export interface Ended {
-  /** Null when a signal ended it. */
+  /** Null if a signal ended it. */
   readonly status: number | null;
   readonly signal: string | null;
   readonly stdout: Buffer;
@@ -37,7 +37,7 @@ export function p11seal(argv: readonly string[], options: SpawnOptions = {}): Pr
   return start(argv, options).ended;
 }
 
-/** Any program, likewise. */
+/** Runs any program, in the same way. */
 export function startProgram(
   program: string,
   argv: readonly string[],
@@ -54,7 +54,7 @@ export function startProgram(
   const err: Buffer[] = [];
   child.stdout?.on("data", (chunk: Buffer) => out.push(chunk));
   child.stderr?.on("data", (chunk: Buffer) => err.push(chunk));
-  // The program may end before it read all of it.
+  // The program may end before it has read everything.
   child.stdin?.on("error", () => undefined);
   if (stdin !== null && !isFile(stdin)) child.stdin?.end(stdin);
   const ended = new Promise<Ended>((resolve, reject) => {
@@ -80,7 +80,7 @@ export async function until(condition: () => boolean, what: string): Promise<voi
   }
 }
 
-/** Bytes in a file, 0 while it is missing. */
+/** The size of a file in bytes; 0 while it is missing. */
 export function sizeOf(path: string): number {
   return existsSync(path) ? statSync(path).size : 0;
 }

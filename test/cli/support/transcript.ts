@@ -1,14 +1,15 @@
 /**
- * Transcripts: what a person types and sees, as tests.
+ * Transcripts: tests that show what a person types and sees.
  *
  *     # a sentence that would worry you if it were false
  *     $ p11seal open -i bob.key for-alice.p11s
  *     ! p11seal: no identity matches a recipient of this message
  *     exit 3
  *
- * `$` is a command line, `!` a line on stderr, anything else a line on stdout; `…` stands for any text
- * within a line; a status that is not written is 0. Words are quoted with single quotes; `< FILE` and
- * `> FILE` redirect. Beside `p11seal` there are `cat FILE`, which must print text, and `ls`.
+ * `$` is a command line, `!` a line on stderr, anything else a line on stdout; `…` stands for any
+ * text within a line; without an `exit` line the status is 0. Words are quoted with single quotes;
+ * `< FILE` and `> FILE` redirect. Besides `p11seal` there are `cat FILE`, which must print text,
+ * and `ls`.
  */
 import { createReadStream, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { run } from "./run.js";
@@ -81,7 +82,10 @@ export async function perform(
   };
 }
 
-/** What was seen, with every line that fits its expectation replaced by it: then both are equal. */
+/**
+ * The output, in which each line that matches its expectation is replaced by it, so that both are
+ * equal.
+ */
 export function fitted(seen: Seen, expected: Seen): Seen {
   const fit = (actual: readonly string[], wanted: readonly string[]): string[] =>
     actual.map((line, index) => {

@@ -15,7 +15,7 @@ function string(bytes: Uint8Array | string): Uint8Array {
   return concat(u32(content.length), content);
 }
 
-/** A line of that type whose blob has these strings. */
+/** A line of that type, whose blob has these strings. */
 function line(type: string, ...strings: (Uint8Array | string)[]): string {
   return `${type} ${toBase64(concat(...strings.map(string)))}`;
 }

@@ -36,7 +36,7 @@ const event = (index: number): AuditEvent => ({
   ledger: { ledgerId: hex("ledger", 32), counter: index },
 });
 
-/** A log of so many lines. */
+/** A log with that many lines. */
 async function newLog(lines: number): Promise<AuditFiles> {
   const files = auditFiles(freshFolder({ memory: true }));
   for (let index = 1; index <= lines; index++) await appendAudit(files, event(index), NOW + index);
@@ -51,7 +51,7 @@ function writeLines(files: AuditFiles, lines: readonly string[]): void {
   writeFileSync(files.log, lines.map((line) => `${line}\n`).join(""));
 }
 
-/** The codes of what does not fit. */
+/** The codes of the problems found. */
 async function problems(files: AuditFiles): Promise<string[]> {
   return (await verifyAuditLog(files)).problems.map(({ code }) => code);
 }
@@ -248,7 +248,7 @@ describe("tampering with an audit log is found:", () => {
     expect(await problems(files)).toEqual(["ERR_AUDIT_HEAD"]);
     writeFileSync(files.head, head.replace('"n":3', '"n":4'), { mode: 0o600 });
     expect(await problems(files)).toEqual(["ERR_AUDIT_MISSING"]);
-    // An older head is what a crash leaves too: lines beyond it are no sign of anything.
+    // A crash leaves an older head too, so lines after the head prove nothing.
     writeFileSync(files.head, before);
     expect(await problems(files)).toEqual([]);
   });
@@ -348,7 +348,7 @@ describe("a crash while a line is written", () => {
     await appendAudit(files, event(1), NOW);
     const report = await verifyAuditLog(files);
     expect(report.problems).toEqual([]);
-    // What was acknowledged is there.
+    // Everything acknowledged is there.
     const noted = readFileSync(path.join(folder, "noted"), "utf8").split("\n").filter(Boolean);
     const text = readFileSync(files.log, "utf8");
     expect(noted.length).toBeGreaterThanOrEqual(3 * rounds);
@@ -371,7 +371,7 @@ describe("an audit log that can't be written", () => {
       const files = auditFiles(disk.folder);
       await appendAudit(files, event(1), NOW);
       disk.fill();
-      // The log's last block may have room; in the end it has none, in the middle of a line.
+      // The log's last block may have room; eventually it has none, in the middle of a line.
       const refused = (async () => {
         for (let index = 2; index < 100; index++) await appendAudit(files, event(index), NOW);
       })();

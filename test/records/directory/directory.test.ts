@@ -39,11 +39,11 @@ const alice = entry("alice", "p256");
 const bob = entry("bob", "ed25519");
 const carol = entry("carol", "rsa3072", { oaep: "sha1" });
 
-/** Entries without the key's object, which remembers what it was asked. */
+/** Entries without the `KeyObject`, which caches what it computed. */
 const plain = (entries: readonly DirectoryEntry[]): unknown[] =>
   entries.map(({ publicKey, ...rest }) => ({ ...rest, key: spokenFingerprint(publicKey) }));
 
-/** What is thrown, by its code. */
+/** An error with this code. */
 const refused = (code: string): unknown => expect.objectContaining({ code });
 
 describe("the directory", () => {

@@ -31,7 +31,7 @@ function line(name: TestKeyName, format: "ssh" | "jwk" | "pem", oaep?: "sha1"): 
     .trimEnd();
 }
 
-/** The entry without its key's bytes: what a test wants to compare. */
+/** The entry without its key's bytes, for comparisons. */
 function shape(entry: RecipientEntry): Record<string, unknown> {
   const { line: at, name, kind } = entry;
   const what =

@@ -23,7 +23,7 @@ async function newLedger(): Promise<{ file: string; folder: string }> {
   return { file, folder };
 }
 
-/** The serials whose acceptance a program noted, as often as it did. */
+/** The serials whose acceptance a program noted, with repetitions. */
 function accepted(folder: string): number[] {
   const log = path.join(folder, "accepted.log");
   if (!existsSync(log)) return [];

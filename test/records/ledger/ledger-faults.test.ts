@@ -20,7 +20,7 @@ import { DAY, freshFolder, message, MINUTE, NOW } from "../support/messages.js";
 
 const now = { nowMs: NOW };
 
-/** For what the ledger itself would not do. */
+/** For changes that the ledger itself would not make. */
 const Binding = createRequire(import.meta.url)("libsql") as new (file: string) => {
   exec(sql: string): void;
   close(): void;
@@ -41,7 +41,7 @@ async function accept(ledger: Ledger, serial: number): Promise<void> {
   await (await reservation.commit()).delivered();
 }
 
-/** Changes the database behind the ledger's back. */
+/** Changes the database without the ledger's knowledge. */
 function tamper(file: string, sql: string): void {
   const database = new Binding(file);
   database.exec(sql);
@@ -104,7 +104,7 @@ describe("a ledger that can't be relied on", () => {
 
   it("is damaged where a message stands in one of its trees and not in the other", async () => {
     const { file, ledger } = await newLedger(1);
-    // As if the row's tree had lost it: the index of serials still has it.
+    // As if the table had lost the row; the index of serials still has it.
     const { messageId } = message(1);
     const bytes = readFileSync(file);
     const places = occurrences(bytes, messageId);
@@ -127,7 +127,7 @@ describe("a ledger that can't be relied on", () => {
     await ledger.close();
     const whole = readFileSync(file);
     const unexpected: unknown[] = [];
-    // Every place that holds something, a bit of each: the free space between would prove nothing.
+    // One bit in every byte that is in use: the free space between would prove nothing.
     for (let place = 0; place < whole.length; place += whole[place] === 0 ? 1 : 3) {
       if (whole[place] === 0) continue;
       const changed = Buffer.from(whole);
@@ -311,7 +311,7 @@ function occurrences(bytes: Buffer, text: string): number[] {
   return places;
 }
 
-/** What comes of opening message 1, which was accepted, with the ledger as it is now. */
+/** The result of opening message 1, which was accepted, with the ledger as it is now. */
 async function outcomeOf(file: string): Promise<string> {
   try {
     const ledger = await openLedger(file);

@@ -18,7 +18,7 @@ async function newLedger(options: { sinceMs?: number } = {}): Promise<{
   return { ledger: await openLedger(file), file, folder };
 }
 
-/** Opens a message from beginning to end. */
+/** Opens a message: reserve, accept, deliver. */
 async function accept(ledger: Ledger, serial: number, changes = {}): Promise<void> {
   const reservation = await ledger.reserve(message(serial, changes), now);
   const acceptance = await reservation.commit();
@@ -185,7 +185,7 @@ describe("the order of a stream", () => {
 });
 
 describe("a delivery that was cut off", () => {
-  /** An accepted message whose plaintext lies under its temporary name; its run has ended. */
+  /** An accepted message whose plaintext still has its temporary name; its run has ended. */
   async function cutOff(): Promise<{
     ledger: Ledger;
     output: { temporary: string; final: string };

@@ -1,4 +1,4 @@
-/** Opening under a policy, from the sealed bytes to the ledger, as the command does it. */
+/** Opening under a policy, from the sealed bytes to the ledger, as the command does. */
 import { describe, expect, it } from "@jest/globals";
 import path from "node:path";
 import { concat } from "../../../src/bytes.js";
@@ -20,7 +20,7 @@ const plaintext = new Uint8Array(10_000).fill(7);
 interface Receiver {
   readonly folder: string;
   readonly ledger: Ledger;
-  /** How often keys were looked for. */
+  /** Number of searches for keys. */
   looked: number;
   readonly unlocks: () => number;
   open(
@@ -80,7 +80,7 @@ async function seal(
 }
 
 describe("a message that policy refuses", () => {
-  /** Refused with that code, with no key looked for, and with no trace in the ledger. */
+  /** Refused with that code, without a search for keys, and without a trace in the ledger. */
   async function refused(
     by: Receiver,
     code: string,

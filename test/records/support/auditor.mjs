@@ -1,4 +1,7 @@
-/** `auditor.mjs FOLDER`: adds lines to the audit log, notes and tells each that is there, until it is killed. */
+/**
+ * `auditor.mjs FOLDER`: adds lines to the audit log, notes and prints each once it is there, until
+ * it is killed.
+ */
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";

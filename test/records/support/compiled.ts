@@ -1,6 +1,6 @@
 /**
- * The project's sources as plain JavaScript in a folder of their own, for programs that a test starts
- * and kills. `dist/` would do, but is there only after a build, and may be older than what is tested.
+ * The project's sources as plain JavaScript in a separate folder, for programs that a test starts
+ * and kills. `dist/` exists only after a build, and may be older than what is tested.
  */
 import { transformFileSync } from "@swc/core";
 import { fork, type ChildProcess } from "node:child_process";
@@ -21,7 +21,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** What a program needs of `src/`: everything that src/records/ledger stands on. */
+/** The part of `src/` that a program needs: everything that src/records/ledger imports. */
 const PARTS = ["bytes.ts", "defined.ts", "errors.ts", "records", "store", "keys", "secret.ts"];
 
 export interface Compiled {
@@ -30,15 +30,15 @@ export interface Compiled {
   remove(): void;
 }
 
-/** A started program. It can tell and be told things. */
+/** A started program that sends and receives lines. */
 export interface Program {
   readonly child: ChildProcess;
-  /** The next thing it tells. */
+  /** The next line that it sends. */
   told(): Promise<unknown>;
   tell(what: string): void;
-  /** Kills it at once, as a power cut would; resolves when it is gone. */
+  /** Kills it at once, like a power cut; resolves when it has ended. */
   kill(): Promise<void>;
-  /** Lets it tell so many things and then kills it, wherever it is by then. */
+  /** Waits for `count` lines and then kills it, wherever it is by then. */
   killAfter(words: number): Promise<void>;
   /** How it ended: its status, or the signal. */
   readonly ended: Promise<number | string>;
@@ -111,7 +111,7 @@ function start(folder: string, name: string, args: readonly string[]): Program {
         try {
           await told();
         } catch (error) {
-          // One that has nothing left to do ends by itself.
+          // A program that has nothing left to do ends by itself.
           if ((await ended) === 0) return;
           throw error;
         }

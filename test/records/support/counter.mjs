@@ -1,4 +1,7 @@
-/** `counter.mjs FOLDER`: raises the number in FOLDER/count, under a lock, until it is killed. Tells who it is, then of each. */
+/**
+ * `counter.mjs FOLDER`: raises the number in FOLDER/count, under a lock, until it is killed. Prints
+ * its process, then each number.
+ */
 import fs from "node:fs";
 import path from "node:path";
 
@@ -15,7 +18,7 @@ for (;;) {
   await withLock(path.join(folder, "lock"), async () => {
     const next = Number(fs.readFileSync(count, "utf8")) + 1;
     fs.appendFileSync(path.join(folder, "noted"), `${next}\n`);
-    // Room for another process to get in between, if it could.
+    // Time for another process to interfere, if it could.
     await new Promise((resolve) => setTimeout(resolve, 1));
     fs.writeFileSync(`${count}.new`, String(next));
     fs.renameSync(`${count}.new`, count);

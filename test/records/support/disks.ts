@@ -1,4 +1,7 @@
-/** File systems that a test can fill or make read-only: only root can mount them, and not everywhere. */
+/**
+ * File systems that a test can fill or make read-only: only root can mount them, and not
+ * everywhere.
+ */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, statfsSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -6,9 +9,9 @@ import { freshFolder } from "./messages.js";
 
 export interface SmallDisk {
   readonly folder: string;
-  /** The same folder, where nothing can be written. */
+  /** The same folder, mounted read-only. */
   readonly readOnly: string;
-  /** Takes all the room there is left. */
+  /** Fills all the space that is left. */
   fill(): void;
   remove(): void;
 }
@@ -28,13 +31,13 @@ export function mountSmallDisk(): SmallDisk {
       writeFileSync(path.join(folder, "ballast"), new Uint8Array(bavail * bsize));
     },
     remove: () => {
-      // Lazily: the binding closes a database only when its garbage is collected.
+      // Lazy unmount: the binding closes a database only on garbage collection.
       for (const point of [readOnly, folder]) spawnSync("umount", ["-l", point]);
     },
   };
 }
 
-/** True where this process may mount: tests that need it are skipped, by name, elsewhere. */
+/** True if this process may mount. Otherwise, tests that need it are skipped by name. */
 export const CAN_MOUNT = canMount();
 
 function canMount(): boolean {

@@ -1,4 +1,6 @@
-/** `holder.mjs LEDGER FOLDER`: reserves message 1, with half a plaintext, and holds it until killed. */
+/**
+ * `holder.mjs LEDGER FOLDER`: reserves message 1, with half a plaintext, and holds it until killed.
+ */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";

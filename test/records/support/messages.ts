@@ -1,4 +1,4 @@
-/** Messages as the ledger sees them, and the folder and clock of a test. */
+/** Messages as the ledger sees them, and a test's folder and clock. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,14 +26,14 @@ export function message(serial: number, changes: Partial<SignedMessage> = {}): S
   };
 }
 
-/** Digits that follow from a text. */
+/** Digits derived from a text. */
 export function hex(text: string, digits: number): string {
   return createHash("sha256").update(text).digest("hex").slice(0, digits);
 }
 
 /**
- * A new folder for each call, all removed after the file's tests. `memory`: where the system has a file
- * system in memory; what a killed process leaves is the same there, and it is there sooner.
+ * A new folder for each call; all are removed after the file's tests. `memory`: on a file system in
+ * memory, if there is one. A killed process leaves the same there, only faster.
  */
 export function freshFolder(options: { memory?: boolean } = {}): string {
   const memory = options.memory === true && existsSync("/dev/shm");

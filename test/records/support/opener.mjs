@@ -1,10 +1,11 @@
 /**
- * Opens messages as `p11seal open` does, so far as the ledger is concerned: reserve, write the plaintext
- * to a temporary file, accept, give it its name, done. Started by tests, which kill it.
+ * Opens messages as `p11seal open` does, as far as the ledger is concerned: reserve, write the
+ * plaintext to a temporary file, accept, rename, done. Tests start it and kill it.
  *
- *   opener.mjs LEDGER FOLDER COUNT [STEP]   opens messages 1 to COUNT, and tells of each; kills itself
+ *   opener.mjs LEDGER FOLDER COUNT [STEP] opens messages 1 to COUNT, and reports each; kills itself
  *                                           after STEP of the first
- *   opener.mjs LEDGER FOLDER -              opens what it is told to, one at a time, and tells the outcome
+ *   opener.mjs LEDGER FOLDER - opens the messages it is sent, one at a time, and reports the
+ *   outcome
  */
 import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
@@ -50,7 +51,7 @@ async function open(serial) {
   const acceptance = await reservation.commit(waiting ?? output);
   if (reservation.redelivery === undefined) note("accepted", serial);
   step("committed");
-  // A plaintext that has its name already would be a message delivered twice: link refuses it.
+  // If the plaintext had its name already, a message would be delivered twice: link refuses that.
   fs.linkSync((waiting ?? output).temporary, final);
   fs.unlinkSync((waiting ?? output).temporary);
   step("renamed");

@@ -1,4 +1,7 @@
-/** `sealer.mjs FOLDER KEYID`: takes serials, notes and tells them, as often as it can until it is killed. */
+/**
+ * `sealer.mjs FOLDER KEYID`: takes serials, and notes and prints them, as fast as it can until it
+ * is killed.
+ */
 import fs from "node:fs";
 import path from "node:path";
 

@@ -1,4 +1,6 @@
-/** `without-sqlite.mjs FOLDER`: tells what comes of a ledger, of serials, and of the audit log. */
+/**
+ * `without-sqlite.mjs FOLDER`: prints the results of a ledger, of serials, and of the audit log.
+ */
 import path from "node:path";
 
 /** @type {typeof import("../../../src/records/ledger/sqlite-ledger.js")} */

@@ -1,4 +1,4 @@
-/** A PIV card that a test file has for itself, behind OpenSC and a pcscd of its own. */
+/** A PIV card for one test file alone, behind OpenSC and a separate pcscd. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,13 +29,13 @@ export interface CardAtHand {
   readonly env: Readonly<Record<string, string>>;
   readonly pin: string;
   readonly card: PivCard;
-  /** Tokens through a process; with the right PIN unless told otherwise. */
+  /** Tokens through a process, by default with the right PIN. */
   readonly tokens: (options?: Partial<TokenProcessOptions>) => TokenProcess;
   /** PINs that have reached the card since the last call. */
   readonly newPins: () => Promise<number>;
 }
 
-/** A suite on the card; skipped, by name, where it can't be had. */
+/** A suite on the card; skipped by name if there is none. */
 export async function describeCard(
   name: string,
   suite: (card: () => CardAtHand) => void,

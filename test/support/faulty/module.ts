@@ -1,4 +1,4 @@
-/** The module that goes wrong on demand, built with the C++ compiler that the addon needs too. */
+/** The module that fails on demand, built with the C++ compiler that the addon needs too. */
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { SOFTHSM_MODULE } from "../softhsm.js";
 import { temporaryFolder } from "../../token/modules/temporary.js";
 
-/** Compiles it into a folder of this test file's. Returns its path. */
+/** Compiles the module into a folder of this test file. Returns its path. */
 export function buildFaultyModule(): string {
   const folder = temporaryFolder("faulty");
   const built = join(folder, "faulty.so");
@@ -22,14 +22,14 @@ export function buildFaultyModule(): string {
   return built;
 }
 
-/** What the module is told, in the environment of the token's process. */
+/** Instructions to the module, in the environment of the token's process. */
 export interface Fault {
-  /** Which function of PKCS#11 goes wrong. */
+  /** The PKCS#11 function that fails. */
   readonly fn: string;
   readonly how: "crash" | "abort" | "exit" | "hang" | "short" | "wrong" | number;
-  /** So many calls are let pass. */
+  /** The number of calls that succeed first. */
   readonly skip?: number;
-  /** Only one call goes wrong, in whichever process. */
+  /** Only one call fails, in any process. */
   readonly once?: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Commands and responses (ISO 7816-4 §5): short APDUs, command chaining in, response chaining out. A
- * response has at most 255 bytes with its status word, see vpcd.mjs.
+ * Commands and responses (ISO 7816-4 §5): short APDUs, command chaining in, response chaining out.
+ * A response has at most 255 bytes with its status word, see reader.mjs.
  */
 
 /**
@@ -46,7 +46,7 @@ export class ApduChannel {
     this.left = Buffer.alloc(0);
   }
 
-  /** Forgets half a conversation: the card was reset. */
+  /** Forgets an unfinished exchange: the card was reset. */
   reset() {
     this.parts = [];
     this.left = Buffer.alloc(0);

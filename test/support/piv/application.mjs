@@ -1,6 +1,6 @@
 /**
- * The PIV card application (SP 800-73-4 part 2), as much of it as OpenSC uses: SELECT, GET DATA, VERIFY
- * with a retry counter, GENERAL AUTHENTICATE. It counts what it is asked, for the tests.
+ * The PIV card application (SP 800-73-4 part 2), as far as OpenSC uses it: SELECT, GET DATA, VERIFY
+ * with a retry counter, GENERAL AUTHENTICATE. It counts requests, for the tests.
  */
 import { createHash, createPrivateKey } from "node:crypto";
 import { Status, STATUS } from "./apdu.mjs";
@@ -23,7 +23,7 @@ const CERTIFICATES = new Map([
 const RETIRED = { first: 0x82, last: 0x95, container: 0x5fc10d };
 const HISTORY = 0x5fc10c;
 
-/** The key that wants the PIN right before each use, and the one that never wants it. */
+/** The key that requires the PIN right before each use, and the one that never requires it. */
 const SIGNATURE = 0x9c;
 const CARD_AUTHENTICATION = 0x9e;
 
@@ -32,13 +32,13 @@ const CARD_AUTHENTICATION = 0x9e;
  * @property {number} slot key reference: 0x9a, 0x9c, 0x9d, 0x9e, 0x82 to 0x95
  * @property {string} pem private key: RSA-2048, RSA-3072, P-256 or P-384
  * @property {string} name its certificate's common name
- * @property {"exchange" | "sign"} use what its certificate says it is for
+ * @property {"exchange" | "sign"} use the use in its certificate
  *
  * @typedef {object} CardSpec
  * @property {readonly CardKey[]} keys
  * @property {string} pin six to eight characters
  * @property {number} pinTries
- * @property {string} name what the card's number is made from
+ * @property {string} name the card's number is derived from it
  */
 
 export class PivApplication {
@@ -47,9 +47,9 @@ export class PivApplication {
     this.pin = padded(Buffer.from(spec.pin));
     this.pinTries = spec.pinTries;
     this.triesLeft = spec.pinTries;
-    /** PINs seen, right and wrong. A question for the counter is not one. */
+    /** PINs received, right and wrong. A query of the counter does not count. */
     this.pinsSeen = 0;
-    /** Private key operations begun. */
+    /** Private key operations started. */
     this.operations = 0;
     /** @type {"no" | "just now" | "yes"} */
     this.verified = "no";
@@ -72,7 +72,7 @@ export class PivApplication {
     this.objects.set(HISTORY, historyObject(retired));
   }
 
-  /** Power was lost: the PIN has to be given again. */
+  /** Power was lost: the PIN must be entered again. */
   reset() {
     this.verified = "no";
   }
@@ -209,7 +209,7 @@ function dataObjects(name) {
   const discovery = tlv(
     0x7e,
     tlv(0x4f, AID, VERSION),
-    // The PIV card application PIN alone.
+    // Only the PIV card application PIN.
     tlv(0x5f2f, Buffer.from("4000", "hex")),
   );
   return new Map([
@@ -225,7 +225,7 @@ function certificateObject(certificate) {
 }
 
 /**
- * How many retired keys have their certificate on the card (part 1, §3.3.3).
+ * The number of retired keys with a certificate on the card (part 1, §3.3.3).
  * @param {number} count
  */
 function historyObject(count) {

@@ -1,6 +1,6 @@
 /**
- * The card as a process of its own, so that whoever waits for its answers can do so without end. Its
- * parent tells it what happens to the card (`start.mjs`).
+ * The card in a separate process, so that a caller can block while it waits for an answer. The
+ * parent process controls the card (`start.mjs`).
  */
 import { PivApplication } from "./application.mjs";
 import { insert } from "./reader.mjs";

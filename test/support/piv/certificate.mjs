@@ -1,4 +1,4 @@
-/** Self-signed X.509 certificates (RFC 5280 §4.1), as a PIV card keeps one beside each key. */
+/** Self-signed X.509 certificates (RFC 5280 §4.1), as a PIV card stores one for each key. */
 import { createPublicKey, randomBytes, sign } from "node:crypto";
 import { tlv } from "./tlv.mjs";
 

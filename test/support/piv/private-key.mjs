@@ -1,7 +1,6 @@
 /**
- * What a PIV card does with a private key (SP 800-73-4 part 2, §3.2.4): the bare operation, RSA without
- * padding, ECDH without derivation, ECDSA over a digest as given. Constant time is not its business:
- * the keys are published.
+ * A PIV card's private key operations (SP 800-73-4 part 2, §3.2.4): RSA without padding, ECDH
+ * without derivation, ECDSA over a given digest. They need no constant time: the keys are public.
  */
 import { constants, createECDH, createHash, privateDecrypt, randomBytes } from "node:crypto";
 import { tlv } from "./tlv.mjs";
@@ -73,7 +72,7 @@ function rsa(key, bytes) {
 }
 
 /**
- * FIPS 186-5 §6.4.1; node:crypto signs messages only, not digests.
+ * FIPS 186-5 §6.4.1; node:crypto signs only messages, not digests.
  * @param {(typeof CURVES)["P-256"]} curve
  * @param {Buffer} secret
  * @param {Buffer} digest
@@ -108,7 +107,7 @@ function seedOf(value, bytes) {
 }
 
 /**
- * DER INTEGER: as short as it goes, positive.
+ * DER INTEGER: shortest form, positive.
  * @param {bigint} value
  * @param {number} bytes
  */
@@ -120,7 +119,7 @@ function integer(value, bytes) {
 }
 
 /**
- * By Fermat: the order is prime.
+ * By Fermat's little theorem, since the order is prime.
  * @param {bigint} value
  * @param {bigint} order
  */

@@ -1,17 +1,17 @@
 /**
- * The card's side of vpcd, the virtual reader of pcscd: a card in the reader is a connection to vpcd's
- * port. Each message either way is two bytes of length and as many bytes; one byte is a control
- * message, more are an APDU.
+ * The card's side of vpcd, the virtual reader of pcscd. A card in the reader is a connection to
+ * vpcd's port. Each message, in both directions, is a length of two bytes and that many bytes. One
+ * byte is a control message, more are an APDU.
  *
- * vpcd sends length and content in two small packets, so that its system holds the second back until
- * the first is acknowledged, which ours does only after 40 ms, hoping to have something to say. So we
- * say something: every answer here is shorter than 256 bytes, its length begins with a zero, and that
- * byte goes out as soon as a command's length has come in.
+ * vpcd sends length and content in two small packets, so its system holds the second one back until
+ * the first is acknowledged. Our system delays the acknowledgement by 40 ms, to send it together
+ * with data. So we send data early: every answer here is shorter than 256 bytes, so its length
+ * begins with a zero, and that byte is sent as soon as a command's length has arrived.
  */
 import { connect } from "node:net";
 import { ApduChannel } from "./apdu.mjs";
 
-/** T=1, and historical bytes of our own: OpenSC then takes it for a PIV card of no special make. */
+/** T=1, and historical bytes of our own, so that OpenSC treats it as a generic PIV card. */
 export const ATR = (() => {
   const bytes = Buffer.concat([Buffer.from("878001", "hex"), Buffer.from("p11seal")]);
   const check = bytes.reduce((sum, byte) => sum ^ byte, 0);
@@ -27,11 +27,11 @@ const CONTROL = { off: 0, on: 1, reset: 2, atr: 4 };
  */
 
 /**
- * Puts a card into the reader that listens on `port`.
+ * Inserts a card into the reader that listens on `port`.
  * @param {number} port
  * @param {Card} card
- * @returns {Promise<{ remove: () => Promise<void> }>} `remove` takes it out; a command under way is
- * never answered
+ * @returns {Promise<{ remove: () => Promise<void> }>} `remove` takes it out; a command in progress
+ *   is never answered
  */
 export function insert(port, card) {
   card.reset();
@@ -95,7 +95,7 @@ function serve(socket, card) {
     }
   });
   return () => {
-    // Half a length would crash vpcd. A length without its message is only an answer that breaks off.
+    // Half a length would crash vpcd. A length without its message is only an incomplete answer.
     if (isAnnounced) socket.write(Buffer.of(2));
     isAnnounced = false;
     socket.destroySoon();

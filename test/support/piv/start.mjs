@@ -1,4 +1,4 @@
-/** A virtual PIV card for the tests: starts its process, and is the hand that moves the card. */
+/** A virtual PIV card for the tests: starts its process, and inserts and removes the card. */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -10,20 +10,21 @@ import { fileURLToPath } from "node:url";
  * @property {boolean} isInserted
  *
  * @typedef {object} PivCard
- * @property {() => Promise<void>} insert the reader notices within half a second
+ * @property {() => Promise<void>} insert the reader detects it within half a second
  * @property {() => Promise<void>} remove likewise
- * @property {(milliseconds: number) => Promise<void>} delay how late private key operations are
- * answered from now on
- * @property {(moment: "verify" | "use", when?: { after?: number, skip?: number }) => Promise<void>} pullAt
- * takes the card out `after` milliseconds into such a command, which is never answered; `skip` others
- * are answered before
- * @property {() => Promise<void>} block spends every PIN try
+ * @property {(milliseconds: number) => Promise<void>} delay delays the answers of private key
+ *   operations from now on
+ * @property {(moment: "verify" | "use", when?: { after?: number, skip?: number }) => Promise<void>}
+ *   pullAt removes the card `after` milliseconds into such a command, which is never answered;
+ *   `skip` others are answered first
+ * @property {() => Promise<void>} block uses up every PIN try
  * @property {() => Promise<CardState>} state
  * @property {() => Promise<void>} stop
  */
 
 /**
- * @param {import("./application.mjs").CardSpec & { port: number }} spec `port` is where vpcd listens
+ * @param {import("./application.mjs").CardSpec & { port: number }} spec `port` is where vpcd
+ *   listens
  * @returns {Promise<PivCard>} not inserted yet
  */
 export async function startCard(spec) {

@@ -1,4 +1,4 @@
-/** Return values: none that a module can give is without a name, a sentence and a remedy. */
+/** Return values: each one that a module can give has a name, a sentence and a remedy. */
 import { createRequire } from "node:module";
 import { describe, expect, it } from "@jest/globals";
 import { knownReturnValues, returnValue } from "../../../src/token/modules/ckr.js";
@@ -8,7 +8,7 @@ const named = Object.entries(createRequire(import.meta.url)("pkcs11js") as Recor
   .filter((entry): entry is [string, number] => entry[0].startsWith("CKR_"))
   .filter(([name]) => name !== "CKR_OK" && name !== "CKR_VENDOR_DEFINED");
 
-/** Those it lacks: of v2.40 (§5.1), v3.0 and v3.2. */
+/** The names it lacks: of v2.40 (§5.1), v3.0 and v3.2. */
 const lacking: readonly (readonly [string, number])[] = [
   ["CKR_ACTION_PROHIBITED", 0x1b],
   ["CKR_AEAD_DECRYPT_FAILED", 0x42],

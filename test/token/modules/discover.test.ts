@@ -27,7 +27,7 @@ function put(path: string, text = ""): string {
   return full;
 }
 
-/** Paths found, relative to the root, with where they came from. */
+/** The paths found, relative to the root, with their origin. */
 function discover(
   env: Record<string, string> = {},
   modules: string[] = [],

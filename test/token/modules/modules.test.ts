@@ -1,4 +1,4 @@
-/** Modules that are missing, unsafe, or no modules at all. */
+/** Modules that are missing, unsafe, or not modules at all. */
 import { chmodSync, chownSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
@@ -45,7 +45,7 @@ function accessTo(...modules: string[]): TokenAccess {
   return new TokenAccess({ modules, home: "/nonexistent", env: process.env, pin });
 }
 
-/** Some 64-bit ELF header, little-endian, of a shared library for `machine`. */
+/** A 64-bit ELF header, little-endian, of a shared library for `machine`. */
 function elf(machine: number, type = 3): Uint8Array {
   const header = Buffer.alloc(64);
   header.write("\x7fELF\x02\x01\x01", "latin1");

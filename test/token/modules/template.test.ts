@@ -8,7 +8,7 @@ import {
   template,
 } from "../../../src/token/modules/template.js";
 
-/** As JavaScript would call it, past the compiler. */
+/** As JavaScript would call it, without type checks. */
 function loosely(values: unknown): () => unknown {
   return () => template(values as AttributeValues);
 }
@@ -38,7 +38,7 @@ describe("a template", () => {
     expect(attribute?.value).toEqual(Buffer.from([1]));
   });
 
-  // Each of these takes the process down when it reaches pkcs11js.
+  // Each of these would abort the process if it reached pkcs11js.
   it.each<[string, unknown]>([
     ["a null value", { VALUE: null }],
     ["an object as value", { VALUE: {} }],

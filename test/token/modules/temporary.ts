@@ -1,4 +1,4 @@
-/** Folders that go with the test run. */
+/** Folders that are removed with the test run. */
 import { mkdtempSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What softhsm.test.ts can't put on a token: weak numbers, and tokens that don't tell. */
+/** Cases that softhsm.test.ts can't put on a token: weak keys, and undisclosed attributes. */
 import { generateKeyPairSync } from "node:crypto";
 import { expect, it } from "@jest/globals";
 import { fromHex } from "../../../src/bytes.js";

@@ -1,4 +1,4 @@
-/** The token's process: what a module does wrong stays in it, and a PIN is not sent twice. */
+/** The token's process: a module's faults stay in it, and a PIN is not sent twice. */
 import { spawn } from "node:child_process";
 import { createPublicKey, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
@@ -48,7 +48,7 @@ afterEach(async () => {
 
 interface Running {
   readonly tokens: TokenProcess;
-  /** How often a PIN was asked for. */
+  /** Number of times a PIN was asked for. */
   readonly asked: () => number;
   readonly traced: string[];
 }
@@ -112,7 +112,7 @@ describe("a module that goes wrong in the middle of its work", () => {
       ...{ name: "TokenError", code, message: expect.stringMatching(told) as unknown },
     });
     await expect(unwraps(tokens)).resolves.toBe(true);
-    // Once for each process: the first one took its login along.
+    // Once for each process: the first one's login ended with it.
     expect(asked()).toBe(2);
   });
 
@@ -120,7 +120,7 @@ describe("a module that goes wrong in the middle of its work", () => {
     const { tokens } = start({ fn: "C_UnwrapKey", how: "crash", once: true });
     const [first, second] = await Promise.allSettled([unwraps(tokens), agrees(tokens)]);
     expect(first).toMatchObject({ status: "rejected", reason: { code: "ERR_TOKEN_CRASHED" } });
-    // The other one was in the same process, or came after it.
+    // The other call was in the same process, or came after it.
     if (second.status === "rejected") {
       expect(second.reason).toMatchObject({ code: "ERR_TOKEN_CRASHED" });
     }

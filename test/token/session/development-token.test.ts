@@ -10,7 +10,7 @@ describe("a development token", () => {
     const { status, stderr, output } = runInPlainNode(
       "development-token.ts",
       [home, SOFTHSM_MODULE],
-      // Other modules that happen to be installed may have tokens, too.
+      // Other modules that happen to be installed may have tokens too.
       { P11SEAL_SOFTHSM2: SOFTHSM_MODULE, P11SEAL_SYSTEM_MODULES: "0" },
     );
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });

@@ -1,4 +1,7 @@
-/** PINs and retry counters. SoftHSM never locks, so the flags of harder tokens are put into its mouth. */
+/**
+ * PINs and retry counters. SoftHSM never locks, so the tests make it report the flags of stricter
+ * tokens.
+ */
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { TOKEN_FLAG } from "../../../src/token/modules/constants.js";
 import { pinState } from "../../../src/token/session/token-info.js";
@@ -14,7 +17,7 @@ import {
   USER_PIN,
 } from "../../support/softhsm.js";
 
-/** Every PIN that reached the module, and what its token info is made to say. */
+/** Every PIN that reached the module, and the token info that it is made to report. */
 const sent: string[] = [];
 let addFlags = 0;
 let removeFlags = 0;
@@ -43,7 +46,7 @@ afterEach(async () => {
   await access.close();
 });
 
-/** Puts itself between pkcs11js's JavaScript and its native part, before any module is opened. */
+/** Hooks in between pkcs11js' JavaScript and its native part, before any module is opened. */
 async function listenToNative(): Promise<void> {
   const { default: pkcs11 } = (await import("pkcs11js")) as unknown as {
     default: { PKCS11: { prototype: object } };
@@ -87,7 +90,7 @@ async function unlock(key: KeyInfo | undefined): Promise<unknown> {
     .catch((error: unknown) => error);
 }
 
-/** Codes of unlocking both keys of the token, one after the other. */
+/** The codes from unlocking both keys of the token, one after the other. */
 async function unlockBoth(keys: readonly KeyInfo[]): Promise<unknown[]> {
   const codes: unknown[] = [];
   for (const key of keys) codes.push(((await unlock(key)) as { code?: string }).code);
@@ -192,7 +195,7 @@ describe("a PIN", () => {
   it("is not asked for by a token that wants no login", async () => {
     const keys = await open(USER_PIN);
     removeFlags = TOKEN_FLAG.LOGIN_REQUIRED;
-    // SoftHSM itself still hides the private key, so it isn't found; what counts is the PIN.
+    // SoftHSM itself still hides the private key, so it isn't found; this is about the PIN.
     expect(((await unlock(keys[0])) as { code?: string }).code).toBe("ERR_KEY_NOT_FOUND");
     expect(asked).toEqual([]);
   });

@@ -20,7 +20,7 @@ function file(name: string, content: string | Uint8Array, mode = 0o600): string 
   return path;
 }
 
-/** What went wrong: the code of a thrown or rejected error. */
+/** The code of a thrown or rejected error. */
 async function codeOf(work: () => unknown): Promise<string | undefined> {
   try {
     await work();

@@ -1,4 +1,4 @@
-/** Keys that want the PIN with every use (CKA_ALWAYS_AUTHENTICATE), which SoftHSM enforces. */
+/** Keys that require the PIN for every use (CKA_ALWAYS_AUTHENTICATE), which SoftHSM enforces. */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../../src/wrap/rsa-oaep.js";

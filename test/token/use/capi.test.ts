@@ -1,6 +1,6 @@
 /**
- * CryptoAPI's keys on tokens: every exchange a real CryptoAPI made goes through a token that holds the
- * imported key, on every way; and a token's refusal shows nothing.
+ * CryptoAPI's keys on tokens: every exchange that a real CryptoAPI made goes through a token with
+ * the imported key, in every way; and a token's refusal reveals nothing.
  */
 import { constants, type KeyObject, publicDecrypt, publicEncrypt, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
@@ -66,7 +66,7 @@ async function place(
   await withRawSession(token, (native, session) => {
     for (const name of Object.keys(vectors.keys)) {
       for (const spec of ["exchange", "signature"] as const) {
-        // CryptoAPI's exchange keys sign as well; some of the vectors are signed so.
+        // CryptoAPI's exchange keys may sign as well; some of the vectors are signed that way.
         const privateHalf =
           spec === "signature" ? { ...NO_USES, SIGN: true } : { ...NO_USES, SIGN: true, ...uses };
         importPrivateKey(native, session, privateKeyOf(vectors, name, spec), {
@@ -96,12 +96,12 @@ async function onSoftHsm(vectors: Manifest, uses: AttributeValues): Promise<Plac
 async function onNss(vectors: Manifest): Promise<Place> {
   const token = await freshNssToken();
   const access = nssAccess(token);
-  // Held open, so that importing and using it are one initialization.
+  // Held open, so that importing and using the keys takes one initialization.
   await access.findToken(parseUri(token.uri));
   return place(vectors, token, access, { UNWRAP: true });
 }
 
-/** All that the vectors hold and a private key has a part in. */
+/** Everything in the vectors that involves a private key. */
 function vectorSuite(vectors: Manifest, make: () => Promise<Place>): void {
   let at: Place;
   beforeAll(async () => {
@@ -246,7 +246,7 @@ describe.each(services)("a key made on the token, %s,", (_, open) => {
   it("for signatures unwraps nothing, and one for exchange does not sign", async () => {
     const wrong = await access.capiKey(signature).unlock();
     const sealed = pkcs1Encrypt(wrong.publicKey.object, randomBytes(16));
-    // A block or none, of this key or another: what it is given makes no difference.
+    // A valid block or not, for this key or another: the input makes no difference.
     for (const block of [sealed, wrong.publicKey.modulus, sealed.subarray(1)]) {
       const refusal = { code: "ERR_MECHANISM" };
       await expect(wrong.decryptPkcs1v15(block)).rejects.toMatchObject(refusal);
@@ -269,7 +269,7 @@ describe.each(services)("a key made on the token, %s,", (_, open) => {
   });
 });
 
-/** Blocks that are none, of a key whose modulus has 256 bytes. */
+/** Invalid blocks, for a key whose modulus has 256 bytes. */
 function badBlocks(key: KeyObject): [string, Uint8Array][] {
   const block = (change: (em: Uint8Array) => void): Uint8Array => {
     const em = new Uint8Array(256).fill(0x5a);
@@ -362,7 +362,8 @@ describe("a block that is none", () => {
         found = await privateKey.decryptPkcs1v15(bad);
       });
       expect([name, ofBad.length]).toEqual([name, ofGood.length]);
-      // OpenSSL since 3.2 rejects implicitly itself, with a key of any length: the same calls then.
+      // OpenSSL since 3.2 does implicit rejection itself, with a key of any length; then the calls
+      // are the same.
       const isSame = ofBad.join() === ofGood.join();
       expect([name, isSame]).toEqual([name, found !== null]);
     }

@@ -1,4 +1,4 @@
-/** The plan, situation by situation: flags, attributes and maker in, ways out (docs/tokens.md). */
+/** The plan, case by case: flags, attributes and manufacturer in, ways out (docs/tokens.md). */
 import { describe, expect, it } from "@jest/globals";
 import { planFor, planLines, type Situation, stepsToTry } from "../../../src/token/use/plan.js";
 import { type Maker, type Quirk, quirksOf } from "../../../src/token/use/quirks.js";
@@ -18,7 +18,7 @@ function maker(library: string, manufacturer: string, model: string, version = [
   };
 }
 
-/** As the libraries on Debian 12 call themselves and their tokens. */
+/** How the libraries on Debian 12 name themselves and their tokens. */
 const MAKERS = {
   softhsm: maker("SoftHSM", "SoftHSM project", "SoftHSM v2", [2, 6]),
   ock: maker("IBM", "IBM", "Soft"),

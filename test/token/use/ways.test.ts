@@ -1,6 +1,6 @@
 /**
- * What a return value leads to, with ways that answer as tokens do. The point: whatever a sender can
- * cause ends in `null`, and nothing else does.
+ * What each return value leads to, with ways that answer as tokens do. Whatever a sender can cause
+ * ends in `null`, and nothing else does.
  */
 import { describe, expect, it } from "@jest/globals";
 import { TokenError } from "../../../src/errors.js";

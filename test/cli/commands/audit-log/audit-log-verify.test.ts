@@ -1,4 +1,6 @@
-/** `p11seal audit-log verify`: what was done to the log is found, told, and shown by the exit status. */
+/**
+ * `p11seal audit-log verify`: changes to the log are found, printed, and shown by the exit status.
+ */
 import { appendFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
@@ -27,7 +29,7 @@ function verify(...options: string[]): Promise<Outcome> {
   return run(["audit-log", "verify", ...options], { env: { P11SEAL_HOME: home } });
 }
 
-/** Puts other lines in the place of those there are. */
+/** Replaces the log's lines. */
 function edit(change: (lines: string[]) => string[]): void {
   const { log } = auditFiles(home);
   const lines = readFileSync(log, "utf8").trimEnd().split("\n");

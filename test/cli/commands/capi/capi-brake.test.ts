@@ -1,4 +1,6 @@
-/** What guessing costs: failures are counted across runs, slow the next message, and are on record. */
+/**
+ * The cost of guessing: failures are counted across runs, delay the next message, and are logged.
+ */
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync, chmodSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
@@ -21,7 +23,7 @@ beforeAll(async () => {
   ]);
 });
 
-/** Refused without luck: a ciphertext that is no whole number of blocks. */
+/** Always refused: a ciphertext that is not a whole number of blocks. */
 const fail = (home: string) =>
   bench.refused(receive, "ERR_DECRYPT", { home, stdin: bench.read("m.bin").subarray(1) });
 
@@ -106,7 +108,7 @@ describe("the memory of failures", () => {
     const waits = turns.map(({ waitMs }) => waitMs).sort((a, b) => a - b);
     expect(waits).toEqual([60_000, 120_000, 180_000, 240_000, 300_000]);
     await expect(memory.turn("key", now)).rejects.toMatchObject({ code: "ERR_TOO_MANY_FAILURES" });
-    // A clock that is set back does not keep everybody out until it has caught up.
+    // A clock that is set back does not block everybody until it has caught up.
     expect(await memory.turn("key", now - 24 * HOUR)).toMatchObject({ waitMs: 60_000 });
   });
 

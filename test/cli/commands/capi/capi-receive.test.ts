@@ -1,4 +1,4 @@
-/** What `capi send` and `receive` let through, what they refuse, and what is left behind. */
+/** What `capi send` and `receive` accept, what they refuse, and what they leave behind. */
 import { constants, publicEncrypt } from "node:crypto";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const UNAUTHENTICATED = "--allow-unauthenticated";
 const FROM_BOB = ["--signature", "@m.sig", "--signer", "@bob-sign.blob"];
 const receive = ["receive", "-i", "@alice.key", "--blob", "@k.blob", "--cipher", "@m.bin"];
 
-/** A copy with one byte changed, or what `change` makes of it. */
+/** A copy with one byte changed, or changed by `change`. */
 function altered(name: string, change: (bytes: Buffer) => Buffer): string {
   const copy = `altered-${name}`;
   bench.write(copy, change(Buffer.from(bench.read(name))));
@@ -90,7 +90,7 @@ describe("capi send and receive", () => {
       const { stdout } = await bench.ok([...argv, "--cipher", "@two.bin", ...signed]);
       expect(stdout.toString()).toBe(MESSAGE);
     }
-    // The signature vouches for one receiver's blob.
+    // The signature covers one receiver's blob.
     await bench.refused(
       [
         ...["receive", "-i", "@carol.key", "--blob", "@c.blob", "--cipher", "@two.bin"],
@@ -159,7 +159,7 @@ describe("capi receive, without a signature", () => {
     const { stdout, stderr } = await bench.ok([...receive, ...signedBy], { home: "strict" });
     expect(stdout.toString()).toBe(MESSAGE);
     expect(stderr).toContain('signed by "bob"');
-    // And once.
+    // And only once.
     await bench.refused([...receive, ...signedBy], "ERR_REPLAYED", { home: "strict" });
   });
 });
@@ -200,7 +200,7 @@ describe("capi receive, with a signature", () => {
     const options = change();
     const replaced = new Set(options.filter((word) => word.startsWith("--")));
     const argv = pairs([...receive.slice(3), ...FROM_BOB]).filter(([name]) => !replaced.has(name));
-    // A key that is not there: nobody looked for it.
+    // The key does not exist: nothing looked for it.
     const told = await bench.refused(
       ["receive", "-i", "@nobody.key", ...argv.flat(), ...options],
       "ERR_SENDER_SIGNATURE",
@@ -361,7 +361,7 @@ describe("capi send refuses", () => {
 });
 
 describe("a message that does not decrypt", () => {
-  // Each in a data folder of its own: failures make the next message wait.
+  // Each in its own data folder, since failures delay the next message.
   let homes = 0;
   const refusal = async (argv: readonly string[], home: string): Promise<string> => {
     bench.write("out", "old");
@@ -381,7 +381,7 @@ describe("a message that does not decrypt", () => {
   };
   const told = new Set<string>();
 
-  // Of a signed message the end tells for sure; of another, noise may look like one now and then.
+  // The end of a signed message is certain; without a signature, noise may occasionally look valid.
   const keyFaults: readonly (readonly [string, (blob: Buffer) => Buffer, string[]])[] = [
     [
       "a payload not reversed",
@@ -419,7 +419,7 @@ describe("a message that does not decrypt", () => {
     expect(told.size).toBe(1);
   });
 
-  // Under a fixed key, so that the outcome is the same each time.
+  // With a fixed key, so that the outcome is the same each time.
   const cipherFaults: readonly (readonly [string, (cipher: Buffer) => Buffer, string[]])[] = [
     ["bad padding", flipped(-17), []],
     ["no whole number of blocks", (cipher) => cipher.subarray(0, -1), []],
@@ -451,7 +451,7 @@ describe("a message that does not decrypt", () => {
   });
 });
 
-/** A SIMPLEBLOB for Alice of the block that starts so and ends in 00 and `keyBytes` bytes. */
+/** A SIMPLEBLOB for Alice from a block with this start, ending in 00 and `keyBytes` bytes. */
 function wrappedRaw(start: Buffer, keyBytes: number): Buffer {
   const block = Buffer.concat([start, Buffer.from([0]), Buffer.alloc(keyBytes, 7)]).subarray(
     0,
@@ -470,7 +470,7 @@ function pairs(argv: readonly string[]): [string, string][] {
   );
 }
 
-/** What only the sender says; the blob carries it. */
+/** Options for the sender only; the blob carries them. */
 function withoutSenderOptions(options: readonly string[]): string[] {
   return options.filter((word, index) => {
     const isSenders = (one: string | undefined): boolean =>

@@ -1,4 +1,6 @@
-/** Session keys that are kept, backed up and recovered; signatures and hashes beside messages. */
+/**
+ * Session keys that are stored, backed up and recovered; signatures and hashes without messages.
+ */
 import { statSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { CapiBench, newKey } from "../../support/capi.js";

@@ -1,4 +1,7 @@
-/** The three-phase exchange between two data folders, message by message: its end, and every refusal. */
+/**
+ * The three-phase exchange between two data folders, message by message: its result, and every
+ * refusal.
+ */
 import { chmodSync, statSync } from "node:fs";
 import { Writable } from "node:stream";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";

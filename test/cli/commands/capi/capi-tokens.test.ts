@@ -1,4 +1,6 @@
-/** `p11seal capi` with keys on tokens: imported ones, for recorded exchanges, and keys made there. */
+/**
+ * `p11seal capi` with keys on tokens: imported keys, for recorded exchanges, and generated keys.
+ */
 import { createPrivateKey } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "@jest/globals";
@@ -175,7 +177,7 @@ describe("keys made on the token", () => {
     await bench.ok(finish, BOB);
     await bench.refused(finish, "ERR_REPLAYED", BOB);
 
-    // Both ends have the same keys: each says what the hash of its own is.
+    // Both sides have the same keys: each prints the hash of its own.
     const hashes: unknown[] = [];
     for (const [token, state, options] of [
       [alice, "a", ALICE],

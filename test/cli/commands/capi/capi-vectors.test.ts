@@ -1,4 +1,7 @@
-/** What a real CryptoAPI wrote, through the command line: messages, signatures, hashes, files, phases. */
+/**
+ * The output of a real CryptoAPI through the command line: messages, signatures, hashes, files,
+ * phases.
+ */
 import { chmodSync, readFileSync } from "node:fs";
 import { expect, it } from "@jest/globals";
 import { vectorFolder, describeVectors } from "../../../support/vectors.js";
@@ -9,7 +12,7 @@ import { temporaryFolder } from "../../support/folder.js";
 const bench = new CapiBench(temporaryFolder());
 const vector = (path: string): string => vectorFolder(`cryptoapi-exchange/${path}`);
 
-/** The options that say what the blob doesn't. */
+/** The options that supply what the blob doesn't say. */
 function parameters({ alg, mode, iv, effectiveBits, flags }: Exchange): string[] {
   return [
     ...(mode === "stream" ? [] : ["--mode", mode]),
@@ -20,7 +23,7 @@ function parameters({ alg, mode, iv, effectiveBits, flags }: Exchange): string[]
   ];
 }
 
-/** A vector's private key, where others may not read it. */
+/** A vector's private key, in a file that others may not read. */
 function ownKey(path: string): string {
   const name = path.replaceAll("/", "-");
   bench.write(name, readFileSync(vector(path)));
@@ -125,7 +128,7 @@ describeVectors("hashes of session keys, and the three-phase run", () => {
   const vectors = manifest();
 
   it.each(vectors.hashSessionKey)("the hash $id", async (hashed) => {
-    // RC4 with 40 bits, or AES-256: what the vectors' keys are.
+    // RC4 with 40 bits, or AES-256: the kinds of the vectors' keys.
     const key = Buffer.from(hashed.sessionKeyHex, "hex");
     const head = Buffer.from(key.length === 5 ? "0802000001680000" : "0802000010660000", "hex");
     const length = Buffer.from([key.length, 0, 0, 0]);
@@ -157,7 +160,7 @@ describeVectors("hashes of session keys, and the three-phase run", () => {
       ...["--peer", vector(keyPair(vectors, peer, "exchange").publicKeyBlob), "--peer-name", peer],
       ...["--algorithm", alg, "--hash", hash],
     ];
-    // The fixed keys are put into the runs' own files, in blobs that CryptoAPI made as well.
+    // The fixed keys are put into the runs' own files, in blobs that CryptoAPI also made.
     const replaceKeys = (state: string, keys: Record<string, string>): void => {
       const run = JSON.parse(bench.read(state).toString()) as Record<string, unknown>;
       for (const [name, path] of Object.entries(keys))

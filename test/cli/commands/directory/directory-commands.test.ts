@@ -192,7 +192,7 @@ describe("the first ledger", () => {
 });
 
 describe("sealing to a name of the directory", () => {
-  /** The kinds of the recipients a message was sealed to. */
+  /** The types of the recipients that a message was sealed to. */
   async function sealedTo(home: string, name: string): Promise<Outcome & { types: string[] }> {
     const outcome = await at(home)(`seal -r ${name}`, { stdin: "word" });
     if (outcome.status !== 0) return { ...outcome, types: [] };

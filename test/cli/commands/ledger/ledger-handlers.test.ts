@@ -1,4 +1,4 @@
-/** `p11seal ledger`: what it shows, and what it does when the ledger can't be relied on. */
+/** `p11seal ledger`: what it shows, and what it does if the ledger can't be relied on. */
 import { copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
@@ -28,7 +28,7 @@ const dataOf = (outcome: Outcome): unknown => JSON.parse(outcome.stdout.toString
 const codeOf = ({ stderr }: Outcome): string =>
   (JSON.parse(stderr) as { error: { code: string } }).error.code;
 
-/** Opens a message as far as the ledger and the audit log see it. */
+/** Opens a message as far as the ledger and the audit log are concerned. */
 async function accept(serial: number, createdMs: number): Promise<void> {
   const ledger = await openLedger(path);
   try {
@@ -125,7 +125,7 @@ describe("a new ledger", () => {
     const { status, stderr } = await p11seal("ledger init");
     expect(status).toBe(0);
     expect(stderr).toContain("may pass again");
-    // And it is the one that the audit log expects from then on.
+    // And it is the ledger that the audit log expects from then on.
     expect((await p11seal("ledger verify")).status).toBe(0);
   });
 
@@ -165,7 +165,7 @@ describe.each(["status", "verify", "prune"])("ledger %s", (command) => {
       status: 6,
       code: "ERR_LEDGER_ROLLED_BACK",
     });
-    // What it holds can be looked at all the same.
+    // Its content can be shown all the same.
     expect((await p11seal("ledger export --json")).status).toBe(0);
   });
 });

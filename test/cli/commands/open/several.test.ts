@@ -1,4 +1,4 @@
-/** Several messages in one run: they are opened side by side, and it looks as if they were not. */
+/** Several messages in one run: they are opened concurrently, but it looks sequential. */
 import {
   copyFileSync,
   existsSync,
@@ -54,12 +54,12 @@ beforeAll(async () => {
 });
 
 interface Several extends Ended {
-  /** Where plaintext went. */
+  /** Where the plaintext was written. */
   readonly into: string;
   readonly log: readonly { readonly outcome: string; readonly path?: string }[];
 }
 
-/** Opens copies of messages; `names` that are not there are made of `contents`. */
+/** Opens copies of messages; missing `names` are made from `contents`. */
 async function openAll(
   names: readonly string[],
   options: {
@@ -96,7 +96,7 @@ async function openAll(
 
 const all = Array.from({ length: COUNT }, (_, n) => `${n}`);
 
-/** Names of messages that lie there opened, and right. Anything else there is a fault. */
+/** Names of messages that were opened correctly. Anything else there is a fault. */
 function opened(into: string): string[] {
   const names = readdirSync(into).filter((name) => !name.endsWith(".p11s"));
   for (const name of names) {

@@ -114,7 +114,8 @@ describe("a crash at the worst moments", () => {
   it("between acceptance and delivery leaves a message that is delivered later, without a key", async () => {
     writeFileSync(there("m"), await signedMessage("content"));
     const env = { P11SEAL_HOME: home };
-    // The acceptance is written, its line in the audit log not: whoever holds that lock stops it there.
+    // The acceptance is written, but its line in the audit log is not: holding that lock stops the
+    // run there.
     await withLock(auditFiles(home).lock, async () => {
       const running = start(["open", ...AS_BOB, "-o", "out", "m"], { cwd: folder, env });
       await reached("accepted");

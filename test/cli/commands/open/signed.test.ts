@@ -1,4 +1,7 @@
-/** Signed messages on the command line: who sent it, whether it is fresh, whether it was seen before. */
+/**
+ * Signed messages on the command line: who sent them, whether they are fresh, whether they were
+ * seen before.
+ */
 import { randomBytes } from "node:crypto";
 import {
   copyFileSync,
@@ -33,7 +36,7 @@ import { p11seal, type Ended } from "../../support/spawn.js";
 const root = temporaryFolder();
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
-/** Looking for this key, or at this module, ends with status 5. */
+/** Looking for this key, or loading this module, ends with status 5. */
 const NO_TOKEN = ["-i", "pkcs11:token=nobody;object=nothing", "--module", "/nonexistent/module.so"];
 const AS_BOB = ["-i", join(root, "bob.key")];
 
@@ -349,7 +352,7 @@ describe("nothing leaves, and nothing is burnt,", () => {
     const log = join(home, "audit.jsonl");
     const before = readFileSync(log);
     const argv = [...AS_BOB, "--from", "zoe", "-o", "out", "m"];
-    // The head is written after the line: a folder in its place stops there, even for root.
+    // The head is written after the line; a folder in its place stops the write, even for root.
     rmSync(join(home, "audit.head"));
     mkdirSync(join(home, "audit.head"));
     const refused = await openHere(...argv);
@@ -511,7 +514,7 @@ async function unsigned(): Promise<Buffer> {
   return Buffer.from(await sealed.stream().bytes());
 }
 
-/** One bit of a wrapped key changed: what a re-wrapping leaves, and as good as any. */
+/** One bit of a wrapped key changed, which looks like a re-wrapping. */
 async function rewrapped(): Promise<Buffer> {
   const bytes = await signedMessage("x");
   const { headerBytes } = await inspectMessage(bytes);

@@ -1,9 +1,12 @@
-/** Work side by side, and what of it can be seen: in its order. */
+/** Concurrent work whose visible effects happen in order. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
 import { Abandoned, inTurns, type Turn } from "../../../../src/cli/commands/open/turns.js";
 
-/** Runs `count` pieces; `work` does one. Tells what happened, as "began 0", "placed 0", "failed 2". */
+/**
+ * Runs `count` pieces; `work` does one. Returns the events, such as "began 0", "placed 0", "failed
+ * 2".
+ */
 async function history(
   count: number,
   ahead: number,

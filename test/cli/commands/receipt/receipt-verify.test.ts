@@ -1,4 +1,6 @@
-/** `p11seal receipt verify`: a receipt proves something only of whom it was asked for. */
+/**
+ * `p11seal receipt verify`: a receipt proves something only about the signer that was asked for.
+ */
 import { createPrivateKey } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";

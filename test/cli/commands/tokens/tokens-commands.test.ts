@@ -26,8 +26,8 @@ const at = (name: string): string => join(folder, name);
 const text = (name: string): string => readFileSync(at(name), "utf8");
 
 /**
- * Within this process the module reads the SOFTHSM2_CONF that the process was started with; the token
- * is made there, under a label of its own.
+ * Within this process the module reads the SOFTHSM2_CONF with which the process was started. The
+ * token is made there, under its own label.
  */
 const env = {
   P11SEAL_HOME: home,
@@ -40,7 +40,7 @@ function cli(argv: readonly string[], options: RunOptions = {}): Promise<Outcome
   return run(argv, { ...options, env: { ...env, ...options.env } });
 }
 
-/** A PIN source that notes each time it is asked. */
+/** A PIN source that notes each request. */
 const counting = (pin: string): string[] => ["--pin-source", `cmd:echo x >> asked; echo ${pin}`];
 const timesAsked = (): number => (existsSync(at("asked")) ? text("asked").length / 2 : 0);
 
@@ -71,7 +71,7 @@ beforeAll(async () => {
     await ok(["keys", "generate", ...argv, "-o", `${label}.pem`], withPin);
     await ok(["seal", "-r", `${label}.pem`, "-o", `${label}.p11s`, "note"]);
   }
-  // Not a TEST key: other tests' tokens hold those.
+  // Not a TEST key, since other tests' tokens hold those.
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   writeFileSync(at("nobody.pem"), publicKey.export({ format: "pem", type: "spki" }));
   await ok(["seal", "-r", "nobody.pem", "-o", "for-nobody.p11s", "note"]);
@@ -285,7 +285,7 @@ describe("keys export", () => {
 
   it("with --probe records the OAEP hash that the token can really undo", async () => {
     const sure = (await ok(["keys", "export", RSA, ...counting(PIN)])).stdout.toString("utf8");
-    // SoftHSM undoes one hash only: that is known without a try.
+    // SoftHSM undoes only one hash; that is known without a test.
     expect(sure).toContain("sha1");
     expect(timesAsked()).toBe(0);
     const { stdout } = await ok(["keys", "export", RSA, "--probe", ...counting(PIN)]);

@@ -1,6 +1,6 @@
 /**
- * Child of modules.test.ts: opens, one after the other, a library that is no module, a library that
- * lacks another, and SoftHSM. With one argument, SoftHSM alone.
+ * Child of modules.test.ts: opens, one after the other, a library that is not a module, a library
+ * that needs a missing one, and SoftHSM. With one argument, only SoftHSM.
  */
 import { execFileSync } from "node:child_process";
 import { realpathSync, writeFileSync } from "node:fs";
@@ -19,13 +19,13 @@ const access = new TokenAccess({
 const infos = await access.modules();
 await access.tokens();
 await access.close();
-// Collects what can be collected: a failed load must not be unloaded under anybody.
+// Collects garbage: a failed load must not unload a library that is in use.
 (globalThis as { gc?: () => void }).gc?.();
 process.stdout.write(
   JSON.stringify(infos.map(({ error, library }) => error ?? { library: library?.description })),
 );
 
-/** zlib, which every Node on Linux can find: a proper library without C_GetFunctionList. */
+/** zlib, which every Node on Linux finds: a valid library without C_GetFunctionList. */
 function libz(): string {
   const cache = execFileSync("/sbin/ldconfig", ["-p"], { encoding: "utf8" });
   const path = /libz\.so\.1 .*=> (\S+)/.exec(cache)?.[1];
@@ -33,7 +33,7 @@ function libz(): string {
   return realpathSync(path);
 }
 
-/** A library that needs one that does not exist. */
+/** A library that needs another one, which does not exist. */
 function lacking(where: string): string {
   const source = join(where, "lacking.c");
   const other = join(where, "libnot-there.so");

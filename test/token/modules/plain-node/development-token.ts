@@ -1,4 +1,6 @@
-/** Child of development-token.test.ts: makes a token, finds it without any configuration, uses it. */
+/**
+ * Child of development-token.test.ts: makes a token, finds it without any configuration, uses it.
+ */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { oaepEncrypt } from "../../../../src/wrap/rsa-oaep.js";
@@ -43,7 +45,7 @@ const { key, oaep } = await access.generate(info, {
 });
 await access.close();
 
-// A run of its own: the token has another slot number by now.
+// A separate run: the token has another slot number by now.
 const later = new TokenAccess({ home, env, pin: () => Promise.resolve("1234") });
 const found = await later.findKey(parseUri(key.uri));
 const privateKey = await later.identity(found).unlock();

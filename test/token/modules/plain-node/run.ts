@@ -6,14 +6,14 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 
 export interface ChildResult {
-  /** `null` when a signal ended it. */
+  /** `null` if a signal ended it. */
   readonly status: number | null;
   readonly signal: string | null;
   readonly stderr: string;
   readonly output: unknown;
 }
 
-/** `env` replaces the environment, but for what Node itself needs. */
+/** `env` replaces the environment, except for what Node itself needs. */
 export function runInPlainNode(
   script: string,
   args: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * `node --import this-file script.ts`: runs the sources as they are in plain Node, outside jest, where an
- * assignment to process.env reaches the C library, and a crash takes only the child along. A package
+ * `node --import this-file script.ts` runs the sources directly in plain Node, outside jest. There
+ * an assignment to process.env reaches the C library, and a crash ends only the child. The package
  * named by TEST_WITHOUT_PACKAGE can't be found.
  */
 import { existsSync, readFileSync } from "node:fs";
