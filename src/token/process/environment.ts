@@ -1,26 +1,26 @@
 /**
- * The environment of the token's process: without PINs, and while Node starts also without what would
- * only slow it. What was taken away for that is put back before anything can look for it: a command
- * that prints a PIN may be a Node program too.
+ * The environment of the token's process. It has no PINs, and while Node starts it also lacks what would
+ * only slow that down. The process restores the latter before anything can look for it: a command that
+ * prints a PIN may be a Node program too.
  */
 import { withoutPins } from "../session/pin-variables.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What Node looks at when it starts: a file of certificates to read whole, where to keep code. */
+/** What Node reads when it starts: a file of certificates, and the folder of its compiled code. */
 const LOOKED_AT = ["NODE_EXTRA_CA_CERTS", "NODE_COMPILE_CACHE"] as const;
 
-/** What they were, as JSON. */
+/** The variable that holds their values, as JSON, until the process has started. */
 const BEFORE = "p11seal_environment_before";
 
 let codeFolder: string | undefined;
 
-/** The process keeps its compiled code there too. */
+/** From here on, the process keeps its compiled code in this folder too. */
 export function keepCodeIn(folder: string): void {
   codeFolder = folder;
 }
 
-/** What to start the process with. */
+/** The environment to start the process with. */
 export function childEnvironment(env: Environment): Record<string, string | undefined> {
   const made = withoutPins(env);
   const before = LOOKED_AT.map((name) => [name, made[name]] as const);
@@ -30,7 +30,7 @@ export function childEnvironment(env: Environment): Record<string, string | unde
   return made;
 }
 
-/** In the process: the environment as it was. */
+/** Called in the process: restores the environment. */
 export function restoreEnvironment(env: Record<string, string | undefined>): void {
   const before = JSON.parse(env[BEFORE] ?? "{}") as Environment;
   for (const name of [...LOOKED_AT, BEFORE]) {

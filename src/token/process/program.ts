@@ -1,4 +1,4 @@
-/** Where the program of the token's process lies. Tests of the sources put the built one in its place. */
+/** Path of the token process's program. Tests of the sources substitute the built one. */
 import { fileURLToPath } from "node:url";
 
 export const CHILD_PROGRAM = fileURLToPath(new URL("./child.js", import.meta.url));

@@ -1,9 +1,10 @@
 /**
- * What the two processes say to each other: plain values, structured-cloned by Node's IPC channel.
- * A public key crosses as its SubjectPublicKeyInfo, an error as its fields; both are made again on the
- * other side.
+ * The messages between a client and the server that has the modules: plain values that survive a
+ * structured clone. A public key crosses as its SubjectPublicKeyInfo and an error as its fields; the
+ * other end restores both.
  */
 import { KeyObject } from "node:crypto";
+import { defined } from "../../defined.js";
 import {
   AuthenticationError,
   Cancelled,
@@ -20,32 +21,32 @@ import type { PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
 import type { PinReference, PinRequest, TokenInfo } from "../values.js";
 
-/** The first message: what the process works with. */
+/** The client's first message: what the server works with on its behalf. */
 export interface Start {
   readonly kind: "start";
-  /** The process to work for, and to end with. */
-  readonly parent: number;
+  /** Process id of the client, for a server that exists for it alone and ends with it. */
+  readonly parent?: number;
   /** Absolute paths of `--module`. */
   readonly modules: readonly string[];
   readonly home: string;
   readonly force: boolean;
-  /** Somebody wants the lines of `trace`. */
+  /** The client wants `trace` messages. */
   readonly traced: boolean;
-  /** Modules that ended or stopped an earlier process, and how. */
+  /** Modules that crashed or stopped an earlier server, and how. They are not loaded again. */
   readonly faulty: readonly (readonly [path: string, error: PackedError])[];
 }
 
-/** A method of `Operations` (child.ts) to be run. */
+/** Calls a method of `Operations` (operations.ts). */
 export interface Request {
   readonly kind: "request";
   readonly id: number;
   readonly method: string;
-  /** What a method for keys is about; the key's URI, when this process was told the rest before. */
+  /** The key that a key method is about; its URI alone once the server has seen the whole. */
   readonly key?: unknown;
   readonly args: readonly unknown[];
 }
 
-/** What the child asked for. */
+/** Answers an `ask`. */
 export interface PinAnswer {
   readonly kind: "pin";
   readonly id: number;
@@ -53,10 +54,10 @@ export interface PinAnswer {
   readonly error?: PackedError;
 }
 
-export type FromParent = Start | Request | PinAnswer;
+export type FromClient = Start | Request | PinAnswer;
 
-export type FromChild =
-  /** `path`: how the token was asked, by operations that have several ways (`Using`). */
+export type FromServer =
+  /** `path`: how the token was asked, for operations that have several ways (`Using`). */
   | {
       readonly kind: "result";
       readonly id: number;
@@ -70,17 +71,18 @@ export type FromChild =
       readonly path?: string;
     }
   | { readonly kind: "trace"; readonly line: string }
-  /** Code of a module runs that no token was chosen from yet; a death meanwhile is that module's. */
+  /**
+   * Code of a module is about to run, or has returned, before any of its tokens was chosen. If the
+   * server dies in between, that module is to blame.
+   */
   | { readonly kind: "trying"; readonly path: string; readonly phase: "before" | "after" }
   | { readonly kind: "ask"; readonly id: number; readonly request: PinRequest }
-  /** A person, or a command, is waited for: nobody's clock runs. */
+  /** The server starts or stops waiting for a person or a command: time limits pause meanwhile. */
   | { readonly kind: "person"; readonly waiting: boolean; readonly atTerminal: boolean }
+  /** A login succeeded, or failed with `refusal`. */
   | { readonly kind: "login"; readonly token: TokenInfo; readonly refusal?: PackedError };
 
-/** Descriptor in the child of the stderr that the program was started with. */
-export const COMMAND_STDERR = 4;
-
-/** An error's fields. */
+/** The fields of an error. `code` is absent for one that nobody foresaw. */
 export interface PackedError {
   readonly name: string;
   readonly message: string;
@@ -95,16 +97,11 @@ export function packError(error: unknown): PackedError {
   if (error instanceof P11SealError) {
     const { name, message, code, hint } = error;
     const { fn, ckr } = error instanceof TokenError ? error : {};
-    return {
-      ...{ name, message, code },
-      ...(hint === undefined ? {} : { hint }),
-      ...(fn === undefined ? {} : { fn }),
-      ...(ckr === undefined ? {} : { ckr }),
-    };
+    return { name, message, code, ...defined({ hint, fn, ckr }) };
   }
   if (error instanceof Cancelled) return { name: "Cancelled", message: "" };
   const { message = String(error), stack } = error as Partial<Error>;
-  return { name: "Error", message, ...(stack === undefined ? {} : { stack }) };
+  return { name: "Error", message, ...defined({ stack }) };
 }
 
 export function unpackError(packed: PackedError): Error {
@@ -112,16 +109,12 @@ export function unpackError(packed: PackedError): Error {
   if (name === "Cancelled") return new Cancelled();
   const Kind = KINDS.get(name);
   if (Kind === undefined || code === undefined) {
-    // A fault of the program: where it happened is worth more than where it was told.
+    // A bug: the stack of where it happened is worth more than that of where it arrived.
     const error = new Error(message);
     if (stack !== undefined) error.stack = stack;
     return error;
   }
-  return new Kind(code, message, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(fn === undefined ? {} : { fn }),
-    ...(ckr === undefined ? {} : { ckr }),
-  });
+  return new Kind(code, message, defined({ hint, fn, ckr }));
 }
 
 type ErrorKind = new (
@@ -143,7 +136,7 @@ const KINDS: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>(
   ].map((kind) => [kind.name, kind]),
 );
 
-/** A value without public keys; they are the only part of a plain value that can't be cloned. */
+/** Replaces public keys, the only part of a plain value that can't be cloned. */
 export function pack(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(pack);
   if (!isPlain(value)) return value;
@@ -151,6 +144,7 @@ export function pack(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, pack(one)]));
 }
 
+/** Undoes `pack`. */
 export function unpack(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(unpack);
   if (!isPlain(value)) return value;
@@ -159,7 +153,7 @@ export function unpack(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, unpack(one)]));
 }
 
-/** Keys made before: making one costs as much as some tokens need for using it. */
+/** Public keys made before: importing one takes as long as some tokens need to use its private half. */
 const known = new Map<string, PublicKey>();
 
 function knownKey(spki: Uint8Array): PublicKey {

@@ -1,0 +1,112 @@
+/**
+ * PINs on behalf of one client: asked for, fetched from where the client says they are, and blotted
+ * out of errors that nobody foresaw. Nothing here is shared with another client, not even the blotting:
+ * a client could have guesses blotted, and so learn another one's PIN.
+ */
+import { TokenError } from "../../errors.js";
+import { checkPin, pinFromSource } from "../session/pin.js";
+import type { PinProvider, PinReference, PinRequest } from "../values.js";
+import { type FromServer, type PackedError, type PinAnswer, unpackError } from "./wire.js";
+
+export interface ClientPinsOptions {
+  readonly say: (message: FromServer) => void;
+  /** For commands that print a PIN. */
+  readonly env: Record<string, string | undefined>;
+  /** Descriptor that such a command gets as its stderr. */
+  readonly commandStderr: number;
+}
+
+interface Question {
+  readonly resolve: (answer: PinAnswer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class ClientPins {
+  readonly #options: ClientPinsOptions;
+  readonly #questions = new Map<number, Question>();
+  /** A source gives the same PIN throughout a run, since a pipe can be read only once. */
+  readonly #sources = new Map<string, PinProvider>();
+  /** Every PIN of this client. */
+  readonly #secrets = new Set<string>();
+  #asked = 0;
+  #isGone = false;
+
+  constructor(options: ClientPinsOptions) {
+    this.#options = options;
+  }
+
+  /** Asks the client. */
+  readonly ask: PinProvider = async (request) => {
+    const { pin, error } = await this.#question(request);
+    if (error !== undefined) throw unpackError(error);
+    if (typeof pin === "string") return this.#concealed(checkPin(pin));
+    if (pin === undefined) throw new TypeError("an answer without a PIN");
+    const { say } = this.#options;
+    const atTerminal = "questions" in pin;
+    say({ kind: "person", waiting: true, atTerminal });
+    try {
+      return this.#concealed(await this.#fetch(pin, request));
+    } finally {
+      say({ kind: "person", waiting: false, atTerminal });
+    }
+  };
+
+  /** Hands the client's answer to whoever asked. */
+  answered(answer: PinAnswer): void {
+    this.#questions.get(answer.id)?.resolve(answer);
+    this.#questions.delete(answer.id);
+  }
+
+  /** The client is gone: fails the questions that are open, and those still to come. */
+  clientLost(): void {
+    this.#isGone = true;
+    for (const { reject } of this.#questions.values()) reject(gone());
+    this.#questions.clear();
+  }
+
+  /** The error without this client's PINs. One with a code has a message of ours, without any. */
+  blotted(error: PackedError): PackedError {
+    if (error.code !== undefined) return error;
+    const blot = (text: string): string =>
+      [...this.#secrets].reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text);
+    const { name, message, stack } = error;
+    return { name, message: blot(message), ...(stack === undefined ? {} : { stack: blot(stack) }) };
+  }
+
+  #question(request: PinRequest): Promise<PinAnswer> {
+    if (this.#isGone) return Promise.reject(gone());
+    this.#asked += 1;
+    const id = this.#asked;
+    return new Promise((resolve, reject) => {
+      this.#questions.set(id, { resolve, reject });
+      this.#options.say({ kind: "ask", id, request });
+    });
+  }
+
+  async #fetch(reference: PinReference, request: PinRequest): Promise<string> {
+    if ("source" in reference) {
+      const { source } = reference;
+      const { env, commandStderr } = this.#options;
+      const provide = this.#sources.get(source) ?? pinFromSource(source, env, commandStderr);
+      this.#sources.set(source, provide);
+      return provide(request);
+    }
+    const { askAlike, controllingTerminal } = await import("../../terminal/terminal.js");
+    const terminal = controllingTerminal();
+    if (terminal === undefined) throw new TokenError("ERR_PIN_MISSING", "the terminal is gone");
+    try {
+      return checkPin(await askAlike(terminal, reference.questions));
+    } finally {
+      terminal.close();
+    }
+  }
+
+  #concealed(pin: string): string {
+    this.#secrets.add(pin);
+    return pin;
+  }
+}
+
+function gone(): TokenError {
+  return new TokenError("ERR_PIN_MISSING", "the client that was to be asked for a PIN is gone");
+}

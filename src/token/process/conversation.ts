@@ -1,0 +1,248 @@
+/**
+ * One connection to a server, as its client uses it: requests and their answers, time limits, and
+ * which module is to blame when the server crashes or hangs. `TokenClient` decides what happens next.
+ */
+import { defined } from "../../defined.js";
+import { TokenError } from "../../errors.js";
+import type { Using } from "../../keys/key.js";
+import type { KeyInfo, PinRequest } from "../values.js";
+import type { ClientEnd, Closing } from "./connection.js";
+import type { SentPins } from "./sent-pins.js";
+import { type FromServer, pack, type Start, unpack, unpackError } from "./wire.js";
+
+export interface ConversationOptions {
+  readonly connection: ClientEnd;
+  readonly start: Start;
+  readonly trace: (line: string) => void;
+  readonly pins: Pick<SentPins, "answer" | "loginEnded">;
+  /** Modules whose code has returned before: their later failures are about a token. Added to. */
+  readonly proven: Set<string>;
+  /** Called when the conversation ends otherwise than by `close`. */
+  readonly lost: (loss: Loss) => void;
+}
+
+/** Why a conversation ended before it was closed. */
+export interface Loss {
+  /** The module whose code ran for the first time. Without it the other modules may still work. */
+  readonly module: string | undefined;
+  readonly error: TokenError;
+}
+
+/** One request. */
+export interface Task {
+  readonly method: string;
+  /** The key that a key method is about. */
+  readonly key?: KeyInfo;
+  readonly args?: readonly unknown[];
+  readonly using?: Using;
+}
+
+interface Pending {
+  readonly using: Using | undefined;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  /** What is left of the time limit. */
+  leftMs: number;
+}
+
+export class Conversation {
+  /** Set once the conversation has ended. */
+  loss: Loss | undefined;
+  hasAskedForPin = false;
+  readonly #options: ConversationOptions;
+  readonly #connection: ClientEnd;
+  readonly #closed: Promise<void>;
+  readonly #pending = new Map<number, Pending>();
+  #requests = 0;
+  /** Modules whose code runs before any of their tokens was chosen. */
+  readonly #trying: string[] = [];
+  /** Modules whose code returned. */
+  readonly #returned = new Set<string>();
+  /** URIs of the keys that the server knows. */
+  readonly #sentKeys = new Set<string>();
+  /** Persons and commands that are waited for. */
+  #waiting = 0;
+  #isClosing = false;
+  #clock: NodeJS.Timeout | undefined;
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+    this.#connection = options.connection;
+    this.#closed = new Promise((resolve) => {
+      this.#connection.listen({
+        heard: (message) => {
+          this.#hear(message);
+        },
+        closed: (how) => {
+          this.#end(this.#crash(how));
+          resolve();
+        },
+      });
+    });
+    this.#connection.send(options.start);
+    this.#rest();
+  }
+
+  /**
+   * Has the server run a method.
+   *
+   * @throws what the method throws; TokenError `ERR_TOKEN_CRASHED`, `ERR_TOKEN_TIMEOUT`
+   */
+  request({ method, key, args = [], using }: Task, limitMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.loss !== undefined) {
+        reject(this.loss.error);
+        return;
+      }
+      this.#requests += 1;
+      const id = this.#requests;
+      this.#pending.set(id, { using, resolve, reject, leftMs: limitMs });
+      this.#connection.ref();
+      this.#clock ??= setInterval(() => {
+        this.#tick();
+      }, TICK_MS);
+      const named = defined({ key: key === undefined ? undefined : this.#named(key) });
+      this.#connection.send({
+        ...{ kind: "request", id, method, ...named },
+        args: pack(args) as unknown[],
+      });
+    });
+  }
+
+  /** Lets the server finish what it does for this client, and ends the connection if it can't. */
+  async close(): Promise<void> {
+    if (this.loss !== undefined) return;
+    this.#isClosing = true;
+    // There is no C_Logout: the end of the process is one, and C_Finalize may take its time.
+    const patience = setTimeout(() => {
+      this.#connection.destroy();
+    }, CLOSE_MS);
+    let hasFinished = true;
+    try {
+      await this.request({ method: "close" }, CLOSE_MS * 2);
+    } catch {
+      // The connection ends in any case.
+      hasFinished = false;
+    }
+    this.#connection.close();
+    // Once it has finished, the server ends by itself and need not be waited for.
+    if (!hasFinished) await this.#closed;
+    clearTimeout(patience);
+  }
+
+  #named(key: KeyInfo): unknown {
+    if (this.#sentKeys.has(key.uri)) return key.uri;
+    this.#sentKeys.add(key.uri);
+    return pack(key);
+  }
+
+  #hear(message: FromServer): void {
+    switch (message.kind) {
+      case "result":
+        for (const path of this.#returned) this.#options.proven.add(path);
+        this.#settle(message, ({ resolve }) => {
+          resolve(unpack(message.value));
+        });
+        break;
+      case "failure":
+        this.#settle(message, ({ reject }) => {
+          reject(unpackError(message.error));
+        });
+        break;
+      case "trace":
+        this.#options.trace(message.line);
+        break;
+      case "trying":
+        if (message.phase === "before") this.#trying.push(message.path);
+        else this.#survived(message.path);
+        break;
+      case "person":
+        this.#waiting += message.waiting ? 1 : -1;
+        break;
+      case "login":
+        this.#options.pins.loginEnded(message.token, message.refusal);
+        break;
+      case "ask":
+        void this.#answer(message.id, message.request);
+        break;
+    }
+  }
+
+  #survived(path: string): void {
+    this.#trying.splice(this.#trying.indexOf(path), 1);
+    this.#returned.add(path);
+  }
+
+  async #answer(id: number, request: PinRequest): Promise<void> {
+    this.hasAskedForPin = true;
+    this.#waiting += 1;
+    try {
+      const answer = await this.#options.pins.answer(request);
+      this.#connection.send({ kind: "pin", id, ...answer });
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  #settle(
+    { id, path }: { readonly id: number; readonly path?: string },
+    how: (pending: Pending) => void,
+  ): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#rest();
+    if (path !== undefined) pending.using?.(path);
+    how(pending);
+  }
+
+  /** While nothing is asked of the server, this process may end. */
+  #rest(): void {
+    clearInterval(this.#clock);
+    this.#clock = undefined;
+    this.#connection.unref();
+  }
+
+  #tick(): void {
+    // No clock runs while a person is asked.
+    if (this.#waiting > 0) return;
+    let late: Pending | undefined;
+    for (const pending of this.#pending.values()) {
+      pending.leftMs -= TICK_MS;
+      if (pending.leftMs <= 0) late ??= pending;
+    }
+    if (late === undefined) return;
+    this.#connection.destroy();
+    this.#end(
+      new TokenError("ERR_TOKEN_TIMEOUT", `${this.#culprit()} did not answer in time`, {
+        hint: "was the token pulled? its process was ended; insert the token again, or allow more seconds with P11SEAL_TOKEN_TIMEOUT",
+      }),
+    );
+  }
+
+  #end(error: TokenError): void {
+    if (this.loss !== undefined) return;
+    const tried = this.#trying.at(-1);
+    const module = tried !== undefined && this.#options.proven.has(tried) ? undefined : tried;
+    this.loss = { module, error };
+    if (!this.#isClosing) this.#options.lost(this.loss);
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    this.#rest();
+    for (const { reject } of pending) reject(error);
+  }
+
+  #crash({ subject = this.#culprit(), happened, hint }: Closing): TokenError {
+    return new TokenError("ERR_TOKEN_CRASHED", `${subject} ${happened}`, defined({ hint }));
+  }
+
+  #culprit(): string {
+    const module = this.#trying.at(-1);
+    return module === undefined ? "the token's module" : `module "${module}"`;
+  }
+}
+
+const TICK_MS = 250;
+
+/** For C_Finalize, and for operations that are still running. */
+const CLOSE_MS = 5_000;

@@ -1,0 +1,60 @@
+/**
+ * Answers a server's questions for PINs, and remembers which tokens have refused one, or may have. No
+ * token gets a second PIN then, not even after a crash: a retry counter is not to be spent.
+ */
+import { TokenError } from "../../errors.js";
+import type { PinReferrer, PinRequest, TokenInfo } from "../values.js";
+import { type PackedError, packError, type PinAnswer } from "./wire.js";
+
+export class SentPins {
+  readonly #provide: PinReferrer;
+  /** Tokens that refused a PIN, or may have: no other one is sent in this run. */
+  readonly #refused = new Map<string, PackedError>();
+  /** Labels of tokens whose PIN was handed over and which have not answered yet. */
+  readonly #trying = new Map<string, string>();
+
+  constructor(provide: PinReferrer) {
+    this.#provide = provide;
+  }
+
+  /** A PIN or where it is found; or the error that the login fails with. */
+  async answer(request: PinRequest): Promise<Omit<PinAnswer, "kind" | "id">> {
+    const name = tokenName(request.token);
+    const refusal = request.kind === "user" ? this.#refused.get(name) : undefined;
+    if (refusal !== undefined) return { error: refusal };
+    try {
+      const pin = await this.#provide(request);
+      if (request.kind === "user" && !request.fresh) this.#trying.set(name, request.token.label);
+      return { pin };
+    } catch (error) {
+      return { error: packError(error) };
+    }
+  }
+
+  /** The token has answered: it took the PIN, or refused it. */
+  loginEnded(token: TokenInfo, refusal: PackedError | undefined): void {
+    const name = tokenName(token);
+    this.#trying.delete(name);
+    if (refusal !== undefined && SPENT.has(refusal.code ?? "")) this.#refused.set(name, refusal);
+  }
+
+  /** The server is gone. Whether a token had taken its PIN is unknown, and a wrong one may lock it. */
+  serverLost(): void {
+    for (const [name, label] of this.#trying) {
+      const unknown = new TokenError(
+        "ERR_PIN_REFUSED",
+        `token "${label}" had been given its PIN when its process ended; the PIN is not sent again`,
+        { hint: "run the command again if you know that the PIN is right" },
+      );
+      this.#refused.set(name, packError(unknown));
+    }
+    this.#trying.clear();
+  }
+}
+
+/** Refusals after which the token's retry counter may have gone down. */
+const SPENT: ReadonlySet<string> = new Set(["ERR_PIN_REFUSED", "ERR_PIN_LOCKED", "ERR_PKCS11"]);
+
+function tokenName({ label, serial, model, manufacturer }: PinRequest["token"]): string {
+  return JSON.stringify([label, serial, model, manufacturer]);
+}
