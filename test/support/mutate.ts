@@ -3,11 +3,6 @@
  * the same inputs, so that a failure can be reproduced.
  */
 
-/** The number of inputs to try: `npm run test:slow` tries ten times as many. */
-export function fuzzCount(usual: number): number {
-  return process.env["SLOW"] === "1" ? 10 * usual : usual;
-}
-
 /** Pseudo-random numbers (xorshift32), the same on every machine. */
 export class Random {
   #state: number;
