@@ -23,7 +23,7 @@ const ROOMS = {
   "^src/keys/": [],
   "^src/wrap/": ["^src/keys/"],
   "^src/body/(?!threads/)": [],
-  "^src/body/threads/": ["^src/body/", "^src/envelope/native/"],
+  "^src/body/threads/": ["^src/body/"],
   "^src/envelope/": ["^src/keys/", "^src/wrap/", "^src/body/(?!threads/)"],
   "^src/capi/": ["^src/keys/", "^src/wrap/rsa-"],
   "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/capi/", "^src/terminal/"],
@@ -71,6 +71,12 @@ export default {
         to: { path: `^${house}/(?:${rooms.slice(i + 1).join("|")})/` },
       })),
     ),
+    {
+      name: "only src/envelope knows a message format",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/envelope/" },
+      to: { path: "^src/envelope/[^/]+/" },
+    },
     {
       name: "nobody imports the command line",
       severity: "error",

@@ -8,27 +8,24 @@
 
 // Seal and open
 export {
+  inspectMessage as inspect,
+  matchesRecipient,
   openMessage as open,
   sealMessage as seal,
   verifySender,
   type Opened,
   type OpenOptions,
   type Sealed,
-  type SealOptions,
-} from "./envelope/native/native.js";
-export {
-  openRanges,
-  type OpenedRanges,
-  type RandomAccessSource,
-} from "./envelope/native/ranges.js";
-export {
-  inspectMessage as inspect,
-  matchesRecipient,
-  type ClaimedSender,
-  type MessageInfo,
-  type RecipientInfo,
-} from "./envelope/native/info.js";
-export type { Sender, SenderInfo } from "./envelope/native/signature.js";
+} from "./envelope/messages.js";
+export { openRanges, type OpenedRanges, type RandomAccessSource } from "./envelope/ranges.js";
+export type {
+  ClaimedSender,
+  MessageInfo,
+  RecipientInfo,
+  SealOptions,
+  Sender,
+  SenderInfo,
+} from "./envelope/envelope.js";
 export type { SigningIdentity, SigningKey, SigningPublicKey } from "./keys/signing.js";
 
 // Keys

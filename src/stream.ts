@@ -165,6 +165,19 @@ export class Reader {
     return this.#consumed;
   }
 
+  /** The next `length` bytes, or as many as there are before the source ends; they stay to be read. */
+  async peek(length: number): Promise<Uint8Array> {
+    while (this.#current.length - this.#offset < length) {
+      // A copy: the next chunk may come in the same buffer.
+      const seen = this.#current.slice(this.#offset);
+      const isMore = await this.#next();
+      this.#current = isMore ? concat(seen, this.#current) : seen;
+      this.#offset = 0;
+      if (!isMore) break;
+    }
+    return this.#current.slice(this.#offset, this.#offset + length);
+  }
+
   /** Exactly `length` bytes, or as many as there are before the source ends. Always a copy. */
   async upTo(length: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);

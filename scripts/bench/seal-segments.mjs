@@ -8,9 +8,9 @@ import { open } from "node:fs/promises";
 /** @param {string} file @returns {Promise<any>} */
 const built = (file) => import(new URL(`../../dist/${file}`, import.meta.url).href);
 const { parsePublicKey } = await built("index.js");
-const { beginSealing } = await built("envelope/native/native.js");
-const { sealFile } = await built("files/parallel.js");
-const { defaultThreads } = await built("files/threads.js");
+const { beginSealing } = await built("envelope/messages.js");
+const { sealFile } = await built("body/threads/parallel.js");
+const { defaultThreads } = await built("body/threads/threads.js");
 
 const [log2 = "18", key = "", from = "", to = ""] = process.argv.slice(2);
 const { publicKey } = parsePublicKey(fs.readFileSync(key), key);
@@ -26,5 +26,5 @@ const file = {
   },
 };
 const input = fs.openSync(from, "r");
-await sealFile({ fd: input }, file, begun, { threads: defaultThreads() });
+await sealFile({ fd: input }, file, begun.body, { threads: defaultThreads() });
 await output.close();

@@ -48,31 +48,39 @@ export interface FloeParameters {
 /** The three parts of a sealed segment, in order. They are not joined, to avoid a copy. */
 export type SealedSegment = readonly [prefix: Uint8Array, ciphertext: Uint8Array, tag: Uint8Array];
 
-/** The state of a `SegmentCipher` in plain values, for another thread. Holds a key. */
-export interface SegmentCipherState {
+/** The state of a `FloeCipher` in plain values, for another thread. Holds a key. */
+export interface FloeState {
   readonly parameters: FloeParameters;
   readonly messageKey: Uint8Array;
   readonly context: FloeContext;
 }
 
-/** Seals or opens the segments of one message. */
-export class SegmentCipher {
+/** How long segments are, and how much plaintext a full one holds. */
+export function floeSizes(segmentBytes: number): {
   readonly segmentBytes: number;
-  readonly #state: SegmentCipherState;
+  readonly plaintextBytes: number;
+} {
+  return { segmentBytes, plaintextBytes: segmentBytes - SEGMENT_OVERHEAD };
+}
+
+/** Seals or opens the segments of one message. */
+export class FloeCipher {
+  readonly segmentBytes: number;
+  readonly #state: FloeState;
   readonly #rotationLog2: number;
   #epoch = -1;
   #key: KeyObject | undefined;
   #ivs: Uint8Array = new Uint8Array(0);
 
   /** From the state of a cipher that `floeSeal` or `floeOpen` made. */
-  constructor(state: SegmentCipherState) {
+  constructor(state: FloeState) {
     this.#state = state;
     this.segmentBytes = state.parameters.segmentBytes;
     this.#rotationLog2 = state.parameters.rotationLog2 ?? ROTATION_LOG2;
   }
 
   /** The state from which another thread makes the same cipher. Holds a key. */
-  exportState(): SegmentCipherState {
+  exportState(): FloeState {
     return this.#state;
   }
 
@@ -160,7 +168,7 @@ export function floeSeal(
   key: Uint8Array,
   aad: Uint8Array,
   parameters: FloeParameters,
-): { header: Uint8Array; segments: SegmentCipher } {
+): { header: Uint8Array; segments: FloeCipher } {
   const context = {
     parameters: encodeParameters(parameters),
     iv: randomFillSync(new Uint8Array(32)),
@@ -179,7 +187,7 @@ export function floeOpen(
   aad: Uint8Array,
   parameters: FloeParameters,
   header: Uint8Array,
-): SegmentCipher {
+): FloeCipher {
   const context = { parameters: encodeParameters(parameters), iv: header.subarray(10, 42), aad };
   const expected = concat(context.parameters, context.iv, headerTag(key, context));
   if (!equal(header, expected)) {
@@ -210,9 +218,9 @@ function segmentsUnder(
   key: Uint8Array,
   context: FloeContext,
   parameters: FloeParameters,
-): SegmentCipher {
+): FloeCipher {
   const messageKey = floeKdf(key, context, ascii("MESSAGE_KEY:"), 48);
-  return new SegmentCipher({ parameters, messageKey, context });
+  return new FloeCipher({ parameters, messageKey, context });
 }
 
 /**

@@ -1,79 +1,108 @@
 /**
- * Segments sealed and opened as work: a segment in, its parts and its leaf out. `sealSegment` and
+ * Segments: the pieces of a body that are sealed and opened apart from one another. `sealSegment` and
  * `openSegment` are what every path does to a segment: the stream's, the threads', file to file.
  */
-import { SEGMENT_OVERHEAD, type SegmentCipher } from "./floe.js";
+import { FloeCipher, type FloeState } from "./floe.js";
 import { leafHash } from "./merkle.js";
+
+/** How long the segments of a message are; all but the last are full. */
+export interface SegmentSizes {
+  /** Bytes of a full segment, sealed. */
+  readonly segmentBytes: number;
+  /** Bytes of plaintext in a full segment. */
+  readonly plaintextBytes: number;
+}
+
+/** Seals and opens the segments of one message, each by its position and in any order. */
+export interface SegmentCipher extends SegmentSizes {
+  /** The sealed segment in parts, so that nothing is copied. `plaintext` is full unless `final`. */
+  seal(index: number, final: boolean, plaintext: Uint8Array): readonly Uint8Array[];
+  /** @throws AuthenticationError `ERR_SEGMENT` */
+  open(index: number, final: boolean, segment: Uint8Array): Uint8Array;
+  /** What `cipherFrom` makes the same cipher of, in another thread. Holds a key. */
+  exportState(): SegmentCipherState;
+}
+
+/** Plain values. Holds a key. */
+export type SegmentCipherState = FloeState;
+
+/** The cipher whose state this is. */
+export function cipherFrom(state: SegmentCipherState): SegmentCipher {
+  return new FloeCipher(state);
+}
 
 /** One segment: of plaintext to seal, or sealed, to open. */
 export interface Segment {
   readonly index: number;
-  /** It is the last one. */
+  /** It is the message's last. */
   readonly final: boolean;
-  /** From the start of a room that the work lent. */
+  /** Starts where a buffer from `SegmentWork.room` starts. */
   readonly bytes: Uint8Array;
-  /** Wants its leaf of the Merkle tree, for the sender's trailer. */
+  /** Its leaf of the Merkle tree is wanted, for the sender's trailer. */
   readonly hashed: boolean;
 }
 
-/** What became of a segment. */
+/** A segment that was sealed or opened. */
 export interface SegmentDone {
   /** A sealed segment, in one or several parts; or the plaintext of an opened one. */
   readonly parts: readonly Uint8Array[];
-  /** How many bytes these are. */
+  /** Length of all parts together. */
   readonly bytes: number;
-  /** Of the sealed segment, where it was wanted. */
+  /** SHA-256 leaf of the sealed segment, 32 bytes; present where `hashed` asked for it. */
   readonly leaf?: Uint8Array;
 }
 
-/** A segment that was delivered where it was done. */
+/** A segment that was sealed or opened, and written to the output, by another thread. */
 export type SegmentDelivered = Omit<SegmentDone, "parts">;
 
+/** Called once for each delivered segment, in the order of segments. */
+export type OnDelivered = (segment: SegmentDelivered) => void;
+
 /**
- * What seals or opens the segments of one message, one asked for after the other. Either it gives back
- * what a segment became, to be delivered before the next is asked for; or it gives nothing: the segment
- * will be delivered, and told. The last one it gives back, when all others are delivered.
+ * Whoever seals or opens the segments of one message; they are asked for in order. `seal` and `open`
+ * resolve either to the result, which the caller writes before it asks for the next segment; or to
+ * undefined: then the segment will be written elsewhere, and `onDelivered` is called when it was. The
+ * last segment always comes back to the caller, once all others are written.
  */
-export interface SegmentWork {
-  readonly segmentBytes: number;
-  /** Bytes of plaintext in a segment that is not the last. */
-  readonly plaintextBytes: number;
-  /** Why a segment that was to be delivered was not. Nothing that comes of later ones matters then. */
+export interface SegmentWork extends SegmentSizes {
+  /** Why a segment could not be sealed, opened or written elsewhere. Later results don't count then. */
   readonly failure: Error | undefined;
-  /** Resolves when all are delivered that are to be, or there is a failure. */
+  /** Resolves when every segment asked for is written, or when there is a failure. */
   idle(): Promise<void>;
-  /** Room for a segment that is to be asked for; two are lent at a time, besides those being delivered. */
+  /** A buffer for the next segment. The caller holds two at most, besides those being worked on. */
   room(): Uint8Array;
-  /** What was asked for last is dealt with; others may have its room. Not for what is told. */
+  /** Takes back the buffer of a segment whose result came back to the caller. */
   giveBack(room: Uint8Array): void;
-  seal(segment: Segment, told: Told): Promise<SegmentDone | undefined>;
-  /** @throws AuthenticationError `ERR_SEGMENT`: this one, or an earlier one, is not authentic */
-  open(segment: Segment, told: Told): Promise<SegmentDone | undefined>;
+  seal(segment: Segment, onDelivered: OnDelivered): Promise<SegmentDone | undefined>;
+  /** @throws AuthenticationError `ERR_SEGMENT`: this segment, or an earlier one, is not authentic */
+  open(segment: Segment, onDelivered: OnDelivered): Promise<SegmentDone | undefined>;
 }
 
-/** Called in the order of segments. */
-export type Told = (delivered: SegmentDelivered) => void;
+/** Bytes by which a segment is longer than its plaintext. */
+export function overheadOf({ segmentBytes, plaintextBytes }: SegmentSizes): number {
+  return segmentBytes - plaintextBytes;
+}
 
-/** How many segments a plaintext has: at least one, and none empty but of an empty message. */
-export function segmentCount(plaintextBytes: number, segmentBytes: number): number {
-  return Math.max(1, Math.ceil(plaintextBytes / (segmentBytes - SEGMENT_OVERHEAD)));
+/** How many segments a plaintext has: at least one, and an empty one only for an empty message. */
+export function segmentCount(plaintextBytes: number, sizes: SegmentSizes): number {
+  return Math.max(1, Math.ceil(plaintextBytes / sizes.plaintextBytes));
 }
 
 /**
- * What segments of `sealedBytes` together hold, and how many they are; undefined for a length that no
- * plaintext has, of a body that was cut or has something after its end.
+ * How much plaintext `sealedBytes` of segments hold, and in how many segments. Undefined for a length
+ * that no message has: the body was cut, or something follows it.
  */
 export function layoutOf(
   sealedBytes: number,
-  segmentBytes: number,
+  sizes: SegmentSizes,
 ): { readonly plaintextBytes: number; readonly count: number } | undefined {
-  const count = Math.ceil(sealedBytes / segmentBytes);
-  const plaintextBytes = sealedBytes - count * SEGMENT_OVERHEAD;
-  if (plaintextBytes < 0 || count !== segmentCount(plaintextBytes, segmentBytes)) return undefined;
+  const count = Math.ceil(sealedBytes / sizes.segmentBytes);
+  const plaintextBytes = sealedBytes - count * overheadOf(sizes);
+  if (plaintextBytes < 0 || count !== segmentCount(plaintextBytes, sizes)) return undefined;
   return { plaintextBytes, count };
 }
 
-/** Here and now, one after the other. */
+/** Does the work in the calling thread, one segment after the other. */
 export function oneByOne(cipher: SegmentCipher): SegmentWork {
   const { segmentBytes, plaintextBytes } = cipher;
   const rooms: Uint8Array[] = [];
@@ -92,7 +121,7 @@ export function oneByOne(cipher: SegmentCipher): SegmentWork {
 export function sealSegment(cipher: SegmentCipher, segment: Segment): SegmentDone {
   const { index, final, bytes, hashed } = segment;
   const parts = cipher.seal(index, final, bytes);
-  const sealed = { parts, bytes: bytes.length + SEGMENT_OVERHEAD };
+  const sealed = { parts, bytes: bytes.length + overheadOf(cipher) };
   return hashed ? { ...sealed, leaf: leafHash(...parts) } : sealed;
 }
 
@@ -101,7 +130,7 @@ export function openSegment(cipher: SegmentCipher, segment: Segment): SegmentDon
   const { index, final, bytes, hashed } = segment;
   const opened = {
     parts: [cipher.open(index, final, bytes)],
-    bytes: bytes.length - SEGMENT_OVERHEAD,
+    bytes: bytes.length - overheadOf(cipher),
   };
   return hashed ? { ...opened, leaf: leafHash(bytes) } : opened;
 }

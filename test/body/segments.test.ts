@@ -7,7 +7,7 @@ import {
   floeSeal,
   SEGMENT_OVERHEAD,
   segmentLength,
-  SegmentCipher,
+  FloeCipher,
 } from "../../src/body/floe.js";
 
 const key = new Uint8Array(32).fill(3);
@@ -16,7 +16,7 @@ const parameters = { segmentBytes: 64 };
 const full = 64 - SEGMENT_OVERHEAD;
 
 /** Two ends of one message. */
-function ends(segmentBytes = 64): { sealing: SegmentCipher; opening: SegmentCipher } {
+function ends(segmentBytes = 64): { sealing: FloeCipher; opening: FloeCipher } {
   const { header, segments } = floeSeal(key, aad, { segmentBytes });
   return { sealing: segments, opening: floeOpen(key, aad, { segmentBytes }, header) };
 }
@@ -56,7 +56,7 @@ describe("a segment", () => {
 
   it("longer than the message's segments is refused, though its tag is right", () => {
     const { opening } = ends(64);
-    const sealing = new SegmentCipher({
+    const sealing = new FloeCipher({
       ...opening.exportState(),
       parameters: { segmentBytes: 128 },
     });

@@ -11,10 +11,14 @@ import {
   readHeader,
   type ParsedHeader,
 } from "../../src/envelope/native/header.js";
-import { inspectMessage } from "../../src/envelope/native/info.js";
-import { openMessage, sealMessage, verifySender } from "../../src/envelope/native/native.js";
+import {
+  inspectMessage,
+  openMessage,
+  sealMessage,
+  verifySender,
+} from "../../src/envelope/messages.js";
 import { stanzaTag } from "../../src/envelope/native/recips.js";
-import type { Sender } from "../../src/envelope/native/signature.js";
+import type { Sender } from "../../src/envelope/envelope.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { Identity } from "../../src/keys/key.js";
 import { Reader } from "../../src/stream.js";

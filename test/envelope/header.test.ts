@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from "@jest/globals";
 import { ascii, concat, fromHex, toHex, u16, u32 } from "../../src/bytes.js";
 import { encodeTranscript, readHeader } from "../../src/envelope/native/header.js";
-import { inspectMessage } from "../../src/envelope/native/info.js";
-import { openMessage } from "../../src/envelope/native/native.js";
+import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { AuthenticationError, FormatError, UnsupportedError } from "../../src/errors.js";
 import { Reader } from "../../src/stream.js";
 import {
@@ -19,7 +18,6 @@ import {
 } from "../support/forge.js";
 import { EXCHANGE_KEY_NAMES } from "../support/keys.js";
 import { recipientOf } from "../support/identities.js";
-import { sealMessage } from "../../src/envelope/native/native.js";
 
 const parse = (bytes: Uint8Array) => readHeader(new Reader(bytes));
 

@@ -1,8 +1,12 @@
 /** The library never prints, never warns, and leaves the process alone. */
 import { afterEach, beforeEach, expect, it, jest } from "@jest/globals";
 import { fromHex } from "../../src/bytes.js";
-import { inspectMessage } from "../../src/envelope/native/info.js";
-import { openMessage, sealMessage, verifySender } from "../../src/envelope/native/native.js";
+import {
+  inspectMessage,
+  openMessage,
+  sealMessage,
+  verifySender,
+} from "../../src/envelope/messages.js";
 import { headerBytes, holder, MESSAGE_ID, messageBytes } from "../support/forge.js";
 import { identityOf, recipientOf, senderOf } from "../support/identities.js";
 import { EXCHANGE_KEY_NAMES } from "../support/keys.js";

@@ -1,9 +1,8 @@
 /** Parts of a message: the right bytes, nothing else is read, and nothing altered is returned. */
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { inspectMessage } from "../../src/envelope/native/info.js";
-import { sealMessage } from "../../src/envelope/native/native.js";
-import { openRanges, type RandomAccessSource } from "../../src/envelope/native/ranges.js";
+import { inspectMessage, sealMessage } from "../../src/envelope/messages.js";
+import { openRanges, type RandomAccessSource } from "../../src/envelope/ranges.js";
 import { identityOf, recipientOf, senderOf } from "../support/identities.js";
 
 const SEG_LOG2 = 12;

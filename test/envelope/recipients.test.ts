@@ -1,8 +1,12 @@
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { ascii, toHex } from "../../src/bytes.js";
-import { inspectMessage, matchesRecipient } from "../../src/envelope/native/info.js";
-import { openMessage, sealMessage } from "../../src/envelope/native/native.js";
+import {
+  inspectMessage,
+  matchesRecipient,
+  openMessage,
+  sealMessage,
+} from "../../src/envelope/messages.js";
 import { TokenError } from "../../src/errors.js";
 import type { Identity, OaepHash, Recipient } from "../../src/keys/key.js";
 import {

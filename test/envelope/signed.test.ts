@@ -8,9 +8,13 @@ import {
   readHeader,
   type ParsedHeader,
 } from "../../src/envelope/native/header.js";
-import { inspectMessage } from "../../src/envelope/native/info.js";
-import { openMessage, sealMessage, verifySender } from "../../src/envelope/native/native.js";
-import type { Sender } from "../../src/envelope/native/signature.js";
+import {
+  inspectMessage,
+  openMessage,
+  sealMessage,
+  verifySender,
+} from "../../src/envelope/messages.js";
+import type { Sender } from "../../src/envelope/envelope.js";
 import type { Identity } from "../../src/keys/key.js";
 import { Reader } from "../../src/stream.js";
 import { FULL, SEG_LOG2 } from "../support/forge.js";

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from "@jest/globals";
 import { concat, u32 } from "../../src/bytes.js";
-import { openMessage, sealMessage } from "../../src/envelope/native/native.js";
+import { openMessage, sealMessage } from "../../src/envelope/messages.js";
 import type { Identity } from "../../src/keys/key.js";
 import {
   bodyBytes,

@@ -6,8 +6,7 @@
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { concat, fromHex } from "../../src/bytes.js";
 import { encodeTranscript, readHeader } from "../../src/envelope/native/header.js";
-import { inspectMessage } from "../../src/envelope/native/info.js";
-import { openMessage, sealMessage } from "../../src/envelope/native/native.js";
+import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { P11SealError } from "../../src/errors.js";
 import { Reader } from "../../src/stream.js";
 import {

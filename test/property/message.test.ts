@@ -3,7 +3,7 @@ import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { concat } from "../../src/bytes.js";
 import { encodeTranscript, readHeader } from "../../src/envelope/native/header.js";
-import { openMessage, sealMessage } from "../../src/envelope/native/native.js";
+import { openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { P11SealError } from "../../src/errors.js";
 import { Reader } from "../../src/stream.js";
 import { FULL, headerBytes, holder, messageBytes, SEGMENT_BYTES } from "../support/forge.js";

@@ -1,6 +1,6 @@
 /** Identities with the TEST keys, and identities that count, refuse or lie. */
 import { createPrivateKey } from "node:crypto";
-import type { Sender } from "../../src/envelope/native/signature.js";
+import type { Sender } from "../../src/envelope/envelope.js";
 import type {
   EcPrivateKey,
   ExchangePublicKey,

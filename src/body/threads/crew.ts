@@ -1,22 +1,24 @@
 /**
- * Threads that seal or open the segments of a stream and write them out themselves, in their order.
- * For pipes: one thread reads, and has its hands full with that; the bytes it read cross to another
- * processor once.
+ * Threads that seal or open the segments of a stream and write the results themselves, in order. Made
+ * for pipes: this thread has its hands full with reading, and the bytes it read cross to another
+ * processor only once.
  *
- * They share memory: rooms for segments, and a list of jobs (`crew-work.ts`). Who asks for segments is
- * told when they were written. The last segment is done here, and is for the asker to deliver: on that
- * more may depend than its tag. So is all that comes before the threads have started: a short message
- * is done by then, and starts none.
+ * The threads share memory: buffers for segments, and a list of jobs (`crew-work.ts`). The caller is
+ * told when a segment is written. The last segment is done in this thread and handed to the caller,
+ * because more than its tag may have to be checked before it is delivered. So are the segments that
+ * come before the threads have started: a short message is done by then, and starts none.
  */
 import { Worker } from "node:worker_threads";
-import { SEGMENT_OVERHEAD, type SegmentCipher } from "../floe.js";
 import {
   openSegment,
+  overheadOf,
   sealSegment,
+  type OnDelivered,
   type Segment,
+  type SegmentCipher,
   type SegmentDone,
+  type SegmentSizes,
   type SegmentWork,
-  type Told,
 } from "../segments.js";
 import { AuthenticationError } from "../../errors.js";
 import { FileFailure } from "./failure.js";
@@ -28,23 +30,23 @@ import {
   type Kind,
 } from "./crew-work.js";
 
-/** Where threads write the rest of what its owner began, and goes on with when they are done. */
+/** An output that its owner began, that threads continue, and that the owner takes up again. */
 export interface Sink {
   readonly fd: number;
-  /** Of a file that is written by position: where to go on. */
+  /** Where to continue, in a file that is written by position. */
   readonly position?: number;
-  /** Told of what was written. */
+  /** Called with how many bytes were written. */
   wrote?(bytes: number): void;
 }
 
 export interface CrewOptions {
-  /** The most threads, besides the one that reads; at least one. */
+  /** The most threads to start, besides the one that reads; at least one. */
   readonly most: number;
-  /** All of them start when the first is worth its while; else the others once much has come. */
+  /** Start all of them when the first is worth its start; otherwise the others follow in a long message. */
   readonly atOnce: boolean;
-  /** Called once, after what was not given to threads was delivered. */
+  /** Called once, when the caller has written every segment that was handed back to it. */
   readonly sink: () => Promise<Sink>;
-  /** Called when there is a failure: whoever waits for more to read waits in vain. */
+  /** Called at a failure: waiting for more input is in vain then. */
   readonly failed: () => void;
 }
 
@@ -56,11 +58,12 @@ export class Crew implements SegmentWork {
   readonly #jobs: JobList;
   readonly #free: Uint8Array[];
   readonly #members: Member[] = [];
-  readonly #given: Given[] = [];
+  /** Added to the list of jobs and not yet known to be written, in order. */
+  readonly #pending: Task[] = [];
   #sink: Sink | undefined;
   #position: number | undefined;
   #bytes = 0;
-  /** How many threads there are to be. */
+  /** How many threads to start at most; fewer once the system refused one. */
   #most: number;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
@@ -90,42 +93,42 @@ export class Crew implements SegmentWork {
     this.#free.push(room);
   }
 
-  seal(segment: Segment, told: Told): Promise<SegmentDone | undefined> {
-    return this.#done({ kind: "seal", segment, told });
+  seal(segment: Segment, onDelivered: OnDelivered): Promise<SegmentDone | undefined> {
+    return this.#done({ kind: "seal", segment, onDelivered });
   }
 
-  open(segment: Segment, told: Told): Promise<SegmentDone | undefined> {
-    return this.#done({ kind: "open", segment, told });
+  open(segment: Segment, onDelivered: OnDelivered): Promise<SegmentDone | undefined> {
+    return this.#done({ kind: "open", segment, onDelivered });
   }
 
   idle(): Promise<void> {
-    return this.#until(() => this.#given.length === 0);
+    return this.#until(() => this.#pending.length === 0);
   }
 
-  /** Ends the threads, whatever they have in hand. */
+  /** Ends the threads, whatever they are doing. */
   close(): void {
-    this.#failure ??= new Error("nobody waits for this segment");
+    this.#failure ??= new Error("the threads were ended");
     for (const member of this.#members.splice(0)) member.dismiss();
   }
 
-  async #done(asked: Given): Promise<SegmentDone | undefined> {
-    const { kind, segment } = asked;
+  async #done(task: Task): Promise<SegmentDone | undefined> {
+    const { kind, segment } = task;
     this.#bytes += segment.bytes.length;
     this.#start(this.#wanted(), kind, segment.hashed);
     if (segment.final || !this.#isReady()) {
       await this.idle();
       this.#requireNoFailure();
-      return here(this.#cipher, asked);
+      return doHere(this.#cipher, task);
     }
     if (this.#sink === undefined) {
       this.#sink = await this.#options.sink();
       this.#position = this.#sink.position;
     }
-    if (this.#given.length === this.#jobs.entries) {
-      await this.#until(() => this.#given.length < this.#jobs.entries);
+    if (this.#pending.length === this.#jobs.entries) {
+      await this.#until(() => this.#pending.length < this.#jobs.entries);
     }
     this.#requireNoFailure();
-    this.#give(asked, this.#sink);
+    this.#add(task, this.#sink);
     return undefined;
   }
 
@@ -137,27 +140,27 @@ export class Crew implements SegmentWork {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #give(asked: Given, { fd }: Sink): void {
-    this.#given.push(asked);
-    this.#jobs.add(asked.segment, fd, this.#position);
-    if (this.#position !== undefined) this.#position += resultBytes(asked);
+  #add(task: Task, { fd }: Sink): void {
+    this.#pending.push(task);
+    this.#jobs.add(task.segment, fd, this.#position);
+    if (this.#position !== undefined) this.#position += resultBytes(task, this);
     this.#collect();
   }
 
-  /** Whatever was written since it was looked at last. */
+  /** Reports the segments that were written since the last call. */
   #collect(): void {
     for (const leaf of this.#jobs.written()) {
-      const given = this.#given.shift();
-      if (given === undefined) throw new TypeError("a segment that nobody waits for");
-      const { segment, told } = given;
+      const task = this.#pending.shift();
+      if (task === undefined) throw new TypeError("more segments written than were asked for");
+      const { segment, onDelivered } = task;
       this.#free.push(this.#jobs.roomOf(segment.bytes));
-      const bytes = resultBytes(given);
+      const bytes = resultBytes(task, this);
       this.#sink?.wrote?.(bytes);
-      told(segment.hashed ? { bytes, leaf } : { bytes });
+      onDelivered(segment.hashed ? { bytes, leaf } : { bytes });
     }
   }
 
-  /** Resolves then, or when there is a failure. */
+  /** Resolves when `isReached` holds, or when there is a failure. */
   async #until(isReached: () => boolean): Promise<void> {
     while (this.#failure === undefined && !isReached()) {
       await new Promise<void>((resolve) => {
@@ -173,17 +176,17 @@ export class Crew implements SegmentWork {
     this.#wake?.();
   }
 
-  /** Why the next segment failed: those before it were written. */
+  /** Why the first pending segment failed: those before it were written. */
   #reasonOf(failure: CrewFailure): Error {
     if (failure.kind === "write") return new FileFailure("write", failure.code);
-    const [given] = this.#given;
+    const [task] = this.#pending;
     try {
-      // It failed there; here it fails alike, as the error that callers know.
-      if (given !== undefined) here(this.#cipher, given);
+      // It fails in this thread too, with the error that callers know.
+      if (task !== undefined) doHere(this.#cipher, task);
     } catch (error) {
       if (error instanceof AuthenticationError) return error;
     }
-    return new Error("a segment that one thread refused is good for another");
+    return new Error("one thread refused a segment that another one opens");
   }
 
   #fail(error: Error): void {
@@ -207,22 +210,21 @@ export class Crew implements SegmentWork {
     try {
       while (this.#members.length < wanted) this.#members.push(new Member(orders, tell));
     } catch {
-      // No more threads are to be had: those that there are do it, or this one.
+      // The system has no more threads: those that started do the work, or this one does.
       this.#most = this.#members.length;
     }
   }
 }
 
-/** A segment that threads have, and who is told. */
-interface Given {
+interface Task {
   readonly kind: Kind;
   readonly segment: Segment;
-  readonly told: Told;
+  readonly onDelivered: OnDelivered;
 }
 
 /** One thread. */
 class Member {
-  /** It has started. */
+  /** It has started, and is taking jobs. */
   ready = false;
   readonly #worker: Worker;
 
@@ -243,20 +245,20 @@ class Member {
   }
 }
 
-function here(cipher: SegmentCipher, { kind, segment }: Given): SegmentDone {
+function doHere(cipher: SegmentCipher, { kind, segment }: Task): SegmentDone {
   return kind === "seal" ? sealSegment(cipher, segment) : openSegment(cipher, segment);
 }
 
-function resultBytes({ kind, segment }: Given): number {
+function resultBytes({ kind, segment }: Task, sizes: SegmentSizes): number {
   const { length } = segment.bytes;
-  return kind === "seal" ? length + SEGMENT_OVERHEAD : length - SEGMENT_OVERHEAD;
+  return kind === "seal" ? length + overheadOf(sizes) : length - overheadOf(sizes);
 }
 
-/** Jobs waiting for each thread, so that it need not wait while others have the processors. */
+/** Jobs in the list per thread: enough that a thread does not run dry while others have the processors. */
 const JOBS_EACH = 6;
 
-/** A message up to this is done by the time that threads have started. */
+/** A message up to this long is done by the time threads have started. */
 const SHORT_BYTES = 4 * 1024 * 1024;
 
-/** A message of more than this gains by a thread more what the thread's start costs. */
+/** In a message longer than this, another thread saves more time than its start takes. */
 const LONG_BYTES = 64 * 1024 * 1024;

@@ -1,31 +1,32 @@
-/** Writes of a thread that has nothing else to do, and so may wait for them. */
+/** Blocking writes, for a thread that has nothing else to do. */
 import { closeSync, constants, fstatSync, openSync, writevSync } from "node:fs";
 import { after } from "../../bytes.js";
 import { FileFailure } from "./failure.js";
 
 /**
- * A descriptor for what `fd` is, whose writes wait until the reader has taken them. Whether a pipe's do
- * is a property that all who hold it share, and Node has it that they don't; opened once more, through
- * the kernel's list of our descriptors, it has properties of its own. Where that can't be, `fd`.
+ * A descriptor for the same pipe as `fd` whose writes block until the reader has taken them. Blocking is
+ * a property of the open pipe, which Node has switched off for everyone who shares it. Opened anew,
+ * through the kernel's list of our descriptors, the pipe has properties of its own. Returns `fd` where
+ * that is not possible.
  */
 export function blockingDescriptor(fd: number): number {
   let reader: number | undefined;
   try {
     if (!fstatSync(fd).isFIFO()) return fd;
     const path = `/proc/self/fd/${fd}`;
-    // To open a FIFO for writing waits for a reader, and ours may be gone: until it is open we are one.
+    // Opening a FIFO for writing waits for a reader, and ours may be gone: until then we are one.
     reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
     return openSync(path, constants.O_WRONLY);
   } catch {
-    return fd; // No such list here, or the pipe is another user's.
+    return fd; // The system has no such list, or the pipe belongs to another user.
   } finally {
     if (reader !== undefined) closeSync(reader);
   }
 }
 
 /**
- * All of it, one part after the other: at `position`, or where the last write ended. Waits for a
- * descriptor that does not.
+ * Writes all parts, one after the other: at `position`, or where the last write ended. Waits and tries
+ * again where the descriptor does not block.
  *
  * @throws FileFailure
  */
@@ -50,7 +51,7 @@ export function writeFully(
   }
 }
 
-/** Undefined: nothing can be written now. */
+/** The number of bytes written; undefined if none can be written now. */
 function tryWrite(
   fd: number,
   parts: readonly Uint8Array[],
@@ -65,7 +66,7 @@ function tryWrite(
   }
 }
 
-/** Nobody wakes who waits for this. */
+/** Waiting on this ends only by its time limit. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 const MIN_PAUSE_MS = 0.05;

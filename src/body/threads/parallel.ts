@@ -1,23 +1,21 @@
 /**
- * A message's body sealed or opened from file to file by several threads: the same bytes as on the
- * stream path (`envelope/native/body.ts`), sooner. It only ever succeeds or steps back: whatever is
- * wrong with a message is found and told by the stream path, so that there is one place that says
- * what a bad message is.
+ * A body in segments sealed or opened from file to file by several threads: the same bytes as on the
+ * stream path (`segment-stream.ts`), sooner. Opening either succeeds or steps back: whatever is wrong
+ * with a message, the stream path finds and reports it, so that one place says what a bad message is.
  */
 import { fstatSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { FLOE_HEADER_BYTES, type SegmentCipher } from "../floe.js";
-import { MerkleTree } from "../merkle.js";
-import { layoutOf, segmentCount } from "../segments.js";
-import type { TrailerCheck, TrailerSigning } from "../../envelope/native/body.js";
-import {
-  signBody,
-  TRAILER_BYTES,
-  verifyBody,
-  type BodySummary,
-} from "../../envelope/native/signature.js";
+import { defined } from "../../defined.js";
 import { AuthenticationError } from "../../errors.js";
+import { MerkleTree } from "../merkle.js";
+import type {
+  BodySummary,
+  ExpectedTrailer,
+  SegmentsToOpen,
+  SegmentsToSeal,
+} from "../segment-stream.js";
+import { layoutOf, segmentCount } from "../segments.js";
 import { FileFailure } from "./failure.js";
 import {
   bytesDone,
@@ -33,21 +31,21 @@ import {
 import { sealTail } from "./tail.js";
 
 export interface ParallelOptions {
-  /** At least one. */
+  /** How many threads, this one included; at least one. */
   readonly threads: number;
   /** Called now and then with the bytes of plaintext done so far. */
   readonly onProgress?: (bytes: number) => void;
 }
 
-/** What a body on disk needs besides its segments. */
+/** Writes what is not a segment. */
 export interface SmallWrites {
   /** Writes a few bytes at an absolute position of the output. */
   write(bytes: Uint8Array, position: number): Promise<void>;
 }
 
 /**
- * Seals the whole file at `input` as a message's body: FLOE header, segments and trailer, from
- * `output.offset` on. What is added to the file meanwhile is sealed too, as a stream would be read to
+ * Seals the whole file at `input` as a message's body: start, segments and trailer, from
+ * `output.offset` on. What is added to the file meanwhile is sealed too, as when a stream is read to
  * its end.
  *
  * @throws FileFailure
@@ -55,29 +53,24 @@ export interface SmallWrites {
 export async function sealFile(
   input: { readonly fd: number },
   output: Region & SmallWrites,
-  begun: {
-    readonly floeHeader: Uint8Array;
-    readonly segments: SegmentCipher;
-    readonly signing: TrailerSigning | undefined;
-  },
+  { start, cipher, makeTrailer }: SegmentsToSeal,
   options: ParallelOptions,
 ): Promise<void> {
-  const { floeHeader, segments, signing } = begun;
   const { size } = fstatSync(input.fd);
-  // All but the last: which one that is shows when they are done.
-  const count = segmentCount(size, segments.segmentBytes) - 1;
-  const leaves = signing === undefined ? undefined : new SharedArrayBuffer(32 * count);
+  // All but the last: which segment that is shows only when the others are done.
+  const count = segmentCount(size, cipher) - 1;
+  const leaves = makeTrailer === undefined ? undefined : new SharedArrayBuffer(32 * count);
   const plaintext = { fd: input.fd, offset: 0 };
-  const body = { fd: output.fd, offset: output.offset + FLOE_HEADER_BYTES };
-  await output.write(floeHeader, output.offset);
+  const body = { fd: output.fd, offset: output.offset + start.length };
+  await output.write(start, output.offset);
   const failure = await inThreads(
     {
       kind: "seal",
-      cipher: segments.exportState(),
+      cipher: cipher.exportState(),
       input: plaintext,
       output: body,
-      ...{ plaintextBytes: count * segments.plaintextBytes, count, final: false },
-      ...(leaves === undefined ? {} : { leaves }),
+      ...{ plaintextBytes: count * cipher.plaintextBytes, count, final: false },
+      ...defined({ leaves }),
       shared: sharedState(),
     },
     options,
@@ -85,17 +78,13 @@ export async function sealFile(
   if (failure !== undefined && failure.kind !== "not authentic") {
     throw new FileFailure(failure.kind, failure.code);
   }
-  const tree = treeOf(leaves);
-  const { plaintextBytes, sealedBytes } = await told(
-    sealTail(plaintext, body, segments, {
-      ...{ first: count, size },
-      ...(signing === undefined ? {} : { tree }),
-    }),
+  const tree = leaves && treeOf(leaves);
+  const { plaintextBytes, sealedBytes } = await asFileFailure(
+    sealTail(plaintext, body, cipher, { first: count, size, ...defined({ tree }) }),
   );
-  if (signing !== undefined) {
-    const { oneTimeKey, immutablePart } = signing;
-    const summary = summaryOf(tree, { immutablePart, floeHeader, plaintextBytes });
-    await output.write(signBody(oneTimeKey, summary), body.offset + sealedBytes);
+  if (makeTrailer !== undefined && tree !== undefined) {
+    const trailer = makeTrailer(summaryOf(tree, plaintextBytes));
+    await output.write(trailer, body.offset + sealedBytes);
   }
 }
 
@@ -103,52 +92,46 @@ export async function sealFile(
  * Opens the body whose segments begin at `input.offset` and end, with the trailer if there is one, at
  * the end of the file.
  *
- * @returns false when the body is not authentic, can't be read, or changed its length meanwhile: the
- * output is then to be thrown away, and the message to be read as a stream, for the reason
- * @throws FileFailure
+ * @returns false when the body is not authentic, can't be read, or changed its length meanwhile: then
+ *   throw the output away, and read the message as a stream to learn the reason
+ * @throws FileFailure where the output can't be written
  */
 export async function openFile(
   input: Region,
   output: Region,
-  begun: {
-    readonly floeHeader: Uint8Array;
-    readonly segments: SegmentCipher;
-    readonly check: TrailerCheck | undefined;
-  },
+  { cipher, trailer }: Pick<SegmentsToOpen, "cipher" | "trailer">,
   options: ParallelOptions,
 ): Promise<boolean> {
-  const { floeHeader, segments, check } = begun;
   const { size } = fstatSync(input.fd);
-  const sealedBytes = size - input.offset - (check === undefined ? 0 : TRAILER_BYTES);
-  const layout = layoutOf(sealedBytes, segments.segmentBytes);
+  const sealedBytes = size - input.offset - (trailer?.bytes ?? 0);
+  const layout = layoutOf(sealedBytes, cipher);
   if (layout === undefined) return false;
   const { plaintextBytes, count } = layout;
-  const leaves = check === undefined ? undefined : new SharedArrayBuffer(32 * count);
+  const leaves = trailer === undefined ? undefined : new SharedArrayBuffer(32 * count);
   const failure = await inThreads(
     {
       kind: "open",
-      cipher: segments.exportState(),
+      cipher: cipher.exportState(),
       input: { fd: input.fd, offset: input.offset },
       output: { fd: output.fd, offset: output.offset },
       ...{ plaintextBytes, count, final: true },
-      ...(leaves === undefined ? {} : { leaves }),
+      ...defined({ leaves }),
       shared: sharedState(),
     },
     options,
   );
   if (failure?.kind === "write") throw new FileFailure(failure.kind, failure.code);
   if (failure !== undefined) return false;
-  if (check !== undefined) {
-    const { immutablePart } = check;
-    const body = summaryOf(treeOf(leaves), { immutablePart, floeHeader, plaintextBytes });
-    const trailer = trailerAt(input, sealedBytes);
-    if (trailer === undefined || !holds(check, body, trailer)) return false;
+  if (trailer !== undefined && leaves !== undefined) {
+    const bytes = trailerAt(input, sealedBytes, trailer.bytes);
+    const summary = summaryOf(treeOf(leaves), plaintextBytes);
+    if (bytes === undefined || !holds(trailer, summary, bytes)) return false;
   }
-  // Something after its end makes a message bad, also when it comes late.
+  // Bytes after its end make a message bad, also when they were added only now.
   return fstatSync(input.fd).size === size;
 }
 
-/** Runs the work in as many threads as are asked for; the first failure, if any. */
+/** Does the work in as many threads as are asked for; returns the earliest failure, if any. */
 async function inThreads(work: Work, options: ParallelOptions): Promise<Failure | undefined> {
   if (work.count === 0) return undefined;
   const { onProgress } = options;
@@ -165,7 +148,7 @@ async function inThreads(work: Work, options: ParallelOptions): Promise<Failure 
   }
 }
 
-/** Begins at once, where another thread takes its time to start, and leaves room for signals. */
+/** Begins at once, while other threads are still starting, and lets signal handlers run. */
 async function inThisThread(work: Work): Promise<Failure | undefined> {
   const steps = workOn(work);
   for (;;) {
@@ -175,7 +158,7 @@ async function inThisThread(work: Work): Promise<Failure | undefined> {
   }
 }
 
-/** The failure at the earliest segment; what threads did not expect is thrown. */
+/** The failure at the earliest segment; rethrows an error that threads did not expect. */
 function firstOf(ends: readonly PromiseSettledResult<Failure | undefined>[]): Failure | undefined {
   let failure: Failure | undefined;
   for (const end of ends) {
@@ -188,7 +171,7 @@ function firstOf(ends: readonly PromiseSettledResult<Failure | undefined>[]): Fa
   return failure;
 }
 
-/** Settles only once the thread is gone, so that nobody writes to a file that was given up. */
+/** Settles only when the thread is gone, so that nothing writes to a file that was given up. */
 function inThread(work: Work): Promise<Failure | undefined> {
   return new Promise((resolve, reject) => {
     let failure: Failure | undefined;
@@ -198,7 +181,7 @@ function inThread(work: Work): Promise<Failure | undefined> {
     try {
       worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: work });
     } catch {
-      // No more threads are to be had, and nothing was taken: those that there are do it.
+      // The system has no more threads. This one took no segment, so the others do them all.
       resolve(undefined);
       return;
     }
@@ -221,8 +204,8 @@ function inThread(work: Work): Promise<Failure | undefined> {
   });
 }
 
-/** A fault of the system's, as others know it. */
-async function told<T>(work: Promise<T>): Promise<T> {
+/** Turns a fault of the system's into the error that callers know. */
+async function asFileFailure<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
@@ -232,32 +215,30 @@ async function told<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function treeOf(leaves = new SharedArrayBuffer(0)): MerkleTree {
+function treeOf(leaves: SharedArrayBuffer): MerkleTree {
   const tree = new MerkleTree();
-  for (let at = 0; at < leaves.byteLength; at += 32)
+  for (let at = 0; at < leaves.byteLength; at += 32) {
     tree.add(new Uint8Array(leaves, at, 32).slice());
+  }
   return tree;
 }
 
-function summaryOf(
-  tree: MerkleTree,
-  rest: Pick<BodySummary, "immutablePart" | "floeHeader" | "plaintextBytes">,
-): BodySummary {
-  return { ...rest, root: tree.root(), segments: tree.count };
+function summaryOf(tree: MerkleTree, plaintextBytes: number): BodySummary {
+  return { root: tree.root(), plaintextBytes, segments: tree.count };
 }
 
-function trailerAt(input: Region, position: number): Uint8Array | undefined {
+function trailerAt(input: Region, position: number, length: number): Uint8Array | undefined {
   try {
-    const trailer = readUpTo(input, position, Buffer.alloc(TRAILER_BYTES));
-    return trailer.length === TRAILER_BYTES ? trailer : undefined;
+    const trailer = readUpTo(input, position, Buffer.alloc(length));
+    return trailer.length === length ? trailer : undefined;
   } catch {
-    return undefined; // The stream will not be able to read it either, and say why.
+    return undefined; // The stream path will fail to read it too, and report why.
   }
 }
 
-function holds(check: TrailerCheck, body: BodySummary, trailer: Uint8Array): boolean {
+function holds(trailer: ExpectedTrailer, summary: BodySummary, bytes: Uint8Array): boolean {
   try {
-    verifyBody(check.oneTimeKey, body, trailer);
+    trailer.check(summary, bytes);
     return true;
   } catch (error) {
     if (error instanceof AuthenticationError) return false;

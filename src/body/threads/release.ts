@@ -1,34 +1,41 @@
 /**
- * Memory given back at once. What a cipher returns is a buffer of its own, hundreds of KiB of it for a
- * segment, and the garbage collector, to which it looks like a few bytes, comes late: by then the next
- * segments have been given fresh pages, which the kernel clears and no cache holds. Freed as soon as
- * they were written, a few buffers go round: less memory by half, and ciphers faster by a third.
+ * Gives memory back at once. A cipher returns each segment in a new buffer of hundreds of KiB. To the
+ * garbage collector that looks like a few bytes, so it comes late: by then the next segments have got
+ * fresh pages, which the kernel has to clear and no cache holds. Freed as soon as they are written, a
+ * few buffers are used again and again: half the memory, and ciphers a third faster.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 
-/** A closed port: what is transferred to it is detached from us, goes nowhere, and is freed. */
+/** A closed port: a buffer transferred to it is detached from us, arrives nowhere, and is freed. */
 let nowhere: MessagePort | undefined;
 
-/** Frees the memory behind `bytes`, which must not be used again; nobody else may use it either. */
-export function release(bytes: Uint8Array): void {
+/** Frees the memory behind those parts that are large. Nobody may use them again. */
+export function release(parts: readonly Uint8Array[]): void {
+  for (const part of parts) if (part.length > WORTH_FREEING_BYTES) free(part);
+}
+
+/** Length fields and tags are left to the garbage collector. */
+const WORTH_FREEING_BYTES = 4096;
+
+function free(bytes: Uint8Array): void {
   const { buffer } = bytes;
-  // A view of something larger is not ours to free; memory shared by threads can't be.
+  // A view of something larger is not ours to free, and memory shared by threads can't be freed.
   if (buffer.byteLength !== bytes.length || !(buffer instanceof ArrayBuffer)) return;
   nowhere ??= closedPort();
   nowhere.postMessage(undefined, [buffer]);
 }
 
 /**
- * Has the C library keep what is freed, for the next to ask. It gives large blocks back to the kernel,
- * and what is free at the end of a thread's memory, so that each segment would get fresh pages; where it
- * draws the line it learns from the largest block freed so far (glibc, mallopt(3), M_MMAP_THRESHOLD).
- * A block that is never touched has no pages.
+ * Makes the C library keep freed memory for the next allocation. By itself it returns large blocks to
+ * the kernel, and free memory at the end of the heap, so that each segment would get fresh pages. What
+ * counts as large it learns from the largest block freed so far (glibc, mallopt(3),
+ * M_MMAP_THRESHOLD): one is freed here. It was never touched, so it never had pages.
  */
 export function keepFreedMemory(): void {
-  release(new Uint8Array(Buffer.allocUnsafeSlow(LEARNT_BYTES).buffer));
+  free(new Uint8Array(Buffer.allocUnsafeSlow(LEARNT_BYTES).buffer));
 }
 
-/** The line is drawn here then, and at twice as much of what is free at the end. */
+/** The size that then counts as large; free memory at the end of the heap may be twice that. */
 const LEARNT_BYTES = 16 * 1024 * 1024;
 
 function closedPort(): MessagePort {

@@ -1,15 +1,22 @@
 /**
  * Segments of a file sealed or opened out of order, by several threads that share nothing but a
- * counter: each takes the next few segments, reads them where they lie, and writes the result where
- * it belongs. What seals or opens a segment is `body/segments.ts`, as on the stream path.
+ * counter: each takes the next few segments, reads them at their position, and writes the result at
+ * its position. `segments.ts` seals or opens a segment, as on the stream path.
  */
 import { readSync, writevSync } from "node:fs";
-import { SEGMENT_OVERHEAD, SegmentCipher, type SegmentCipherState } from "../floe.js";
-import { openSegment, sealSegment, type Segment } from "../segments.js";
+import {
+  cipherFrom,
+  openSegment,
+  overheadOf,
+  sealSegment,
+  type Segment,
+  type SegmentCipher,
+  type SegmentCipherState,
+} from "../segments.js";
 import { AuthenticationError } from "../../errors.js";
 import { keepFreedMemory, release } from "./release.js";
 
-/** What all threads of one piece of work are given. */
+/** What every thread that works on a body is given. */
 export interface Work {
   readonly kind: "seal" | "open";
   readonly cipher: SegmentCipherState;
@@ -17,12 +24,13 @@ export interface Work {
   readonly output: Region;
   /** Of all these segments together. */
   readonly plaintextBytes: number;
-  /** How many segments there are, from the message's first on. */
+  /** How many segments to do, from the message's first on. */
   readonly count: number;
-  /** The last of them is the message's last. */
+  /** Whether the last of them is the message's last. */
   readonly final: boolean;
   /** Room for one 32-byte leaf per segment, for the sender's trailer. */
   readonly leaves?: SharedArrayBuffer;
+  /** From `sharedState`. */
   readonly shared: SharedArrayBuffer;
 }
 
@@ -33,21 +41,21 @@ export interface Region {
 }
 
 /**
- * How work ended badly: a segment is not authentic (the stream path says which, and how), or the
- * system refused a read or write.
+ * Why work failed: a segment is not authentic (the stream path reports which one, and why), or the
+ * system refused a read or a write.
  */
 export type Fault =
   { readonly kind: "not authentic" } | { readonly kind: "read" | "write"; readonly code: string };
 
-/** A thread's fault, and in which of the segments. */
+/** A thread's fault, and the first segment of the batch in which it came. */
 export type Failure = Fault & { readonly first: number };
 
-/** What threads share: three 32-bit numbers. */
+/** The memory that threads share: three 32-bit numbers. */
 export function sharedState(): SharedArrayBuffer {
   return new SharedArrayBuffer(12);
 }
 
-/** Bytes of plaintext that are done, about. */
+/** About how many bytes of plaintext are done. */
 export function bytesDone(work: Work): number {
   const batches = Atomics.load(new Int32Array(work.shared), DONE);
   const { segmentBytes } = work.cipher.parameters;
@@ -55,8 +63,8 @@ export function bytesDone(work: Work): number {
 }
 
 /**
- * Has the threads stop after what they have in hand. Segments are taken in their order, so whatever
- * comes before a failed one has been taken, and is done: the earliest failure is the one that the
+ * Makes the threads stop after their current batches. Batches are taken in order, so every segment
+ * before a failed one has been taken and will be finished: the earliest failure is the one that the
  * stream path would meet.
  */
 export function stop(work: Work): void {
@@ -64,13 +72,13 @@ export function stop(work: Work): void {
 }
 
 /**
- * Works until nothing is left, or something failed; runs in any thread, and blocks it but at each
- * `yield`, which comes every millisecond or so.
+ * Works until nothing is left or something fails. Runs in any thread and blocks it, except at each
+ * `yield`, which comes about every millisecond.
  */
 export function* workOn(work: Work): Generator<void, Failure | undefined> {
   keepFreedMemory();
   const state = new Int32Array(work.shared);
-  const cipher = new SegmentCipher(work.cipher);
+  const cipher = cipherFrom(work.cipher);
   const { count } = work;
   const perBatch = segmentsPerBatch(cipher.segmentBytes);
   const buffer = Buffer.allocUnsafeSlow(perBatch * cipher.segmentBytes);
@@ -115,13 +123,13 @@ function sealBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
     sealed.push(...parts);
   }
   writeAt(work.output, first * cipher.segmentBytes, sealed);
-  for (const part of sealed) if (part.length > SMALL_BYTES) release(part);
+  release(sealed);
 }
 
 function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
   const { first, end, count } = batch;
   const from = first * cipher.segmentBytes;
-  const sealedBytes = work.plaintextBytes + count * SEGMENT_OVERHEAD;
+  const sealedBytes = work.plaintextBytes + count * overheadOf(cipher);
   const to = Math.min(end * cipher.segmentBytes, sealedBytes);
   const sealed = readAt(work.input, from, buffer.subarray(0, to - from));
   const opened: Uint8Array[] = [];
@@ -133,7 +141,7 @@ function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Bat
     opened.push(...parts);
   }
   writeAt(work.output, first * cipher.plaintextBytes, opened);
-  for (const part of opened) if (part.length > SMALL_BYTES) release(part);
+  release(opened);
 }
 
 function segmentOf(work: Work, index: number, count: number, bytes: Uint8Array): Segment {
@@ -159,7 +167,7 @@ class SystemFailure extends Error {
   }
 }
 
-/** @throws what is neither the system's fault nor the message's */
+/** The fault behind an error; rethrows one that is neither the system's nor the message's. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof SystemFailure) return error.fault;
   if (error instanceof AuthenticationError) return { kind: "not authentic" };
@@ -171,12 +179,12 @@ function readAt(region: Region, position: number, into: Buffer): Buffer {
   throw shorter();
 }
 
-/** Somebody made the file shorter meanwhile. */
+/** The file got shorter while it was read. */
 export function shorter(): Error {
   return new SystemFailure("read", "ESTALE");
 }
 
-/** As much of `into` as the file has at `position`. */
+/** Fills `into` from `position` on; returns the part that was filled before the file ended. */
 export function readUpTo({ fd, offset }: Region, position: number, into: Buffer): Buffer {
   let filled = 0;
   while (filled < into.length) {
@@ -197,7 +205,7 @@ export function writeAt(
   const written = system("write", () => writevSync(fd, parts, offset + position));
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   if (written === length) return;
-  // The system took a part: what is left, until it is taken or refused.
+  // The system took only a part: write the rest until it is taken or refused.
   const rest = Buffer.concat(parts, length).subarray(written);
   for (let done = 0; done < rest.length;) {
     done += system("write", () =>
@@ -214,16 +222,13 @@ function system<T>(kind: "read" | "write", run: () => T): T {
   }
 }
 
-/** Indices into what threads share. */
+/** Indices into the shared numbers: batches taken, batches done, and whether to stop. */
 const NEXT = 0;
 const DONE = 1;
 const STOPPED = 2;
 
 /**
- * What a thread takes at once, one read and one write of about this many bytes: as much as the cache
- * of one processor holds, and enough that system calls don't matter.
+ * A thread takes about this many bytes at once, with one read and one write: no more than a processor's
+ * cache holds, and enough for system calls not to matter.
  */
 const BATCH_BYTES = 256 * 1024;
-
-/** Prefixes, tags, and what else is not worth freeing early. */
-const SMALL_BYTES = 4096;

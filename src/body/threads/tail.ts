@@ -1,19 +1,18 @@
 /**
  * The end of a file that is sealed by threads: its last segment, and whatever was added to the file
- * since its size was looked at. Only where nothing follows is a segment the last, as on the stream path.
+ * since its size was read. As on the stream path, a segment is the last only if nothing follows it.
  */
 import { fstatSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
-import type { SegmentCipher } from "../floe.js";
 import type { MerkleTree } from "../merkle.js";
-import { sealSegment } from "../segments.js";
+import { sealSegment, type SegmentCipher } from "../segments.js";
 import { readUpTo, shorter, writeAt, type Region } from "./stripes.js";
 
 /**
- * Seals from segment `first` to the end of the file, which had `size` bytes.
+ * Seals from segment `first` to the end of the file, which had `size` bytes when it was looked at.
  *
- * @returns what the whole body came to
- * @throws what `faultOf` knows
+ * @returns the sizes of the whole body, its other segments included
+ * @throws `SystemFailure`, which `faultOf` understands
  */
 export async function sealTail(
   input: Region,
@@ -22,7 +21,7 @@ export async function sealTail(
   tail: {
     readonly first: number;
     readonly size: number;
-    /** Gets the segments' leaves. */
+    /** Gets the segments' leaves; absent: they are not hashed. */
     readonly tree?: MerkleTree;
   },
 ): Promise<{ readonly plaintextBytes: number; readonly sealedBytes: number }> {
@@ -50,6 +49,6 @@ export async function sealTail(
     }
     spare = current;
     current = next;
-    await setImmediate(); // Leaves room for signals.
+    await setImmediate(); // Lets signal handlers run.
   }
 }

@@ -1,7 +1,7 @@
-/** When threads are worth their start, and how many: looked at for every message, so it loads nothing. */
+/** When threads are worth starting, and how many. Every message asks, so this loads nothing. */
 import { availableParallelism } from "node:os";
 
-/** Smaller files are done before a thread has started, bytes. */
+/** Bytes; a smaller file is done before a thread has started. */
 export const WORTHWHILE_BYTES = 16 * 1024 * 1024;
 
 /** More threads than this only wait for the disk and for one another. */
@@ -12,7 +12,7 @@ export function defaultThreads(): number {
   return Math.min(MAX_THREADS, Math.max(2, availableParallelism()));
 }
 
-/** How many write to a pipe, beside the thread that reads: two more, since most wait for their turn. */
+/** How many threads write to a pipe, beside the reader: two more than elsewhere, as most await their turn. */
 export function defaultWriters(): number {
   return Math.min(MAX_THREADS, defaultThreads() + 1);
 }

@@ -1,4 +1,7 @@
-/** A thread: of `parallel.ts`, works, says how it ended, and is gone; or of `crew.ts`, and serves. */
+/**
+ * A thread's program. Started by `parallel.ts`, it works, reports how that ended, and exits; started by
+ * `crew.ts`, it serves until it is ended.
+ */
 import { parentPort, workerData } from "node:worker_threads";
 import { serve, type CrewOrders } from "./crew-work.js";
 import { workOn, type Work } from "./stripes.js";

@@ -1,17 +1,17 @@
 /**
- * What will come of opening a message with the keys at hand, foretold without a PIN: which way the
- * token will go, or why it won't. `inspect -i` and `doctor` show it.
+ * Predicts, without a PIN, how opening a message with the keys at hand will go: how the token will do
+ * it, or why it can't. `inspect -i` and `doctor` show it.
  */
-import { recipientsFor, type MessageInfo } from "../../envelope/native/info.js";
+import type { MessageInfo } from "../../envelope/envelope.js";
 import { P11SealError, PolicyError, TokenError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
+import type { Identity, OaepHash } from "../../keys/key.js";
 import { requireTriable } from "../../token/session/login.js";
 import { type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri } from "../../token/uri.js";
 import type { Tokens } from "./tokens.js";
 
-/** What is to be expected of one key that the message was sealed to. */
+/** What to expect of one key that the message was sealed to. */
 export interface Prospect {
   /** A `pkcs11:` URI, or a file's name. */
   readonly name: string;
@@ -24,7 +24,7 @@ export interface Prospect {
   readonly cause?: P11SealError;
 }
 
-/** For every identity that the message was sealed to, in their order. @throws P11SealError */
+/** One for every identity that the message was sealed to, in their order. @throws P11SealError */
 export async function prospectsOf(
   info: MessageInfo,
   identities: readonly Identity[],
@@ -32,7 +32,7 @@ export async function prospectsOf(
 ): Promise<Prospect[]> {
   const prospects: Prospect[] = [];
   for (const { name, publicKey } of identities) {
-    const wrapped = recipientsFor(info, publicKey);
+    const wrapped = info.recipients.filter((recipient) => recipient.matches(publicKey));
     if (wrapped.length === 0) continue;
     if (!isPkcs11Uri(name)) {
       prospects.push({ name, ways: ["a private key file: no token is needed"] });
@@ -44,7 +44,7 @@ export async function prospectsOf(
   return prospects;
 }
 
-/** The same as JSON has it. */
+/** A prospect for `--json`. */
 export function prospectData({ name, plan, ways, cause }: Prospect): object {
   return {
     key: name,
@@ -58,7 +58,7 @@ export function causeData({ code, message, hint }: P11SealError): object {
   return { code, message, hint: hint ?? null };
 }
 
-/** Lines on how it will go, for people. */
+/** A prospect as lines for people; none where the key can't open the message. */
 export function prospectLines({ plan, ways, cause }: Prospect): string[] {
   if (cause !== undefined) return [];
   const [first = "", ...others] = ways;
@@ -72,7 +72,7 @@ export function prospectLines({ plan, ways, cause }: Prospect): string[] {
 
 async function prospectOf(
   name: string,
-  hashes: readonly NonNullable<MessageInfo["recipients"][number]["oaep"]>[],
+  hashes: readonly OaepHash[],
   tokens: Tokens,
 ): Promise<Prospect> {
   const access = await tokens.access();
@@ -94,12 +94,8 @@ async function prospectOf(
   }
 }
 
-/** The hash is chosen as opening chooses it: the best that the token is expected to undo. */
-function waysFor(
-  plan: Plan,
-  hashes: readonly NonNullable<MessageInfo["recipients"][number]["oaep"]>[],
-  { token, label }: KeyInfo,
-): string[] {
+/** Chooses the OAEP hash as opening does: the best that the token is expected to undo. */
+function waysFor(plan: Plan, hashes: readonly OaepHash[], { token, label }: KeyInfo): string[] {
   const tried = stepsToTry(plan);
   if (tried.length === 0) {
     throw new TokenError(

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { toHex } from "../../bytes.js";
 import { readDirectory } from "../../records/directory/directory-file.js";
 import { holderOf, spokenFingerprint } from "../../records/directory/directory.js";
-import type { Sender, SenderInfo } from "../../envelope/native/signature.js";
+import type { Sender, SenderInfo } from "../../envelope/envelope.js";
 import { P11SealError, UsageError } from "../../errors.js";
 import type { PublicKey } from "../../keys/key.js";
 import { needsPassphrase } from "../../keys/formats/private-file.js";

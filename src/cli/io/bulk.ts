@@ -1,23 +1,18 @@
 /**
- * The bytes of a body, from input to output: by threads from file to file where both are files and
- * there is enough of them, and otherwise as a stream. Which way it goes changes how long it takes, and
- * nothing else.
+ * Moves the bytes of a body from input to output: by threads from file to file, where both are files
+ * large enough for that, and otherwise as a stream. The way decides how long it takes, and nothing else.
  */
-import type { SegmentCipher } from "../../body/floe.js";
-import { oneByOne, type SegmentWork } from "../../body/segments.js";
-import { UsageError } from "../../errors.js";
-import { openBody, sealBody, type Piece } from "../../envelope/native/body.js";
-import {
-  beginOpening,
-  beginSealing,
-  type BegunOpening,
-  type OpenOptions,
-  type SealOptions,
-} from "../../envelope/native/native.js";
+import { openStream, sealStream, type BodyToOpen, type BodyToSeal } from "../../body/body.js";
+import { openSegments, sealSegments, type BodyChunk } from "../../body/segment-stream.js";
+import { oneByOne, type SegmentCipher, type SegmentWork } from "../../body/segments.js";
+import type { Crew, Sink } from "../../body/threads/crew.js";
 import { FileFailure } from "../../body/threads/failure.js";
+import type { ParallelOptions } from "../../body/threads/parallel.js";
 import { release } from "../../body/threads/release.js";
-import type { Sink } from "../../body/threads/crew.js";
 import { defaultThreads, defaultWriters, WORTHWHILE_BYTES } from "../../body/threads/threads.js";
+import type { BegunOpening, SealOptions } from "../../envelope/envelope.js";
+import { beginOpening, beginSealing, type OpenOptions } from "../../envelope/messages.js";
+import { UsageError } from "../../errors.js";
 import { isFilling, Reader } from "../../stream.js";
 import { readError, redirected, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./output.js";
@@ -31,45 +26,30 @@ export async function sealInto(
   meter: Progress,
   threads: number | undefined,
 ): Promise<void> {
-  const begun = await beginSealing(options);
+  const { header, body } = await beginSealing(options);
   meter.start();
-  await outputs.header.write(begun.header);
-  const ends = await bothFiles(input, outputs.body, threads);
-  if (ends === undefined) {
-    const reader = new Reader(meter.through(input.chunks));
-    const crew = await crewFor(begun.segments, input, outputs.body, threads);
-    try {
-      const body = sealBody(begun.floeHeader, crew.work, reader, begun.signing);
-      for await (const piece of body) await writeOnce(outputs.body, piece);
-    } catch (error) {
-      throw namedError(error, input, outputs.body);
-    } finally {
-      crew.close();
-    }
-    return;
-  }
-  const { sealFile } = await import("../../body/threads/parallel.js");
-  const onProgress = (bytes: number): void => {
-    meter.at(bytes);
-  };
-  const work = sealFile({ fd: ends.fd }, ends.file, begun, { threads: ends.threads, onProgress });
-  await named(work, input, outputs.body);
+  await outputs.header.write(header);
+  const route = { input, output: outputs.body, meter, threads };
+  if (await sealIntoFile(body, route)) return;
+  const reader = new Reader(meter.through(input.chunks));
+  for await (const chunk of sealedChunks(body, reader, route)) await writeOnce(outputs.body, chunk);
 }
 
 /** A message whose header is authentic, and its body still to come. */
-export interface OpeningBody extends BegunOpening {
+export interface OpenedMessage extends Omit<BegunOpening, "body"> {
   /**
-   * As a stream: each segment after its tag was checked, the last after `beforeLast`; for `output`,
-   * where threads may have written it already. It lasts until the next is asked for.
+   * The plaintext as a stream: each chunk after it was checked, the last after the whole message was
+   * and `beforeLast` has run. The caller writes each to `output` before it asks for the next; some may
+   * have been written by threads.
    */
-  segmentsFor(
+  chunksFor(
     output: Output,
     threads: number | undefined,
     beforeLast?: () => Promise<void>,
-  ): AsyncGenerator<Piece, void, undefined>;
+  ): AsyncGenerator<BodyChunk, void, undefined>;
   /**
-   * All of it into a file, by threads. False when that can't be done, or did not succeed for a reason
-   * that the stream will tell: the output is then as it was before.
+   * Writes the whole plaintext to a file, by threads. False where that can't be done, or failed for a
+   * reason that the stream will tell: the output is then as it was before.
    */
   intoFile(output: Output, threads: number | undefined): Promise<boolean>;
 }
@@ -79,24 +59,16 @@ export async function beginOpeningOf(
   input: Input,
   options: OpenOptions,
   meter: Progress,
-): Promise<OpeningBody> {
+): Promise<OpenedMessage> {
   const reader = new Reader(meter.through(input.chunks));
   try {
-    const begun = await beginOpening(reader, options);
+    const { body, ...begun } = await beginOpening(reader, options);
     return {
       ...begun,
-      async *segmentsFor(output, threads, beforeLast) {
-        const crew = await crewFor(begun.segments, input, output, threads);
-        try {
-          yield* openBody(begun.floeHeader, crew.work, reader, begun.check, beforeLast);
-        } catch (error) {
-          throw namedError(error, input, output);
-        } finally {
-          crew.close();
-        }
-      },
+      chunksFor: (output, threads, beforeLast) =>
+        openedChunks(body, reader, { input, output, meter, threads }, beforeLast),
       intoFile: (output, threads) =>
-        openIntoFile(input, reader.consumed, output, begun, meter, threads),
+        openIntoFile(body, reader.consumed, { input, output, meter, threads }),
     };
   } catch (error) {
     await reader.close();
@@ -104,55 +76,95 @@ export async function beginOpeningOf(
   }
 }
 
-/** Writes bytes that nobody else has, and frees them. */
-export async function writeOnce(output: Output, { parts }: Piece): Promise<void> {
+/** Writes a chunk that nobody else looks at again, and frees its memory. */
+export async function writeOnce(output: Output, { parts }: BodyChunk): Promise<void> {
   if (parts.length === 0) return;
   await output.write(...parts);
-  if (output.forgets) parts.filter(({ length }) => length > SMALL_BYTES).forEach(release);
+  if (output.forgets) release(parts);
 }
 
-/** Who seals or opens the segments of a stream: other threads, where there may be enough for them. */
+/** From where to where a body goes, and how. */
+interface Route {
+  readonly input: Input;
+  readonly output: Output;
+  readonly meter: Progress;
+  /** The value of `--threads`; undefined: as many as are worth it. */
+  readonly threads: number | undefined;
+}
+
+// ── As a stream ─────────────────────────────────────────────────────────────────────────────────
+
+function sealedChunks(body: BodyToSeal, plaintext: Reader, route: Route): AsyncIterable<BodyChunk> {
+  const chunks =
+    body.kind === "segments"
+      ? withCrew(body.cipher, route, (work) => sealSegments(body, work, plaintext))
+      : sealStream(body, plaintext);
+  return withNames(chunks, route);
+}
+
+function openedChunks(
+  body: BodyToOpen,
+  sealed: Reader,
+  route: Route,
+  beforeLast: (() => Promise<void>) | undefined,
+): AsyncGenerator<BodyChunk, void, undefined> {
+  const chunks =
+    body.kind === "segments"
+      ? withCrew(body.cipher, route, (work) => openSegments(body, work, sealed, beforeLast))
+      : openStream(body, sealed, beforeLast);
+  return withNames(chunks, route);
+}
+
+async function* withNames(
+  chunks: AsyncIterable<BodyChunk>,
+  route: Route,
+): AsyncGenerator<BodyChunk, void, undefined> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    throw namedError(error, route);
+  }
+}
+
+async function* withCrew(
+  cipher: SegmentCipher,
+  route: Route,
+  chunksBy: (work: SegmentWork) => AsyncIterable<BodyChunk>,
+): AsyncGenerator<BodyChunk, void, undefined> {
+  const crew = await crewFor(cipher, route);
+  try {
+    yield* chunksBy(crew ?? oneByOne(cipher));
+  } finally {
+    crew?.close();
+  }
+}
+
+/** Other threads to seal or open the segments of a stream; undefined where they are not worth it. */
 async function crewFor(
-  segments: SegmentCipher,
-  input: Input,
-  output: Output,
-  threads: number | undefined,
-): Promise<{ readonly work: SegmentWork; close(): void }> {
+  cipher: SegmentCipher,
+  { input, output, threads }: Route,
+): Promise<Crew | undefined> {
   const { size, chunks } = input;
   const sink = sinkOf(output);
-  // What is read ahead must not keep a failure waiting for more to come.
-  if (threads !== 1 && sink !== undefined && isFilling(chunks)) {
-    if (threads !== undefined || size === undefined || size >= WORTHWHILE_BYTES) {
-      const { Crew } = await import("../../body/threads/crew.js");
-      const failed = (): void => {
-        // A file is read soon; a pipe's writer may take its time.
-        if (size === undefined) input.close().catch(() => undefined);
-      };
-      const most = threads === undefined ? writersFor(output) : threads - 1;
-      const crew = new Crew(segments, { most, atOnce: threads !== undefined, sink, failed });
-      return {
-        work: crew,
-        close() {
-          crew.close();
-        },
-      };
-    }
-  }
-  return {
-    work: oneByOne(segments),
-    close() {
-      // Nothing was started.
-    },
+  // Only a source that can be let go while it is read: a failure must not wait for more input.
+  if (threads === 1 || sink === undefined || !isFilling(chunks)) return undefined;
+  if (threads === undefined && size !== undefined && size < WORTHWHILE_BYTES) return undefined;
+  const { Crew } = await import("../../body/threads/crew.js");
+  const failed = (): void => {
+    // Reading a file ends soon by itself; a pipe's writer may take its time.
+    if (size === undefined) input.close().catch(() => undefined);
   };
+  const most = threads === undefined ? writersFor(output) : threads - 1;
+  return new Crew(cipher, { most, atOnce: threads !== undefined, sink, failed });
 }
 
-/** More where they wait for whoever reads; elsewhere these would only take time from the one that reads. */
+/** More where threads wait for a reader; to a file, more would only take time from the one that reads. */
 function writersFor({ descriptor }: Output): number {
   const to = redirected(descriptor);
   return to?.isFIFO() === true || to?.isSocket() === true ? defaultWriters() : defaultThreads() - 1;
 }
 
-/** Where threads may go on writing an output. */
+/** Where threads may continue an output; undefined where they can't. */
 function sinkOf(output: Output): (() => Promise<Sink>) | undefined {
   const { descriptor } = output;
   if (descriptor !== undefined) return () => Promise.resolve({ fd: descriptor });
@@ -167,33 +179,36 @@ function sinkOf(output: Output): (() => Promise<Sink>) | undefined {
   };
 }
 
-async function openIntoFile(
-  input: Input,
-  offset: number,
-  output: Output,
-  begun: BegunOpening,
-  meter: Progress,
-  threads: number | undefined,
-): Promise<boolean> {
-  const ends = await bothFiles(input, output, threads);
+// ── From file to file ───────────────────────────────────────────────────────────────────────────
+
+/** False: it has to be done as a stream. */
+async function sealIntoFile(body: BodyToSeal, route: Route): Promise<boolean> {
+  if (body.kind !== "segments") return false;
+  const ends = await bothFiles(route);
+  if (ends === undefined) return false;
+  const { sealFile } = await import("../../body/threads/parallel.js");
+  await named(sealFile({ fd: ends.fd }, ends.file, body, optionsOf(ends, route)), route);
+  return true;
+}
+
+/** The sealed segments begin at `offset` of the input. False: it has to be done as a stream. */
+async function openIntoFile(body: BodyToOpen, offset: number, route: Route): Promise<boolean> {
+  if (body.kind !== "segments") return false;
+  const ends = await bothFiles(route);
   if (ends === undefined) return false;
   const { openFile } = await import("../../body/threads/parallel.js");
-  const onProgress = (bytes: number): void => {
-    meter.at(bytes);
-  };
   const from = { fd: ends.fd, offset };
-  const work = openFile(from, ends.file, begun, { threads: ends.threads, onProgress });
-  if (await named(work, input, output)) return true;
+  if (await named(openFile(from, ends.file, body, optionsOf(ends, route)), route)) return true;
   await ends.file.truncate();
   return false;
 }
 
-/** What the parallel path needs, where it is worth it or asked for. */
-async function bothFiles(
-  input: Input,
-  output: Output,
-  threads: number | undefined,
-): Promise<{ fd: number; file: OutputFile; threads: number } | undefined> {
+/** What threads need to go from file to file; undefined where they can't, or are not worth it. */
+async function bothFiles({
+  input,
+  output,
+  threads,
+}: Route): Promise<{ fd: number; file: OutputFile; threads: number } | undefined> {
   if (threads === 1 || input.descriptor === undefined || input.size === undefined) return undefined;
   if (output.file === undefined) return undefined;
   if (threads === undefined && input.size < WORTHWHILE_BYTES) return undefined;
@@ -201,16 +216,23 @@ async function bothFiles(
   return { fd: input.descriptor, file, threads: threads ?? defaultThreads() };
 }
 
-async function named<T>(work: Promise<T>, input: Input, output: Output): Promise<T> {
+function optionsOf({ threads }: { readonly threads: number }, { meter }: Route): ParallelOptions {
+  const onProgress = (bytes: number): void => {
+    meter.at(bytes);
+  };
+  return { threads, onProgress };
+}
+
+async function named<T>(work: Promise<T>, route: Route): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    throw namedError(error, input, output);
+    throw namedError(error, route);
   }
 }
 
-/** A failed read or write of a thread as an error that names the file; any other as it is. */
-function namedError(error: unknown, input: Input, output: Output): unknown {
+/** A thread's failed read or write as an error that names the file; any other error as it is. */
+function namedError(error: unknown, { input, output }: Route): unknown {
   if (!(error instanceof FileFailure)) return error;
   const cause = { code: error.code };
   if (error.kind === "write") return output.failure?.(cause) ?? error;
@@ -225,6 +247,3 @@ export function threadsOf(text: string | undefined): number | undefined {
   }
   return Number(text);
 }
-
-/** Prefixes, tags, and what else is not worth freeing early. */
-const SMALL_BYTES = 4096;

@@ -9,9 +9,10 @@
  *     MAC      HMAC-SHA-256 under the file key, over everything before it
  * This file only converts bytes to values and back. It uses no keys.
  */
-import { ascii, concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
-import { FormatError, UnsupportedError } from "../../errors.js";
+import { concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
+import { UnsupportedError } from "../../errors.js";
 import type { Reader } from "../../stream.js";
+import { notAMessage } from "../foreign.js";
 import { encodeCore, MAX_CORE_BYTES, parseCore, type Core } from "./core.js";
 import { malformed } from "./malformed.js";
 import { encodeRecips, MAX_RECIPS_BYTES, parseRecips, type Stanza } from "./recips.js";
@@ -158,29 +159,16 @@ export async function readHeader(reader: Reader): Promise<ParsedHeader> {
 
 async function readPrelude(reader: Reader): Promise<Uint8Array> {
   const magic = await reader.upTo(MAGIC.length);
-  if (magic.length === 0 || !equal(magic, MAGIC.subarray(0, magic.length))) {
-    throw new FormatError("ERR_NOT_A_MESSAGE", describeForeign(magic), {
-      hint: "p11seal opens what `p11seal seal` wrote",
-    });
-  }
+  if (!startsAsMessage(magic)) throw notAMessage(magic);
   const rest = PRELUDE_BYTES - magic.length;
   return concat(magic, await reader.exactly(rest, "the message"));
 }
 
-/** Describes a file that is not a p11seal message by its first bytes. */
-function describeForeign(start: Uint8Array): string {
-  if (start.length === 0) return "the input is empty";
-  const looksLike = FOREIGN.find(([prefix]) => equal(prefix, start.subarray(0, prefix.length)));
-  return looksLike === undefined
-    ? "not a p11seal message"
-    : `not a p11seal message: it looks like ${looksLike[1]}`;
+/** Whether these bytes are the magic number, or the start of it in a message that was cut off. */
+export function startsAsMessage(start: Uint8Array): boolean {
+  const seen = start.subarray(0, MAGIC.length);
+  return seen.length > 0 && equal(seen, MAGIC.subarray(0, seen.length));
 }
-
-const FOREIGN: readonly (readonly [Uint8Array, string])[] = [
-  [ascii("age-encr"), "an age file"],
-  [ascii("-----BEG"), "a PEM file"],
-  [fromHex("8b503131"), "a message whose line ends were converted by a text transfer"],
-];
 
 /** A block, including its length field. */
 async function readBlock(reader: Reader, most: number, what: string): Promise<Uint8Array> {

@@ -4,12 +4,12 @@
  */
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { equal } from "../../bytes.js";
-import { floeOpen, floeSeal, type SegmentCipher } from "../../body/floe.js";
+import { floeOpen, floeSeal, type FloeCipher } from "../../body/floe.js";
 import { AuthenticationError } from "../../errors.js";
 import type { Secret } from "../../secret.js";
 import type { ParsedHeader } from "./header.js";
 
-/** Proof that a header's MAC was checked. Only a verified header gives access to a body. */
+/** Proof that a header's MAC was checked. Only a verified header opens a body. */
 export class VerifiedHeader {
   readonly #header: ParsedHeader;
   readonly #floeKey: Uint8Array;
@@ -37,7 +37,7 @@ export class VerifiedHeader {
     return new VerifiedHeader(header, key);
   }
 
-  openBody(floeHeader: Uint8Array): SegmentCipher {
+  openBody(floeHeader: Uint8Array): FloeCipher {
     const segmentBytes = 2 ** this.#header.segLog2;
     return floeOpen(
       this.#floeKey,
@@ -53,7 +53,7 @@ export function sealBodyUnder(
   fileKey: Secret,
   immutablePart: Uint8Array,
   segLog2: number,
-): { header: Uint8Array; segments: SegmentCipher } {
+): { header: Uint8Array; segments: FloeCipher } {
   return floeSeal(floeKey(fileKey), bodyAad(immutablePart), { segmentBytes: 2 ** segLog2 });
 }
 

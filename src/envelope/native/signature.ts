@@ -16,51 +16,19 @@ import {
   verify,
   type KeyObject,
 } from "node:crypto";
+import type { BodySummary, ExpectedTrailer } from "../../body/segment-stream.js";
 import { ascii, concat, equal, fromHex, toHex, u64 } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { AuthenticationError, P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { ExchangePublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
-import {
-  signatureAlgorithm,
-  verifySignature,
-  type SigningKey,
-  type SigningPublicKey,
-} from "../../keys/signing.js";
+import { signatureAlgorithm, verifySignature, type SigningPublicKey } from "../../keys/signing.js";
+import type { Sender, SenderInfo } from "../envelope.js";
 import type { SignedClaims } from "./core.js";
 import type { CoreSignature, ParsedHeader } from "./header.js";
 
 /** Bytes of the trailer: one Ed25519 signature (RFC 8032 §5.1.6). */
 export const TRAILER_BYTES = 64;
-
-/** The sender, and what is signed. The caller provides the time and the serial number. */
-export interface Sender {
-  readonly publicKey: SigningPublicKey;
-  readonly key: SigningKey;
-  /** 16 bytes: which of the sender's counters `serial` comes from. */
-  readonly streamId: Uint8Array;
-  /** Never used before in this stream. */
-  readonly serial: number;
-  /** Milliseconds since 1970-01-01T00:00Z. */
-  readonly createdMs: number;
-  readonly expiresMs?: number;
-}
-
-/** What a signed message says, under a valid signature. Whether to trust its key is policy. */
-export interface SenderInfo {
-  readonly publicKey: SigningPublicKey;
-  /** SHA-256 of the SPKI, hexadecimal. */
-  readonly keyId: string;
-  readonly algorithm: string;
-  /** 16 bytes, hexadecimal. */
-  readonly messageId: string;
-  /** 16 bytes, hexadecimal. */
-  readonly streamId: string;
-  readonly serial: number;
-  readonly createdMs: number;
-  readonly expiresMs?: number;
-  /** True if the wrapped keys are the ones that the sender signed. */
-  readonly recipientsIntact: boolean;
-}
 
 /** Makes a one-time key, and the claims that name it, for one message to `recipients`. */
 export function signedClaims(
@@ -78,7 +46,7 @@ export function signedClaims(
   const oneTime = generateKeyPairSync("ed25519");
   const claims = {
     createdMs: sender.createdMs,
-    ...(sender.expiresMs === undefined ? {} : { expiresMs: sender.expiresMs }),
+    ...defined({ expiresMs: sender.expiresMs }),
     senderKeyId: sender.publicKey.fingerprint,
     streamId: sender.streamId,
     serial: sender.serial,
@@ -105,9 +73,7 @@ export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<
     throw new TokenError(
       "ERR_BAD_SIGNATURE",
       "the signing key made a signature that does not hold",
-      {
-        hint: "the private key does not belong to the public key found with it",
-      },
+      { hint: "the private key does not belong to the public key found with it" },
     );
   }
   const { number } = signatureAlgorithm(sender.publicKey);
@@ -143,7 +109,7 @@ export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
     streamId: toHex(claims.streamId),
     serial: claims.serial,
     createdMs: claims.createdMs,
-    ...(claims.expiresMs === undefined ? {} : { expiresMs: claims.expiresMs }),
+    ...defined({ expiresMs: claims.expiresMs }),
     recipientsIntact: equal(claims.recipsHash, sha256(header.recipsBlock)),
   };
 }
@@ -178,28 +144,38 @@ export function requireAddressee(header: ParsedHeader, key: ExchangePublicKey): 
   }
 }
 
-/** What the one-time key signs about a body. */
-export interface BodySummary {
+/** What comes before a body's segments. */
+export interface BeforeSegments {
+  /** PRELUDE ‖ CORE ‖ SIG. */
   readonly immutablePart: Uint8Array;
   readonly floeHeader: Uint8Array;
-  /** Root of the Merkle tree over the sealed segments. */
-  readonly root: Uint8Array;
-  readonly plaintextBytes: number;
-  readonly segments: number;
 }
 
-/** TRAILER, 64 bytes. */
-export function signBody(oneTimeKey: KeyObject, body: BodySummary): Uint8Array {
-  return sign(null, bodyMessage(body), oneTimeKey);
+/** TRAILER, 64 bytes: the one-time key's signature over the whole body. */
+export function signBody(
+  oneTimeKey: KeyObject,
+  before: BeforeSegments,
+  summary: BodySummary,
+): Uint8Array {
+  return sign(null, bodyMessage(before, summary), oneTimeKey);
 }
 
-/** @throws AuthenticationError `ERR_TRAILER` */
-export function verifyBody(oneTimeKey: Uint8Array, body: BodySummary, trailer: Uint8Array): void {
+/** The trailer of a signed message. Its check throws AuthenticationError `ERR_TRAILER`. */
+export function expectedTrailer(claims: SignedClaims, before: BeforeSegments): ExpectedTrailer {
+  return {
+    bytes: TRAILER_BYTES,
+    check(summary, trailer) {
+      verifyBody(claims.oneTimeKey, bodyMessage(before, summary), trailer);
+    },
+  };
+}
+
+function verifyBody(oneTimeKey: Uint8Array, message: Uint8Array, trailer: Uint8Array): void {
   const spki = concat(ED25519_SPKI_PREFIX, oneTimeKey);
   let holds = false;
   try {
     const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    holds = verify(null, bodyMessage(body), key, trailer);
+    holds = verify(null, message, key, trailer);
   } catch {
     // The one-time key is not a point on the curve: no signature can be valid.
   }
@@ -233,14 +209,14 @@ function coreMessage(signedPart: Uint8Array): Uint8Array {
   return concat(ascii("p11seal/v1 core\0"), sha384(signedPart));
 }
 
-function bodyMessage(body: BodySummary): Uint8Array {
+function bodyMessage(before: BeforeSegments, summary: BodySummary): Uint8Array {
   return concat(
     ascii("p11seal/v1 body\0"),
-    sha384(body.immutablePart),
-    body.floeHeader,
-    body.root,
-    u64(body.plaintextBytes),
-    u64(body.segments),
+    sha384(before.immutablePart),
+    before.floeHeader,
+    summary.root,
+    u64(summary.plaintextBytes),
+    u64(summary.segments),
   );
 }
 

@@ -5,8 +5,8 @@ import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
-import { beginOpening, beginSealing, openMessage } from "../../../src/envelope/native/native.js";
-import type { Sender } from "../../../src/envelope/native/signature.js";
+import { beginOpening, beginSealing, openMessage } from "../../../src/envelope/messages.js";
+import type { Sender } from "../../../src/envelope/envelope.js";
 import { openFile, sealFile } from "../../../src/body/threads/parallel.js";
 import { Reader } from "../../../src/stream.js";
 import { identityOf, recipientOf, senderOf } from "../../support/identities.js";
@@ -38,7 +38,7 @@ async function sealedBy(content: Uint8Array, sender: Sender | undefined): Promis
     },
   };
   try {
-    await sealFile({ fd: input }, file, begun, { threads: 1 });
+    await sealFile({ fd: input }, file, segmentsOf(begun.body), { threads: 1 });
   } finally {
     closeSync(input);
     await output.close();
@@ -54,12 +54,19 @@ async function openedBy(message: Uint8Array): Promise<Buffer | undefined> {
   const [input, output] = [openSync(sealed, "r"), openSync(opened, "w")];
   const from = { fd: input, offset: reader.consumed };
   try {
-    const good = await openFile(from, { fd: output, offset: 0 }, begun, { threads: 1 });
+    const good = await openFile(from, { fd: output, offset: 0 }, segmentsOf(begun.body), {
+      threads: 1,
+    });
     return good ? readFileSync(opened) : undefined;
   } finally {
     closeSync(input);
     closeSync(output);
   }
+}
+
+function segmentsOf<B extends { readonly kind: string }>(body: B): B & { kind: "segments" } {
+  if (body.kind !== "segments") throw new TypeError("not in segments");
+  return body as B & { kind: "segments" };
 }
 
 describe.each([

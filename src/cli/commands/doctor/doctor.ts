@@ -1,8 +1,10 @@
 /**
- * `p11seal doctor`: will this token open this file, which way, and if not, why and what to do; without
- * a file, what there is of modules, tokens and keys. No PIN is asked for or sent.
+ * `p11seal doctor`: whether this token will open this file, and how; if not, why, and what to do.
+ * Without a file, which modules, tokens and keys there are. No PIN is asked for or sent.
  */
-import { inspectMessage, type MessageInfo } from "../../../envelope/native/info.js";
+import { defined } from "../../../defined.js";
+import type { MessageInfo } from "../../../envelope/envelope.js";
+import { inspectMessage } from "../../../envelope/messages.js";
 import { NoMatchError, P11SealError, TokenError, UsageError } from "../../../errors.js";
 import type {
   Diagnosis,
@@ -41,7 +43,7 @@ export async function doctorCommand(args: Arguments, context: Context): Promise<
 // ── Of a file ───────────────────────────────────────────────────────────────────────────────────
 
 interface Verdict {
-  /** What will be used, or was most likely to be. */
+  /** The key that will be used, or would be if there were no fault. */
   readonly chosen?: Prospect;
   readonly prospects: readonly Prospect[];
   readonly cause?: P11SealError;
@@ -81,11 +83,10 @@ async function verdictOn(
     const find = await prepareIdentities(args.texts("identity"), tokens, context);
     const identities = await find();
     prospects = await prospectsOf(info, identities, tokens);
-    // As opening goes on: past keys that can't do it, and no further than the first other fault.
+    // As opening does: past keys whose token can't do it, but no further than any other fault.
     const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
     if (chosen === undefined) throw await noMatch(identities.length, tokens);
-    const { cause } = chosen;
-    return { chosen, prospects, ...(cause === undefined ? {} : { cause }) };
+    return { chosen, prospects, ...defined({ cause: chosen.cause }) };
   } catch (cause) {
     if (!(cause instanceof P11SealError) || cause instanceof UsageError) throw cause;
     return { prospects, cause };
@@ -94,7 +95,7 @@ async function verdictOn(
 
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
-/** Nobody can tell a key that is absent from one that hides: say which of both there is. */
+/** A key may be absent, or its token may hide it: names the tokens and modules that may have it. */
 async function noMatch(count: number, tokens: Tokens): Promise<NoMatchError> {
   const access = await tokens.access();
   const shown = (await access.keys()).map(({ token }) => token.uri);
@@ -157,7 +158,7 @@ async function ofMachine(args: Arguments, tokens: Tokens, context: Context): Pro
   return exit;
 }
 
-/** What keeps every token, or the one asked for, from being used. */
+/** Why no token can be used, or not the one that was asked for. */
 function faultOf(
   { modules }: Diagnosis,
   asked: string | undefined,
@@ -198,7 +199,7 @@ function fault({
   message: string;
   hint?: string;
 }): TokenError {
-  return new TokenError(code, message, hint === undefined ? {} : { hint });
+  return new TokenError(code, message, defined({ hint }));
 }
 
 function describeMachine({ modules }: Diagnosis, cause: P11SealError | undefined): string {
@@ -262,7 +263,7 @@ function tokenText(token: Prospect["token"] & object): string {
   return `"${label}" (serial ${serial || "none"}), ${maker}: ${states.join(", ")}`;
 }
 
-/** The first line, and what belongs to it below. */
+/** The first line, with the others indented below it. */
 function indented([first = "", ...others]: readonly string[]): string {
   return [first, ...others.map((line) => `  ${line}`)]
     .map((line) => `${printable(line)}\n`)

@@ -1,11 +1,11 @@
 /**
- * `p11seal inspect`: what a message shows to anyone. What a signature at its start covers is verified
- * here, without any key; all else is what somebody wrote.
+ * `p11seal inspect`: what a message shows to anyone. What the signature at its start covers is verified,
+ * without any key; everything else is only what somebody wrote.
  */
-import { FLOE_HEADER_BYTES, SEGMENT_OVERHEAD } from "../../../body/floe.js";
+import { defined } from "../../../defined.js";
+import type { MessageInfo } from "../../../envelope/envelope.js";
+import { inspectMessage } from "../../../envelope/messages.js";
 import { UsageError } from "../../../errors.js";
-import { TRAILER_BYTES } from "../../../envelope/native/signature.js";
-import { inspect, type MessageInfo } from "../../../index.js";
 import { moment } from "../../../records/duration.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
@@ -29,7 +29,7 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
   const input = await openInput(file, io);
   const blob = keyBlob === undefined ? undefined : await openInput(keyBlob, io);
   try {
-    const info = await inspect((blob ?? input).chunks);
+    const info = await inspectMessage((blob ?? input).chunks);
     const sizes = sizesOf(info, input, blob !== undefined);
     const name =
       info.sender?.signature === "holds" ? await knownName(info.sender, context) : undefined;
@@ -44,22 +44,17 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
   }
 }
 
-/** All in bytes; null where the input's size is not known beforehand, or the body is elsewhere. */
+/** In bytes; null where the input's size is not known beforehand. */
 interface Sizes {
   readonly sealedBytes: number | null;
-  /** What opening will yield, if the message is whole. */
+  /** How much plaintext opening will yield; null also if that can't be told from the size. */
   readonly contentBytes: number | null;
 }
 
 function sizesOf(info: MessageInfo, input: Input, detached: boolean): Sizes {
-  const sealedBytes = input.size ?? null;
-  const bodyBytes = (input.size ?? 0) - (detached ? 0 : info.headerBytes);
-  const trailer = info.signed ? TRAILER_BYTES : 0;
-  const segments = bodyBytes - FLOE_HEADER_BYTES - trailer;
-  // FLOE: every segment has its overhead, and there is at least one.
-  const overhead = SEGMENT_OVERHEAD * Math.ceil(segments / info.segmentBytes);
-  const content = segments - overhead;
-  return { sealedBytes, contentBytes: segments <= 0 || content < 0 ? null : content };
+  if (input.size === undefined) return { sealedBytes: null, contentBytes: null };
+  const bodyBytes = input.size - (detached ? 0 : info.headerBytes);
+  return { sealedBytes: input.size, contentBytes: info.plaintextBytes(bodyBytes) ?? null };
 }
 
 function asJson(
@@ -69,13 +64,28 @@ function asJson(
   name: string | undefined,
   prospects: readonly Prospect[] | undefined,
 ): object {
-  const { sender, ...rest } = info;
-  const named = sender === undefined ? {} : { sender: { ...sender, name: name ?? null } };
-  const keys = prospects === undefined ? {} : { keys: prospects.map(prospectData) };
-  return { file, ...sizes, ...rest, ...named, ...standing(info), ...keys };
+  const { version, suite, segmentBytes, messageId, signed, headerBytes, recipients } = info;
+  const sender = info.sender && { ...info.sender, name: name ?? null };
+  const keys = prospects?.map(prospectData);
+  return {
+    file,
+    ...sizes,
+    ...defined({
+      version,
+      suite,
+      segmentBytes,
+      messageId,
+      signed,
+      headerBytes,
+      recipients,
+      sender,
+    }),
+    ...standing(info),
+    ...defined({ keys }),
+  };
 }
 
-/** What the keys that `-i` names would do with it; undefined without `-i`. */
+/** What the keys that `-i` names would do with the message; undefined without `-i`. */
 async function prospectsWith(
   args: Arguments,
   info: MessageInfo,
@@ -102,12 +112,14 @@ function describeProspects(prospects: readonly Prospect[] | undefined): string {
     .join("");
 }
 
-/** Which of the fields the sender's signature vouches for, and which are what somebody wrote. */
-function standing({ signed, sender }: MessageInfo): {
+/** Which fields the sender's signature vouches for, and which are only what somebody wrote. */
+function standing(info: MessageInfo): {
   readonly verified: readonly string[];
   readonly claimed: readonly string[];
 } {
-  const core = ["version", "suite", "segmentBytes", "messageId"];
+  const { signed, sender } = info;
+  const fields = ["version", "suite", "segmentBytes", "messageId"] as const;
+  const core = fields.filter((field) => info[field] !== undefined);
   const own = ["keyId", "streamId", "serial", "createdMs", "addressees"].map(
     (field) => `sender.${field}`,
   );
@@ -126,30 +138,38 @@ function describe(
   { sealedBytes, contentBytes }: Sizes,
   name: string | undefined,
 ): string {
-  const rows: (readonly [string, string])[] = [
+  const rows: Row[] = [
     ["file", file === "-" ? "stdin" : file],
-    ["format", `p11seal, version ${info.version}, suite ${info.suite}`],
+    ["format", formatText(info)],
     ["message", info.messageId],
     ...senderRows(info, name),
     ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
     ["header", exact(info.headerBytes)],
     ["content", contentBytes === null ? "not here, or not known" : exact(contentBytes)],
-    ["segments", `of ${humanSize(info.segmentBytes)}`],
+    ...segmentRows(info),
   ];
   const lines = rows.map(([name, value]) => `${name.padEnd(9)} ${printable(value)}`);
   const wrapped = info.recipients.map(
     ({ type, tag, operation }, index) =>
-      `  ${String(index + 1).padStart(2)}  ${type.padEnd(11)}  tag ${tag}  ${operation}`,
+      `  ${String(index + 1).padStart(2)}  ${type.padEnd(11)}  tag ${tag ?? "none"}  ${operation}`,
   );
   const keys = `${info.recipients.length} wrapped ${info.recipients.length === 1 ? "key" : "keys"}`;
   return [...lines, `${keys}, and what the holder's token will do:`, ...wrapped, ""].join("\n");
 }
 
-/** Whose the key is stands in no message: the name is the user's own for it. */
-function senderRows(
-  { signed, sender }: MessageInfo,
-  name: string | undefined,
-): readonly (readonly [string, string])[] {
+function formatText({ format, version, suite }: MessageInfo): string {
+  const text = `${format}, version ${version}`;
+  return suite === undefined ? text : `${text}, suite ${suite}`;
+}
+
+type Row = readonly [name: string, value: string];
+
+function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
+  return segmentBytes === undefined ? [] : [["segments", `of ${humanSize(segmentBytes)}`]];
+}
+
+/** No message says who owns the sender's key: the name is the user's own for that key. */
+function senderRows({ signed, sender }: MessageInfo, name: string | undefined): readonly Row[] {
   if (!signed || sender === undefined) return [["sender", "not signed"]];
   const { keyId, serial, streamId, createdMs, expiresMs, recipientsIntact } = sender;
   if (sender.signature !== "holds") {

@@ -1,11 +1,12 @@
 /**
- * What this receiver demands of a message before any key is touched: by the command line, and by the
- * standing orders in `config.toml`. The ledger is opened when the first message gets that far, once.
+ * What this receiver demands of a message before any key is touched: on the command line, and by the
+ * policy in `config.toml`. The ledger is opened once, when the first message gets that far.
  */
 import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import { trustedSender } from "../../../records/directory/directory.js";
-import type { SenderInfo } from "../../../envelope/native/signature.js";
+import type { SenderInfo } from "../../../envelope/envelope.js";
+import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import { moment, parseDuration } from "../../../records/duration.js";
 import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/ledger.js";
@@ -14,16 +15,16 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import type { Context } from "../../command.js";
 
-/** A message that may be opened, by this process alone. */
+/** A message that this process, and no other, may open. */
 export interface Admitted {
-  /** What the user calls its sender. */
+  /** The user's name for its sender. */
   readonly name: string;
   readonly sender: SenderInfo;
   readonly reservation: Reservation;
 }
 
 /**
- * The gate that a command's messages go through; undefined where nobody demands anything.
+ * The gate that a command's messages have to pass; undefined where nothing is demanded.
  *
  * @throws UsageError; FormatError `ERR_CONFIG`
  */
@@ -59,8 +60,8 @@ export class Gate {
   }
 
   /**
-   * Lets a message in, or refuses. `sender` is what its signature says, undefined without one; `output`
-   * where its plaintext is going to be, if that is a file.
+   * Admits a message, or refuses it. `sender` is what its signature says, undefined without one;
+   * `output` is where its plaintext will be, if that is a file.
    *
    * @throws PolicyError, and see `trustedSender`, `admit`, `openLedger`
    */
@@ -75,7 +76,7 @@ export class Gate {
       windowMs,
       skewMs,
       inOrder: this.#inOrder,
-      ...(output === undefined ? {} : { output }),
+      ...defined({ output }),
     });
     return { name, sender: signed, reservation };
   }
@@ -96,7 +97,7 @@ export class Gate {
   }
 }
 
-/** Said when the message was opened: whose it is, and what its serial tells. */
+/** Says, once a message was opened, who sent it, and what its serial shows. */
 export function noteAdmitted({ name, sender, reservation }: Admitted, { report }: Context): void {
   const { serial, createdMs } = sender;
   report.note(`from "${name}", sealed ${moment(createdMs)}, serial ${serial}`);

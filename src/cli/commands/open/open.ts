@@ -1,6 +1,6 @@
 /**
- * `p11seal open`: messages in, plaintext out. Several files share one login; where one fails the others
- * are still opened, unless the failure was the PIN's. `opening.ts` opens one.
+ * `p11seal open`: messages in, plaintext out. Several files share one login. If one fails, the others
+ * are still opened, unless the PIN was the reason. `opening.ts` opens one.
  */
 import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -12,14 +12,8 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { threadsOf } from "../../io/bulk.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
-import {
-  type Attempt,
-  type Means,
-  NotAlone,
-  openOne,
-  type ReceiptMeans,
-  type Task,
-} from "./opening.js";
+import { NotAlone, openOne } from "./opening.js";
+import type { Attempt, OpenSettings, ReceiptSettings, Task } from "./settings.js";
 import { requireDistinct } from "../../io/outputs.js";
 import { gateOf } from "./gate.js";
 import { BrokenPipe, EXIT } from "../../io/report.js";
@@ -28,7 +22,7 @@ import { withTokens, type Tokens } from "../../find/tokens.js";
 import { inTurns, type Turn } from "./turns.js";
 import type { Context } from "../../command.js";
 
-/** What `seal` is advised to call its files; taken off when an output's name is made. */
+/** Sealed files are meant to end in this; an opened file's name goes without it. */
 const EXTENSION = ".p11s";
 
 export async function openCommand(args: Arguments, context: Context): Promise<number> {
@@ -56,34 +50,38 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 
   try {
     return await withTokens(args, context, async (tokens) => {
-      const means: Means = {
-        company: { used: new Set(), toBeAlone: 0 },
+      const settings: OpenSettings = {
+        shared: { used: new Set(), toBeAlone: 0 },
         ...{ keyBlob, threads, gate, tokens },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
-        receipt: await receiptMeans(receipt, tokens, context),
+        receipt: await receiptSettings(receipt, tokens, context),
         force: args.flag("force"),
         durable: args.flag("sync"),
         anyBytes: args.text("output") === "-",
         stream: args.flag("stream"),
       };
-      return openAll(tasks, means, context);
+      return openAll(tasks, settings, context);
     });
   } finally {
     await gate?.close();
   }
 }
 
-async function openAll(tasks: readonly Task[], means: Means, context: Context): Promise<number> {
+async function openAll(
+  tasks: readonly Task[],
+  settings: OpenSettings,
+  context: Context,
+): Promise<number> {
   const several = tasks.length > 1;
   let status: number = EXIT.done;
-  const atATime = sideBySide(tasks, means);
+  const atATime = sideBySide(tasks, settings);
   let lastFault = -2;
   const open = async (index: number, turn: Turn): Promise<void> => {
     const { report, release } = context.report.aside();
     turn.come().then(release, () => undefined);
     const task = tasks[index];
     const attempt = { turn, alone: index === 0 || atATime === 1 };
-    if (task !== undefined) await openPatiently(task, means, attempt, { ...context, report });
+    if (task !== undefined) await openPatiently(task, settings, attempt, { ...context, report });
   };
   const failed = (index: number, error: unknown): boolean => {
     const about = several ? tasks[index]?.source : undefined;
@@ -101,16 +99,16 @@ async function openAll(tasks: readonly Task[], means: Means, context: Context): 
 }
 
 /**
- * How many messages are opened at a time. One, where a policy has to decide on each before the next is
- * looked at, where one's plaintext is another, and where one can be read once only.
+ * How many messages are opened at a time. One, if a policy has to decide on each before the next is
+ * looked at, if one message's plaintext is another message, or if one can be read only once.
  */
-function sideBySide(tasks: readonly Task[], { gate }: Means): number {
+function sideBySide(tasks: readonly Task[], { gate }: OpenSettings): number {
   const sources = new Set(tasks.map(({ source }) => basename(source)));
   const nested = targetsOf(tasks).some((target) => sources.has(basename(target)));
   return gate !== undefined || nested || !tasks.every(canBeReadAgain) ? 1 : AT_A_TIME;
 }
 
-/** A file, or nothing, which is told when its turn comes. */
+/** A file, or nothing, which is reported when its turn comes. */
 function canBeReadAgain({ source }: Task): boolean {
   try {
     return source !== "-" && (statSync(source, { throwIfNoEntry: false })?.isFile() ?? true);
@@ -119,38 +117,38 @@ function canBeReadAgain({ source }: Task): boolean {
   }
 }
 
-/** As many as the token's process takes requests at a time, so that none waits there for another. */
+/** As many requests as the token's process takes at a time, so that none waits there for another. */
 const AT_A_TIME = 4;
 
 /**
- * A message that failed at the token beside others is opened once more, alone: another may have crashed
- * the module, or it is one that can't do two things at once. One that lost its token half way is opened
- * from its beginning when the token is back.
+ * Opens a message again, alone, if it failed at the token beside others: another one may have crashed
+ * the module, or the module can't do two things at once. If the token was removed half way, opens the
+ * message from its beginning when the token is back.
  */
 async function openPatiently(
   task: Task,
-  means: Means,
+  settings: OpenSettings,
   attempt: Attempt,
   context: Context,
 ): Promise<void> {
-  const isRead = task.source === "-" || means.keyBlob === "-";
+  const isUsedUp = task.source === "-" || settings.keyBlob === "-";
   const { turn, alone } = attempt;
   for (;;) {
     try {
-      await openOne(task, means, attempt, context);
+      await openOne(task, settings, attempt, context);
       return;
     } catch (error) {
       if (error instanceof NotAlone && !alone) {
-        means.company.toBeAlone += 1;
+        settings.shared.toBeAlone += 1;
         try {
           await turn.come();
-          await openPatiently(task, means, { turn, alone: true }, context);
+          await openPatiently(task, settings, { turn, alone: true }, context);
           return;
         } finally {
-          means.company.toBeAlone -= 1;
+          settings.shared.toBeAlone -= 1;
         }
       }
-      if (isRead || !(await means.tokens.isBack(error))) throw error;
+      if (isUsedUp || !(await settings.tokens.isBack(error))) throw error;
       context.report.note(`${task.source}: the token is back, once more`);
     }
   }
@@ -174,15 +172,15 @@ function receiptPaths(
   return { path, key };
 }
 
-async function receiptMeans(
+async function receiptSettings(
   receipt: { readonly path: string; readonly key: string } | undefined,
   tokens: Tokens,
   context: Context,
-): Promise<ReceiptMeans | undefined> {
+): Promise<ReceiptSettings | undefined> {
   if (receipt === undefined) return undefined;
   const { path, key } = receipt;
   const find = (): Promise<SigningIdentity> => signingIdentityAt(key, tokens, context);
-  // Tokens are left alone until a message passed; a fault in a file is told before.
+  // A token is left alone until a message has passed; a fault in a file is reported before.
   if (isPkcs11Uri(key)) return { path, identity: find };
   const identity = await find();
   return { path, identity: () => Promise.resolve(identity) };
@@ -192,7 +190,7 @@ function targetsOf(tasks: readonly Task[]): string[] {
   return tasks.flatMap(({ target }) => (target === undefined ? [] : [target]));
 }
 
-/** Where each file's plaintext goes, settled before anything is opened. */
+/** Where each file's plaintext goes; decided before anything is opened. */
 async function plan(files: readonly string[], output: string | undefined): Promise<Task[]> {
   const folder = output !== undefined && output !== "-" && (await isFolder(output));
   const [only] = files;
@@ -229,7 +227,7 @@ async function isFolder(path: string): Promise<boolean> {
   );
 }
 
-/** After these the next file would fail alike, or spend another try of the PIN. */
+/** After such an error the next file would fail alike, or use up another try of the PIN. */
 function endsRun(error: unknown): boolean {
   return (
     error instanceof Cancelled ||
@@ -239,7 +237,7 @@ function endsRun(error: unknown): boolean {
   );
 }
 
-/** The token, or its module, failed at one message, and may do better at the next; but not for ever. */
+/** The token or its module failed at one message, and may succeed at the next. */
 function mayPass(error: unknown): boolean {
   return error instanceof TokenError && MAY_PASS.has(error.code);
 }

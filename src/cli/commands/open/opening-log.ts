@@ -1,8 +1,11 @@
 /**
- * What the audit log is told of one opening: gathered while the message passes, written once, when it
- * is known how it ended. A message whose header could not be read was not opened and is not logged.
+ * One opening's entry in the audit log: gathered while the message passes, and written once, when it is
+ * known how the opening ended. A message whose header can't be read counts as not opened; it is not
+ * logged.
  */
-import { inspectMessage, type MessageInfo } from "../../../envelope/native/info.js";
+import { defined } from "../../../defined.js";
+import type { MessageInfo } from "../../../envelope/envelope.js";
+import { inspectMessage } from "../../../envelope/messages.js";
 import { Cancelled, P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
 import type { Identity, PrivateKey, RsaPrivateKey, Using } from "../../../keys/key.js";
@@ -15,7 +18,7 @@ import type { Context } from "../../command.js";
 
 export class OpeningLog {
   readonly #context: Context;
-  /** What was read of the header; as much as the reader took, which has a limit. */
+  /** The chunks read so far; a header's length has a limit, so these have too. */
   #header: Uint8Array[] = [];
   #recording = true;
   #identity: Identity | undefined;
@@ -27,19 +30,19 @@ export class OpeningLog {
     this.#context = context;
   }
 
-  /** Passes on the chunks that hold the header, and keeps those up to `headerRead`. */
+  /** Passes all chunks on, and keeps a copy of those that come before `headerRead`. */
   recorded(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     return tapped(chunks, (chunk) => {
       if (this.#recording) this.#header.push(chunk.slice());
     });
   }
 
-  /** Called when the header was read, if it can be. */
+  /** The header was read whole. */
   headerRead(): void {
     this.#recording = false;
   }
 
-  /** The identities, watched for which of them is used. */
+  /** The same identities; the log learns which of them is used. */
   watched(identities: readonly Identity[]): readonly Identity[] {
     return identities.map((identity) => ({
       publicKey: identity.publicKey,
@@ -58,12 +61,12 @@ export class OpeningLog {
     await this.#append("opened", ledger);
   }
 
-  /** As `opened`, where nobody demanded a policy: a log that can't be written is told of, and no more. */
+  /** As `opened`, but without a policy: if the log can't be written, a note says so, and that is all. */
   async openedIfPossible(): Promise<void> {
     await this.#try("opened");
   }
 
-  /** It was not, or not to its end. */
+  /** The message was not opened, or not to its end. */
   async failed(error: unknown): Promise<void> {
     if (!this.#written) await this.#try(outcomeOf(error));
   }
@@ -85,25 +88,20 @@ export class OpeningLog {
       outcome,
       messageId: info.messageId,
       ...(info.sender?.signature === "holds" ? { sender: info.sender.keyId } : {}),
-      ...this.#means(),
-      ...(ledger === undefined ? {} : { ledger }),
+      ...this.#keyUsed(),
+      ...defined({ ledger }),
     };
     await appendAudit(auditFiles(homeFolder(this.#context.io.env)), event, Date.now());
     this.#written = true;
   }
 
-  #means(): Pick<AuditEvent, "recipient" | "tokenSerial" | "path"> {
+  #keyUsed(): Pick<AuditEvent, "recipient" | "tokenSerial" | "path"> {
     if (this.#identity === undefined) return {};
     const { name, publicKey } = this.#identity;
     const recipient = toHex(publicKey.fingerprint);
     if (!isPkcs11Uri(name)) return { recipient, path: "key file" };
     const { serial } = parseUri(name);
-    const path = this.#path;
-    return {
-      recipient,
-      ...(serial === undefined ? {} : { tokenSerial: serial }),
-      ...(path === undefined ? {} : { path }),
-    };
+    return { recipient, ...defined({ tokenSerial: serial, path: this.#path }) };
   }
 
   async #info(): Promise<MessageInfo | undefined> {

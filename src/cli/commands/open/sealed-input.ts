@@ -1,6 +1,7 @@
-/** A sealed message as it is to be read: hashed, kept, and recorded, as each is needed. */
+/** A sealed message as it is read: also hashed, kept on the disk, or recorded, where that is needed. */
 import type { Hash } from "node:crypto";
-import { verifySender } from "../../../envelope/native/native.js";
+import { verifySender } from "../../../envelope/messages.js";
+import { defined } from "../../../defined.js";
 import { tapped } from "../../../stream.js";
 import type { OpeningLog } from "./opening-log.js";
 import type { Input } from "../../io/inputs.js";
@@ -13,44 +14,44 @@ export interface Sealed {
   readonly verify?: () => Promise<void>;
 }
 
-/** Something that `closed` closes when the message is done with. */
-export interface Closing {
+export interface Closable {
   close(): Promise<void>;
 }
 
-export type Closed = <T extends Closing>(opened: T) => T;
+/** Returns its argument, which is closed when the message is done with. */
+export type CloseLater = <T extends Closable>(opened: T) => T;
 
 /**
- * @param blob - the header, where it comes apart
- * @param how - `hash`: of all that is read; `spooled`: kept on the disk until its end was seen.
+ * @param blob - the header, where it is detached
+ * @param how - `hash`: updated with all that is read; `spooled`: keep the message on the disk, so that
+ *   its end can be checked first
  */
 export async function sealedFrom(
   input: Input,
   blob: Input | undefined,
   how: { readonly hash: Hash | undefined; readonly spooled: boolean; readonly log: OpeningLog },
-  closed: Closed,
+  closeLater: CloseLater,
 ): Promise<Sealed> {
   const { hash, spooled, log } = how;
   const hashed = (chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
     hash === undefined ? chunks : tapped(chunks, (bytes) => void hash.update(bytes));
   if (spooled) {
-    const body = closed(await Spool.of(hashed(input.chunks)));
-    const header = blob === undefined ? undefined : closed(await Spool.of(hashed(blob.chunks)));
+    const body = closeLater(await Spool.of(hashed(input.chunks)));
+    const header = blob === undefined ? undefined : closeLater(await Spool.of(hashed(blob.chunks)));
     return {
       ...parts(withChunks(input, body.chunks()), header?.chunks(), log),
       async verify() {
         await body.finish();
-        const again = header === undefined ? {} : { header: header.chunks() };
-        await verifySender(body.chunks(), again);
+        await verifySender(body.chunks(), defined({ header: header?.chunks() }));
       },
     };
   }
   if (hash === undefined) return parts(input, blob?.chunks, log);
-  // Without its descriptor no thread reads the file past the hash.
+  // Without a descriptor, so that no thread reads the file past the hash.
   return parts(withChunks(input, hashed(input.chunks)), blob && hashed(blob.chunks), log);
 }
 
-/** With the part recorded that holds the header. */
+/** The part that holds the header is recorded. */
 function parts(
   input: Input,
   header: AsyncIterable<Uint8Array> | undefined,

@@ -170,7 +170,7 @@ describe("a sealing that is killed at any point", () => {
   it(
     "never leaves its serial to the next one",
     async () => {
-      const { inspectMessage } = await import("../../../../src/envelope/native/info.js");
+      const { inspectMessage } = await import("../../../../src/envelope/messages.js");
       const { TEST_KEYS } = await import("../../../support/keys.js");
       writeFileSync(there("zoe.key"), TEST_KEYS.p384, { mode: 0o600 });
       writeFileSync(there("content"), "content");

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { inspectMessage } from "../../../../src/envelope/native/info.js";
+import { inspectMessage } from "../../../../src/envelope/messages.js";
 import { MAC_BYTES } from "../../../../src/envelope/native/header.js";
 import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
 import type { SigningPublicKey } from "../../../../src/keys/signing.js";
@@ -508,7 +508,7 @@ const signedAt = (offsetMs: number): Promise<Buffer> =>
   signedMessage("x", { createdMs: Date.now() + offsetMs });
 
 async function unsigned(): Promise<Buffer> {
-  const { sealMessage } = await import("../../../../src/envelope/native/native.js");
+  const { sealMessage } = await import("../../../../src/envelope/messages.js");
   const { recipientOf } = await import("../../../support/identities.js");
   const sealed = await sealMessage(Buffer.from("x"), { recipients: [recipientOf("p256")] });
   return Buffer.from(await sealed.stream().bytes());

@@ -2,14 +2,12 @@
  * Reads parts of a message's plaintext without the rest: the position of a segment is known, and
  * each opens by itself. `openRanges` says what is checked and what can't be.
  */
-import type { SegmentCipher } from "../../body/floe.js";
-import { layoutOf } from "../../body/segments.js";
-import { AuthenticationError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
-import { Reader } from "../../stream.js";
-import type { MessageInfo } from "./info.js";
-import { beginOpening, type OpenOptions } from "./native.js";
-import { TRAILER_BYTES } from "./signature.js";
+import { layoutOf, type SegmentCipher } from "../body/segments.js";
+import { AuthenticationError, UnsupportedError } from "../errors.js";
+import type { Identity } from "../keys/key.js";
+import { Reader } from "../stream.js";
+import type { MessageInfo } from "./envelope.js";
+import { beginOpening, type OpenOptions } from "./messages.js";
 
 /** A message that can be read at any offset: a file, an object in a store. */
 export interface RandomAccessSource {
@@ -53,7 +51,8 @@ export interface OpenedRanges {
  * body: the signature at the end covers all of it, and `verifySender` checks that. So the result
  * names no sender. `authenticate` gets the signer of the header, as always.
  *
- * @throws as `open`; AuthenticationError `ERR_TRUNCATED` for a size that no message has
+ * @throws as `open`; AuthenticationError `ERR_TRUNCATED` for a size that no message has;
+ *   UnsupportedError `ERR_NO_SEGMENTS` for a format whose body has to be read from its start
  */
 export async function openRanges(
   source: RandomAccessSource,
@@ -61,28 +60,37 @@ export async function openRanges(
 ): Promise<OpenedRanges> {
   const reader = new Reader(fromStart(source));
   try {
-    const { info, identity, segments, check } = await beginOpening(reader, options);
-    const end = source.size - (check === undefined ? 0 : TRAILER_BYTES);
-    return rangesOf({ source, segments, start: reader.consumed, end }, { info, identity });
+    const { info, identity, body } = await beginOpening(reader, options);
+    if (body.kind !== "segments") {
+      throw new UnsupportedError("ERR_NO_SEGMENTS", `${info.format}: parts can't be read alone`, {
+        hint: "open the whole message",
+      });
+    }
+    const end = source.size - (body.trailer?.bytes ?? 0);
+    const segments = { source, cipher: body.cipher, start: reader.consumed, end };
+    return rangesOf(segments, { info, identity });
   } finally {
     await reader.close();
   }
 }
 
-/** The segments, one after the other, within a source. */
-interface Body {
+/** All segments, one after the other, within a source. */
+interface SealedSegments {
   readonly source: RandomAccessSource;
-  readonly segments: SegmentCipher;
+  readonly cipher: SegmentCipher;
   readonly start: number;
   readonly end: number;
 }
 
-function rangesOf(body: Body, opened: Pick<OpenedRanges, "info" | "identity">): OpenedRanges {
-  const { segments } = body;
-  const layout = layoutOf(body.end - body.start, segments.segmentBytes);
+function rangesOf(
+  segments: SealedSegments,
+  opened: Pick<OpenedRanges, "info" | "identity">,
+): OpenedRanges {
+  const { cipher, start, end } = segments;
+  const layout = layoutOf(end - start, cipher);
   if (layout === undefined) throw cut();
   const { plaintextBytes: size, count } = layout;
-  const segmentAt = (index: number): Promise<Uint8Array> => openSegmentOf(body, index, count);
+  const segmentAt = (index: number): Promise<Uint8Array> => openSegmentOf(segments, index, count);
   return {
     ...opened,
     size,
@@ -92,9 +100,9 @@ function rangesOf(body: Body, opened: Pick<OpenedRanges, "info" | "identity">): 
       if (offset > size) throw new RangeError(`offset ${offset} is after the end, at ${size}`);
       const result = new Uint8Array(Math.min(length, size - offset));
       for (let done = 0; done < result.length;) {
-        const index = Math.floor((offset + done) / segments.plaintextBytes);
+        const index = Math.floor((offset + done) / cipher.plaintextBytes);
         const plaintext = await segmentAt(index);
-        const from = offset + done - index * segments.plaintextBytes;
+        const from = offset + done - index * cipher.plaintextBytes;
         const part = plaintext.subarray(from, from + result.length - done);
         result.set(part, done);
         done += part.length;
@@ -107,13 +115,16 @@ function rangesOf(body: Body, opened: Pick<OpenedRanges, "info" | "identity">): 
   };
 }
 
-async function openSegmentOf(body: Body, index: number, count: number): Promise<Uint8Array> {
-  const { source, segments, start, end } = body;
-  const from = start + index * segments.segmentBytes;
-  const length = Math.min(segments.segmentBytes, end - from);
+async function openSegmentOf(
+  { source, cipher, start, end }: SealedSegments,
+  index: number,
+  count: number,
+): Promise<Uint8Array> {
+  const from = start + index * cipher.segmentBytes;
+  const length = Math.min(cipher.segmentBytes, end - from);
   const sealed = await source.read(from, length);
   if (sealed.length !== length) throw cut();
-  return segments.open(index, index === count - 1, sealed);
+  return cipher.open(index, index === count - 1, sealed);
 }
 
 /** The source as a stream, for its header. */

@@ -1,0 +1,52 @@
+/** Whether one message may be opened, as the gate decides before any key is looked for. */
+import type { SenderInfo } from "../../../envelope/envelope.js";
+import type { Output } from "../../io/output.js";
+import type { Admitted } from "./gate.js";
+import type { CloseLater } from "./sealed-input.js";
+import type { OpenSettings } from "./settings.js";
+
+/**
+ * Not an error: an earlier run, which a crash ended, opened and accepted the message. Its plaintext lies
+ * whole at `temporary` and only needs its name.
+ */
+export class AlreadyDecrypted extends Error {
+  readonly temporary: string;
+  readonly admitted: Admitted;
+
+  constructor(temporary: string, admitted: Admitted) {
+    super("opened before a crash");
+    this.temporary = temporary;
+    this.admitted = admitted;
+  }
+}
+
+export class Admission {
+  /** Set once the message was admitted; never where there is no policy. */
+  admitted: Admitted | undefined;
+  readonly #settings: OpenSettings;
+  readonly #output: Output;
+  readonly #closeLater: CloseLater;
+
+  constructor(settings: OpenSettings, output: Output, closeLater: CloseLater) {
+    this.#settings = settings;
+    this.#output = output;
+    this.#closeLater = closeLater;
+  }
+
+  /** @throws PolicyError: refused; `AlreadyDecrypted` */
+  async demand(sender: SenderInfo | undefined): Promise<void> {
+    const { gate, receipt } = this.#settings;
+    if (gate === undefined) return;
+    const { paths } = this.#output;
+    const admitted = await gate.admit(sender, paths);
+    const { reservation } = admitted;
+    this.admitted = admitted;
+    this.#closeLater({ close: () => reservation.release() });
+    const { redelivery } = reservation;
+    // A receipt names the hash of the sealed file, so the file has to be read again for it.
+    if (redelivery?.kind !== "waiting" || receipt !== undefined) return;
+    if (redelivery.output.final === paths?.final) {
+      throw new AlreadyDecrypted(redelivery.output.temporary, admitted);
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * What happens to a message's plaintext once its header is authentic. Under a policy, the ledger and the
+ * audit log know of the message before anyone has its plaintext.
+ */
+import type { Hash } from "node:crypto";
+import { dirname } from "node:path";
+import type { BodyChunk } from "../../../body/segment-stream.js";
+import { PolicyError } from "../../../errors.js";
+import type { Acceptance } from "../../../records/ledger/ledger.js";
+import { syncFolder } from "../../../store/files.js";
+import type { Context } from "../../command.js";
+import { noteSender } from "../../find/sender.js";
+import { writeOnce, type OpenedMessage } from "../../io/bulk.js";
+import type { Output } from "../../io/output.js";
+import { commit, placeAll } from "../../io/outputs.js";
+import { BrokenPipe } from "../../io/report.js";
+import { TextOnly } from "../../io/terminal-guard.js";
+import type { AlreadyDecrypted } from "./admission.js";
+import type { Admitted } from "./gate.js";
+import type { OpeningLog } from "./opening-log.js";
+import { writeReceipt } from "./receipt-output.js";
+import type { OpenSettings, Task } from "./settings.js";
+import type { Turn } from "./turns.js";
+
+export interface Delivery {
+  readonly opened: OpenedMessage;
+  readonly output: Output;
+  readonly receipt: Output | undefined;
+  /** Of all that is read of the sealed message, where there is a receipt. */
+  readonly hash: Hash | undefined;
+  readonly task: Task;
+  readonly settings: OpenSettings;
+  readonly log: OpeningLog;
+  readonly turn: Turn;
+  readonly context: Context;
+}
+
+/** Without a policy: to a file once the message was whole, to a pipe segment by segment. */
+export async function deliver(delivery: Delivery): Promise<void> {
+  const { opened, output, log, turn, context } = delivery;
+  await writePlaintext(delivery);
+  await turn.come();
+  await commit(output);
+  if (opened.sender !== undefined) await noteSender(opened.sender, context);
+  turn.pass();
+  await log.openedIfPossible();
+}
+
+/** Under a policy. */
+export async function deliverAdmitted(delivery: Delivery, admitted: Admitted): Promise<void> {
+  if (delivery.output.paths === undefined) await deliverToPipe(delivery, admitted);
+  else await deliverToFile(delivery, admitted, dirname(delivery.output.paths.final));
+}
+
+async function deliverToFile(
+  delivery: Delivery,
+  admitted: Admitted,
+  folder: string,
+): Promise<void> {
+  const { output, context } = delivery;
+  await writePlaintext(delivery);
+  await output.prepare();
+  const acceptance = await accept(delivery, admitted);
+  placeAll(outputsOf(delivery));
+  await syncFolder(folder);
+  await markDelivered(acceptance, context);
+}
+
+/**
+ * The whole message is known to be good before its first byte leaves, and accepted by then; with
+ * `--stream` it is accepted before its last segment leaves, which is what makes the plaintext whole.
+ */
+async function deliverToPipe(delivery: Delivery, admitted: Admitted): Promise<void> {
+  const { opened, output, settings, context } = delivery;
+  if (settings.stream) {
+    context.report.note("segments leave as they come: take them back unless the status is 0");
+  }
+  let acceptance = settings.stream ? undefined : await accept(delivery, admitted);
+  const beforeLast = async (): Promise<void> => {
+    acceptance ??= await accept(delivery, admitted);
+  };
+  await pour(opened.chunksFor(output, settings.threads, beforeLast), delivery);
+  await output.prepare();
+  placeAll(outputsOf(delivery));
+  if (acceptance !== undefined) await markDelivered(acceptance, context);
+}
+
+/**
+ * Gives its name to the plaintext that an earlier run accepted and left whole when it crashed. No key is
+ * needed.
+ */
+export async function deliverDecrypted(
+  { temporary, admitted }: AlreadyDecrypted,
+  output: Output,
+  log: OpeningLog,
+  context: Context,
+): Promise<void> {
+  const { paths } = output;
+  if (paths === undefined) throw new TypeError("only files are delivered later");
+  const acceptance = await admitted.reservation.commit({ temporary, final: paths.final });
+  await log.opened(acceptance.witness);
+  output.adopt?.(temporary);
+  placeAll([output]);
+  await syncFolder(dirname(paths.final));
+  await markDelivered(acceptance, context);
+}
+
+/** Writes the receipt, and tells the ledger and the audit log. */
+async function accept(
+  { opened, output, receipt, hash, settings, log }: Delivery,
+  { reservation, sender }: Admitted,
+): Promise<Acceptance> {
+  if (receipt !== undefined && hash !== undefined && settings.receipt !== undefined) {
+    const openedWith = opened.identity.publicKey;
+    await writeReceipt(settings.receipt, receipt, { sender, openedWith, hash });
+  }
+  const acceptance = await reservation.commit(output.paths);
+  await log.opened(acceptance.witness);
+  return acceptance;
+}
+
+/**
+ * Tells the ledger that the plaintext is where it belongs. If that fails, the plaintext is there all the
+ * same: the next run recognises a file, and may deliver once more what went to stdout.
+ */
+async function markDelivered(acceptance: Acceptance, { report }: Context): Promise<void> {
+  try {
+    await acceptance.delivered();
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    report.note(`delivered, but the ledger could not note that: ${error.message}`);
+  }
+}
+
+function outputsOf({ output, receipt }: Delivery): Output[] {
+  return receipt === undefined ? [output] : [output, receipt];
+}
+
+/** The whole plaintext, by threads where that is possible. */
+async function writePlaintext(delivery: Delivery): Promise<void> {
+  const { opened, output, settings } = delivery;
+  if (await opened.intoFile(output, settings.threads)) return;
+  await pour(opened.chunksFor(output, settings.threads), delivery);
+}
+
+async function pour(
+  plaintext: AsyncIterable<BodyChunk>,
+  { output, task, settings, context }: Delivery,
+): Promise<void> {
+  const { io, report } = context;
+  const toTerminal = task.target === undefined && io.stdout.isTTY === true;
+  const guard = toTerminal && !settings.anyBytes ? new TextOnly() : undefined;
+  let delivered = 0;
+  try {
+    for await (const chunk of plaintext) {
+      for (const part of chunk.parts) guard?.check(part);
+      await writeOnce(output, chunk);
+      delivered += chunk.bytes;
+    }
+  } catch (error) {
+    if (task.target === undefined && delivered > 0 && !(error instanceof BrokenPipe)) {
+      report.note(`the ${delivered} bytes on stdout are not the whole message`);
+    }
+    throw error;
+  }
+}

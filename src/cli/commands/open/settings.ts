@@ -1,0 +1,57 @@
+/** What one message is opened with, and what messages that are opened side by side share. */
+import type { SigningIdentity } from "../../../keys/signing.js";
+import type { FindIdentities } from "../../find/identities.js";
+import type { Tokens } from "../../find/tokens.js";
+import type { Gate } from "./gate.js";
+import type { Turn } from "./turns.js";
+
+/** One message to open. */
+export interface Task {
+  /** A path, or `-`. */
+  readonly source: string;
+  /** A path, or undefined for stdout. */
+  readonly target: string | undefined;
+}
+
+/** What all messages of a command are opened with. */
+export interface OpenSettings {
+  /** Where the header is, if it is not in the message's file. */
+  readonly keyBlob: string | undefined;
+  /** The value of `--threads`. */
+  readonly threads: number | undefined;
+  readonly identities: FindIdentities;
+  /** What is demanded of a message; undefined: nothing. */
+  readonly gate: Gate | undefined;
+  readonly receipt: ReceiptSettings | undefined;
+  /** Replace existing files. */
+  readonly force: boolean;
+  /** The plaintext is to be on the disk when the run is over; under a policy it always is. */
+  readonly durable: boolean;
+  /** `-o -`: write to a terminal whatever the bytes are. */
+  readonly anyBytes: boolean;
+  /** Under a policy, to a pipe: write each segment as soon as its tag was checked. */
+  readonly stream: boolean;
+  readonly tokens: Tokens;
+  readonly shared: SharedState;
+}
+
+/** What messages that are opened side by side know of one another. */
+export interface SharedState {
+  /** Names of the identities that a message was opened with: their PINs were asked for. */
+  readonly used: Set<string>;
+  /** How many messages are to have the token to themselves. While there are any, the others wait. */
+  toBeAlone: number;
+}
+
+/** One try to open a message. */
+export interface Attempt {
+  readonly turn: Turn;
+  /** No other message uses the token meanwhile. */
+  readonly alone: boolean;
+}
+
+export interface ReceiptSettings {
+  readonly path: string;
+  /** Looks for the key, on a token too; called when the message is known to be whole. */
+  readonly identity: () => Promise<SigningIdentity>;
+}

@@ -1,0 +1,185 @@
+/**
+ * An envelope is one message format, whichever: p11seal's own (`native/`), or another. Whoever moves
+ * messages (the library's `open`, the command line, threads) knows this interface and no format.
+ *
+ * A message is a header, which wraps a content key for each recipient and may name a sender; and a body
+ * in one of two shapes (`body/body.ts`). What is known of sender and recipients are plain values here,
+ * so that inspection, policy and ledger are the same for every format.
+ */
+import type { BodyToOpen, BodyToSeal } from "../body/body.js";
+import type { ExchangePublicKey, Identity, OaepHash, Recipient } from "../keys/key.js";
+import type { SigningKey, SigningPublicKey } from "../keys/signing.js";
+import type { Reader } from "../stream.js";
+
+/** A format can load its code when it is first called: what is needed to detect it is all here. */
+export interface Envelope {
+  /** How people know the format, as in `p11seal`. */
+  readonly name: string;
+  /** How many of a message's first bytes `detect` needs to see: 64 at most. */
+  readonly startBytes: number;
+  /**
+   * Whether a message of this format may begin so. `start` has `startBytes` bytes, or all bytes of a
+   * shorter input; true means that it is up to this format to say what is wrong with the rest.
+   */
+  detect(start: Uint8Array): boolean;
+  /**
+   * Reads the header, without any key, and not a byte of the body.
+   *
+   * @throws FormatError, UnsupportedError, AuthenticationError
+   */
+  inspect(header: Reader): Promise<MessageInfo>;
+  /** Does everything that comes before the first byte of plaintext. */
+  beginSealing(options: SealOptions): Promise<BegunSealing>;
+  /**
+   * Does everything that comes before the body, in this order: checks the sender's signature where the
+   * format has one at the start, and calls `authenticate`; only then calls `identities`, and unlocks
+   * none that does not match a recipient; checks that the header is authentic. The body is what
+   * `sealed.body` has next.
+   *
+   * @throws AuthenticationError; PolicyError; NoMatchError `ERR_NO_MATCH`, before any identity was
+   *   unlocked; TokenError from unlocking; whatever `authenticate` throws
+   */
+  beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening>;
+  /**
+   * Checks everything about the sender that can be checked without any key, to the end of the message.
+   *
+   * @returns undefined for an unsigned message, of which nothing was checked
+   * @throws AuthenticationError
+   */
+  verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined>;
+}
+
+/** A sealed message, from its first byte. */
+export interface SealedReaders {
+  /** Has the header next; and nothing else, where it was detached from the body. */
+  readonly header: Reader;
+  /** The same reader as `header`, unless the header was detached. */
+  readonly body: Reader;
+}
+
+/** Who opens a message. */
+export interface Receiver {
+  /** Throws to refuse. To be called once, before `identities`; `undefined`: nobody signed. */
+  authenticate(sender: SenderInfo | undefined): Promise<void>;
+  /** What can reach the private keys; those to try first come first. Looking for keys may touch a token. */
+  identities(): Promise<readonly Identity[]>;
+}
+
+/** A message whose header is made. */
+export interface BegunSealing {
+  /** As in `MessageInfo`. */
+  readonly messageId: string;
+  readonly header: Uint8Array;
+  readonly body: BodyToSeal;
+}
+
+/** A message whose header is authentic. */
+export interface BegunOpening {
+  readonly info: MessageInfo;
+  /** Which of the identities opened it. */
+  readonly identity: Identity;
+  /** Who signed it; whether to trust that key is the caller's policy. */
+  readonly sender?: SenderInfo;
+  readonly body: BodyToOpen;
+}
+
+// ── What is known of a message ──────────────────────────────────────────────────────────────────
+
+/** What anyone can read in a message. None of it is verified without the key. */
+export interface MessageInfo {
+  /** The envelope's name, as in `p11seal`. */
+  readonly format: string;
+  /** Version of the format. */
+  readonly version: number;
+  /** Number of the cipher suite, in formats that number them. */
+  readonly suite?: number;
+  /** Bytes of a sealed segment; absent where the body is not in segments. */
+  readonly segmentBytes?: number;
+  /** Hexadecimal; where the format gives messages no name, 16 bytes of the header's SHA-256. */
+  readonly messageId: string;
+  readonly signed: boolean;
+  /** Bytes up to the body. */
+  readonly headerBytes: number;
+  /** One for each wrapped key. */
+  readonly recipients: readonly RecipientInfo[];
+  /** What a signed message claims about its sender. */
+  readonly sender?: ClaimedSender;
+  /** How much plaintext a body of so many bytes holds; undefined: none has that length, or it varies. */
+  plaintextBytes(bodyBytes: number): number | undefined;
+}
+
+/** Claims, and whether the key they name signed them. It is not known here who owns that key. */
+export interface ClaimedSender {
+  /** SHA-256 of the sender's SPKI, hexadecimal. */
+  readonly keyId: string;
+  /** 16 bytes, hexadecimal: which of the sender's counters `serial` comes from. */
+  readonly streamId: string;
+  readonly serial: number;
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+  /** How many keys the sender addressed. */
+  readonly addressees: number;
+  /** The signature at the message's start. Opening checks the one over the body. */
+  readonly signature: "holds" | "does not hold";
+  /** True if the wrapped keys are the ones that the sender signed. */
+  readonly recipientsIntact: boolean;
+}
+
+/** One wrapped key. */
+export interface RecipientInfo {
+  /** How the key is wrapped, as in `rsa-oaep` or `hpke-x25519`; `unknown`: for somebody else. */
+  readonly type: string;
+  /** How the message names the key, hexadecimal; absent where it does not name it. */
+  readonly tag?: string;
+  /** The OAEP hash, of a key wrapped with RSA-OAEP. */
+  readonly oaep?: OaepHash;
+  /** What the holder's token will be asked to do. */
+  readonly operation: string;
+  /** Whether it was wrapped for this key; also true where a format does not tell. */
+  matches(publicKey: ExchangePublicKey): boolean;
+}
+
+/** What a signed message says, under a valid signature. Whether to trust its key is policy. */
+export interface SenderInfo {
+  readonly publicKey: SigningPublicKey;
+  /** SHA-256 of the SPKI, hexadecimal. */
+  readonly keyId: string;
+  readonly algorithm: string;
+  /** 16 bytes, hexadecimal. */
+  readonly messageId: string;
+  /** 16 bytes, hexadecimal: which of the sender's counters `serial` comes from. */
+  readonly streamId: string;
+  readonly serial: number;
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+  /** True if the wrapped keys are the ones that the sender signed. */
+  readonly recipientsIntact: boolean;
+}
+
+// ── What a message is sealed with ───────────────────────────────────────────────────────────────
+
+export interface SealOptions {
+  /** Whom to seal to: 1 to 1,024 keys. */
+  readonly recipients: readonly Recipient[];
+  /** OAEP hash for RSA recipients; by default what is recorded with each key, or two stanzas. */
+  readonly oaep?: OaepHash;
+  /** A segment has 2^segLog2 bytes; 12 to 22, by default 18. */
+  readonly segLog2?: number;
+  /** Who signs; absent: the message says nothing of its sender. */
+  readonly sender?: Sender;
+}
+
+/** The sender, and what is signed. The caller provides the time and the serial number. */
+export interface Sender {
+  readonly publicKey: SigningPublicKey;
+  readonly key: SigningKey;
+  /** 16 bytes: which of the sender's counters `serial` comes from. */
+  readonly streamId: Uint8Array;
+  /** Never used before in this stream. */
+  readonly serial: number;
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+}

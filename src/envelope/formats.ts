@@ -1,0 +1,43 @@
+/** The message formats that are known, and which of them a message has. */
+import type { Reader } from "../stream.js";
+import type { Envelope } from "./envelope.js";
+import { notAMessage } from "./foreign.js";
+import { native } from "./native/native.js";
+
+/** The format that messages are sealed in. */
+export const DEFAULT_FORMAT: Envelope = native;
+
+/** In the order in which they are asked. */
+const known: Envelope[] = [native];
+
+/**
+ * Makes one more format known; it is asked after all that are known already.
+ *
+ * @returns makes it unknown again
+ */
+export function registerFormat(envelope: Envelope): () => void {
+  known.push(envelope);
+  return () => {
+    const index = known.indexOf(envelope);
+    if (index >= 0) known.splice(index, 1);
+  };
+}
+
+/**
+ * The format of the message that `header` has next. Consumes nothing, and waits for no more bytes than
+ * the known formats need to see.
+ *
+ * @throws FormatError `ERR_NOT_A_MESSAGE`
+ */
+export async function formatOf(header: Reader): Promise<Envelope> {
+  let seen: Uint8Array = new Uint8Array(0);
+  for (const envelope of known) {
+    const start = await header.peek(Math.min(envelope.startBytes, MAX_START_BYTES));
+    if (envelope.detect(start)) return envelope;
+    if (start.length > seen.length) seen = start;
+  }
+  throw notAMessage(seen);
+}
+
+/** No format gets to see more of a message before it is detected. */
+const MAX_START_BYTES = 64;

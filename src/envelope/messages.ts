@@ -1,0 +1,212 @@
+/**
+ * Messages of any known format: seal, open, inspect. `sealMessage` and `openMessage` are the library's
+ * two stories; `beginSealing` and `beginOpening` are their first halves, for callers that move the body
+ * themselves.
+ */
+import { openBody, sealBody } from "../body/body.js";
+import type { ExchangePublicKey, Identity } from "../keys/key.js";
+import { ByteStream, Reader, type ByteSource } from "../stream.js";
+import type {
+  BegunOpening,
+  BegunSealing,
+  Envelope,
+  MessageInfo,
+  Receiver,
+  SealedReaders,
+  SealOptions,
+  SenderInfo,
+} from "./envelope.js";
+import { DEFAULT_FORMAT, formatOf } from "./formats.js";
+
+/** A sealed message. Its header is ready; its body is sealed as it is read, once. */
+export interface Sealed {
+  /** 16 bytes, hexadecimal. */
+  readonly messageId: string;
+  /** Everything before the body, as a file of its own: the article's key blob. */
+  readonly header: Uint8Array;
+  /** The rest: the article's encrypted message. */
+  readonly body: ByteStream;
+  /** Header and body, one after the other. */
+  stream(): ByteStream;
+}
+
+/**
+ * Seals `plaintext` under a fresh content key to every recipient.
+ *
+ * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`,
+ * `ERR_SAME_KEY`; UnsupportedError `ERR_KEY_SIZE`; TokenError from a signing key on a token
+ */
+export async function sealMessage(plaintext: ByteSource, options: SealOptions): Promise<Sealed> {
+  const reader = new Reader(plaintext);
+  const release = (): Promise<void> => reader.close();
+  try {
+    const { messageId, header, body: toSeal } = await beginSealing(options);
+    const body = new ByteStream(sealBody(toSeal, reader), release);
+    const stream = (): ByteStream => new ByteStream(inOrder(header, body), release);
+    return { messageId, header, body, stream };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+/** Everything of `sealMessage` that comes before the first byte of plaintext. Throws alike. */
+export function beginSealing(options: SealOptions): Promise<BegunSealing> {
+  return DEFAULT_FORMAT.beginSealing(options);
+}
+
+export interface OpenOptions {
+  /**
+   * What can reach the private keys; the first that matches a recipient, and can do what opening
+   * needs, is used. A function is called only after `authenticate`: looking for keys may touch a token.
+   */
+  readonly identities: readonly Identity[] | (() => Promise<readonly Identity[]>);
+  /** The header, where it was detached from the body. */
+  readonly header?: ByteSource;
+  /**
+   * The receiver's policy about senders. Called once the sender's signature was checked (or with
+   * `undefined` for an unsigned message) and before any key is looked for; throws to refuse.
+   */
+  readonly authenticate?: (sender: SenderInfo | undefined) => Promise<void>;
+}
+
+/** A message whose header is authentic. */
+export interface Opened {
+  readonly info: MessageInfo;
+  /** Which of the identities opened it. */
+  readonly identity: Identity;
+  /** Who signed it; whether to trust that key is the caller's policy. */
+  readonly sender?: SenderInfo;
+  /**
+   * The plaintext, a segment at a time, each after its tag was checked. Only its end tells that the
+   * message was whole, and that its sender signed this body: a consumer that can't wait takes back
+   * what it has when the stream throws.
+   */
+  readonly plaintext: ByteStream;
+}
+
+/**
+ * Opens a message with the first identity that matches one of its recipients.
+ *
+ * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError; AuthenticationError; PolicyError
+ * `ERR_REWRAPPED`, `ERR_NOT_ADDRESSEE`; NoMatchError `ERR_NO_MATCH`, before any identity was
+ * unlocked; TokenError from unlocking; whatever `authenticate` throws
+ */
+export async function openMessage(sealed: ByteSource, options: OpenOptions): Promise<Opened> {
+  const reader = new Reader(sealed);
+  try {
+    const { body, ...opened } = await beginOpening(reader, options);
+    return { ...opened, plaintext: new ByteStream(openBody(body, reader), () => reader.close()) };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+/**
+ * Everything of `openMessage` that comes before the body, which is what `reader` has next when this is
+ * done. Throws alike.
+ */
+export function beginOpening(reader: Reader, options: OpenOptions): Promise<BegunOpening> {
+  return withReaders(reader, options.header, async (envelope, sealed) => {
+    const receiver = new OrderedReceiver(options);
+    const begun = await envelope.beginOpening(sealed, receiver);
+    receiver.requireAuthenticated();
+    return begun;
+  });
+}
+
+/**
+ * Checks everything about a message's sender that can be checked without any key: the signature at
+ * its start, and the one at its end over every byte between.
+ *
+ * @returns `undefined` for an unsigned message, of which nothing was checked
+ * @throws AuthenticationError
+ */
+export async function verifySender(
+  sealed: ByteSource,
+  options: Pick<OpenOptions, "header"> = {},
+): Promise<SenderInfo | undefined> {
+  const reader = new Reader(sealed);
+  try {
+    return await withReaders(reader, options.header, (envelope, readers) =>
+      envelope.verifySender(readers),
+    );
+  } finally {
+    await reader.close();
+  }
+}
+
+/**
+ * Reads the header of a message, and no byte of its body. Needs no key.
+ *
+ * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError `ERR_VERSION`, `ERR_SUITE`,
+ * `ERR_EXTENSION`; AuthenticationError `ERR_TRUNCATED`, `ERR_HEADER`
+ */
+export async function inspectMessage(sealed: ByteSource): Promise<MessageInfo> {
+  const reader = new Reader(sealed);
+  try {
+    const envelope = await formatOf(reader);
+    return await envelope.inspect(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+/** True if a wrapped key of the message was made for this key. Needs no private key. */
+export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey): boolean {
+  return info.recipients.some((recipient) => recipient.matches(publicKey));
+}
+
+/**
+ * Holds every format to the order that keeps keys and PINs out of a forger's reach: the sender first,
+ * then the keys.
+ */
+class OrderedReceiver implements Receiver {
+  readonly #options: OpenOptions;
+  #isAuthenticated = false;
+
+  constructor(options: OpenOptions) {
+    this.#options = options;
+  }
+
+  async authenticate(sender: SenderInfo | undefined): Promise<void> {
+    await this.#options.authenticate?.(sender);
+    this.#isAuthenticated = true;
+  }
+
+  async identities(): Promise<readonly Identity[]> {
+    this.requireAuthenticated();
+    const { identities } = this.#options;
+    return typeof identities === "function" ? identities() : identities;
+  }
+
+  requireAuthenticated(): void {
+    if (!this.#isAuthenticated) throw new TypeError("the sender was not authenticated");
+  }
+}
+
+/** Calls `use` with the message's format, and with readers for its header and its body. */
+async function withReaders<T>(
+  reader: Reader,
+  detachedHeader: ByteSource | undefined,
+  use: (envelope: Envelope, sealed: SealedReaders) => Promise<T>,
+): Promise<T> {
+  if (detachedHeader === undefined) {
+    return use(await formatOf(reader), { header: reader, body: reader });
+  }
+  const header = new Reader(detachedHeader);
+  try {
+    return await use(await formatOf(header), { header, body: reader });
+  } finally {
+    await header.close();
+  }
+}
+
+async function* inOrder(
+  header: Uint8Array,
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield header;
+  yield* body;
+}
