@@ -1,7 +1,14 @@
 import { describe, expect, it } from "@jest/globals";
 import { Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
-import { ByteStream, chunks, collect, Reader, type ByteSource } from "../../src/stream.js";
+import {
+  ByteStream,
+  chunks,
+  collect,
+  fillingSource,
+  Reader,
+  type ByteSource,
+} from "../../src/stream.js";
 import {
   byByte,
   codeOf,
@@ -213,5 +220,51 @@ describe("a byte stream", () => {
   it("read without an end delivers nothing after its error", async () => {
     const { bytes, error } = await readAll(new ByteStream(failingAfter(data, new Error("cut"))));
     expect([bytes.length, (error as Error).message]).toEqual([data.length, "cut"]);
+  });
+});
+
+describe("what was peeked at", () => {
+  /** Fills at most `most` bytes at a time. */
+  function filling(most: number): ByteSource {
+    let at = 0;
+    return fillingSource((target) => {
+      const part = data.subarray(at, at + Math.min(most, target.length));
+      target.set(part);
+      at += part.length;
+      return Promise.resolve(part.length);
+    });
+  }
+
+  const sources: [string, () => ByteSource][] = [
+    ["at once", () => data],
+    ["byte by byte", () => byByte(data)],
+    ["in steps", () => inSteps(data, 600)],
+    ["from a source that fills buffers", () => filling(10_000)],
+    ["from one that fills a few bytes at a time", () => filling(5)],
+  ];
+
+  it.each(sources)("stays to be read, %s", async (_how, source) => {
+    const reader = new Reader(source());
+    expect(Buffer.compare(await reader.peek(8), data.subarray(0, 8))).toBe(0);
+    expect(Buffer.compare(await reader.peek(64), data.subarray(0, 64))).toBe(0);
+    expect(reader.consumed).toBe(0);
+    expect(Buffer.compare(await reader.upTo(10), data.subarray(0, 10))).toBe(0);
+    expect(Buffer.compare(await reader.peek(700), data.subarray(10, 710))).toBe(0);
+    expect(Buffer.compare(await reader.upTo(5000), data.subarray(10))).toBe(0);
+    expect((await reader.peek(1)).length).toBe(0);
+    expect(reader.consumed).toBe(data.length);
+  });
+
+  it.each(sources)("is all there is, where the source ends sooner, %s", async (_how, source) => {
+    const reader = new Reader(source());
+    expect(Buffer.compare(await reader.peek(3000), data)).toBe(0);
+    expect(Buffer.compare(await reader.peek(3000), data)).toBe(0);
+    expect(Buffer.compare(await reader.upTo(3000), data)).toBe(0);
+  });
+
+  it("is a copy: changing it changes nothing", async () => {
+    const reader = new Reader(Uint8Array.from(data));
+    (await reader.peek(4)).fill(0xff);
+    expect(Buffer.compare(await reader.upTo(4), data.subarray(0, 4))).toBe(0);
   });
 });

@@ -8,7 +8,17 @@ import { afterAll, describe, expect, it } from "@jest/globals";
 import { beginOpening, beginSealing, openMessage } from "../../../src/envelope/messages.js";
 import type { Sender } from "../../../src/envelope/envelope.js";
 import { openFile, sealFile } from "../../../src/body/threads/parallel.js";
-import { Reader } from "../../../src/stream.js";
+import { openBody } from "../../../src/body/body.js";
+import { floeOpen, floeSeal } from "../../../src/body/floe.js";
+import { readFloeSegment } from "../../../src/body/floe-reading.js";
+import type {
+  BodySummary,
+  SegmentsToOpen,
+  SegmentsToSeal,
+} from "../../../src/body/segment-stream.js";
+import { defined } from "../../../src/defined.js";
+import { AuthenticationError } from "../../../src/errors.js";
+import { collect, Reader } from "../../../src/stream.js";
 import { identityOf, recipientOf, senderOf } from "../../support/identities.js";
 
 const folder = mkdtempSync(join(tmpdir(), "p11seal-files-"));
@@ -21,24 +31,40 @@ const FULL = 2 ** 12 - 32;
 const BATCH = 64;
 const SENDER: Sender = { ...senderOf("p384"), createdMs: Date.now(), serial: 1 };
 
-/** Seals with the calling thread alone; from sources, no more can be started. */
 async function sealedBy(content: Uint8Array, sender: Sender | undefined): Promise<Buffer> {
+  const options = { recipients: [recipientOf("p256")], segLog2: 12, ...defined({ sender }) };
+  const { header, body } = await beginSealing(options);
+  if (body.kind !== "segments") throw new TypeError("a message in segments");
+  return bodySealedBy(content, body, header);
+}
+
+async function openedBy(message: Uint8Array): Promise<Buffer | undefined> {
+  const reader = new Reader(message);
+  const { body } = await beginOpening(reader, { identities: [identityOf("p256")] });
+  if (body.kind !== "segments") throw new TypeError("a message in segments");
+  return bodyOpenedBy(message, reader.consumed, body);
+}
+
+/** Seals after `header`, with the calling thread alone; from sources, no more can be started. */
+async function bodySealedBy(
+  content: Uint8Array,
+  body: SegmentsToSeal,
+  header: Uint8Array = new Uint8Array(0),
+): Promise<Buffer> {
   const [plain, message] = [join(folder, "plain"), join(folder, "message")];
   writeFileSync(plain, content);
-  const options = { recipients: [recipientOf("p256")], segLog2: 12 };
-  const begun = await beginSealing(sender === undefined ? options : { ...options, sender });
-  writeFileSync(message, begun.header);
+  writeFileSync(message, header);
   const input = openSync(plain, "r");
   const output = await open(message, "r+");
   const file = {
     fd: output.fd,
-    offset: begun.header.length,
+    offset: header.length,
     async write(bytes: Uint8Array, position: number) {
       await output.write(bytes, 0, bytes.length, position);
     },
   };
   try {
-    await sealFile({ fd: input }, file, segmentsOf(begun.body), { threads: 1 });
+    await sealFile({ fd: input }, file, body, { threads: 1 });
   } finally {
     closeSync(input);
     await output.close();
@@ -46,27 +72,23 @@ async function sealedBy(content: Uint8Array, sender: Sender | undefined): Promis
   return readFileSync(message);
 }
 
-async function openedBy(message: Uint8Array): Promise<Buffer | undefined> {
+/** Opens what begins at `offset`. */
+async function bodyOpenedBy(
+  message: Uint8Array,
+  offset: number,
+  body: SegmentsToOpen,
+): Promise<Buffer | undefined> {
   const [sealed, opened] = [join(folder, "sealed"), join(folder, "opened")];
   writeFileSync(sealed, message);
-  const reader = new Reader(message);
-  const begun = await beginOpening(reader, { identities: [identityOf("p256")] });
   const [input, output] = [openSync(sealed, "r"), openSync(opened, "w")];
-  const from = { fd: input, offset: reader.consumed };
   try {
-    const good = await openFile(from, { fd: output, offset: 0 }, segmentsOf(begun.body), {
-      threads: 1,
-    });
+    const from = { fd: input, offset };
+    const good = await openFile(from, { fd: output, offset: 0 }, body, { threads: 1 });
     return good ? readFileSync(opened) : undefined;
   } finally {
     closeSync(input);
     closeSync(output);
   }
-}
-
-function segmentsOf<B extends { readonly kind: string }>(body: B): B & { kind: "segments" } {
-  if (body.kind !== "segments") throw new TypeError("not in segments");
-  return body as B & { kind: "segments" };
 }
 
 describe.each([
@@ -101,4 +123,49 @@ describe.each([
       expect([fromEnd, await openedBy(bad)]).toEqual([fromEnd, undefined]);
     }
   });
+});
+
+describe("a body in segments of any format", () => {
+  const key = randomBytes(32);
+  const trailerOf = ({ root, plaintextBytes, segments }: BodySummary): Uint8Array =>
+    Buffer.concat([root, Buffer.from(`${plaintextBytes} in ${segments}`.padEnd(40))]);
+
+  function bodyOf(): { toSeal: SegmentsToSeal; toOpen: SegmentsToOpen } {
+    const { header, segments } = floeSeal(key, new Uint8Array(0), { segmentBytes: 4096 });
+    const start = Buffer.concat([header, Buffer.from("its own start")]);
+    const cipher = floeOpen(key, new Uint8Array(0), { segmentBytes: 4096 }, header);
+    const check = (summary: BodySummary, trailer: Uint8Array): void => {
+      if (Buffer.compare(trailerOf(summary), trailer) !== 0) {
+        throw new AuthenticationError("ERR_TRAILER", "another trailer");
+      }
+    };
+    return {
+      toSeal: { kind: "segments", start, cipher: segments, makeTrailer: trailerOf },
+      toOpen: {
+        kind: "segments",
+        cipher,
+        readSegment: readFloeSegment,
+        trailer: { bytes: 72, check },
+      },
+    };
+  }
+
+  it.each([0, 1, FULL, 3 * FULL + 5])(
+    "has a trailer of its own, after %d bytes",
+    async (length) => {
+      const { toSeal, toOpen } = bodyOf();
+      const content = randomBytes(length);
+      const sealed = await bodySealedBy(content, toSeal);
+      const start = toSeal.start.length;
+      expect(Buffer.compare(sealed.subarray(0, start), toSeal.start)).toBe(0);
+      expect((await bodyOpenedBy(sealed, start, toOpen))?.equals(content)).toBe(true);
+
+      const reader = new Reader(sealed.subarray(start));
+      const streamed = await collect(openBody(toOpen, reader));
+      expect(Buffer.from(streamed).equals(content)).toBe(true);
+
+      sealed.writeUInt8(sealed.readUInt8(sealed.length - 1) ^ 1, sealed.length - 1);
+      expect(await bodyOpenedBy(sealed, start, toOpen)).toBeUndefined();
+    },
+  );
 });
