@@ -10,7 +10,9 @@ export interface Context {
   readonly report: Report;
 }
 
-/** Returns the exit status; undefined is 0. A failure is thrown, and its class decides the status. */
+/**
+ * Returns the exit status; undefined is 0. A failure is thrown, and its class decides the status.
+ */
 export type Run = (args: Arguments, context: Context) => Promise<number | undefined>;
 
 export interface CommandSpec extends CommandSyntax {

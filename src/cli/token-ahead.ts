@@ -1,10 +1,10 @@
-/** For command lines that are sure to need a token: its process starts before the command's code loads. */
+/** Starts the token's process early, for command lines that will certainly need it. */
 import { pinSource } from "../token/session/pin-variables.js";
 import { startAhead } from "../token/process/start-ahead.js";
 import type { Arguments } from "./arguments/arguments.js";
 import type { Io } from "./io/io.js";
 
-/** Starts the token's process. What is wrong with a PIN's source is told later, by the command. */
+/** Starts the token's process. Faults in a PIN's source are left for the command to report. */
 export function startTokenAhead(args: Arguments, { env }: Pick<Io, "env">): void {
   const sources = [
     ...["pin-source", "so-pin-source"].map((name) =>
@@ -13,8 +13,8 @@ export function startTokenAhead(args: Arguments, { env }: Pick<Io, "env">): void
     env["P11SEAL_PIN_SOURCE"],
     env["P11SEAL_SO_PIN_SOURCE"],
   ];
-  // A variable that holds a PIN is known as one from here on, and kept from other processes. What is
-  // no source may be a PIN by mistake.
+  // From here on, variables that hold PINs are known, and are kept from other processes. Something
+  // that is not a source may be a PIN given by mistake: then nothing is started.
   const given = sources.filter((source) => source !== undefined);
   if (given.every((source) => pinSource(source) !== undefined)) startAhead(env);
 }

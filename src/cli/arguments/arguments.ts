@@ -1,4 +1,7 @@
-/** The arguments of one command, read by name and type. They were checked before a command sees them. */
+/**
+ * The arguments of one command, read by name and type. They were checked before a command sees
+ * them.
+ */
 import { UsageError } from "../../errors.js";
 import type { CommandSyntax } from "./syntax.js";
 

@@ -2,9 +2,10 @@
  * The words after a command, as its specification reads them. yargs-parser pairs options with their
  * values; what it would guess at is settled before (groups of letters) or checked after.
  *
- * As with getopt: `-qv` is `-q -v`, `-oFILE` and `-qoFILE` carry a value, `--` ends the options, and `-`
- * is a value or an operand. A word that begins with a dash is never the value of the option before it,
- * unless it is `-` or a negative number: `--output=-x` and `-o-x` say so where it is meant.
+ * As with getopt: `-qv` is `-q -v`, `-oFILE` and `-qoFILE` carry a value, `--` ends the options,
+ * and `-` is a value or an operand. A word that begins with a dash is never the value of the option
+ * before it, unless it is `-` or a negative number: `--output=-x` and `-o-x` say so where it is
+ * meant.
  */
 import Parser from "yargs-parser";
 import { Arguments } from "./arguments.js";

@@ -1,4 +1,7 @@
-/** Help and completions, rendered by yargs from the commands' specifications. It parses nothing else. */
+/**
+ * Help and completions, rendered by yargs from the commands' specifications. It parses nothing
+ * else.
+ */
 import type { Argv, Options } from "yargs";
 import type { CommandSet, CommandSpec } from "../command.js";
 import { defined } from "../../defined.js";
@@ -23,8 +26,8 @@ export function helpFor(
 }
 
 /**
- * One proposal a line. Options only once a dash was typed, so that an empty word completes to files;
- * without the `--r` that yargs proposes beside `-r`.
+ * One proposal a line. Options only once a dash was typed, so that an empty word completes to
+ * files; without the `--r` that yargs proposes beside `-r`.
  *
  * @param argv - the request, the program's name, and the words typed so far.
  */

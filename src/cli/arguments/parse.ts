@@ -1,6 +1,6 @@
 /**
- * A command line to a command and its arguments. Which commands there are is handed in. yargs is loaded
- * for what it prints: loading it takes longer than sealing a small file does.
+ * A command line to a command and its arguments. Which commands there are is handed in. yargs is
+ * loaded for what it prints: loading it takes longer than sealing a small file does.
  */
 import type { CommandSet, CommandSpec, Parsed } from "../command.js";
 import { isHelp, readWords } from "./grammar.js";

@@ -1,6 +1,6 @@
 /**
- * Every command of p11seal. Specifications only: a command's code is loaded when it runs, because most of
- * what a run costs is loading code.
+ * Every command of p11seal. Specifications only: a command's code is loaded when it runs, because
+ * most of what a run costs is loading code.
  */
 import type { CommandSet } from "../command.js";
 import { AUDIT_LOG } from "./audit-log/audit-log-commands.js";

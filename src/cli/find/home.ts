@@ -1,10 +1,10 @@
-/** The user's data folder: development tokens and the recipients file (docs/cli.md, "Files"). */
+/** The user's data folder (docs/cli.md, "Files"). */
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { UsageError } from "../../errors.js";
 import type { Io } from "../io/io.js";
 
-/** `P11SEAL_HOME`, else where the platform keeps such data. Nothing is made here. */
+/** `P11SEAL_HOME`, or else where the platform keeps such data. The folder may not exist. */
 export function homeFolder(env: Io["env"]): string {
   const own = env["P11SEAL_HOME"];
   if (own !== undefined && own !== "") {
@@ -20,7 +20,7 @@ function dataFolder(env: Io["env"]): string {
   const home = env["HOME"] ?? homedir();
   if (process.platform === "win32") return env["LOCALAPPDATA"] ?? join(home, "AppData", "Local");
   if (process.platform === "darwin") return join(home, "Library", "Application Support");
-  // XDG Base Directory Specification: relative paths are to be ignored.
+  // XDG Base Directory Specification: relative paths are ignored.
   const xdg = env["XDG_DATA_HOME"];
   return xdg !== undefined && isAbsolute(xdg) ? xdg : join(home, ".local", "share");
 }

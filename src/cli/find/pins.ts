@@ -1,7 +1,7 @@
 /**
- * PINs, in the order of docs/cli.md, "PIN sources": the command line's `--pin-source`, the `pin-source`
- * of the URI that named the token, `P11SEAL_PIN_SOURCE`, a person at the terminal. One source is chosen;
- * where it fails, the next is not tried. A wrong PIN is not asked for again.
+ * Where PINs come from, in the order of docs/cli.md, "PIN sources": `--pin-source`, the
+ * `pin-source` of the URI that named the token, `P11SEAL_PIN_SOURCE`, a person at the terminal. One
+ * source is chosen. If it fails, the next is not tried. A wrong PIN is not asked for again.
  */
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.js";
@@ -15,15 +15,16 @@ export interface PinSources {
   readonly user: string | undefined;
   /** `--so-pin-source`. */
   readonly so?: string | undefined;
-  /** URIs given in this run, whose `pin-source` speaks for the tokens they match. */
+  /** URIs given in this run. Their `pin-source` counts for the tokens they match. */
   readonly uris: readonly Pkcs11Uri[];
 }
 
 /**
- * Says, for one run, where each PIN comes from. What the token's process can fetch itself, it fetches:
- * files, commands, and a person at the terminal. Variables and descriptors are ours alone.
+ * Says, for one run, where each PIN comes from. The token's process itself reads files, runs
+ * commands and asks at the terminal; variables and descriptors only exist in this process, which
+ * reads them.
  *
- * The sources are parsed now, so that a bad one is a fault of usage.
+ * @throws UsageError `ERR_PIN_SOURCE`: at once, whether or not a PIN will be needed
  */
 export function pinReferrer(sources: PinSources, context: Context): PinReferrer {
   const { env } = context.io;
@@ -37,16 +38,16 @@ export function pinReferrer(sources: PinSources, context: Context): PinReferrer 
       return pin;
     };
   };
-  const given = { user: parsed(sources.user), so: parsed(sources.so) };
-  const ambient = {
+  const chosen = { user: parsed(sources.user), so: parsed(sources.so) };
+  const fromEnvironment = {
     user: parsed(env["P11SEAL_PIN_SOURCE"]),
     so: parsed(env["P11SEAL_SO_PIN_SOURCE"]),
   };
   return async (request) => {
     const refer =
-      given[request.kind] ??
+      chosen[request.kind] ??
       (request.kind === "user" ? fromUris(sources.uris, request) : undefined) ??
-      ambient[request.kind] ??
+      fromEnvironment[request.kind] ??
       ((asked: PinRequest) => atTerminal(asked, context));
     return refer(request);
   };

@@ -1,7 +1,7 @@
 /**
- * Whose public key a word on the command line means. A word is, in this order: a `pkcs11:` URI, a key
- * written out (OpenSSH line, JWK), a known name, the path of a key or certificate file ("-" is stdin).
- * A file in the working folder therefore can't pass for a known name.
+ * Whose public key a word on the command line means. A word is, in this order: a `pkcs11:` URI, a
+ * key written out (OpenSSH line, JWK), a known name, the path of a key or certificate file ("-" is
+ * stdin). A file in the working folder therefore can't pass for a known name.
  */
 import { dirname, isAbsolute, join } from "node:path";
 import { FormatError, PolicyError, UnsupportedError, type UsageError } from "../../errors.js";
@@ -32,7 +32,10 @@ export interface FoundKey extends KeyFile {
   readonly origin: KeyOrigin;
   /** How messages call the key. */
   readonly where: string;
-  /** It was a PUBLICKEYBLOB, which says whether its key is for exchange or, `signOnly`, for signatures. */
+  /**
+   * It was a PUBLICKEYBLOB, which says whether its key is for exchange or, `signOnly`, for
+   * signatures.
+   */
   readonly isBlob?: true;
 }
 
@@ -43,7 +46,10 @@ export interface KeyRequest {
   readonly purpose: KeyPurpose;
   /** How messages call a key that is written out, as in "--to". */
   readonly option: string;
-  /** Where a word can be a name: the error for one that is neither known nor a file, if not ERR_READ. */
+  /**
+   * Where a word can be a name: the error for one that is neither known nor a file, if not
+   * ERR_READ.
+   */
   readonly names?: { readonly unknown?: (word: string) => UsageError };
 }
 
@@ -60,9 +66,11 @@ export class PublicKeys {
   }
 
   /**
-   * The key that `word` means. Whether it can serve is for the caller to say, and so are its warnings.
+   * The key that `word` means. Whether it can serve is for the caller to say, and so are its
+   * warnings.
    *
-   * @throws as `parseRecipient`, `parsePublicKey`, `readSmall`, `KnownNames.find`, `recipientOnToken`
+   * @throws as `parseRecipient`, `parsePublicKey`, `readSmall`, `KnownNames.find`,
+   *   `recipientOnToken`
    */
   async find(word: string, { purpose, option, names }: KeyRequest): Promise<FoundKey> {
     const source = parseRecipient(word, option);

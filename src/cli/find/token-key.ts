@@ -1,4 +1,5 @@
-/** Public keys that lie on tokens, as a key file would have them. No PIN is asked for. */
+/** Public keys on tokens, in the form that key files are read to. No PIN is asked for. */
+import { defined } from "../../defined.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
 import { publicHalf } from "../../token/objects/halves.js";
@@ -11,7 +12,7 @@ export async function publicKeyOnToken(text: string, tokens: Tokens): Promise<Pu
   return publicHalf((await foundBy(text, tokens)).key);
 }
 
-/** A key to seal to, with the OAEP record where it is sure. Throws as `publicKeyOnToken`. */
+/** A key to seal to, with its OAEP record if that is certain. Throws as `publicKeyOnToken`. */
 export async function recipientOnToken(text: string, tokens: Tokens): Promise<KeyFile> {
   const { key, access } = await foundBy(text, tokens);
   const publicKey = publicHalf(key);
@@ -19,7 +20,7 @@ export async function recipientOnToken(text: string, tokens: Tokens): Promise<Ke
     return { publicKey, warnings: ["the token shows it as a key for signatures"] };
   }
   const oaep = await sureOaep(key, access);
-  return { publicKey, warnings: [], ...(oaep === undefined ? {} : { oaep }) };
+  return { publicKey, warnings: [], ...defined({ oaep }) };
 }
 
 async function foundBy(
@@ -31,13 +32,13 @@ async function foundBy(
   return { key: await tokens.find(uri, () => access.findKey(uri)), access };
 }
 
-/** The OAEP hash that the key's token undoes, where that is known without a try. */
+/** The OAEP hash that the key's token is known to undo, without trying it. */
 export async function sureOaep(key: KeyInfo, access: TokenService): Promise<OaepHash | undefined> {
   if (key.publicKey?.type !== "rsa") return undefined;
   return (await access.plan(key, "open")).sureOaep;
 }
 
-/** As its public object has it. */
+/** As its public object says. */
 export function isSignOnly({ uses }: KeyInfo): boolean {
   return uses.includes("sign") && !uses.includes("exchange");
 }

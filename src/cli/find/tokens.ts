@@ -1,8 +1,9 @@
 /**
- * The tokens of one run: opened when first needed, closed at the end, one login each. Loading the native
- * part waits until then, so that commands which need no token need no module either.
+ * The tokens of one run. Their process is started when first needed and ended with the run, and
+ * each token is logged in to once. Commands that need no token load no module.
  */
 import { resolve } from "node:path";
+import { defined } from "../../defined.js";
 import { TokenError, UsageError } from "../../errors.js";
 import type { Identity } from "../../keys/key.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
@@ -38,7 +39,7 @@ export class Tokens {
     this.#pin = pinReferrer({ user: options.pinSource, uris: this.#uris }, context);
   }
 
-  /** A URI that was given in this run: its `pin-source` counts from now on. */
+  /** Parses a URI of the command line. Its `pin-source` counts from now on. */
   uri(text: string): Pkcs11Uri {
     const uri = parseUri(text);
     this.#uris.push(uri);
@@ -51,7 +52,7 @@ export class Tokens {
   }
 
   /**
-   * What `find` finds on tokens; where no token matches `uri`, it is waited for, if there is waiting.
+   * What `find` finds on tokens. If no token matches `uri`, one is waited for, as `--wait` says.
    *
    * @throws as `find`
    */
@@ -62,7 +63,7 @@ export class Tokens {
         return await find(access);
       } catch (error) {
         if (!isAbsence(error) || !(await this.#await(uri))) throw error;
-        // It is there, but this module may be one that has to be started anew to see it.
+        // It is there, but some modules see new tokens only after they are started anew.
         if (!(await isSeen(uri, access))) await access.rescan();
       }
     }
@@ -79,19 +80,19 @@ export class Tokens {
   }
 
   /**
-   * After a failure: whether a token had been pulled, and is back. Where it is missing it is waited for,
-   * if there is waiting.
+   * After a failure: whether the token in use was pulled, and is back. If it is missing it is
+   * waited for, as `--wait` says.
    */
   async isBack(error: unknown): Promise<boolean> {
     if (this.#inUse === undefined || !(error instanceof TokenError)) return false;
     const uri = parseUri(this.#inUse.uri);
-    // A module that hangs or crashes did so because its token went away, or it would do it again.
+    // A module that hung or crashed for another reason would do so again: then don't wait.
     const isGone = GONE.has(error.code) && !(await isSeen(uri, await this.access()));
     if (error.code !== "ERR_TOKEN_REMOVED" && !isGone) return false;
     try {
       return await this.#await(uri);
     } catch (fault) {
-      // What happened first is told.
+      // The first error is the one to report.
       if (fault instanceof TokenError) return false;
       throw fault;
     }
@@ -110,6 +111,8 @@ export class Tokens {
 
   async #open(pin: TokenProcessOptions["pin"]): Promise<TokenProcess> {
     const { io, report } = this.#context;
+    const trace = report.verbose ? report.trace.bind(report) : undefined;
+    const timeoutMs = timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]);
     const { TokenProcess } = await import("../../token/process/token-process.js");
     return new TokenProcess({
       modules: this.#options.modules.map((path) => resolve(path)),
@@ -117,16 +120,15 @@ export class Tokens {
       env: io.env,
       pin,
       force: this.#options.force,
-      ...timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]),
-      ...(report.verbose ? { trace: report.trace.bind(report) } : {}),
+      ...defined({ timeoutMs, trace }),
     });
   }
 }
 
 /** @throws UsageError `ERR_TOKEN_TIMEOUT_VALUE` */
-function timeoutFrom(seconds: string | undefined): { timeoutMs?: number } {
-  if (seconds === undefined || seconds === "") return {};
-  if (/^[1-9]\d{0,3}$/.test(seconds)) return { timeoutMs: Number(seconds) * 1000 };
+function timeoutFrom(seconds: string | undefined): number | undefined {
+  if (seconds === undefined || seconds === "") return undefined;
+  if (/^[1-9]\d{0,3}$/.test(seconds)) return Number(seconds) * 1000;
   throw new UsageError(
     "ERR_TOKEN_TIMEOUT_VALUE",
     `P11SEAL_TOKEN_TIMEOUT is "${seconds}", not a number of seconds from 1 to 9999`,
@@ -151,7 +153,7 @@ async function isSeen(uri: Pkcs11Uri, access: TokenService): Promise<boolean> {
 function secondsOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new UsageError("ERR_USAGE", `--wait is a whole number of seconds, not "${text}"`);
+  throw new UsageError("ERR_USAGE", `--wait takes a whole number of seconds, not "${text}"`);
 }
 
 /** Errors after which a token may turn out to be missing. */
@@ -162,10 +164,10 @@ const GONE: ReadonlySet<string> = new Set([
   "ERR_TOKEN_CRASHED",
 ]);
 
-/** Looking out for a token takes no login. */
+/** Looking for a token needs no login. */
 const NO_PIN: PinReferrer = () => Promise.reject(new TypeError("a PIN was asked for"));
 
-/** Runs `use` with the tokens that a command's options speak of. */
+/** Runs `use` with tokens as a command's options say, and closes them. */
 export async function withTokens<T>(
   args: Arguments,
   context: Context,

@@ -1,7 +1,7 @@
 /**
- * Waiting for a token that is not there: at a terminal until it is, elsewhere as long as `--wait` says.
- * Looking is done by a process of its own, once a second, which starts the modules anew each time, since
- * some show only the tokens that were there when they started. It never has a PIN.
+ * Waiting for a token that is not there: at a terminal until it is, elsewhere as long as `--wait`
+ * says. A process of its own looks once a second. It starts the modules anew each time, since some
+ * show only the tokens that were there when they started. It never gets a PIN.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { TokenError } from "../../errors.js";
@@ -15,14 +15,14 @@ export type Lookout = Pick<TokenService, "modules" | "tokens" | "findToken" | "r
 export interface Patience {
   /** `--wait`, in seconds. */
   readonly seconds: number | undefined;
-  /** Errors are told as JSON: to a program, which has not said that it wants to wait. */
+  /** Errors are JSON, so a program is at work. Unless it said `--wait`, it won't expect to wait. */
   readonly json: boolean;
 }
 
 /**
  * Waits until a token that `uri` matches is there.
  *
- * @returns false when there is no waiting, or it was in vain
+ * @returns false if there was no waiting, or no such token came
  */
 export async function awaitToken(
   uri: Pkcs11Uri,
@@ -35,15 +35,15 @@ export async function awaitToken(
   const lookout = await open();
   try {
     const deadline = Date.now() + seconds * 1000;
-    // Where no module works, no token will ever be seen.
+    // If no module works, no token will ever be seen.
     if ((await lookout.modules()).every(({ library }) => library === undefined)) return false;
-    let isTold = false;
+    let isInvited = false;
     for (;;) {
       if (await isThere(uri, lookout)) return true;
       const left = deadline - Date.now();
       if (left <= 0) return false;
-      if (!isTold) context.report.note(invitation(uri, seconds));
-      isTold = true;
+      if (!isInvited) context.report.note(invitation(uri, seconds));
+      isInvited = true;
       await sleep(Math.min(POLL_MS, left));
       await lookout.rescan();
     }
@@ -52,10 +52,10 @@ export async function awaitToken(
   }
 }
 
-/** Seconds; Infinity at a terminal, 0 where nobody could be waited for. */
+/** Seconds; Infinity at a terminal; 0 if nobody would know that a token is wanted. */
 async function limitOf({ seconds, json }: Patience, { io, report }: Context): Promise<number> {
   if (seconds !== undefined) return seconds;
-  // Who redirects messages, or wants none, would not know what is waited for.
+  // Whoever redirects or suppresses our messages would not see what is waited for.
   if (json || report.quiet || io.stderr.isTTY !== true) return 0;
   const terminal = await io.terminal();
   terminal?.close();
@@ -68,7 +68,7 @@ async function isThere(uri: Pkcs11Uri, lookout: Lookout): Promise<boolean> {
     return true;
   } catch (error) {
     if (!(error instanceof TokenError) || HOPELESS.has(error.code)) throw error;
-    // Two that match are for the command to refuse.
+    // If two match, the command refuses.
     return error.code === "ERR_TOKEN_NOT_UNIQUE";
   }
 }
@@ -83,7 +83,7 @@ function invitation({ token, serial }: Pkcs11Uri, seconds: number): string {
   return `insert ${wanted}, waiting; ${until}`;
 }
 
-/** A module that hangs or crashes when it is asked will do so again. */
+/** A module that hangs or crashes when asked will do so again. */
 const HOPELESS: ReadonlySet<string> = new Set(["ERR_TOKEN_TIMEOUT", "ERR_TOKEN_CRASHED"]);
 
 const POLL_MS = 1000;

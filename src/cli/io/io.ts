@@ -1,6 +1,6 @@
 /**
- * What the command line has of the world: three streams, an environment and, maybe, a terminal.
- * Everything in this folder takes it from here, so that a run can be tested within a process.
+ * What a run uses of its process: three streams, an environment and, maybe, a terminal. The command
+ * line takes them only from here, so that tests can run it within their own process.
  */
 import { fstatSync, writevSync } from "node:fs";
 import { Writable, type Readable } from "node:stream";
@@ -11,17 +11,19 @@ export interface Io {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean };
-  /** A variable that held a PIN is deleted once it is read. */
+  /** A variable with a PIN is deleted once it was read. */
   readonly env: Record<string, string | undefined>;
-  /** Descriptors behind `stdin` and `stdout`, by which both can be seen to be one file. */
+  /** The descriptors of `stdin` and `stdout`, to find out whether both are the same file. */
   readonly descriptors?: { readonly stdin: number; readonly stdout: number };
-  /** The terminal the user sits at, even where stdin is the message; undefined without one. */
+  /** The user's terminal, even if stdin is the message; undefined without one. */
   terminal(): Promise<Terminal | undefined>;
-  /** True when that is the controlling terminal, at which a child of this process can ask too. */
+  /** True if it is the controlling terminal: a child process can ask there too. */
   readonly sharesTerminal?: boolean;
 }
 
-/** The streams, environment and terminal of this process. No stream is touched before it is used. */
+/**
+ * The streams, environment and terminal of this process. No stream is touched before it is used.
+ */
 export function processIo(): Io {
   let stdout: Io["stdout"] | undefined;
   return {
@@ -42,9 +44,9 @@ export function processIo(): Io {
 }
 
 /**
- * stdout where it is a file or a device: it writes all of its bytes, or fails. Node's own takes a write of
- * a part for one of all, so that the end of what goes to a disk that is filling up would be lost without a
- * word; and what it is given for a block device, it drops.
+ * A stdout that is a file or a device, written to until all bytes are written or a write fails.
+ * Node's own stream takes a partial write for a complete one, so that on a disk that fills up the
+ * end would be lost silently; and it drops what is written to a block device.
  */
 function fileBehindStdout(): Writable | undefined {
   try {
@@ -55,7 +57,7 @@ function fileBehindStdout(): Writable | undefined {
       return undefined;
     }
   } catch {
-    return undefined; // It is closed.
+    return undefined; // stdout is closed.
   }
   const all = (parts: readonly Uint8Array[], done: (error?: Error) => void): void => {
     try {
@@ -80,7 +82,7 @@ function fileBehindStdout(): Writable | undefined {
   });
 }
 
-/** Writes all of it, or throws what the stream reports. Waits, so that a slow reader is not outrun. */
+/** Writes everything, or throws the stream's error. Waits, so that a slow reader isn't flooded. */
 export async function write(
   stream: Writable,
   ...parts: readonly (Uint8Array | string)[]

@@ -1,27 +1,27 @@
-/** A progress bar on stderr, for work that takes long enough to wonder about. */
+/** A progress bar on stderr, for work that takes long enough to make people wonder. */
 import type { SingleBar } from "cli-progress";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import { tapped } from "../../stream.js";
 import type { Io } from "./io.js";
 
-/** Work that is done sooner shows no bar. */
+/** Work that takes less time shows no bar. */
 const PATIENCE_MS = 700;
 
-/** So little is done at once; whether there is a terminal need not even be asked. */
+/** Less than this takes no time. Finding out whether there is a terminal would take longer. */
 const LITTLE_BYTES = 4096;
 
 export interface Progress {
   /** Counts the bytes that pass. */
   through(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
-  /** Bytes done so far, where they don't pass through. */
+  /** Sets the bytes done so far, if they don't pass through. */
   at(bytes: number): void;
-  /** The work began: what was before, such as typing a PIN, is not counted as waiting. */
+  /** The work begins. Time before this, such as for typing a PIN, doesn't count. */
   start(): void;
   /** Takes the bar away. */
   stop(): void;
 }
 
-/** `size`: bytes to come; without it there is no bar, and none without a terminal or with `--quiet`. */
+/** `size`: bytes to come. Without it, without a terminal, and with `--quiet` there is no bar. */
 export function progress(
   io: Io,
   options: { readonly size: number | undefined; readonly quiet: boolean },

@@ -1,7 +1,8 @@
 /**
- * From what happened to what a person, or a program with `--json`, is told of it. The one place that
+ * What a run tells a person, or with `--json` a program, besides its results. The one place that
  * writes to stderr, chooses exit statuses, and makes foreign text safe to print.
  */
+import { defined } from "../../defined.js";
 import {
   AuthenticationError,
   Cancelled,
@@ -13,7 +14,7 @@ import {
 } from "../../errors.js";
 import type { Io } from "./io.js";
 
-/** Documented in docs/cli.md; they never change meaning. */
+/** Documented in docs/cli.md. Their meanings never change. */
 export const EXIT = {
   done: 0,
   failed: 1,
@@ -26,17 +27,17 @@ export const EXIT = {
   cancelled: 130,
 } as const;
 
-/** Whoever reads our stdout went away: nobody is left to tell. */
+/** The reader of our stdout went away, so that there is nobody to tell. */
 export class BrokenPipe extends Error {}
 
-/** The exit status an error leads to. */
+/** The exit status of a run that ends with this error. */
 export function exitStatus(error: unknown): number {
   if (error instanceof Cancelled) return EXIT.cancelled;
   return STATUSES.find(([kind]) => error instanceof kind)?.[1] ?? EXIT.failed;
 }
 
 /**
- * Text from outside (labels of tokens and keys, names of files) made safe to show: whatever could
+ * Makes text from outside (labels of tokens and keys, names of files) safe to show: whatever could
  * move the cursor, recolour, or reorder a line is written as an escape.
  */
 export function printable(text: string): string {
@@ -63,7 +64,7 @@ interface ReportIo {
   readonly env: Io["env"];
 }
 
-/** Tells stderr, in this run's manner. */
+/** Writes to stderr, as this run's options want it. */
 export class Report {
   readonly #io: ReportIo;
   readonly #options: ReportOptions;
@@ -74,7 +75,7 @@ export class Report {
     this.#options = options;
   }
 
-  /** One that keeps what it is told until `release`; what then follows is told at once. */
+  /** A report that keeps its lines until `release`, and from then on writes them at once. */
   aside(): { readonly report: Report; readonly release: () => void } {
     let kept: string[] | undefined = [];
     const write = (text: string): void => {
@@ -98,32 +99,33 @@ export class Report {
     return this.#options.verbose;
   }
 
-  /** Something worth knowing that is not an error. Not said with `--quiet`. */
+  /** Something worth knowing that is not an error. Left out with `--quiet`. */
   note(text: string): void {
     if (!this.#options.quiet) this.#line(`p11seal: ${text}`);
   }
 
-  /** How something is done; said with `--verbose`. */
+  /** How something is done. Only with `--verbose`. */
   trace(text: string): void {
     if (this.#options.verbose) this.#line(`p11seal: ${text}`);
   }
 
-  /** From now on this string is blotted out of what can't be foreseen: foreign errors and stacks. */
+  /** From now on this string is replaced in texts we don't control: foreign errors and stacks. */
   conceal(secret: string): void {
     if (secret !== "") this.#concealed.add(secret);
   }
 
-  /** Tells of an error and returns the exit status it leads to. `about` is the file it concerns. */
+  /** Reports an error and returns its exit status. `about` is the file it concerns. */
   failure(error: unknown, about?: string): number {
     const status = exitStatus(error);
     if (error instanceof Cancelled || error instanceof BrokenPipe) return status;
-    const told = this.#describe(error);
-    const message = about === undefined ? told.message : `${about}: ${told.message}`;
+    const description = this.#describe(error);
+    const { hint } = description;
+    const message = about === undefined ? description.message : `${about}: ${description.message}`;
     if (this.#options.json) {
-      this.#write(JSON.stringify({ error: { ...told, message, exit: status } }) + "\n");
+      this.#write(JSON.stringify({ error: { ...description, message, exit: status } }) + "\n");
     } else {
       this.#line(`p11seal: ${message}`);
-      if (told.hint !== undefined) this.#line(`hint: ${told.hint}`);
+      if (hint !== undefined) this.#line(`hint: ${hint}`);
     }
     if (this.#io.env["P11SEAL_DEBUG"] === "1") this.#stack(error);
     return status;
@@ -134,12 +136,8 @@ export class Report {
       return { code: "ERR_UNEXPECTED", message: `unexpected: ${this.#blot(messageOf(error))}` };
     }
     const { code, message, hint } = error;
-    return {
-      code,
-      message,
-      ...(hint === undefined ? {} : { hint }),
-      ...(error instanceof TokenError ? definite({ fn: error.fn, ckr: error.ckr }) : {}),
-    };
+    const { fn, ckr } = error instanceof TokenError ? error : {};
+    return { code, message, ...defined({ hint, fn, ckr }) };
   }
 
   #stack(error: unknown): void {
@@ -171,7 +169,7 @@ interface Description {
   readonly ckr?: string;
 }
 
-/** What errors have, in whichever realm they were made. */
+/** What every error has, whichever realm it was made in. */
 interface ErrorLike {
   readonly message?: unknown;
   readonly stack?: string;
@@ -187,13 +185,6 @@ function messageOf(error: unknown): string {
   return typeof message === "string" ? message : "something that is not an error was thrown";
 }
 
-/** Without the fields that are undefined. */
-function definite(fields: Record<string, string | undefined>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(fields).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
-}
-
 const STATUSES = [
   [UsageError, EXIT.usage],
   [NoMatchError, EXIT.noMatch],
@@ -203,8 +194,8 @@ const STATUSES = [
 ] as const;
 
 /**
- * Control characters, separators of lines, marks and overrides of direction ("Trojan Source"), zero-width
- * characters, and halves of surrogate pairs.
+ * Control characters, line separators, marks and overrides of direction ("Trojan Source"),
+ * zero-width characters, and halves of surrogate pairs.
  */
 const UNPRINTABLE =
   /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;

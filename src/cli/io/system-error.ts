@@ -1,5 +1,8 @@
-/** What the operating system said of a file, in words and with its name for it (ENOSPC, EACCES, …). */
+/**
+ * What the operating system said of a file, in words and with its name for it (ENOSPC, EACCES, …).
+ */
 import { getSystemErrorMap } from "node:util";
+import { defined } from "../../defined.js";
 import { FileError } from "../../errors.js";
 
 /** The `code` of an error of Node's, which may come from another realm: under jest it does. */
@@ -18,7 +21,7 @@ export function fileError(
   const verb = code === "ERR_READ" ? "read" : "write";
   return new FileError(code, `cannot ${verb} ${quoted(name)}: ${reason(error)}`, {
     cause: error,
-    ...(hint === undefined ? {} : { hint }),
+    ...defined({ hint }),
   });
 }
 

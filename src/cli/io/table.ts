@@ -1,7 +1,7 @@
-/** Lists for people: foreign text made safe, columns lined up. */
+/** Results as text: tables for people, JSON for programs. */
 import { printable } from "./report.js";
 
-/** Rows as lines; columns two blanks apart, the last one ragged. */
+/** Rows as lines, with foreign text made safe. Columns are aligned, two blanks apart. */
 export function table(rows: readonly (readonly string[])[]): string {
   const safe = rows.map((row) => row.map(printable));
   const widths: number[] = [];

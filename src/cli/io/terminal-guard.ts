@@ -1,7 +1,7 @@
-/** Keeps binary data off a terminal, which would take some of it for commands. */
+/** Keeps binary data off a terminal, which would interpret some of it as commands. */
 import { UsageError } from "../../errors.js";
 
-/** The refusal, where it is plain from the start that the output is binary. */
+/** The refusal, for output that is always binary. */
 export function binaryToTerminal(what: string): UsageError {
   return new UsageError("ERR_BINARY_TO_TERMINAL", `${what} would go to the terminal`, {
     hint: "name a file with -o, redirect stdout, or insist with -o -",
@@ -9,8 +9,8 @@ export function binaryToTerminal(what: string): UsageError {
 }
 
 /**
- * Passes text on and refuses the rest: bytes that are not UTF-8, and control characters that are not
- * white space. `check` throws before any byte of its argument is shown.
+ * Accepts text and refuses the rest: bytes that are not UTF-8, and control characters other than
+ * white space. Call `check` before the bytes are shown.
  */
 export class TextOnly {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

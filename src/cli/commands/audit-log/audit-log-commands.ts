@@ -11,7 +11,10 @@ export const AUDIT_LOG: CommandSet = {
       name: "audit-log verify",
       describe: "Find lines that were removed, changed or reordered in the record of openings",
       options: {
-        expected: { type: "string", describe: "A head noted earlier, N:HASH, that must be in it" },
+        expected: {
+          type: "string",
+          describe: "A head noted earlier, N:HASH, which must be in the log",
+        },
         ...json,
         ...general,
       },

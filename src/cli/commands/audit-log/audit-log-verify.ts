@@ -1,4 +1,4 @@
-/** `p11seal audit-log verify`: whether the record of openings is whole. */
+/** `p11seal audit-log verify`: whether the record of openings is complete and unchanged. */
 import { AuthenticationError, UsageError } from "../../../errors.js";
 import {
   auditFiles,
@@ -6,6 +6,7 @@ import {
   type AuditHead,
   type AuditReport,
 } from "../../../records/audit/audit-log.js";
+import { defined } from "../../../defined.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
@@ -16,27 +17,27 @@ export async function auditLogVerifyCommand(args: Arguments, context: Context): 
   const { io, report } = context;
   const expected = expectedOf(args.text("expected"));
   const files = auditFiles(homeFolder(io.env));
-  const found = await verifyAuditLog(files, expected === undefined ? {} : { expected });
+  const found = await verifyAuditLog(files, defined({ expected }));
   await write(io.stdout, args.flag("json") ? json(found) : describe(found));
   for (const line of found.tornLines) {
-    report.note(`line ${line}: a crash cut it short; nothing after it is affected`);
+    report.note(`line ${line}: cut short by a crash; no other line is affected`);
   }
   const { length } = found.problems;
   if (length > 0) {
     const count = length === 1 ? "1 problem" : `${length} problems`;
     throw new AuthenticationError("ERR_AUDIT_LOG", `${count} in the audit log "${files.log}"`, {
-      hint: "somebody changed it, or a copy was put back; keep it as it is for whoever looks into that",
+      hint: "it was changed, or replaced by an older copy; keep it as it is for an investigation",
     });
   }
   report.note(found.lines === 0 ? "the audit log is empty" : "no problem was found");
 }
 
-/** A head as this command prints it, `N:HASH`. */
+/** A head in the form that this command prints, `N:HASH`. */
 function expectedOf(text: string | undefined): AuditHead | undefined {
   if (text === undefined) return undefined;
   const [, n, hash] = /^(0|[1-9][0-9]{0,14}):([0-9a-f]{64})$/.exec(text) ?? [];
   if (n === undefined || hash === undefined) {
-    throw new UsageError("ERR_USAGE", `--expected is not a head of the log: "${text}"`, {
+    throw new UsageError("ERR_USAGE", `--expected takes a head of the log, not "${text}"`, {
       hint: "give it as this command printed it: a number, a colon, 64 hexadecimal digits",
     });
   }
@@ -48,6 +49,6 @@ function describe({ lines, head, problems }: AuditReport): string {
     ["lines", String(lines)],
     ...(head === undefined ? [] : [["head", `${head.n}:${head.hash}`]]),
   ];
-  const told = problems.map(({ code, line, message }) => [`line ${line}`, code, message]);
-  return table(summary) + table(told);
+  const details = problems.map(({ code, line, message }) => [`line ${line}`, code, message]);
+  return table(summary) + table(details);
 }

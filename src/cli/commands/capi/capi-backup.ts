@@ -1,4 +1,7 @@
-/** `p11seal capi back-up` and `recover`: a session key with a trusted authority ("Using a Backup Authority"). */
+/**
+ * `p11seal capi back-up` and `recover`: a session key with a trusted authority ("Using a Backup
+ * Authority").
+ */
 import {
   backUpSessionKey,
   openBackup,
@@ -124,7 +127,7 @@ interface Recovery {
   readonly signature: string;
 }
 
-/** What `--to` needs; undefined: the record is only shown. */
+/** The options that recover a key; undefined if the record is only shown. */
 function recoveryOf(args: Arguments): Recovery | undefined {
   const [to, identity, signWith, output] = ["to", "identity", "sign-with", "output"].map((name) =>
     args.text(name),
@@ -136,13 +139,16 @@ function recoveryOf(args: Arguments): Recovery | undefined {
     throw new UsageError("ERR_USAGE", "--to is missing: the client's new exchange key");
   }
   if (identity === undefined || signWith === undefined || output === undefined) {
-    throw new UsageError("ERR_USAGE", "with --to go -i, --sign-with and -o", {
+    throw new UsageError("ERR_USAGE", "--to needs -i, --sign-with and -o", {
       hint: "the client checks your signature before the recovered key is used",
     });
   }
   const signature = signaturePathOf(output, args);
   if (output === "-" || signature === "-") {
-    throw new UsageError("ERR_USAGE", "a recovered key and its signature are two files");
+    throw new UsageError(
+      "ERR_USAGE",
+      "a recovered key and its signature go to files, not to stdout",
+    );
   }
   return { identity, to, signWith, output, signature };
 }
@@ -189,12 +195,12 @@ async function recover(
 
 // ── The record ──────────────────────────────────────────────────────────────────────────────────
 
-/** Shown to people, so checked before that too. */
+/** The record is shown to people, so it is checked even if no key is used. */
 async function requireSigned(record: BackupRecord, client: RsaPublicKey): Promise<void> {
   const { hash, signature } = record;
   if (await verifyData(client, signedPart(record), signature, { hash })) return;
   throw new AuthenticationError("ERR_SENDER_SIGNATURE", "the record is not signed by that client", {
-    hint: "another client's key was given with --client, or somebody changed the record",
+    hint: "--client names another client's key, or the record was changed",
   });
 }
 
@@ -203,7 +209,7 @@ function requireSerial({ serialNumber }: BackupRecord, expected: bigint | undefi
   throw new PolicyError(
     "ERR_SERIAL_NUMBER",
     `the record has serial number ${serialNumber}, the client named ${expected}`,
-    { hint: "make sure it is the client who asks, and which key is meant" },
+    { hint: "make sure that the client asks for it, and which key they mean" },
   );
 }
 

@@ -25,7 +25,7 @@ const storedKey = {
   blob: {
     type: "string",
     required: true,
-    describe: "The stored key: a SIMPLEBLOB under the own exchange key",
+    describe: "The stored key: a SIMPLEBLOB under your exchange key",
   },
   signature: { type: "string", describe: "Its signature (default: the blob's name with .sig)" },
 } as const;
@@ -56,11 +56,11 @@ export const CAPI: CommandSet = {
       examples: [
         [
           `capi receive -i ${EXCHANGE} --blob k.blob --cipher m.bin --signature m.sig --signer alice.blob -o m.txt`,
-          "what alice signed, blob and ciphertext",
+          "blob and ciphertext signed by alice",
         ],
         [
           `capi receive -i ${EXCHANGE} --sdk-file m.enc --allow-unauthenticated -o m.txt`,
-          "a file of Microsoft's sample, from whoever made it",
+          "a file of Microsoft's sample, whoever made it",
         ],
       ],
       load: async () => (await import("./capi-receive.js")).capiReceiveCommand,
@@ -136,13 +136,18 @@ export const CAPI: CommandSet = {
         digest: { type: "string", describe: "HP_HASHVAL: of this hash value (hex), no file" },
         "allow-md5": {
           type: "boolean",
-          describe: "Take MD5, which proves nothing: for old archives",
+          describe: "Accept MD5, which proves nothing: for old archives",
         },
         ...allowWeakKeys,
         ...json,
         ...general,
       },
-      examples: [["capi verify --signer alice-sign.blob --signature m.sig m.txt", "status 4: no"]],
+      examples: [
+        [
+          "capi verify --signer alice-sign.blob --signature m.sig m.txt",
+          "status 4: the signature does not hold",
+        ],
+      ],
       load: async () => (await import("./capi-sign.js")).capiVerifyCommand,
     },
     {
@@ -153,7 +158,7 @@ export const CAPI: CommandSet = {
         blob: {
           type: "string",
           required: true,
-          describe: "SIMPLEBLOB under the own key, or PLAINTEXTKEYBLOB, which needs no key",
+          describe: "SIMPLEBLOB under your key, or PLAINTEXTKEYBLOB, which needs no key",
         },
         ...oaep,
         hash: { ...signatureForm.hash, describe: "The hash" },
@@ -173,14 +178,14 @@ export const CAPI: CommandSet = {
         [`capi hash-session-key -i ${EXCHANGE} --blob k.blob`, "as CryptHashSessionKey does"],
         [
           `capi hash-session-key -i ${EXCHANGE} --blob k.blob --part key --part text:Bob --little-endian`,
-          "and CryptHashData of a name after it",
+          "followed by CryptHashData of a name",
         ],
       ],
       load: async () => (await import("./capi-hash.js")).capiHashCommand,
     },
     {
       name: "capi store",
-      describe: "Keep a session key under the own exchange key, signed",
+      describe: "Keep a session key under your exchange key, signed",
       options: {
         ...ownKey,
         "sign-with": { ...signWith["sign-with"], required: true },
@@ -204,7 +209,7 @@ export const CAPI: CommandSet = {
     },
     {
       name: "capi open-stored",
-      describe: "Use a stored session key, once its signature was checked",
+      describe: "Use a stored session key, after checking its signature",
       options: {
         ...ownKey,
         ...storedKey,

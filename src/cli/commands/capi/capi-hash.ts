@@ -25,10 +25,10 @@ import type { Context } from "../../command.js";
 export async function capiHashCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io } = context;
   const hash = args.required("hash") as CapiHash;
-  const given = args.texts("part");
-  const parts = given.length === 0 ? ["key"] : given;
+  const named = args.texts("part");
+  const parts = named.length === 0 ? ["key"] : named;
   if (!parts.includes("key")) {
-    throw new UsageError("ERR_USAGE", "no --part is key, and the session key would not be hashed");
+    throw new UsageError("ERR_USAGE", "no --part is key, so the session key would not be hashed");
   }
   const files = parts.flatMap((part) => (part.startsWith("file:") ? [part.slice(5)] : []));
   requireOneStdin([args.required("blob"), ...args.texts("identity"), ...files]);
@@ -54,7 +54,10 @@ export async function capiHashCommand(args: Arguments, context: Context): Promis
   });
 }
 
-/** A blob that doesn't decrypt has a key all the same, as `receive` has; its hash tells nothing. */
+/**
+ * A blob that doesn't decrypt also gets a key, as in `receive`. The hash of that key reveals
+ * nothing.
+ */
 async function sessionKey(
   blob: Uint8Array,
   args: Arguments,
@@ -85,7 +88,7 @@ async function dataOf(part: string, { io }: Context): Promise<Uint8Array> {
   switch (part.slice(0, Math.max(at, 0))) {
     case "text":
       if (!/^[ -~]*$/.test(value)) {
-        throw new UsageError("ERR_USAGE", "--part text: has ASCII only", {
+        throw new UsageError("ERR_USAGE", "--part text: takes ASCII only", {
           hint: "code pages differ between programs; give the bytes with hex:",
         });
       }

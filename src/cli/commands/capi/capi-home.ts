@@ -1,10 +1,10 @@
 /**
- * What the `capi` commands remember between runs, in the folder `capi` of the data folder: the secret
- * that implicit rejection makes its keys from, the failures of each key, and which messages of
- * three-phase runs were taken.
+ * What the `capi` commands remember between runs, in the folder `capi` of the data folder: the
+ * secret from which implicit rejection derives its keys, the failures of each key, and which
+ * messages of three-phase runs were accepted.
  *
- * Without them a command line started once a message would be a better oracle than a service: each
- * process would know nothing of the questions before.
+ * Otherwise a program that is started for each message would be a better oracle than a service: no
+ * process would know of the queries before its own.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { lstat, open, unlink } from "node:fs/promises";
@@ -23,7 +23,7 @@ import {
 } from "../../../store/files.js";
 import { withLock } from "../../../store/lock.js";
 
-/** Whoever would have to wait longer is sent away. */
+/** A run that would have to wait longer is refused. */
 const MAX_WAIT_MS = 300_000;
 const SECRET_BYTES = 32;
 
@@ -36,7 +36,7 @@ export class CapiHome {
   }
 
   /**
-   * The 32 bytes behind implicit rejection; made once.
+   * The 32-byte secret of implicit rejection. It is made once.
    *
    * @throws PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`, `ERR_WRITE`, `ERR_LOCKED`
    */
@@ -56,10 +56,10 @@ export class CapiHome {
   }
 
   /**
-   * How long to wait before the next private key operation, milliseconds. Runs at the same time get
+   * How long to wait before the next private key operation, milliseconds. Simultaneous runs get
    * turns one after the other.
    *
-   * @param asker - whose failures count: a key, and who asks it.
+   * @param asker - whose failures count: a key, and the signer of the messages to it.
    * @throws PolicyError `ERR_TOO_MANY_FAILURES`, `ERR_UNSAFE_FILE`; FileError
    */
   async turn(asker: string, nowMs: number): Promise<{ waitMs: number; failures: number }> {
@@ -68,7 +68,7 @@ export class CapiHome {
       const { failures, nextMs } = await readFailures(path);
       const delay = delayBefore(failures, nowMs);
       if (delay === 0) return { waitMs: 0, failures: failures.count };
-      // A clock that was set back must not keep everybody waiting.
+      // After the clock was set back, nobody must wait for the old time.
       const earliest = nextMs > nowMs + MAX_WAIT_MS ? nowMs : Math.max(nextMs, nowMs);
       const waitMs = earliest + delay - nowMs;
       if (waitMs > MAX_WAIT_MS) throw tooMany(failures.count);
@@ -77,7 +77,7 @@ export class CapiHome {
     });
   }
 
-  /** One more failure of that asker. @throws as `turn` */
+  /** Counts one more failure of that asker. @throws as `turn` */
   async failed(asker: string, nowMs: number): Promise<void> {
     const path = this.#failuresOf(asker);
     await this.#locked(async () => {
@@ -87,7 +87,7 @@ export class CapiHome {
   }
 
   /**
-   * Keeps that a message was taken. False: it was before.
+   * Records that a message was accepted. False: it had been before.
    *
    * @param what - a kind of message and its name, as in `phase 1 …`.
    */
@@ -97,7 +97,7 @@ export class CapiHome {
     const path = join(folder, hashed(what));
     if ((await fileState(path)) === "present") return false;
     try {
-      // The name is the record: of several who make it, one succeeds.
+      // The file's name is the record. If several runs create it, one succeeds.
       const handle = await open(path, "wx", 0o600);
       await handle.close();
       await syncFolder(folder);
@@ -110,7 +110,7 @@ export class CapiHome {
     }
   }
 
-  /** Forgets it again: nothing came of it. */
+  /** Undoes `reserve`: the message was not processed after all. */
   async release(what: string): Promise<void> {
     await unlink(join(this.#folder, "taken", hashed(what))).catch(() => undefined);
   }
@@ -129,7 +129,7 @@ export class CapiHome {
 
 interface Seen {
   readonly failures: Failures;
-  /** When the turn that was given last begins, milliseconds since 1970. */
+  /** When the last turn that was given begins, milliseconds since 1970. */
   readonly nextMs: number;
 }
 
@@ -147,7 +147,7 @@ function writeFailures(path: string, { failures, nextMs }: Seen): Promise<void> 
   return writeWhole(path, new TextEncoder().encode(text));
 }
 
-/** Who can read it can tell rejected keys from real ones. */
+/** Whoever can read it can tell rejected keys from real ones. */
 async function requireSecret(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const { mode } = await lstat(path);
@@ -160,14 +160,16 @@ function hashed(text: string): string {
 
 function unsafe(path: string, fact: string): PolicyError {
   return new PolicyError("ERR_UNSAFE_FILE", `"${path}" ${fact}`, {
-    hint: "see who did that; then remove the file, and a new one is made",
+    hint: "find out who did that, then remove the file; a new one will be made",
   });
 }
 
 function tooMany(count: number): PolicyError {
   return new PolicyError(
     "ERR_TOO_MANY_FAILURES",
-    `${count} messages to this key did not decrypt, and others are waiting already`,
-    { hint: "see what keeps coming: p11seal audit-log verify tells whether its record is whole" },
+    `${count} messages to this key did not decrypt, and other runs are already waiting`,
+    {
+      hint: "look in the audit log for what keeps coming; p11seal audit-log verify checks the log",
+    },
   );
 }

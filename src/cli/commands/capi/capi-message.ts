@@ -1,7 +1,7 @@
 /**
- * Messages of CryptoAPI peers, in and out of files. A ciphertext may have to be read more than once: for
- * its signature, and before anything of it goes to a stream; and only a message whose end was reached
- * is handed out.
+ * Messages of CryptoAPI peers, in files. A ciphertext may have to be read more than once: to check
+ * its signature, and to decrypt it to the end before any of it goes to a stream. A message is
+ * delivered only once its end was reached.
  */
 import { readSdkFile } from "../../../capi/index.js";
 import { UsageError } from "../../../errors.js";
@@ -18,7 +18,7 @@ import type { Context } from "../../command.js";
 /** Blobs, signatures, records and states are smaller. */
 const MAX_SMALL_BYTES = 65_536;
 
-/** A small file, read; it stays open, so that no output takes its place. */
+/** The contents of a small file. It stays open, so that no output can replace it unnoticed. */
 export interface SmallInput {
   readonly input: Input;
   readonly bytes: Uint8Array;
@@ -41,7 +41,7 @@ export async function smallInput(path: string, io: Io): Promise<SmallInput> {
   }
 }
 
-/** Bytes that can be read again. */
+/** An input that can be read more than once. */
 export class Rereadable {
   readonly input: Input;
   readonly #path: string;
@@ -59,12 +59,14 @@ export class Rereadable {
     return new Rereadable(await openInput(path, io), path, io);
   }
 
-  /** From now on `chunks` gives the same bytes each time, even where somebody writes to the file. */
+  /**
+   * From now on `chunks` delivers the same bytes each time, even if somebody writes to the file.
+   */
   async keep(): Promise<void> {
     this.#spool ??= await Spool.of(this.input.chunks);
   }
 
-  /** From now on `chunks` can be called again; of a file, what it holds then. */
+  /** From now on `chunks` can be called again. A file is then read anew. */
   async allowAgain(): Promise<void> {
     if (this.input.size === undefined || this.#path === "-") await this.keep();
   }
@@ -91,7 +93,10 @@ export class Rereadable {
   }
 }
 
-/** A key blob and a ciphertext: two files, or one of Microsoft's sample; and a signature over both. */
+/**
+ * A key blob and a ciphertext (two files, or one as Microsoft's sample makes it), maybe with a
+ * signature.
+ */
 export class MessageFiles {
   readonly inputs: readonly Input[];
   readonly body: Rereadable;
@@ -147,7 +152,7 @@ export function messagePaths(
   const sdkFile = args.text("sdk-file");
   if (sdkFile !== undefined) {
     if (blob !== undefined || cipher !== undefined) {
-      throw new UsageError("ERR_USAGE", "--sdk-file holds both blob and ciphertext", {
+      throw new UsageError("ERR_USAGE", "--sdk-file stands for both --blob and --cipher", {
         hint: "leave out --blob and --cipher, or --sdk-file",
       });
     }
@@ -187,11 +192,13 @@ export function publicOutput(
 }
 
 /**
- * Hands out plaintext whose end tells whether it is one. A file gets its name at that end. A stream
- * can't take anything back: there the message is decrypted once for nothing before its first byte.
+ * Delivers plaintext, of which only its end shows whether it is valid. A file gets its name after
+ * that. A stream can't take anything back, so the message is first decrypted to its end and thrown
+ * away.
  *
- * @param decrypted - a new pass over the same ciphertext, which is kept where the output is a stream.
- * @param anyBytes - a terminal gets whatever it is.
+ * @param decrypted - a new pass over the ciphertext. If the output is a stream, the ciphertext was
+ *   kept.
+ * @param anyBytes - whether a terminal may get binary data.
  */
 export async function deliver(
   decrypted: () => Promise<AsyncIterable<Uint8Array>>,

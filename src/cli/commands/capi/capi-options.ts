@@ -13,7 +13,7 @@ export const ALGORITHM_NAMES = [
   "rc4",
 ] as const;
 
-/** Those of every command that uses a key and writes a file. */
+/** Options of every command that uses a key and writes a file. */
 export const common = {
   ...force,
   ...tokenAccess,
@@ -24,7 +24,7 @@ export const common = {
 export const identity = {
   alias: "i",
   type: "string",
-  describe: "The own exchange key: pkcs11: URI, or private key file",
+  describe: "Your exchange key: pkcs11: URI, or private key file",
 } as const satisfies OptionSpec;
 
 export const ownKey = {
@@ -36,12 +36,12 @@ export const oaep = {
 } satisfies Record<string, OptionSpec>;
 
 export const allowWeak = {
-  "allow-weak": { type: "boolean", describe: "Take weak ciphers, ECB, and RSA below 2,048 bits" },
+  "allow-weak": { type: "boolean", describe: "Accept weak ciphers, ECB, and RSA below 2,048 bits" },
 } satisfies Record<string, OptionSpec>;
 
 /** For checking signatures, not for making them. */
 export const allowWeakKeys = {
-  "allow-weak": { type: "boolean", describe: "Take RSA keys below 2,048 bits" },
+  "allow-weak": { type: "boolean", describe: "Accept RSA keys below 2,048 bits" },
 } satisfies Record<string, OptionSpec>;
 
 export const algorithm = {
@@ -54,7 +54,7 @@ export const algorithm = {
   "key-bits": { type: "string", describe: "RC2, RC4: length of the key, 40 to 128 (default: 128)" },
 } satisfies Record<string, OptionSpec>;
 
-/** What no blob says about a message. */
+/** Parameters of a message that no blob contains. */
 export const cipher = {
   mode: {
     type: "string",
@@ -67,13 +67,13 @@ export const cipher = {
   "effective-bits": { type: "string", describe: "RC2: KP_EFFECTIVE_KEYLEN (default: the key's)" },
 } satisfies Record<string, OptionSpec>;
 
-/** How a signature is made; nothing in its bytes tells. */
+/** How a signature is made, which its bytes don't show. */
 export const signatureForm = {
   hash: {
     type: "string",
     choices: ["sha256", "sha384", "sha512", "sha1", "md5"],
     default: "sha256",
-    describe: "What the signature is over; nothing new is signed over sha1 or md5",
+    describe: "The hash that is signed; sha1 and md5 only for checking signatures",
   },
   description: { type: "string", describe: "sDescription: text that is hashed after the data" },
   "no-hash-oid": { type: "boolean", describe: "CRYPT_NOHASHOID: without naming the hash" },
@@ -87,6 +87,6 @@ export const signer = {
 export const unauthenticated = {
   "allow-unauthenticated": {
     type: "boolean",
-    describe: "Take what nobody signed: it may be altered, and from anyone",
+    describe: "Accept what nobody signed: it may be altered, and from anyone",
   },
 } satisfies Record<string, OptionSpec>;

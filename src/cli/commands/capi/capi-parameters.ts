@@ -1,5 +1,6 @@
-/** What a `capi` command line says about ciphers and signatures, as src/capi takes it. */
+/** What a `capi` command line says about ciphers and signatures, as values of src/capi. */
 import { fromHex } from "../../../bytes.js";
+import { defined } from "../../../defined.js";
 import type {
   BackupHash,
   CapiHash,
@@ -19,15 +20,10 @@ export function cipherParameters(args: Arguments): CipherParameters {
   const salt = hexOption(args, "salt");
   const effectiveBits = wholeNumber(args, "effective-bits");
   if (args.flag("no-salt") && salt !== undefined) {
-    throw new UsageError("ERR_USAGE", "--salt and --no-salt exclude each other");
+    throw new UsageError("ERR_USAGE", "--salt and --no-salt contradict each other");
   }
-  return {
-    ...(mode === undefined ? {} : { mode }),
-    ...(iv === undefined ? {} : { iv }),
-    ...(args.flag("no-salt") ? { salt: "none" as const } : {}),
-    ...(salt === undefined ? {} : { salt }),
-    ...(effectiveBits === undefined ? {} : { effectiveBits }),
-  };
+  const usedSalt = args.flag("no-salt") ? ("none" as const) : salt;
+  return defined({ mode, iv, salt: usedSalt, effectiveBits });
 }
 
 export function keyPadding(args: Arguments): KeyPadding {
@@ -41,25 +37,25 @@ export function sessionKeyOptions(args: Arguments): {
 } {
   const algorithm = args.required("algorithm") as SessionAlgorithm;
   const keyBits = wholeNumber(args, "key-bits");
-  return { algorithm, ...(keyBits === undefined ? {} : { keyBits }) };
+  return { algorithm, ...defined({ keyBits }) };
 }
 
 /** `--hash --description --no-hash-oid`. */
 export function signatureForm(args: Arguments): SignatureForm {
   const hash = args.required("hash") as CapiHash;
   const description = args.text("description");
-  return {
-    hash,
-    ...(description === undefined ? {} : { description }),
-    noHashOid: args.flag("no-hash-oid"),
-  };
+  return { hash, ...defined({ description }), noHashOid: args.flag("no-hash-oid") };
 }
 
-/** `--hash` of what is kept for oneself. @throws PolicyError `ERR_WEAK_HASH` */
+/**
+ * `--hash` of stored keys and backups. No peer needs a weak one there, so they are refused.
+ *
+ * @throws PolicyError `ERR_WEAK_HASH`
+ */
 export function storedHash(args: Arguments): BackupHash {
   const hash = args.required("hash") as CapiHash;
   requireSigning({ hash });
-  return hash as BackupHash; // Neither SHA-1 nor MD5.
+  return hash as BackupHash; // It is neither SHA-1 nor MD5.
 }
 
 /** @throws UsageError: not hexadecimal */
@@ -71,7 +67,7 @@ export function hexOption(args: Arguments, name: string): Uint8Array | undefined
 /** @throws UsageError: not hexadecimal */
 export function hexBytes(text: string, where: string): Uint8Array {
   if (!/^(?:[0-9a-fA-F]{2})+$/.test(text)) {
-    throw new UsageError("ERR_USAGE", `${where} takes whole bytes in hex, and no "${text}"`);
+    throw new UsageError("ERR_USAGE", `${where} takes whole bytes in hex, not "${text}"`);
   }
   return fromHex(text);
 }
@@ -80,7 +76,7 @@ function wholeNumber(args: Arguments, name: string): number | undefined {
   const text = args.text(name);
   if (text === undefined) return undefined;
   if (!/^[0-9]{1,6}$/.test(text)) {
-    throw new UsageError("ERR_USAGE", `--${name} takes a whole number, and no "${text}"`);
+    throw new UsageError("ERR_USAGE", `--${name} takes a whole number, not "${text}"`);
   }
   return Number(text);
 }

@@ -86,12 +86,12 @@ function targetsOf(args: Arguments): Targets {
   }
   if (sdkFile !== undefined) {
     if (blobs.length > 0 || args.text("cipher") !== undefined) {
-      throw new UsageError("ERR_USAGE", "--sdk-file holds both blob and ciphertext", {
+      throw new UsageError("ERR_USAGE", "--sdk-file stands for both --blob and --cipher", {
         hint: "leave out --blob and --cipher, or --sdk-file",
       });
     }
     if (count > 1) {
-      throw new UsageError("ERR_USAGE", "a file of that form is for one recipient", {
+      throw new UsageError("ERR_USAGE", "--sdk-file is for one recipient", {
         hint: "use --blob for each, and --cipher",
       });
     }
@@ -107,8 +107,8 @@ function targetsOf(args: Arguments): Targets {
 function each(option: string, given: number, recipients: number): UsageError {
   return new UsageError(
     "ERR_USAGE",
-    `${option} was given ${given} times, and there are ${recipients} recipients`,
-    { hint: `each recipient has one of their own: --to and ${option} in the same order` },
+    `${option} was given ${given} times, for ${recipients} recipients`,
+    { hint: `give one for each --to, in the same order` },
   );
 }
 
@@ -132,7 +132,7 @@ async function sendOptions(
   const keys = new CapiKeys(tokens, context, allowWeak);
   const recipients = [];
   for (const text of args.texts("to")) recipients.push(await keys.recipient(text, "--to"));
-  // The PIN is asked for before the work, not after it.
+  // The PIN is asked for before the work begins.
   const signer = signWith && {
     key: await (await keys.signing(signWith)).unlock(),
     form: signatureForm(args),
@@ -147,7 +147,7 @@ async function sendOptions(
   };
 }
 
-/** The files of one run, which get their names together. */
+/** The output files of one run, which get their names together. */
 class Outputs {
   readonly all: Output[] = [];
   readonly #input: Input;

@@ -81,7 +81,9 @@ export async function capiVerifyCommand(args: Arguments, context: Context): Prom
       for (const input of inputs) await input.close();
     }
     if (form.hash === "sha1" || form.hash === "md5") {
-      report.note(`${form.hash}: a forger who could choose what was signed may have made another`);
+      report.note(
+        `${form.hash} is weak: whoever could choose what was signed may have forged this`,
+      );
     }
     const name = await knownName({ publicKey: signer }, context);
     const fingerprint = fingerprintText(signer);
@@ -119,7 +121,7 @@ function digestOf(args: Arguments, { hash, description }: SignatureForm): Uint8A
   const digest = hexOption(args, "digest");
   if (digest === undefined) return undefined;
   if (description !== undefined) {
-    throw new UsageError("ERR_USAGE", "a finished hash value takes no description any more");
+    throw new UsageError("ERR_USAGE", "--description can't be added to a finished hash value");
   }
   if (digest.length !== DIGEST_BYTES[hash]) {
     throw new UsageError(
@@ -148,7 +150,7 @@ async function* inOrder(inputs: readonly Input[]): AsyncGenerator<Uint8Array, vo
 function doesNotHold(): AuthenticationError {
   return new AuthenticationError("ERR_SENDER_SIGNATURE", "the signature does not hold", {
     hint:
-      "the data was altered, or another key signed it; or hash, description or CRYPT_NOHASHOID " +
-      "differ: a signature doesn't tell those",
+      "the data was altered, or another key signed it; or --hash, --description or --no-hash-oid " +
+      "differ, which a signature doesn't show",
   });
 }

@@ -1,4 +1,7 @@
-/** `p11seal capi store` and `open-stored`: session keys that outlive a message ("Storing Session Keys"). */
+/**
+ * `p11seal capi store` and `open-stored`: session keys that outlive a message ("Storing Session
+ * Keys").
+ */
 import {
   decryptMessage,
   encodePlaintextKeyBlob,
@@ -45,7 +48,7 @@ export async function capiStoreCommand(args: Arguments, context: Context): Promi
     ...(plaintextKey === undefined ? [] : [plaintextKey]),
   ]);
   if (blobPath === "-" || signaturePath === "-") {
-    throw new UsageError("ERR_USAGE", "a stored key and its signature are two files");
+    throw new UsageError("ERR_USAGE", "a stored key and its signature go to files, not to stdout");
   }
   await requireDistinct([blobPath, signaturePath]);
 
@@ -160,7 +163,7 @@ interface Closing {
   close(): Promise<void>;
 }
 
-/** Beside the blob, unless said otherwise. */
+/** `--signature`, or else a file beside the blob. */
 export function signaturePathOf(blobPath: string, args: Arguments): string {
   return args.text("signature") ?? `${blobPath}.sig`;
 }
@@ -183,13 +186,13 @@ function taskOf(args: Arguments, { io }: Context): Task {
   ];
   const [task = { kind: "show" as const }, ...more] = tasks;
   if (more.length > 0) {
-    throw new UsageError("ERR_USAGE", "--encrypt, --decrypt and --plaintext-key: one at a time");
+    throw new UsageError("ERR_USAGE", "give one of --encrypt, --decrypt and --plaintext-key");
   }
   const output = args.text("output");
   if (task.kind === "show" && output !== undefined) {
     throw new UsageError(
       "ERR_USAGE",
-      "nothing to write: say --encrypt, --decrypt or --plaintext-key",
+      "nothing to write to -o: give --encrypt, --decrypt or --plaintext-key",
     );
   }
   if (task.kind === "decrypt") requireAuthentic(undefined, args.flag("allow-unauthenticated"));

@@ -1,4 +1,4 @@
-/** `p11seal capi three-phase keys` and `status`: what a run's file holds. */
+/** `p11seal capi three-phase keys` and `status`: the contents of a run's file. */
 import { toHex } from "../../../bytes.js";
 import { storeSessionKey, ThreePhase, type Party } from "../../../capi/index.js";
 import { FileError, UsageError } from "../../../errors.js";
@@ -26,12 +26,12 @@ export async function keysCommand(args: Arguments, context: Context): Promise<un
     return [path, `${path}.sig`];
   });
   requireOneStdin([args.required("identity"), args.required("sign-with")]);
-  if (paths.includes("-")) throw new UsageError("ERR_USAGE", "the keys are written to files");
+  if (paths.includes("-")) throw new UsageError("ERR_USAGE", "the keys go to files, not to stdout");
   await requireDistinct(paths);
 
   await withTokens(args, context, async (tokens) => {
     const run = ThreePhase.resume(await readState(args));
-    const { keyA } = run.blobs; // Refuses a run that is not complete, before a PIN is asked for.
+    const { keyA } = run.blobs; // Refuses an incomplete run before a PIN is asked for.
     const keys = new CapiKeys(tokens, context, true);
     const use = new CapiUse("three-phase keys", context);
     const outputs: Output[] = [];
@@ -86,13 +86,13 @@ export async function statusCommand(args: Arguments, { io }: Context): Promise<u
   await write(io.stdout, args.flag("json") ? json(facts) : table(rows));
 }
 
-/** Who can write to that file chooses the keys: as with every file that decides whom to trust. */
+/** `readWhole` refuses a file that others can write to: they could choose the keys. */
 export async function readState(args: Arguments): Promise<Uint8Array> {
   const path = args.required("state");
   const bytes = await readWhole(path, 65_536);
   if (bytes !== undefined) return bytes;
   throw new FileError("ERR_READ", `there is no run in ${quoted(path)}`, {
-    hint: "begin one: p11seal capi three-phase begin, or answer",
+    hint: "start one with p11seal capi three-phase begin, or answer",
   });
 }
 

@@ -10,10 +10,10 @@ const SIGN = "'pkcs11:token=bob;object=sign'";
 const state = {
   type: "string",
   required: true,
-  describe: "The run's file: no key is in it in the clear",
+  describe: "The run's file: it holds no key in the clear",
 } as const satisfies OptionSpec;
 
-/** What both sides agree on beforehand. */
+/** What both sides have agreed on before. */
 const terms = {
   ...ownKey,
   peer: {
@@ -24,10 +24,10 @@ const terms = {
   name: {
     type: "string",
     required: true,
-    describe: "The own name as both hash it; hex:… is bytes",
+    describe: "Your name, as both sides hash it; hex:… is bytes",
   },
   "peer-name": { type: "string", required: true, describe: "The other side's name, likewise" },
-  state: { ...state, describe: "The run's file, made here: no key is in it in the clear" },
+  state: { ...state, describe: "The run's file, which this makes: it holds no key in the clear" },
   algorithm: {
     type: "string",
     choices: ALGORITHM_NAMES,

@@ -1,6 +1,6 @@
 /**
- * `p11seal completion`: scripts for bash and zsh. They ask the program itself what may come next; where
- * it has no answer the shell completes file names.
+ * `p11seal completion`: scripts for bash and zsh. They ask the program itself what may come next;
+ * where it has no answer the shell completes file names.
  */
 import { UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";

@@ -113,9 +113,9 @@ function provenanceOf(args: Arguments): Partial<Pick<DirectoryEntry, "source">> 
 }
 
 /**
- * Before the first sender was added, nothing can have been opened under a policy, so an empty ledger is
- * right and set-up needs no extra step. A ledger that went missing later, or that the audit log
- * mentions, is never made anew without being asked for.
+ * Before the first sender was added, nothing can have been opened under a policy, so an empty
+ * ledger is right and set-up needs no extra step. A ledger that went missing later, or that the
+ * audit log mentions, is never made anew without being asked for.
  */
 async function makeFirstLedger(home: string, nowMs: number, context: Context): Promise<void> {
   if ((await fileState(ledgerPath(home))) === "present") return;

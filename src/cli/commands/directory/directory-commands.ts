@@ -3,10 +3,10 @@ import type { CommandSet } from "../../command.js";
 import type { OptionSpec } from "../../arguments/syntax.js";
 import { general, json, module, yes } from "../shared-options.js";
 
-/** How long a key is good, and where it came from. */
+/** How long a key is valid, and where it came from. */
 const details = {
-  "not-before": { type: "string", describe: "From when the key is good: a day or a time (UTC)" },
-  "not-after": { type: "string", describe: "Until when: a day, to its end, or a time (UTC)" },
+  "not-before": { type: "string", describe: "Valid from: a day or a time (UTC)" },
+  "not-after": { type: "string", describe: "Valid until: the end of a day, or a time (UTC)" },
   provenance: {
     type: "string",
     describe: "Where the key came from, for people (default: the file's name, or the URI)",
@@ -26,12 +26,12 @@ export const DIRECTORY: CommandSet = {
       describe: "Trust a sender's signing key, or certificate, under a name",
       options: { ...details, ...general },
       examples: [
-        ["senders add alice alice-sign.pem", "and read the fingerprint to Alice"],
+        ["senders add alice alice-sign.pem", "then compare the fingerprint with Alice"],
         [
           "senders add bob bob.crt --not-after 2027-12-31",
           "trusted until the end of that day (UTC)",
         ],
-        ["senders add me 'pkcs11:token=alice;object=sign'", "a key on a token that is plugged in"],
+        ["senders add me 'pkcs11:token=alice;object=sign'", "a key on a token that is present"],
       ],
       load: async () => (await import("./directory-add.js")).addTo("senders"),
     },
@@ -45,7 +45,7 @@ export const DIRECTORY: CommandSet = {
     {
       name: "senders show",
       operands: "<name>",
-      describe: "Show a sender's fingerprint for reading out, where it came from, its limits",
+      describe: "Show a sender's fingerprint to read out, its origin and limits",
       options: { ...json, ...general },
       examples: [["senders show alice", "to compare by telephone"]],
       load: async () => (await import("./directory-show.js")).showFrom("senders"),
@@ -79,7 +79,7 @@ export const DIRECTORY: CommandSet = {
     {
       name: "recipients show",
       operands: "<name>",
-      describe: "Show a recipient's fingerprint for reading out, where it came from, its limits",
+      describe: "Show a recipient's fingerprint to read out, its origin and limits",
       options: { ...json, ...general },
       examples: [["recipients show alice", "to compare by telephone"]],
       load: async () => (await import("./directory-show.js")).showFrom("recipients"),

@@ -13,7 +13,7 @@ export const DOCTOR: CommandSet = {
           alias: "i",
           type: "string",
           repeatable: true,
-          describe: "What it would be opened with, as for open (default: every token present)",
+          describe: "What to open it with, as for open (default: every token present)",
         },
         ...module,
         ...json,
@@ -21,7 +21,7 @@ export const DOCTOR: CommandSet = {
       },
       examples: [
         ["doctor", "modules, tokens, keys, and what is wrong with them"],
-        ["doctor report.p11s", "will it open, which way, and if not, why"],
+        ["doctor report.p11s", "will it open, how, and if not, why"],
       ],
       load: async () => (await import("./doctor.js")).doctorCommand,
     },

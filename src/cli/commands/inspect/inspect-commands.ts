@@ -9,14 +9,14 @@ export const INSPECT: CommandSet = {
     {
       name: "inspect",
       operands: "[file]",
-      describe: "Show for whom a sealed file is, and what opening it will need",
+      describe: "Show who can open a sealed file, and what that takes",
       options: {
         ...keyBlob,
         identity: {
           alias: "i",
           type: "string",
           repeatable: true,
-          describe: "Say also how this key's token would open it: pkcs11: URI (repeatable)",
+          describe: "Also say how this key's token would open it: pkcs11: URI (repeatable)",
         },
         ...module,
         ...json,
@@ -24,7 +24,7 @@ export const INSPECT: CommandSet = {
       },
       examples: [
         ["inspect report.p11s", "needs no key"],
-        [`inspect -i ${EXCHANGE_URI} report.p11s`, "and which way the token would go; no PIN"],
+        [`inspect -i ${EXCHANGE_URI} report.p11s`, "and how the token would open it; no PIN"],
       ],
       load: async () => (await import("./inspect.js")).inspectCommand,
     },

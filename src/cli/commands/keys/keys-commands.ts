@@ -28,11 +28,11 @@ export const KEYS: CommandSet = {
           type: "string",
           choices: ["exchange", "sign"],
           default: "exchange",
-          describe: "Open messages with it, or sign: never both",
+          describe: "To open messages, or to sign: never both",
         },
         "allow-decrypt": {
           type: "boolean",
-          describe: "RSA: also allow C_Decrypt, for formats that need it; the audit names it",
+          describe: "RSA: also allow C_Decrypt, for formats that need it; keys audit reports it",
         },
         output: { alias: "o", type: "string", describe: "Write the public key (PEM) to a file" },
         ...force,
@@ -85,10 +85,7 @@ export const KEYS: CommandSet = {
         ...general,
       },
       examples: [
-        [
-          `keys export ${EXCHANGE_URI} --probe -o alice.pem`,
-          "with what the token can do on record",
-        ],
+        [`keys export ${EXCHANGE_URI} --probe -o alice.pem`, "recording what the token can do"],
         [`keys export ${EXCHANGE_URI} --format jwk`, "as a JWK"],
       ],
       load: async () => (await import("./keys-export.js")).keysExportCommand,

@@ -1,4 +1,6 @@
-/** The ledger and the audit log of the data folder, which vouch for each other. */
+/**
+ * The ledger of the data folder. The audit log there says which ledger, and how recent, it must be.
+ */
 import { join } from "node:path";
 import { appendAudit, auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
 import type { Ledger, LedgerWitness } from "../../../records/ledger/ledger.js";
@@ -9,14 +11,14 @@ export function ledgerPath(home: string): string {
   return join(home, "ledger.db");
 }
 
-/** The ledger, if it is no older than the audit log knows it. @throws as `openLedger` */
+/** Opens the ledger, unless the audit log knows of a newer one. @throws as `openLedger` */
 export async function openHomeLedger(home: string): Promise<Ledger> {
   const witness = await auditWitness(auditFiles(home));
   return openLedger(ledgerPath(home), { witness });
 }
 
 /**
- * A new ledger, and a line in the audit log that makes it the one to be expected from now on.
+ * Makes a new ledger, and a line in the audit log that makes it the one to be expected from now on.
  *
  * @throws as `initLedger` and `appendAudit`
  */

@@ -9,7 +9,7 @@ export const LEDGER: CommandSet = {
   commands: [
     {
       name: "ledger init",
-      describe: "Begin a new ledger, which knows nothing of what was opened before",
+      describe: "Start a new ledger, which knows nothing of what was opened before",
       options: {
         since: {
           type: "string",
@@ -19,7 +19,7 @@ export const LEDGER: CommandSet = {
         ...general,
       },
       examples: [
-        ["ledger init", "where nothing signed was ever opened"],
+        ["ledger init", "if nothing signed was ever opened"],
         [
           "ledger init --since now",
           "after the old one was lost: what was sealed before is refused",
@@ -43,7 +43,7 @@ export const LEDGER: CommandSet = {
     },
     {
       name: "ledger prune",
-      describe: "Forget messages older than the window; they stay refused",
+      describe: "Forget messages older than the window; they are still refused",
       options: {
         window: {
           type: "string",
@@ -57,7 +57,7 @@ export const LEDGER: CommandSet = {
     },
     {
       name: "ledger export",
-      describe: "Print what the ledger remembers; with --json, all of it",
+      describe: "Print what the ledger remembers; with --json, everything",
       options: { ...json, ...general },
       examples: [["ledger export --json > ledger.json", "for other programs"]],
       load: async () => (await import("./ledger-handlers.js")).ledgerExportCommand,

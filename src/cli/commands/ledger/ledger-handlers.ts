@@ -1,6 +1,7 @@
 /** `p11seal ledger`: init, status, verify, prune and export. */
 import { readConfig } from "../../../records/config.js";
 import { parseMoment } from "../../../records/directory/directory.js";
+import { defined } from "../../../defined.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import { auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
 import { moment, parseDuration } from "../../../records/duration.js";
@@ -22,7 +23,7 @@ export async function ledgerInitCommand(args: Arguments, context: Context): Prom
   const earlier = await auditWitness(auditFiles(home));
   const { ledgerId, counter } = await makeHomeLedger(home, {
     nowMs,
-    ...(sinceMs === undefined ? {} : { sinceMs }),
+    ...defined({ sinceMs }),
   });
   const path = ledgerPath(home);
   const text = table([
@@ -34,9 +35,9 @@ export async function ledgerInitCommand(args: Arguments, context: Context): Prom
   await write(io.stdout, args.flag("json") ? json(data) : text);
   if (earlier !== undefined && sinceMs === undefined) {
     report.note(
-      "there was another ledger before; what it accepted within the window may pass again",
+      "there was a ledger before; messages it accepted within the window may be opened again",
     );
-    report.note("to refuse that, move this one away, and use: p11seal ledger init --since now");
+    report.note("to refuse them, move this ledger away and run: p11seal ledger init --since now");
   }
 }
 
@@ -56,7 +57,7 @@ export async function ledgerVerifyCommand(args: Arguments, context: Context): Pr
   if (problems.length > 0) {
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
     throw new PolicyError("ERR_LEDGER_DAMAGED", `${count} in the ledger "${ledgerPath(home)}"`, {
-      hint: "move it away, and begin anew with: p11seal ledger init --since now",
+      hint: "move it away, and start a new one with: p11seal ledger init --since now",
     });
   }
   context.report.note("no problem was found");
@@ -64,9 +65,9 @@ export async function ledgerVerifyCommand(args: Arguments, context: Context): Pr
 
 export async function ledgerPruneCommand(args: Arguments, context: Context): Promise<undefined> {
   const home = homeFolder(context.io.env);
-  const given = args.text("window");
-  const window = given === undefined ? undefined : parseDuration(given);
-  const windowMs = window ?? (await readConfig(home)).windowMs ?? DEFAULT_WINDOW_MS;
+  const window = args.text("window");
+  const chosenMs = window === undefined ? undefined : parseDuration(window);
+  const windowMs = chosenMs ?? (await readConfig(home)).windowMs ?? DEFAULT_WINDOW_MS;
   const pruned = await withLedger(openHomeLedger(home), (ledger) =>
     ledger.prune({ nowMs: Date.now(), windowMs }),
   );
@@ -77,7 +78,7 @@ export async function ledgerPruneCommand(args: Arguments, context: Context): Pro
   await write(context.io.stdout, args.flag("json") ? json(pruned) : text);
 }
 
-/** Without the audit log's word: what an old ledger holds may be just what somebody wants to see. */
+/** Opened without the audit log, so that an outdated ledger can be looked at too. */
 export async function ledgerExportCommand(args: Arguments, context: Context): Promise<undefined> {
   const path = ledgerPath(homeFolder(context.io.env));
   const all = await withLedger(openLedger(path), (ledger) => ledger.export());
@@ -101,7 +102,7 @@ function sinceOf(args: Arguments, nowMs: number): number | undefined {
   const text = args.text("since");
   if (text === undefined) return undefined;
   const sinceMs = text === "now" ? nowMs : parseMoment(text, "start");
-  if (sinceMs > nowMs) throw new UsageError("ERR_USAGE", `--since lies in the future: "${text}"`);
+  if (sinceMs > nowMs) throw new UsageError("ERR_USAGE", `--since is in the future: "${text}"`);
   return sinceMs;
 }
 

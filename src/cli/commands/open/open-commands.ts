@@ -41,8 +41,7 @@ export const OPEN: CommandSet = {
         window: { type: "string", describe: "With --from: how old a message may be (default: 7d)" },
         stream: {
           type: "boolean",
-          describe:
-            "With --from, to stdout: let segments out before the signature's end is checked",
+          describe: "With --from, to stdout: write segments before the signature's end is checked",
         },
         receipt: { type: "string", describe: "With --from: write a signed receipt to a file" },
         "receipt-key": {
@@ -57,10 +56,10 @@ export const OPEN: CommandSet = {
         ...general,
       },
       examples: [
-        ["open -o report.pdf report.p11s", "with whichever token has the key"],
+        ["open -o report.pdf report.p11s", "with any token that has the key"],
         [`open -i ${EXCHANGE_URI} report.pdf.p11s > report.pdf`, "with one key"],
         ["open --from bob -o plan.txt plan.p11s", "only if bob signed it, and never twice"],
-        ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is taken off their names"],
+        ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is removed from their names"],
       ],
       load: async () => (await import("./open.js")).openCommand,
     },

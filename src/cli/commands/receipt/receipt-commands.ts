@@ -10,7 +10,7 @@ export const RECEIPT: CommandSet = {
     {
       name: "receipt verify",
       operands: "[file]",
-      describe: "Check a receipt's signature, and whose it is",
+      describe: "Check a receipt's signature, and who made it",
       options: {
         key: {
           type: "string",

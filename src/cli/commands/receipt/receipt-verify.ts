@@ -1,4 +1,4 @@
-/** `p11seal receipt verify`: who says to have received what. */
+/** `p11seal receipt verify`: who confirms having received what. */
 import { toHex } from "../../../bytes.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import {
@@ -29,7 +29,7 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
   const key = args.text("key");
   const by = args.text("by");
   if (key !== undefined && by !== undefined) {
-    throw new UsageError("ERR_USAGE", "--key and --by both say whose receipt it should be");
+    throw new UsageError("ERR_USAGE", "--key and --by both name the receiver; give one of them");
   }
   requireOneStdin([path, ...(key === undefined ? [] : [key])]);
   const senders = await readDirectory(homeFolder(io.env), "senders");
@@ -47,7 +47,7 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
   await write(io.stdout, text);
 }
 
-/** Signed by the one who is named, or else by anybody who is known, with a key that is good. */
+/** Signed by the named receiver, or else by any known one, with a key that is still valid. */
 function ofTrusted(
   bytes: Uint8Array,
   by: string | undefined,

@@ -36,7 +36,7 @@ export const SEAL: CommandSet = {
         output: { alias: "o", type: "string", describe: 'The sealed file; "-" is stdout' },
         "key-blob": {
           type: "string",
-          describe: "Write the header with the wrapped keys to a file of its own",
+          describe: "Write the header, with the wrapped keys, to a separate file",
         },
         oaep: {
           type: "string",
@@ -44,7 +44,10 @@ export const SEAL: CommandSet = {
           describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
         },
         ...signWith,
-        expires: { type: "string", describe: "Signed: not to be opened after this time, as in 7d" },
+        expires: {
+          type: "string",
+          describe: "Signed: refused by receivers after this time, as in 7d",
+        },
         "stream-name": {
           type: "string",
           describe: "Signed: which of your counters the serial number is from (default: default)",
@@ -59,7 +62,7 @@ export const SEAL: CommandSet = {
       examples: [
         ["seal -r alice.pem -o report.p11s report.pdf", "to one recipient"],
         ["seal -r alice.pem -r bob.crt -R team.txt -o plan.p11s plan.txt", "to several"],
-        ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in their own file"],
+        ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
         [
           `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,
           "signed, with a serial number",

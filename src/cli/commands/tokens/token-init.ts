@@ -1,5 +1,6 @@
 /** `p11seal token init`: a development token on SoftHSM, without any configuration by hand. */
 import { resolve } from "node:path";
+import { defined } from "../../../defined.js";
 import { TokenProcess } from "../../../token/process/token-process.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
@@ -18,10 +19,10 @@ export async function tokenInitCommand(args: Arguments, context: Context): Promi
   try {
     const token = await tokens.initDevelopmentToken({
       label: args.required("label"),
-      ...(module === undefined ? {} : { module: resolve(module) }),
+      ...defined({ module: module === undefined ? undefined : resolve(module) }),
     });
     await write(io.stdout, args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
-    report.note("a development token: its keys are files on this disk, protected by the PIN alone");
+    report.note("a development token: its keys are files on this disk, protected only by the PIN");
     report.note(
       `next: p11seal keys generate --token '${token.uri}' --label exchange --type rsa:3072`,
     );

@@ -1,4 +1,5 @@
 /** `p11seal tokens`: which modules there are, and which tokens they show. Asks for no PIN. */
+import { defined } from "../../../defined.js";
 import { TokenError } from "../../../errors.js";
 import type { ModuleInfo, PinState, TokenInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -22,12 +23,12 @@ export async function tokensCommand(args: Arguments, context: Context): Promise<
   });
 }
 
-/** A module that was asked for by name must work; of those looked for, one may be broken. */
+/** A module that was named must work; those that were discovered may be broken. */
 function requireUsable(modules: readonly ModuleInfo[], asked: boolean): void {
   const broken = modules.find(({ error }) => error !== undefined);
   if (!asked || broken?.error === undefined) return;
   const { code, message, hint } = broken.error;
-  throw new TokenError(code, message, hint === undefined ? {} : { hint });
+  throw new TokenError(code, message, defined({ hint }));
 }
 
 function describe(modules: readonly ModuleInfo[], tokens: readonly TokenInfo[]): string {
@@ -63,7 +64,7 @@ function stateOf(token: TokenInfo): string {
 const PIN_STATES: Readonly<Record<PinState, string>> = {
   ok: "PIN ok",
   low: "PIN low: wrong at least once",
-  "final-try": "PIN at its last try",
+  "final-try": "PIN has one try left",
   locked: "PIN locked",
   "not-set": "PIN not set",
 };

@@ -103,7 +103,7 @@ describe("an audit log", () => {
     appendFileSync(auditFiles(home).log, '{"n":5,"time":"20');
     const outcome = await verify();
     expect(outcome.status).toBe(0);
-    expect(outcome.stderr).toContain("line 5: a crash cut it short");
+    expect(outcome.stderr).toContain("line 5: cut short by a crash");
   });
 
   it("that does not exist yet is empty, unless a head was noted", async () => {
