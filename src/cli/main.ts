@@ -15,7 +15,9 @@ async function start(): Promise<void> {
   await runProgram(codeFolder);
 }
 
-/** False where stdout doesn't take it at once: the program knows how to wait, and what to report. */
+/**
+ * False where stdout doesn't take it at once: the program knows how to wait, and what to report.
+ */
 function printed(text: string): boolean {
   try {
     return writeSync(1, text) === text.length;

@@ -1,6 +1,6 @@
 /**
  * One run of the program: arguments in, exit status out. `main` does everything and can be called
- * within a process. Only `runProgram` sets the exit status of the process and catches its signals.
+ * within a process. Only `runProgram` sets the exit status of the process and handles its signals.
  */
 import type { Writable } from "node:stream";
 import { keepCodeIn } from "../token/process/environment.js";
@@ -12,8 +12,9 @@ import type { Parsed } from "./command.js";
 import { EXIT, Report } from "./io/report.js";
 
 /**
- * Runs one command line (without the program's name) and returns the exit status. `startsTokenAhead`:
- * where a token will be needed, its process starts while the command's code is loaded.
+ * Runs one command line (without the program's name) and returns the exit status. With
+ * `startsTokenAhead`, if a token will be needed, its process starts while the command's code is
+ * loaded.
  */
 export async function main(
   argv: readonly string[],
@@ -21,18 +22,14 @@ export async function main(
   options: { readonly startsTokenAhead?: boolean } = {},
 ): Promise<number> {
   const used = new Set<Writable>();
-  const io = whereUsed(world, (stream) => {
+  const io = observed(world, (stream) => {
     if (used.has(stream)) return;
     used.add(stream);
-    // A stream that breaks also fails the write that is waited for; that is where it is handled.
+    // When a stream breaks, the write that is waited for fails too. The error is handled there.
     stream.on("error", ignore);
   });
   let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
   try {
-    if (argv.length === 1 && argv[0] === "--version") {
-      await write(io.stdout, `${version()}\n`);
-      return EXIT.done;
-    }
     const { understand } = await import("./command-line.js");
     const about = () => ({ version: version(), columns: io.stdout.columns });
     const parsed = await understand(argv, about);
@@ -54,15 +51,17 @@ export async function main(
   }
 }
 
-/** The same, with word of each use of an output stream: Node takes milliseconds to make one. */
-function whereUsed(io: Io, use: (stream: Writable) => void): Io {
-  const told = <T extends Writable>(stream: T): T => {
+/**
+ * The same `Io`, with a call of `use` before an output stream is used: Node takes ms to make one.
+ */
+function observed(io: Io, use: (stream: Writable) => void): Io {
+  const seen = <T extends Writable>(stream: T): T => {
     use(stream);
     return stream;
   };
   return Object.create(io, {
-    stdout: { get: () => told(io.stdout) },
-    stderr: { get: () => told(io.stderr) },
+    stdout: { get: () => seen(io.stdout) },
+    stderr: { get: () => seen(io.stderr) },
   }) as Io;
 }
 
@@ -74,7 +73,7 @@ function needsToken({ spec, args }: Parsed): boolean {
 }
 
 function ignore(): void {
-  // Handled by whoever waits for the write.
+  // The write that is waited for reports it.
 }
 
 /** Runs this process's command line. `codeFolder` is where Node keeps compiled code, if it does. */
@@ -84,7 +83,7 @@ export async function runProgram(codeFolder: string | undefined): Promise<void> 
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {
       restore();
-      // The default action, now that nothing is left behind: callers see what ended us.
+      // Now the default action, so that callers see what ended us.
       process.kill(process.pid, signal);
     });
   }

@@ -124,7 +124,7 @@ describe("a new ledger", () => {
     rmSync(path);
     const { status, stderr } = await p11seal("ledger init");
     expect(status).toBe(0);
-    expect(stderr).toContain("may pass again");
+    expect(stderr).toContain("may be opened again");
     // And it is the ledger that the audit log expects from then on.
     expect((await p11seal("ledger verify")).status).toBe(0);
   });
