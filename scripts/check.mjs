@@ -1,5 +1,5 @@
 /**
- * `npm run check`: types, lint, format, then the tests. Everything runs whatever fails before it;
+ * `npm run check`: types, lint, borders, format, the reference, then the tests. Everything runs whatever fails before it;
  * the tests come last, so that their count is the last line.
  */
 import path from "node:path";
@@ -18,6 +18,8 @@ const STEPS = [
     "src",
   ],
   ["format", "prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."],
+  // Doc comments that mention what is not exported, links that lead nowhere.
+  ["reference", "typedoc/bin/typedoc", "--emit", "none", "--logLevel", "Warn"],
 ];
 
 await runMain(async () => {

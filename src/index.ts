@@ -33,6 +33,7 @@ export type {
   EcCurve,
   EcPrivateKey,
   EcPublicKey,
+  Ed25519PublicKey,
   ExchangePublicKey,
   Identity,
   OaepHash,
@@ -41,6 +42,7 @@ export type {
   Recipient,
   RsaPrivateKey,
   RsaPublicKey,
+  Using,
   X25519PublicKey,
 } from "./keys/key.js";
 

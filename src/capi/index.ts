@@ -87,6 +87,7 @@ export {
   ThreePhase,
   type Party,
   type Phase2,
+  type Role,
   type RunOptions,
   type RunStatus,
   type Terms,

@@ -29,6 +29,7 @@ export interface Terms {
   readonly padding: KeyPadding;
 }
 
+/** Which end of the run this is. */
 export type Role = "sender" | "receiver";
 
 /** Where a run stands: whose message is awaited, or how it ended. */

@@ -42,7 +42,7 @@ import {
   type Terms,
 } from "./three-phase-state.js";
 
-export type { Party, RunStatus, Terms } from "./three-phase-state.js";
+export type { Party, Role, RunStatus, Terms } from "./three-phase-state.js";
 
 /** The receiver's answer, as two things; `formatPhase2` makes one file of them. */
 export interface Phase2 {

@@ -9,6 +9,7 @@
 import { equal } from "../bytes.js";
 import { FormatError, UsageError } from "../errors.js";
 
+/** Values of the attribute `type` (RFC 7512 §2.3). */
 export type ObjectType = "public" | "private" | "cert" | "secret-key" | "data";
 
 /** A parsed URI. Text is decoded; an absent attribute matches everything. */

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 
+/** Where to look for modules. */
 export interface SystemPaths {
   /** Absolute paths that may hold a module, the commonest first. */
   readonly wellKnown: readonly string[];

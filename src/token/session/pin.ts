@@ -37,7 +37,7 @@ const MAX_PIN_BYTES = 1024;
  */
 export function pinFromSource(
   spec: string,
-  env: Environment = process.env,
+  env: Record<string, string | undefined> = process.env,
   stderr: "inherit" | number = "inherit",
 ): PinProvider {
   const source = pinSource(spec);
@@ -69,7 +69,7 @@ export function pinFromSource(
  */
 export function pinFromUri(
   uri: Pkcs11Uri,
-  options: { commands?: boolean; env?: Environment } = {},
+  options: { commands?: boolean; env?: Record<string, string | undefined> } = {},
 ): PinProvider | undefined {
   const source = uri.pinSource;
   if (source === undefined) return undefined;

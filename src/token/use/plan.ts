@@ -27,6 +27,7 @@ export interface Plan {
   readonly assumed: readonly string[];
 }
 
+/** What a key is planned for: opening messages, or signing. */
 export type PlanOperation = "open" | "sign";
 
 /** One way, offered or not. */
