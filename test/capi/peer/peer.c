@@ -1,7 +1,7 @@
 /*
- * A program that uses Microsoft's CryptoAPI as the article "Manual Session Key Exchanges" says, one step
- * of it for each command. It is what `npm run test:capi` has p11seal talk to, under Wine; it is a plain
- * Windows program, and runs there too.
+ * A program that uses Microsoft's CryptoAPI as the article "Manual Session Key Exchanges" describes,
+ * with one command for each step. `npm run test:capi` has p11seal exchange messages with it, under
+ * Wine. It is a plain Windows program, and should run on Windows too.
  *
  *   peer new      --container C --bits N
  *   peer export   --container C --spec exchange|signature --out PUB
@@ -108,7 +108,7 @@ static void print_hex(const char *name, const BYTE *data, DWORD size) {
   printf("\n");
 }
 
-/* With room for a block of padding behind it. */
+/* Leaves room for a block of padding at the end. */
 static bytes read_file(const char *path) {
   FILE *file = fopen(path, "rb");
   if (file == NULL) wrong(path);
@@ -153,7 +153,7 @@ static bytes export_key(HCRYPTKEY key, HCRYPTKEY with, DWORD type, DWORD flags) 
   return blob;
 }
 
-/* What both ends must agree on, since no blob says it. */
+/* What both sides must agree on, since no blob says it. */
 static void set_parameters(HCRYPTKEY key) {
   const char *mode = option("--mode", "");
   DWORD value = strcmp(mode, "cbc") == 0   ? CRYPT_MODE_CBC
@@ -170,7 +170,7 @@ static void set_parameters(HCRYPTKEY key) {
          "CryptSetKeyParam KP_EFFECTIVE_KEYLEN");
   }
   if (has("--no-salt")) {
-    /* Not CRYPT_NO_SALT when the key is made or imported: Wine takes no notice of that. */
+    /* Not CRYPT_NO_SALT when the key is made or imported: Wine ignores that. */
     BYTE none;
     CRYPT_DATA_BLOB salt = {0, &none};
     must(CryptSetKeyParam(key, KP_SALT_EX, (BYTE *)&salt, 0), "CryptSetKeyParam KP_SALT_EX");
@@ -193,7 +193,7 @@ static void new_container(void) {
   CryptDestroyKey(key);
   must(CryptGenKey(prov, AT_SIGNATURE, bits << 16, &key), "CryptGenKey AT_SIGNATURE");
   CryptDestroyKey(key);
-  /* Wine stores them now. */
+  /* Wine stores them only now. */
   must(CryptReleaseContext(prov, 0), "CryptReleaseContext");
 }
 
@@ -253,7 +253,7 @@ static void receive_message(void) {
   HCRYPTKEY key = own_session_key(provider(option("--container", NULL), 0), option("--blob", NULL));
   set_parameters(key);
   bytes cipher = read_file(option("--cipher", NULL));
-  /* CryptDecrypt of no bytes at all reads in front of its buffer, in Wine. */
+  /* In Wine, CryptDecrypt of zero bytes reads before the start of its buffer. */
   if (cipher.size == 0) wrong("no ciphertext");
   DWORD done = 0, written = 0;
   BOOL final;

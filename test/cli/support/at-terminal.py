@@ -1,4 +1,4 @@
-"""Runs a program at a terminal of its own and plays the person before it.
+"""Runs a program at a new pseudo-terminal and acts as its user.
 
 argv[1] is JSON: argv, cwd, env (added to ours; null removes), stdin and stdout (paths, or null for the terminal),
 steps: [text to wait for, text to type or name of a signal to send]. Prints JSON: what the terminal showed, how the program
@@ -38,7 +38,7 @@ def read_some():
     if select.select([master], [], [], 0.05)[0]:
         try:
             part = os.read(master, 65536)
-        except OSError:  # The program is gone, and nobody holds the terminal.
+        except OSError:  # The program has ended, and nobody holds the terminal.
             return False
         if part == b"":
             return False
@@ -51,13 +51,13 @@ for wanted, typed in play["steps"]:
         if not read_some():
             sys.exit("ended before showing %r; the terminal showed: %r" % (wanted, shown))
     seen = shown.find(wanted.encode(), seen) + len(wanted)
-    time.sleep(0.1)  # A person types after reading; a raw terminal is set up after the question.
+    time.sleep(0.1)  # A person types after reading; the terminal is set to raw mode after the prompt.
     if typed in ("SIGTERM", "SIGHUP"):
         os.kill(pid, getattr(signal, typed))
     else:
         os.write(master, typed.encode())
 
-# The slave's modes can be read as long as the master is open.
+# The modes of the slave can be read while the master is open.
 while True:
     done, status = os.waitpid(pid, os.WNOHANG)
     if done == pid:

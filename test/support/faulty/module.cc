@@ -1,7 +1,8 @@
-// A PKCS#11 module for tests: everything goes to a real module (FAULTY_MODULE), but for the function
-// that FAULTY_FUNCTION names, which does what FAULTY_HOW says: crash, abort, exit, hang, short, wrong
-// (the value of an attribute is cut, or altered), or a return value as a number. With FAULTY_ONCE it does
-// so only while that file exists, and deletes it. FAULTY_SKIP lets the first calls pass.
+// A PKCS#11 module for tests. It passes all calls to a real module (FAULTY_MODULE), except for the
+// function that FAULTY_FUNCTION names. That one does what FAULTY_HOW says: crash, abort, exit, hang,
+// short or wrong (an attribute's value is cut or altered), or return a value given as a number. With
+// FAULTY_ONCE it does so only while that file exists, and deletes it. FAULTY_SKIP is the number of
+// calls that succeed first.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ static CK_FUNCTION_LIST_PTR real;
 static CK_FUNCTION_LIST ours;
 static int calls;
 
-// True when the call of this function is to go wrong.
+// True if this call must fail.
 static bool is_due(const char *function) {
   const char *wanted = getenv("FAULTY_FUNCTION");
   if (!wanted || strcmp(wanted, function) != 0) return false;
