@@ -64,7 +64,7 @@ describe("the Merkle tree over a body", () => {
     expect(rootOf(data)).toBe("5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328");
   });
 
-  it("tells swapped, missing, doubled and joined segments apart", () => {
+  it("distinguishes swapped, missing, doubled and joined segments", () => {
     const [a, b, c] = entriesOf(3) as [Uint8Array, Uint8Array, Uint8Array];
     const joined = Buffer.concat([a, b]);
     const roots = [[a, b, c], [b, a, c], [a, b], [a, b, c, c], [joined, c], [a], [b]].map(rootOf);

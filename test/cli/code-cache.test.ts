@@ -79,7 +79,7 @@ describe("no code is looked for", () => {
     expect(used({ XDG_CACHE_HOME: caches })).toEqual([]);
   });
 
-  it("without a home, where it can't be made, or where it is said so", () => {
+  it("without a home, if it can't be made, or if it is turned off", () => {
     expect(used({})).toEqual([]);
     expect(used({ HOME: "/dev/null/nobody" })).toEqual([]);
     writeFileSync(caches, "a file");

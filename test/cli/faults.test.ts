@@ -183,7 +183,7 @@ describe.each(["1", "3"])("a message that changes while %s threads open it", (th
 });
 
 describe("of two faults", () => {
-  it("the earlier segment's is told, though another thread met the later one before", async () => {
+  it("the earlier segment's failure is reported, though another thread met the later one first", async () => {
     writeFileSync(join(folder, "in"), damaged(bodyAt + 40, bodyAt + 20 * SEGMENT + 16));
     const { status, stderr } = await meddled("others first", OPEN, "3");
     expect([status, stderr]).toEqual([4, expect.stringContaining("segment 0 is not authentic")]);
@@ -202,7 +202,7 @@ describe("of two faults", () => {
 });
 
 describe.each(["1", "3"])("an input that can't be read, by %s threads", (threads) => {
-  it("is told as such: the device says no", async () => {
+  it("is reported as such: the device refuses", async () => {
     const argv = [...SEAL, "--threads", threads, "/proc/self/mem"];
     const { status, stderr } = await p11seal(argv, { cwd: folder });
     expect([status, stderr]).toEqual([

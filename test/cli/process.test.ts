@@ -181,7 +181,7 @@ describe("a message that is cut or changed", () => {
   });
 });
 
-describe("a process that is told to stop half way", () => {
+describe("a process that is interrupted half way", () => {
   /** Seals from a pipe that stays open, until the temporary file has some bytes. */
   async function halfWay(...options: string[]): ReturnType<typeof begun> {
     return begun(["seal", "-r", join(root, "bob.pem"), "-o", "out", ...options], content);

@@ -201,7 +201,7 @@ describe("a sender who lies", () => {
     expect(await codeOf(open(await forged({})))).toBe("ERR_NOT_AUTHENTIC");
   });
 
-  it("about whom the message is for is refused by whoever is left out", async () => {
+  it("about the addressees is refused by a recipient who is left out", async () => {
     const counted = counting(identityOf("x25519"));
     const bytes = await forged({ addressees: [new Uint8Array(32)] });
     await expect(openMessage(bytes, { identities: [counted.identity] })).rejects.toMatchObject({

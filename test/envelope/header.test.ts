@@ -97,7 +97,7 @@ describe("a header of another version", () => {
     },
   );
 
-  it("is told by its version, whatever else is strange about it", async () => {
+  it("is recognized by its version, whatever else is wrong with it", async () => {
     const fields = { version: 2, suite: 9, segLog2: 99, flags: 255, coreLength: 0xffff_ffff };
     expect((await refusal(headerBytes(fields))).code).toBe("ERR_VERSION");
     expect((await refusal(headerBytes({ ...fields, version: 1 }))).code).toBe("ERR_SUITE");

@@ -117,7 +117,7 @@ describe("a range of a sealed message", () => {
     expect(ranges).not.toHaveProperty("sender");
   });
 
-  it("is not read before whoever signed the header was accepted", async () => {
+  it("is not read before the header's signer was accepted", async () => {
     const authenticate = () => Promise.reject(new Error("not from there"));
     const opening = openRanges(sourceOf(sealed), { identities, authenticate });
     await expect(opening).rejects.toThrow("not from there");
@@ -154,7 +154,7 @@ describe("the size of a sealed message", () => {
     await expect(ranges.verifySize()).rejects.toEqual(refused("ERR_SEGMENT"));
   });
 
-  it("of a source that gives less than it said is refused where it matters", async () => {
+  it("of a source that returns less than its size is refused where it matters", async () => {
     const source = { ...sourceOf(sealed.subarray(0, segmentAt(6))), size: sealed.length };
     const ranges = await openRanges(source, { identities });
     expect((await ranges.read(5 * FULL, 10)).length).toBe(10);

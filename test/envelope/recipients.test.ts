@@ -110,7 +110,7 @@ describe("an identity that the message is not for", () => {
     }
   });
 
-  it("is not told that a message is for it by its tag alone", async () => {
+  it("does not match a message by its tag alone", async () => {
     for (const type of [2, 5, 77]) {
       const body = new Uint8Array(type === 2 ? 113 : 80);
       const forged = headerBytes({ recips: recips([stanza({ type, body })]) });
@@ -299,7 +299,7 @@ describe("whatever goes wrong between a stanza and the file key", () => {
 
   const changedAt = (bytes: Uint8Array, at: number) => bytes.map((b, i) => (i === at ? b ^ 1 : b));
 
-  it("looks exactly like an altered header: no oracle tells how far a forged stanza got", async () => {
+  it("looks exactly like an altered header: no oracle shows how far a forged stanza got", async () => {
     const bytes = messageBytes();
     const macAt = headerBytes().length - 1;
     const expected = await seen(changedAt(bytes, macAt), holder);

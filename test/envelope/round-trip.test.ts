@@ -77,7 +77,7 @@ describe("the size of segments", () => {
     await expect(sealMessage(text(1), { recipients, segLog2 })).rejects.toThrow(RangeError);
   });
 
-  it("is 256 KiB unless told", async () => {
+  it("is 256 KiB by default", async () => {
     const sealed = await sealMessage(text(1), { recipients: [recipientOf("p256")] });
     expect((await inspectMessage(sealed.stream())).segmentBytes).toBe(262_144);
   });

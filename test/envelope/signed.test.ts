@@ -127,7 +127,7 @@ describe("a signed message", () => {
     }
   });
 
-  it("cut anywhere in its body is refused, by its reader and by whoever checks the sender only", async () => {
+  it("cut anywhere in its body is refused, by its reader and by somebody who only checks the sender", async () => {
     const bodyAt = header.length;
     for (
       let length = bodyAt;
@@ -167,7 +167,7 @@ describe("a signed message", () => {
     expect(seen).toMatchObject([{ serial: 7 }, { serial: 7 }]);
   });
 
-  it("tells its policy when there is no sender at all", async () => {
+  it("calls the policy even if there is no sender", async () => {
     const unsigned = await (await sealMessage(plaintext, { recipients })).stream().bytes();
     const seen: unknown[] = [];
     const authenticate = (sender: unknown) => Promise.resolve(void seen.push(sender));

@@ -47,7 +47,7 @@ describe("a damaged pkcs11: URI", () => {
     "pkcs11:",
   ].map(ascii);
 
-  it("is refused, or read and written so that it reads alike", async () => {
+  it("is refused, or reads the same after it is written again", async () => {
     const report = await fuzz(seeds, scaled(200_000, 5000), 7512, (input) => {
       try {
         const uri = parseUri(latin1(input));

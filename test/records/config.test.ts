@@ -46,7 +46,7 @@ describe("the user's standing orders", () => {
     expect(message).toBe("config.toml:3: not TOML");
   });
 
-  it("are none where there is no file, and not believed where others can write it", async () => {
+  it("are empty without a file, and refused if others can write to it", async () => {
     const folder = freshFolder();
     expect(await readConfig(folder)).toEqual({});
     writeFileSync(configPath(folder), 'require = "signed"\n');

@@ -58,7 +58,7 @@ describeNss("on NSS softoken", () => {
     },
   );
 
-  it("an unwrap-only RSA key opens every OAEP hash, and its own token said so", async () => {
+  it("an unwrap-only RSA key opens every OAEP hash, as its token reported", async () => {
     const { key, oaep } = rsa;
     expect(oaep).toEqual(["sha256", "sha384", "sha512", "sha1"]);
     const privateKey = await access.identity(key).unlock();

@@ -117,7 +117,7 @@ describe("a key that may neither unwrap nor decrypt", () => {
     });
   });
 
-  it("is refused before a PIN is asked for, where it can be seen", async () => {
+  it("is refused before a PIN is asked for, if that is visible", async () => {
     const id = Uint8Array.of(4);
     const privateHalf = { ...NO_USE, PRIVATE: false, SIGN: true };
     await importKey(token, TEST_KEYS.rsa2048, { label: "open", id, privateHalf });
@@ -136,7 +136,7 @@ describe("a key that may neither unwrap nor decrypt", () => {
 });
 
 describe("a certificate", () => {
-  it("stands in for a public key object that is missing", async () => {
+  it("replaces a missing public key object", async () => {
     const privateHalf = { ...NO_USE, UNWRAP: true };
     const id = Uint8Array.of(5);
     await importKey(token, TEST_KEYS.rsa2048, { label: "x", id, privateHalf, publicHalf: false });
@@ -147,7 +147,7 @@ describe("a certificate", () => {
     expect(await opens(key)).toBe(true);
   });
 
-  it("without its private key is told from one with it", async () => {
+  it("without its private key is distinguished from one with it", async () => {
     await addCertificate(6, "rsa2048-enc.crt.pem");
     await expect(access.identity(await find(6)).unlock()).rejects.toMatchObject({
       code: "ERR_KEY_NOT_FOUND",

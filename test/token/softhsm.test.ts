@@ -244,7 +244,7 @@ describe("a bad ciphertext", () => {
     }
   });
 
-  it("is told from a hash that the token cannot undo", async () => {
+  it("is distinguished from a hash that the token cannot undo", async () => {
     const { key } = unwrapOnly;
     const { publicKey } = key;
     if (publicKey === undefined) throw new Error("no public key");
@@ -424,7 +424,7 @@ describe("the audit", () => {
 });
 
 describe("what a token can do", () => {
-  it("is told by name", async () => {
+  it("is reported by name", async () => {
     const mechanisms = await access.mechanisms(await access.findToken(parseUri(token.uri)));
     expect(mechanisms.find(({ name }) => name === "CKM_RSA_PKCS_OAEP")).toEqual({
       number: 9,

@@ -140,7 +140,7 @@ describeVectors("p11-kit's own URI tests", () => {
     },
   };
 
-  it("are answered alike, but for five argued differences", () => {
+  it("give the same answers, with five documented exceptions", () => {
     const { vectors } = vectorJson<{ vectors: { uri: string; result: string }[] }>(
       "pkcs11-uri/p11-kit-uri.json",
     );

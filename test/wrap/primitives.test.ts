@@ -30,7 +30,7 @@ describeVectors("AES-256-GCM known answers (Wycheproof)", () => {
     ({ group }) => group.keySize === 256 && group.ivSize === 96 && group.tagSize === 128,
   );
 
-  it("agree: what is valid opens and is sealed alike, what is altered never opens", () => {
+  it("agree: valid messages open and are sealed identically, altered ones never open", () => {
     const seen = { valid: 0, invalid: 0, acceptable: 0 };
     for (const { test } of cases) {
       const opened = open(test);
@@ -42,7 +42,7 @@ describeVectors("AES-256-GCM known answers (Wycheproof)", () => {
     expect(seen.invalid).toBeGreaterThan(10);
   });
 
-  it("agree only with the whole tag: a shorter one is refused, even where it is a prefix", () => {
+  it("require the whole tag: a shorter one is refused, even if it is a prefix", () => {
     const [{ test }] = cases.filter((each) => each.test.result === "valid") as [(typeof cases)[0]];
     expect(open(test)).toBe(test.msg);
     for (const length of [4, 8, 12, 15]) {

@@ -28,7 +28,7 @@ beforeEach(() => {
 });
 
 describe("without hard links", () => {
-  it("an output appears all the same, and nothing beside it", async () => {
+  it("an output still appears, and nothing beside it", async () => {
     await commit(await written());
     expect(fs.readFileSync(target, "utf8")).toBe("new");
     expect(fs.readdirSync(folder)).toEqual(["out"]);

@@ -79,7 +79,7 @@ describe("an output file", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("has its temporary file removed when the process is told to stop", async () => {
+  it("has its temporary file removed if the process is interrupted", async () => {
     const output = await written();
     restore();
     expect(readdirSync(folder)).toEqual([]);

@@ -137,7 +137,7 @@ describe("through pipes of the kernel", () => {
     expect((await running.ended).stdout.equals(content)).toBe(true);
   });
 
-  it("a failure is told, though no more comes and nothing ends", async () => {
+  it("a failure is reported, though no more input comes and nothing ends", async () => {
     const copy = Buffer.from(sealed);
     copy.writeUInt8(copy.readUInt8(bodyAt + 90 * SEGMENT) ^ 1, bodyAt + 90 * SEGMENT);
     const open = `${P11SEAL} open -i bob.key --threads 2`;

@@ -49,7 +49,7 @@ describe("exit statuses", () => {
   });
 });
 
-describe("what is told of an error", () => {
+describe("the report of an error", () => {
   const refused = new TokenError("ERR_PIN_INCORRECT", "wrong PIN", {
     hint: "it was not tried again",
     fn: "C_Login",

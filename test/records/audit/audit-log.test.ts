@@ -81,7 +81,7 @@ describe("an audit log", () => {
     }
   });
 
-  it("takes lines at the same time, in the order in which they came, each on the disk when told", async () => {
+  it("takes concurrent lines in the order in which they came, each on disk once acknowledged", async () => {
     const files = auditFiles(freshFolder());
     const numbers = Array.from({ length: 150 }, (_, index) => index + 1);
     const heads = await Promise.all(
@@ -118,7 +118,7 @@ describe("an audit log", () => {
     for (const file of [files.log, files.head]) expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
-  it("tells of each opening when, which message, whose, with what, and how it ended", async () => {
+  it("records of each opening when, which message, from whom, with which key, and the result", async () => {
     const [line = ""] = linesOf(await newLog(1));
     expect(JSON.parse(line)).toEqual({
       n: 1,

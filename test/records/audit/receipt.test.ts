@@ -54,7 +54,7 @@ describe("a receipt", () => {
     expect(JSON.parse(text)).toMatchObject({ type: "p11seal receipt v1", ...statement });
   });
 
-  it("of somebody else is no receipt of the one that was asked for", async () => {
+  it("signed by somebody else is not a receipt of the signer that was asked for", async () => {
     const receipt = await receiptOf("p256");
     expect(() => verifyReceipt(receipt, signer("p384").publicKey)).toThrow(
       expect.objectContaining({ code: "ERR_RECEIPT_RECEIVER" }),

@@ -115,7 +115,7 @@ describe("the directory", () => {
     expect(() => withEntry([], bob, "recipients")).toThrow(refused("ERR_SIGN_ONLY"));
   });
 
-  it("removes nobody but whom it is told to", () => {
+  it("removes only the given name", () => {
     expect(() => withoutEntry([alice], "bob")).toThrow(refused("ERR_NAME_UNKNOWN"));
   });
 });

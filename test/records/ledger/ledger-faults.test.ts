@@ -49,7 +49,7 @@ function tamper(file: string, sql: string): void {
 }
 
 describe("a ledger that can't be relied on", () => {
-  it("is missing: nothing is opened, and none is made in passing", async () => {
+  it("is missing: nothing is opened, and no new ledger is made", async () => {
     const file = path.join(freshFolder(), "ledger.db");
     await expect(openLedger(file)).rejects.toMatchObject({
       code: "ERR_LEDGER_MISSING",
@@ -102,7 +102,7 @@ describe("a ledger that can't be relied on", () => {
     await expect(openLedger(file)).rejects.toMatchObject({ code: "ERR_LEDGER_DAMAGED" });
   });
 
-  it("is damaged where a message stands in one of its trees and not in the other", async () => {
+  it("is damaged if a message is in one of its trees and not in the other", async () => {
     const { file, ledger } = await newLedger(1);
     // As if the table had lost the row; the index of serials still has it.
     const { messageId } = message(1);
@@ -299,7 +299,7 @@ describe("a reservation whose process can't be looked at", () => {
     expect(await ledger.status()).toMatchObject({ counter: 1 });
   });
 
-  it("is not respected for ever because a clock was set back", async () => {
+  it("is not respected forever because a clock was set back", async () => {
     const { ledger } = await elsewhere();
     await expect(ledger.reserve(message(1), { nowMs: NOW - DAY })).resolves.toBeDefined();
   });

@@ -119,7 +119,7 @@ describe("a ledger", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
-  it("refuses what was sealed before it began, where it is told to", async () => {
+  it("refuses what was sealed before it began, if asked to", async () => {
     const { ledger } = await newLedger({ sinceMs: NOW - MINUTE });
     const before = message(1, { createdMs: NOW - MINUTE - 1 });
     await expect(ledger.reserve(before, now)).rejects.toMatchObject({ code: "ERR_STALE" });
@@ -135,7 +135,7 @@ describe("a ledger", () => {
 });
 
 describe("the order of a stream", () => {
-  it("is told: first, next, how many are missing, and late", async () => {
+  it("is reported: first, next, how many are missing, and late", async () => {
     const { ledger } = await newLedger();
     const places = [];
     for (const serial of [5, 6, 9, 7]) {

@@ -77,7 +77,7 @@ describe("modules", () => {
     expect(paths()).toEqual(["lib/a.so"]);
   });
 
-  it("are none where there are none", () => {
+  it("are none if none are installed", () => {
     expect(discover()).toEqual([]);
   });
 });

@@ -132,7 +132,7 @@ describe("a broken module", () => {
     await access.close();
   });
 
-  it("stands in the list with its reason, and hides no token of another", async () => {
+  it("is listed with its reason, and hides no token of another module", async () => {
     const token = await freshToken("beside");
     const broken = fileNamed("broken.so", "not a library");
     const access = accessTo(broken, SOFTHSM_MODULE);

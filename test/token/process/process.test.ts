@@ -136,7 +136,7 @@ describe("a module that goes wrong in the middle of its work", () => {
     },
   );
 
-  it("hangs when it is told to finish: closing takes seconds, not for ever", async () => {
+  it("hangs in C_Finalize: closing takes seconds, not forever", async () => {
     const { tokens } = start({ fn: "C_Finalize", how: "hang" });
     await expect(agrees(tokens)).resolves.toBe(true);
     const before = Date.now();
@@ -239,7 +239,7 @@ describe("a PIN", () => {
     expect(asked).toBe(1);
   });
 
-  it("stands neither in the process's arguments nor in its environment", async () => {
+  it("is neither in the process's arguments nor in its environment", async () => {
     const { tokens } = start(undefined, {
       env: { ...process.env, KEEP: "kept" },
       pin: () => Promise.resolve(USER_PIN),
@@ -264,7 +264,7 @@ describe("a PIN", () => {
 });
 
 describe("the process", () => {
-  it("ends with whoever started it, even while a native call never returns", async () => {
+  it("ends with its parent, even while a native call never returns", async () => {
     const program = `
       const { TokenProcess } = await import(${JSON.stringify(new URL("../../../dist/token/process/token-process.js", import.meta.url).href)});
       const tokens = new TokenProcess({ modules: [${JSON.stringify(faulty)}], home: "/nonexistent",
@@ -305,7 +305,7 @@ describe("the process", () => {
     await expect(objectCount(token)).resolves.toBe(before);
   });
 
-  it("is told apart from a program that is missing", async () => {
+  it("is distinguished from a program that is missing", async () => {
     const { tokens } = start(undefined, { program: join(CHILD_PROGRAM, "..", "no-such-file.js") });
     await expect(tokens.tokens()).rejects.toMatchObject({ code: "ERR_TOKEN_CRASHED" });
   });

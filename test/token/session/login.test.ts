@@ -158,7 +158,7 @@ describe("a PIN", () => {
     expect(sent).toEqual([]);
   });
 
-  it("is sent on the final try when that is forced, and the source is told", async () => {
+  it("is sent on the final try if forced, and the source learns that", async () => {
     const keys = await open(USER_PIN, { force: true });
     addFlags = TOKEN_FLAG.USER_PIN_FINAL_TRY;
     expect(await unlockBoth(keys)).toEqual([undefined, undefined]);

@@ -63,7 +63,7 @@ describe("a PIN source", () => {
     expect(await pin(request)).toBe("5678");
   });
 
-  it("cmd: is told which token asks, and gets no PIN variable from us", async () => {
+  it("cmd: learns which token asks, and gets no PIN variable from us", async () => {
     const env = { ...process.env, HIDDEN_PIN: "9999" };
     pinFromSource("env:HIDDEN_PIN", env);
     const pin = pinFromSource(

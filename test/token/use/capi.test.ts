@@ -331,7 +331,7 @@ async function calls(native: Native, work: () => Promise<unknown>): Promise<stri
   return made;
 }
 
-describe("a block that is none", () => {
+describe("an invalid block", () => {
   let token: TestToken;
   let access: TokenAccess;
 

@@ -186,7 +186,7 @@ describe("a reason", () => {
 });
 
 describe("a plan made without a PIN", () => {
-  it("says what it assumes, and leaves out nothing that it was not told of", () => {
+  it("says what it assumes, and does not rule out what it was not told", () => {
     const plan = planFor("open", situation("nss", "rsa", {}, "nothing"));
     expect(stepsToTry(plan, "sha256")).toHaveLength(3);
     expect(plan.assumed).toHaveLength(1);

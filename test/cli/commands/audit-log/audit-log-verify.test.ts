@@ -86,7 +86,7 @@ describe("an audit log", () => {
     expect((await verify()).status).toBe(4);
   });
 
-  it("that was written anew as a whole is told by a head noted elsewhere", async () => {
+  it("that was rewritten as a whole is detected by a head noted elsewhere", async () => {
     const noted = headIn(await verify());
     const { log, head } = auditFiles(home);
     rmSync(log);

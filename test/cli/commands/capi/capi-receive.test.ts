@@ -408,7 +408,7 @@ describe("a message that does not decrypt", () => {
       [],
     ],
   ];
-  it.each(keyFaults)("for %s gives the one error", async (_, change, options) => {
+  it.each(keyFaults)("for %s gives the same error", async (_, change, options) => {
     const blob = altered("k.blob", change);
     const sign = ["sign", "-i", "@bob-sign.key", "-o", "@k.sig", "--force"];
     await bench.ok([...sign, blob, "@m.bin"]);
@@ -427,7 +427,7 @@ describe("a message that does not decrypt", () => {
     ["a block cut off", (cipher) => cipher.subarray(0, -16), []],
     ["another mode", (cipher) => cipher, ["--mode", "ecb"]],
   ];
-  it.each(cipherFaults)("for %s gives the one error", async (_, change, options) => {
+  it.each(cipherFaults)("for %s gives the same error", async (_, change, options) => {
     const cipher = altered("fixed.bin", change);
     const argv = ["receive", "-i", "@alice.key", "--blob", "@fixed.blob", "--cipher", cipher];
     told.add(await refusal([...argv, ...options, UNAUTHENTICATED], `home-${homes++}`));

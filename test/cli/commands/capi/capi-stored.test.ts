@@ -163,7 +163,7 @@ describe("capi back-up and recover", () => {
     expect(bench.exists("never.blob")).toBe(false);
   });
 
-  it("refuse a description that is none, and a serial number that is none", async () => {
+  it("refuse an invalid description, and an invalid serial number", async () => {
     const to = [...backUp, ...authority, "-o", "@never.pkb"];
     await bench.refused([...to, "--serial", "1", "--description", "two\nlines"], "ERR_DESCRIPTION");
     await bench.refused([...to, "--serial", "x", "--description", "d"], "ERR_SERIAL_NUMBER");
@@ -207,7 +207,7 @@ describe("capi sign and verify", () => {
     await bench.refused([...check, ...digest, "--description", "d"], "ERR_USAGE");
   });
 
-  it("sign nothing over SHA-1, and take MD5 only when told to", async () => {
+  it("sign nothing over SHA-1, and accept MD5 only on request", async () => {
     const argv = ["sign", "-i", "@alice-sign.key", "-o", "@w.sig", "@m.txt", "--hash"];
     await bench.refused([...argv, "sha1"], "ERR_WEAK_HASH");
     await bench.refused([...argv, "md5"], "ERR_WEAK_HASH");

@@ -145,7 +145,7 @@ describe("keys made on the token", () => {
     expect(bench.read("asked").toString()).toBe("x\n");
   });
 
-  it("give the one error for a blob of somebody else's", async () => {
+  it("give the same error for a blob for somebody else", async () => {
     bench.keyPair("carol", "exchange", createPrivateKey(TEST_KEYS.rsa2048));
     const theirs = ["--blob", "@c.blob", "--cipher", "@c.bin"];
     await bench.ok(["send", "--to", "@carol.blob", ...theirs, "@m.txt"]);
@@ -224,7 +224,7 @@ describe("keys made on the token", () => {
     expect(stdout.toString()).toBe("by token\n");
   });
 
-  it("are told apart by purpose: a signing key opens nothing, an exchange key signs nothing", async () => {
+  it("are distinguished by purpose: a signing key opens nothing, an exchange key signs nothing", async () => {
     const argv = ["--blob", "@k.blob", "--cipher", "@m.bin", "--allow-unauthenticated"];
     const receive = await bench.capi(["receive", "-i", key(alice, "sign"), ...argv], ALICE);
     expect(receive.status).toBe(5);

@@ -170,7 +170,7 @@ describe.each(["status", "verify", "prune"])("ledger %s", (command) => {
   });
 });
 
-it("ledger verify tells each problem on a line of its own", async () => {
+it("ledger verify prints each problem on a separate line", async () => {
   await p11seal("ledger init");
   await accept(1, Date.now());
   const { Database } = await import("../../../../src/store/sqlite.js");

@@ -106,7 +106,7 @@ function opened(into: string): string[] {
 }
 
 describe("several messages in one run", () => {
-  it("are all opened, with one line each in the audit log that tells how", async () => {
+  it("are all opened, with one line each in the audit log that says how", async () => {
     const { status, stderr, into, log } = await openAll(all);
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(opened(into)).toEqual(all);
@@ -114,7 +114,7 @@ describe("several messages in one run", () => {
     for (const { path } of log) expect(path).toBe("C_UnwrapKey CKM_RSA_PKCS_OAEP sha1");
   });
 
-  it("fail one by one, are told of in their order, and leave the others alone", async () => {
+  it("fail one by one, are reported in order, and do not affect the others", async () => {
     const names = ["0", "missing", "1", "foreign", "2", "bad", "3", "4"];
     const { status, stderr, into, log } = await openAll(names, {
       prepare(there) {

@@ -235,7 +235,7 @@ describe("a message that policy refuses never gets near a token:", () => {
     expect(existsSync(there("again"))).toBe(false);
   });
 
-  it("ERR_OUT_OF_ORDER with --in-order; without it a gap is told", async () => {
+  it("ERR_OUT_OF_ORDER with --in-order; without it a gap is noted", async () => {
     const stream = { streamId: new Uint8Array(16).fill(9) };
     writeFiles(folder, {
       one: await signedMessage("x", { ...stream, serial: 1 }),
@@ -431,7 +431,7 @@ describe("without a policy", () => {
     expect(outcomes(options.home)).toEqual(["opened"]);
   });
 
-  it("an audit log that can't be written is told of, and the message is opened", async () => {
+  it("an audit log that can't be written gives a note, and the message is opened", async () => {
     writeFileSync(there("m"), await unsigned());
     rmSync(join(home, "audit.jsonl"));
     mkdirSync(join(home, "audit.jsonl"));

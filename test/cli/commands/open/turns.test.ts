@@ -49,7 +49,7 @@ describe("work in turns", () => {
     expect(seen.indexOf("began 2")).toBeLessThan(seen.indexOf("placed 1"));
   });
 
-  it("tells of failures in their order, and goes on", async () => {
+  it("reports failures in order, and goes on", async () => {
     const seen = await history(5, 4, async (index) => {
       await sleep(5 - index);
       if (index === 1 || index === 3) throw new Error("no");
@@ -79,7 +79,7 @@ describe("work in turns", () => {
     expect(only(seen, "began").length).toBeLessThan(7);
   });
 
-  it("waits for what is left to do after a turn was passed on, and tells of its failure", async () => {
+  it("waits for the work left after a turn was passed on, and reports its failure", async () => {
     const left: string[] = [];
     const failures: number[] = [];
     await inTurns(
