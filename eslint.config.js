@@ -33,7 +33,7 @@ export default defineConfig(
     rules: { "no-restricted-globals": ["error", "jest"] },
   },
   {
-    files: ["scripts/**", "test/**/*.mjs", "*.js"],
+    files: ["scripts/**", "examples/**", "test/**/*.mjs", "*.js"],
     // Undefined names are found by the compiler (checkJs), which knows Node's.
     rules: { "no-console": "off", "no-undef": "off" },
   },
