@@ -1,13 +1,29 @@
 /** The package as published: its files, its exports, and whether its types compile. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
 
 interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
   readonly bin: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>;
 }
+
+/** Without the SQLite that newer Nodes have. */
+const NO_SQLITE = process.allowedNodeEnvironmentFlags.has("--experimental-sqlite")
+  ? ["--no-experimental-sqlite"]
+  : [];
 
 const root = join(import.meta.dirname, "..");
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as Manifest;
@@ -98,6 +114,46 @@ describe("the package", () => {
       env: { ...process.env, NODE_OPTIONS: "" },
     });
     expect(done).toMatchObject({ status: 0, stdout: "[]\n" });
+  });
+
+  it("seals and opens without its optional packages, and says which one records need", () => {
+    const plain = mkdtempSync(join(tmpdir(), "p11seal-plain-"));
+    try {
+      // A copy: a link would be followed back to all packages of the checkout.
+      cpSync(join(root, "dist"), join(plain, "dist"), { recursive: true });
+      cpSync(join(root, "package.json"), join(plain, "package.json"));
+      for (const name of Object.keys(manifest.dependencies)) {
+        cpSync(join(root, "node_modules", name), join(plain, "node_modules", name), {
+          recursive: true,
+        });
+      }
+      const key = (type: "x25519" | "ed25519", name: string): void => {
+        const { publicKey, privateKey } = generateKeyPairSync(type as "x25519");
+        const pem = { format: "pem", type: "pkcs8" } as const;
+        writeFileSync(join(plain, name), privateKey.export(pem), { mode: 0o600 });
+        writeFileSync(join(plain, `${name}.pub`), publicKey.export({ ...pem, type: "spki" }));
+      };
+      key("x25519", "recipient");
+      key("ed25519", "sender");
+      writeFileSync(join(plain, "message"), "hello");
+      const p11seal = (line: string): { status: number | null; stderr: string } => {
+        const program = [join(plain, "dist/cli/main.js"), ...line.split(" ")];
+        const env = { ...process.env, NODE_OPTIONS: "", P11SEAL_HOME: join(plain, "home") };
+        return spawnSync(process.execPath, [...NO_SQLITE, ...program], {
+          ...{ cwd: plain, env, encoding: "utf8" },
+        });
+      };
+      expect(p11seal("seal -r recipient.pub -o sealed message").status).toBe(0);
+      expect(p11seal("open -i recipient -o opened sealed").status).toBe(0);
+      expect(readFileSync(join(plain, "opened"), "utf8")).toBe("hello");
+      for (const line of ["seal -r recipient.pub --sign-with sender -o s message", "ledger init"]) {
+        const { status, stderr } = p11seal(line);
+        expect(status).toBe(1);
+        expect(stderr).toContain("npm install libsql@");
+      }
+    } finally {
+      rmSync(plain, { recursive: true, force: true });
+    }
   });
 
   it("has types that a strict program compiles against", () => {

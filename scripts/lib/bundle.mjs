@@ -34,7 +34,7 @@ const REQUIRED = /^(?:\.\/run\.js|pkcs11js)$/;
  */
 export async function bundle(folder) {
   const { build } = await import("esbuild");
-  const { dependencies, optionalDependencies } = JSON.parse(read("package.json"));
+  const { dependencies, optionalDependencies, peerDependencies } = JSON.parse(read("package.json"));
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: PROGRAMS,
@@ -51,7 +51,7 @@ export async function bundle(folder) {
     banner: {
       js: '"use strict";const fileUrl=require("node:url").pathToFileURL(__filename).href;',
     },
-    external: Object.keys({ ...dependencies, ...optionalDependencies }).filter(
+    external: Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies }).filter(
       (name) => !INSIDE.includes(name),
     ),
     plugins: [whenUsed],

@@ -2,26 +2,20 @@
  * The files of the user's data folder: read and written by their owner alone, replaced whole, on the
  * disk before anyone relies on them.
  */
-import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
-
-/** The `code` of an error of Node's, which may come from another realm: under jest it does. */
-export function errno(error: unknown): string | undefined {
-  if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
-  return typeof error.code === "string" ? error.code : undefined;
-}
+import { errno, fileError, quoted, reason } from "./system-error.js";
+import { CREATE, NO_FOLLOW, temporaryBeside } from "./temporary.js";
 
 /** Makes the folder, and those above it, for their owner alone; leaves what is there as it is. */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new FileError("ERR_WRITE", `cannot make the folder "${path}" (${reason(error)})`, {
-      cause: error,
-    });
+    const fact = `cannot make the folder ${quoted(path)}: ${reason(error)}`;
+    throw new FileError("ERR_WRITE", fact, { cause: error });
   }
 }
 
@@ -52,7 +46,7 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
   if ((await fileState(path)) === "absent") return undefined;
   const handle = await open(path, constants.O_RDONLY | NO_FOLLOW).catch((error: unknown) => {
     if (errno(error) === "ENOENT") return undefined;
-    throw new FileError("ERR_READ", `cannot read "${path}" (${reason(error)})`, { cause: error });
+    throw fileError("ERR_READ", path, error);
   });
   if (handle === undefined) return undefined;
   try {
@@ -75,7 +69,7 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
 export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   const temporary = temporaryBeside(path);
   try {
-    const handle = await open(temporary, "wx", 0o600);
+    const handle = await open(temporary, CREATE, 0o600);
     try {
       await handle.writeFile(bytes);
       await handle.sync();
@@ -86,16 +80,10 @@ export async function writeWhole(path: string, bytes: Uint8Array): Promise<void>
     await syncFolder(dirname(path));
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
-    throw new FileError("ERR_WRITE", `cannot write "${path}" (${reason(error)})`, {
-      cause: error,
-      ...(errno(error) === "ENOSPC" ? { hint: "make room on that disk; nothing was changed" } : {}),
-    });
+    const full = errno(error) === "ENOSPC";
+    const hint = full ? "make room on that disk; nothing was changed" : undefined;
+    throw fileError("ERR_WRITE", path, error, hint);
   }
-}
-
-/** A name in the same folder that nothing has yet. */
-export function temporaryBeside(path: string): string {
-  return `${path}.${randomBytes(6).toString("hex")}.new`;
 }
 
 /** Has the names in a folder on the disk. Windows can't, and does it by itself. */
@@ -109,14 +97,6 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** The system's name for what went wrong, as in `ENOSPC`. */
-export function reason(error: unknown): string {
-  return errno(error) ?? "unknown error";
-}
-
-/** Windows has no such flag. */
-export const NO_FOLLOW = (constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
-
 // ── Details ─────────────────────────────────────────────────────────────────────────────────────
 
 async function statsOf(
@@ -125,7 +105,7 @@ async function statsOf(
 ): Promise<Stats | undefined> {
   return look(path).catch((error: unknown) => {
     if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return undefined;
-    throw new FileError("ERR_READ", `cannot read "${path}" (${reason(error)})`, { cause: error });
+    throw fileError("ERR_READ", path, error);
   });
 }
 

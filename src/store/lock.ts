@@ -11,8 +11,8 @@ import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
-import { errno, reason } from "./files.js";
 import { isRunning, thisProcess } from "./owner.js";
+import { errno, quoted, reason } from "./system-error.js";
 
 /** Longest that a process waits for another; what is done under these locks takes milliseconds. */
 const WAIT_MS = 10_000;
@@ -103,5 +103,6 @@ async function makeLock(path: string): Promise<void> {
 const SOMEBODY_WAS_FASTER: ReadonlySet<string> = new Set(["ENOTEMPTY", "EEXIST", "EPERM"]);
 
 function failed(path: string, error: unknown): FileError {
-  return new FileError("ERR_WRITE", `cannot lock "${path}" (${reason(error)})`, { cause: error });
+  const fact = `cannot lock ${quoted(path)}: ${reason(error)}`;
+  return new FileError("ERR_WRITE", fact, { cause: error });
 }

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
-import { errno } from "./files.js";
+import { errno } from "./system-error.js";
 
 /** This process, as text without blanks: goes into a column or a file's name. */
 export function thisProcess(): string {

@@ -1,27 +1,23 @@
 /**
  * The embedded database under the ledger and the serial counters: few statements, each transaction on
- * the disk before it counts as done.
- *
- * The binding is `libsql`, because npm delivers it compiled: better-sqlite3 12 compiles for some 80
- * seconds where its prebuilt binary can't be fetched, its version 13 and `node:sqlite` want Node 22. It
- * is an optional package, loaded when a database is first used: sealing unsigned messages, and opening
- * without a policy, do without. Loading takes about 25 ms.
+ * the disk before it counts as done. `sqlite-binding.ts` says which SQLite it is.
  *
  * Journal and durability: the rollback journal with `synchronous=EXTRA`, five calls of fsync and some
- * 1.5 ms a transaction on a virtual disk. WAL takes one call and 0.6 ms, but needs memory shared by all
- * processes, which a home folder on a network does not give, and spreads the database over three files,
- * of which people copy one; and this binding closes a database only when its garbage is collected, so
- * the second file would stay. With a rollback journal `FULL` would not do: the journal's removal is not
+ * 1.5 ms a transaction on a virtual disk. WAL takes one call and 0.6 ms, but it needs memory shared by
+ * all processes, which a home folder on a network does not give, and it spreads the database over three
+ * files, of which people copy one; and libsql closes a database only when its garbage is collected, so
+ * the second file would stay. With a rollback journal `FULL` is not enough: the journal's removal is not
  * on the disk when the transaction returns, and a power cut may then undo it (sqlite.org/pragma.html,
  * "synchronous").
  */
-import { link, open as openFile, rename, unlink } from "node:fs/promises";
+import { open as openFile, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { pathToFileURL } from "node:url";
 import { UnsupportedError } from "../errors.js";
-import { errno, fileState, syncFolder, temporaryBeside } from "./files.js";
+import { fileState, syncFolder } from "./files.js";
+import { connect, resultCode, type Connection, type Value } from "./sqlite-binding.js";
+import { errno } from "./system-error.js";
+import { CREATE, placeNew, temporaryBeside } from "./temporary.js";
 
-export type Value = string | number | null;
 /** A row's columns by name, numbers in decimal; `undefined` for NULL and for an empty text. */
 export type Row = Readonly<Record<string, string | undefined>>;
 
@@ -62,7 +58,7 @@ export class Database {
     options: { readonly waitMs?: number | undefined } = {},
   ): Promise<Database> {
     if ((await fileState(path)) === "absent") throw new DatabaseFailure("absent", "no such file");
-    const database = new Database(await connect(path));
+    const database = new Database(await opened(path));
     try {
       database.#prepare(options.waitMs ?? WAIT_MS);
       database.#requireSchema(schema);
@@ -87,8 +83,8 @@ export class Database {
     if ((await fileState(path)) === "present") return false;
     const temporary = temporaryBeside(path);
     try {
-      await (await openFile(temporary, "wx", 0o600)).close();
-      const database = new Database(await connect(temporary));
+      await (await openFile(temporary, CREATE, 0o600)).close();
+      const database = new Database(await opened(temporary));
       try {
         database.#prepare(WAIT_MS);
         database.transaction(() => {
@@ -100,7 +96,7 @@ export class Database {
       } finally {
         database.close();
       }
-      await giveName(temporary, path);
+      placeNew(temporary, path);
       await syncFolder(dirname(path));
       return true;
     } catch (error) {
@@ -114,8 +110,8 @@ export class Database {
   /**
    * The named columns of all rows; `rest` is what follows them in the statement, from FROM on.
    *
-   * Everything is asked for as `hex(…)`, because the binding ends the process when a text it gets is not
-   * UTF-8, and in a damaged file any value may be one.
+   * Everything is asked for as `hex(…)`: in a damaged file any value may be a text that is not UTF-8, and
+   * there libsql ends the process.
    */
   select(columns: readonly string[], rest: string, ...parameters: readonly Value[]): Row[] {
     const list = columns.map((name) => `hex(${name}) AS ${name}`).join(", ");
@@ -128,7 +124,7 @@ export class Database {
   /** How many rows a statement changed. */
   run(sql: string, ...parameters: readonly Value[]): number {
     try {
-      return this.#connection.prepare(sql).run(parameters).changes;
+      return this.#connection.run(sql, parameters);
     } catch (error) {
       throw failure(error);
     }
@@ -152,7 +148,7 @@ export class Database {
 
   /** What SQLite's own check finds wrong with the file. */
   check(): string[] {
-    const rows = this.select(["integrity_check"], "FROM pragma_integrity_check(100)");
+    const rows = this.select(["integrity_check"], "FROM pragma_integrity_check");
     return rows
       .map((row) => row["integrity_check"] ?? "an empty answer")
       .filter((text) => text !== "ok");
@@ -186,7 +182,7 @@ export class Database {
 
   #all(sql: string, parameters: readonly Value[]): Readonly<Record<string, unknown>>[] {
     try {
-      return this.#connection.prepare(sql).all(parameters);
+      return this.#connection.all(sql, parameters);
     } catch (error) {
       throw failure(error);
     }
@@ -211,16 +207,6 @@ export class Database {
 
 // ── Details ─────────────────────────────────────────────────────────────────────────────────────
 
-/** What is used of `libsql`; its own types promise more than it does. */
-interface Connection {
-  exec(sql: string): void;
-  prepare(sql: string): {
-    all(parameters: readonly Value[]): Readonly<Record<string, unknown>>[];
-    run(parameters: readonly Value[]): { readonly changes: number };
-  };
-  close(): void;
-}
-
 /** The text behind `hex(…)`. */
 function decoded(hex: unknown): string | undefined {
   if (typeof hex !== "string") throw new TypeError("hex() gives text");
@@ -228,70 +214,41 @@ function decoded(hex: unknown): string | undefined {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(hex, "hex"));
   } catch {
-    throw new DatabaseFailure("damaged", "a text that is none");
+    throw new DatabaseFailure("damaged", "a text that is not UTF-8");
   }
 }
 
 /** Others' transactions take milliseconds; a process blocks while it waits for them. */
 const WAIT_MS = 10_000;
 
-/** Unlike rename, link does not replace what another process made in the meantime. */
-async function giveName(temporary: string, path: string): Promise<void> {
+async function opened(path: string): Promise<Connection> {
   try {
-    await link(temporary, path);
+    return await connect(path);
   } catch (error) {
-    if (!NO_HARD_LINKS.has(errno(error) ?? "")) throw error;
-    await rename(temporary, path);
-  }
-}
-
-/** FAT and some network file systems. */
-const NO_HARD_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
-
-async function connect(path: string): Promise<Connection> {
-  const Binding = await binding();
-  try {
-    // As a URI, because plain paths make a file where there is none, and some mean a server.
-    return new Binding(`${pathToFileURL(path).href}?mode=rw`);
-  } catch (error) {
+    if (error instanceof UnsupportedError) throw error;
     throw new DatabaseFailure("write", "cannot be opened", error);
   }
 }
 
-async function binding(): Promise<new (path: string) => Connection> {
-  try {
-    const loaded: unknown = await import("libsql");
-    return (loaded as { default: new (path: string) => Connection }).default;
-  } catch (error) {
-    throw new UnsupportedError("ERR_NO_SQLITE", "the package libsql can't be loaded", {
-      cause: error,
-      hint: "the ledger and the serial counters need it: npm install libsql@0.5.29",
-    });
-  }
-}
-
 /** SQLite's primary result codes (sqlite.org/rescode.html), the low byte of what is reported. */
-const KINDS: ReadonlyMap<number, DatabaseFailure["kind"]> = new Map([
-  [3, "write"], // SQLITE_PERM
-  [5, "busy"], // SQLITE_BUSY
-  [6, "busy"], // SQLITE_LOCKED
-  [8, "write"], // SQLITE_READONLY
-  [10, "write"], // SQLITE_IOERR
-  [13, "write"], // SQLITE_FULL
-  [14, "write"], // SQLITE_CANTOPEN
-  [15, "busy"], // SQLITE_PROTOCOL
+const KINDS: ReadonlyMap<number, readonly [DatabaseFailure["kind"], string]> = new Map([
+  [3, ["write", "SQLITE_PERM"]],
+  [5, ["busy", "SQLITE_BUSY"]],
+  [6, ["busy", "SQLITE_LOCKED"]],
+  [8, ["write", "SQLITE_READONLY"]],
+  [10, ["write", "SQLITE_IOERR"]],
+  [11, ["damaged", "SQLITE_CORRUPT"]],
+  [13, ["write", "SQLITE_FULL"]],
+  [14, ["write", "SQLITE_CANTOPEN"]],
+  [15, ["busy", "SQLITE_PROTOCOL"]],
+  [19, ["damaged", "SQLITE_CONSTRAINT"]],
+  [26, ["damaged", "SQLITE_NOTADB"]],
 ]);
 
 /** Whatever else SQLite says of fixed statements, such as "no such table", comes from the file. */
 function failure(error: unknown): unknown {
-  if (typeof error !== "object" || error === null || !("rawCode" in error)) return error;
-  const { rawCode } = error;
-  if (typeof rawCode !== "number") return error;
-  const kind = KINDS.get(rawCode & 0xff) ?? "damaged";
-  return new DatabaseFailure(kind, nameOf(error) ?? `SQLite says ${rawCode}`, error);
-}
-
-function nameOf(error: object): string | undefined {
-  const code = errno(error);
-  return code?.startsWith("SQLITE_") === true ? code : undefined;
+  const code = resultCode(error);
+  if (code === undefined) return error;
+  const [kind, name] = KINDS.get(code & 0xff) ?? ["damaged", `SQLite says ${code}`];
+  return new DatabaseFailure(kind, name, error);
 }

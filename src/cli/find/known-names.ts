@@ -21,7 +21,7 @@ import {
 } from "../../records/directory/recipients-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
-import { errno, fileError, quoted } from "../io/system-error.js";
+import { errno, fileError, quoted } from "../../store/system-error.js";
 import { homeFolder } from "./home.js";
 
 export interface KnownKey {

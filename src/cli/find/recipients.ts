@@ -8,7 +8,7 @@ import type { Recipient } from "../../keys/key.js";
 import { parseRecipientsFile } from "../../records/directory/recipients-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
-import { quoted } from "../io/system-error.js";
+import { quoted } from "../../store/system-error.js";
 import { naming, PublicKeys, type FoundKey } from "./public-keys.js";
 import type { Tokens } from "./tokens.js";
 

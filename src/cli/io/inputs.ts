@@ -18,7 +18,7 @@ import { type FileError, UsageError } from "../../errors.js";
 import { fillingSource, type FillingSource } from "../../stream.js";
 import type { Io } from "./io.js";
 import { PipeInput } from "./pipe-input.js";
-import { errno, fileError } from "./system-error.js";
+import { errno, fileError } from "../../store/system-error.js";
 
 /** Which file, by device and inode: the same under every name. */
 export type FileId = `${bigint}:${bigint}`;
@@ -124,7 +124,8 @@ async function* readAtOnce(
 /** Windows has no such flag. */
 const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
 
-const AT_ONCE_BYTES = 64 * 1024;
+/** Up to this, a system call is over before a thread would have been asked to make it. */
+export const AT_ONCE_BYTES = 64 * 1024;
 
 /** The whole of a small file: a key, an identity, a list of recipients. */
 export async function readSmall(path: string, io: Io): Promise<Uint8Array> {

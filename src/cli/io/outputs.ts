@@ -14,9 +14,10 @@ import { syncFolder } from "../../store/files.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
 import { write, type Io } from "./io.js";
 import { BrokenPipe } from "./report.js";
-import { errno, fileError, quoted } from "./system-error.js";
+import { errno, fileError, quoted } from "../../store/system-error.js";
 import type { Output, OutputOptions } from "./output.js";
-import { exists, FileOutput, NO_FOLLOW } from "./whole-file.js";
+import { NO_FOLLOW } from "../../store/temporary.js";
+import { exists, FileOutput } from "./whole-file.js";
 
 /**
  * An output at `path`, looked at before any work is done, so that a refusal costs nothing.

@@ -4,7 +4,7 @@
  */
 import { Socket } from "node:net";
 import { fillingSource, type FillingSource } from "../../stream.js";
-import { fileError } from "./system-error.js";
+import { fileError } from "../../store/system-error.js";
 
 export class PipeInput {
   readonly chunks: FillingSource;

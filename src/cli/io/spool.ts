@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import { fillingSource, type FillingSource } from "../../stream.js";
-import { fileError } from "./system-error.js";
+import { fileError } from "../../store/system-error.js";
 
 export class Spool {
   readonly #source: AsyncIterator<Uint8Array>;

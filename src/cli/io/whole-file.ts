@@ -6,11 +6,9 @@
  * with `--force` by a rename, which replaces in one step. Nothing follows a symbolic link at the target.
  * A run that is killed leaves at most the temporary file, which may be deleted.
  */
-import { randomBytes } from "node:crypto";
 import {
   close,
   closeSync,
-  constants,
   fchmodSync,
   fstatSync,
   fsync,
@@ -24,14 +22,16 @@ import {
   writevSync,
   type BigIntStats,
 } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { after } from "../../bytes.js";
 import { FileError } from "../../errors.js";
 import type { OutputPaths } from "../../records/ledger/ledger.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
+import { CREATE, placeNew, temporaryBeside } from "../../store/temporary.js";
+import { AT_ONCE_BYTES } from "./inputs.js";
 import type { Output, OutputFile, OutputOptions } from "./output.js";
-import { errno, fileError, quoted } from "./system-error.js";
+import { errno, fileError, quoted } from "../../store/system-error.js";
 
 export class FileOutput implements Output {
   readonly name: string;
@@ -53,7 +53,7 @@ export class FileOutput implements Output {
     this.name = path;
     this.#existing = existing;
     this.#options = options;
-    this.#temporary = join(dirname(path), temporaryName(basename(path)));
+    this.#temporary = temporaryBeside(path);
   }
 
   get durable(): boolean {
@@ -72,11 +72,11 @@ export class FileOutput implements Output {
   async write(...parts: readonly Uint8Array[]): Promise<void> {
     const file = this.#opened();
     const length = parts.reduce((sum, part) => sum + part.length, 0);
-    if (length < SMALL_BYTES) {
+    if (length < WORTH_A_CALL_BYTES) {
       // A header comes alone, and small messages in small parts: they wait, copied, for something larger.
       this.#small.push(...parts.map((part) => new Uint8Array(part)));
       this.#smallBytes += length;
-      if (this.#smallBytes >= SMALL_BYTES) await this.#flush(file);
+      if (this.#smallBytes >= WORTH_A_CALL_BYTES) await this.#flush(file);
     } else {
       await this.#flush(file, ...parts);
     }
@@ -138,7 +138,7 @@ export class FileOutput implements Output {
     }
     this.#trySync(() => {
       if (this.#options.force) renameSync(this.#temporary, this.name);
-      else this.#linkOrRename();
+      else placeNew(this.#temporary, this.name);
     });
     this.#placed = true;
   }
@@ -199,12 +199,11 @@ export class FileOutput implements Output {
   /** The temporary file, made when the first bytes come. */
   #opened(): number {
     if (this.#file === undefined) {
-      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW;
       this.#forget = onInterrupt(() => {
         unlinkSync(this.#temporary);
       });
       const mode = MODES[this.#options.mode];
-      this.#file = this.#trySync(() => openSync(this.#temporary, flags, mode));
+      this.#file = this.#trySync(() => openSync(this.#temporary, CREATE, mode));
     }
     return this.#file;
   }
@@ -215,24 +214,6 @@ export class FileOutput implements Output {
     const old = this.#existing;
     if (old?.uid !== own.uid || old.gid !== own.gid || old.mode === own.mode) return undefined;
     return Number(old.mode) & 0o777;
-  }
-
-  /** Without `--force`: fails if the name was taken since it was looked at. */
-  #linkOrRename(): void {
-    try {
-      linkSync(this.#temporary, this.name);
-      unlinkSync(this.#temporary);
-    } catch (error) {
-      if (!NO_HARD_LINKS.has(errno(error) ?? "")) throw error;
-      // FAT and some network file systems: claim the name, then rename over what is ours.
-      closeSync(openSync(this.name, "wx"));
-      try {
-        renameSync(this.#temporary, this.name);
-      } catch (refused) {
-        unlinkSync(this.name);
-        throw refused;
-      }
-    }
   }
 
   async #try<T>(step: Promise<T>): Promise<T> {
@@ -279,22 +260,5 @@ const HINTS: Readonly<Record<string, string>> = {
 /** The umask takes its part of both. */
 const MODES = { private: 0o600, public: 0o666 } as const;
 
-/** Less than this is not worth a call of its own. */
-const SMALL_BYTES = 4096;
-
-/** Up to this, a system call is over before a thread would have been asked to make it. */
-const AT_ONCE_BYTES = 64 * 1024;
-
-const NO_HARD_LINKS: ReadonlySet<string> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
-
-/** Windows has no such flag; O_EXCL alone refuses a link there. */
-export const NO_FOLLOW = (constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
-
-/** Names of files have 255 bytes at most on common file systems. */
-function temporaryName(name: string): string {
-  const suffix = `.p11seal-${randomBytes(4).toString("hex")}.part`;
-  const room = 255 - 1 - suffix.length - ".old".length;
-  let kept = name;
-  while (Buffer.byteLength(kept) > room) kept = Array.from(kept).slice(0, -1).join("");
-  return `.${kept}${suffix}`;
-}
+/** Less than this is not worth a system call of its own. */
+const WORTH_A_CALL_BYTES = 4096;

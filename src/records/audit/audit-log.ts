@@ -16,16 +16,10 @@ import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ascii } from "../../bytes.js";
 import { PolicyError } from "../../errors.js";
-import {
-  fileState,
-  makeFolder,
-  NO_FOLLOW,
-  readWhole,
-  reason,
-  syncFolder,
-  writeWhole,
-} from "../../store/files.js";
+import { fileState, makeFolder, readWhole, syncFolder, writeWhole } from "../../store/files.js";
 import { withLock } from "../../store/lock.js";
+import { quoted, reason } from "../../store/system-error.js";
+import { NO_FOLLOW } from "../../store/temporary.js";
 import {
   CHAIN_START,
   follows,
@@ -148,7 +142,7 @@ async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
           ? error
           : new PolicyError(
               "ERR_AUDIT_LOG_WRITE",
-              `cannot write "${files.log}" (${reason(error)})`,
+              `cannot write ${quoted(files.log)}: ${reason(error)}`,
               {
                 cause: error,
                 hint: "make room on its disk, or make it and its folder writable",
@@ -325,9 +319,8 @@ async function openLog(files: AuditFiles): Promise<FileHandle | undefined> {
   try {
     return await open(files.log, constants.O_RDONLY | NO_FOLLOW);
   } catch (error) {
-    throw new PolicyError("ERR_AUDIT_LOG_READ", `cannot read "${files.log}" (${reason(error)})`, {
-      cause: error,
-    });
+    const fact = `cannot read ${quoted(files.log)}: ${reason(error)}`;
+    throw new PolicyError("ERR_AUDIT_LOG_READ", fact, { cause: error });
   }
 }
 

@@ -6,7 +6,7 @@
 import { lstatSync, unlinkSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { FileError, PolicyError } from "../../errors.js";
-import { reason } from "../../store/files.js";
+import { errno, quoted, reason } from "../../store/system-error.js";
 import type { OutputPaths } from "./ledger.js";
 
 /** A plaintext file as it was when its message was accepted. */
@@ -67,8 +67,8 @@ function markOf(path: string): string | undefined {
     const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
     return stats?.isFile() === true ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : undefined;
   } catch (error) {
-    if (["ENOTDIR", "ENOENT"].includes(reason(error))) return undefined;
-    throw new FileError("ERR_READ", `cannot look at "${path}" (${reason(error)})`, {
+    if (["ENOTDIR", "ENOENT"].includes(errno(error) ?? "")) return undefined;
+    throw new FileError("ERR_READ", `cannot look at ${quoted(path)}: ${reason(error)}`, {
       cause: error,
       hint: "the message is accepted, its plaintext not delivered; open it again when that works",
     });

@@ -4,13 +4,8 @@
  * concluded from it.
  */
 import { defined } from "../../defined.js";
-import {
-  DatabaseFailure,
-  type Database,
-  type Row,
-  type Schema,
-  type Value,
-} from "../../store/sqlite.js";
+import { DatabaseFailure, type Database, type Row, type Schema } from "../../store/sqlite.js";
+import type { Value } from "../../store/sqlite-binding.js";
 import type { LedgerStatus, SignedMessage } from "./ledger.js";
 import type {
   LedgerContents,

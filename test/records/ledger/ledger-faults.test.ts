@@ -1,5 +1,4 @@
 import { describe, expect, it } from "@jest/globals";
-import { createRequire } from "node:module";
 import {
   chmodSync,
   copyFileSync,
@@ -16,15 +15,11 @@ import type { Ledger } from "../../../src/records/ledger/ledger.js";
 import { initLedger, openLedger } from "../../../src/records/ledger/sqlite-ledger.js";
 import { compile } from "../support/compiled.js";
 import { CAN_MOUNT, mountSmallDisk } from "../support/disks.js";
+import { rawDatabase } from "../support/raw-database.js";
 import { DAY, freshFolder, message, MINUTE, NOW } from "../support/messages.js";
 
 const now = { nowMs: NOW };
 
-/** For changes that the ledger itself would not make. */
-const Binding = createRequire(import.meta.url)("libsql") as new (file: string) => {
-  exec(sql: string): void;
-  close(): void;
-};
 const itIfMounts = CAN_MOUNT ? it : it.skip;
 
 async function newLedger(accepted = 0): Promise<{ file: string; folder: string; ledger: Ledger }> {
@@ -43,7 +38,7 @@ async function accept(ledger: Ledger, serial: number): Promise<void> {
 
 /** Changes the database without the ledger's knowledge. */
 function tamper(file: string, sql: string): void {
-  const database = new Binding(file);
+  const database = rawDatabase(file);
   database.exec(sql);
   database.close();
 }
@@ -152,7 +147,7 @@ describe("a ledger that can't be relied on", () => {
   it("is kept locked by another process", async () => {
     const { file } = await newLedger();
     const ledger = await openLedger(file, { waitMs: 50 });
-    const other = new Binding(file);
+    const other = rawDatabase(file);
     other.exec("BEGIN EXCLUSIVE");
     await expect(ledger.reserve(message(1), now)).rejects.toMatchObject({
       code: "ERR_LEDGER_BUSY",
@@ -177,7 +172,7 @@ describe("a ledger that can't be relied on", () => {
   });
 });
 
-describe("without the package libsql", () => {
+describe("without any SQLite", () => {
   it("a ledger and serials say what to install, and the audit log does without", async () => {
     const compiled = compile({ sqlite: false });
     try {

@@ -44,7 +44,7 @@ export interface Program {
   readonly ended: Promise<number | string>;
 }
 
-/** `sqlite`: false leaves the programs with a package libsql that can't be loaded. */
+/** `sqlite`: false leaves the programs without Node's SQLite, and with a libsql that can't be loaded. */
 export function compile(options: { sqlite?: boolean } = {}): Compiled {
   const folder = mkdtempSync(path.join(tmpdir(), "p11seal-compiled-"));
   for (const file of sources()) {
@@ -66,18 +66,28 @@ export function compile(options: { sqlite?: boolean } = {}): Compiled {
     symlinkSync(path.join(root, "node_modules"), path.join(folder, "node_modules"));
   }
   return {
-    start: (name, args) => start(folder, name, args),
+    start: (name, args) => start(folder, name, args, options.sqlite === false ? NO_SQLITE : []),
     remove: () => {
       rmSync(folder, { recursive: true, force: true });
     },
   };
 }
 
-function start(folder: string, name: string, args: readonly string[]): Program {
+/** Node 20 has neither the module nor the flag. */
+const NO_SQLITE = process.allowedNodeEnvironmentFlags.has("--experimental-sqlite")
+  ? ["--no-experimental-sqlite"]
+  : [];
+
+function start(
+  folder: string,
+  name: string,
+  args: readonly string[],
+  execArgv: readonly string[],
+): Program {
   const program = path.join(folder, name);
   copyFileSync(path.join(root, "test/records/support", name), program);
   const child = fork(program, args, {
-    execArgv: [],
+    execArgv: [...execArgv],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   const heard: unknown[] = [];

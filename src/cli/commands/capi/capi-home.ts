@@ -10,18 +10,17 @@ import { createHash, randomBytes } from "node:crypto";
 import { lstat, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { delayBefore, NO_FAILURES, recordFailure, type Failures } from "../../../capi/index.js";
-import { FileError, PolicyError } from "../../../errors.js";
+import { PolicyError } from "../../../errors.js";
 import { Secret } from "../../../secret.js";
 import {
-  errno,
   fileState,
   makeFolder,
   readWhole,
-  reason,
   syncFolder,
   writeWhole,
 } from "../../../store/files.js";
 import { withLock } from "../../../store/lock.js";
+import { errno, fileError } from "../../../store/system-error.js";
 
 /** A run that would have to wait longer is refused. */
 const MAX_WAIT_MS = 300_000;
@@ -104,9 +103,7 @@ export class CapiHome {
       return true;
     } catch (error) {
       if (errno(error) === "EEXIST") return false;
-      throw new FileError("ERR_WRITE", `cannot write "${path}" (${reason(error)})`, {
-        cause: error,
-      });
+      throw fileError("ERR_WRITE", path, error);
     }
   }
 

@@ -17,7 +17,7 @@ import { askPassphrase, warnIfReadable } from "../../find/identities.js";
 import { naming, PublicKeys, type FoundKey, type KeyPurpose } from "../../find/public-keys.js";
 import type { Tokens } from "../../find/tokens.js";
 import { readSmall } from "../../io/inputs.js";
-import { quoted } from "../../io/system-error.js";
+import { quoted } from "../../../store/system-error.js";
 
 /** One's own key: looked for, and not used before `unlock`, which may ask for a PIN. */
 export interface CapiOwnKey<K> {

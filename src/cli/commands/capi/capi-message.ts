@@ -11,7 +11,7 @@ import { openInput, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
-import { fileError } from "../../io/system-error.js";
+import { fileError } from "../../../store/system-error.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Context } from "../../command.js";
 

@@ -14,7 +14,7 @@ import { write } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, requireDistinct } from "../../io/outputs.js";
 import { printable } from "../../io/report.js";
-import { quoted } from "../../io/system-error.js";
+import { quoted } from "../../../store/system-error.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";

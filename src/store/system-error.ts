@@ -1,11 +1,9 @@
-/**
- * What the operating system said of a file, in words and with its name for it (ENOSPC, EACCES, …).
- */
+/** What the operating system says of a file, in words and with its name for it (ENOSPC, EACCES, …). */
 import { getSystemErrorMap } from "node:util";
-import { defined } from "../../defined.js";
-import { FileError } from "../../errors.js";
+import { defined } from "../defined.js";
+import { FileError } from "../errors.js";
 
-/** The `code` of an error of Node's, which may come from another realm: under jest it does. */
+/** The `code` of one of Node's errors. No `instanceof`: under jest it comes from another realm. */
 export function errno(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
@@ -19,10 +17,8 @@ export function fileError(
   hint?: string,
 ): FileError {
   const verb = code === "ERR_READ" ? "read" : "write";
-  return new FileError(code, `cannot ${verb} ${quoted(name)}: ${reason(error)}`, {
-    cause: error,
-    ...defined({ hint }),
-  });
+  const options = { cause: error, ...defined({ hint }) };
+  return new FileError(code, `cannot ${verb} ${quoted(name)}: ${reason(error)}`, options);
 }
 
 /** A file's name as messages show it. */
@@ -30,7 +26,8 @@ export function quoted(name: string): string {
   return `"${name}"`;
 }
 
-function reason(error: unknown): string {
+/** For messages: `no space left on device (ENOSPC)`. */
+export function reason(error: unknown): string {
   const code = errno(error);
   if (code === undefined) return "unknown error";
   for (const [name, text] of getSystemErrorMap().values()) {

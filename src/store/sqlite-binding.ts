@@ -1,0 +1,134 @@
+/**
+ * Which SQLite there is: Node's own from Node 22.15 on, or else the package `libsql`.
+ *
+ * Node's own costs nothing to install and 0.3 ms to load. `libsql` is for Node 20, and nobody else needs
+ * it: 19 MB, some 25 ms to load. Of the other prebuilt bindings, better-sqlite3 13 has 28 MB and needs
+ * Node 22, and better-sqlite3 12 fetches its binary from outside the registry, or compiles for some 80
+ * seconds. Loaded when a database is first used; sealing unsigned messages and opening without a policy
+ * use none.
+ */
+import { pathToFileURL } from "node:url";
+import { UnsupportedError } from "../errors.js";
+import { errno } from "./system-error.js";
+
+export type Value = string | number | null;
+
+/** What the two bindings do alike. Values come back as the binding likes: ask for text only. */
+export interface Connection {
+  exec(sql: string): void;
+  all(sql: string, values: readonly Value[]): Readonly<Record<string, unknown>>[];
+  /** How many rows were changed. */
+  run(sql: string, values: readonly Value[]): number;
+  close(): void;
+}
+
+/**
+ * Opens the database at `path`, which must exist: it is never made.
+ *
+ * @throws UnsupportedError `ERR_NO_SQLITE`; whatever SQLite says (`resultCode`)
+ */
+export async function connect(path: string): Promise<Connection> {
+  // As a URL, because plain paths make a file where there is none, and to libsql some mean a server.
+  const url = pathToFileURL(path);
+  url.searchParams.set("mode", "rw");
+  return connectNode(url) ?? (await connectLibsql(url));
+}
+
+/**
+ * SQLite's extended result code (sqlite.org/rescode.html) behind an error that a connection threw;
+ * undefined for every other error.
+ */
+export function resultCode(error: unknown): number | undefined {
+  if (typeof error !== "object" || error === null) return undefined;
+  const { errcode, rawCode } = error as { errcode?: unknown; rawCode?: unknown };
+  const code = errcode ?? rawCode;
+  return typeof code === "number" ? code : undefined;
+}
+
+// ── node:sqlite ─────────────────────────────────────────────────────────────────────────────────
+
+interface NodeSqlite {
+  readonly DatabaseSync: new (url: URL) => {
+    exec(sql: string): void;
+    prepare(sql: string): {
+      all(...values: readonly Value[]): Readonly<Record<string, unknown>>[];
+      run(...values: readonly Value[]): { readonly changes: number };
+    };
+    close(): void;
+  };
+}
+
+/** Undefined where this Node has no SQLite, or one (before 22.15) that can't be told to make no file. */
+function connectNode(url: URL): Connection | undefined {
+  const sqlite = nodeSqlite();
+  if (sqlite === undefined) return undefined;
+  let database: InstanceType<NodeSqlite["DatabaseSync"]>;
+  try {
+    database = new sqlite.DatabaseSync(url);
+  } catch (error) {
+    if (errno(error) === "ERR_INVALID_ARG_TYPE") return undefined;
+    throw error;
+  }
+  return {
+    exec: (sql) => {
+      database.exec(sql);
+    },
+    all: (sql, values) => database.prepare(sql).all(...values),
+    run: (sql, values) => database.prepare(sql).run(...values).changes,
+    close: () => {
+      database.close();
+    },
+  };
+}
+
+/** Node 22 warns that SQLite is an experiment, once: not the user's concern, so it is not shown. */
+function nodeSqlite(): NodeSqlite | undefined {
+  const warnings: { emitWarning: unknown } = process;
+  const { emitWarning } = warnings;
+  warnings.emitWarning = () => undefined;
+  try {
+    // Not an import: whoever looks for modules in this file should not find one that Node 20 lacks.
+    return process.getBuiltinModule("node:sqlite") as NodeSqlite | undefined;
+  } finally {
+    warnings.emitWarning = emitWarning;
+  }
+}
+
+// ── libsql ──────────────────────────────────────────────────────────────────────────────────────
+
+/** What is used of `libsql`; its own types promise more than it does. */
+type Libsql = new (url: string) => {
+  exec(sql: string): void;
+  prepare(sql: string): {
+    all(values: readonly Value[]): Readonly<Record<string, unknown>>[];
+    run(values: readonly Value[]): { readonly changes: number };
+  };
+  close(): void;
+};
+
+async function connectLibsql(url: URL): Promise<Connection> {
+  const Binding = await loadLibsql();
+  const database = new Binding(url.href);
+  return {
+    exec: (sql) => {
+      database.exec(sql);
+    },
+    all: (sql, values) => database.prepare(sql).all(values),
+    run: (sql, values) => database.prepare(sql).run(values).changes,
+    close: () => {
+      database.close();
+    },
+  };
+}
+
+async function loadLibsql(): Promise<Libsql> {
+  try {
+    const loaded: unknown = await import("libsql");
+    return (loaded as { default: Libsql }).default;
+  } catch (error) {
+    throw new UnsupportedError("ERR_NO_SQLITE", "there is no SQLite to keep records in", {
+      cause: error,
+      hint: "use Node 22.15 or newer, or install one where p11seal is: npm install libsql@0.5.29",
+    });
+  }
+}
