@@ -4,7 +4,7 @@
  */
 import { openStream, sealStream, type BodyToOpen, type BodyToSeal } from "../../body/body.js";
 import { openSegments, sealSegments, type BodyChunk } from "../../body/segment-stream.js";
-import { oneByOne, type SegmentCipher, type SegmentWork } from "../../body/segments.js";
+import { oneByOne } from "../../body/segments.js";
 import type { Crew, Sink } from "../../body/threads/crew.js";
 import { FileFailure } from "../../body/threads/failure.js";
 import type { ParallelOptions } from "../../body/threads/parallel.js";
@@ -30,9 +30,7 @@ export async function sealInto(
   meter.start();
   await outputs.header.write(header);
   const route = { input, output: outputs.body, meter, threads };
-  if (await sealIntoFile(body, route)) return;
-  const reader = new Reader(meter.through(input.chunks));
-  for await (const chunk of sealedChunks(body, reader, route)) await writeOnce(outputs.body, chunk);
+  if (!(await sealIntoFile(body, route))) await sealAsStream(body, route);
 }
 
 /** A message whose header is authentic, and its body still to come. */
@@ -94,46 +92,38 @@ interface Route {
 
 // ── As a stream ─────────────────────────────────────────────────────────────────────────────────
 
-function sealedChunks(body: BodyToSeal, plaintext: Reader, route: Route): AsyncIterable<BodyChunk> {
-  const chunks =
-    body.kind === "segments"
-      ? withCrew(body.cipher, route, (work) => sealSegments(body, work, plaintext))
-      : sealStream(body, plaintext);
-  return withNames(chunks, route);
+// A generator around another one costs some microseconds a chunk: there is one at most here.
+
+async function sealAsStream(body: BodyToSeal, route: Route): Promise<void> {
+  const { input, output, meter } = route;
+  const plaintext = new Reader(meter.through(input.chunks));
+  const crew = await crewFor(body, route);
+  try {
+    const chunks =
+      body.kind === "segments"
+        ? sealSegments(body, crew ?? oneByOne(body.cipher), plaintext)
+        : sealStream(body, plaintext);
+    for await (const chunk of chunks) await writeOnce(output, chunk);
+  } catch (error) {
+    throw namedError(error, route);
+  } finally {
+    crew?.close();
+  }
 }
 
-function openedChunks(
+async function* openedChunks(
   body: BodyToOpen,
   sealed: Reader,
   route: Route,
   beforeLast: (() => Promise<void>) | undefined,
 ): AsyncGenerator<BodyChunk, void, undefined> {
-  const chunks =
-    body.kind === "segments"
-      ? withCrew(body.cipher, route, (work) => openSegments(body, work, sealed, beforeLast))
-      : openStream(body, sealed, beforeLast);
-  return withNames(chunks, route);
-}
-
-async function* withNames(
-  chunks: AsyncIterable<BodyChunk>,
-  route: Route,
-): AsyncGenerator<BodyChunk, void, undefined> {
+  const crew = await crewFor(body, route);
   try {
-    yield* chunks;
+    yield* body.kind === "segments"
+      ? openSegments(body, crew ?? oneByOne(body.cipher), sealed, beforeLast)
+      : openStream(body, sealed, beforeLast);
   } catch (error) {
     throw namedError(error, route);
-  }
-}
-
-async function* withCrew(
-  cipher: SegmentCipher,
-  route: Route,
-  chunksBy: (work: SegmentWork) => AsyncIterable<BodyChunk>,
-): AsyncGenerator<BodyChunk, void, undefined> {
-  const crew = await crewFor(cipher, route);
-  try {
-    yield* chunksBy(crew ?? oneByOne(cipher));
   } finally {
     crew?.close();
   }
@@ -141,9 +131,10 @@ async function* withCrew(
 
 /** Other threads to seal or open the segments of a stream; undefined where they are not worth it. */
 async function crewFor(
-  cipher: SegmentCipher,
+  body: BodyToSeal | BodyToOpen,
   { input, output, threads }: Route,
 ): Promise<Crew | undefined> {
+  if (body.kind !== "segments") return undefined;
   const { size, chunks } = input;
   const sink = sinkOf(output);
   // Only a source that can be let go while it is read: a failure must not wait for more input.
@@ -155,7 +146,7 @@ async function crewFor(
     if (size === undefined) input.close().catch(() => undefined);
   };
   const most = threads === undefined ? writersFor(output) : threads - 1;
-  return new Crew(cipher, { most, atOnce: threads !== undefined, sink, failed });
+  return new Crew(body.cipher, { most, atOnce: threads !== undefined, sink, failed });
 }
 
 /** More where threads wait for a reader; to a file, more would only take time from the one that reads. */
