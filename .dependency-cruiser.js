@@ -25,8 +25,9 @@ const ROOMS = {
   "^src/body/(?!threads/)": [],
   "^src/body/threads/": ["^src/body/"],
   "^src/envelope/": ["^src/keys/", "^src/wrap/", "^src/body/(?!threads/)"],
-  "^src/capi/": ["^src/keys/", "^src/wrap/rsa-"],
-  "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/capi/", "^src/terminal/"],
+  "^src/software/": ["^src/keys/", "^src/wrap/rsa-"],
+  "^src/capi/": ["^src/keys/", "^src/wrap/(?:rsa-|rejection)", "^src/software/"],
+  "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/terminal/"],
   "^src/store/": [],
   "^src/terminal/": [],
   "^src/records/": ["^src/keys/", "^src/store/"],
@@ -34,7 +35,7 @@ const ROOMS = {
 };
 
 /** The core: bytes and keys in, bytes out. */
-const CORE = [LEAVES, "^src/(?:keys|wrap|envelope|capi)/", "^src/body/(?!threads/)"];
+const CORE = [LEAVES, "^src/(?:keys|wrap|software|envelope|capi)/", "^src/body/(?!threads/)"];
 
 /** Rooms that stand in a row within another: none imports what comes after it. */
 const ROWS = {

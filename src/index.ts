@@ -26,25 +26,28 @@ export type {
   Sender,
   SenderInfo,
 } from "./envelope/envelope.js";
-export type { SigningIdentity, SigningKey, SigningPublicKey } from "./keys/signing.js";
 
 // Keys
 export type {
   EcCurve,
-  EcPrivateKey,
   EcPublicKey,
   Ed25519PublicKey,
   ExchangePublicKey,
   Identity,
+  OaepDecryption,
   OaepHash,
+  OaepParameters,
   PrivateKey,
   PublicKey,
   Recipient,
   RsaPrivateKey,
   RsaPublicKey,
+  SigningPublicKey,
+  UseOptions,
   Using,
   X25519PublicKey,
 } from "./keys/key.js";
+export type { Purpose, PurposeKeys } from "./keys/purpose.js";
 
 export {
   formatPublicKey,
@@ -60,8 +63,7 @@ export {
   requireExchange,
 } from "./keys/public-key.js";
 export { needsPassphrase } from "./keys/formats/private-file.js";
-export { softwareIdentity } from "./keys/software-key.js";
-export { softwareSigningIdentity } from "./keys/software-signing-key.js";
+export { softwareIdentity, type SoftwareIdentityOptions } from "./software/software-identity.js";
 
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";

@@ -6,10 +6,9 @@
 import { createHash } from "node:crypto";
 import { equal } from "../bytes.js";
 import { AuthenticationError, PolicyError } from "../errors.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 import { type ByteSource, chunks } from "../stream.js";
 import {
-  type CapiSigningKey,
   hashData,
   requireVerifiable,
   signDigest,
@@ -83,7 +82,7 @@ export class AuthenticMessage {
 
 /** What `AuthenticMessage.verify` checks. Throws as `signData`. */
 export async function signMessage(
-  key: CapiSigningKey,
+  key: RsaPrivateKey,
   message: { readonly blob: Uint8Array; readonly ciphertext: ByteSource },
   form: SignatureForm,
 ): Promise<Uint8Array> {

@@ -10,7 +10,7 @@ import { createHash, type Hash } from "node:crypto";
 import { PolicyError, UnsupportedError, UsageError } from "../errors.js";
 import { oaepEncrypt, oaepOverhead } from "../wrap/rsa-oaep.js";
 import { PKCS1_OVERHEAD, pkcs1Encrypt } from "../wrap/rsa-pkcs1.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
 import { type ByteSource, ByteStream, Reader } from "../stream.js";
 import {
@@ -27,15 +27,9 @@ import {
   decryptMessage,
   encryptMessage,
 } from "./cipher.js";
-import {
-  type CapiPrivateKey,
-  type KeyPadding,
-  unwrapSessionKey,
-  type UnwrapOptions,
-} from "./private-key.js";
+import { type KeyPadding, unwrapSessionKey, type UnwrapOptions } from "./session-key-unwrap.js";
 import { readRest } from "./reading.js";
 import {
-  type CapiSigningKey,
   descriptionBytes,
   requireSigning,
   signDigest,
@@ -58,7 +52,7 @@ export interface SendOptions {
   /** Takes ciphers that no new message should use, ECB, and recipients' keys below 2,048 bits. */
   readonly allowWeak?: boolean;
   /** Signs blob and ciphertext, once for each recipient. */
-  readonly signer?: { readonly key: CapiSigningKey; readonly form: SignatureForm };
+  readonly signer?: { readonly key: RsaPrivateKey; readonly form: SignatureForm };
 }
 
 /** A message on its way. Its blobs are ready; it is encrypted as it is read, once. */
@@ -148,7 +142,7 @@ export function wrapSessionKey(
   const key = recipient.object;
   const wrapped =
     padding === "oaep"
-      ? oaepEncrypt(key, bytes.expose(), "sha1")
+      ? oaepEncrypt(key, bytes.expose(), { hash: "sha1" })
       : pkcs1Encrypt(key, bytes.expose());
   return encodeSimpleBlob({ algorithm, wrapped });
 }
@@ -157,7 +151,7 @@ export interface ReceiveOptions extends UnwrapOptions {
   /** The SIMPLEBLOB. */
   readonly blob: Uint8Array;
   readonly ciphertext: ByteSource;
-  readonly privateKey: CapiPrivateKey;
+  readonly privateKey: RsaPrivateKey;
   readonly parameters?: CipherParameters;
   /** That blob and ciphertext were signed; or `allowUnauthenticated`. */
   readonly authentic?: AuthenticMessage;

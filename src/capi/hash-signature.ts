@@ -5,32 +5,14 @@
  * What is signed is a hash value. `CryptHashData` fills it with data, `CryptHashSessionKey` with keys
  * (session-key-hash.ts), a description at the end with text; a digest from elsewhere is HP_HASHVAL.
  */
-import { constants, createHash, privateEncrypt, publicDecrypt, type KeyObject } from "node:crypto";
+import { constants, createHash, publicDecrypt } from "node:crypto";
 import { concat, equal, fromHex } from "../bytes.js";
 import { FormatError, PolicyError, TokenError, UnsupportedError } from "../errors.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
+import { requireCapability } from "../keys/purpose.js";
 import { type ByteSource, chunks } from "../stream.js";
 import type { CapiHash } from "./algorithms.js";
 import { reversed } from "../keys/formats/little-endian.js";
-import { requireRsaPair } from "./software-key.js";
-
-/** What can use a signature key's private half: in memory (`softwareCapiSigner`) or on a token. */
-export interface CapiSigningKey {
-  readonly publicKey: RsaPublicKey;
-  /**
-   * RSASSA-PKCS1-v1_5 over `payload`, a DigestInfo or a bare digest: pads it as block type 01 and
-   * applies the private key (CKM_RSA_PKCS). The result is big-endian, as long as the modulus.
-   */
-  signPkcs1v15(payload: Uint8Array): Promise<Uint8Array>;
-}
-
-/** What can reach a signature key's private half; `unlock` may ask for a PIN. */
-export interface CapiSigningIdentity {
-  readonly publicKey: RsaPublicKey;
-  /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
-  readonly name: string;
-  unlock(): Promise<CapiSigningKey>;
-}
 
 /** The form of a signature; nothing in its bytes tells. */
 export interface SignatureForm {
@@ -39,16 +21,6 @@ export interface SignatureForm {
   readonly description?: string;
   /** CRYPT_NOHASHOID: the bare digest is padded, not a DigestInfo that names its hash. */
   readonly noHashOid?: boolean;
-}
-
-/** A private key in memory. Throws FormatError `ERR_PRIVATE_KEY`. */
-export function softwareCapiSigner(key: KeyObject): CapiSigningKey {
-  const publicKey = requireRsaPair(key);
-  const padding = constants.RSA_PKCS1_PADDING;
-  return {
-    publicKey,
-    signPkcs1v15: (payload) => Promise.resolve(privateEncrypt({ key, padding }, payload)),
-  };
 }
 
 /** The hash value of `CryptHashData` over the data, and the description after it. */
@@ -66,7 +38,7 @@ export async function hashData(data: ByteSource, form: SignatureForm): Promise<U
  *   token; `ERR_BAD_SIGNATURE`: the result doesn't verify.
  */
 export async function signData(
-  key: CapiSigningKey,
+  key: RsaPrivateKey,
   data: ByteSource,
   form: SignatureForm,
 ): Promise<Uint8Array> {
@@ -76,12 +48,12 @@ export async function signData(
 
 /** `CryptSignHash` of a finished hash value, the description included. Throws as `signData`. */
 export async function signDigest(
-  key: CapiSigningKey,
+  key: RsaPrivateKey,
   digest: Uint8Array,
   form: SignatureForm,
 ): Promise<Uint8Array> {
   requireSigning(form);
-  const signature = reversed(await key.signPkcs1v15(payloadOf(digest, form)));
+  const signature = reversed(await requireCapability(key, "signPkcs1")(payloadOf(digest, form)));
   // A signature with a computing fault in it can give the key away (Boneh, DeMillo, Lipton 1997).
   if (verifyDigest(key.publicKey, digest, signature, form)) return signature;
   throw new TokenError("ERR_BAD_SIGNATURE", "the signing key made a signature that does not hold", {

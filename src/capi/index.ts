@@ -55,15 +55,14 @@ export {
 export { deriveSessionKey, hashParts, type HashPart } from "./session-key-hash.js";
 
 // Private keys
+export { softwareRsaKey } from "../software/software-key.js";
+export type { Identity, PrivateKey, RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 export {
-  softwareCapiKey,
   unwrapSessionKey,
-  type CapiIdentity,
-  type CapiPrivateKey,
   type KeyPadding,
-  type Unwrapped,
+  type UnwrappedSessionKey,
   type UnwrapOptions,
-} from "./private-key.js";
+} from "./session-key-unwrap.js";
 
 // Signatures
 export {
@@ -71,11 +70,8 @@ export {
   signData,
   signDigest,
   signingHash,
-  softwareCapiSigner,
   verifyData,
   verifyDigest,
-  type CapiSigningIdentity,
-  type CapiSigningKey,
   type SignatureForm,
 } from "./hash-signature.js";
 

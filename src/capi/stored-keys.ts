@@ -15,26 +15,15 @@
  */
 import { ascii, concat, Cursor, equal } from "../bytes.js";
 import { AuthenticationError, FormatError, PolicyError, UsageError } from "../errors.js";
-import type { RsaPublicKey } from "../keys/key.js";
+import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
 import type { SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
 import { notDecrypted } from "./cipher.js";
 import { wrapSessionKey } from "./exchange.js";
 import { readU32le, readU64le, u32le, u64le } from "../keys/formats/little-endian.js";
-import {
-  type CapiPrivateKey,
-  type KeyPadding,
-  requireFits,
-  unwrapSessionKey,
-} from "./private-key.js";
-import {
-  type CapiSigningKey,
-  requireVerifiable,
-  signData,
-  type SignatureForm,
-  verifyData,
-} from "./hash-signature.js";
+import { type KeyPadding, requireFits, unwrapSessionKey } from "./session-key-unwrap.js";
+import { requireVerifiable, signData, type SignatureForm, verifyData } from "./hash-signature.js";
 
 /** A stored key: two things, or two files. */
 export interface StoredKey {
@@ -44,7 +33,7 @@ export interface StoredKey {
 }
 
 export interface StoreOptions {
-  readonly signer: CapiSigningKey;
+  readonly signer: RsaPrivateKey;
   /** By default SHA-256 over the blob alone. */
   readonly form?: SignatureForm;
   readonly padding?: KeyPadding;
@@ -76,7 +65,7 @@ export async function storeSessionKey(
  */
 export async function openStoredKey(
   { blob, signature }: StoredKey,
-  privateKey: CapiPrivateKey,
+  privateKey: RsaPrivateKey,
   signer: RsaPublicKey,
   options: { readonly form?: SignatureForm; readonly padding?: KeyPadding } = {},
 ): Promise<SessionKey> {
@@ -126,7 +115,7 @@ export async function backUpSessionKey(
  */
 export async function openBackup(
   record: BackupRecord,
-  privateKey: CapiPrivateKey,
+  privateKey: RsaPrivateKey,
   client: RsaPublicKey,
   options: { readonly padding?: KeyPadding } = {},
 ): Promise<SessionKey> {
@@ -180,7 +169,7 @@ function wrapFor(
 
 async function open(
   blob: Uint8Array,
-  privateKey: CapiPrivateKey,
+  privateKey: RsaPrivateKey,
   padding: KeyPadding | undefined,
 ): Promise<SessionKey> {
   const options = padding === undefined ? {} : { padding };

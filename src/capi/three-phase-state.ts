@@ -8,7 +8,7 @@ import type { RsaPublicKey } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
 import { SESSION_ALGORITHMS, type SessionAlgorithm } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
-import type { KeyPadding } from "./private-key.js";
+import type { KeyPadding } from "./session-key-unwrap.js";
 
 export interface Party {
   /**

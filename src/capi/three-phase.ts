@@ -17,18 +17,14 @@
 import { createHash } from "node:crypto";
 import { ascii, concat, Cursor, equal, toHex } from "../bytes.js";
 import { AuthenticationError, FormatError, PolicyError, UsageError } from "../errors.js";
+import type { RsaPrivateKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
 import type { Secret } from "../secret.js";
 import { generateSessionKey, type SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
 import { wrapSessionKey } from "./exchange.js";
 import { readU32le } from "../keys/formats/little-endian.js";
-import {
-  type CapiPrivateKey,
-  requireFits,
-  unwrapSessionKey,
-  type UnwrapOptions,
-} from "./private-key.js";
+import { requireFits, unwrapSessionKey, type UnwrapOptions } from "./session-key-unwrap.js";
 import { sdkFileHead } from "./sdk-file.js";
 import { hashParts, type HashPart } from "./session-key-hash.js";
 import { DIGEST_BYTES } from "./hash-signature.js";
@@ -94,7 +90,7 @@ export class ThreePhase {
   static async answer(
     terms: Terms,
     phase1: Uint8Array,
-    privateKey: CapiPrivateKey,
+    privateKey: RsaPrivateKey,
     options: RunOptions = {},
   ): Promise<{ run: ThreePhase; phase2: Phase2 }> {
     requireSoundTerms(terms, options);
@@ -130,7 +126,7 @@ export class ThreePhase {
    */
   async confirm(
     phase2: Phase2,
-    privateKey: CapiPrivateKey,
+    privateKey: RsaPrivateKey,
     options: RunOptions = {},
   ): Promise<Uint8Array> {
     const state = this.#awaiting("sender", "awaiting phase 2");
@@ -154,7 +150,7 @@ export class ThreePhase {
    */
   async finish(
     phase3: Uint8Array,
-    privateKey: CapiPrivateKey,
+    privateKey: RsaPrivateKey,
     options: RunOptions = {},
   ): Promise<void> {
     const state = this.#awaiting("receiver", "awaiting phase 3");
@@ -175,7 +171,7 @@ export class ThreePhase {
    * @throws UsageError `ERR_PHASE`: the run is not complete; AuthenticationError `ERR_PHASE_HASH`: the
    *   kept blobs don't open; TokenError.
    */
-  async keys(privateKey: CapiPrivateKey): Promise<{ keyA: SessionKey; keyB: SessionKey }> {
+  async keys(privateKey: RsaPrivateKey): Promise<{ keyA: SessionKey; keyB: SessionKey }> {
     const state = this.#state;
     if (state.status !== "complete" || state.keyB === undefined) {
       throw new UsageError("ERR_PHASE", `the run is ${state.status}, there are no keys yet`);
@@ -290,7 +286,7 @@ function requireSoundTerms({ own, peer }: Terms, { allowWeak = false }: RunOptio
   requireExchange(peer.publicKey, { allowWeak });
 }
 
-function requireOwnKey({ own }: Terms, { publicKey }: CapiPrivateKey): void {
+function requireOwnKey({ own }: Terms, { publicKey }: RsaPrivateKey): void {
   if (equal(own.publicKey.fingerprint, publicKey.fingerprint)) return;
   throw new UsageError("ERR_PARTY", "the private key is not of the key this run was begun with");
 }
@@ -318,7 +314,7 @@ function requireHashLength({ hash }: Terms, value: Uint8Array): void {
 function unwrap(
   { padding }: Terms,
   blob: Uint8Array,
-  privateKey: CapiPrivateKey,
+  privateKey: RsaPrivateKey,
   { rejectionSecret }: RunOptions,
 ) {
   return unwrapSessionKey(parseSimpleBlob(blob), privateKey, {

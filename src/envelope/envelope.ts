@@ -7,8 +7,14 @@
  * so that inspection, policy and ledger are the same for every format.
  */
 import type { BodyToOpen, BodyToSeal } from "../body/body.js";
-import type { ExchangePublicKey, Identity, OaepHash, Recipient } from "../keys/key.js";
-import type { SigningKey, SigningPublicKey } from "../keys/signing.js";
+import type {
+  ExchangePublicKey,
+  Identity,
+  OaepHash,
+  PrivateKey,
+  Recipient,
+  SigningPublicKey,
+} from "../keys/key.js";
 import type { Reader } from "../stream.js";
 
 /** A format can load its code when it is first called: what is needed to detect it is all here. */
@@ -174,7 +180,8 @@ export interface SealOptions {
 /** The sender, and what is signed. The caller provides the time and the serial number. */
 export interface Sender {
   readonly publicKey: SigningPublicKey;
-  readonly key: SigningKey;
+  /** Its private half. */
+  readonly key: PrivateKey;
   /** 16 bytes: which of the sender's counters `serial` comes from. */
   readonly streamId: Uint8Array;
   /** Never used before in this stream. */

@@ -1,14 +1,14 @@
 /**
- * What a key is, apart from where it lives: the first of the project's joints.
+ * What a key is, apart from where it lives.
  *
- * A *recipient* is a public value a message is sealed to. An *identity* is what can reach the
- * matching private key, on a token or in memory; `unlock` may ask for a PIN, so it is called only
- * after a recipient of the message matched.
+ * A *recipient* is a public value a message is sealed to. An *identity* is what can reach a private
+ * key, on a token or in memory. `unlock` may ask for a PIN, so it is called only once it is clear that
+ * the key is needed: for opening, after a recipient of the message matched.
  */
 import type { KeyObject } from "node:crypto";
 import type { Secret } from "../secret.js";
 
-/** OAEP's hash; MGF1 uses the same one (RFC 8017 §7.1). */
+/** A hash for OAEP and its MGF1 (RFC 8017 §7.1). */
 export type OaepHash = "sha1" | "sha256" | "sha384" | "sha512";
 
 /** The curves a message can be sealed under. */
@@ -50,6 +50,8 @@ export interface Ed25519PublicKey extends AnyPublicKey {
 }
 
 export type ExchangePublicKey = RsaPublicKey | EcPublicKey | X25519PublicKey;
+/** A public key that signatures can be checked with. */
+export type SigningPublicKey = RsaPublicKey | EcPublicKey | Ed25519PublicKey;
 export type PublicKey = ExchangePublicKey | Ed25519PublicKey;
 
 /** Whom a message is sealed to. */
@@ -62,39 +64,90 @@ export interface Recipient {
   readonly oaep?: OaepHash;
 }
 
-/** Told how a token is asked, as in `C_UnwrapKey CKM_RSA_PKCS_OAEP sha256`; of the last one that it was. */
+/** Told how a token is asked, as in `C_UnwrapKey CKM_RSA_PKCS_OAEP sha256`; the last call counts. */
 export type Using = (path: string) => void;
 
-/** The private half of an RSA recipient. */
-export interface RsaPrivateKey {
-  readonly type: "rsa";
-  /** Hashes this key's holder can undo OAEP with, best first. */
-  readonly oaepHashes: readonly OaepHash[];
-  /**
-   * Undoes RSA-OAEP with an empty label (RFC 8017 §7.1.2). `ciphertext` is as long as the modulus.
-   * Resolves to `null` for every fault of the ciphertext; rejects only where the fault has nothing
-   * to do with it (token gone, PIN refused).
-   */
-  decryptOaep(ciphertext: Uint8Array, hash: OaepHash, using?: Using): Promise<Secret | null>;
+/** How RSA-OAEP was applied (RFC 8017 §7.1). */
+export interface OaepParameters {
+  readonly hash: OaepHash;
+  /** MGF1's hash; by default `hash`. */
+  readonly mgfHash?: OaepHash;
+  /** The label L; by default empty. */
+  readonly label?: Uint8Array;
 }
 
-/** The private half of an EC or X25519 recipient. */
-export interface EcPrivateKey {
-  readonly type: "ec" | "x25519";
-  /**
-   * Raw Diffie-Hellman (SP 800-56A §5.7.1.2, RFC 7748 §6.1): the shared x-coordinate, as long as
-   * the field. `peer` is a point already checked to be on the curve. Fails like `decryptOaep`.
-   */
-  agree(peer: Uint8Array, using?: Using): Promise<Secret | null>;
+/** What a private key may be told with each decryption. */
+export interface UseOptions {
+  readonly using?: Using;
+  /** Length of the secret, bytes, by default 32: some tokens want to be told before they unwrap it. */
+  readonly keyBytes?: number;
 }
 
-export type PrivateKey = RsaPrivateKey | EcPrivateKey;
+/** RSA-OAEP decryption (RFC 8017 §7.1.2). */
+export interface OaepDecryption {
+  /** Hashes the key's holder can undo, best first. */
+  readonly hashes: readonly OaepHash[];
+  /**
+   * `"any"`: any label, and an MGF1 hash of its own, may be asked for; a token may still turn out not
+   * to know them (`ERR_MECHANISM`). `"empty"`: the holder is known to undo the empty label only, with
+   * one hash for both.
+   */
+  readonly labels: "any" | "empty";
+  /**
+   * `ciphertext` is as long as the modulus. Resolves to `null` for every fault of the ciphertext;
+   * rejects only where the fault has nothing to do with it (token gone, PIN refused).
+   *
+   * With `evenly`, a block that does not decrypt costs as many calls as one that does: for formats
+   * where whoever chooses blocks can watch what becomes of them.
+   */
+  decrypt(
+    ciphertext: Uint8Array,
+    parameters: OaepParameters,
+    options?: UseOptions & { readonly evenly?: boolean },
+  ): Promise<Secret | null>;
+}
 
-/** What can reach a private key. */
-export interface Identity {
-  readonly publicKey: ExchangePublicKey;
+/**
+ * A private key, ready to use. It has a member for each thing it can do and none for what it can't;
+ * `purpose.ts` says what is missing.
+ */
+export interface PrivateKey<Public extends PublicKey = PublicKey> {
+  /** Its public half. */
+  readonly publicKey: Public;
+  readonly oaep?: OaepDecryption;
+  /**
+   * RSAES-PKCS1-v1_5 decryption (RFC 8017 §7.2.2), always with as many calls for a bad block as for a
+   * good one. Resolves and rejects as `OaepDecryption.decrypt`. The `null` must not be seen by anybody:
+   * `unwrapRsa` (src/wrap) puts another key in its place. A library below may do the same by itself and
+   * deliver a key of random length.
+   */
+  readonly decryptPkcs1?: (ciphertext: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
+  /**
+   * Raw Diffie-Hellman (SP 800-56A §5.7.1.2, RFC 7748 §6.1): the shared x-coordinate, as long as the
+   * field. `peer` is a point already checked to be on the curve. Resolves and rejects as
+   * `OaepDecryption.decrypt`.
+   */
+  readonly agree?: (peer: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
+  /**
+   * Signs `message` with the algorithm of `signatureAlgorithm(publicKey)`: ECDSA as r‖s, each as long
+   * as the order (IEEE P1363); RSASSA-PSS as long as the modulus; Ed25519 64 bytes.
+   */
+  readonly sign?: (message: Uint8Array) => Promise<Uint8Array>;
+  /**
+   * RSASSA-PKCS1-v1_5 (RFC 8017 §8.2.1) over `payload`, a DigestInfo or a bare digest: pads it as block
+   * type 01 and applies the private key. The result is big-endian, as long as the modulus.
+   */
+  readonly signPkcs1?: (payload: Uint8Array) => Promise<Uint8Array>;
+}
+
+/** An RSA key's: it may both decrypt and sign. */
+export type RsaPrivateKey = PrivateKey<RsaPublicKey>;
+
+/** What can reach a private key: on a token, or in memory. */
+export interface Identity<Public extends PublicKey = PublicKey> {
+  readonly publicKey: Public;
   /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
   readonly name: string;
-  /** May ask for a PIN, once: called for each message to open, and only after a match. */
-  unlock(): Promise<PrivateKey>;
+  /** May ask for a PIN, once: called when the key is needed, and never before a match. */
+  unlock(): Promise<PrivateKey<Public>>;
 }

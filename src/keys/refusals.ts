@@ -1,5 +1,6 @@
-/** Refusals that several key formats share. */
-import { FormatError } from "../errors.js";
+/** Refusals that several key formats and holders of keys share. */
+import { defined } from "../defined.js";
+import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
 
 /** The error for a private key given as a recipient; `what` names its form. */
 export function privateKeyAsRecipient(what: string): FormatError {
@@ -8,4 +9,18 @@ export function privateKeyAsRecipient(what: string): FormatError {
     `${what} is a private key, not a recipient`,
     { hint: "use its public key instead, and never give the private key to anyone" },
   );
+}
+
+/** Runs a check of a key. Where it refuses, the refusal starts with `name`, as in `key.pem: …`. */
+export function naming<T>(name: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    for (const Kind of [FormatError, PolicyError, UnsupportedError]) {
+      if (error instanceof Kind) {
+        throw new Kind(error.code, `${name}: ${error.message}`, defined({ hint: error.hint }));
+      }
+    }
+    throw error;
+  }
 }

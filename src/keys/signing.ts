@@ -1,33 +1,12 @@
 /**
- * Signatures: what signs a message, and the one place that says which algorithm goes with which key.
+ * Signatures over messages, and the one place that says which algorithm goes with which key.
  *
- * The algorithm follows from the key, so that nobody can choose a weaker one for it; its number is
- * in the message all the same, and must agree (docs/format.md, "SIG").
+ * The algorithm follows from the key, so that nobody can choose a weaker one for it. Its number is in
+ * the message all the same, and must agree (docs/format.md, "SIG").
  */
 import { constants, createHash, sign, verify, type KeyObject } from "node:crypto";
 import { UnsupportedError } from "../errors.js";
-import type { EcPublicKey, Ed25519PublicKey, PublicKey, RsaPublicKey } from "./key.js";
-
-/** A public key that signatures can be checked with. */
-export type SigningPublicKey = RsaPublicKey | EcPublicKey | Ed25519PublicKey;
-
-/** A private signing key, ready to sign. */
-export interface SigningKey {
-  /**
-   * Signs `message` with the algorithm of `signatureAlgorithm(publicKey)`: ECDSA as r‖s, each as
-   * long as the order (IEEE P1363); RSASSA-PSS as long as the modulus; Ed25519 64 bytes.
-   */
-  sign(message: Uint8Array): Promise<Uint8Array>;
-}
-
-/** What can reach a private signing key: on a token, or in memory. */
-export interface SigningIdentity {
-  readonly publicKey: SigningPublicKey;
-  /** A `pkcs11:` URI or a file's name. Public. */
-  readonly name: string;
-  /** May ask for a PIN; called once per run. */
-  unlock(): Promise<SigningKey>;
-}
+import type { PublicKey, SigningPublicKey } from "./key.js";
 
 /** One way to sign. `hash` is what the message is hashed with before a token's raw operation. */
 export interface SignatureAlgorithm {

@@ -2,22 +2,20 @@
  * The door to tokens for one run: modules are loaded when first needed, tokens found by URI, a PIN
  * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
  */
-import type { CapiIdentity, CapiPrivateKey } from "../capi/private-key.js";
-import type { CapiSigningIdentity, CapiSigningKey } from "../capi/hash-signature.js";
+import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash } from "../keys/key.js";
-import type { SigningIdentity, SigningKey } from "../keys/signing.js";
+import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import { auditKey } from "./objects/key-audit.js";
 import type { Discovery } from "./modules/discover.js";
 import { type Diagnosis, diagnose } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
 import { generatePair } from "./objects/generate.js";
-import { exchangeHalf, keyName, rsaHalf, signingHalf } from "./objects/halves.js";
+import { keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { listMechanisms } from "./session/mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
-import { TokenRsaKey } from "./use/rsa.js";
 import { isForSigning, situationOf } from "./use/situation.js";
 import type { Session } from "./session/session.js";
 import type { Token } from "./session/token.js";
@@ -107,43 +105,16 @@ export class TokenAccess implements TokenService {
     return key;
   }
 
-  /**
-   * What can reach the private key. Nothing happens until `unlock`, which logs in.
-   *
-   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
-   */
-  identity(key: KeyInfo): Identity {
+  /** See `TokenService.identity`. */
+  identity<P extends Purpose = "open">(
+    key: KeyInfo,
+    purpose: P = "open" as P,
+  ): Identity<PurposeKeys[P]> {
     return {
-      publicKey: exchangeHalf(key),
+      publicKey: suitedHalf(key, purpose),
       name: key.uri,
-      unlock: () => this.#privateKeys.exchange(key),
+      unlock: () => this.#privateKeys.unlock(key, purpose),
     };
-  }
-
-  /**
-   * What can reach a private signing key. Nothing happens until `unlock`, which logs in.
-   *
-   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
-   */
-  signingIdentity(key: KeyInfo): SigningIdentity {
-    const unlock = (): Promise<SigningKey> => this.#privateKeys.signing(key);
-    return { publicKey: signingHalf(key), name: key.uri, unlock };
-  }
-
-  /**
-   * What can reach the private half of a CryptoAPI exchange key. Nothing happens until `unlock`.
-   *
-   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_KEY_TYPE`: not an RSA key.
-   */
-  capiKey(key: KeyInfo): CapiIdentity {
-    const unlock = (): Promise<CapiPrivateKey> => this.#privateKeys.capi(key);
-    return { publicKey: rsaHalf(key), name: key.uri, unlock };
-  }
-
-  /** What can reach the private half of a CryptoAPI signature key. Throws as `capiKey`. */
-  capiSigningKey(key: KeyInfo): CapiSigningIdentity {
-    const unlock = (): Promise<CapiSigningKey> => this.#privateKeys.capiSigning(key);
-    return { publicKey: rsaHalf(key), name: key.uri, unlock };
   }
 
   /**
@@ -162,7 +133,7 @@ export class TokenAccess implements TokenService {
         const { key, notHonoured } = pair;
         if (request.use === "sign") return { key, notHonoured };
         const oaep = await this.#privateKeys.prove(session, token, pair.privateObject, key);
-        return { key, notHonoured, ...(oaep === undefined ? {} : { oaep }) };
+        return { key, notHonoured, ...defined({ oaep }) };
       } catch (error) {
         session.destroy(pair.privateObject);
         session.destroy(pair.publicObject);
@@ -185,9 +156,8 @@ export class TokenAccess implements TokenService {
   }
 
   /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
-  async probeOaep(key: KeyInfo): Promise<OaepHash[]> {
-    const privateKey = await this.#privateKeys.exchange(key);
-    return privateKey instanceof TokenRsaKey ? privateKey.provenHashes() : [];
+  probeOaep(key: KeyInfo): Promise<OaepHash[]> {
+    return this.#privateKeys.provenHashes(key);
   }
 
   /**

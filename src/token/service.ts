@@ -2,10 +2,8 @@
  * What can be asked of tokens: plain values in, plain values and promises out, so that the module can
  * be loaded in another process without a change outside this folder.
  */
-import type { CapiIdentity } from "../capi/private-key.js";
-import type { CapiSigningIdentity } from "../capi/hash-signature.js";
 import type { Identity, OaepHash } from "../keys/key.js";
-import type { SigningIdentity } from "../keys/signing.js";
+import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import type { Diagnosis } from "./diagnosis.js";
 import type { Pkcs11Uri } from "./uri.js";
 import type { Plan, PlanOperation } from "./use/plan.js";
@@ -44,25 +42,14 @@ export interface TokenService {
    */
   findKey(uri: Pkcs11Uri, options?: { login?: boolean }): Promise<KeyInfo>;
   /**
-   * What can reach the private key. Nothing happens until `unlock`, which logs in.
+   * What can reach the private key, for `purpose`; by default to open messages. Nothing happens until
+   * `unlock`, which logs in, and refuses a key that can't serve (TokenError `ERR_MECHANISM`), before a
+   * PIN is asked for where that shows.
    *
-   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`, UnsupportedError `ERR_SIGN_ONLY`.
+   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGN_ONLY`, `ERR_SIGNING_KEY`,
+   *   `ERR_KEY_TYPE`: the key is of a kind that can't serve.
    */
-  identity(key: KeyInfo): Identity;
-  /**
-   * What can reach a private signing key. Nothing happens until `unlock`, which logs in.
-   *
-   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_SIGNING_KEY`.
-   */
-  signingIdentity(key: KeyInfo): SigningIdentity;
-  /**
-   * What can reach the private half of a CryptoAPI exchange key. Nothing happens until `unlock`.
-   *
-   * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError `ERR_KEY_TYPE`: not an RSA key.
-   */
-  capiKey(key: KeyInfo): CapiIdentity;
-  /** What can reach the private half of a CryptoAPI signature key. Throws as `capiKey`. */
-  capiSigningKey(key: KeyInfo): CapiSigningIdentity;
+  identity<P extends Purpose = "open">(key: KeyInfo, purpose?: P): Identity<PurposeKeys[P]>;
   /**
    * A new key pair under the key policy, tried out before it is announced.
    *

@@ -8,7 +8,7 @@
  */
 import { CipherSuite, type KEMFactory, type Key } from "hpke";
 import { concat } from "../bytes.js";
-import type { EcPrivateKey, EcPublicKey, X25519PublicKey } from "../keys/key.js";
+import type { EcPublicKey, PrivateKey, X25519PublicKey } from "../keys/key.js";
 import { publicKeyFromEcPoint } from "../keys/public-key.js";
 import {
   AES_256_GCM,
@@ -44,11 +44,11 @@ export async function hpkeSeal(
 
 /**
  * HPKE's OpenBase (RFC 9180 §6.1). `null` for every fault of `enc` or `ciphertext`: a point that is
- * not on the curve, a failed agreement, a wrong tag. Rejects only as `privateKey.agree` does.
+ * not on the curve, a failed agreement, a wrong tag. Rejects only as `agree` does.
  */
 export async function hpkeOpen(
   recipient: EcPublicKey | X25519PublicKey,
-  privateKey: EcPrivateKey,
+  agree: NonNullable<PrivateKey["agree"]>,
   enc: Uint8Array,
   ciphertext: Uint8Array,
   info: Uint8Array,
@@ -56,7 +56,7 @@ export async function hpkeOpen(
 ): Promise<Uint8Array | null> {
   const curve = curveOf(recipient);
   if (!isPoint(curve, enc)) return null;
-  const shared = await privateKey.agree(enc);
+  const shared = await agree(enc);
   if (shared === null) return null;
   const dh = shared.expose();
   try {

@@ -9,7 +9,7 @@ import {
   receiveMessage,
   sendMessage,
   signMessage,
-  softwareCapiKey,
+  softwareRsaKey,
   wrapSessionKey,
   type ReceiveOptions,
   type SendOptions,
@@ -28,6 +28,7 @@ import {
   joined,
   text,
 } from "./support.js";
+import { decryptPkcs1 } from "../support/private-key.js";
 
 const FORM = { hash: "sha256" } as const;
 
@@ -394,7 +395,7 @@ describe("sending", () => {
       publicKeyEncoding: { type: "spki", format: "der" },
     });
     const key = createPrivateKey({ key: privateKey, format: "der", type: "pkcs8" });
-    const tiny = softwareCapiKey(key).publicKey;
+    const tiny = softwareRsaKey(key).publicKey;
     const aes256 = generateSessionKey("aes256");
     expect(await codeOf(() => wrapSessionKey(aes256, tiny, "oaep"))).toBe("ERR_KEY_SIZE");
     expect(wrapSessionKey(aes256, tiny, "pkcs1").length).toBe(12 + 64);
@@ -406,8 +407,8 @@ describe("the session key", () => {
     const keys: Secret[] = [];
     const privateKey = {
       ...bob,
-      decryptPkcs1v15: async (ciphertext: Uint8Array) => {
-        const key = await bob.decryptPkcs1v15(ciphertext);
+      decryptPkcs1: async (ciphertext: Uint8Array) => {
+        const key = await decryptPkcs1(bob, ciphertext);
         if (key !== null) keys.push(key);
         return key;
       },
@@ -430,8 +431,8 @@ describe("Buffers, whose slice is no copy,", () => {
     const ciphertext = Buffer.from(message.ciphertext);
     const privateKey = {
       ...bob,
-      decryptPkcs1v15: async (wrapped: Uint8Array) => {
-        const key = await bob.decryptPkcs1v15(wrapped);
+      decryptPkcs1: async (wrapped: Uint8Array) => {
+        const key = await decryptPkcs1(bob, wrapped);
         return key === null ? null : new Secret(Buffer.from(key.expose()));
       },
     };
@@ -461,12 +462,12 @@ describe("Buffers, whose slice is no copy,", () => {
 describe("a private key in memory", () => {
   it("is an RSA key", async () => {
     const { privateKey } = generateKeyPairSync("x25519");
-    expect(await codeOf(() => softwareCapiKey(privateKey))).toBe("ERR_PRIVATE_KEY");
-    expect(softwareCapiKey(bobObject).publicKey.bits).toBe(2048);
+    expect(await codeOf(() => softwareRsaKey(privateKey))).toBe("ERR_PRIVATE_KEY");
+    expect(softwareRsaKey(bobObject).publicKey.bits).toBe(2048);
   });
 });
 
-const { publicKey: otherKey } = softwareCapiKey(
+const { publicKey: otherKey } = softwareRsaKey(
   createPrivateKey({
     key: generateKeyPairSync("rsa", {
       modulusLength: 2048,

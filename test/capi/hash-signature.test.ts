@@ -118,7 +118,7 @@ describe("a signature", () => {
   it("that the signing key got wrong is not given out", async () => {
     const faulty = {
       publicKey: bobSigner.publicKey,
-      signPkcs1v15: () => Promise.resolve(new Uint8Array(256).fill(1)),
+      signPkcs1: () => Promise.resolve(new Uint8Array(256).fill(1)),
     };
     expect(await codeOf(() => signData(faulty, text, FORM))).toBe("ERR_BAD_SIGNATURE");
   });

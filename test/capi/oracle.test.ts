@@ -131,19 +131,19 @@ describe("a blob of the attacker's choice", () => {
 
   it("nor with OAEP", async () => {
     const key = bob.publicKey.object;
-    const good = await outcome(oaepEncrypt(key, sessionKey, "sha1"), "oaep");
+    const good = await outcome(oaepEncrypt(key, sessionKey, { hash: "sha1" }), "oaep");
     expect(good.error).toBeUndefined();
     const conforming = await outcome(
-      oaepEncrypt(key, new Uint8Array(32).fill(0x22), "sha1"),
+      oaepEncrypt(key, new Uint8Array(32).fill(0x22), { hash: "sha1" }),
       "oaep",
     );
     expect(conforming.error?.code).toBe("ERR_DECRYPT");
     expect(conforming.calls).toEqual(good.calls);
     for (const wrap of [
       () => raw(block(sessionKey)),
-      () => oaepEncrypt(key, sessionKey.subarray(1), "sha1"),
-      () => oaepEncrypt(key, new Uint8Array(0), "sha1"),
-      () => oaepEncrypt(key, sessionKey, "sha256"),
+      () => oaepEncrypt(key, sessionKey.subarray(1), { hash: "sha1" }),
+      () => oaepEncrypt(key, new Uint8Array(0), { hash: "sha1" }),
+      () => oaepEncrypt(key, sessionKey, { hash: "sha256" }),
       () => raw(new Uint8Array(256)),
     ]) {
       // Encryption is random, and one implicit rejection key in 256 decrypts to noise.

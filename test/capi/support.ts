@@ -4,13 +4,13 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { ascii, concat } from "../../src/bytes.js";
 import {
-  softwareCapiKey,
-  softwareCapiSigner,
+  softwareRsaKey,
   type CapiHash,
-  type CapiPrivateKey,
+  type RsaPrivateKey,
   type CipherParameters,
   type SessionAlgorithm,
 } from "../../src/capi/index.js";
+import { requireCapability } from "../../src/keys/purpose.js";
 import { Secret } from "../../src/secret.js";
 import { TEST_KEYS } from "../support/keys.js";
 import { vectorFile, vectorJson } from "../support/vectors.js";
@@ -139,25 +139,29 @@ const rsa2048 = createPrivateKey(TEST_KEYS.rsa2048);
 const rsa3072 = createPrivateKey(TEST_KEYS.rsa3072);
 
 /** An exchange key and a signature key; two more of somebody else. */
-export const bob = softwareCapiKey(rsa2048);
-export const alice = softwareCapiKey(rsa3072);
-export const bobSigner = softwareCapiSigner(rsa2048);
-export const aliceSigner = softwareCapiSigner(rsa3072);
+export const bob = softwareRsaKey(rsa2048);
+export const alice = softwareRsaKey(rsa3072);
+export const bobSigner = softwareRsaKey(rsa2048);
+export const aliceSigner = softwareRsaKey(rsa3072);
 export const bobObject = rsa2048;
 
 /** Counts the operations of a private key. */
-export function counted(key: CapiPrivateKey): CapiPrivateKey & { readonly calls: string[] } {
+export function counted(key: RsaPrivateKey): RsaPrivateKey & { readonly calls: string[] } {
   const calls: string[] = [];
+  const oaep = requireCapability(key, "oaep");
   return {
     publicKey: key.publicKey,
     calls,
-    decryptPkcs1v15: (ciphertext) => {
+    decryptPkcs1: (...args) => {
       calls.push("pkcs1");
-      return key.decryptPkcs1v15(ciphertext);
+      return requireCapability(key, "decryptPkcs1")(...args);
     },
-    decryptOaepSha1: (ciphertext) => {
-      calls.push("oaep");
-      return key.decryptOaepSha1(ciphertext);
+    oaep: {
+      ...oaep,
+      decrypt: (...args) => {
+        calls.push("oaep");
+        return oaep.decrypt(...args);
+      },
     },
   };
 }

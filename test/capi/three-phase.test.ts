@@ -6,7 +6,7 @@ import {
   generateSessionKey,
   parsePhase2,
   phase1Id,
-  softwareCapiKey,
+  softwareRsaKey,
   ThreePhase,
   wrapSessionKey,
   type KeyPadding,
@@ -274,7 +274,7 @@ describe("what is no message of the run", () => {
       publicKeyEncoding: { type: "spki", format: "der" },
     });
     const key = createPrivateKey({ key: privateKey, format: "der", type: "pkcs8" });
-    const peer = { name: "bob", publicKey: softwareCapiKey(key).publicKey };
+    const peer = { name: "bob", publicKey: softwareRsaKey(key).publicKey };
     const terms = { ...senderTerms, peer };
     expect(await codeOf(() => ThreePhase.begin(terms))).toBe("ERR_WEAK_KEY");
     expect(ThreePhase.begin(terms, { allowWeak: true }).run.status).toBe("awaiting phase 2");

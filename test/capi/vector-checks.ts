@@ -6,7 +6,7 @@ import {
   receiveMessage,
   ThreePhase,
   unwrapSessionKey,
-  type CapiPrivateKey,
+  type RsaPrivateKey,
 } from "../../src/capi/index.js";
 import {
   type Exchange,
@@ -38,7 +38,7 @@ export async function checkExchange(
   vectors: Manifest,
   exchange: Exchange,
   recipient: Recipient,
-  privateKey: CapiPrivateKey,
+  privateKey: RsaPrivateKey,
 ): Promise<void> {
   const blob = fixture(recipient.simpleBlob);
   expect(toHex(blob)).toBe(recipient.simpleBlobHex);
@@ -65,7 +65,7 @@ export async function checkExchange(
  */
 export async function checkThreePhase(
   vectors: Manifest,
-  keyOf: (name: string) => CapiPrivateKey,
+  keyOf: (name: string) => RsaPrivateKey,
 ): Promise<void> {
   const run = vectors.threePhase;
   const sender = keyOf(run.sender);

@@ -20,8 +20,7 @@ import {
   sdkFileHead,
   sendMessage,
   signData,
-  softwareCapiKey,
-  softwareCapiSigner,
+  softwareRsaKey,
   unwrapSessionKey,
   verifyData,
 } from "../../src/capi/index.js";
@@ -51,7 +50,7 @@ describeVectors("messages a real CryptoAPI sent", () => {
   const cases = exchangeCases(vectors);
 
   it.each(cases)("$name is read", async ({ exchange, recipient }) => {
-    const privateKey = softwareCapiKey(privateKeyOf(vectors, recipient.name));
+    const privateKey = softwareRsaKey(privateKeyOf(vectors, recipient.name));
     await checkExchange(vectors, exchange, recipient, privateKey);
   });
 
@@ -74,7 +73,7 @@ describeVectors("messages a real CryptoAPI sent", () => {
     "$id goes back the way it came",
     async (exchange) => {
       const [recipient] = exchange.recipients;
-      const privateKey = softwareCapiKey(privateKeyOf(vectors, recipient?.name ?? ""));
+      const privateKey = softwareRsaKey(privateKeyOf(vectors, recipient?.name ?? ""));
       const padding = exchange.flags.includes("CRYPT_OAEP") ? "oaep" : "pkcs1";
       const parameters = parametersOf(exchange);
       const sent = sendMessage(message(vectors, exchange.message), {
@@ -150,7 +149,7 @@ describeVectors("signatures a real CryptoAPI made", () => {
 
   const strong = vectors.signatures.filter(({ hash }) => hash !== "md5" && hash !== "sha1");
   it.each(strong)("$id is made again, byte for byte", async (vector) => {
-    const signer = softwareCapiSigner(privateKeyOf(vectors, vector.signer, vector.spec));
+    const signer = softwareRsaKey(privateKeyOf(vectors, vector.signer, vector.spec));
     const signature = await signData(signer, message(vectors, vector.message), {
       hash: vector.hash,
       noHashOid: vector.flags.includes("CRYPT_NOHASHOID"),
@@ -186,7 +185,7 @@ describeVectors("hashes, derived keys, files and the three-phase run of a real C
       const bytes = fixture(vector.file);
       const { blob, ciphertext } = await readSdkFile(inSteps(bytes, 100));
       expect(toHex(bytes.subarray(0, 4 + blob.length))).toBe(toHex(sdkFileHead(blob)));
-      const privateKey = softwareCapiKey(privateKeyOf(vectors, vector.recipient));
+      const privateKey = softwareRsaKey(privateKeyOf(vectors, vector.recipient));
       const received = await receiveMessage({
         blob,
         ciphertext,
@@ -198,7 +197,7 @@ describeVectors("hashes, derived keys, files and the three-phase run of a real C
   );
 
   it("the run's receiver and sender accept the hashes a real CryptoAPI computed", async () => {
-    const key = (name: string) => softwareCapiKey(privateKeyOf(vectors, name));
+    const key = (name: string) => softwareRsaKey(privateKeyOf(vectors, name));
     await checkThreePhase(vectors, key);
   });
 });
@@ -216,7 +215,7 @@ describeVectors("single vectors", () => {
       key: privateKeyBlobJwk(fromHex(vector.privateKeyBlob)),
       format: "jwk",
     });
-    const privateKey = softwareCapiKey(key);
+    const privateKey = softwareRsaKey(key);
     const blob = parseSimpleBlob(fromHex(vector.simpleBlob));
     const unwrapped = await unwrapSessionKey(blob, privateKey);
     expect(unwrapped.genuine).toBe(true);
@@ -233,7 +232,7 @@ describeVectors("single vectors", () => {
       aes256cbc_iv0_ciphertext: string;
       plaintext: string;
     }>("cryptoapi/selfmade-simpleblob-aes256.json");
-    const privateKey = softwareCapiKey(createPrivateKey(vector.privateKeyPem));
+    const privateKey = softwareRsaKey(createPrivateKey(vector.privateKeyPem));
     expect(vector.blobs.length).toBe(2);
     for (const { padding, simpleBlob } of vector.blobs) {
       const received = await receiveMessage({

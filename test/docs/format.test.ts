@@ -11,7 +11,7 @@ import { MAX_RECIPS_BYTES } from "../../src/envelope/native/recips.js";
 import { inspect, open, seal, type Sender, type SigningPublicKey } from "../../src/index.js";
 import { publicKeyFromSpki, requireExchange } from "../../src/keys/public-key.js";
 import { signInMemory } from "../../src/keys/signing.js";
-import { softwareIdentity } from "../../src/keys/software-key.js";
+import { softwareIdentity } from "../../src/software/software-identity.js";
 import { EXCHANGE_KEY_NAMES, publicDer, TEST_KEYS } from "../support/keys.js";
 import { sourceFiles } from "./source-files.js";
 import * as f from "./formulas.mjs";
@@ -56,7 +56,13 @@ const senderWith = (privateKey: string): Sender => {
   const key = createPrivateKey(privateKey);
   const sign = (text: Uint8Array) => Promise.resolve(signInMemory(publicKey, key, text));
   const streamId = new Uint8Array(16).fill(5);
-  return { publicKey, key: { sign }, streamId, serial: 1000, createdMs: 1_800_000_000_000 };
+  return {
+    publicKey,
+    key: { publicKey, sign },
+    streamId,
+    serial: 1000,
+    createdMs: 1_800_000_000_000,
+  };
 };
 
 describe("the worked message of docs/format.md", () => {

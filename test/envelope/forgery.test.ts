@@ -26,6 +26,7 @@ import { FULL, SEG_LOG2, SEGMENT_BYTES } from "../support/forge.js";
 import { counting, identityOf, recipientOf, senderOf } from "../support/identities.js";
 import { publicDer, TEST_KEYS } from "../support/keys.js";
 import { codeOf } from "../support/streams.js";
+import { requireCapability } from "../../src/keys/purpose.js";
 
 const text = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 3) & 0xff);
 const parts = [text(FULL), text(FULL).reverse(), text(50)];
@@ -62,17 +63,15 @@ describe("whoever knows the file key", () => {
       ...inner,
       unlock: async () => {
         const key = await inner.unlock();
-        if (key.type !== "rsa") throw new Error("an RSA key was expected");
-        return {
-          ...key,
-          decryptOaep: async (ciphertext, hash) => {
-            const secret = await key.decryptOaep(ciphertext, hash);
-            fileKey = secret?.expose().slice() ?? new Uint8Array(0);
-            // A Buffer's slice would be wiped with the secret.
-            fileKey = Uint8Array.from(fileKey);
-            return secret;
-          },
+        const oaep = requireCapability(key, "oaep");
+        const decrypt: typeof oaep.decrypt = async (...args) => {
+          const secret = await oaep.decrypt(...args);
+          fileKey = secret?.expose().slice() ?? new Uint8Array(0);
+          // A Buffer's slice would be wiped with the secret.
+          fileKey = Uint8Array.from(fileKey);
+          return secret;
         };
+        return { ...key, oaep: { ...oaep, decrypt } };
       },
     };
     expect(Buffer.compare((await open(whole, stealing)).bytes, plaintext)).toBe(0);
@@ -122,7 +121,7 @@ describe("whoever knows the file key", () => {
     const { publicKey } = identityOf("rsa3072");
     const { messageId } = parsed.core;
     const tag = stanzaTag(messageId, publicKey);
-    const ciphertext = oaepEncrypt(publicKey.object, fileKey, "sha256");
+    const ciphertext = oaepEncrypt(publicKey.object, fileKey, { hash: "sha256" });
     const stanza = { type: "rsa-oaep", tag, hash: "sha256", ciphertext } as const;
     const transcript = encodeTranscript({ ...parsed, stanzas: [...parsed.stanzas, stanza] });
     const body = whole.subarray(parsed.transcript.length + 32);
@@ -158,7 +157,7 @@ describe("whoever knows the file key", () => {
       ascii("p11seal/v1 core\0"),
       createHash("sha384").update(signedPart).digest(),
     );
-    const signature = await other.key.sign(message);
+    const signature = await requireCapability(other.key, "sign")(message);
     const sig = encodeSignature({ algorithm: 1, spki: other.publicKey.spki, signature });
     const transcript = concat(signedPart, sig, encodeExtensions([]), parsed.recipsBlock);
     const body = bodyOf(concat(signedPart, sig), text(5));

@@ -19,6 +19,7 @@ import { answering, counting, identityOf, recipientOf } from "../support/identit
 import { EXCHANGE_KEY_NAMES } from "../support/keys.js";
 import { codeOf } from "../support/streams.js";
 import { headerBytes, holder, messageBytes, recips, stanza } from "../support/forge.js";
+import { requireCapability } from "../../src/keys/purpose.js";
 
 const message = ascii("for you only");
 
@@ -130,7 +131,8 @@ describe("an RSA key", () => {
       const key = await identityOf("rsa2048").unlock();
       const only = {
         ...identityOf("rsa2048"),
-        unlock: () => Promise.resolve({ ...key, oaepHashes: [hash] } as typeof key),
+        unlock: () =>
+          Promise.resolve({ ...key, oaep: { ...requireCapability(key, "oaep"), hashes: [hash] } }),
       };
       const counted = counting(only);
       expect(await open(sealed, counted.identity)).toEqual(message);
@@ -158,11 +160,14 @@ describe("an RSA key", () => {
       name: "picky",
       unlock: () =>
         Promise.resolve({
-          type: "rsa",
-          oaepHashes: ["sha512", "sha1", "sha256"],
-          decryptOaep: (_ciphertext, hash) => {
-            asked.push(hash);
-            return Promise.resolve(null);
+          publicKey,
+          oaep: {
+            hashes: ["sha512", "sha1", "sha256"],
+            labels: "any",
+            decrypt: (_ciphertext, { hash }) => {
+              asked.push(hash);
+              return Promise.resolve(null);
+            },
           },
         }),
     };

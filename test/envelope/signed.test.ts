@@ -20,6 +20,7 @@ import { Reader } from "../../src/stream.js";
 import { FULL, SEG_LOG2 } from "../support/forge.js";
 import { counting, identityOf, recipientOf, senderOf } from "../support/identities.js";
 import { codeOf, DELIVERIES, readAll } from "../support/streams.js";
+import { sign } from "../support/private-key.js";
 
 const SENDERS = ["p256", "p384", "rsa3072", "ed25519"] as const;
 const text = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 3) & 0xff);
@@ -219,10 +220,11 @@ describe("sealing with a sender", () => {
   });
 
   it("whose key signs wrongly makes no message", async () => {
+    const { publicKey } = senderOf("ed25519");
     const liars: Sender["key"][] = [
       senderOf("p384").key,
-      { sign: () => Promise.resolve(new Uint8Array(64)) },
-      { sign: () => Promise.resolve(new Uint8Array(0)) },
+      { publicKey, sign: () => Promise.resolve(new Uint8Array(64)) },
+      { publicKey, sign: () => Promise.resolve(new Uint8Array(0)) },
     ];
     for (const key of liars) {
       const sender = { ...senderOf("ed25519"), key };
@@ -238,7 +240,7 @@ describe("sealing with a sender", () => {
     const { key } = senderOf("ed25519");
     const sender = {
       ...senderOf("ed25519"),
-      key: { sign: (message: Uint8Array) => (signatures++, key.sign(message)) },
+      key: { ...key, sign: (message: Uint8Array) => (signatures++, sign(key, message)) },
     };
     const sealed = await sealMessage(plaintext, { recipients, sender, segLog2: SEG_LOG2 });
     expect(signatures).toBe(1);

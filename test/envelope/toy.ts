@@ -9,8 +9,9 @@ import { readFloeSegment } from "../../src/body/floe-reading.js";
 import { ascii, concat, equal, toHex, u64 } from "../../src/bytes.js";
 import { defined } from "../../src/defined.js";
 import type { Envelope, MessageInfo } from "../../src/envelope/envelope.js";
-import { AuthenticationError, NoMatchError } from "../../src/errors.js";
+import { AuthenticationError } from "../../src/errors.js";
 import type { Reader } from "../../src/stream.js";
+import { openByKey } from "../../src/wrap/opener.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 
 /** How a toy's body is made under a key; nothing else tells the toys apart. */
@@ -50,19 +51,21 @@ function toy(name: string, magic: string, body: ToyBody): Envelope {
       if (recipient === undefined) throw new TypeError("a toy has one recipient");
       const { fingerprint, object } = recipient.publicKey;
       const key = randomBytes(32);
-      const header = concat(start, fingerprint, oaepEncrypt(object, key, "sha256"));
+      const header = concat(start, fingerprint, oaepEncrypt(object, key, { hash: "sha256" }));
       return Promise.resolve({ messageId: "", header, body: body.seal(key) });
     },
     async beginOpening(sealed, receiver) {
       const { info, recipient, wrapped } = await read(sealed.header);
       await receiver.authenticate(undefined);
-      const identities = await receiver.identities();
-      const identity = identities.find(({ publicKey }) => recipient.matches(publicKey));
-      if (identity === undefined) throw new NoMatchError("ERR_NO_MATCH", "the toy is not yours");
-      const privateKey = await identity.unlock();
-      if (privateKey.type !== "rsa") throw new TypeError("a toy is opened with RSA");
-      const key = await privateKey.decryptOaep(wrapped, "sha256");
-      const opened = await body.open(key?.expose() ?? randomBytes(32), sealed.body);
+      const oaep = { hash: "sha256" } as const;
+      const { identity, contentKey } = await openByKey(await receiver.identities(), {
+        for: (key) =>
+          recipient.matches(key)
+            ? [{ type: "rsa-oaep", parameters: oaep, ciphertext: wrapped }]
+            : [],
+        keyBytes: 32,
+      });
+      const opened = await body.open(contentKey.expose(), sealed.body);
       return { info, identity, body: opened };
     },
     verifySender: () => Promise.resolve(undefined),

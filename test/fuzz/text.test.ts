@@ -12,7 +12,7 @@ import { parseRecipientsFile } from "../../src/records/directory/recipients-file
 import { P11SealError } from "../../src/errors.js";
 import { formatPublicKey, parsePublicKey } from "../../src/keys/formats/key-file.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
-import { softwareIdentity } from "../../src/keys/software-key.js";
+import { softwareIdentity } from "../../src/software/software-identity.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
 import { publicDer, TEST_KEYS } from "../support/keys.js";
 import { fuzz } from "../support/mutate.js";

@@ -181,8 +181,8 @@ export class Bench {
 
   async rsaKey(key: KeyInfo): Promise<RsaPrivateKey> {
     const privateKey = await this.privateKey(key);
-    if (privateKey.type !== "rsa") throw new Error("not an RSA key");
-    return privateKey;
+    if (privateKey.publicKey.type !== "rsa") throw new Error("not an RSA key");
+    return privateKey as RsaPrivateKey;
   }
 
   /** The way that the last private key operation used, from the trace. */

@@ -4,6 +4,7 @@ import { verifySignature } from "../../src/keys/signing.js";
 import type { KeyInfo, KeyType } from "../../src/token/values.js";
 import type { Bench } from "./bench.js";
 import { row, type Row } from "./row.js";
+import { sign } from "../support/private-key.js";
 
 const message = new TextEncoder().encode("what the sender says");
 
@@ -21,11 +22,11 @@ export const signRows: readonly Row[] = TYPES.map(([type, id]) =>
 );
 
 async function signs(bench: Bench, key: KeyInfo): Promise<void> {
-  const identity = bench.door.signingIdentity(key);
+  const identity = bench.door.identity(key, "sign");
   const signingKey = await identity.unlock();
   // Twice: a key may require the PIN each time, and accept the login as the first.
   for (const said of [message, message.subarray(1)]) {
-    const signature = await signingKey.sign(said);
+    const signature = await sign(signingKey, said);
     expect(verifySignature(identity.publicKey, said, signature)).toBe(true);
     expect(verifySignature(identity.publicKey, message.subarray(2), signature)).toBe(false);
   }

@@ -14,6 +14,7 @@ import { importSteps } from "../support/raw-token.js";
 import { vectorFolder, wycheproof } from "../support/vectors.js";
 import { type Bench, Lacking } from "./bench.js";
 import { row, type Row } from "./row.js";
+import { agree, decryptOaep } from "../support/private-key.js";
 import { isFull } from "../support/scale.js";
 
 interface OaepGroup {
@@ -77,9 +78,8 @@ export const vectorRows: readonly Row[] = [
       const cases = ecdhCases(curve, file);
       await withKeys(bench, cases, { DERIVE: true, SIGN: false }, async (key, mine) => {
         const privateKey = await bench.privateKey(key);
-        if (privateKey.type === "rsa") throw new Error("not an EC key");
         await each(mine, async (one) => {
-          check(one, await privateKey.agree(one.input));
+          check(one, await agree(privateKey, one.input));
         });
       });
       expect(cases.filter(({ output }) => output !== null).length).toBeGreaterThan(10);
@@ -101,7 +101,7 @@ async function runOaep(
   await withKeys(bench, cases, use, async (key, mine) => {
     const privateKey = await bench.rsaKey(key);
     await each(mine, async (one) => {
-      check(one, await privateKey.decryptOaep(one.input.ciphertext, one.input.hash));
+      check(one, await decryptOaep(privateKey, one.input.ciphertext, one.input.hash));
     });
   });
   expect(cases.filter(({ output }) => output !== null).length).toBeGreaterThan(5);

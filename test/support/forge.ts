@@ -5,7 +5,7 @@
 import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { floeSeal } from "../../src/body/floe.js";
 import { ascii, concat, fromHex, u16, u32 } from "../../src/bytes.js";
-import type { Identity } from "../../src/keys/key.js";
+import type { ExchangePublicKey, Identity } from "../../src/keys/key.js";
 import { Secret } from "../../src/secret.js";
 import { answering, identityOf } from "./identities.js";
 
@@ -18,7 +18,7 @@ export const SEGMENT_BYTES = 2 ** SEG_LOG2;
 export const FULL = SEGMENT_BYTES - 32;
 
 /** The holder of an RSA-2048 key, who always returns the file key, without the arithmetic. */
-export const holder: Identity = answering(identityOf("rsa2048").publicKey, () =>
+export const holder: Identity<ExchangePublicKey> = answering(identityOf("rsa2048").publicKey, () =>
   Promise.resolve(new Secret(FILE_KEY.slice())),
 );
 

@@ -1,27 +1,29 @@
 /** Identities with the TEST keys, and identities that count, refuse or lie. */
 import { createPrivateKey } from "node:crypto";
+import { defined } from "../../src/defined.js";
 import type { Sender } from "../../src/envelope/envelope.js";
 import type {
-  EcPrivateKey,
   ExchangePublicKey,
   Identity,
   OaepHash,
   PrivateKey,
   Recipient,
-  RsaPrivateKey,
+  SigningPublicKey,
 } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
-import { signInMemory, type SigningPublicKey } from "../../src/keys/signing.js";
-import { softwareIdentity } from "../../src/keys/software-key.js";
+import { signInMemory } from "../../src/keys/signing.js";
+import { softwareIdentity } from "../../src/software/software-identity.js";
 import type { Secret } from "../../src/secret.js";
 import { publicDer, TEST_KEYS, type EXCHANGE_KEY_NAMES } from "./keys.js";
 
 export type ExchangeKeyName = (typeof EXCHANGE_KEY_NAMES)[number];
 
-const made = new Map<string, Identity>();
+type ExchangeIdentity = Identity<ExchangePublicKey>;
+
+const made = new Map<string, ExchangeIdentity>();
 
 /** The software identity of a TEST key. */
-export function identityOf(name: ExchangeKeyName): Identity {
+export function identityOf(name: ExchangeKeyName): ExchangeIdentity {
   const known = made.get(name) ?? softwareIdentity(TEST_KEYS[name], `${name}.pem`);
   made.set(name, known);
   return known;
@@ -35,13 +37,13 @@ export function recipientOf(name: ExchangeKeyName, oaep?: OaepHash): Recipient {
 
 /** An identity that counts the operations on it. */
 export interface Counted {
-  readonly identity: Identity;
+  readonly identity: ExchangeIdentity;
   unlocks: number;
   /** The private key operations, each as its hash or its peer's point. */
   readonly operations: (OaepHash | Uint8Array)[];
 }
 
-export function counting(inner: Identity): Counted {
+export function counting(inner: ExchangeIdentity): Counted {
   const counted: Counted = {
     unlocks: 0,
     operations: [],
@@ -57,22 +59,28 @@ export function counting(inner: Identity): Counted {
   return counted;
 }
 
-function countingKey(key: PrivateKey, counted: Counted): PrivateKey {
-  if (key.type === "rsa") {
-    return {
-      ...key,
-      decryptOaep: (ciphertext, hash) => {
-        counted.operations.push(hash);
-        return key.decryptOaep(ciphertext, hash);
-      },
-    };
-  }
+function countingKey(
+  key: PrivateKey<ExchangePublicKey>,
+  counted: Counted,
+): PrivateKey<ExchangePublicKey> {
+  const { publicKey, oaep, agree } = key;
   return {
-    ...key,
-    agree: (peer) => {
-      counted.operations.push(peer.slice());
-      return key.agree(peer);
-    },
+    publicKey,
+    ...defined({
+      oaep: oaep && {
+        ...oaep,
+        decrypt: (...[ciphertext, parameters, options]: Parameters<typeof oaep.decrypt>) => {
+          counted.operations.push(parameters.hash);
+          return oaep.decrypt(ciphertext, parameters, options);
+        },
+      },
+      agree:
+        agree &&
+        ((peer: Uint8Array) => {
+          counted.operations.push(peer.slice());
+          return agree(peer);
+        }),
+    }),
   };
 }
 
@@ -80,12 +88,12 @@ function countingKey(key: PrivateKey, counted: Counted): PrivateKey {
 export function answering(
   publicKey: ExchangePublicKey,
   answer: () => Promise<Secret | null>,
-  oaepHashes: readonly OaepHash[] = ["sha256", "sha1"],
-): Identity {
-  const privateKey: PrivateKey =
+  hashes: readonly OaepHash[] = ["sha256", "sha1"],
+): ExchangeIdentity {
+  const privateKey: PrivateKey<ExchangePublicKey> =
     publicKey.type === "rsa"
-      ? ({ type: "rsa", oaepHashes, decryptOaep: answer } satisfies RsaPrivateKey)
-      : ({ type: publicKey.type, agree: answer } satisfies EcPrivateKey);
+      ? { publicKey, oaep: { hashes, labels: "any", decrypt: answer } }
+      : { publicKey, agree: answer };
   return { publicKey, name: "answering", unlock: () => Promise.resolve(privateKey) };
 }
 
@@ -95,7 +103,10 @@ export function senderOf(name: "p256" | "p384" | "rsa2048" | "rsa3072" | "ed2551
   const privateKey = createPrivateKey(TEST_KEYS[name]);
   return {
     publicKey,
-    key: { sign: (message) => Promise.resolve(signInMemory(publicKey, privateKey, message)) },
+    key: {
+      publicKey,
+      sign: (message) => Promise.resolve(signInMemory(publicKey, privateKey, message)),
+    },
     streamId: new Uint8Array(16).fill(0x5e),
     serial: 7,
     createdMs: Date.UTC(2026, 0, 2, 3, 4, 5),

@@ -8,6 +8,7 @@ import type { GeneratedKey, KeyType } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
 import { describeNss, freshNssToken, nssAccess, type NssToken } from "../support/nss.js";
 import { objectCount } from "../support/softhsm.js";
+import { agree, decryptOaep } from "../support/private-key.js";
 
 describeNss("on NSS softoken", () => {
   let token: NssToken;
@@ -45,13 +46,12 @@ describeNss("on NSS softoken", () => {
       const { publicKey } = key;
       if (publicKey?.type !== "ec") throw new Error("not an EC key");
       const privateKey = await access.identity(key).unlock();
-      if (privateKey.type !== "ec") throw new Error("not an EC key");
       const peer = generateKeyPairSync("ec", { namedCurve: publicKey.curve });
       const spki = peer.publicKey.export({ type: "spki", format: "der" });
       const theirs = publicKeyFromSpki(new Uint8Array(spki));
       if (theirs.type !== "ec") throw new Error("not an EC key");
       const before = await objectCount(token);
-      const found = await privateKey.agree(theirs.point);
+      const found = await agree(privateKey, theirs.point);
       const secret = diffieHellman({ privateKey: peer.privateKey, publicKey: publicKey.object });
       expect(secret.equals(found?.expose() ?? new Uint8Array())).toBe(true);
       expect(await objectCount(token)).toBe(before);
@@ -62,12 +62,12 @@ describeNss("on NSS softoken", () => {
     const { key, oaep } = rsa;
     expect(oaep).toEqual(["sha256", "sha384", "sha512", "sha1"]);
     const privateKey = await access.identity(key).unlock();
-    if (privateKey.type !== "rsa" || key.publicKey === undefined) throw new Error("not RSA");
+    if (key.publicKey === undefined) throw new Error("not RSA");
     const before = await objectCount(token);
-    for (const hash of privateKey.oaepHashes) {
+    for (const hash of privateKey.oaep?.hashes ?? []) {
       const secret = randomBytes(32);
-      const sealed = oaepEncrypt(key.publicKey.object, secret, hash);
-      const found = await privateKey.decryptOaep(sealed, hash);
+      const sealed = oaepEncrypt(key.publicKey.object, secret, { hash });
+      const found = await decryptOaep(privateKey, sealed, hash);
       expect(secret.equals(found?.expose() ?? new Uint8Array())).toBe(true);
     }
     expect(await objectCount(token)).toBe(before);
@@ -77,26 +77,27 @@ describeNss("on NSS softoken", () => {
     const { publicKey } = rsa.key;
     if (publicKey?.type !== "rsa") throw new Error("not RSA");
     const privateKey = await access.identity(rsa.key).unlock();
-    if (privateKey.type !== "rsa") throw new Error("not RSA");
-    const good = oaepEncrypt(publicKey.object, randomBytes(32), "sha256");
+    const good = oaepEncrypt(publicKey.object, randomBytes(32), { hash: "sha256" });
     const flipped = good.slice();
     flipped[9] = (flipped[9] as number) ^ 1;
     const before = await objectCount(token);
     for (const bad of [flipped, new Uint8Array(256), publicKey.modulus, good.subarray(1)]) {
-      expect(await privateKey.decryptOaep(bad, "sha256")).toBeNull();
+      expect(await decryptOaep(privateKey, bad, "sha256")).toBeNull();
     }
-    expect(await privateKey.decryptOaep(good, "sha1")).toBeNull();
+    expect(await decryptOaep(privateKey, good, "sha1")).toBeNull();
     expect(await objectCount(token)).toBe(before);
   });
 
   it("a payload too long for a secret key is refused, not cut to a session key's length", async () => {
     const { key } = await generate("rsa:3072");
     const privateKey = await access.identity(key).unlock();
-    if (privateKey.type !== "rsa" || key.publicKey?.type !== "rsa") throw new Error("not RSA");
+    if (key.publicKey?.type !== "rsa") throw new Error("not RSA");
     const sealed = (bytes: number): Uint8Array =>
-      oaepEncrypt(key.publicKey?.object as KeyObject, new Uint8Array(bytes).fill(0x78), "sha256");
+      oaepEncrypt(key.publicKey?.object as KeyObject, new Uint8Array(bytes).fill(0x78), {
+        hash: "sha256",
+      });
     for (const bytes of [256, 257, 318, 33, 16]) {
-      const found = await privateKey.decryptOaep(sealed(bytes), "sha256");
+      const found = await decryptOaep(privateKey, sealed(bytes), "sha256");
       // NSS's secret keys have at most 256 bytes.
       expect([bytes, found?.length]).toEqual([bytes, bytes > 256 ? undefined : bytes]);
     }
@@ -119,10 +120,10 @@ describeNss("on NSS softoken", () => {
     const { key } = rsa;
     const found = await own.findKey(parseUri(key.uri));
     const privateKey = await own.identity(found).unlock();
-    if (privateKey.type !== "rsa" || key.publicKey === undefined) throw new Error("not RSA");
+    if (key.publicKey === undefined) throw new Error("not RSA");
     const secret = randomBytes(32);
-    const sealed = oaepEncrypt(key.publicKey.object, secret, "sha256");
-    const running = Array.from({ length: 4 }, () => privateKey.decryptOaep(sealed, "sha256"));
+    const sealed = oaepEncrypt(key.publicKey.object, secret, { hash: "sha256" });
+    const running = Array.from({ length: 4 }, () => decryptOaep(privateKey, sealed, "sha256"));
     await access.close();
     await own.close();
     for (const opened of await Promise.all(running)) {

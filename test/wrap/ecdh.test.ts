@@ -4,10 +4,11 @@
  */
 import { describe, expect, it } from "@jest/globals";
 import { concat, fromHex, toHex } from "../../src/bytes.js";
-import type { EcCurve, EcPrivateKey } from "../../src/keys/key.js";
+import type { EcCurve, PrivateKey } from "../../src/keys/key.js";
 import { validatePoint } from "../../src/keys/public-key.js";
-import { softwareIdentity } from "../../src/keys/software-key.js";
+import { softwareIdentity } from "../../src/software/software-identity.js";
 import { describeVectors, wycheproof } from "../support/vectors.js";
+import { agree } from "../support/private-key.js";
 import { isFull } from "../support/scale.js";
 
 interface EcdhTest {
@@ -27,7 +28,7 @@ type Outcome = "refused before the key" | "refused by the key" | { readonly shar
 /** The path of a peer's point to a private key and back. */
 async function exchange(
   curve: EcCurve | "X25519",
-  key: EcPrivateKey,
+  key: PrivateKey,
   peer: Uint8Array,
 ): Promise<Outcome> {
   try {
@@ -36,7 +37,7 @@ async function exchange(
     expect(error).toMatchObject({ code: "ERR_POINT" });
     return "refused before the key";
   }
-  const shared = await key.agree(peer);
+  const shared = await agree(key, peer);
   return shared === null ? "refused by the key" : { shared: toHex(shared.expose()) };
 }
 
@@ -82,13 +83,13 @@ describe("a key in memory", () => {
   it("refuses a point off its curve itself, too, if nobody did before", async () => {
     const key = await ecKey("P-256", 32, "01");
     for (const peer of [new Uint8Array(0), new Uint8Array(65), Uint8Array.of(4, 1, 2)]) {
-      expect(await key.agree(peer)).toBeNull();
+      expect(await agree(key, peer)).toBeNull();
     }
   });
 });
 
 /** PKCS#8 of a scalar alone (RFC 5915 §3: the public key is optional). */
-function ecKey(curve: EcCurve, fieldBytes: number, scalar: string): Promise<EcPrivateKey> {
+function ecKey(curve: EcCurve, fieldBytes: number, scalar: string): Promise<PrivateKey> {
   const d = fromHex(scalar.padStart(2 * fieldBytes, "0").slice(-2 * fieldBytes));
   const algorithm = der(0x30, fromHex("06072a8648ce3d0201"), fromHex(CURVE_OIDS[curve]));
   const ecPrivateKey = der(0x30, fromHex("020101"), der(0x04, d));
@@ -102,7 +103,7 @@ const CURVE_OIDS: Readonly<Record<EcCurve, string>> = {
 };
 
 /** RFC 8410 §7. */
-function x25519Key(scalar: Uint8Array): Promise<EcPrivateKey> {
+function x25519Key(scalar: Uint8Array): Promise<PrivateKey> {
   return unlocked(concat(fromHex("302e020100300506032b656e04220420"), scalar));
 }
 
@@ -112,10 +113,10 @@ function der(tag: number, ...parts: Uint8Array[]): Uint8Array {
   return concat(Uint8Array.of(tag, content.length), content);
 }
 
-async function unlocked(pkcs8: Uint8Array): Promise<EcPrivateKey> {
+async function unlocked(pkcs8: Uint8Array): Promise<PrivateKey> {
   const body = Buffer.from(pkcs8)
     .toString("base64")
     .replace(/.{64}(?=.)/g, "$&\n");
   const pem = `-----BEGIN PRIVATE KEY-----\n${body}\n-----END PRIVATE KEY-----\n`;
-  return (await softwareIdentity(pem, "test key").unlock()) as EcPrivateKey;
+  return softwareIdentity(pem, "test key").unlock();
 }

@@ -32,13 +32,13 @@ const key = nodeCrypto.createPrivateKey(TEST_KEYS.rsa2048);
 const padding = nodeCrypto.constants.RSA_NO_PADDING;
 
 function encoded(message: Uint8Array): Buffer {
-  const ciphertext = oaepEncrypt(nodeCrypto.createPublicKey(key), message, "sha256");
+  const ciphertext = oaepEncrypt(nodeCrypto.createPublicKey(key), message, { hash: "sha256" });
   return nodeCrypto.privateDecrypt({ key, padding }, ciphertext);
 }
 
 function workFor(em: Uint8Array): { calls: string[]; opened: boolean } {
   calls = [];
-  const opened = oaepDecode(em, "sha256") !== null;
+  const opened = oaepDecode(em, { hash: "sha256" }) !== null;
   return { calls, opened };
 }
 

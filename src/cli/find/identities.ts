@@ -2,20 +2,19 @@
  * What to open with: `-i` to identities; without it, every exchange key on every token present. Looking
  * for keys asks for no PIN; that waits until one of them is known to match.
  */
-import { stat } from "node:fs/promises";
 import { FormatError, TokenError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
-import { needsPassphrase } from "../../keys/formats/private-file.js";
-import { softwareIdentity } from "../../keys/software-key.js";
+import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import type { KeyInfo } from "../../token/values.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import { readSmall } from "../io/inputs.js";
-import { printable } from "../io/report.js";
+import { identityInFile } from "./identity-at.js";
 import type { Tokens } from "./tokens.js";
 import type { Context } from "../command.js";
 
+export type ExchangeIdentity = Identity<ExchangePublicKey>;
+
 /** Looks for the keys, on tokens too; called when a message is at hand. */
-export type FindIdentities = () => Promise<readonly Identity[]>;
+export type FindIdentities = () => Promise<readonly ExchangeIdentity[]>;
 
 /**
  * Reads what `-i` names, so that a fault in it is told once and before any message is read. Tokens are
@@ -35,16 +34,16 @@ export async function prepareIdentities(
   }
   if (given.length === 0) finders.push(() => everyKeyPresent(tokens));
 
-  let found: Promise<readonly Identity[]> | undefined;
-  const find = async (): Promise<readonly Identity[]> => {
-    const identities: Identity[] = [];
+  let found: Promise<readonly ExchangeIdentity[]> | undefined;
+  const find = async (): Promise<readonly ExchangeIdentity[]> => {
+    const identities: ExchangeIdentity[] = [];
     for (const one of finders) identities.push(...(await one()));
     return identities;
   };
   return () => (found ??= find());
 }
 
-async function everyKeyPresent(tokens: Tokens): Promise<Identity[]> {
+async function everyKeyPresent(tokens: Tokens): Promise<ExchangeIdentity[]> {
   return tokens.find({}, async (access) => {
     const keys = await access.keys();
     if (keys.length === 0 && (await access.tokens()).length === 0) {
@@ -78,11 +77,7 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
   const bytes = await readSmall(path, context.io);
   const text = new TextDecoder("utf-8").decode(bytes);
   if (text.includes("-----BEGIN ")) {
-    await warnIfReadable(path, context);
-    const passphrase = needsPassphrase(bytes, path)
-      ? await askPassphrase(path, context)
-      : undefined;
-    const identity = softwareIdentity(bytes, path, passphrase);
+    const identity = await identityInFile(bytes, path, "open", context);
     bytes.fill(0);
     return [() => Promise.resolve([identity])];
   }
@@ -97,32 +92,4 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
     });
   }
   return lines.map((line) => onToken(line, tokens));
-}
-
-/** Says so when others may read a private key file. */
-export async function warnIfReadable(path: string, { report }: Context): Promise<void> {
-  if (process.platform === "win32" || path === "-") return;
-  const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) report.note(`${path}: a private key that other users may read`);
-}
-
-/** @throws TokenError `ERR_PASSPHRASE` without a terminal */
-export async function askPassphrase(path: string, { io, report }: Context): Promise<string> {
-  const terminal = await io.terminal();
-  if (terminal === undefined) {
-    throw new TokenError(
-      "ERR_PASSPHRASE",
-      `${path}: encrypted, and there is no terminal to ask at`,
-      {
-        hint: "decrypt it into a pipe: p11seal open -i <(openssl pkey -in KEY) …",
-      },
-    );
-  }
-  try {
-    const passphrase = await terminal.ask(printable(`passphrase for ${path}:`), { silent: true });
-    report.conceal(passphrase);
-    return passphrase;
-  } finally {
-    terminal.close();
-  }
 }

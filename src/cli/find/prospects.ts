@@ -4,11 +4,12 @@
  */
 import type { MessageInfo } from "../../envelope/envelope.js";
 import { P11SealError, PolicyError, TokenError } from "../../errors.js";
-import type { Identity, OaepHash } from "../../keys/key.js";
+import type { OaepHash } from "../../keys/key.js";
 import { requireTriable } from "../../token/session/login.js";
 import { type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri } from "../../token/uri.js";
+import type { ExchangeIdentity } from "./identities.js";
 import type { Tokens } from "./tokens.js";
 
 /** What to expect of one key that the message was sealed to. */
@@ -27,7 +28,7 @@ export interface Prospect {
 /** One for every identity that the message was sealed to, in their order. @throws P11SealError */
 export async function prospectsOf(
   info: MessageInfo,
-  identities: readonly Identity[],
+  identities: readonly ExchangeIdentity[],
   tokens: Tokens,
 ): Promise<Prospect[]> {
   const prospects: Prospect[] = [];

@@ -4,7 +4,7 @@
  * stdin). A file in the working folder therefore can't pass for a known name.
  */
 import { dirname, isAbsolute, join } from "node:path";
-import { FormatError, PolicyError, UnsupportedError, type UsageError } from "../../errors.js";
+import type { UsageError } from "../../errors.js";
 import { defined } from "../../defined.js";
 import { blobKind } from "../../keys/formats/capi-blob.js";
 import { parsePublicKey, type KeyFile } from "../../keys/formats/key-file.js";
@@ -132,20 +132,5 @@ export class PublicKeys {
         return { ...file, where, origin: { kind: "token", uri: source.uri } };
       }
     }
-  }
-}
-
-/** The same refusal, saying which key it is about. */
-export function naming<T>(where: string, check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    for (const kind of [FormatError, PolicyError, UnsupportedError]) {
-      if (error instanceof kind) {
-        const { code, message, hint } = error;
-        throw new kind(code, `${where}: ${message}`, defined({ hint }));
-      }
-    }
-    throw error;
   }
 }

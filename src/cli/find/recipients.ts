@@ -9,7 +9,8 @@ import { parseRecipientsFile } from "../../records/directory/recipients-file.js"
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
-import { naming, PublicKeys, type FoundKey } from "./public-keys.js";
+import { naming } from "../../keys/refusals.js";
+import { PublicKeys, type FoundKey } from "./public-keys.js";
 import type { Tokens } from "./tokens.js";
 
 /** Each recipient once, in the order given. `texts` are from `-r`, `files` from `-R`. */

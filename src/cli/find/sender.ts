@@ -1,50 +1,19 @@
 /**
- * Who signs, and who signed: a key named on the command line to a signing identity, and a key found in a
+ * Who signs, and who signed: from an identity to the sender of one message, and from a key found in a
  * message to the name the user gave it.
  */
 import { join } from "node:path";
 import { toHex } from "../../bytes.js";
 import { readDirectory } from "../../records/directory/directory-file.js";
 import { holderOf, spokenFingerprint } from "../../records/directory/directory.js";
+import { defined } from "../../defined.js";
 import type { Sender, SenderInfo } from "../../envelope/envelope.js";
 import { P11SealError, UsageError } from "../../errors.js";
-import type { PublicKey } from "../../keys/key.js";
-import { needsPassphrase } from "../../keys/formats/private-file.js";
-import type { SigningIdentity } from "../../keys/signing.js";
-import { softwareSigningIdentity } from "../../keys/software-signing-key.js";
+import type { Identity, PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { moment, parseDuration } from "../../records/duration.js";
-import { isPkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import { homeFolder } from "./home.js";
-import { askPassphrase, warnIfReadable } from "./identities.js";
-import { readSmall } from "../io/inputs.js";
-import type { Tokens } from "./tokens.js";
 import type { Context } from "../command.js";
-
-/**
- * The signing key that `text` names: a `pkcs11:` URI, or the path of a private key file. A token is
- * looked at, but no PIN asked for, before `unlock`.
- */
-export async function signingIdentityAt(
-  text: string,
-  tokens: Tokens,
-  context: Context,
-): Promise<SigningIdentity> {
-  if (isPkcs11Uri(text)) {
-    const uri = tokens.uri(text);
-    return tokens.find(uri, async (access) => access.signingIdentity(await access.findKey(uri)));
-  }
-  const bytes = await readSmall(text, context.io);
-  try {
-    await warnIfReadable(text, context);
-    const passphrase = needsPassphrase(bytes, text)
-      ? await askPassphrase(text, context)
-      : undefined;
-    return softwareSigningIdentity(bytes, text, passphrase);
-  } finally {
-    bytes.fill(0);
-  }
-}
 
 /** What a command line says about signing a message. */
 export interface SigningOptions {
@@ -78,10 +47,10 @@ export function signingOptions(args: Arguments): SigningOptions | undefined {
 /**
  * The sender of one message. Asks for the PIN first: a serial is taken, for ever, once the key is there.
  *
- * @throws as `signingIdentityAt`, `unlock` and `nextSerial`
+ * @throws as `unlock` and `nextSerial`
  */
 export async function senderOf(
-  identity: SigningIdentity,
+  identity: Identity<SigningPublicKey>,
   options: SigningOptions,
   { io }: Context,
 ): Promise<Sender> {
@@ -97,7 +66,7 @@ export async function senderOf(
     key,
     ...serial,
     createdMs,
-    ...(options.expiresMs === undefined ? {} : { expiresMs: createdMs + options.expiresMs }),
+    ...defined({ expiresMs: options.expiresMs && createdMs + options.expiresMs }),
   };
 }
 

@@ -5,7 +5,8 @@
 import { resolve } from "node:path";
 import { defined } from "../../defined.js";
 import { TokenError, UsageError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
+import { around } from "../../keys/around.js";
+import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
@@ -70,13 +71,12 @@ export class Tokens {
   }
 
   /** A key to open with. */
-  identity(access: TokenService, key: KeyInfo): Identity {
-    const identity = access.identity(key);
-    const unlock: Identity["unlock"] = () => {
-      this.#inUse = key.token;
-      return identity.unlock();
-    };
-    return { ...identity, unlock };
+  identity(access: TokenService, key: KeyInfo): Identity<ExchangePublicKey> {
+    return around(access.identity(key), {
+      before: () => {
+        this.#inUse = key.token;
+      },
+    });
   }
 
   /**

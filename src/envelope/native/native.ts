@@ -8,10 +8,11 @@ import { readFloeSegment } from "../../body/floe-reading.js";
 import { verifyTrailer, type BodySummary } from "../../body/segment-stream.js";
 import { concat, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import { AuthenticationError, NoMatchError, P11SealError } from "../../errors.js";
-import type { Identity, Recipient } from "../../keys/key.js";
+import { AuthenticationError } from "../../errors.js";
+import type { Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
+import { openByKey } from "../../wrap/opener.js";
 import type {
   BegunOpening,
   BegunSealing,
@@ -37,7 +38,7 @@ import {
 } from "./header.js";
 import { FORMAT, messageInfo } from "./info.js";
 import { headerMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
-import { encodeRecips, FILE_KEY_BYTES, type Stanza } from "./recips.js";
+import { encodeRecips, FILE_KEY_BYTES } from "./recips.js";
 import {
   expectedTrailer,
   requireAddressee,
@@ -47,7 +48,7 @@ import {
   signedClaims,
   verifyCore,
 } from "./signature.js";
-import { stanzasFor, uniqueRecipients, unwrapFileKey, wrapFileKey } from "./wrap.js";
+import { uniqueRecipients, wrapFileKey, wrappedKeys } from "./wrap.js";
 
 /** Signed or not, to any number of keys; bodies in FLOE segments. */
 export const native: Envelope = {
@@ -117,9 +118,14 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
   requireOriginalRecipients(sender);
   await receiver.authenticate(sender);
 
-  const { identity, fileKey } = await reachFileKey(header, await receiver.identities());
+  const { identity, contentKey } = await openByKey(
+    await receiver.identities(),
+    wrappedKeys(header.core.messageId, header.stanzas, (key) => {
+      requireAddressee(header, key);
+    }),
+  );
 
-  const verified = VerifiedHeader.verify(header, fileKey);
+  const verified = VerifiedHeader.verify(header, contentKey);
   const floeHeader = await readFloeHeader(sealed.body);
   const { immutablePart, core } = header;
   const trailer = core.claims && expectedTrailer(core.claims, { immutablePart, floeHeader });
@@ -162,50 +168,4 @@ async function headerOf({ header, body }: SealedReaders): Promise<ParsedHeader> 
 
 function readFloeHeader(body: Reader): Promise<Uint8Array> {
   return body.exactly(FLOE_HEADER_BYTES, "the message's body");
-}
-
-/**
- * The file key, by the first identity that a stanza was made for. If its token can't do what such
- * stanzas need (this OAEP hash, this operation), the next one is tried: the reason lies with the token,
- * not with the stanza. Any other failure ends the opening.
- */
-async function reachFileKey(
-  header: ParsedHeader,
-  identities: readonly Identity[],
-): Promise<{ identity: Identity; fileKey: Secret }> {
-  const { messageId } = header.core;
-  let refusal: unknown;
-  for (const { identity, stanzas } of matches(header, identities)) {
-    requireAddressee(header, identity.publicKey);
-    try {
-      const privateKey = await identity.unlock();
-      const fileKey = await unwrapFileKey(identity.publicKey, privateKey, messageId, stanzas);
-      return { identity, fileKey };
-    } catch (error) {
-      if (!(error instanceof P11SealError) || !UNFIT.has(error.code)) throw error;
-      refusal ??= error;
-    }
-  }
-  throw refusal;
-}
-
-/** Failures whose reason is the identity, whatever the message says. */
-const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
-
-/** The identities that stanzas were made for, at least one, with their stanzas. Unlocks nothing. */
-function matches(
-  { core, stanzas }: ParsedHeader,
-  identities: readonly Identity[],
-): { identity: Identity; stanzas: Stanza[] }[] {
-  const found = identities
-    .map((identity) => ({
-      identity,
-      stanzas: stanzasFor(identity.publicKey, core.messageId, stanzas),
-    }))
-    .filter((one) => one.stanzas.length > 0);
-  if (found.length > 0) return found;
-  const tried = identities.map(({ name }) => name).join(", ") || "none";
-  throw new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
-    hint: `identities tried: ${tried}; see whom it is for with: p11seal inspect`,
-  });
 }

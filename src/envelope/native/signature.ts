@@ -20,9 +20,10 @@ import type { BodySummary, ExpectedTrailer } from "../../body/segment-stream.js"
 import { ascii, concat, equal, fromHex, toHex, u64 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { AuthenticationError, P11SealError, PolicyError, TokenError } from "../../errors.js";
-import type { ExchangePublicKey } from "../../keys/key.js";
+import type { ExchangePublicKey, PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
-import { signatureAlgorithm, verifySignature, type SigningPublicKey } from "../../keys/signing.js";
+import { requireCapability } from "../../keys/purpose.js";
+import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
 import type { Sender, SenderInfo } from "../envelope.js";
 import type { SignedClaims } from "./core.js";
 import type { CoreSignature, ParsedHeader } from "./header.js";
@@ -68,7 +69,7 @@ function requireEncodable({ streamId, serial, createdMs, expiresMs = 0 }: Sender
 /** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks the signature. */
 export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<CoreSignature> {
   const message = coreMessage(signedPart);
-  const signature = await sender.key.sign(message);
+  const signature = await requireCapability(sender.key, "sign")(message);
   if (!verifySignature(sender.publicKey, message, signature)) {
     throw new TokenError(
       "ERR_BAD_SIGNATURE",
@@ -133,7 +134,7 @@ export function requireOriginalRecipients(sender: SenderInfo | undefined): void 
  *
  * @throws PolicyError `ERR_NOT_ADDRESSEE`
  */
-export function requireAddressee(header: ParsedHeader, key: ExchangePublicKey): void {
+export function requireAddressee(header: ParsedHeader, key: PublicKey): void {
   const { claims, messageId } = header.core;
   if (claims === undefined) return;
   const tag = addresseeTag(messageId, key);
@@ -200,7 +201,7 @@ function signerOf(spki: Uint8Array): SigningPublicKey | null {
 }
 
 /** Names a recipient under the signature. It means something only to those who know the key. */
-function addresseeTag(messageId: Uint8Array, key: ExchangePublicKey): Uint8Array {
+function addresseeTag(messageId: Uint8Array, key: PublicKey): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 addr"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest());
 }

@@ -1,14 +1,14 @@
 /**
- * The file key to a stanza for each recipient, and back through whoever holds the private key.
+ * The file key in a stanza for each recipient, and a message's stanzas as the opener takes them.
  */
-import { randomBytes } from "node:crypto";
 import { ascii, concat } from "../../bytes.js";
 import { PolicyError, UsageError } from "../../errors.js";
-import { hpkeOpen, hpkeSeal } from "../../wrap/hpke.js";
-import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
-import type { ExchangePublicKey, OaepHash, PrivateKey, Recipient } from "../../keys/key.js";
+import type { ExchangePublicKey, OaepHash, PublicKey, Recipient } from "../../keys/key.js";
 import { requireExchange } from "../../keys/public-key.js";
-import { Secret } from "../../secret.js";
+import type { Secret } from "../../secret.js";
+import { hpkeSeal } from "../../wrap/hpke.js";
+import type { WrappedKey, WrappedKeys } from "../../wrap/opener.js";
+import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import { FILE_KEY_BYTES, MIN_RSA_BYTES, stanzaTag, type Stanza } from "./recips.js";
 
@@ -83,7 +83,7 @@ async function wrapFor(
       type: "rsa-oaep",
       tag,
       hash,
-      ciphertext: oaepEncrypt(key.object, fileKey, hash),
+      ciphertext: oaepEncrypt(key.object, fileKey, { hash }),
     }));
   }
   const curve = key.type === "ec" ? key.curve : "X25519";
@@ -91,14 +91,32 @@ async function wrapFor(
   return [{ type: "hpke", tag, curve, ...wrapped }];
 }
 
+/** What the opener is told of a message's stanzas. */
+export function wrappedKeys(
+  messageId: Uint8Array,
+  stanzas: readonly Stanza[],
+  admit: (key: PublicKey) => void,
+): WrappedKeys {
+  return {
+    for: (key) =>
+      key.type === "ed25519"
+        ? []
+        : stanzasFor(key, messageId, stanzas).map((stanza) => wrappedBy(stanza, key, messageId)),
+    keyBytes: FILE_KEY_BYTES,
+    admit,
+  };
+}
+
+type KnownStanza = Exclude<Stanza, { type: "unknown" }>;
+
 /** The stanzas made for `key`: its tag, and a type that a key of its kind can undo. */
 export function stanzasFor(
   key: ExchangePublicKey,
   messageId: Uint8Array,
   stanzas: readonly Stanza[],
-): Stanza[] {
+): KnownStanza[] {
   const tag = stanzaTag(messageId, key).join();
-  return stanzas.filter((stanza) => {
+  return stanzas.filter((stanza): stanza is KnownStanza => {
     if (stanza.tag.join() !== tag) return false;
     if (stanza.type === "rsa-oaep") {
       return key.type === "rsa" && stanza.ciphertext.length === key.modulus.length;
@@ -108,53 +126,14 @@ export function stanzasFor(
   });
 }
 
-/**
- * Undoes one stanza, with one private key operation, and always delivers 32 bytes.
- *
- * Where the operation fails, or gives a key of another length, a random key goes on in its place
- * (RFC 3218 §2.3.2): the header's MAC then fails exactly as it does for an altered header, and
- * nobody learns from the error, or from the work done, how far a forged stanza got.
- *
- * @throws PolicyError `ERR_OAEP_HASH` when the key's holder can undo none of the hashes used
- */
-export async function unwrapFileKey(
-  publicKey: ExchangePublicKey,
-  privateKey: PrivateKey,
-  messageId: Uint8Array,
-  stanzas: readonly Stanza[],
-): Promise<Secret> {
-  const unwrapped = await privateOperation(publicKey, privateKey, messageId, stanzas);
-  const random = randomBytes(FILE_KEY_BYTES);
-  if (unwrapped?.length === FILE_KEY_BYTES) return unwrapped;
-  unwrapped?.wipe();
-  return new Secret(random);
-}
-
-async function privateOperation(
-  publicKey: ExchangePublicKey,
-  privateKey: PrivateKey,
-  messageId: Uint8Array,
-  stanzas: readonly Stanza[],
-): Promise<Secret | null> {
-  if (publicKey.type === "rsa" && privateKey.type === "rsa") {
-    for (const hash of privateKey.oaepHashes) {
-      const stanza = stanzas.find((s) => s.type === "rsa-oaep" && s.hash === hash);
-      if (stanza?.type === "rsa-oaep") return privateKey.decryptOaep(stanza.ciphertext, hash);
-    }
-    throw new PolicyError(
-      "ERR_OAEP_HASH",
-      `sealed with RSA-OAEP ${stanzas.map((s) => (s.type === "rsa-oaep" ? s.hash : "")).join(", ")}; the key's token can undo ${privateKey.oaepHashes.join(", ") || "none"}`,
-      { hint: "export the key again with `p11seal keys export`, or seal with --oaep sha1" },
-    );
+function wrappedBy(stanza: KnownStanza, key: ExchangePublicKey, messageId: Uint8Array): WrappedKey {
+  const { ciphertext } = stanza;
+  if (stanza.type === "rsa-oaep") {
+    return { type: "rsa-oaep", parameters: { hash: stanza.hash }, ciphertext };
   }
-  const [stanza] = stanzas;
-  if (publicKey.type !== "rsa" && privateKey.type !== "rsa" && stanza?.type === "hpke") {
-    const { enc, ciphertext } = stanza;
-    const info = hpkeInfo(messageId);
-    const key = await hpkeOpen(publicKey, privateKey, enc, ciphertext, info, publicKey.fingerprint);
-    return key === null ? null : new Secret(key);
-  }
-  throw new TypeError("the private key is not of its public key's kind");
+  const { curve, enc } = stanza;
+  const [info, aad] = [hpkeInfo(messageId), key.fingerprint];
+  return { type: "hpke", curve, enc, ciphertext, info, aad };
 }
 
 function hpkeInfo(messageId: Uint8Array): Uint8Array {

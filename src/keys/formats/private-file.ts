@@ -8,6 +8,7 @@ import { DerReader, TAG } from "./der.js";
 import type { PublicKey } from "../key.js";
 import { parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki } from "../public-key.js";
+import { naming } from "../refusals.js";
 
 /**
  * The private key in a file, and its public key.
@@ -25,7 +26,7 @@ export function readPrivateKey(
   passphrase?: Uint8Array | string,
 ): { key: KeyObject; publicKey: PublicKey } {
   const key = privateKeyOf(privateBlock(pem, name), name, passphrase);
-  return { key, publicKey: publicHalf(key, name) };
+  return { key, publicKey: namedPublicHalf(key, name) };
 }
 
 /** True if the file is encrypted PKCS#8. Throws as `readPrivateKey`. */
@@ -96,16 +97,18 @@ function privateKeyOf(
   }
 }
 
-function publicHalf(key: KeyObject, name: string): PublicKey {
+/** The public half of a private key. Throws as `publicKeyFromFileSpki`. */
+export function publicHalfOf(key: KeyObject): PublicKey {
+  // `createPublicKey` of a private key gives its public key.
+  const spki = createPublicKey(key).export({ format: "der", type: "spki" });
+  return publicKeyFromFileSpki(new Uint8Array(spki));
+}
+
+function namedPublicHalf(key: KeyObject, name: string): PublicKey {
   try {
-    // `createPublicKey` of a private key gives its public key.
-    const spki = createPublicKey(key);
-    return publicKeyFromFileSpki(new Uint8Array(spki.export({ format: "der", type: "spki" })));
+    return naming(name, () => publicHalfOf(key));
   } catch (error) {
-    if (error instanceof UnsupportedError) {
-      const hint = error.hint === undefined ? {} : { hint: error.hint };
-      throw new UnsupportedError(error.code, `${name}: ${error.message}`, hint);
-    }
+    if (error instanceof UnsupportedError) throw error;
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: not a usable private key`);
   }
 }

@@ -7,13 +7,10 @@
  */
 import { ascii, concat, equal, fromBase64, toBase64 } from "../../bytes.js";
 import { AuthenticationError, FormatError, P11SealError, TokenError } from "../../errors.js";
+import type { PrivateKey, SigningPublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
-import {
-  signatureAlgorithm,
-  verifySignature,
-  type SigningKey,
-  type SigningPublicKey,
-} from "../../keys/signing.js";
+import { requireCapability } from "../../keys/purpose.js";
+import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
 import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
 
 /** What a receipt says of the message. */
@@ -50,13 +47,13 @@ export const MAX_RECEIPT_BYTES = 16_384;
 export async function makeReceipt(
   statement: ReceiptStatement,
   receiver: SigningPublicKey,
-  key: SigningKey,
+  key: PrivateKey,
 ): Promise<Uint8Array> {
   const unsigned = unsignedPart(statement, receiver);
   if (!isStatement(unsigned))
     throw new TypeError("a receipt of fields that are not what they should be");
   const message = signedBytes(unsigned);
-  const signature = await key.sign(message);
+  const signature = await requireCapability(key, "sign")(message);
   if (!verifySignature(receiver, message, signature)) {
     throw new TokenError(
       "ERR_BAD_SIGNATURE",

@@ -6,7 +6,7 @@
  * PKCS#11 v2.40 §4 gives each attribute.
  */
 import type { Attribute, Mechanism } from "pkcs11js";
-import type { OaepHash } from "../../keys/key.js";
+import type { OaepHash, OaepParameters } from "../../keys/key.js";
 import { PSS_SALT_BYTES } from "../../keys/signing.js";
 import { CKD_NULL, CKG, CKM, CKZ_DATA_SPECIFIED, PARAMS } from "./constants.js";
 
@@ -47,15 +47,33 @@ export function attributeType(name: AttributeName): number {
   return attributeRow(name).type;
 }
 
-/** RSA-OAEP with an empty label, MGF1 over the same hash (PKCS#11 v2.40 §2.1.8). */
-export function oaepMechanism(hash: OaepHash): Mechanism {
-  const row = Object.hasOwn(OAEP, hash) ? OAEP[hash] : undefined;
-  if (row === undefined) throw new TypeError("OAEP hash is not one of the table's");
+/**
+ * RSA-OAEP (PKCS#11 v2.40 §2.1.8). The label is copied.
+ *
+ * @throws TypeError when a hash is not in the table or the label is not bytes
+ */
+export function oaepMechanism({ hash, mgfHash = hash, label }: OaepParameters): Mechanism {
+  const { hashAlg } = oaepRow(hash);
+  const { mgf } = oaepRow(mgfHash);
+  if (label !== undefined && !(label instanceof Uint8Array))
+    throw wrongType("OAEP's label", "bytes");
+  // An empty label is no source data at all. `source` must be 1 even so: SoftHSM and NSS refuse 0.
+  const sourceData =
+    label === undefined || label.length === 0 ? {} : { sourceData: Buffer.from(label) };
   return {
     mechanism: CKM.RSA_PKCS_OAEP,
-    // Without source data: a zero-length label. `source` must be 1, SoftHSM and NSS refuse 0.
-    parameter: { type: PARAMS.RSA_OAEP, ...row, source: CKZ_DATA_SPECIFIED } as never,
+    parameter: {
+      type: PARAMS.RSA_OAEP,
+      ...{ hashAlg, mgf, source: CKZ_DATA_SPECIFIED },
+      ...sourceData,
+    },
   };
+}
+
+function oaepRow(hash: OaepHash): { hashAlg: number; mgf: number } {
+  const row = Object.hasOwn(OAEP, hash) ? OAEP[hash] : undefined;
+  if (row === undefined) throw new TypeError("OAEP hash is not one of the table's");
+  return row;
 }
 
 /** Diffie-Hellman on an elliptic curve without a KDF (PKCS#11 v2.40 §2.3.8); `peer` is copied. */

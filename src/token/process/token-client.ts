@@ -3,12 +3,10 @@
  * lost is opened anew for the next request. The PIN is then asked for again, unless a token refused
  * it or may have.
  */
-import type { CapiSigningIdentity } from "../../capi/hash-signature.js";
-import type { CapiIdentity } from "../../capi/private-key.js";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Identity, OaepHash } from "../../keys/key.js";
-import type { SigningIdentity } from "../../keys/signing.js";
+import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
 import type { Diagnosis } from "../diagnosis.js";
 import type { TokenService } from "../service.js";
 import type { DevelopmentTokenOptions } from "../session/softhsm.js";
@@ -116,20 +114,11 @@ export class TokenClient implements TokenService {
     return this.#request("findKey", uri, options);
   }
 
-  identity(key: KeyInfo): Identity {
-    return this.#keys.identity(key);
-  }
-
-  signingIdentity(key: KeyInfo): SigningIdentity {
-    return this.#keys.signingIdentity(key);
-  }
-
-  capiKey(key: KeyInfo): CapiIdentity {
-    return this.#keys.capiKey(key);
-  }
-
-  capiSigningKey(key: KeyInfo): CapiSigningIdentity {
-    return this.#keys.capiSigningKey(key);
+  identity<P extends Purpose = "open">(
+    key: KeyInfo,
+    purpose: P = "open" as P,
+  ): Identity<PurposeKeys[P]> {
+    return this.#keys.identity(key, purpose);
   }
 
   generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey> {

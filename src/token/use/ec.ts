@@ -7,27 +7,26 @@ import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } f
 import { equal } from "../../bytes.js";
 import { FormatError, type TokenError } from "../../errors.js";
 import { der, TAG } from "../../keys/formats/der.js";
-import type { EcPrivateKey, EcPublicKey, Using, X25519PublicKey } from "../../keys/key.js";
+import type { EcPublicKey, UseOptions, X25519PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki, validatePoint } from "../../keys/public-key.js";
 import { CURVES } from "../../keys/formats/spki.js";
 import type { Secret } from "../../secret.js";
 import { dependsOnCiphertext } from "../modules/call.js";
-import { type Plan, type PlanStep, secretTemplate, stepsToTry } from "./plan.js";
-import type { KeyObjectOnToken } from "./rsa.js";
+import type { KeyObjectOnToken } from "./key-object.js";
+import { type Plan, type PlanStep, stepsToTry } from "./plan.js";
+import { secretTemplate } from "./secret-template.js";
 import type { Session } from "../session/session.js";
 import { type AttributeValues, ecdhMechanism, template } from "../modules/template.js";
 import { type Way, Ways } from "./ways.js";
 
 /** An EC or X25519 key on a token that is logged in. */
-export class TokenEcKey implements EcPrivateKey {
-  readonly type: "ec" | "x25519";
+export class TokenEcKey {
   readonly #key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>;
   readonly #ways: Ways;
   /** The template that this token took last. */
   #rung = 0;
 
   constructor(key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>, plan: Plan) {
-    this.type = key.publicKey.type;
     this.#key = key;
     const ways = stepsToTry(plan).map((step): Way => {
       const use = (peer: Uint8Array): Promise<Uint8Array | null> => this.#derive(peer, step);
@@ -36,7 +35,7 @@ export class TokenEcKey implements EcPrivateKey {
     this.#ways = new Ways(key.token, "derive a shared secret", ways, key.trace);
   }
 
-  async agree(peer: Uint8Array, using?: Using): Promise<Secret | null> {
+  async agree(peer: Uint8Array, { using }: UseOptions = {}): Promise<Secret | null> {
     // The caller has checked the point; a private key on a token deserves a second look.
     const { publicKey } = this.#key;
     try {
@@ -70,7 +69,7 @@ export class TokenEcKey implements EcPrivateKey {
           const secret = await this.#deriveWith(session, encoded, values);
           if (secret.length === this.#secretBytes()) {
             this.#rung = rung;
-            return this.type === "x25519" && isZero(secret) ? null : secret;
+            return this.#key.publicKey.type === "x25519" && isZero(secret) ? null : secret;
           }
         } catch (error) {
           if (!dependsOnCiphertext(error)) throw error;

@@ -1,16 +1,17 @@
 /**
  * The plan: which ways there are to use a key, in order, and why. It is made from what is known of the
- * key (its attributes), of the token (its mechanisms' flags) and of both's maker (`quirks.ts`), and is
- * a table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by step, and people are shown
- * the same one.
+ * key (its attributes), of the token (its mechanisms' flags) and of the maker of both (`quirks.ts`),
+ * and is a table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by step, and people
+ * are shown the same one.
  */
-import type { OaepHash } from "../../keys/key.js";
-import { CKK, CKO, MECHANISM_FLAG } from "../modules/constants.js";
+import { defined } from "../../defined.js";
+import type { OaepHash, OaepParameters } from "../../keys/key.js";
+import { MECHANISM_FLAG } from "../modules/constants.js";
 import { type Quirk, type QuirkInfo, told } from "./quirks.js";
-import type { AttributeValues } from "../modules/template.js";
+import { type TemplateName, templatesFor } from "./secret-template.js";
 
 export interface Plan {
-  /** What for. */
+  /** What the key is to do. */
   readonly operation: PlanOperation;
   /** The key's URI. */
   readonly key: string;
@@ -23,12 +24,15 @@ export interface Plan {
   /** CKA_ALWAYS_AUTHENTICATE: the PIN is sent again with every C_Decrypt and C_Sign. */
   readonly contextLogin: boolean;
   readonly quirks: readonly QuirkInfo[];
-  /** What it rests on without being known, one sentence each. */
+  /** What the plan takes for granted without knowing it, one sentence each. */
   readonly assumed: readonly string[];
 }
 
-/** What a key is planned for: opening messages, or signing. */
-export type PlanOperation = "open" | "sign";
+/**
+ * What a key is planned for: opening and signing messages; and, for CryptoAPI, RSA with PKCS#1 v1.5
+ * padding.
+ */
+export type PlanOperation = "open" | "sign" | "decrypt-pkcs1" | "sign-pkcs1";
 
 /** One way, offered or not. */
 export interface PlanStep {
@@ -38,7 +42,7 @@ export interface PlanStep {
   /** With `CKM_`. */
   readonly mechanism: string;
   readonly oaep?: OaepHash;
-  /** Who undoes the OAEP padding. */
+  /** Who undoes RSA's padding. */
   readonly padding?: "token" | "host";
   /** How the peer's point is encoded (PKCS#11 v2.40 §2.3.3). */
   readonly point?: "raw" | "der";
@@ -62,7 +66,8 @@ export interface Situation {
   readonly quirks: readonly Quirk[];
 }
 
-export type PlanMechanism = "RSA_PKCS_OAEP" | "RSA_X_509" | "ECDH1_DERIVE" | SignMechanism;
+export type PlanMechanism =
+  "RSA_PKCS_OAEP" | "RSA_PKCS" | "RSA_X_509" | "ECDH1_DERIVE" | SignMechanism;
 type SignMechanism = "RSA_PKCS_PSS" | "ECDSA" | "EDDSA";
 export type PlanUse = "UNWRAP" | "DECRYPT" | "DERIVE" | "SIGN";
 export type PlanAttribute = PlanUse | "ALWAYS_AUTHENTICATE";
@@ -70,51 +75,29 @@ export type PlanAttribute = PlanUse | "ALWAYS_AUTHENTICATE";
 /** Best first: this is also the order in which hashes are proposed to senders. */
 export const OAEP_HASHES = ["sha256", "sha384", "sha512", "sha1"] as const satisfies OaepHash[];
 
-/** Every way there is, best first. What a key may only unwrap can't be abused to decrypt. */
-const WAYS: readonly {
+interface WayKind {
   readonly operation: PlanOperation;
   readonly types: readonly Situation["type"][];
   readonly fn: PlanStep["fn"];
   readonly mechanism: PlanMechanism;
   readonly flag: number;
-  readonly use: PlanUse;
+  /** The attribute that allows it; without, the token is asked whatever the key says. */
+  readonly use?: PlanUse;
   readonly padding?: "token" | "host";
   readonly point?: "raw" | "der";
-}[] = [
-  {
+}
+
+/** Every way there is, best first. A key that may only unwrap can't be abused to decrypt. */
+const WAYS: readonly WayKind[] = [
+  ...rsaDecryption("open", "RSA_PKCS_OAEP"),
+  ...rsaDecryption("decrypt-pkcs1", "RSA_PKCS"),
+  ...(["raw", "der"] as const).map((point): WayKind => ({
     operation: "open",
-    types: ["rsa"],
-    fn: "C_UnwrapKey",
-    mechanism: "RSA_PKCS_OAEP",
-    flag: MECHANISM_FLAG.UNWRAP,
-    use: "UNWRAP",
-    padding: "token",
-  },
-  {
-    operation: "open",
-    types: ["rsa"],
-    fn: "C_Decrypt",
-    mechanism: "RSA_PKCS_OAEP",
-    flag: MECHANISM_FLAG.DECRYPT,
-    use: "DECRYPT",
-    padding: "token",
-  },
-  {
-    operation: "open",
-    types: ["rsa"],
-    fn: "C_Decrypt",
-    mechanism: "RSA_X_509",
-    flag: MECHANISM_FLAG.DECRYPT,
-    use: "DECRYPT",
-    padding: "host",
-  },
-  ...(["raw", "der"] as const).map((point) => ({
-    operation: "open" as const,
-    types: ["ec", "x25519"] as const,
-    fn: "C_DeriveKey" as const,
-    mechanism: "ECDH1_DERIVE" as const,
+    types: ["ec", "x25519"],
+    fn: "C_DeriveKey",
+    mechanism: "ECDH1_DERIVE",
     flag: MECHANISM_FLAG.DERIVE,
-    use: "DERIVE" as const,
+    use: "DERIVE",
     point,
   })),
   ...(
@@ -123,46 +106,78 @@ const WAYS: readonly {
       ["ec", "ECDSA"],
       ["ed25519", "EDDSA"],
     ] as const
-  ).map(([type, mechanism]) => ({
-    operation: "sign" as const,
+  ).map(([type, mechanism]): WayKind => ({
+    operation: "sign",
     types: [type],
-    fn: "C_Sign" as const,
+    fn: "C_Sign",
     mechanism,
     flag: MECHANISM_FLAG.SIGN,
-    use: "SIGN" as const,
+    use: "SIGN",
   })),
+  {
+    operation: "sign-pkcs1",
+    types: ["rsa"],
+    fn: "C_Sign",
+    mechanism: "RSA_PKCS",
+    flag: MECHANISM_FLAG.SIGN,
+  },
 ];
+
+function rsaDecryption(operation: PlanOperation, padded: PlanMechanism): WayKind[] {
+  const { UNWRAP: unwrap, DECRYPT: decrypt } = MECHANISM_FLAG;
+  const [rsa, token] = [{ operation, types: ["rsa"] } as const, { padding: "token" } as const];
+  const fn = "C_Decrypt";
+  return [
+    { ...rsa, fn: "C_UnwrapKey", mechanism: padded, flag: unwrap, use: "UNWRAP", ...token },
+    { ...rsa, fn, mechanism: padded, flag: decrypt, use: "DECRYPT", ...token },
+    { ...rsa, fn, mechanism: "RSA_X_509", flag: decrypt, use: "DECRYPT", padding: "host" },
+  ];
+}
 
 /** Mechanisms whose flags a plan wants to know. */
 export const PLAN_MECHANISMS: readonly PlanMechanism[] = [
   ...new Set(WAYS.map(({ mechanism }) => mechanism)),
 ];
 
-/** What to do, in which order, and why. */
-export function planFor(operation: PlanOperation, situation: Situation): Plan {
+/**
+ * What to do, in which order, and why.
+ *
+ * @param oaep - to open: how OAEP was applied, where that is known; by default with an empty label, and
+ *   the hash for MGF1 as well.
+ */
+export function planFor(
+  operation: PlanOperation,
+  situation: Situation,
+  oaep?: OaepParameters,
+): Plan {
+  const { type, quirks } = situation;
+  const isRsa = operation === "open" && type === "rsa";
+  const hashes = isRsa ? OAEP_HASHES : [undefined];
+  const isUnusual = oaep !== undefined && !isUsual(oaep);
   const steps = WAYS.filter(
-    (way) => way.operation === operation && way.types.includes(situation.type),
-  ).flatMap((way) =>
-    way.padding === undefined
-      ? [stepOf(way, situation)]
-      : OAEP_HASHES.map((hash) => stepOf(way, situation, hash)),
-  );
+    (way) => way.operation === operation && way.types.includes(type),
+  ).flatMap((way) => hashes.map((hash) => stepOf(way, situation, hash, isUnusual)));
   const ordered = STANDINGS.flatMap((standing) => steps.filter((one) => one.standing === standing));
-  const isRsa = operation === "open" && situation.type === "rsa";
-  const sure = isRsa ? sureHash(ordered, situation.quirks) : undefined;
   return {
     operation,
     key: situation.key,
     steps: ordered,
-    ...(isRsa ? { oaep: hashesOf(ordered) } : {}),
-    ...(sure === undefined ? {} : { sureOaep: sure }),
+    ...defined({
+      oaep: isRsa ? hashesOf(ordered) : undefined,
+      sureOaep: isRsa ? sureHash(ordered, quirks) : undefined,
+    }),
     contextLogin: situation.attributes.ALWAYS_AUTHENTICATE === true,
-    quirks: situation.quirks.map(told),
+    quirks: quirks.map(told),
     assumed: assumptions(operation, situation),
   };
 }
 
-/** The steps that are tried. With a hash, those for it. */
+/** As every token that knows OAEP has it: no label, and one hash for both. */
+function isUsual({ hash, mgfHash = hash, label }: OaepParameters): boolean {
+  return mgfHash === hash && (label === undefined || label.length === 0);
+}
+
+/** The steps that are tried; given a hash, those for it. */
 export function stepsToTry({ steps }: Plan, hash?: OaepHash): PlanStep[] {
   return steps.filter(
     ({ standing, oaep }) => standing !== "left out" && (hash === undefined || oaep === hash),
@@ -196,55 +211,16 @@ export function planLines(plan: Plan, hashes: readonly OaepHash[] = OAEP_HASHES)
   ];
 }
 
-// ── Templates of the new secret ─────────────────────────────────────────────────────────────────
-
-/**
- * SoftHSM makes a key that can be read only when told so; openCryptoki refuses to be told; Luna and
- * MyEID want the length; a few tokens know AES keys only. SENSITIVE and EXTRACTABLE concern the
- * secret's copy, which leaves the token in any case, and lives in a session object for a moment.
- */
-export type TemplateName = `${"generic" | "AES"} ${"readable" | "bare" | "readable, with length"}`;
-
-/** A template by its name, for a secret of so many bytes. */
-export function secretTemplate(name: TemplateName, bytes: number): AttributeValues {
-  const bare = {
-    CLASS: CKO.SECRET_KEY,
-    KEY_TYPE: name.startsWith("AES") ? CKK.AES : CKK.GENERIC_SECRET,
-    TOKEN: false,
-  };
-  if (name.endsWith("bare")) return bare;
-  const readable = { ...bare, SENSITIVE: false, EXTRACTABLE: true };
-  return name.endsWith("length") ? { ...readable, VALUE_LEN: bytes } : readable;
-}
-
-const UNWRAP_TEMPLATES: readonly TemplateName[] = [
-  "generic readable",
-  "generic bare",
-  "generic readable, with length",
-  "AES readable",
-  "AES bare",
-  "AES readable, with length",
-];
-
-/** The length first: what a token returns without one is its own choice. */
-const DERIVE_TEMPLATES: readonly TemplateName[] = [
-  "generic readable, with length",
-  "generic readable",
-  "generic bare",
-];
-
-function templatesFor(fn: PlanStep["fn"], quirks: readonly Quirk[]): readonly TemplateName[] {
-  const ladder = fn === "C_DeriveKey" ? DERIVE_TEMPLATES : UNWRAP_TEMPLATES;
-  if (!quirks.some(({ effect }) => effect.template === "bare")) return ladder;
-  const bare = ladder.filter((name) => name.endsWith("bare"));
-  return [...bare, ...ladder.filter((name) => !bare.includes(name))];
-}
-
 // ── Steps ───────────────────────────────────────────────────────────────────────────────────────
 
 const STANDINGS = ["offered", "doubted", "left out"] as const;
 
-function stepOf(way: (typeof WAYS)[number], situation: Situation, hash?: OaepHash): PlanStep {
+function stepOf(
+  way: WayKind,
+  situation: Situation,
+  hash: OaepHash | undefined,
+  isUnusual: boolean,
+): PlanStep {
   const { fn, padding, point } = way;
   const mechanism = `CKM_${way.mechanism}`;
   const makesKey = fn === "C_UnwrapKey" || fn === "C_DeriveKey";
@@ -252,11 +228,13 @@ function stepOf(way: (typeof WAYS)[number], situation: Situation, hash?: OaepHas
     way: wayName(fn, mechanism, way, hash),
     fn,
     mechanism,
-    ...(hash === undefined ? {} : { oaep: hash }),
-    ...(padding === undefined ? {} : { padding }),
-    ...(point === undefined ? {} : { point }),
-    ...(makesKey ? { templates: templatesFor(fn, situation.quirks) } : {}),
-    ...standingOf(way, situation, hash),
+    ...defined({
+      oaep: hash,
+      padding,
+      point,
+      templates: makesKey ? templatesFor(fn, situation.quirks) : undefined,
+    }),
+    ...standingOf(way, situation, hash, isUnusual),
   };
 }
 
@@ -266,36 +244,39 @@ function wayName(
   { padding, point }: Pick<PlanStep, "padding" | "point">,
   hash: OaepHash | undefined,
 ): string {
-  if (padding === "host") return `${fn} ${mechanism}, OAEP ${hash ?? ""} on the host`;
+  if (padding === "host") {
+    return `${fn} ${mechanism}, ${hash === undefined ? "PKCS#1 v1.5" : `OAEP ${hash}`} on the host`;
+  }
   if (hash !== undefined) return `${fn} ${mechanism} ${hash}`;
   return point === "der" ? `${fn} ${mechanism}, point in DER` : `${fn} ${mechanism}`;
 }
 
 function standingOf(
-  way: (typeof WAYS)[number],
+  { fn, mechanism, use, flag, padding, point }: WayKind,
   { mechanisms, attributes, seen, quirks }: Situation,
   hash: OaepHash | undefined,
+  isUnusual: boolean,
 ): Pick<PlanStep, "standing" | "reason"> {
-  const { fn, mechanism, use, flag, padding, point } = way;
+  const leftOut = (reason: string) => ({ standing: "left out", reason }) as const;
   const flags = mechanisms[mechanism];
   const doing = DOING[fn];
-  if (flags === undefined) {
-    return { standing: "left out", reason: `the token does not have CKM_${mechanism}` };
-  }
-  if ((flags & flag) === 0) {
-    return { standing: "left out", reason: `the token does not ${doing} with CKM_${mechanism}` };
-  }
-  if (attributes[use] === false) {
+  if (flags === undefined) return leftOut(`the token does not have CKM_${mechanism}`);
+  if ((flags & flag) === 0) return leftOut(`the token does not ${doing} with CKM_${mechanism}`);
+  if (use !== undefined && attributes[use] === false) {
     const who = seen === "private key" ? `(CKA_${use} is false)` : "by what its public half says";
-    return { standing: "left out", reason: `the key may not ${doing} ${who}` };
+    return leftOut(`the key may not ${doing} ${who}`);
   }
   const tooFar = quirks.find(({ effect }) => point && effect.points?.includes(point) === false);
-  if (tooFar !== undefined) return { standing: "left out", reason: tooFar.fact };
-  const doubt = quirks.find(
-    ({ effect }) => padding === "token" && hash && effect.oaep?.includes(hash) === false,
-  );
-  if (doubt !== undefined) return { standing: "doubted", reason: doubt.fact };
-  const known = seen === "private key" && attributes[use] === true;
+  if (tooFar !== undefined) return leftOut(tooFar.fact);
+  const onToken = padding === "token" ? hash : undefined;
+  if (onToken !== undefined) {
+    if (isUnusual && quirks.some(({ effect }) => effect.oaepLabels === false)) {
+      return leftOut("the token takes no OAEP label, and no MGF1 hash but OAEP's own");
+    }
+    const doubt = quirks.find(({ effect }) => effect.oaep?.includes(onToken) === false);
+    if (doubt !== undefined) return { standing: "doubted", reason: doubt.fact };
+  }
+  const known = seen === "private key" && use !== undefined && attributes[use] === true;
   const reason = known
     ? `token and key may ${doing}`
     : `the token may ${doing}; of the key not told`;
@@ -315,7 +296,7 @@ function hashesOf(steps: readonly PlanStep[]): OaepHash[] {
   );
 }
 
-/** Of a token that undoes one hash by itself, that one. */
+/** On a token that undoes one hash only, that one. */
 function sureHash(steps: readonly PlanStep[], quirks: readonly Quirk[]): OaepHash | undefined {
   const [only, ...more] = quirks.find(({ effect }) => effect.oaep)?.effect.oaep ?? [];
   if (only === undefined || more.length > 0) return undefined;
@@ -326,7 +307,7 @@ function sureHash(steps: readonly PlanStep[], quirks: readonly Quirk[]): OaepHas
 function assumptions(operation: PlanOperation, { seen, attributes }: Situation): string[] {
   if (seen === "private key") return [];
   const uses: readonly PlanUse[] =
-    operation === "sign" ? ["SIGN"] : ["UNWRAP", "DECRYPT", "DERIVE"];
+    operation === "sign" || operation === "sign-pkcs1" ? ["SIGN"] : ["UNWRAP", "DECRYPT", "DERIVE"];
   const isTold = uses.some((use) => attributes[use] !== undefined);
   return [
     isTold

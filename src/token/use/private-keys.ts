@@ -1,20 +1,29 @@
 /**
- * From a key that was listed to its private object: logged in, found again, and wrapped in what can use
- * it. A key that nothing could be done with is refused before a PIN is asked for, where that shows.
+ * From a key that was listed to its private object: logged in, found again, and as what it can do. A
+ * key that can't do what it is wanted for is refused, before a PIN is asked for where that shows.
  */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import type { OaepHash } from "../../keys/key.js";
-import { TokenCapiKey } from "./capi-key.js";
-import { TokenEcKey } from "./ec.js";
-import { exchangeHalf, keyName, rsaHalf, signingHalf } from "../objects/halves.js";
+import type { OaepHash, PrivateKey, PublicKey } from "../../keys/key.js";
+import { type Purpose, type PurposeKeys } from "../../keys/purpose.js";
+import { keyName, publicHalf, suitedHalf } from "../objects/halves.js";
 import { findPrivateKey } from "../objects/key-list.js";
-import { type Plan, planFor, planLines, reasonsAgainst, stepsToTry } from "./plan.js";
-import { TokenRsaKey } from "./rsa.js";
 import type { Session } from "../session/session.js";
-import { TokenCapiSigningKey, TokenSigningKey } from "./sign.js";
-import { situationOf } from "./situation.js";
 import type { Token } from "../session/token.js";
 import type { KeyInfo, TokenInfo } from "../values.js";
+import { TokenEcKey } from "./ec.js";
+import type { KeyObjectOnToken } from "./key-object.js";
+import {
+  planFor,
+  planLines,
+  type PlanOperation,
+  reasonsAgainst,
+  type Situation,
+  stepsToTry,
+} from "./plan.js";
+import { TokenRsaKey } from "./rsa.js";
+import { messageSigner, pkcs1Signer } from "./sign.js";
+import { situationOf } from "./situation.js";
 
 /** How tokens are reached. */
 export interface Reach {
@@ -30,65 +39,26 @@ export class PrivateKeys {
     this.#reach = reach;
   }
 
-  /** @throws TokenError `ERR_MECHANISM`: there is no way to open anything with it; and of login */
-  async exchange(key: KeyInfo): Promise<TokenRsaKey | TokenEcKey> {
-    const token = await this.#reach.again(key.token);
-    await token.session("read", (session) => {
-      const seen = situationOf(token, session, key);
-      // What a public half suggests is no reason to refuse.
-      const known = seen.seen === "private key" ? seen : { ...seen, attributes: {} };
-      requireWay(planFor("open", known), key);
-    });
-    return this.#withObject(key, (session, _, object) => {
-      requireWay(planFor("open", situationOf(token, session, key, object)), key);
-      return this.exchangeKey(session, token, object, key);
-    });
-  }
-
-  signing(key: KeyInfo): Promise<TokenSigningKey> {
-    const publicKey = signingHalf(key);
-    return this.#withObject(key, (session, token, object) => {
-      const plan = planFor("sign", situationOf(token, session, key, object));
-      return new TokenSigningKey({ token, object, publicKey, trace: this.#reach.trace }, plan);
-    });
-  }
-
-  /** The private half of a CryptoAPI exchange key. */
-  capi(key: KeyInfo): Promise<TokenCapiKey> {
-    const publicKey = rsaHalf(key);
-    return this.#withObject(key, (session, token, object) => {
-      const uses = {
-        unwrap: session.flag(object, "UNWRAP") !== false,
-        decrypt: session.flag(object, "DECRYPT") !== false,
-      };
-      return new TokenCapiKey(token, object, publicKey, uses, this.#reach.trace);
-    });
-  }
-
-  /** The private half of a CryptoAPI signature key. */
-  capiSigning(key: KeyInfo): Promise<TokenCapiSigningKey> {
-    const publicKey = rsaHalf(key);
-    const { trace } = this.#reach;
-    return this.#withObject(
-      key,
-      (_, token, object) => new TokenCapiSigningKey({ token, object, publicKey, trace }),
+  /**
+   * Logs in and finds the private key.
+   *
+   * @throws TokenError `ERR_MECHANISM`: there is no way to use it for `purpose`; and of login.
+   */
+  async unlock<P extends Purpose>(key: KeyInfo, purpose: P): Promise<PrivateKey<PurposeKeys[P]>> {
+    const publicKey = suitedHalf(key, purpose);
+    return this.#reachObject(key, purpose, (object, situation) =>
+      keyOnToken({ ...object, publicKey }, situation),
     );
   }
 
-  /** A private object that was found already, as what can use it. */
-  exchangeKey(
-    session: Session,
-    token: Token,
-    object: Buffer,
-    key: KeyInfo,
-  ): TokenRsaKey | TokenEcKey {
-    const { trace } = this.#reach;
-    const publicKey = exchangeHalf(key);
-    const plan = planFor("open", situationOf(token, session, key, object));
-    for (const line of planLines(plan)) trace(`plan: ${line}`);
-    return publicKey.type === "rsa"
-      ? new TokenRsaKey({ token, object, publicKey, trace }, plan)
-      : new TokenEcKey({ token, object, publicKey, trace }, plan);
+  /** The OAEP hashes that a block of our own comes back with, best first; none for other keys. */
+  async provenHashes(key: KeyInfo): Promise<OaepHash[]> {
+    const publicKey = suitedHalf(key, "open");
+    return this.#reachObject(key, "open", async (object, situation) =>
+      publicKey.type === "rsa"
+        ? new TokenRsaKey({ ...object, publicKey }, situation).provenHashes()
+        : [],
+    );
   }
 
   /** Uses a new exchange key once, against the host. For RSA, the hashes that worked. */
@@ -98,11 +68,19 @@ export class PrivateKeys {
     object: Buffer,
     key: KeyInfo,
   ): Promise<OaepHash[] | undefined> {
-    const privateKey = this.exchangeKey(session, token, object, key);
-    const hashes = privateKey instanceof TokenRsaKey ? await privateKey.provenHashes() : undefined;
-    const isProven =
-      privateKey instanceof TokenEcKey ? await privateKey.isProven() : hashes?.length !== 0;
-    if (isProven) return hashes;
+    const { trace } = this.#reach;
+    const publicKey = suitedHalf(key, "open");
+    const situation = situationOf(token, session, key, object);
+    this.#tellPlan(situation);
+    if (publicKey.type === "rsa") {
+      const rsa = new TokenRsaKey({ token, object, publicKey, trace }, situation);
+      const hashes = await rsa.provenHashes();
+      if (hashes.length > 0) return hashes;
+    } else {
+      const plan = planFor("open", situation);
+      const ec = new TokenEcKey({ token, object, publicKey, trace }, plan);
+      if (await ec.isProven()) return undefined;
+    }
     throw new TokenError(
       "ERR_KEY_UNUSABLE",
       `token "${token.info.label}" made a key that it cannot use; it was destroyed again`,
@@ -110,23 +88,114 @@ export class PrivateKeys {
     );
   }
 
-  /** Logs in and finds the private object. */
-  async #withObject<T>(
+  /** Logs in and finds the private object; refuses a key that can't serve `purpose`, before and after. */
+  async #reachObject<T>(
     key: KeyInfo,
-    use: (session: Session, token: Token, object: Buffer) => T,
+    purpose: Purpose,
+    use: (object: KeyObjectOnToken, situation: Situation) => Promise<T> | T,
   ): Promise<T> {
     const token = await this.#reach.again(key.token);
+    await token.session("read", (session) => {
+      const seen = situationOf(token, session, key);
+      // What a public half suggests is no reason to refuse.
+      const known = seen.seen === "private key" ? seen : { ...seen, attributes: {} };
+      requireWay(known, key, purpose);
+    });
     await this.#reach.logIn(token);
-    return token.session("read", (session) => use(session, token, findPrivateKey(session, key)));
+    const found = await token.session("read", (session) => {
+      const object = findPrivateKey(session, key);
+      return { object, situation: situationOf(token, session, key, object) };
+    });
+    requireWay(found.situation, key, purpose);
+    if (purpose === "open") this.#tellPlan(found.situation);
+    const { trace } = this.#reach;
+    return use({ token, object: found.object, publicKey: publicHalf(key), trace }, found.situation);
+  }
+
+  #tellPlan(situation: Situation): void {
+    for (const line of planLines(planFor("open", situation))) this.#reach.trace(`plan: ${line}`);
   }
 }
 
-/** Refuses a key that nothing can be opened with. */
-function requireWay(plan: Plan, key: KeyInfo): void {
-  if (stepsToTry(plan).length > 0) return;
+/** Everything that the key can do as its plans have it. */
+function keyOnToken<Public extends PublicKey>(
+  key: KeyObjectOnToken<Public>,
+  situation: Situation,
+): PrivateKey<Public> {
+  const { publicKey } = key;
+  return { publicKey, ...abilities(key, publicKey, situation) };
+}
+
+function abilities(
+  { token, object, trace }: KeyObjectOnToken,
+  publicKey: PublicKey,
+  situation: Situation,
+): Omit<PrivateKey, "publicKey"> {
+  const on = { token, object, trace };
+  const can = (operation: PlanOperation): boolean =>
+    stepsToTry(planFor(operation, situation)).length > 0;
+  switch (publicKey.type) {
+    case "rsa": {
+      const key = { ...on, publicKey };
+      const { oaep, decryptPkcs1 } = new TokenRsaKey(key, situation);
+      return defined({
+        ...{ oaep, decryptPkcs1 },
+        sign: can("sign") ? messageSigner(key) : undefined,
+        signPkcs1: can("sign-pkcs1") ? pkcs1Signer(key) : undefined,
+      });
+    }
+    case "ec":
+    case "x25519": {
+      const ec = new TokenEcKey({ ...on, publicKey }, planFor("open", situation));
+      const signs = publicKey.type === "ec" && publicKey.curve !== "P-521" && can("sign");
+      return defined({
+        agree: can("open") ? ec.agree.bind(ec) : undefined,
+        sign: signs ? messageSigner({ ...on, publicKey }) : undefined,
+      });
+    }
+    case "ed25519":
+      return can("sign") ? { sign: messageSigner({ ...on, publicKey }) } : {};
+  }
+}
+
+/** @throws TokenError `ERR_MECHANISM`: a key that has no way to serve `purpose` */
+function requireWay(situation: Situation, key: KeyInfo, purpose: Purpose): void {
+  const { operations, what, hint } = NEEDS[purpose];
+  const plans = operations.map((operation) => planFor(operation, situation));
+  if (plans.some((plan) => stepsToTry(plan).length > 0)) return;
+  const reasons = new Set(plans.map(reasonsAgainst));
   throw new TokenError(
     "ERR_MECHANISM",
-    `${keyName(key)} on token "${key.token.label}" cannot open messages: ${reasonsAgainst(plan)}`,
-    { hint: "it may have been made for signing; `p11seal keys list` shows the others" },
+    `${keyName(key)} on token "${key.token.label}" cannot ${what}: ${[...reasons].join("; ")}`,
+    { hint },
   );
 }
+
+/** What a key must be able to do for each purpose; one of several will do. */
+const NEEDS: Readonly<
+  Record<
+    Purpose,
+    { readonly operations: readonly PlanOperation[]; readonly what: string; readonly hint: string }
+  >
+> = {
+  open: {
+    operations: ["open"],
+    what: "open messages",
+    hint: "it may have been made for signing; `p11seal keys list` shows the others",
+  },
+  sign: {
+    operations: ["sign"],
+    what: "sign messages",
+    hint: "another type of signing key, or a key made for signing, may work on this token",
+  },
+  "capi-open": {
+    operations: ["decrypt-pkcs1", "open"],
+    what: "undo PKCS#1 v1.5 or RSA-OAEP",
+    hint: "it may have been made for signing; `p11seal keys list` shows the others",
+  },
+  "capi-sign": {
+    operations: ["sign-pkcs1"],
+    what: "sign with PKCS#1 v1.5",
+    hint: "another type of signing key may work on this token",
+  },
+};

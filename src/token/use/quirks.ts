@@ -31,6 +31,8 @@ export interface Quirk extends QuirkInfo {
   readonly effect: {
     /** OAEP hashes that the token itself undoes; the others are tried last. */
     readonly oaep?: readonly OaepHash[];
+    /** False: it undoes OAEP only with an empty label and one hash for both. */
+    readonly oaepLabels?: false;
     /** The template of a new secret that is tried first. */
     readonly template?: "bare";
     /** Encodings of a peer's point that the library understands. */
@@ -89,7 +91,7 @@ const TABLE: readonly (Quirk & { readonly applies: (maker: Maker) => boolean })[
       const { major, minor } = maker.firmware;
       return isSoftHsm(maker) && (major < 2 || (major === 2 && minor <= 7));
     },
-    effect: { oaep: ["sha1"] },
+    effect: { oaep: ["sha1"], oaepLabels: false },
   },
   {
     name: "unwraps-any-length",

@@ -1,93 +1,49 @@
 /**
  * Signatures made by a token: C_Sign with CKM_ECDSA or CKM_RSA_PKCS_PSS over a digest made on the
- * host, which every token that signs at all can do, or CKM_EDDSA over the message; and for CryptoAPI
- * with CKM_RSA_PKCS.
+ * host, which every token that signs at all can do, CKM_EDDSA over the message, or CKM_RSA_PKCS over
+ * what is to be padded (PKCS#11 v2.40 §2.1.6).
  */
 import type { Mechanism } from "pkcs11js";
-import type { CapiSigningKey } from "../../capi/hash-signature.js";
 import { TokenError } from "../../errors.js";
-import type { RsaPublicKey } from "../../keys/key.js";
-import {
-  messageDigest,
-  signatureAlgorithm,
-  signatureBytes,
-  type SigningKey,
-  type SigningPublicKey,
-} from "../../keys/signing.js";
+import type { PrivateKey, RsaPublicKey, SigningPublicKey } from "../../keys/key.js";
+import { messageDigest, signatureAlgorithm, signatureBytes } from "../../keys/signing.js";
 import { call } from "../modules/call.js";
-import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
-import { type Plan, reasonsAgainst, stepsToTry } from "./plan.js";
-import type { KeyObjectOnToken } from "./rsa.js";
+import { CKM } from "../modules/constants.js";
 import { plainMechanism, pssMechanism } from "../modules/template.js";
-
-/** A signing key on a token that is logged in. */
-export class TokenSigningKey implements SigningKey {
-  readonly #key: KeyObjectOnToken<SigningPublicKey>;
-  readonly #plan: Plan;
-
-  constructor(key: KeyObjectOnToken<SigningPublicKey>, plan: Plan) {
-    this.#key = key;
-    this.#plan = plan;
-  }
-
-  /** @throws TokenError `ERR_MECHANISM` when the token can't sign so, or gives another length */
-  async sign(message: Uint8Array): Promise<Uint8Array> {
-    const { token, publicKey } = this.#key;
-    const { name } = signatureAlgorithm(publicKey);
-    if (stepsToTry(this.#plan).length === 0) {
-      throw new TokenError(
-        "ERR_MECHANISM",
-        `token "${token.info.label}" cannot sign with ${name}: ${reasonsAgainst(this.#plan)}`,
-        { hint: "another type of signing key, or a key made for signing, may work on this token" },
-      );
-    }
-    return signOnToken(this.#key, messageDigest(publicKey, message), {
-      name,
-      mechanism: mechanismFor(publicKey),
-      length: signatureBytes(publicKey),
-    });
-  }
-}
-
-/** A CryptoAPI signature key on a token that is logged in. */
-export class TokenCapiSigningKey implements CapiSigningKey {
-  readonly publicKey: RsaPublicKey;
-  readonly #key: KeyObjectOnToken<RsaPublicKey>;
-
-  constructor(key: KeyObjectOnToken<RsaPublicKey>) {
-    this.publicKey = key.publicKey;
-    this.#key = key;
-  }
-
-  /**
-   * C_Sign with CKM_RSA_PKCS, which every token that signs has (PKCS#11 v2.40 §2.1.6).
-   *
-   * @throws TokenError `ERR_MECHANISM` when the token can't sign so, or gives another length.
-   */
-  signPkcs1v15(payload: Uint8Array): Promise<Uint8Array> {
-    const { token } = this.#key;
-    if (!token.can(CKM.RSA_PKCS, MECHANISM_FLAG.SIGN)) {
-      throw new TokenError(
-        "ERR_MECHANISM",
-        `token "${token.info.label}" cannot sign with PKCS#1 v1.5`,
-        { hint: "another type of signing key may work on this token" },
-      );
-    }
-    return signOnToken(this.#key, payload, {
-      name: "PKCS#1 v1.5",
-      mechanism: plainMechanism(CKM.RSA_PKCS),
-      length: this.publicKey.modulus.length,
-    });
-  }
-}
+import type { KeyObjectOnToken } from "./key-object.js";
 
 /**
- * C_Sign over `input`, which is a digest for most mechanisms.
+ * Signs messages with the key's algorithm (`signatureAlgorithm`).
  *
- * @throws TokenError `ERR_MECHANISM` when the token gives another length.
+ * @throws TokenError `ERR_MECHANISM` when the token gives a signature of another length
  */
+export function messageSigner(
+  key: KeyObjectOnToken<SigningPublicKey>,
+): NonNullable<PrivateKey["sign"]> {
+  const { publicKey } = key;
+  const how = {
+    name: signatureAlgorithm(publicKey).name,
+    mechanism: mechanismFor(publicKey),
+    length: signatureBytes(publicKey),
+  };
+  return (message) => signOnToken(key, messageDigest(publicKey, message), how);
+}
+
+/** Pads with PKCS#1 v1.5 and signs. Throws as `messageSigner`. */
+export function pkcs1Signer(
+  key: KeyObjectOnToken<RsaPublicKey>,
+): NonNullable<PrivateKey["signPkcs1"]> {
+  const how = {
+    name: "PKCS#1 v1.5",
+    mechanism: plainMechanism(CKM.RSA_PKCS),
+    length: key.publicKey.modulus.length,
+  };
+  return (payload) => signOnToken(key, payload, how);
+}
+
+/** C_Sign over `input`, which is a digest for most mechanisms. */
 async function signOnToken(
-  { token, object, trace }: KeyObjectOnToken<SigningPublicKey>,
+  { token, object, trace }: KeyObjectOnToken,
   input: Uint8Array,
   how: {
     /** For messages. */

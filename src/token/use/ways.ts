@@ -3,10 +3,15 @@
  * not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of our own?
  *
  * Modules answer both with the same return values (docs/tokens.md), and a token that was pulled, or
- * whose daemon died, answers with them too. So every failure is followed by the same two questions,
+ * whose daemon died, answers with them too. So `use` follows every failure with the same two questions,
  * whatever it was: is the token still there, and does the way still work? If so the ciphertext is at
- * fault, which is one `null`; what is told about the token never depends on what a sender sent.
+ * fault, which is one `null`; what is said of the token never depends on what a sender sent.
+ *
+ * `useEvenly` asks before the token sees the sender's block, because some paddings are broken by
+ * whoever learns which blocks are well formed (Bleichenbacher 1998): afterwards a good block and a bad
+ * one are as many calls.
  */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
@@ -21,7 +26,15 @@ export interface Way {
   readonly use: (input: Uint8Array) => Promise<Uint8Array | null>;
   /** Uses the way on input of our own making; true when the right secret comes out. */
   readonly selfTest: () => Promise<boolean>;
+  /**
+   * As `use`, for ways that try themselves on input of our own each time. Throws `WayFailed` when that
+   * fails.
+   */
+  readonly useEvenly?: (input: Uint8Array) => Promise<Uint8Array | null>;
 }
+
+/** A way does not work on input of our own, so nothing was learned of the sender's. */
+export class WayFailed extends Error {}
 
 export class Ways {
   readonly #token: Token;
@@ -33,8 +46,8 @@ export class Ways {
   readonly #works = new Map<Way, boolean>();
 
   /**
-   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why others
-   * are none.
+   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why there
+   * are no others.
    */
   constructor(
     token: Token,
@@ -58,8 +71,7 @@ export class Ways {
   async use(input: Uint8Array, using?: Using): Promise<Secret | null> {
     for (const way of this.#ways) {
       if (this.#works.get(way) === false) continue;
-      this.#trace(`unwrap: ${way.name} on token "${this.#token.info.label}"`);
-      using?.(way.name);
+      this.#tell(way, using);
       try {
         const secret = await way.use(input);
         if (secret !== null) {
@@ -75,6 +87,41 @@ export class Ways {
       }
     }
     throw this.#noWay();
+  }
+
+  /** As `use`, with as many calls for input that is at fault as for input that isn't. */
+  async useEvenly(input: Uint8Array, using?: Using): Promise<Secret | null> {
+    for (const way of this.#ways) {
+      if (this.#works.get(way) === false) continue;
+      this.#tell(way, using);
+      try {
+        if (way.useEvenly === undefined && !(await this.#isWorking(way))) throw new WayFailed();
+        return this.#fromTokenStillThere(await resultOf(way, input));
+      } catch (error) {
+        if (!(error instanceof WayFailed)) throw error;
+        await this.#requireToken(undefined);
+        this.#works.set(way, false);
+        this.#trace(`unwrap: ${way.name} does not work here`);
+      }
+    }
+    throw this.#noWay();
+  }
+
+  /** @throws TokenError `ERR_MECHANISM`: there are no ways */
+  requireSome(): void {
+    if (this.#ways.length === 0) throw this.#noWay();
+  }
+
+  #tell(way: Way, using: Using | undefined): void {
+    this.#trace(`unwrap: ${way.name} on token "${this.#token.info.label}"`);
+    using?.(way.name);
+  }
+
+  /** Asked of a secret and of none alike: a token that went away answers as one that dislikes its input. */
+  #fromTokenStillThere(secret: Uint8Array | null): Secret | null {
+    if (this.#token.isPresent()) return secret === null ? null : new Secret(secret);
+    secret?.fill(0);
+    throw this.#gone(undefined);
   }
 
   /** True when some way works, as tried with input of our own. */
@@ -123,8 +170,11 @@ export class Ways {
 
   /** A token that went away answers with the same return values as one that dislikes its input. */
   async #requireToken(error: TokenError | undefined): Promise<void> {
-    if (await this.#token.isStillPresent()) return;
-    throw new TokenError("ERR_TOKEN_REMOVED", `token "${this.#token.info.label}" is gone`, {
+    if (!(await this.#token.isStillPresent())) throw this.#gone(error);
+  }
+
+  #gone(error: TokenError | undefined): TokenError {
+    return new TokenError("ERR_TOKEN_REMOVED", `token "${this.#token.info.label}" is gone`, {
       hint: "insert the token and try again",
       ...origin(error),
     });
@@ -145,9 +195,17 @@ export class Ways {
   }
 }
 
+/** What the way makes of the sender's input; `null` for every failure that may be the input's. */
+async function resultOf(way: Way, input: Uint8Array): Promise<Uint8Array | null> {
+  if (way.useEvenly !== undefined) return way.useEvenly(input);
+  try {
+    return await way.use(input);
+  } catch (error) {
+    if (dependsOnCiphertext(error)) return null;
+    throw error;
+  }
+}
+
 function origin(error: TokenError | undefined): { fn?: string; ckr?: string } {
-  return {
-    ...(error?.fn === undefined ? {} : { fn: error.fn }),
-    ...(error?.ckr === undefined ? {} : { ckr: error.ckr }),
-  };
+  return defined({ fn: error?.fn, ckr: error?.ckr });
 }

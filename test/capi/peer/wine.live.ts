@@ -96,7 +96,7 @@ async function weReceive({ parameters, padding }: Terms, key = exchange): Promis
   const received = await receiveMessage({
     blob: get("m.blob"),
     ciphertext: get("m.cipher"),
-    privateKey: await access.capiKey(key).unlock(),
+    privateKey: await access.identity(key, "capi-open").unlock(),
     parameters,
     padding,
     allowUnauthenticated: true,
@@ -273,7 +273,7 @@ const formOptions = ({ hash, noHashOid, description }: (typeof FORMS)[number]): 
 describe("signatures", () => {
   it.each(FORMS)("the token's hold in Wine: %j", async (form) => {
     const data = randomBytes(333);
-    const signer = await access.capiSigningKey(signature).unlock();
+    const signer = await access.identity(signature, "capi-sign").unlock();
     put("d.sig", await signData(signer, data, form));
     const check = ["--pub", "ours.sign.pub", ...formOptions(form), "--sig", "d.sig"];
     put("d", data);
@@ -316,7 +316,7 @@ describe("CryptHashSessionKey", () => {
       });
       await joined(sent.ciphertext);
       put("k.blob", sent.blobs[0] as Uint8Array);
-      const own = await access.capiKey(exchange).unlock();
+      const own = await access.identity(exchange, "capi-open").unlock();
       const { key } = await unwrapSessionKey(parseSimpleBlob(sent.blobs[1] as Uint8Array), own);
       const options = ["--container", CONTAINER, "--hash", hash, "--part", "key:k.blob"];
       const printed = ok("hash", ...options, ...(little ? ["--little-endian"] : []));
@@ -352,7 +352,7 @@ describe("the three-phase exchange", () => {
   }
 
   it("begun by Wine, answered by the token", async () => {
-    const ours = await access.capiKey(exchange).unlock();
+    const ours = await access.identity(exchange, "capi-open").unlock();
     const own = { name: "token", publicKey: ours.publicKey };
     const peer = { name: "wine", publicKey: theirs.exchange };
     wineMakesKey("a");
@@ -374,7 +374,7 @@ describe("the three-phase exchange", () => {
   });
 
   it("begun by the token, answered by Wine; another hash ends it", async () => {
-    const ours = await access.capiKey(exchange).unlock();
+    const ours = await access.identity(exchange, "capi-open").unlock();
     const own = { name: "token", publicKey: ours.publicKey };
     const peer = { name: "wine", publicKey: theirs.exchange };
     const { run: first, phase1 } = ThreePhase.begin({ ...AGREED, own, peer });

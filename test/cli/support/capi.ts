@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:cryp
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "@jest/globals";
-import { encodePublicKeyBlob, softwareCapiKey, type KeyUse } from "../../../src/capi/index.js";
+import { encodePublicKeyBlob, softwareRsaKey, type KeyUse } from "../../../src/capi/index.js";
 import { run, type RunOptions } from "./run.js";
 
 export interface Told {
@@ -81,7 +81,7 @@ export class CapiBench {
 
   /** `NAME.key`, private, and `NAME.blob`, `NAME.pem`, public. */
   keyPair(name: string, use: KeyUse, key: KeyObject = newKey()): void {
-    const { publicKey } = softwareCapiKey(key);
+    const { publicKey } = softwareRsaKey(key);
     this.write(`${name}.key`, key.export({ format: "pem", type: "pkcs8" }));
     chmodSync(this.at(`${name}.key`), 0o600);
     this.write(`${name}.blob`, encodePublicKeyBlob({ use, publicKey }));

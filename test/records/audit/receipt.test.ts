@@ -2,7 +2,8 @@ import { describe, expect, it } from "@jest/globals";
 import { createPrivateKey } from "node:crypto";
 import { ascii, toBase64 } from "../../../src/bytes.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
-import { signInMemory, type SigningKey, type SigningPublicKey } from "../../../src/keys/signing.js";
+import type { PrivateKey, SigningPublicKey } from "../../../src/keys/key.js";
+import { signInMemory } from "../../../src/keys/signing.js";
 import {
   makeReceipt,
   verifyReceipt,
@@ -23,12 +24,12 @@ const statement: ReceiptStatement = {
   sealedSha256: hex("sealed", 64),
 };
 
-function signer(name: TestKeyName): { publicKey: SigningPublicKey; key: SigningKey } {
+function signer(name: TestKeyName): { publicKey: SigningPublicKey; key: PrivateKey } {
   const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SigningPublicKey;
   const privateKey = createPrivateKey(TEST_KEYS[name]);
   const sign = (message: Uint8Array): Promise<Uint8Array> =>
     Promise.resolve(signInMemory(publicKey, privateKey, message));
-  return { publicKey, key: { sign } };
+  return { publicKey, key: { publicKey, sign } };
 }
 
 async function receiptOf(name: TestKeyName): Promise<Uint8Array> {

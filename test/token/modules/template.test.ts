@@ -90,10 +90,23 @@ describe("a template", () => {
 
 describe("mechanism parameters", () => {
   it("for OAEP always have a hash, its MGF, and a specified, empty label", () => {
-    expect(oaepMechanism("sha384")).toEqual({
+    expect(oaepMechanism({ hash: "sha384" })).toEqual({
       mechanism: 9,
       parameter: { type: 4, hashAlg: 0x260, mgf: 3, source: 1 },
     });
+  });
+
+  it("for OAEP may have another hash for MGF1, and a label", () => {
+    const label = Uint8Array.of(1, 2);
+    const made = oaepMechanism({ hash: "sha256", mgfHash: "sha1", label });
+    label.fill(0);
+    expect(made).toEqual({
+      mechanism: 9,
+      parameter: { type: 4, hashAlg: 0x250, mgf: 1, source: 1, sourceData: Buffer.from([1, 2]) },
+    });
+    expect(oaepMechanism({ hash: "sha1", label: new Uint8Array(0) })).toEqual(
+      oaepMechanism({ hash: "sha1" }),
+    );
   });
 
   it("for ECDH never name a KDF", () => {
@@ -105,7 +118,13 @@ describe("mechanism parameters", () => {
 
   it("of the wrong type are refused before native code sees them", () => {
     for (const hash of ["md5", "", "__proto__", undefined]) {
-      expect(() => oaepMechanism(hash as "sha1")).toThrow(TypeError);
+      expect(() => oaepMechanism({ hash: hash as "sha1" })).toThrow(TypeError);
+      if (hash === undefined) continue;
+      expect(() => oaepMechanism({ hash: "sha1", mgfHash: hash as "sha1" })).toThrow(TypeError);
+    }
+    for (const label of ["text", [1], 7, null]) {
+      const parameters = { hash: "sha1", label: label as unknown as Uint8Array } as const;
+      expect(() => oaepMechanism(parameters)).toThrow(TypeError);
     }
     for (const peer of [undefined, "04", [4], new Uint8Array(), new Uint8Array(2000)]) {
       expect(() => ecdhMechanism(peer as Uint8Array)).toThrow(TypeError);

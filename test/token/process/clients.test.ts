@@ -2,7 +2,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import type { RsaPrivateKey } from "../../../src/keys/key.js";
 import type { ClientEnd, Listener, ServerEnd } from "../../../src/token/process/connection.js";
 import { TokenClient, type TokenClientOptions } from "../../../src/token/process/token-client.js";
 import { TokenServer } from "../../../src/token/process/token-server.js";
@@ -18,6 +17,7 @@ import {
   type TestToken,
   USER_PIN,
 } from "../../support/softhsm.js";
+import { decryptOaep } from "../../support/private-key.js";
 
 let token: TestToken;
 const open: TokenClient[] = [];
@@ -121,9 +121,9 @@ async function unwraps({ tokens }: Client): Promise<boolean> {
   const key = await tokens.findKey({ ...parseUri(token.uri), object: "rsa" });
   if (key.publicKey === undefined) throw new Error("no public key");
   const secret = randomBytes(32);
-  const ciphertext = oaepEncrypt(key.publicKey.object, secret, "sha1");
-  const privateKey = (await tokens.identity(key).unlock()) as RsaPrivateKey;
-  const found = await privateKey.decryptOaep(ciphertext, "sha1");
+  const ciphertext = oaepEncrypt(key.publicKey.object, secret, { hash: "sha1" });
+  const privateKey = await tokens.identity(key).unlock();
+  const found = await decryptOaep(privateKey, ciphertext, "sha1");
   return found !== null && secret.equals(found.expose());
 }
 

@@ -12,12 +12,11 @@ function pullable(): { operations: KeyOperations; unlocked: () => number; pull: 
   const unlock = (): Promise<never> => {
     unlocked += 1;
     isLoggedIn = true;
-    const made = { type: "rsa", oaepHashes: [], sign: () => Promise.resolve(new Uint8Array()) };
+    const made = { sign: () => Promise.resolve(new Uint8Array()) };
     return Promise.resolve(made as never);
   };
-  const holder = () => ({ unlock }) as never;
   const access: KeyAccess = {
-    ...{ identity: holder, signingIdentity: holder, capiKey: holder, capiSigningKey: holder },
+    identity: () => ({ unlock }) as never,
     isLoggedIn: () => Promise.resolve(isLoggedIn),
   };
   const pull = (): void => {
@@ -26,9 +25,16 @@ function pullable(): { operations: KeyOperations; unlocked: () => number; pull: 
   return { operations: new KeyOperations(access), unlocked: () => unlocked, pull };
 }
 
-describe.each(["unlock", "unlockSigner", "unlockCapi", "unlockCapiSigner"])("%s", (method) => {
+const use = { capability: "sign", input: new Uint8Array() };
+const PURPOSES = ["open", "sign", "capi-open", "capi-sign"];
+const cases = PURPOSES.flatMap((purpose) => [
+  ["unlock", purpose] as const,
+  ["useKey", purpose] as const,
+]);
+
+describe.each(cases)("%s, to %s", (method, purpose) => {
   const run = (operations: KeyOperations): Promise<unknown> | undefined =>
-    operations.byMethod[method]?.(key, () => undefined);
+    operations.byMethod[method]?.(key, () => undefined, ...([purpose, use] as never[]));
 
   it("finds the private key once, for all who ask", async () => {
     const { operations, unlocked } = pullable();

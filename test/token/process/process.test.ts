@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../../src/wrap/rsa-oaep.js";
-import type { EcPrivateKey, RsaPrivateKey } from "../../../src/keys/key.js";
+import type { PrivateKey, RsaPrivateKey } from "../../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import {
   TokenProcess,
@@ -25,6 +25,7 @@ import {
   type TestToken,
   USER_PIN,
 } from "../../support/softhsm.js";
+import { agree, decryptOaep } from "../../support/private-key.js";
 
 let faulty: string;
 let token: TestToken;
@@ -80,9 +81,9 @@ async function unwraps(tokens: TokenProcess): Promise<boolean> {
   const key = await keyNamed(tokens, "rsa");
   const secret = randomBytes(32);
   if (key.publicKey === undefined) throw new Error("no public key");
-  const ciphertext = oaepEncrypt(key.publicKey.object, secret, "sha1");
+  const ciphertext = oaepEncrypt(key.publicKey.object, secret, { hash: "sha1" });
   const privateKey = (await tokens.identity(key).unlock()) as RsaPrivateKey;
-  const found = await privateKey.decryptOaep(ciphertext, "sha1");
+  const found = await decryptOaep(privateKey, ciphertext, "sha1");
   return found !== null && secret.equals(found.expose());
 }
 
@@ -94,8 +95,8 @@ async function agrees(tokens: TokenProcess): Promise<boolean> {
   const peer = publicKeyFromSpki(new Uint8Array(spki));
   if (peer.type !== "ec") throw new Error("not EC");
   const ours = diffieHellman({ privateKey, publicKey: key.publicKey.object });
-  const held = (await tokens.identity(key).unlock()) as EcPrivateKey;
-  const theirs = await held.agree(peer.point);
+  const held = (await tokens.identity(key).unlock()) as PrivateKey;
+  const theirs = await agree(held, peer.point);
   return theirs !== null && ours.equals(theirs.expose());
 }
 

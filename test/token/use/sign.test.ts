@@ -4,6 +4,7 @@ import type { TokenAccess } from "../../../src/token/access.js";
 import type { KeyType } from "../../../src/token/values.js";
 import { parseUri } from "../../../src/token/uri.js";
 import { freshToken, softHsmAccess, type TestToken } from "../../support/softhsm.js";
+import { sign } from "../../support/private-key.js";
 
 const message = new TextEncoder().encode("what the sender says");
 
@@ -31,8 +32,8 @@ describe("a signing key on a token", () => {
         use: "sign",
         allowDecrypt: false,
       });
-      const identity = access.signingIdentity(key);
-      const signature = await (await identity.unlock()).sign(message);
+      const identity = access.identity(key, "sign");
+      const signature = await sign(await identity.unlock(), message);
       expect(verifySignature(identity.publicKey, message, signature)).toBe(true);
       expect(verifySignature(identity.publicKey, message.subarray(1), signature)).toBe(false);
     },
@@ -42,7 +43,7 @@ describe("a signing key on a token", () => {
     const info = await access.findToken(parseUri(token.uri));
     const request = { type: "ec:p521", label: "p521", use: "sign", allowDecrypt: false } as const;
     const { key } = await access.generate(info, request);
-    expect(() => access.signingIdentity(key)).toThrow(
+    expect(() => access.identity(key, "sign")).toThrow(
       expect.objectContaining({ code: "ERR_SIGNING_KEY" }),
     );
   });
@@ -51,8 +52,7 @@ describe("a signing key on a token", () => {
     const info = await access.findToken(parseUri(token.uri));
     const request = { type: "ec:p256", label: "x", use: "exchange", allowDecrypt: false } as const;
     const { key } = await access.generate(info, request);
-    const signingKey = await access.signingIdentity(key).unlock();
-    await expect(signingKey.sign(message)).rejects.toMatchObject({
+    await expect(access.identity(key, "sign").unlock()).rejects.toMatchObject({
       code: "ERR_MECHANISM",
       message: expect.stringContaining("CKA_SIGN is false"),
     });

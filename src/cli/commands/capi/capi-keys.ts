@@ -1,31 +1,15 @@
 /** The keys of the `capi` commands: one's own, on a token or in a file, and those of others. */
-import {
-  blobKind,
-  softwareCapiKey,
-  softwareCapiSigner,
-  type CapiPrivateKey,
-  type CapiSigningKey,
-} from "../../../capi/index.js";
+import { blobKind } from "../../../capi/index.js";
 import { FormatError, UnsupportedError } from "../../../errors.js";
 import { requireRecipient } from "../../../keys/formats/key-file.js";
-import { needsPassphrase, readPrivateKey } from "../../../keys/formats/private-file.js";
-import type { RsaPublicKey } from "../../../keys/key.js";
+import type { Identity, RsaPublicKey } from "../../../keys/key.js";
 import { requireExchange } from "../../../keys/public-key.js";
-import { isPkcs11Uri } from "../../../token/uri.js";
+import { naming } from "../../../keys/refusals.js";
 import type { Context } from "../../command.js";
-import { askPassphrase, warnIfReadable } from "../../find/identities.js";
-import { naming, PublicKeys, type FoundKey, type KeyPurpose } from "../../find/public-keys.js";
+import { identityAt } from "../../find/identity-at.js";
+import { PublicKeys, type FoundKey, type KeyPurpose } from "../../find/public-keys.js";
 import type { Tokens } from "../../find/tokens.js";
-import { readSmall } from "../../io/inputs.js";
 import { quoted } from "../../../store/system-error.js";
-
-/** One's own key: looked for, and not used before `unlock`, which may ask for a PIN. */
-export interface CapiOwnKey<K> {
-  readonly publicKey: RsaPublicKey;
-  /** A `pkcs11:` URI or a file's name. */
-  readonly name: string;
-  unlock(): Promise<K>;
-}
 
 /** Finds keys for one command line. */
 export class CapiKeys {
@@ -43,19 +27,17 @@ export class CapiKeys {
   }
 
   /** The own exchange key of `-i`. */
-  async exchange(text: string): Promise<CapiOwnKey<CapiPrivateKey>> {
-    if (!isPkcs11Uri(text)) return fromFile(text, this.#context, softwareCapiKey);
-    const uri = this.#tokens.uri(text);
-    const access = await this.#tokens.access();
-    return access.capiKey(await this.#tokens.find(uri, () => access.findKey(uri)));
+  exchange(text: string): Promise<Identity<RsaPublicKey>> {
+    return identityAt(text, "capi-open", this.#tokens, this.#context, (bytes) => {
+      refusePrivateBlob(bytes, text);
+    });
   }
 
   /** The own signing key of `--sign-with`. */
-  async signing(text: string): Promise<CapiOwnKey<CapiSigningKey>> {
-    if (!isPkcs11Uri(text)) return fromFile(text, this.#context, softwareCapiSigner);
-    const uri = this.#tokens.uri(text);
-    const access = await this.#tokens.access();
-    return access.capiSigningKey(await this.#tokens.find(uri, () => access.findKey(uri)));
+  signing(text: string): Promise<Identity<RsaPublicKey>> {
+    return identityAt(text, "capi-sign", this.#tokens, this.#context, (bytes) => {
+      refusePrivateBlob(bytes, text);
+    });
   }
 
   /**
@@ -107,25 +89,9 @@ function requireRsa({ publicKey, where }: FoundKey): RsaPublicKey {
   });
 }
 
-async function fromFile<K extends { readonly publicKey: RsaPublicKey }>(
-  path: string,
-  context: Context,
-  make: (key: ReturnType<typeof readPrivateKey>["key"]) => K,
-): Promise<CapiOwnKey<K>> {
-  const bytes = await readSmall(path, context.io);
-  try {
-    if (blobKind(bytes) === "private") {
-      throw new FormatError("ERR_PRIVATE_KEY", `${quoted(path)} is a PRIVATEKEYBLOB`, {
-        hint: "make the key on the token instead, and give the peer its PUBLICKEYBLOB",
-      });
-    }
-    await warnIfReadable(path, context);
-    const passphrase = needsPassphrase(bytes, path)
-      ? await askPassphrase(path, context)
-      : undefined;
-    const key = make(readPrivateKey(bytes, path, passphrase).key);
-    return { publicKey: key.publicKey, name: path, unlock: () => Promise.resolve(key) };
-  } finally {
-    bytes.fill(0);
-  }
+function refusePrivateBlob(bytes: Uint8Array, path: string): void {
+  if (blobKind(bytes) !== "private") return;
+  throw new FormatError("ERR_PRIVATE_KEY", `${quoted(path)} is a PRIVATEKEYBLOB`, {
+    hint: "make the key on the token instead, and give the peer its PUBLICKEYBLOB",
+  });
 }

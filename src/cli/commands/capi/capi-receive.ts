@@ -7,7 +7,6 @@ import {
   AuthenticMessage,
   parseSimpleBlob,
   receiveMessage,
-  type CapiPrivateKey,
   type SessionAlgorithm,
 } from "../../../capi/index.js";
 import { ALGORITHMS } from "../../../capi/algorithms.js";
@@ -16,8 +15,9 @@ import { checkParameters } from "../../../capi/cipher.js";
 import { toHex } from "../../../bytes.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import { spokenFingerprint, trustedSender } from "../../../records/directory/directory.js";
+import { defined } from "../../../defined.js";
 import { PolicyError, UsageError } from "../../../errors.js";
-import type { RsaPublicKey } from "../../../keys/key.js";
+import type { OaepDecryption, RsaPrivateKey, RsaPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
@@ -152,7 +152,7 @@ async function admit(
 // ── The key ─────────────────────────────────────────────────────────────────────────────────────
 
 /** One private key operation, however often the message is decrypted. */
-function remembering(key: CapiPrivateKey): CapiPrivateKey & { wipe(): void } {
+function remembering(key: RsaPrivateKey): RsaPrivateKey & { wipe(): void } {
   let outcome: Promise<Secret | null> | undefined;
   let kept: Secret | null = null;
   const once = async (operation: () => Promise<Secret | null>): Promise<Secret | null> => {
@@ -161,10 +161,19 @@ function remembering(key: CapiPrivateKey): CapiPrivateKey & { wipe(): void } {
     // Whoever gets it wipes it.
     return secret === null ? null : new Secret(secret.expose().slice());
   };
+  const { publicKey, oaep, decryptPkcs1 } = key;
   return {
-    publicKey: key.publicKey,
-    decryptPkcs1v15: (ciphertext) => once(() => key.decryptPkcs1v15(ciphertext)),
-    decryptOaepSha1: (ciphertext) => once(() => key.decryptOaepSha1(ciphertext)),
+    publicKey,
+    ...defined({
+      oaep: oaep && {
+        ...oaep,
+        decrypt: (...args: Parameters<OaepDecryption["decrypt"]>) =>
+          once(() => oaep.decrypt(...args)),
+      },
+      decryptPkcs1:
+        decryptPkcs1 &&
+        ((...args: Parameters<typeof decryptPkcs1>) => once(() => decryptPkcs1(...args))),
+    }),
     wipe: () => {
       kept?.wipe();
     },

@@ -8,12 +8,12 @@ import {
   formatPhase2,
   parsePhase2,
   ThreePhase,
-  type CapiPrivateKey,
   type RunOptions,
   type SessionAlgorithm,
   type Terms,
 } from "../../../capi/index.js";
 import { P11SealError, PolicyError, UsageError } from "../../../errors.js";
+import type { RsaPrivateKey } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
 import { publicOutput, smallInput } from "./capi-message.js";
@@ -92,7 +92,7 @@ export async function finishCommand(args: Arguments, context: Context): Promise<
 type Work = (
   run: ThreePhase,
   message: Uint8Array,
-  key: CapiPrivateKey,
+  key: RsaPrivateKey,
   options: RunOptions,
 ) => Promise<Uint8Array | undefined>;
 

@@ -6,13 +6,13 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "../../../bytes.js";
-import type { CapiPrivateKey } from "../../../capi/index.js";
 import { AuthenticationError, Cancelled, P11SealError } from "../../../errors.js";
-import type { RsaPublicKey, Using } from "../../../keys/key.js";
+import { around } from "../../../keys/around.js";
+import type { Identity, RsaPrivateKey, RsaPublicKey } from "../../../keys/key.js";
+import { requireCapability } from "../../../keys/purpose.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { CapiHome } from "./capi-home.js";
-import type { CapiOwnKey } from "./capi-keys.js";
 import { homeFolder } from "../../find/home.js";
 import type { Context } from "../../command.js";
 
@@ -22,7 +22,7 @@ export class CapiUse {
   readonly #context: Context;
   #blob: Uint8Array | undefined;
   #signer: RsaPublicKey | undefined;
-  #own: CapiOwnKey<CapiPrivateKey> | undefined;
+  #own: Identity<RsaPublicKey> | undefined;
   /** Whose failure a failure from now on is. */
   #askedBy: string | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
@@ -46,17 +46,31 @@ export class CapiUse {
   }
 
   /** The key as src/capi takes it. Its first use in a run waits as long as earlier failures demand. */
-  privateKey(own: CapiOwnKey<CapiPrivateKey>): CapiPrivateKey {
+  privateKey(own: Identity<RsaPublicKey>): RsaPrivateKey {
     this.#own = own;
-    let unlocked: Promise<CapiPrivateKey> | undefined;
-    const key = (): Promise<CapiPrivateKey> => (unlocked ??= this.#unlock(own));
-    const using: Using = (path) => {
-      this.#path = path;
-    };
+    let asker: string;
+    const identity = around(own, {
+      before: () => {
+        asker = this.#asker();
+        return this.#brake(asker);
+      },
+      after: () => {
+        this.#askedBy = asker;
+      },
+      using: (path) => {
+        this.#path = path;
+      },
+    });
+    let unlocked: Promise<RsaPrivateKey> | undefined;
+    const key = (): Promise<RsaPrivateKey> => (unlocked ??= identity.unlock());
     return {
       publicKey: own.publicKey,
-      decryptPkcs1v15: async (ciphertext) => (await key()).decryptPkcs1v15(ciphertext, using),
-      decryptOaepSha1: async (ciphertext) => (await key()).decryptOaepSha1(ciphertext, using),
+      oaep: {
+        hashes: ["sha1"],
+        labels: "empty",
+        decrypt: async (...args) => requireCapability(await key(), "oaep").decrypt(...args),
+      },
+      decryptPkcs1: async (...args) => requireCapability(await key(), "decryptPkcs1")(...args),
     };
   }
 
@@ -75,19 +89,14 @@ export class CapiUse {
     }
   }
 
-  async #unlock(own: CapiOwnKey<CapiPrivateKey>): Promise<CapiPrivateKey> {
-    const asker = this.#asker();
+  async #brake(asker: string): Promise<void> {
     const { waitMs, failures } = await this.home.turn(asker, Date.now());
-    if (waitMs > 0) {
-      const seconds = Math.ceil(waitMs / 1000);
-      this.#context.report.note(
-        `${failures} messages to this key did not decrypt lately: waiting ${seconds} s`,
-      );
-      await sleep(waitMs);
-    }
-    const key = await own.unlock();
-    this.#askedBy = asker;
-    return key;
+    if (waitMs === 0) return;
+    const seconds = Math.ceil(waitMs / 1000);
+    this.#context.report.note(
+      `${failures} messages to this key did not decrypt lately: waiting ${seconds} s`,
+    );
+    await sleep(waitMs);
   }
 
   /** Who signs answers for failures alone: strangers can't slow down those who are known. */

@@ -6,7 +6,7 @@ import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Cancelled, TokenError, UsageError } from "../../../errors.js";
-import type { SigningIdentity } from "../../../keys/signing.js";
+import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { threadsOf } from "../../io/bulk.js";
@@ -17,7 +17,7 @@ import type { Attempt, OpenSettings, ReceiptSettings, Task } from "./settings.js
 import { requireDistinct } from "../../io/outputs.js";
 import { gateOf } from "./gate.js";
 import { BrokenPipe, EXIT } from "../../io/report.js";
-import { signingIdentityAt } from "../../find/sender.js";
+import { identityAt } from "../../find/identity-at.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { inTurns, type Turn } from "./turns.js";
 import type { Context } from "../../command.js";
@@ -179,7 +179,7 @@ async function receiptSettings(
 ): Promise<ReceiptSettings | undefined> {
   if (receipt === undefined) return undefined;
   const { path, key } = receipt;
-  const find = (): Promise<SigningIdentity> => signingIdentityAt(key, tokens, context);
+  const find = (): Promise<Identity<SigningPublicKey>> => identityAt(key, "sign", tokens, context);
   // A token is left alone until a message has passed; a fault in a file is reported before.
   if (isPkcs11Uri(key)) return { path, identity: find };
   const identity = await find();

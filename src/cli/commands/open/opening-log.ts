@@ -8,7 +8,7 @@ import type { MessageInfo } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { Cancelled, P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
-import type { Identity, PrivateKey, RsaPrivateKey, Using } from "../../../keys/key.js";
+import type { Identity } from "../../../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
@@ -42,18 +42,14 @@ export class OpeningLog {
     this.#recording = false;
   }
 
-  /** The same identities; the log learns which of them is used. */
-  watched(identities: readonly Identity[]): readonly Identity[] {
-    return identities.map((identity) => ({
-      publicKey: identity.publicKey,
-      name: identity.name,
-      unlock: async () => {
-        this.#identity = identity;
-        return watchedKey(await identity.unlock(), (path) => {
-          this.#path = path;
-        });
-      },
-    }));
+  /** An identity is about to be unlocked for the message. */
+  unlocking(identity: Identity): void {
+    this.#identity = identity;
+  }
+
+  /** How its token is asked. */
+  usedBy(path: string): void {
+    this.#path = path;
   }
 
   /** The message was opened. @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE` */
@@ -112,14 +108,6 @@ export class OpeningLog {
       throw error;
     }
   }
-}
-
-function watchedKey(key: PrivateKey, using: Using): PrivateKey {
-  if (key.type !== "rsa") return { type: key.type, agree: (peer) => key.agree(peer, using) };
-  const { type, oaepHashes } = key;
-  const decryptOaep: RsaPrivateKey["decryptOaep"] = (ciphertext, hash) =>
-    key.decryptOaep(ciphertext, hash, using);
-  return { type, oaepHashes, decryptOaep };
 }
 
 function outcomeOf(error: unknown): string {

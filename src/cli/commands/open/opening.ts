@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { defined } from "../../../defined.js";
 import { TokenError } from "../../../errors.js";
+import { around } from "../../../keys/around.js";
 import type { Identity } from "../../../keys/key.js";
 import type { Context } from "../../command.js";
 import { beginOpeningOf } from "../../io/bulk.js";
@@ -89,7 +90,8 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
         identities: async () => {
           await sealed.verify?.();
-          return log.watched(inTurn(await settings.identities(), settings, turn));
+          const identities = await settings.identities();
+          return identities.map((identity) => attended(identity, settings, turn, log));
         },
       },
       meter,
@@ -112,19 +114,22 @@ async function openAndDeliver(opening: Opening): Promise<void> {
 /** A message up to this size may be opened before its turn, beside others. */
 const AHEAD_OF_TURN_BYTES = 1024 * 1024;
 
-/** Identities that ask for a PIN only in the message's turn. Those in use have asked already. */
-function inTurn(
-  identities: readonly Identity[],
+/** An identity that asks for a PIN only in the message's turn (unless it has asked already), logged. */
+function attended(
+  identity: Identity,
   { shared }: OpenSettings,
   turn: Turn,
-): readonly Identity[] {
-  return identities.map((identity) => ({
-    ...identity,
-    async unlock() {
+  log: OpeningLog,
+): Identity {
+  return around(identity, {
+    before: async () => {
+      log.unlocking(identity);
       if (shared.toBeAlone > 0 || !shared.used.has(identity.name)) await turn.come();
-      return identity.unlock();
     },
-  }));
+    using: (path) => {
+      log.usedBy(path);
+    },
+  });
 }
 
 function outputFor(

@@ -1,5 +1,5 @@
 /** What one message is opened with, and what messages that are opened side by side share. */
-import type { SigningIdentity } from "../../../keys/signing.js";
+import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import type { FindIdentities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { Gate } from "./gate.js";
@@ -53,5 +53,5 @@ export interface Attempt {
 export interface ReceiptSettings {
   readonly path: string;
   /** Looks for the key, on a token too; called when the message is known to be whole. */
-  readonly identity: () => Promise<SigningIdentity>;
+  readonly identity: () => Promise<Identity<SigningPublicKey>>;
 }

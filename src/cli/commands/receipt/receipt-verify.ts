@@ -9,9 +9,9 @@ import {
   type DirectoryEntry,
 } from "../../../records/directory/directory.js";
 import { UsageError } from "../../../errors.js";
-import type { PublicKey } from "../../../keys/key.js";
+import type { PublicKey, SigningPublicKey } from "../../../keys/key.js";
 import { fingerprintText } from "../../../keys/public-key.js";
-import { signatureAlgorithm, type SigningPublicKey } from "../../../keys/signing.js";
+import { signatureAlgorithm } from "../../../keys/signing.js";
 import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";

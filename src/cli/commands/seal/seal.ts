@@ -8,7 +8,8 @@ import type { Output } from "../../io/output.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
 import { resolveRecipients } from "../../find/recipients.js";
-import { senderOf, signingIdentityAt, signingOptions } from "../../find/sender.js";
+import { identityAt } from "../../find/identity-at.js";
+import { senderOf, signingOptions } from "../../find/sender.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
@@ -46,7 +47,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
       context.report.note("--oaep has no effect: no recipient has an RSA key");
     }
     const signer = signing && {
-      identity: await signingIdentityAt(signing.key, tokens, context),
+      identity: await identityAt(signing.key, "sign", tokens, context),
       options: signing,
     };
 

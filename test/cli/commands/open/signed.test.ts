@@ -17,7 +17,7 @@ import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage } from "../../../../src/envelope/messages.js";
 import { MAC_BYTES } from "../../../../src/envelope/native/header.js";
 import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
-import type { SigningPublicKey } from "../../../../src/keys/signing.js";
+import type { SigningPublicKey } from "../../../../src/keys/key.js";
 import { verifyReceipt } from "../../../../src/records/audit/receipt.js";
 import { TEST_KEYS, publicPem } from "../../../support/keys.js";
 import { freshToken, SOFTHSM_MODULE, USER_PIN } from "../../../support/softhsm.js";

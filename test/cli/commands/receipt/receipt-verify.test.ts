@@ -6,7 +6,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { publicKeyFromSpki } from "../../../../src/keys/public-key.js";
-import { signInMemory, type SigningPublicKey } from "../../../../src/keys/signing.js";
+import type { SigningPublicKey } from "../../../../src/keys/key.js";
+import { signInMemory } from "../../../../src/keys/signing.js";
 import { makeReceipt, type ReceiptStatement } from "../../../../src/records/audit/receipt.js";
 import { hex } from "../../../records/support/messages.js";
 import { publicDer, publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
@@ -31,7 +32,7 @@ async function receiptOf(name: TestKeyName): Promise<Uint8Array> {
   const privateKey = createPrivateKey(TEST_KEYS[name]);
   const sign = (message: Uint8Array): Promise<Uint8Array> =>
     Promise.resolve(signInMemory(publicKey, privateKey, message));
-  return makeReceipt(statement, publicKey, { sign });
+  return makeReceipt(statement, publicKey, { publicKey, sign });
 }
 
 function p11seal(argv: string, options: RunOptions = {}): Promise<Outcome> {

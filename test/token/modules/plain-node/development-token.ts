@@ -5,6 +5,7 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { oaepEncrypt } from "../../../../src/wrap/rsa-oaep.js";
 import { initDevelopmentToken, parseUri, TokenAccess } from "../../../../src/token/index.js";
+import { decryptOaep } from "../../../support/private-key.js";
 
 const [home = "", module = ""] = process.argv.slice(2);
 const env = process.env;
@@ -51,8 +52,12 @@ const found = await later.findKey(parseUri(key.uri));
 const privateKey = await later.identity(found).unlock();
 const secret = new Uint8Array(32).fill(7);
 const opened =
-  privateKey.type === "rsa" && found.publicKey !== undefined
-    ? await privateKey.decryptOaep(oaepEncrypt(found.publicKey.object, secret, "sha1"), "sha1")
+  found.publicKey !== undefined
+    ? await decryptOaep(
+        privateKey,
+        oaepEncrypt(found.publicKey.object, secret, { hash: "sha1" }),
+        "sha1",
+      )
     : null;
 await later.close();
 

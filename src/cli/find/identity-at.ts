@@ -1,0 +1,77 @@
+/** One identity that the command line names, for one purpose: on a token, or in a private key file. */
+import { stat } from "node:fs/promises";
+import { TokenError } from "../../errors.js";
+import type { Identity } from "../../keys/key.js";
+import { needsPassphrase } from "../../keys/formats/private-file.js";
+import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
+import { softwareIdentity } from "../../software/software-identity.js";
+import { isPkcs11Uri } from "../../token/uri.js";
+import type { Context } from "../command.js";
+import { readSmall } from "../io/inputs.js";
+import { printable } from "../io/report.js";
+import type { Tokens } from "./tokens.js";
+
+/**
+ * The key that `text` names: a `pkcs11:` URI, or the path of a private key file. A token is looked at,
+ * but no PIN asked for, before `unlock`.
+ *
+ * @param checkFile - looks at a file first; throws to refuse it
+ */
+export async function identityAt<P extends Purpose>(
+  text: string,
+  purpose: P,
+  tokens: Tokens,
+  context: Context,
+  checkFile?: (bytes: Uint8Array) => void,
+): Promise<Identity<PurposeKeys[P]>> {
+  if (isPkcs11Uri(text)) {
+    const uri = tokens.uri(text);
+    return tokens.find(uri, async (access) => access.identity(await access.findKey(uri), purpose));
+  }
+  const bytes = await readSmall(text, context.io);
+  try {
+    checkFile?.(bytes);
+    return await identityInFile(bytes, text, purpose, context);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** The key in a private key file; asks for its passphrase, and says so when others may read it. */
+export async function identityInFile<P extends Purpose>(
+  bytes: Uint8Array,
+  path: string,
+  purpose: P,
+  context: Context,
+): Promise<Identity<PurposeKeys[P]>> {
+  await warnIfReadable(path, context);
+  const passphrase = needsPassphrase(bytes, path) ? await askPassphrase(path, context) : undefined;
+  return softwareIdentity(bytes, path, { passphrase, purpose });
+}
+
+async function warnIfReadable(path: string, { report }: Context): Promise<void> {
+  if (process.platform === "win32" || path === "-") return;
+  const { mode } = await stat(path);
+  if ((mode & 0o077) !== 0) report.note(`${path}: a private key that other users may read`);
+}
+
+/** @throws TokenError `ERR_PASSPHRASE` without a terminal */
+async function askPassphrase(path: string, { io, report }: Context): Promise<string> {
+  const terminal = await io.terminal();
+  if (terminal === undefined) {
+    throw new TokenError(
+      "ERR_PASSPHRASE",
+      `${path}: encrypted, and there is no terminal to ask at`,
+      {
+        hint: "decrypt it into a pipe: p11seal open -i <(openssl pkey -in KEY) …",
+      },
+    );
+  }
+  try {
+    const passphrase = await terminal.ask(printable(`passphrase for ${path}:`), { silent: true });
+    report.conceal(passphrase);
+    return passphrase;
+  } finally {
+    terminal.close();
+  }
+}

@@ -1,0 +1,11 @@
+/** A private key object on a token that is logged in: what every way to use a key starts from. */
+import type { PublicKey } from "../../keys/key.js";
+import type { Token } from "../session/token.js";
+
+export interface KeyObjectOnToken<PublicHalf extends PublicKey = PublicKey> {
+  readonly token: Token;
+  /** CK_OBJECT_HANDLE. */
+  readonly object: Buffer;
+  readonly publicKey: PublicHalf;
+  readonly trace: (line: string) => void;
+}
