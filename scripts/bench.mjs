@@ -15,7 +15,6 @@ import { growthSvg, parseGrowth } from "./bench/plot.mjs";
 import { segments } from "./bench/segments.mjs";
 import { small } from "./bench/small.mjs";
 import { ensureBuild } from "./lib/build.mjs";
-import { ensureDependencies } from "./lib/dependencies.mjs";
 import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");
@@ -33,7 +32,6 @@ const asked = (/** @type {string} */ option) => process.argv.includes(option);
 
 /** @returns {Promise<number>} */
 async function main() {
-  ensureDependencies();
   await ensureBuild();
   const quick = asked("--quick");
   const printed = kept();

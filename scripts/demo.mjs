@@ -9,7 +9,6 @@ import { createHash, generateKeyPairSync, randomBytes, randomInt } from "node:cr
 import fs from "node:fs";
 import path from "node:path";
 import { ensureBuild } from "./lib/build.mjs";
-import { ensureDependencies } from "./lib/dependencies.mjs";
 import { ensureSoftHsm } from "./lib/modules.mjs";
 import { root, runMain, say, SetupError } from "./lib/run.mjs";
 import { withoutSettings } from "./lib/test-environment.mjs";
@@ -34,7 +33,6 @@ const KEYS = [
 const READY = `${FOLDER}/ready`;
 
 await runMain(async () => {
-  ensureDependencies();
   await ensureBuild();
   const softHsm = ensureSoftHsm();
   process.chdir(root);

@@ -4,15 +4,14 @@
  */
 import path from "node:path";
 import { ensureBuild } from "./lib/build.mjs";
-import { ensureDependencies } from "./lib/dependencies.mjs";
+import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
-import { capture, root, runMain, runToEnd, say } from "./lib/run.mjs";
+import { capture, runMain, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { compileForWindows, ensureWine, startWine } from "./lib/wine.mjs";
 
 await runMain(async () => {
-  ensureDependencies();
-  ensureBuild();
+  await ensureBuild();
   const missing = ensureWine();
   if (missing !== undefined) {
     say(`skipped, nothing was tested: ${missing.reason}`);
@@ -28,14 +27,8 @@ await runMain(async () => {
       ...test.env,
       P11SEAL_TEST_PEER: JSON.stringify({ ...wine, remove: undefined, peer }),
     };
-    const flags = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"];
-    const jest = path.join(root, "node_modules", "jest", "bin", "jest.js");
     const files = ["--testMatch", "<rootDir>/test/capi/peer/*.live.ts", "--runInBand", "--verbose"];
-    return await runToEnd(
-      process.execPath,
-      [...flags, jest, ...files, ...process.argv.slice(2)],
-      env,
-    );
+    return await runJest([...files, ...process.argv.slice(2)], env);
   } finally {
     wine.remove();
     test.remove();

@@ -1,14 +1,14 @@
 /**
  * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and runs the
- * token suite on each, with all published vectors; at the end a line for each stack, and one for all.
- * What came out goes to .cache/token-results.json, of which `token-table.mjs` makes the page's table.
+ * token suite on each, with all published vectors. It ends with a line for each stack and one for all.
+ * `token-table.mjs` makes the table in docs/tokens.md from the results, .cache/token-results.json.
  */
 import fs from "node:fs";
 import path from "node:path";
 import { ensureBuild } from "./lib/build.mjs";
-import { ensureDependencies } from "./lib/dependencies.mjs";
+import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
-import { cache, root, runMain, runToEnd, say, SetupError } from "./lib/run.mjs";
+import { cache, root, runMain, say, SetupError } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { readResults, RESULTS } from "./lib/token-table.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
@@ -17,11 +17,10 @@ await runMain(async () => {
   const asked = process.argv.slice(2);
   const unknown = asked.find((name) => !STACKS.some((one) => one === name));
   if (unknown !== undefined) {
-    throw new SetupError(`"${unknown}" is none of the stacks: ${STACKS.join(", ")}.`);
+    throw new SetupError(`No stack is called "${unknown}". The stacks: ${STACKS.join(", ")}.`);
   }
   const names = asked.length > 0 ? asked : STACKS;
-  ensureDependencies();
-  ensureBuild();
+  await ensureBuild();
   const { env, remove } = makeTestEnvironment(ensureSoftHsm(), ensureNss());
   const { stacks, env: described, stop } = await startStacks({ names, mayFetch: true });
   const results = path.join(cache, `token-results-${process.pid}`);
@@ -31,10 +30,8 @@ await runMain(async () => {
     SLOW: "1",
   });
   try {
-    const flags = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"];
-    const jest = path.join(root, "node_modules", "jest", "bin", "jest.js");
     const files = names.map((name) => `test/stacks/${name}.test.ts`);
-    const status = await runToEnd(process.execPath, [...flags, jest, ...files], env);
+    const status = await runJest(files, env);
     keep(names, results);
     for (const name of names) summarize(name, stacks[name], results);
     const without = names.filter((name) => !fs.existsSync(path.join(results, `${name}.json`)));

@@ -2,16 +2,14 @@
  * `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. `npm run test:slow` is the same with
  * `--slow`, which gives the tests that repeat something all of their rounds (test/support/scale.ts).
  */
-import path from "node:path";
 import { ensureBuild } from "./lib/build.mjs";
-import { ensureDependencies } from "./lib/dependencies.mjs";
+import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
-import { root, runMain, runToEnd, say } from "./lib/run.mjs";
+import { runMain, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
 
 await runMain(async () => {
-  ensureDependencies();
   await ensureBuild();
   const softHsm = ensureSoftHsm();
   const nss = ensureNss();
@@ -28,10 +26,7 @@ await runMain(async () => {
   const stacks = names.length > 0 ? await startStacks({ names, mayFetch: false }) : null;
   Object.assign(env, stacks?.env);
   try {
-    // Given as arguments, not in NODE_OPTIONS: the programs that tests start must not inherit them.
-    const flags = ["--experimental-vm-modules", "--disable-warning=ExperimentalWarning"];
-    const jest = path.join(root, "node_modules", "jest", "bin", "jest.js");
-    return await runToEnd(process.execPath, [...flags, jest, ...args], env);
+    return await runJest(args, env);
   } finally {
     await stacks?.stop();
     remove();

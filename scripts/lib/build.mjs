@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { bundle } from "./bundle.mjs";
+import { ensureDependencies } from "./dependencies.mjs";
 import { cache, root, run, say, SetupError } from "./run.mjs";
 
 const DIST = path.join(root, "dist");
@@ -10,8 +11,9 @@ const DIST = path.join(root, "dist");
 /** SHA-256 of what `dist/` was made from. */
 const STAMP = path.join(cache, "build.sha256");
 
-/** Builds, unless `dist/` was made from the same sources. */
+/** Installs the packages and builds, unless `dist/` was made from the same sources. */
 export async function ensureBuild() {
+  ensureDependencies();
   const made = fs.existsSync(path.join(DIST, "cli", "main.js")) && fs.existsSync(STAMP);
   if (made && fs.readFileSync(STAMP, "utf8") === sourcesHash()) return;
   await build();
@@ -23,6 +25,7 @@ export async function ensureBuild() {
  * stays behind.
  */
 export async function build() {
+  ensureDependencies();
   say("tsc, esbuild: building dist/");
   const stamp = sourcesHash();
   fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
