@@ -1,6 +1,6 @@
 /**
- * What to open with: `-i` to identities; without it, every exchange key on every token present. Looking
- * for keys asks for no PIN; that waits until one of them is known to match.
+ * What to open with: the identities that `-i` names, or without it every exchange key on every
+ * token present. No PIN is asked for before one of them is known to match.
  */
 import { FormatError, TokenError } from "../../errors.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
@@ -13,26 +13,26 @@ import type { Context } from "../command.js";
 
 export type ExchangeIdentity = Identity<ExchangePublicKey>;
 
-/** Looks for the keys, on tokens too; called when a message is at hand. */
+/** Looks for the keys, also on tokens. Called once a message was read. */
 export type FindIdentities = () => Promise<readonly ExchangeIdentity[]>;
 
 /**
- * Reads what `-i` names, so that a fault in it is told once and before any message is read. Tokens are
- * left alone until the result is called, and looked at once.
+ * Reads what `-i` names, so that a fault in it is reported once, and before any message is read.
+ * Tokens are looked at only when the result is called, and once.
  *
- * @param given - the values of `-i`.
+ * @param words - the values of `-i`.
  */
 export async function prepareIdentities(
-  given: readonly string[],
+  words: readonly string[],
   tokens: Tokens,
   context: Context,
 ): Promise<FindIdentities> {
   const finders: FindIdentities[] = [];
-  for (const text of given) {
+  for (const text of words) {
     if (isPkcs11Uri(text)) finders.push(onToken(text, tokens));
     else finders.push(...(await fromFile(text, tokens, context)));
   }
-  if (given.length === 0) finders.push(() => everyKeyPresent(tokens));
+  if (words.length === 0) finders.push(() => everyKeyPresent(tokens));
 
   let found: Promise<readonly ExchangeIdentity[]> | undefined;
   const find = async (): Promise<readonly ExchangeIdentity[]> => {
@@ -48,14 +48,17 @@ async function everyKeyPresent(tokens: Tokens): Promise<ExchangeIdentity[]> {
     const keys = await access.keys();
     if (keys.length === 0 && (await access.tokens()).length === 0) {
       throw new TokenError("ERR_TOKEN_NOT_FOUND", "no token is present", {
-        hint: "insert it, or see what is found with: p11seal tokens; for a key file use -i",
+        hint: "insert one, or see what p11seal tokens finds; for a key file use -i",
       });
     }
     return keys.filter(canOpen).map((key) => tokens.identity(access, key));
   });
 }
 
-/** A URI that names an object must find exactly one key; one that names a token offers all its keys. */
+/**
+ * A URI that names an object must match exactly one key. One that names a token stands for all its
+ * keys.
+ */
 function onToken(text: string, tokens: Tokens): FindIdentities {
   const uri = tokens.uri(text);
   return () =>
@@ -68,7 +71,7 @@ function onToken(text: string, tokens: Tokens): FindIdentities {
     });
 }
 
-/** Without its public half nobody can tell what was sealed to a key; Ed25519 can only sign. */
+/** Without its public half a key can't be matched to a message; Ed25519 can only sign. */
 function canOpen(key: KeyInfo): boolean {
   return key.publicKey !== undefined && key.publicKey.type !== "ed25519";
 }

@@ -1,4 +1,6 @@
-/** One identity that the command line names, for one purpose: on a token, or in a private key file. */
+/**
+ * One identity that the command line names, for one purpose: on a token, or in a private key file.
+ */
 import { stat } from "node:fs/promises";
 import { TokenError } from "../../errors.js";
 import type { Identity } from "../../keys/key.js";
@@ -12,8 +14,8 @@ import { printable } from "../io/report.js";
 import type { Tokens } from "./tokens.js";
 
 /**
- * The key that `text` names: a `pkcs11:` URI, or the path of a private key file. A token is looked at,
- * but no PIN asked for, before `unlock`.
+ * The key that `text` names: a `pkcs11:` URI, or the path of a private key file. A token is looked
+ * at, but no PIN asked for, before `unlock`.
  *
  * @param checkFile - looks at a file first; throws to refuse it
  */
@@ -37,7 +39,9 @@ export async function identityAt<P extends Purpose>(
   }
 }
 
-/** The key in a private key file; asks for its passphrase, and says so when others may read it. */
+/**
+ * The key in a private key file. Asks for its passphrase, and notes it if others may read the file.
+ */
 export async function identityInFile<P extends Purpose>(
   bytes: Uint8Array,
   path: string,
@@ -52,7 +56,7 @@ export async function identityInFile<P extends Purpose>(
 async function warnIfReadable(path: string, { report }: Context): Promise<void> {
   if (process.platform === "win32" || path === "-") return;
   const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) report.note(`${path}: a private key that other users may read`);
+  if ((mode & 0o077) !== 0) report.note(`${path}: other users may read this private key`);
 }
 
 /** @throws TokenError `ERR_PASSPHRASE` without a terminal */

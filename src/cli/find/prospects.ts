@@ -1,6 +1,6 @@
 /**
- * Predicts, without a PIN, how opening a message with the keys at hand will go: how the token will do
- * it, or why it can't. `inspect -i` and `doctor` show it.
+ * Predicts, without a PIN, how opening a message with the keys at hand will go: how the token will
+ * do it, or why it can't. `inspect -i` and `doctor` show it.
  */
 import type { MessageInfo } from "../../envelope/envelope.js";
 import { P11SealError, PolicyError, TokenError } from "../../errors.js";

@@ -1,6 +1,6 @@
 /**
- * Who signs, and who signed: from an identity to the sender of one message, and from a key found in a
- * message to the name the user gave it.
+ * Who signs, and who signed: from an identity to the sender of one message, and from a key in a
+ * message to the name that the user gave it.
  */
 import { join } from "node:path";
 import { toHex } from "../../bytes.js";
@@ -24,7 +24,7 @@ export interface SigningOptions {
 }
 
 /**
- * The options of `seal` about its sender; undefined: nobody signs.
+ * The options of `seal` about its sender; undefined if the message is not signed.
  *
  * @throws UsageError
  */
@@ -35,8 +35,8 @@ export function signingOptions(args: Arguments): SigningOptions | undefined {
   if (key === undefined) {
     const without = expires === undefined ? "stream-name" : "expires";
     if (expires === undefined && streamName === undefined) return undefined;
-    throw new UsageError("ERR_USAGE", `--${without} has no meaning without --sign-with`, {
-      hint: "only a signature keeps others from changing it",
+    throw new UsageError("ERR_USAGE", `--${without} needs --sign-with`, {
+      hint: "without a signature, others could change it",
     });
   }
   const expiresMs = expires === undefined ? undefined : parseDuration(expires);
@@ -45,7 +45,8 @@ export function signingOptions(args: Arguments): SigningOptions | undefined {
 }
 
 /**
- * The sender of one message. Asks for the PIN first: a serial is taken, for ever, once the key is there.
+ * The sender of one message. The PIN is asked for first, because a serial that was taken is used
+ * up.
  *
  * @throws as `unlock` and `nextSerial`
  */
@@ -55,7 +56,7 @@ export async function senderOf(
   { io }: Context,
 ): Promise<Sender> {
   const key = await identity.unlock();
-  // The database is loaded here, so that whoever doesn't sign needs none.
+  // Loaded here, so that unsigned messages need no database.
   const { nextSerial } = await import("../../records/ledger/serials.js");
   const { publicKey } = identity;
   const counters = join(homeFolder(io.env), "serials.db");
@@ -71,8 +72,8 @@ export async function senderOf(
 }
 
 /**
- * The name under which the user trusts that key, if any. A directory that can't be read is told of, and
- * then knows nobody: where a name is demanded, it is not asked for here.
+ * The name under which the user trusts that key, if any. A directory that can't be read is noted,
+ * and counts as empty: nothing is decided by this name.
  */
 export async function knownName(
   key: { readonly publicKey: PublicKey } | { readonly keyId: string },
@@ -89,13 +90,20 @@ export async function knownName(
   }
 }
 
-/** Said of a signed message that was opened without a policy, once its signatures were checked. */
+/** A signer for people: the name as `knownName` finds it, or else the key's fingerprint. */
+export async function nameOrFingerprint(
+  key: { readonly publicKey: PublicKey },
+  context: Context,
+): Promise<string> {
+  const name = await knownName(key, context);
+  return name === undefined ? `an unknown key, ${spokenFingerprint(key.publicKey)}` : `"${name}"`;
+}
+
+/**
+ * The note on a signed message that was opened without a policy, after its signatures were checked.
+ */
 export async function noteSender(sender: SenderInfo, context: Context): Promise<void> {
-  const name = await knownName(sender, context);
-  const who =
-    name === undefined
-      ? `a key nobody here is known by, ${spokenFingerprint(sender.publicKey)}`
-      : `"${name}"`;
+  const who = await nameOrFingerprint(sender, context);
   context.report.note(`signed by ${who}, ${moment(sender.createdMs)}; the signature holds`);
   context.report.note("whether it was opened before was not checked; --from does that");
 }

@@ -36,6 +36,12 @@ export function exitStatus(error: unknown): number {
   return STATUSES.find(([kind]) => error instanceof kind)?.[1] ?? EXIT.failed;
 }
 
+/** How a run failed, as the audit log has it: an error's code, `cancelled` or `interrupted`. */
+export function outcomeOf(error: unknown): string {
+  if (error instanceof P11SealError) return error.code;
+  return error instanceof Cancelled ? "cancelled" : "interrupted";
+}
+
 /**
  * Makes text from outside (labels of tokens and keys, names of files) safe to show: whatever could
  * move the cursor, recolour, or reorder a line is written as an escape.

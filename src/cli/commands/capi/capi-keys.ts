@@ -1,4 +1,4 @@
-/** The keys of the `capi` commands: one's own, on a token or in a file, and those of others. */
+/** The keys of the `capi` commands: the user's own, on a token or in a file, and other people's. */
 import { blobKind } from "../../../capi/index.js";
 import { FormatError, UnsupportedError } from "../../../errors.js";
 import { requireRecipient } from "../../../keys/formats/key-file.js";
@@ -18,7 +18,7 @@ export class CapiKeys {
   readonly #allowWeak: boolean;
   readonly #public: PublicKeys;
 
-  /** `allowWeak`: others' keys from 1,024 bits, and with small exponents, are taken. */
+  /** `allowWeak` accepts other people's keys from 1,024 bits on, and with small exponents. */
   constructor(tokens: Tokens, context: Context, allowWeak: boolean) {
     this.#tokens = tokens;
     this.#context = context;
@@ -26,25 +26,21 @@ export class CapiKeys {
     this.#public = new PublicKeys(tokens, context);
   }
 
-  /** The own exchange key of `-i`. */
+  /** The user's exchange key, `-i`. */
   exchange(text: string): Promise<Identity<RsaPublicKey>> {
-    return identityAt(text, "capi-open", this.#tokens, this.#context, (bytes) => {
-      refusePrivateBlob(bytes, text);
-    });
+    return this.#own(text, "capi-open");
   }
 
-  /** The own signing key of `--sign-with`. */
+  /** The user's signing key, `--sign-with`. */
   signing(text: string): Promise<Identity<RsaPublicKey>> {
-    return identityAt(text, "capi-sign", this.#tokens, this.#context, (bytes) => {
-      refusePrivateBlob(bytes, text);
-    });
+    return this.#own(text, "capi-sign");
   }
 
   /**
    * Somebody's exchange key, to send session keys to.
    *
-   * @throws UnsupportedError `ERR_SIGN_ONLY`, `ERR_KEY_TYPE`; PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`; as
-   *   `PublicKeys.find`
+   * @throws UnsupportedError `ERR_SIGN_ONLY`, `ERR_KEY_TYPE`; PolicyError `ERR_WEAK_KEY`,
+   *   `ERR_ROCA`; as `PublicKeys.find`
    */
   async recipient(text: string, option: string): Promise<RsaPublicKey> {
     const found = await this.#find(text, option, "exchange");
@@ -56,8 +52,8 @@ export class CapiKeys {
   /**
    * Somebody's signature key, to check signatures with.
    *
-   * @throws UnsupportedError `ERR_KEY_TYPE`; PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`, `ERR_SENDER_EXPIRED`;
-   *   as `PublicKeys.find`
+   * @throws UnsupportedError `ERR_KEY_TYPE`; PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`,
+   *   `ERR_SENDER_EXPIRED`; as `PublicKeys.find`
    */
   async signer(text: string, option: string): Promise<RsaPublicKey> {
     const found = await this.#find(text, option, "signature");
@@ -68,9 +64,15 @@ export class CapiKeys {
         `${where}: an exchange key; signatures are made with the other one`,
       );
     }
-    // What makes a modulus too weak to encrypt to makes its signatures worthless as well.
+    // Signatures of a key that is too weak to encrypt to are worthless too.
     naming(where, () => requireExchange(publicKey, { allowWeak: this.#allowWeak }));
     return publicKey;
+  }
+
+  #own(text: string, purpose: "capi-open" | "capi-sign"): Promise<Identity<RsaPublicKey>> {
+    return identityAt(text, purpose, this.#tokens, this.#context, (bytes) => {
+      refusePrivateBlob(bytes, text);
+    });
   }
 
   async #find(text: string, option: string, purpose: KeyPurpose): Promise<FoundKey> {

@@ -1,6 +1,6 @@
 /**
- * `p11seal capi receive`: steps 5 and 6 of the article. Top-down: what can be refused without a key is;
- * a signature is checked before the token is looked at; then the key, and the message.
+ * `p11seal capi receive`: steps 5 and 6 of the article. First whatever can be refused without a
+ * key, then the signature, and only then the token, the key and the message.
  */
 import { openPolicy, readConfig } from "../../../records/config.js";
 import {
@@ -14,7 +14,7 @@ import { requireAuthentic } from "../../../capi/authentic.js";
 import { checkParameters } from "../../../capi/cipher.js";
 import { toHex } from "../../../bytes.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
-import { spokenFingerprint, trustedSender } from "../../../records/directory/directory.js";
+import { trustedSender } from "../../../records/directory/directory.js";
 import { defined } from "../../../defined.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import type { OaepDecryption, RsaPrivateKey, RsaPublicKey } from "../../../keys/key.js";
@@ -26,7 +26,7 @@ import { cipherParameters, keyPadding, signatureForm } from "./capi-parameters.j
 import { CapiUse } from "./capi-use.js";
 import { homeFolder } from "../../find/home.js";
 import { requireOneStdin } from "../../io/inputs.js";
-import { knownName } from "../../find/sender.js";
+import { nameOrFingerprint } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
@@ -104,7 +104,7 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
   });
 }
 
-// ── The signature, and what the user's standing orders say ──────────────────────────────────────
+// ── The signature, and the user's policy ────────────────────────────────────────────────────────
 
 /** `--signer`, with `--signature`: both or neither. */
 function signerOf(args: Arguments): string | undefined {
@@ -115,15 +115,15 @@ function signerOf(args: Arguments): string | undefined {
   return signer;
 }
 
-/** A message that the standing orders let in. */
+/** A message that the policy admits. */
 interface Admitted {
-  /** It was not delivered after all. */
+  /** Undoes the admission: the message was not delivered. */
   release(): Promise<void>;
 }
 
 /**
- * `config.toml` may demand signed messages of certain senders, each once. This format tells no time, so
- * "once" is for ever.
+ * `config.toml` may demand signed messages of certain senders, each only once. Messages of this
+ * format have no time, so they are remembered forever.
  */
 async function admit(
   authentic: AuthenticMessage | undefined,
@@ -145,7 +145,7 @@ async function admit(
   const message = `message ${toHex(blob)}`;
   if (await use.home.reserve(message)) return { release: () => use.home.release(message) };
   throw new PolicyError("ERR_REPLAYED", "a message with this key blob was received before", {
-    hint: "somebody sent it again; or an earlier run was killed, and the sender must send another",
+    hint: "it was sent again; or an earlier run was killed, and the sender must send a new message",
   });
 }
 
@@ -158,7 +158,7 @@ function remembering(key: RsaPrivateKey): RsaPrivateKey & { wipe(): void } {
   const once = async (operation: () => Promise<Secret | null>): Promise<Secret | null> => {
     outcome ??= operation().then((secret) => (kept = secret));
     const secret = await outcome;
-    // Whoever gets it wipes it.
+    // The caller wipes its copy.
     return secret === null ? null : new Secret(secret.expose().slice());
   };
   const { publicKey, oaep, decryptPkcs1 } = key;
@@ -180,7 +180,7 @@ function remembering(key: RsaPrivateKey): RsaPrivateKey & { wipe(): void } {
   };
 }
 
-// ── What is said afterwards ─────────────────────────────────────────────────────────────────────
+// ── Notes about the message ─────────────────────────────────────────────────────────────────────
 
 async function noteReceived(
   algorithm: SessionAlgorithm,
@@ -192,17 +192,13 @@ async function noteReceived(
   if (signer === undefined) {
     report.note("not authenticated: anyone can have made or altered this message");
   } else {
-    const name = await knownName({ publicKey: signer }, context);
-    const who =
-      name === undefined
-        ? `a key nobody here is known by, ${spokenFingerprint(signer)}`
-        : `"${name}"`;
+    const who = await nameOrFingerprint({ publicKey: signer }, context);
     report.note(`signed by ${who}; whether it was received before is not checked`);
   }
   noteBetterWay(context);
 }
 
-/** How such a peer leaves this format. */
+/** Advice on how to leave this format. */
 export function noteBetterWay({ report }: Context): void {
   report.note(
     "CryptoAPI's exchange has no authentication of its own: where the peer can run p11seal, " +

@@ -1,6 +1,6 @@
 /**
- * `p11seal capi three-phase`: the exchange that is safe from replay, message by message through files.
- * A step is done once: who puts an older copy of a run's file back gets no second answer from it.
+ * `p11seal capi three-phase`: the exchange that is safe from replay, message by message through
+ * files. A step is done once: putting back an older copy of a run's file brings no second answer.
  */
 import { createHash } from "node:crypto";
 import { toHex } from "../../../bytes.js";
@@ -96,7 +96,7 @@ type Work = (
   options: RunOptions,
 ) => Promise<Uint8Array | undefined>;
 
-/** A step of a run that is there: its file is replaced in every case in which the run went on or ended. */
+/** A step of an existing run. Its file is replaced whenever the run went on or ended. */
 async function nextStep(args: Arguments, context: Context, work: Work): Promise<void> {
   const path = messagePath(args, context);
   requireOneStdin([path, args.required("identity")]);
@@ -118,7 +118,7 @@ async function nextStep(args: Arguments, context: Context, work: Work): Promise<
         leave = await handOut(run, state, answer);
       } catch (error) {
         if (run.status === "ended" && status !== "ended") await keepEnded(run, state, context);
-        // Not taken, or done and not handed out: it may be tried again.
+        // The step was not done, or its result was not delivered: it may be tried again.
         else if (status.startsWith("awaiting")) await use.home.release(step);
         throw error;
       }
@@ -130,21 +130,21 @@ async function nextStep(args: Arguments, context: Context, work: Work): Promise<
 
 function takenBefore(): PolicyError {
   return new PolicyError("ERR_REPLAYED", "this step of the run was done before", {
-    hint: "an older copy of the run's file was put back, or another process is at it; begin anew",
+    hint: "an older copy of the run's file was put back, or another process is using it; start a new run",
   });
 }
 
-/** The step is taken, whatever becomes of the file: nobody gets a second answer. */
+/** The step counts as done even if the file can't be written: nobody gets a second answer. */
 async function keepEnded(run: ThreePhase, state: Output, { report }: Context): Promise<void> {
   try {
     await handOut(run, state, undefined);
   } catch (error) {
     if (!(error instanceof P11SealError)) throw error;
-    report.note(`the run is ended, but its file does not say so: ${error.message}`);
+    report.note(`the run has ended, but that could not be written to its file: ${error.message}`);
   }
 }
 
-// ── What all steps have ─────────────────────────────────────────────────────────────────────────
+// ── What all steps share ─────────────────────────────────────────────────────────────────────────
 
 interface Step {
   readonly keys: CapiKeys;
@@ -167,7 +167,8 @@ async function withStep(
   const target = args.has("output") ? args.text("output") : undefined;
   const toStdout = args.has("output") && target === undefined;
   if (toStdout && context.io.stdout.isTTY === true) throw binaryToTerminal("the message");
-  if (statePath === "-") throw new UsageError("ERR_USAGE", "a run is kept in a file");
+  if (statePath === "-")
+    throw new UsageError("ERR_USAGE", "a run is kept in a file, not on stdout");
   if (target !== undefined && target !== "-") await requireDistinct([statePath, target]);
 
   await withTokens(args, context, async (tokens) => {
@@ -199,10 +200,13 @@ async function withStep(
   });
 }
 
-/** The last thing a step does: from then on the message may be with the other side. */
+/** The last thing a step does. From then on the other side may have the message. */
 type Leave = () => Promise<void>;
 
-/** The run and its message, both or none; what goes to a stream leaves when the run is kept. */
+/**
+ * Writes the run and its message, both or neither. A message to a stream leaves after the run is
+ * kept.
+ */
 async function handOut(
   run: ThreePhase,
   state: Output,

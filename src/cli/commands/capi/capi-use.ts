@@ -1,12 +1,13 @@
 /**
- * One use of an exchange key by a `capi` command, from outside: failures make the next use wait, and
- * the audit log says who asked what and how it ended. Whoever asks for an exchange key's private half
- * gets it from here.
+ * What surrounds one use of an exchange key by a `capi` command: failures make the next use wait,
+ * and the audit log records the message, its signer and the outcome. Commands get the private half
+ * of an exchange key only from here.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toHex } from "../../../bytes.js";
-import { AuthenticationError, Cancelled, P11SealError } from "../../../errors.js";
+import { defined } from "../../../defined.js";
+import { AuthenticationError, P11SealError } from "../../../errors.js";
 import { around } from "../../../keys/around.js";
 import type { Identity, RsaPrivateKey, RsaPublicKey } from "../../../keys/key.js";
 import { requireCapability } from "../../../keys/purpose.js";
@@ -15,6 +16,7 @@ import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { CapiHome } from "./capi-home.js";
 import { homeFolder } from "../../find/home.js";
 import type { Context } from "../../command.js";
+import { outcomeOf } from "../../io/report.js";
 
 export class CapiUse {
   readonly home: CapiHome;
@@ -23,7 +25,7 @@ export class CapiUse {
   #blob: Uint8Array | undefined;
   #signer: RsaPublicKey | undefined;
   #own: Identity<RsaPublicKey> | undefined;
-  /** Whose failure a failure from now on is. */
+  /** The asker to whom a failure is counted from now on. */
   #askedBy: string | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
   #path: string | undefined;
@@ -35,17 +37,17 @@ export class CapiUse {
     this.home = new CapiHome(homeFolder(context.io.env));
   }
 
-  /** From now on the log has something to tell of. */
+  /** From now on there is something to log. */
   received(blob: Uint8Array): void {
     this.#blob = blob;
   }
 
-  /** Whose signature over the message holds. */
+  /** The key whose signature over the message holds. */
   signedBy(signer: RsaPublicKey): void {
     this.#signer = signer;
   }
 
-  /** The key as src/capi takes it. Its first use in a run waits as long as earlier failures demand. */
+  /** The private key for src/capi. Its first use waits as long as earlier failures demand. */
   privateKey(own: Identity<RsaPublicKey>): RsaPrivateKey {
     this.#own = own;
     let asker: string;
@@ -74,7 +76,7 @@ export class CapiUse {
     };
   }
 
-  /** Does it, and records how it ended. */
+  /** Does the work, and logs its outcome. */
   async record<T>(work: () => Promise<T>): Promise<T> {
     try {
       const result = await work();
@@ -99,7 +101,7 @@ export class CapiUse {
     await sleep(waitMs);
   }
 
-  /** Who signs answers for failures alone: strangers can't slow down those who are known. */
+  /** Each signer has failures of their own, so that strangers can't slow them down. */
   #asker(): string {
     const own = this.#own === undefined ? "" : toHex(this.#own.publicKey.fingerprint);
     return this.#signer === undefined ? own : `${own} ${toHex(this.#signer.fingerprint)}`;
@@ -119,7 +121,7 @@ export class CapiUse {
   #facts(blob: Uint8Array): Omit<AuditEvent, "event" | "outcome"> {
     const messageId = createHash("sha256").update(blob).digest("hex").slice(0, 32);
     const sender = this.#signer && toHex(this.#signer.fingerprint);
-    const common = { messageId, ...(sender === undefined ? {} : { sender }) };
+    const common = { messageId, ...defined({ sender }) };
     if (this.#own === undefined) return { ...common, path: this.#what };
     const { name, publicKey } = this.#own;
     const recipient = toHex(publicKey.fingerprint);
@@ -129,13 +131,8 @@ export class CapiUse {
     return {
       ...common,
       recipient,
-      ...(serial === undefined ? {} : { tokenSerial: serial }),
+      ...defined({ tokenSerial: serial }),
       path: way === undefined ? this.#what : `${this.#what}: ${way}`.slice(0, 128),
     };
   }
-}
-
-function outcomeOf(error: unknown): string {
-  if (error instanceof P11SealError) return error.code;
-  return error instanceof Cancelled ? "cancelled" : "interrupted";
 }

@@ -6,7 +6,7 @@
 import { defined } from "../../../defined.js";
 import type { MessageInfo } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
-import { Cancelled, P11SealError } from "../../../errors.js";
+import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
 import type { Identity } from "../../../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
@@ -15,6 +15,7 @@ import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { tapped } from "../../../stream.js";
 import { homeFolder } from "../../find/home.js";
 import type { Context } from "../../command.js";
+import { outcomeOf } from "../../io/report.js";
 
 export class OpeningLog {
   readonly #context: Context;
@@ -108,9 +109,4 @@ export class OpeningLog {
       throw error;
     }
   }
-}
-
-function outcomeOf(error: unknown): string {
-  if (error instanceof P11SealError) return error.code;
-  return error instanceof Cancelled ? "cancelled" : "interrupted";
 }

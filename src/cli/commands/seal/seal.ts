@@ -1,4 +1,5 @@
 /** `p11seal seal`: plaintext in, a message out, in one file or, with `--key-blob`, in two. */
+import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import type { OaepHash } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -69,8 +70,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
       const sender = signer && (await senderOf(signer.identity, signer.options, context));
       const options = {
         recipients,
-        ...(oaep === undefined ? {} : { oaep }),
-        ...(sender === undefined ? {} : { sender }),
+        ...defined({ oaep, sender }),
       };
       await sealInto(input, { header: blob, body: message }, options, meter, threads);
       await commit(...outputs);
