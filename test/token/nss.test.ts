@@ -1,6 +1,7 @@
 /** The token layer on NSS softoken, which has its own cryptography, not Node's. */
 import { diffieHellman, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "@jest/globals";
+import { ascii } from "../../src/bytes.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import type { TokenAccess } from "../../src/token/access.js";
@@ -71,6 +72,24 @@ describeNss("on NSS softoken", () => {
       expect(secret.equals(found?.expose() ?? new Uint8Array())).toBe(true);
     }
     expect(await objectCount(token)).toBe(before);
+  });
+
+  it("an unwrap-only RSA key undoes a label and another MGF1 hash on the token", async () => {
+    const { key } = rsa;
+    const { oaep } = await access.identity(key).unlock();
+    expect(oaep?.labels).toBe("any");
+    const label = ascii("age-encryption.org/v1/ssh-rsa");
+    for (const parameters of [
+      { hash: "sha256", label },
+      { hash: "sha256", mgfHash: "sha1" },
+      { hash: "sha1", mgfHash: "sha512", label },
+    ] as const) {
+      const secret = randomBytes(16);
+      const sealed = oaepEncrypt(key.publicKey?.object as KeyObject, secret, parameters);
+      const found = await oaep?.decrypt(sealed, parameters, { keyBytes: 16 });
+      expect(secret.equals(found?.expose() ?? new Uint8Array())).toBe(true);
+      expect(await oaep?.decrypt(sealed, { hash: parameters.hash })).toBeNull();
+    }
   });
 
   it("a bad ciphertext gives null, whatever is wrong with it", async () => {

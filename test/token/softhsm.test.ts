@@ -1,8 +1,15 @@
 /** The token layer on SoftHSM: every kind of key, in every way. */
-import { createPublicKey, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
+import {
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { ascii } from "../../src/bytes.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
-import type { OaepHash, PrivateKey } from "../../src/keys/key.js";
+import type { OaepHash, OaepParameters, PrivateKey } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import type { TokenAccess } from "../../src/token/access.js";
 import type { GeneratedKey, KeyInfo, KeyType } from "../../src/token/values.js";
@@ -19,6 +26,15 @@ import {
   withRawSession,
 } from "../support/softhsm.js";
 import { agree, decryptOaep } from "../support/private-key.js";
+
+const SECRET = new Uint8Array(32).fill(0x4b);
+
+/** What age and CMS ask of OAEP. */
+const UNUSUAL: readonly OaepParameters[] = [
+  { hash: "sha256", label: ascii("age-encryption.org/v1/ssh-rsa") },
+  { hash: "sha384", mgfHash: "sha1" },
+  { hash: "sha1", label: ascii("L") },
+];
 
 let token: TestToken;
 let access: TokenAccess;
@@ -186,6 +202,18 @@ describe("a key that may decrypt", () => {
     );
   });
 
+  it("opens with any label and MGF1 hash, which the host undoes", async () => {
+    const { key } = mayDecrypt;
+    const { oaep } = await access.identity(key).unlock();
+    expect(oaep?.labels).toBe("any");
+    for (const parameters of UNUSUAL) {
+      const sealed = oaepEncrypt(key.publicKey?.object as KeyObject, SECRET, parameters);
+      expect((await oaep?.decrypt(sealed, parameters))?.expose()).toEqual(SECRET);
+      expect(await oaep?.decrypt(sealed, { hash: parameters.hash })).toBeNull();
+    }
+    expect(trace.join()).not.toContain("C_UnwrapKey CKM_RSA_PKCS_OAEP sha384");
+  });
+
   it("is named by the audit", async () => {
     const { key } = mayDecrypt;
     const findings = await access.audit(parseUri(key.uri));
@@ -206,6 +234,22 @@ describe("a key that may decrypt", () => {
     expect(await roundTrip(key, privateKey, "sha256")).toBe(true);
     expect(trace[0]).toContain("C_Decrypt CKM_RSA_PKCS_OAEP sha1");
     expect(await access.probeOaep(key)).toEqual(["sha256", "sha384", "sha512", "sha1"]);
+  });
+});
+
+describe("a key that may only unwrap", () => {
+  it("knows no label and no MGF1 hash of its own, and says so without asking the token", async () => {
+    const { key } = unwrapOnly;
+    const { oaep } = await access.identity(key).unlock();
+    expect(oaep?.labels).toBe("empty");
+    trace.length = 0;
+    for (const parameters of UNUSUAL) {
+      const sealed = oaepEncrypt(key.publicKey?.object as KeyObject, SECRET, parameters);
+      await expect(oaep?.decrypt(sealed, parameters)).rejects.toMatchObject({
+        code: "ERR_MECHANISM",
+      });
+    }
+    expect(trace).toEqual([]);
   });
 });
 

@@ -11,7 +11,7 @@ import {
 import { readdirSync } from "node:fs";
 import { concat, fromHex, toHex } from "../../src/bytes.js";
 import { oaepDecode, oaepEncrypt, oaepOverhead } from "../../src/wrap/rsa-oaep.js";
-import type { OaepHash } from "../../src/keys/key.js";
+import type { OaepHash, OaepParameters } from "../../src/keys/key.js";
 import { TEST_KEYS } from "../support/keys.js";
 import { describeVectors, vectorFolder, wycheproof } from "../support/vectors.js";
 
@@ -62,15 +62,21 @@ describeVectors("OAEP known answers (Wycheproof)", () => {
     .map((name) => name.replace("_test.json", ""));
   const cases = files.flatMap((file) =>
     wycheproof<OaepGroup, OaepTest>(file)
-      .filter(({ group }) => group.sha === group.mgfSha && HASHES[group.sha] !== undefined)
-      .map(({ group, test }) => ({ file, group, test, hash: HASHES[group.sha] as OaepHash })),
+      .filter(({ group }) => group.sha in HASHES && group.mgfSha in HASHES)
+      .map(({ group, test }) => ({
+        ...{ file, group, test },
+        hash: HASHES[group.sha] as OaepHash,
+        mgfHash: HASHES[group.mgfSha] as OaepHash,
+      })),
   );
   const used = [...new Set(cases.map(({ file }) => file))].sort();
 
-  it("are read from every file with one of our hashes in both places", () => {
+  it("are read from every file with our hashes in both places", () => {
     expect(used.filter((file) => !file.includes("misc"))).toEqual(
-      files.filter((file) => /_sha(1|256|384|512)_mgf1sha\1$/.test(file)).sort(),
+      files.filter((file) => /_sha(1|256|384|512)_mgf1sha(1|256|384|512)$/.test(file)).sort(),
     );
+    expect(cases.filter(({ hash, mgfHash }) => hash !== mgfHash).length).toBeGreaterThan(50);
+    expect(cases.filter(({ test }) => test.label !== "").length).toBeGreaterThan(20);
     expect(used).toContain("rsa_oaep_misc");
     expect(cases.length).toBeGreaterThan(300);
     for (const hash of Object.values(HASHES)) {
@@ -79,21 +85,26 @@ describeVectors("OAEP known answers (Wycheproof)", () => {
   });
 
   it.each(used)("%s: the host's decoding and OpenSSL's agree with every result", (name) => {
-    for (const { file, group, test, hash } of cases) {
+    for (const { file, group, test, hash, mgfHash } of cases) {
       if (file !== name) continue;
       const key = keyOf(group.privateKeyPkcs8);
       const ciphertext = fromHex(test.ct);
       const em = rawRsa(key, ciphertext);
-      const decoded = em === null ? null : oaepDecode(em, { hash });
       const said = `${file} ${test.tcId}: ${test.comment}`;
-
-      const openSsl = openSslOaep(key, ciphertext, hash, test.label);
-      expect(`${said} ${shown(openSsl)}`).toBe(
-        `${said} ${test.result === "invalid" ? "refused" : test.msg}`,
-      );
-      // We use only the empty label: a ciphertext made with another label is a bad ciphertext.
-      const expected = test.result === "invalid" || test.label !== "" ? "refused" : test.msg;
+      const expected = test.result === "invalid" ? "refused" : test.msg;
+      const label = fromHex(test.label);
+      const decoded = em === null ? null : oaepDecode(em, { hash, mgfHash, label });
       expect(`${said} ${shown(decoded)}`).toBe(`${said} ${expected}`);
+
+      // Without its label, a ciphertext made with one is a bad ciphertext.
+      const unlabelled = em === null ? null : oaepDecode(em, { hash, mgfHash });
+      const plain = test.label === "" ? expected : "refused";
+      expect(`${said} ${shown(unlabelled)}`).toBe(`${said} ${plain}`);
+
+      // Node gives OpenSSL one hash for both.
+      if (hash !== mgfHash) continue;
+      const openSsl = openSslOaep(key, ciphertext, hash, test.label);
+      expect(`${said} ${shown(openSsl)}`).toBe(`${said} ${expected}`);
     }
   });
 
@@ -238,6 +249,32 @@ describe("encrypting with OAEP", () => {
       expect(shown(openSslOaep(key, ciphertext, hash, "00"))).toBe("refused");
     },
   );
+
+  it("with another hash for MGF1, or a label, gives what decodes with the same alone", () => {
+    const key = createPrivateKey(TEST_KEYS.rsa2048);
+    const message = new Uint8Array(32).fill(9);
+    const label = fromHex("00ff");
+    const parameters = { hash: "sha256", mgfHash: "sha1", label } as const;
+    const em = rawRsa(key, oaepEncrypt(createPublicKey(key), message, parameters));
+    const decoded = (how: OaepParameters) => oaepDecode(em as Uint8Array, how);
+    expect(decoded(parameters)).toEqual(message);
+    for (const other of [
+      { hash: "sha256", label },
+      { hash: "sha256", mgfHash: "sha1" },
+      { hash: "sha1", mgfHash: "sha256", label },
+      { ...parameters, label: fromHex("00fe") },
+    ] as const) {
+      expect(decoded(other)).toBeNull();
+    }
+    const labelled = oaepEncrypt(createPublicKey(key), message, { hash: "sha256", label });
+    expect(shown(openSslOaep(key, labelled, "sha256", "00ff"))).toBe(toHex(message));
+    const most = 256 - oaepOverhead("sha256");
+    const longest = oaepEncrypt(createPublicKey(key), new Uint8Array(most), parameters);
+    expect(longest.length).toBe(256);
+    expect(() => oaepEncrypt(createPublicKey(key), new Uint8Array(most + 1), parameters)).toThrow(
+      RangeError,
+    );
+  });
 
   it("is never PKCS#1 v1.5, and what is, never opens", () => {
     const key = createPrivateKey(TEST_KEYS.rsa2048);

@@ -222,6 +222,58 @@ describe("signing", () => {
   });
 });
 
+const PKCS1 = { RSA_PKCS: DECRYPT | UNWRAP | SIGN, RSA_X_509: DECRYPT } as const;
+
+describe("PKCS#1 v1.5", () => {
+  const ways = (attributes: Situation["attributes"], mechanisms: Situation["mechanisms"]) => {
+    const known = { ...situation("softhsm", "rsa", attributes), mechanisms };
+    return stepsToTry(planFor("decrypt-pkcs1", known)).map(({ way }) => way);
+  };
+  const [unwrap, decrypt] = ["C_UnwrapKey CKM_RSA_PKCS", "C_Decrypt CKM_RSA_PKCS"];
+  const raw = "C_Decrypt CKM_RSA_X_509, PKCS#1 v1.5 on the host";
+
+  it.each([
+    [unwrapOnly, PKCS1, [unwrap]],
+    [decryptOnly, PKCS1, [decrypt, raw]],
+    [both, PKCS1, [unwrap, decrypt, raw]],
+    [{}, PKCS1, [unwrap, decrypt, raw]],
+    [both, { RSA_PKCS: SIGN, RSA_X_509: DECRYPT }, [raw]],
+    [signs, PKCS1, []],
+    [both, {}, []],
+  ] as const)("with %j on %j goes by %j", (attributes, mechanisms, expected) => {
+    expect(ways(attributes, mechanisms)).toEqual(expected);
+  });
+
+  it("is signed with where the token can, whatever the key says: the token answers", () => {
+    for (const attributes of [signs, both]) {
+      const known = { ...situation("softhsm", "rsa", attributes), mechanisms: PKCS1 };
+      const steps = stepsToTry(planFor("sign-pkcs1", known));
+      expect(steps.map(({ way }) => way)).toEqual(["C_Sign CKM_RSA_PKCS"]);
+      expect(stepsToTry(planFor("sign-pkcs1", { ...known, mechanisms: {} }))).toEqual([]);
+    }
+  });
+});
+
+describe("an OAEP label, or an MGF1 hash of its own,", () => {
+  it.each([
+    ["softhsm", unwrapOnly, []],
+    ["softhsm", both, [raw("sha256")]],
+    ["nss", unwrapOnly, [`${U} sha256`]],
+    ["tpm", both, [`${D} sha256`, raw("sha256")]],
+  ] as const)("on %s goes by what is known to take it: %j", (stack, attributes, expected) => {
+    const known = situation(stack, "rsa", attributes);
+    for (const parameters of [
+      { hash: "sha256", label: Uint8Array.of(1) },
+      { hash: "sha256", mgfHash: "sha1" },
+    ] as const) {
+      const tried = stepsToTry(planFor("open", known, parameters), "sha256");
+      expect(tried.map(({ way }) => way)).toEqual(expected);
+    }
+    const usual = { hash: "sha256", mgfHash: "sha256", label: new Uint8Array(0) } as const;
+    expect(planFor("open", known, usual)).toEqual(planFor("open", known));
+  });
+});
+
 describe("quirks", () => {
   const names = (stack: Stack): string[] => quirksOf(MAKERS[stack]).map(({ name }) => name);
 

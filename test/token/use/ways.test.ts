@@ -7,7 +7,7 @@ import { TokenError } from "../../../src/errors.js";
 import { call } from "../../../src/token/modules/call.js";
 import { returnValue } from "../../../src/token/modules/ckr.js";
 import type { Token } from "../../../src/token/session/token.js";
-import { type Way, Ways } from "../../../src/token/use/ways.js";
+import { type Way, WayFailed, Ways } from "../../../src/token/use/ways.js";
 
 /** Fails as pkcs11js does. */
 function fails(code: number): never {
@@ -52,14 +52,18 @@ function settle<T>(answer: T | number): Promise<T> {
 function waysOf(ways: Way[], isPresent = true): Ways {
   const token = {
     info: { label: "t" },
+    isPresent: () => isPresent,
     isStillPresent: () => Promise.resolve(isPresent),
   } as unknown as Token;
   return new Ways(token, "undo it", ways, () => undefined);
 }
 
-async function outcome(ways: Ways): Promise<unknown> {
+const outcome = (ways: Ways): Promise<unknown> => told(() => ways.use(new Uint8Array(1)));
+const evenly = (ways: Ways): Promise<unknown> => told(() => ways.useEvenly(new Uint8Array(1)));
+
+async function told(use: () => ReturnType<Ways["use"]>): Promise<unknown> {
   try {
-    const secret = await ways.use(new Uint8Array(1));
+    const secret = await use();
     return secret === null ? null : Array.from(secret.expose());
   } catch (error) {
     return (error as TokenError).code;
@@ -169,6 +173,43 @@ describe("a way that", () => {
     expect(await outcome(waysOf([way(WRAPPED_KEY_INVALID, true)], false))).toBe(
       "ERR_TOKEN_REMOVED",
     );
+  });
+});
+
+describe("a way that is used evenly", () => {
+  it("is settled with our own input before it sees the sender's", async () => {
+    const first = way(Uint8Array.of(1), false);
+    const second = way(Uint8Array.of(2), true);
+    const ways = waysOf([first, second]);
+    expect(await evenly(ways)).toEqual([2]);
+    expect([first.used, first.tested, second.used, second.tested]).toEqual([0, 1, 1, 1]);
+    expect(await evenly(ways)).toEqual([2]);
+    expect([first.used, first.tested, second.used, second.tested]).toEqual([0, 1, 2, 1]);
+  });
+
+  it.each([null, GENERAL_ERROR, ENCRYPTED_DATA_INVALID, UNKNOWN])(
+    "answers %j with null, and no try after it",
+    async (answer) => {
+      const only = way(answer, true);
+      const ways = waysOf([only]);
+      for (let i = 1; i <= 2; i++) {
+        expect(await evenly(ways)).toBeNull();
+        expect([only.used, only.tested]).toEqual([i, 1]);
+      }
+    },
+  );
+
+  it("and tries itself is not tried besides; its failure leads to the next", async () => {
+    const first = { ...way(null, true), useEvenly: () => Promise.reject(new WayFailed()) };
+    const second = { ...way(null, true), useEvenly: () => Promise.resolve(Uint8Array.of(3)) };
+    expect(await evenly(waysOf([first, second]))).toEqual([3]);
+    expect([first.tested, second.tested, first.used, second.used]).toEqual([0, 0, 0, 0]);
+    expect(await evenly(waysOf([first]))).toBe("ERR_MECHANISM");
+  });
+
+  it.each([Uint8Array.of(1), null])("gives nothing of a token that is gone: %j", async (answer) => {
+    const itself = { ...way(null, true), useEvenly: () => Promise.resolve(answer) };
+    expect(await evenly(waysOf([itself], false))).toBe("ERR_TOKEN_REMOVED");
   });
 });
 
