@@ -1,18 +1,19 @@
 /**
- * The user's standing orders, `config.toml` in the data folder. TOML, because the project's files are to
- * be read and written by people, and `smol-toml` (1.1 of the language, no dependencies) because a parser
- * of our own would be one more to get right.
+ * Records: the user's settings, `config.toml` in the data folder. TOML, because people read and
+ * write this project's files; `smol-toml` (TOML 1.1, no dependencies), because a parser of our own
+ * would be one more to get right.
  *
  * ```toml
  * require = "signed"        # open nothing that is not signed by a trusted sender
- * from = ["alice", "bob"]   # and by which; all trusted ones where this is not said
+ * from = ["alice", "bob"]   # only by these; without this line, by any trusted sender
  * window = "7d"             # how old a message may be
  * skew = "5m"               # how far a sender's clock may be ahead
  * ```
  *
- * Strict: an order that is misspelt would otherwise be one that is not followed.
+ * Strict: a misspelt setting that was merely ignored would protect nobody.
  */
 import { join } from "node:path";
+import { defined } from "../defined.js";
 import { FormatError, UsageError } from "../errors.js";
 import { parseDuration } from "./duration.js";
 import { DEFAULT_SKEW_MS, DEFAULT_WINDOW_MS } from "./policy.js";
@@ -20,22 +21,22 @@ import { readWhole } from "../store/files.js";
 import { tomlTable } from "../store/toml.js";
 
 export interface Config {
-  /** Every message must be signed by a trusted sender, whether or not a command says so. */
+  /** Every message must be signed by a trusted sender, with or without `--from`. */
   readonly require?: "signed";
-  /** By which ones; only beside `require`. */
+  /** The senders' names; only together with `require`. */
   readonly from?: readonly string[];
   readonly windowMs?: number;
   readonly skewMs?: number;
 }
 
-/** What a command line says of senders. */
+/** What a command line says about senders. */
 export interface PolicyOptions {
-  /** `--from`: names, or the one word `any`; empty: not given. */
+  /** `--from`: names, or the single word `any`; empty if it was not given. */
   readonly from: readonly string[];
   readonly windowMs?: number | undefined;
 }
 
-/** What a receiver demands of a message. */
+/** What a receiver demands of a message; `any` stands for every trusted sender. */
 export interface OpenPolicy {
   readonly from: readonly string[] | "any";
   readonly windowMs: number;
@@ -48,9 +49,10 @@ export function configPath(folder: string): string {
 }
 
 /**
- * The user's orders; none where there is no file.
+ * The user's settings; none if there is no file.
  *
- * @throws FormatError `ERR_CONFIG`; PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`, `ERR_FILE_SIZE`
+ * @throws FormatError `ERR_CONFIG`; PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`,
+ *   `ERR_FILE_SIZE`
  */
 export async function readConfig(folder: string): Promise<Config> {
   const path = configPath(folder);
@@ -59,7 +61,7 @@ export async function readConfig(folder: string): Promise<Config> {
 }
 
 /**
- * @param where - how messages call the file.
+ * @param where - the file's name in messages.
  * @throws FormatError `ERR_CONFIG`
  */
 export function parseConfig(text: string, where: string): Config {
@@ -68,24 +70,24 @@ export function parseConfig(text: string, where: string): Config {
   if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
   const { require, from, window, skew } = values;
   if (require !== undefined && require !== "signed") {
-    throw malformed(where, 'require is "signed", or is not said');
+    throw malformed(where, 'the only value of require is "signed"');
   }
   if (from !== undefined && require === undefined) {
-    throw malformed(where, 'from has no meaning without require = "signed"');
+    throw malformed(where, 'from needs require = "signed"');
   }
   const windowMs = durationOf(window, "window", where);
   const skewMs = durationOf(skew, "skew", where);
   return {
-    ...(require === undefined ? {} : { require }),
-    ...(from === undefined ? {} : { from: namesOf(from, where) }),
-    ...(windowMs === undefined ? {} : { windowMs }),
-    ...(skewMs === undefined ? {} : { skewMs }),
+    ...(require === "signed" && { require }),
+    ...defined({ windowMs, skewMs }),
+    ...(from !== undefined && { from: namesOf(from, where) }),
   };
 }
 
 /**
- * What is demanded of a message, by the command line and the standing orders together; `undefined`:
- * nothing. A command can name other senders than the orders do, but not do without one.
+ * What the command line and the settings together demand of a message; `undefined` if nothing. A
+ * command may name other senders than the settings do, but it can't lift the demand for a
+ * signature.
  *
  * @throws UsageError `ERR_USAGE` for `any` among names, and for a window without a policy
  */
@@ -94,7 +96,7 @@ export function openPolicy(config: Config, options: PolicyOptions): OpenPolicy |
   if (from === undefined && config.require === undefined) {
     if (options.windowMs === undefined) return undefined;
     throw new UsageError("ERR_USAGE", "--window has no meaning without --from", {
-      hint: "an unsigned message can say any time it likes",
+      hint: "anyone can write any time into an unsigned message",
     });
   }
   return {
@@ -113,13 +115,19 @@ function fromOf(names: readonly string[]): readonly string[] | "any" | undefined
   if (names.length === 0) return undefined;
   if (!names.includes("any")) return names;
   if (names.length === 1) return "any";
-  throw new UsageError("ERR_USAGE", "--from any stands alone: it means every trusted sender");
+  throw new UsageError(
+    "ERR_USAGE",
+    "--from any can't be combined with names: it means every trusted sender",
+  );
 }
 
 function namesOf(value: unknown, where: string): readonly string[] {
   const isName = (name: unknown): name is string => typeof name === "string" && name !== "any";
   if (!Array.isArray(value) || value.length === 0 || !value.every(isName)) {
-    throw malformed(where, "from is a list of senders' names; leave it out for all trusted ones");
+    throw malformed(
+      where,
+      "from is a list of senders' names; without it, every trusted sender is accepted",
+    );
   }
   return value;
 }
@@ -131,7 +139,7 @@ function durationOf(value: unknown, name: string, where: string): number | undef
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
   }
-  throw malformed(where, `${name} is a length of time, as in "7d"`);
+  throw malformed(where, `${name} must be a length of time, such as "7d"`);
 }
 
 function malformed(where: string, fact: string): FormatError {

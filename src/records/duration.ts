@@ -1,10 +1,13 @@
-/** Lengths of time as people write them: `90s`, `15m`, `12h`, `7d`, `2w`. */
+/**
+ * Lengths of time as people write them (`90s`, `15m`, `12h`, `7d`, `2w`), and moments as they read
+ * them.
+ */
 import { UsageError } from "../errors.js";
 
 /** Milliseconds. */
 export const DAY_MS = 86_400_000;
 
-/** No window or expiry is longer: 100 years, milliseconds. */
+/** The longest window or expiry, milliseconds: 100 years. */
 export const MAX_DURATION_MS = 36_525 * DAY_MS;
 
 /**
@@ -19,7 +22,7 @@ export function parseDuration(text: string): number {
   const ms = unitMs === undefined ? NaN : Number(digits) * unitMs;
   if (!(ms <= MAX_DURATION_MS)) {
     throw new UsageError("ERR_DURATION", `not a length of time: "${text}"`, {
-      hint: "write a whole number and a unit, s, m, h, d or w, as in 90s or 7d; at most 100 years",
+      hint: "write a whole number and a unit (s, m, h, d or w), such as 90s or 7d; at most 100 years",
     });
   }
   return ms;
@@ -34,7 +37,7 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(ms / unitMs)} ${name === "m" ? "min" : name}`;
 }
 
-/** For messages: `2026-11-23T10:20:30Z`. A sender may have signed any number. */
+/** For messages: `2026-11-23T10:20:30Z`. A sender may have signed a number that is no date. */
 export function moment(ms: number): string {
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) return `${ms} ms after 1970`;

@@ -1,9 +1,9 @@
-/** What the fields of the project's own JSON records may hold: exact forms, nothing coerced. */
+/** What a field of a JSON record may hold: exact forms, nothing is coerced. */
 
-/** True when a field's value has the form. */
+/** True if a field's value has the right form. */
 export type Check = (value: unknown) => boolean;
 
-/** Text of a form; the expression is anchored. */
+/** Text that matches an anchored expression. */
 export const text =
   (form: RegExp): Check =>
   (value) =>
@@ -13,5 +13,5 @@ export const text =
 export const HEX_16 = text(/^[0-9a-f]{32}$/);
 export const HEX_32 = text(/^[0-9a-f]{64}$/);
 
-/** A whole number from 0 on. */
+/** A whole number, 0 or more. */
 export const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -1,9 +1,10 @@
 /**
- * What a receiver demands of a signed message before any key is touched: that it is signed, as its
- * sender left it, fresh, and not seen before. Who the sender is says the directory.
+ * What a receiver demands of a message before any key is touched: a signature, the recipients its
+ * sender signed, freshness, and that it was not accepted before. Whose signature counts is the
+ * directory's matter.
  *
- * Everything here looks at claims whose signature holds (`verifyCore`): without one, a time or a serial
- * is what an attacker wrote.
+ * All claims examined here come from under a signature that holds (`verifyCore`). Without one, a
+ * time or a serial would be whatever an attacker wrote.
  */
 import { PolicyError } from "../errors.js";
 import { DAY_MS, formatDuration, moment } from "./duration.js";
@@ -25,15 +26,15 @@ export interface FreshnessOptions {
 export function requireSigned<T extends SignedMessage>(sender: T | undefined): T {
   if (sender === undefined) {
     throw new PolicyError("ERR_UNSIGNED", "the message is not signed", {
-      hint: "ask the sender to seal it with --sign-with; anyone can have sent this one",
+      hint: "anyone can have sent it; ask the sender to seal it with --sign-with",
     });
   }
   return sender;
 }
 
 /**
- * Refuses a message outside its time. An expiry is not stretched by the skew: it is the sender's word,
- * and who wants to allow for clocks has said a later one.
+ * Refuses a message that is too old, expired, or from the future. The skew does not extend an
+ * expiry: a sender who wants to allow for differing clocks sets it later.
  *
  * @throws PolicyError `ERR_STALE`, `ERR_FROM_FUTURE`, `ERR_EXPIRED`
  */
@@ -47,28 +48,28 @@ export function requireFresh(
     throw new PolicyError(
       "ERR_FROM_FUTURE",
       `the message says it was sealed ${formatDuration(-ageMs)} from now, ${moment(sender.createdMs)}`,
-      { hint: "compare the clocks, the sender's and this one" },
+      { hint: "compare the sender's clock with this one" },
     );
   }
   if (ageMs > windowMs) {
     const sealed = `sealed ${moment(sender.createdMs)}, more than ${formatDuration(windowMs)} ago`;
     throw new PolicyError("ERR_STALE", `the message was ${sealed}`, {
-      hint: "ask the sender to seal it again; --window allows older ones",
+      hint: "ask the sender to seal it again; --window accepts older messages",
     });
   }
   if (sender.expiresMs !== undefined && nowMs >= sender.expiresMs) {
     throw new PolicyError("ERR_EXPIRED", `the message expired ${moment(sender.expiresMs)}`, {
-      hint: "its sender set this limit; ask for a new one",
+      hint: "its sender set this limit; ask for a new message",
     });
   }
 }
 
 /**
- * The ledger's place for a message that passes: fresh, with the recipients its sender signed, not seen
- * before. What is refused has cost no token call and burnt nothing.
+ * Reserves a message in the ledger if it is fresh, has the recipients its sender signed, and was
+ * not accepted before. A refusal costs no call to a token and leaves no trace.
  *
- * A message that was accepted, but cut off by a crash before its plaintext was delivered, passes
- * whatever its age is by now: a power cut must not lose it.
+ * If a message was accepted and a crash then prevented its delivery, its age no longer matters: a
+ * power cut must not lose it.
  *
  * @throws PolicyError `ERR_REWRAPPED`, those of `requireFresh` and of `Ledger.reserve`
  */
@@ -90,6 +91,6 @@ export async function admit(
 export function requireIntact(sender: Pick<SignedMessage, "recipientsIntact">): void {
   if (sender.recipientsIntact) return;
   throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
-    hint: "somebody re-wrapped the message; ask the sender for the original",
+    hint: "somebody wrapped the message again for others; ask the sender for the original",
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The files of the user's data folder: read and written by their owner alone, replaced whole, on the
- * disk before anyone relies on them.
+ * The files of the user's data folder: only their owner can write them, they are replaced as a
+ * whole, and they are on the disk before anyone relies on them.
  */
 import { constants, type Stats } from "node:fs";
 import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { FileError, PolicyError } from "../errors.js";
 import { errno, fileError, quoted, reason } from "./system-error.js";
 import { CREATE, NO_FOLLOW, temporaryBeside } from "./temporary.js";
 
-/** Makes the folder, and those above it, for their owner alone; leaves what is there as it is. */
+/** Makes the folder, and those above it, for their owner alone. An existing one stays as it is. */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
@@ -20,15 +20,16 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * What is at `path`: a regular file of ours that nobody else can write or replace, or nothing. Whoever
- * can, decides whom we trust and what we remember.
+ * Whether there is a file at `path`. It must be regular, and ours, and nobody else may be able to
+ * write or replace it: whoever can, decides whom we trust and what we remember.
  *
  * @throws PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`
  */
 export async function fileState(path: string): Promise<"present" | "absent"> {
   const folder = await statsOf(dirname(path), stat);
   if (folder === undefined) return "absent";
-  // In a sticky folder (/tmp) only the owner of a file can replace it (chmod(1), "restricted deletion").
+  // In a sticky folder (/tmp) only the owner of a file can replace it (chmod(1), "restricted
+  // deletion").
   refuseOthers(dirname(path), folder, (folder.mode & 0o1000) !== 0);
   const file = await statsOf(path, lstat);
   if (file === undefined) return "absent";
@@ -38,7 +39,7 @@ export async function fileState(path: string): Promise<"present" | "absent"> {
 }
 
 /**
- * The file's bytes, or `undefined` where there is no such file.
+ * The file's bytes, or `undefined` if there is no such file.
  *
  * @throws as `fileState`; FileError `ERR_READ`, `ERR_FILE_SIZE`
  */
@@ -52,7 +53,7 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
   try {
     const { size } = await handle.stat();
     if (size > maxBytes) {
-      throw new FileError("ERR_FILE_SIZE", `"${path}" has ${size} bytes, the most is ${maxBytes}`);
+      throw new FileError("ERR_FILE_SIZE", `"${path}" has ${size} bytes, more than ${maxBytes}`);
     }
     return new Uint8Array(await handle.readFile());
   } finally {
@@ -61,8 +62,8 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
 }
 
 /**
- * Puts a file with these bytes in the place of what was there, all or nothing, and on the disk when
- * this returns.
+ * Replaces the file at `path` with one that has these bytes, or makes it: all or nothing, and on
+ * the disk when this resolves.
  *
  * @throws FileError `ERR_WRITE`
  */
@@ -86,7 +87,7 @@ export async function writeWhole(path: string, bytes: Uint8Array): Promise<void>
   }
 }
 
-/** Has the names in a folder on the disk. Windows can't, and does it by itself. */
+/** Waits until the names in a folder are on the disk. Windows can't, and does it by itself. */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(path, constants.O_RDONLY);
@@ -110,7 +111,7 @@ async function statsOf(
 }
 
 function refuseOthers(path: string, stats: Stats, sticky: boolean): void {
-  // Windows has no such ids and modes; there the folder's access list protects it.
+  // Windows has no such ids and modes; there, the folder's access control list protects it.
   const user = process.getuid?.();
   if (user === undefined) return;
   if (stats.uid !== user && stats.uid !== 0) throw unsafe(path, "belongs to another user");
@@ -119,6 +120,6 @@ function refuseOthers(path: string, stats: Stats, sticky: boolean): void {
 
 function unsafe(path: string, fact: string): PolicyError {
   return new PolicyError("ERR_UNSAFE_FILE", `"${path}" ${fact}`, {
-    hint: "it must be yours, and writable by nobody else (chmod go-w)",
+    hint: "it must belong to you, and nobody else may write to it (chmod go-w)",
   });
 }

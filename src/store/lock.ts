@@ -1,10 +1,10 @@
 /**
- * One process at a time, without a database: for the text files of the data folder.
+ * A lock between processes, without a database: for the text files of the data folder.
  *
  * A lock is a folder with exactly one file, whose name says who holds it: `free`, or `held-` and a
- * process. Taking the lock, taking it over from a process that died, and giving it back are each one
- * rename of a name that occurs once, so of several processes that try, one succeeds and the others find
- * the name gone. Nobody ever deletes "a stale lock", which might by then be somebody's fresh one.
+ * process. Taking the lock, taking it over from a dead process, and giving it back are each one
+ * rename of a name that occurs once. If several processes try, one succeeds and the others find the
+ * name gone. Nobody ever deletes a stale lock, which might by then be somebody's fresh one.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
@@ -14,12 +14,12 @@ import { FileError } from "../errors.js";
 import { isRunning, thisProcess } from "./owner.js";
 import { errno, quoted, reason } from "./system-error.js";
 
-/** Longest that a process waits for another; what is done under these locks takes milliseconds. */
+/** How long a process waits for others, whose work under these locks takes milliseconds. */
 const WAIT_MS = 10_000;
 
 /**
- * Runs `action` while no other process, and no other call in this one, holds the lock at `path`. The
- * folder above must exist.
+ * Runs `action` while no other process, and no other call in this one, holds the lock at `path`.
+ * The parent folder must exist.
  *
  * @throws FileError `ERR_LOCKED` after waiting, `ERR_WRITE`; whatever `action` throws
  */
@@ -32,7 +32,7 @@ export async function withLock<T>(
   try {
     return await action();
   } finally {
-    // Fails only where somebody removed the folder: then there is nothing to give back.
+    // Fails only if somebody removed the folder: then there is nothing to give back.
     await rename(held, join(path, FREE)).catch(() => undefined);
   }
 }
@@ -42,7 +42,7 @@ export async function withLock<T>(
 const FREE = "free";
 const HELD = /^held-(.+)-[0-9a-f]{16}$/;
 
-/** The name under which we hold it. */
+/** The name of its file while we hold it. */
 async function take(path: string, waitMs: number): Promise<string> {
   const mine = join(path, `held-${thisProcess()}-${randomBytes(8).toString("hex")}`);
   const deadline = Date.now() + waitMs;
@@ -53,10 +53,10 @@ async function take(path: string, waitMs: number): Promise<string> {
     if (takeable !== undefined && (await renamed(join(path, takeable), mine))) return mine;
     if (Date.now() >= deadline) {
       throw new FileError("ERR_LOCKED", `another process holds "${path}"`, {
-        hint: "wait for it; if none is running, remove that folder",
+        hint: "wait for it; if no p11seal is running, remove that folder",
       });
     }
-    // Uneven, so that two that wait don't keep meeting.
+    // Random, so that two that wait don't keep colliding.
     await sleep(2 + Math.random() * 10);
   }
 }
@@ -85,7 +85,7 @@ async function namesIn(path: string): Promise<string[] | undefined> {
   }
 }
 
-/** Appears with its one file in it, or not at all: a folder that is not empty is never replaced. */
+/** Appears with its one file, or not at all: rename never replaces a folder that is not empty. */
 async function makeLock(path: string): Promise<void> {
   try {
     const made = await mkdtemp(`${path}.`);
@@ -99,7 +99,7 @@ async function makeLock(path: string): Promise<void> {
   }
 }
 
-/** POSIX rename(2) onto a folder that is not empty; the last is what Windows says. */
+/** What POSIX rename(2) says of a target that is not empty, and, last, what Windows says. */
 const SOMEBODY_WAS_FASTER: ReadonlySet<string> = new Set(["ENOTEMPTY", "EEXIST", "EPERM"]);
 
 function failed(path: string, error: unknown): FileError {

@@ -1,14 +1,14 @@
 /**
- * Which process holds something, in a form that another process, or this one after a crash, can judge:
- * the machine, its boot, the PID namespace, the PID, and when that PID was given out. A PID alone means
- * nothing after a reboot, in another container, or once the kernel has gone round.
+ * Names a process so that another one can later see whether it still runs: by the machine, its
+ * boot, the PID namespace, the PID, and when the process began. A PID alone means nothing after a
+ * reboot, in another container, or once the kernel has reused it.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { errno } from "./system-error.js";
 
-/** This process, as text without blanks: goes into a column or a file's name. */
+/** This process, as text that fits into a column or a file's name. */
 export function thisProcess(): string {
   return (self ??= formatOwner({
     host: createHash("sha256").update(hostname()).digest("hex").slice(0, 12),
@@ -20,15 +20,15 @@ export function thisProcess(): string {
 }
 
 /**
- * Whether the process of that text still runs; `undefined` where that can't be known from here (another
- * machine or container, or a system that does not tell when a process began).
+ * Whether that process still runs; `undefined` if that can't be seen from here (another machine or
+ * container, or a system that does not tell when a process began).
  */
 export function isRunning(text: string): boolean | undefined {
   const owner = parseOwner(text);
   const me = parseOwner(thisProcess());
   if (owner === undefined || me === undefined) return undefined;
   const sameBoot = owner.boot === me.boot;
-  // Two hosts in the same boot are containers of one kernel, or one machine that was renamed.
+  // Two host names in one boot: containers of one kernel, or a machine that was renamed.
   if (owner.host !== me.host && (!sameBoot || me.boot === NONE)) return undefined;
   if (!sameBoot) return false;
   if (owner.space !== me.space) return undefined;
@@ -38,14 +38,14 @@ export function isRunning(text: string): boolean | undefined {
 // ── Details ─────────────────────────────────────────────────────────────────────────────────────
 
 interface Owner {
-  /** Start of the SHA-256 of the host's name. */
+  /** Start of the SHA-256 of the host name. */
   readonly host: string;
-  /** Start of the kernel's boot id; `0` where there is none. */
+  /** Start of the kernel's boot id; `0` if there is none. */
   readonly boot: string;
-  /** Number of the PID namespace; `0` where there is none. */
+  /** Number of the PID namespace; `0` if there is none. */
   readonly space: string;
   readonly pid: number;
-  /** When the process began, in the kernel's clock ticks since boot; `0` where that is not told. */
+  /** When the process began, in the kernel's clock ticks since boot; `0` if unknown. */
   readonly start: string;
 }
 
@@ -68,7 +68,7 @@ function runsHere({ pid, start }: Owner): boolean | undefined {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // EPERM: there is such a process, somebody else's.
+    // EPERM: the process exists, but belongs to somebody else.
     if (errno(error) === "ESRCH") return false;
   }
   const state = processState(pid);
@@ -76,7 +76,9 @@ function runsHere({ pid, start }: Owner): boolean | undefined {
   return state.start === start && !state.ended;
 }
 
-/** proc(5), /proc/PID/stat: field 3 is the state, field 22 the start; the name before may hold anything. */
+/**
+ * proc(5), /proc/PID/stat: field 3 is the state, 22 the start. Field 2, a name, may hold anything.
+ */
 function processState(pid: number): { start: string; ended: boolean } | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");

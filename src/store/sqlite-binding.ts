@@ -1,10 +1,10 @@
 /**
- * Which SQLite there is: Node's own from Node 22.15 on, or else the package `libsql`.
+ * Which SQLite to use: Node's own from Node 22.15 on, otherwise the package `libsql`.
  *
- * Node's own costs nothing to install and 0.3 ms to load. `libsql` is for Node 20, and nobody else needs
- * it: 19 MB, some 25 ms to load. Of the other prebuilt bindings, better-sqlite3 13 has 28 MB and needs
- * Node 22, and better-sqlite3 12 fetches its binary from outside the registry, or compiles for some 80
- * seconds. Loaded when a database is first used; sealing unsigned messages and opening without a policy
+ * Node's own needs no installation and loads in 0.1 ms. `libsql` has 19 MB and takes 15 to 30 ms,
+ * and only older versions of Node need it. No prebuilt binding is leaner: better-sqlite3 13 has 28
+ * MB and needs Node 22; version 12 downloads its binary, or compiles it in some 80 seconds. Either
+ * is loaded when a database is first used. Sealing unsigned messages, and opening without a policy,
  * use none.
  */
 import { pathToFileURL } from "node:url";
@@ -28,7 +28,8 @@ export interface Connection {
  * @throws UnsupportedError `ERR_NO_SQLITE`; whatever SQLite says (`resultCode`)
  */
 export async function connect(path: string): Promise<Connection> {
-  // As a URL, because plain paths make a file where there is none, and to libsql some mean a server.
+  // As a URL, because plain paths make a file where there is none, and to libsql some mean a
+  // server.
   const url = pathToFileURL(path);
   url.searchParams.set("mode", "rw");
   return connectNode(url) ?? (await connectLibsql(url));
@@ -58,7 +59,10 @@ interface NodeSqlite {
   };
 }
 
-/** Undefined where this Node has no SQLite, or one (before 22.15) that can't be told to make no file. */
+/**
+ * Undefined where this Node has no SQLite, or one (before 22.15) that can't be told to make no
+ * file.
+ */
 function connectNode(url: URL): Connection | undefined {
   const sqlite = nodeSqlite();
   if (sqlite === undefined) return undefined;

@@ -1,14 +1,14 @@
 /**
- * The embedded database under the ledger and the serial counters: few statements, each transaction on
- * the disk before it counts as done. `sqlite-binding.ts` says which SQLite it is.
+ * The embedded database under the ledger and the serial counters: few statements, each transaction
+ * on the disk before it counts as done. `sqlite-binding.ts` says which SQLite it is.
  *
- * Journal and durability: the rollback journal with `synchronous=EXTRA`, five calls of fsync and some
- * 1.5 ms a transaction on a virtual disk. WAL takes one call and 0.6 ms, but it needs memory shared by
- * all processes, which a home folder on a network does not give, and it spreads the database over three
- * files, of which people copy one; and libsql closes a database only when its garbage is collected, so
- * the second file would stay. With a rollback journal `FULL` is not enough: the journal's removal is not
- * on the disk when the transaction returns, and a power cut may then undo it (sqlite.org/pragma.html,
- * "synchronous").
+ * Journal and durability: the rollback journal with `synchronous=EXTRA`, five calls of fsync and
+ * some 1.5 ms a transaction on a virtual disk. WAL takes one call and 0.6 ms, but it needs memory
+ * shared by all processes, which a home folder on a network does not give, and it spreads the
+ * database over three files, of which people copy one; and libsql closes a database only when its
+ * garbage is collected, so the second file would stay. With a rollback journal `FULL` is not
+ * enough: the journal's removal is not on the disk when the transaction returns, and a power cut
+ * may then undo it (sqlite.org/pragma.html, "synchronous").
  */
 import { open as openFile, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -18,10 +18,10 @@ import { connect, resultCode, type Connection, type Value } from "./sqlite-bindi
 import { errno } from "./system-error.js";
 import { CREATE, placeNew, temporaryBeside } from "./temporary.js";
 
-/** A row's columns by name, numbers in decimal; `undefined` for NULL and for an empty text. */
+/** A row's columns by name, numbers in decimal; `undefined` for NULL and for empty text. */
 export type Row = Readonly<Record<string, string | undefined>>;
 
-/** What kind of database a file is: SQLite keeps both numbers in its header. */
+/** What kind of database a file is. SQLite keeps both numbers in its header. */
 export interface Schema {
   readonly applicationId: number;
   readonly version: number;
@@ -29,7 +29,7 @@ export interface Schema {
   readonly sql: string;
 }
 
-/** A database that can't be used. Whoever uses it says what that means. */
+/** A database that can't be used. Its user says what that means. */
 export class DatabaseFailure extends Error {
   readonly kind: "absent" | "damaged" | "version" | "write" | "busy";
 
@@ -47,9 +47,10 @@ export class Database {
   }
 
   /**
-   * Opens what is there; never makes a file.
+   * Opens a database; never makes a file.
    *
-   * @param options - `waitMs`: how long a transaction waits for those of other processes.
+   * @param options - `waitMs`: how long a transaction waits for those of other processes, 10 s by
+   *   default.
    * @throws DatabaseFailure; PolicyError `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`
    */
   static async open(
@@ -70,9 +71,9 @@ export class Database {
   }
 
   /**
-   * Makes a new one, whole or not at all; `fill` writes its first rows.
+   * Makes a database, whole or not at all; `fill` writes its first rows.
    *
-   * @returns false where there is a file already, which stays as it is
+   * @returns false if there is a file already; it stays as it is
    * @throws as `open`
    */
   static async create(
@@ -110,8 +111,8 @@ export class Database {
   /**
    * The named columns of all rows; `rest` is what follows them in the statement, from FROM on.
    *
-   * Everything is asked for as `hex(…)`: in a damaged file any value may be a text that is not UTF-8, and
-   * there libsql ends the process.
+   * Everything is asked for as `hex(…)`: in a damaged file any value may be a text that is not
+   * UTF-8, and there libsql ends the process.
    */
   select(columns: readonly string[], rest: string, ...parameters: readonly Value[]): Row[] {
     const list = columns.map((name) => `hex(${name}) AS ${name}`).join(", ");
@@ -131,8 +132,8 @@ export class Database {
   }
 
   /**
-   * Runs `action` alone among all processes. When this returns, what it changed is on the disk; when it
-   * throws, nothing was changed.
+   * Runs `action` while no other process uses the database. If this returns, its changes are on the
+   * disk; if it throws, nothing was changed.
    */
   transaction<T>(action: () => T): T {
     this.#execute("BEGIN IMMEDIATE");
@@ -146,7 +147,7 @@ export class Database {
     }
   }
 
-  /** What SQLite's own check finds wrong with the file. */
+  /** What SQLite itself finds wrong with the file. */
   check(): string[] {
     const rows = this.select(["integrity_check"], "FROM pragma_integrity_check");
     return rows
@@ -200,7 +201,7 @@ export class Database {
     try {
       this.#connection.exec("ROLLBACK");
     } catch {
-      // After a full disk or a failed write SQLite has rolled back by itself.
+      // After a failed write, SQLite has already rolled back.
     }
   }
 }
@@ -218,7 +219,7 @@ function decoded(hex: unknown): string | undefined {
   }
 }
 
-/** Others' transactions take milliseconds; a process blocks while it waits for them. */
+/** Other processes' transactions take milliseconds. This process blocks while it waits. */
 const WAIT_MS = 10_000;
 
 async function opened(path: string): Promise<Connection> {

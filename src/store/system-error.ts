@@ -1,4 +1,6 @@
-/** What the operating system says of a file, in words and with its name for it (ENOSPC, EACCES, …). */
+/**
+ * What the operating system says of a file, in words and with its name for it (ENOSPC, EACCES, …).
+ */
 import { getSystemErrorMap } from "node:util";
 import { defined } from "../defined.js";
 import { FileError } from "../errors.js";

@@ -1,6 +1,6 @@
 /**
- * How a file appears whole or not at all: its bytes go to a temporary file beside it, which then gets
- * the name. A run that is killed leaves at most the temporary file, which may be deleted.
+ * How a file appears whole or not at all: its bytes go to a temporary file beside it, which then
+ * gets the name. A run that is killed leaves at most the temporary file, which may be deleted.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, linkSync, openSync, renameSync, unlinkSync } from "node:fs";
@@ -24,7 +24,8 @@ export function temporaryBeside(path: string): string {
 export const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW;
 
 /**
- * Gives it its name, unless something has that name by now: a hard link, unlike a rename, never replaces.
+ * Gives it its name, unless something has that name by now: a hard link, unlike a rename, never
+ * replaces.
  *
  * @throws an error of Node's with the code `EEXIST`
  */

@@ -1,10 +1,10 @@
-/** TOML text to its table. What the parser says of an error quotes the text, so only the line is kept. */
+/** Parses TOML. The parser's messages quote the text, so only the line of an error is kept. */
 import { parse } from "smol-toml";
 import type { FormatError } from "../errors.js";
 
 /**
- * @param where - how messages call the file.
- * @param malformed - makes the error, of a place and a fact.
+ * @param where - the file's name in messages.
+ * @param malformed - makes the error from a place and a fact.
  */
 export function tomlTable(
   text: string,

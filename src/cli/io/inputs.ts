@@ -1,6 +1,6 @@
 /**
- * Input files: a file, a FIFO, a device or stdin (`-`), read in chunks. Which file it is stays known,
- * so that nobody overwrites what is being read.
+ * Inputs: a file, a FIFO, a device or stdin (`-`), read in chunks. Each knows which file it is, so
+ * that no output overwrites it.
  */
 import {
   closeSync,
@@ -20,26 +20,28 @@ import type { Io } from "./io.js";
 import { PipeInput } from "./pipe-input.js";
 import { errno, fileError } from "../../store/system-error.js";
 
-/** Which file, by device and inode: the same under every name. */
+/** Identifies a file by device and inode, whatever its name. */
 export type FileId = `${bigint}:${bigint}`;
 
 export interface Input {
   /** For messages. */
   readonly name: string;
-  /** Bytes, where that is known beforehand. */
+  /** In bytes, if known beforehand. */
   readonly size: number | undefined;
   readonly id: FileId | undefined;
   readonly chunks: AsyncIterable<Uint8Array> | FillingSource;
-  /** Of a regular file, read from its start: for reading by position as well. */
+  /**
+   * For a regular file that is read from its start: its descriptor, to read at positions as well.
+   */
   readonly descriptor?: number;
   close(): Promise<void>;
 }
 
-/** The most a key, certificate, identity or recipients file may have (as age's: 16 MiB). */
+/** The largest key, certificate, identity or recipients file, bytes (16 MiB, as for age). */
 const MAX_SMALL_BYTES = 16 * 1024 * 1024;
 
 /**
- * Opens `path`, or stdin where it is `-`. Opening a FIFO waits for its writer.
+ * Opens `path`, or stdin for `-`. Opening a FIFO waits for its writer.
  *
  * @throws FileError `ERR_READ`: missing, a folder, not permitted.
  */
@@ -58,7 +60,7 @@ export async function openInput(path: string, io: Io): Promise<Input> {
       size: stats.isFile() ? Number(stats.size) : undefined,
       id: fileId(stats),
       chunks: readAll(readerOfFile(handle, stats.isFile() ? Number(stats.size) : 0), path),
-      ...(stats.isFile() ? { descriptor: handle.fd } : {}),
+      ...(stats.isFile() && { descriptor: handle.fd }),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -68,16 +70,16 @@ export async function openInput(path: string, io: Io): Promise<Input> {
 }
 
 /**
- * A regular file that is read sooner than a thread has been asked to; `undefined` for everything else,
- * and for what fails: the long way tells why. What is a FIFO is not opened here, or its writer would
- * find its reader gone.
+ * A regular file so small that reading it is faster than asking a thread to. `undefined` for
+ * everything else, and if anything fails: then the usual way says why. A FIFO is not opened here,
+ * because its writer would find its reader gone.
  */
 function smallFile(path: string): Input | undefined {
   let descriptor: number | undefined;
   try {
     const seen = statSync(path, { throwIfNoEntry: false });
     if (seen?.isFile() !== true || seen.size > AT_ONCE_BYTES) return undefined;
-    // It may have become a FIFO since: then nobody is waited for.
+    // It may have become a FIFO since. Then this does not wait for a writer.
     const file = openSync(path, constants.O_RDONLY | NO_WAITING);
     descriptor = file;
     const stats = fstatSync(file, { bigint: true });
@@ -100,7 +102,7 @@ function smallFile(path: string): Input | undefined {
   return undefined;
 }
 
-/** All of it in one chunk, unless it grows. */
+/** The whole file in one chunk, unless it grows. */
 async function* readAtOnce(
   file: number,
   size: number,
@@ -124,10 +126,10 @@ async function* readAtOnce(
 /** Windows has no such flag. */
 const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
 
-/** Up to this, a system call is over before a thread would have been asked to make it. */
+/** Up to this many bytes, a system call is over sooner than a thread could be asked to make it. */
 export const AT_ONCE_BYTES = 64 * 1024;
 
-/** The whole of a small file: a key, an identity, a list of recipients. */
+/** A whole small file: a key, an identity, a list of recipients. */
 export async function readSmall(path: string, io: Io): Promise<Uint8Array> {
   const input = await openInput(path, io);
   try {
@@ -152,7 +154,7 @@ export function readError(name: string, error: unknown): FileError {
   return fileError("ERR_READ", name, error, hint);
 }
 
-/** Refuses that two of the things a command reads are both stdin. */
+/** Refuses two inputs that are both stdin. */
 export function requireOneStdin(paths: readonly string[]): void {
   if (paths.filter((path) => path === "-").length > 1) {
     throw new UsageError("ERR_USAGE", 'stdin ("-") can be read only once');
@@ -163,21 +165,21 @@ export function fileId(stats: BigIntStats): FileId {
   return `${stats.dev}:${stats.ino}`;
 }
 
-/** The file, device or pipe behind a descriptor of ours, as with `< message` or `> out`. */
+/** The file, device or pipe behind one of our descriptors, as with `< message` or `> out`. */
 export function redirected(descriptor: number | undefined): BigIntStats | undefined {
   if (descriptor === undefined) return undefined;
   try {
     return fstatSync(descriptor, { bigint: true });
   } catch {
-    return undefined; // A closed descriptor is nobody's file.
+    return undefined; // The descriptor is closed.
   }
 }
 
 function standardInput(io: Io): Input {
   const stats = redirected(io.descriptors?.stdin);
   if (stats?.isDirectory() === true) throw fileError("ERR_READ", "stdin", { code: "EISDIR" });
-  // Node's own stdin is for pipes and terminals. For a file it reads in small steps, and a disk
-  // (`< /dev/sdb1`) it takes for an empty stream.
+  // Node's own stdin suits pipes and terminals. It reads a file in small steps, and takes a disk
+  // (`< /dev/sdb1`) for an empty stream.
   const descriptor =
     stats?.isFile() === true || stats?.isBlockDevice() === true ? io.descriptors?.stdin : undefined;
   const pipe =
@@ -193,7 +195,7 @@ function standardInput(io: Io): Input {
         ? (pipe?.chunks ?? readStream(io))
         : readAll(readerOf(descriptor), "stdin"),
     close: () => {
-      // Lets go of a pipe nobody will read to its end, or the process would wait for its writer.
+      // A pipe that nobody reads to its end must be closed, or the process waits for its writer.
       if (pipe !== undefined) pipe.close();
       else if (descriptor === undefined) io.stdin.destroy();
       return Promise.resolve();
@@ -201,7 +203,7 @@ function standardInput(io: Io): Input {
   };
 }
 
-/** Fills a buffer from where the last call ended; 0 at the end. */
+/** Fills a buffer from where the last call ended; `bytesRead` is 0 at the end. */
 type Read = (buffer: Uint8Array) => Promise<{ bytesRead: number }>;
 
 function readerOf(descriptor: number): Read {
@@ -218,7 +220,7 @@ function readerOfFile(handle: FileHandle, size: number): Read {
   };
 }
 
-/** The end of a file that had `size` bytes is not where somebody cut it while it was read. */
+/** Refuses the end of a file that had `size` bytes and was cut while it was read. */
 function requireEnd(file: number, size: number, done: number): void {
   if (done >= size || fstatSync(file).size >= size) return;
   throw Object.assign(new Error("the file got shorter"), { code: "ESTALE" });

@@ -1,4 +1,4 @@
-/** Outputs, as commands see them: `outputs.ts` makes them. */
+/** Outputs as commands see them; `outputs.ts` makes them. */
 import type { OutputPaths } from "../../records/ledger/ledger.js";
 import type { Input } from "./inputs.js";
 
@@ -6,57 +6,60 @@ import type { Input } from "./inputs.js";
 export interface Output {
   /** For messages. */
   readonly name: string;
-  /** Where the output is a file that appears whole: what it is called until then, and afterwards. */
+  /** For a file that appears whole: its name until then, and afterwards. */
   readonly paths?: OutputPaths;
-  /** Writes one after the other, in as few calls as there can be. */
+  /** Writes the parts one after the other, in as few calls as possible. */
   write(...parts: readonly Uint8Array[]): Promise<void>;
-  /** Where the output is a file: it, and its name, are to be on the disk before the run is over. */
+  /** For a file: it and its name must be on the disk before the run is over. */
   readonly durable?: boolean;
-  /** What was written is not looked at again: its memory may be freed. */
+  /** True if nobody looks at written bytes again, so that their memory may be freed. */
   readonly forgets: boolean;
-  /** Where the output is a file: it, for writing at positions after what was written already. */
+  /** For a file: lets the caller write at positions after what was written already. */
   file?(): Promise<OutputFile>;
   /**
-   * Where the output is a stream of this process: its descriptor, for threads to write to while nobody
-   * else does. Not a terminal's: there a key pressed must come first.
+   * For a stream of this process: its descriptor, for threads to write to while nobody else does. A
+   * terminal has none, because there Ctrl-C must come through first.
    */
   readonly descriptor?: number;
-  /** What a failed write to that file or descriptor is told as. */
+  /** The error to throw when a write to that file or descriptor failed. */
   failure?(error: unknown): Error;
-  /** Takes a whole file that an earlier run left under its temporary name; only `place` comes after. */
+  /**
+   * Takes a whole file that an earlier run left under its temporary name; then only `place`
+   * follows.
+   */
   adopt?(temporary: string): void;
-  /** Everything a later step could fail at, before any target changes. */
+  /** Does everything that can fail, before any target changes. */
   prepare(): Promise<void>;
   /**
-   * Gives the file its name; call `prepare` first. In one go, so that no signal comes between the
-   * files of one run. `reversible` keeps what is replaced until `close`.
+   * Gives the file its name; call `prepare` first. It is synchronous, so that no signal comes
+   * between the files of one run. With `reversible`, what is replaced is kept until `close`.
    */
   place(options: { readonly reversible: boolean }): void;
-  /** Takes `place` back. */
+  /** Undoes `place`. */
   displace(): void;
-  /** Lets go of what is left. Safe to call always, and after which nothing temporary is there. */
+  /** Closes the output and removes what is temporary. May always be called. */
   close(): Promise<void>;
 }
 
-/** A file that is written by position. */
+/** A file that is written at positions. */
 export interface OutputFile {
   readonly fd: number;
-  /** Bytes that were written already. */
+  /** How many bytes were written already. */
   readonly offset: number;
   write(bytes: Uint8Array, position: number): Promise<void>;
-  /** Bytes were written at `offset`, or after what this was told last; what comes next follows them. */
+  /** Reports bytes written at `offset`, or after those reported last: later writes follow them. */
   wrote(bytes: number): void;
-  /** Throws away everything after `offset`. */
+  /** Discards everything after `offset`. */
   truncate(): Promise<void>;
 }
 
 export interface OutputOptions {
   /** Replace an existing regular file. */
   readonly force: boolean;
-  /** `private`: for plaintext, its owner alone (0600); `public`: what the umask leaves of 0666. */
+  /** `private`, for plaintext: only its owner may read it (0600). `public`: 0666 less the umask. */
   readonly mode: "private" | "public";
-  /** Files that are being read, and must not be written. */
+  /** Files that are being read and must not be overwritten. */
   readonly inputs: readonly Input[];
-  /** Have it on the disk when `prepare` is done, whether or not it replaces something. */
+  /** It must be on the disk when `prepare` is done, even if it replaces nothing. */
   readonly durable?: boolean;
 }

@@ -1,14 +1,15 @@
 /**
- * Where a command's bytes go: a file, which appears whole or not at all (`whole-file.ts`), or a stream,
- * stdout or a character device such as `/dev/null`, which has no whole and is written as the bytes come.
+ * Where a command's bytes go: to a file, which appears whole or not at all (`whole-file.ts`), or to
+ * a stream (stdout, or a character device such as `/dev/null`), which gets the bytes as they come.
  *
- * What stands at the target is looked at before any work is done, and nothing but a regular file, with
- * `--force`, is ever replaced. The file being read is not, under whatever name.
+ * The target is checked before any work is done. Only a regular file is ever replaced, and only
+ * with `--force`. The file being read is never replaced, under whatever name.
  */
 import { accessSync, constants, lstatSync, statSync, type BigIntStats } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isatty } from "node:tty";
+import { defined } from "../../defined.js";
 import { FileError, UsageError } from "../../errors.js";
 import { syncFolder } from "../../store/files.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
@@ -20,10 +21,10 @@ import { NO_FOLLOW } from "../../store/temporary.js";
 import { exists, FileOutput } from "./whole-file.js";
 
 /**
- * An output at `path`, looked at before any work is done, so that a refusal costs nothing.
+ * An output at `path`. The target is checked now, so that a refusal costs no work.
  *
- * @throws FileError `ERR_EXISTS`, `ERR_SAME_FILE`, `ERR_OUTPUT_KIND` (a symbolic link, folder, FIFO, …),
- *   `ERR_WRITE` (no such folder, not permitted).
+ * @throws FileError `ERR_EXISTS`, `ERR_SAME_FILE`, `ERR_OUTPUT_KIND` (a symbolic link, folder,
+ *   FIFO, …), `ERR_WRITE` (no such folder, not permitted).
  */
 export async function fileOutput(path: string, options: OutputOptions): Promise<Output> {
   const existing = looked(path, () => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
@@ -42,7 +43,7 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
   return new FileOutput(path, existing, options);
 }
 
-/** stdout, as the bytes come. */
+/** stdout, which gets the bytes as they come. */
 export function standardOutput(io: Io, inputs: readonly Input[]): Output {
   const stats = redirected(io.descriptors?.stdout);
   if (stats?.isFile() === true) refuseInput("stdout", fileId(stats), inputs);
@@ -51,8 +52,8 @@ export function standardOutput(io: Io, inputs: readonly Input[]): Output {
   const forThreads = stats !== undefined && io.stdout.isTTY !== true;
   return {
     name: "stdout",
-    ...(forThreads && io.descriptors ? { descriptor: io.descriptors.stdout } : {}),
-    // A stream of a test's making may keep what it is given.
+    ...defined({ descriptor: forThreads ? io.descriptors?.stdout : undefined }),
+    // Without descriptors it is a test's stream, which may keep what it is given.
     forgets: io.descriptors !== undefined,
     write: (...parts) =>
       write(io.stdout, ...parts).catch((error: unknown) => {
@@ -70,7 +71,7 @@ export function standardOutput(io: Io, inputs: readonly Input[]): Output {
   };
 }
 
-/** Gives all of them their names, or none. */
+/** Gives all outputs their names, or none. */
 export async function commit(...outputs: readonly Output[]): Promise<void> {
   for (const output of outputs) await output.prepare();
   placeAll(outputs);
@@ -80,7 +81,7 @@ export async function commit(...outputs: readonly Output[]): Promise<void> {
   for (const output of outputs) await output.close();
 }
 
-/** The middle of `commit`: all that are prepared get their names, or none. */
+/** The middle step of `commit`: gives all prepared outputs their names, or none. */
 export function placeAll(outputs: readonly Output[]): void {
   const placed: Output[] = [];
   try {
@@ -94,7 +95,7 @@ export function placeAll(outputs: readonly Output[]): void {
   }
 }
 
-/** Refuses that two outputs of one run are the same file, under whatever spelling. */
+/** Refuses two outputs that are the same file, however their paths are spelled. */
 export async function requireDistinct(paths: readonly string[]): Promise<void> {
   const seen = new Set<string>();
   for (const path of paths) {
@@ -115,7 +116,7 @@ async function openDevice(path: string): Promise<Output> {
   const handle = await open(path, flags).catch(failed);
   return {
     name: path,
-    ...(isatty(handle.fd) ? {} : { descriptor: handle.fd }),
+    ...(!isatty(handle.fd) && { descriptor: handle.fd }),
     forgets: true,
     failure: (error) => fileError("ERR_WRITE", path, error),
     async write(...parts) {
@@ -141,7 +142,7 @@ function refuseInput(path: string, id: FileId, inputs: readonly Input[]): void {
   const input = inputs.find((candidate) => candidate.id === id);
   if (input === undefined) return;
   throw new FileError("ERR_SAME_FILE", `${quoted(path)} is the file being read`, {
-    hint: "write to another name; the input would be lost",
+    hint: "choose another name; the input would be lost",
   });
 }
 
@@ -159,7 +160,7 @@ function requireFolder(path: string): void {
   });
 }
 
-/** Looks at once: to ask a thread for it takes longer than a look. @throws FileError `ERR_WRITE` */
+/** Synchronous: asking a thread to look takes longer than looking. @throws FileError `ERR_WRITE` */
 function looked<T>(path: string, look: () => T): T {
   try {
     return look();

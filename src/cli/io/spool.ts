@@ -1,6 +1,6 @@
 /**
- * A stream that can be read more than once: what comes is kept in a temporary file without a name. Only
- * sealed bytes are ever kept so; the file needs no wiping.
+ * A stream that can be read more than once: its bytes are kept in a temporary file without a name.
+ * Only sealed bytes are kept this way, so the file need not be wiped.
  */
 import { randomBytes } from "node:crypto";
 import { unlinkSync } from "node:fs";
@@ -33,7 +33,11 @@ export class Spool {
     }
   }
 
-  /** In the system's folder for such files (`TMPDIR`). @throws FileError `ERR_WRITE` */
+  /**
+   * Makes the file in the system's folder for temporary files (`TMPDIR`).
+   *
+   * @throws FileError `ERR_WRITE`
+   */
   static async of(source: AsyncIterable<Uint8Array>): Promise<Spool> {
     const name = join(tmpdir(), `p11seal-${randomBytes(8).toString("hex")}.spool`);
     const handle = await open(name, "wx+", 0o600).catch((error: unknown) => {
@@ -42,7 +46,7 @@ export class Spool {
     return new Spool(source, handle, name);
   }
 
-  /** From the first byte, each time; whatever is not there yet is taken from the source. */
+  /** The bytes from the first one, each time; those that are missing yet come from the source. */
   chunks(): FillingSource {
     let at = 0;
     return fillingSource(async (target) => {
@@ -55,7 +59,7 @@ export class Spool {
     });
   }
 
-  /** Takes all of the source. */
+  /** Reads the source to its end. */
   async finish(): Promise<void> {
     for (;;) if (!(await this.#more())) return;
   }
@@ -67,7 +71,7 @@ export class Spool {
     try {
       unlinkSync(this.#name);
     } catch {
-      // What is left holds sealed bytes, and nobody else's.
+      // What is left are sealed bytes.
     }
   }
 

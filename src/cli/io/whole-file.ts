@@ -1,10 +1,8 @@
 /**
- * A file that appears whole or not at all.
- *
- * Bytes go to a temporary file beside the target, `.NAME.p11seal-` with eight digits and `.part`; plaintext in one that
- * its owner alone may read. It then gets its name: by a hard link, which never replaces anything, or
- * with `--force` by a rename, which replaces in one step. Nothing follows a symbolic link at the target.
- * A run that is killed leaves at most the temporary file, which may be deleted.
+ * An output file that appears whole or not at all, by way of a temporary file
+ * (`store/temporary.ts`). Plaintext goes to one that only its owner may read. Without `--force` it
+ * never replaces anything; with it, the replacement is one step, and can be undone while other
+ * outputs of the run may still fail. Nothing follows a symbolic link at the target.
  */
 import {
   close,
@@ -40,7 +38,7 @@ export class FileOutput implements Output {
   readonly #options: OutputOptions;
   #temporary: string;
   #backup: string | undefined;
-  /** Descriptor of the temporary file. */
+  /** The temporary file's descriptor, while it is open. */
   #file: number | undefined;
   #forget: (() => void) | undefined;
   #placed = false;
@@ -48,7 +46,7 @@ export class FileOutput implements Output {
   #smallBytes = 0;
   #written = 0;
 
-  /** `existing`: what stands at `path` now, if anything; a regular file. */
+  /** `existing`: the regular file at `path` now, if there is one. */
   constructor(path: string, existing: BigIntStats | undefined, options: OutputOptions) {
     this.name = path;
     this.#existing = existing;
@@ -64,7 +62,7 @@ export class FileOutput implements Output {
     return { temporary: resolve(this.#temporary), final: resolve(this.name) };
   }
 
-  /** That file stays if `place` fails: it is not this run's to remove. */
+  /** If `place` fails, that file stays: this run did not make it. */
   adopt(temporary: string): void {
     this.#temporary = temporary;
   }
@@ -73,7 +71,8 @@ export class FileOutput implements Output {
     const file = this.#opened();
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (length < WORTH_A_CALL_BYTES) {
-      // A header comes alone, and small messages in small parts: they wait, copied, for something larger.
+      // Small parts, such as a header, wait for larger ones. They are copied, since callers reuse
+      // them.
       this.#small.push(...parts.map((part) => new Uint8Array(part)));
       this.#smallBytes += length;
       if (this.#smallBytes >= WORTH_A_CALL_BYTES) await this.#flush(file);
@@ -114,12 +113,12 @@ export class FileOutput implements Output {
       const mode = this.#modeToKeep(file);
       if (mode !== undefined) fchmodSync(file, mode);
     });
-    // A crash soon after must not leave an empty file where there was a whole one.
+    // After a crash, there must not be an empty file where there was a whole one.
     if (this.#existing !== undefined || this.#options.durable === true) {
       await this.#try(promisify(fsync)(file));
     }
     this.#file = undefined;
-    // Network file systems write at last when a file is closed.
+    // Network file systems may write only when a file is closed.
     if (this.#written > AT_ONCE_BYTES) await this.#try(promisify(close)(file));
     else
       this.#trySync(() => {
@@ -133,7 +132,7 @@ export class FileOutput implements Output {
       try {
         linkSync(this.name, this.#backup);
       } catch {
-        this.#backup = undefined; // No hard links here: `displace` then can't bring it back.
+        this.#backup = undefined; // Without hard links, `displace` can't bring it back.
       }
     }
     this.#trySync(() => {
@@ -178,7 +177,7 @@ export class FileOutput implements Output {
     return Promise.resolve();
   }
 
-  /** Writes what waits and then `bytes`, in one call unless the system takes less at a time. */
+  /** Writes what waits, then `bytes`: in one call, unless the system takes less at a time. */
   async #flush(file: number, ...bytes: readonly Uint8Array[]): Promise<void> {
     let rest = [...this.#small.splice(0), ...bytes];
     this.#smallBytes = 0;
@@ -189,7 +188,7 @@ export class FileOutput implements Output {
     }
   }
 
-  /** A thread does it where there is much to write: to ask one takes longer than to write a little. */
+  /** A thread does it if there is much to write; asking one takes longer than writing a little. */
   async #writeSome(file: number, parts: readonly Uint8Array[]): Promise<number> {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (length <= AT_ONCE_BYTES) return this.#trySync(() => writevSync(file, parts, this.#written));
@@ -208,7 +207,7 @@ export class FileOutput implements Output {
     return this.#file;
   }
 
-  /** The mode of the file that is replaced, if it is the same owner's. */
+  /** The mode of the file to be replaced, if it has the same owner. */
   #modeToKeep(file: number): number | undefined {
     const own = fstatSync(file, { bigint: true });
     const old = this.#existing;
@@ -238,16 +237,16 @@ export class FileOutput implements Output {
   }
 }
 
-/** For tidying up: what fails stays as it is. */
+/** For cleaning up: what fails stays as it is. */
 function attempt(step: () => void): void {
   try {
     step();
   } catch {
-    // A temporary file may be left, and may be deleted.
+    // It leaves a temporary file, which may be deleted.
   }
 }
 
-/** The refusal to replace a file that was not said to be replaced. */
+/** The refusal to replace a file without `--force`. */
 export function exists(path: string): FileError {
   return new FileError("ERR_EXISTS", `${quoted(path)} exists`, { hint: "--force replaces it" });
 }
@@ -257,7 +256,7 @@ const HINTS: Readonly<Record<string, string>> = {
   EDQUOT: "nothing was left behind; make room, or write to another folder with -o",
 };
 
-/** The umask takes its part of both. */
+/** The umask applies to both. */
 const MODES = { private: 0o600, public: 0o666 } as const;
 
 /** Less than this is not worth a system call of its own. */

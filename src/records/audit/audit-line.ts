@@ -1,37 +1,39 @@
 /**
- * One line of the audit log: JSON with its fields in one order, so that a line is one string of bytes,
- * and that string's SHA-256 is what the next line carries. Never a secret: ids, fingerprints, names of
- * tokens and of errors.
+ * One line of the audit log: JSON with its fields in a fixed order, so that a line has one
+ * encoding. The next line carries its SHA-256. A line holds ids, fingerprints, serial numbers of
+ * tokens and codes of errors, and never a secret.
  */
 import { createHash } from "node:crypto";
 import type { LedgerWitness } from "../ledger/ledger.js";
 import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
 
-/** What is told of an opening, whether it came about or was refused. */
+/** What is recorded of an opening, successful or refused. */
 export interface AuditEvent {
   /** `capi`: a use of an exchange key for a CryptoAPI peer. */
   readonly event: "open" | "capi" | "ledger-init";
-  /** `opened`, `done`, or the code of the error. */
+  /** `opened`, `done`, or what failed: the code of an error, `cancelled` or `interrupted`. */
   readonly outcome: string;
-  /** 16 bytes, hexadecimal; of a CryptoAPI message the start of its blob's SHA-256. */
+  /** 16 bytes, hexadecimal; for a CryptoAPI message, the start of its blob's SHA-256. */
   readonly messageId?: string;
-  /** SHA-256 of the sender's SPKI, hexadecimal; only where the signature holds. */
+  /** SHA-256 of the sender's SPKI, hexadecimal; only if the signature holds. */
   readonly sender?: string;
   /** SHA-256 of the SPKI that opened it, hexadecimal. */
   readonly recipient?: string;
   readonly tokenSerial?: string;
-  /** How the session key was reached, as in `C_UnwrapKey`. */
+  /** How the session key was obtained, such as `C_UnwrapKey`. */
   readonly path?: string;
-  /** How far the ledger has come. */
+  /** How far the ledger had come. */
   readonly ledger?: LedgerWitness;
 }
 
-/** What the log tells of itself: a crash or a change that was met when the next line was written. */
+/**
+ * What the log says of itself: a crash or a change that was found when the next line was written.
+ */
 export interface AuditRepair {
   readonly event: "repair";
-  /** `torn-line`: a crash cut the line above; `no-head`, `not-at-head`: the log was tampered with. */
+  /** `torn-line`: a crash cut the line above short. `no-head`, `not-at-head`: tampering. */
   readonly outcome: "torn-line" | "no-head" | "not-at-head";
-  /** SHA-256 of what the crash left of a line, hexadecimal. */
+  /** SHA-256 of what the crash left of the line, hexadecimal. */
   readonly torn?: string;
   readonly ledger?: LedgerWitness;
 }
@@ -39,13 +41,13 @@ export interface AuditRepair {
 export type AuditLine = (AuditEvent | AuditRepair) & {
   /** 1, 2, 3, … */
   readonly n: number;
-  /** When it was written, UTC, as in `2026-11-23T10:20:30.123Z`. */
+  /** When it was written, UTC: `2026-11-23T10:20:30.123Z`. */
   readonly time: string;
   /** SHA-256 of the line before, without its line feed, hexadecimal; zeros in the first line. */
   readonly prev: string;
 };
 
-/** A place in the chain: a line's number and hash. */
+/** A position in the chain: a line's number and hash. */
 export interface AuditHead {
   readonly n: number;
   /** SHA-256 of the line, hexadecimal. */
@@ -55,7 +57,7 @@ export interface AuditHead {
 /** Where every chain begins. */
 export const CHAIN_START: AuditHead = { n: 0, hash: "0".repeat(64) };
 
-/** No line is longer, bytes. */
+/** The longest line, bytes. */
 export const MAX_LINE_BYTES = 4096;
 
 /** The line, without its line feed. */
@@ -65,7 +67,7 @@ export function formatAuditLine(line: AuditLine): string {
   return JSON.stringify(Object.fromEntries(ordered.map(([name]) => [name, known[name]])));
 }
 
-/** The line's value; `undefined` for anything that `formatAuditLine` does not write. */
+/** The line's value; `undefined` for anything that `formatAuditLine` would not write. */
 export function parseAuditLine(text: string): AuditLine | undefined {
   if (text.length > MAX_LINE_BYTES) return undefined;
   let value: unknown;
@@ -81,7 +83,7 @@ export function parseAuditLine(text: string): AuditLine | undefined {
   });
   if (!valid || (value["event"] === "repair") !== REPAIRS.has(value["outcome"])) return undefined;
   const line = value as unknown as AuditLine;
-  // The order of fields, unknown ones, blanks, escapes: whatever is not our own writing differs here.
+  // A different order, unknown fields, blanks or escapes: none of them survives our own writing.
   return formatAuditLine(line) === text ? line : undefined;
 }
 
@@ -89,7 +91,7 @@ export function lineHash(text: string | Uint8Array): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-/** True when the line is the one that comes after that place. */
+/** True if the line is the one that comes next in the chain. */
 export function follows(
   { line }: { readonly line: AuditLine | undefined },
   tip: AuditHead,
@@ -108,7 +110,7 @@ const witness: Check = (value) => {
   return HEX_16(value["ledgerId"]) && count(value["counter"]);
 };
 
-/** Each field: what it holds, and whether every line has it. In the order of writing. */
+/** Each field, in the order of writing: what it holds, and whether every line has it. */
 const FIELDS: readonly (readonly [name: string, holds: Check, needed: boolean])[] = [
   ["n", (value) => count(value) && value !== 0, true],
   ["time", text(/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/), true],

@@ -1,20 +1,22 @@
 /**
- * The audit log of openings: lines are only ever added, each carries the hash of the one before, and a
- * small file beside the log, the head, says which line is the last. Whoever removes, changes, inserts or
- * reorders lines leaves a break that `verifyAuditLog` finds.
+ * The audit log of openings. Lines are only ever added. Each carries the hash of the one before,
+ * and a small file beside the log, the head, says which line is the last. Whoever removes, changes,
+ * inserts or reorders lines leaves a break that `verifyAuditLog` finds.
  *
- * There is no key in this: who can write both files can also write another history. For that, note the
- * head elsewhere from time to time (`verifyAuditLog` returns it) and give it to a later check.
+ * No key protects the chain: whoever can write both files can write another history. To guard
+ * against that, note the head elsewhere from time to time (`verifyAuditLog` returns it), and pass
+ * it to a later check.
  *
- * Writing: the line first, then the head, each on the disk before the next step. So after a crash the
- * log may be ahead of the head by whole lines, or end in half of one; both are recognized, and the half
- * line stays, with a line after it that says so. A log that does not reach its head was cut; it goes on
- * from the head, so that the missing lines stay missing for ever.
+ * The line is written first, then the head, each on the disk before the next step. So after a crash
+ * the log may be whole lines ahead of its head, or end in half a line. Both are recognized; half a
+ * line stays, and the next line explains it. A log that does not reach its head was cut. It
+ * continues from the head, so that the gap stays visible for ever.
  */
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ascii } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
 import { fileState, makeFolder, readWhole, syncFolder, writeWhole } from "../../store/files.js";
 import { withLock } from "../../store/lock.js";
@@ -55,8 +57,8 @@ export function auditFiles(folder: string): AuditFiles {
 }
 
 /**
- * Adds a line. When this returns it is on the disk. Lines that are to be added while others are written
- * wait, and then go together: that takes one turn at the lock and the disk for all of them.
+ * Adds a line, and resolves when it is on the disk. Lines that are added while others are being
+ * written wait, and then go together: all of them take the lock, and wait for the disk, once.
  *
  * @param nowMs - milliseconds since 1970-01-01T00:00Z
  * @returns the new head
@@ -81,8 +83,8 @@ export function appendAudit(
 }
 
 /**
- * How far the ledger had come by the log's last line: what `openLedger` wants as a witness. `undefined`
- * where no line tells.
+ * How far the ledger had come by the log's last line: the witness that `openLedger` takes.
+ * `undefined` if no line says so.
  *
  * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
  */
@@ -97,20 +99,20 @@ export async function auditWitness(files: AuditFiles): Promise<LedgerWitness | u
 }
 
 /**
- * Reads the whole log and tells what does not fit. Changes nothing, needs no lock.
+ * Reads the whole log and reports every break. Changes nothing and needs no lock.
  *
- * @param options - `expected`: a head that was noted earlier, elsewhere.
+ * @param options - `expected`: a head that was noted elsewhere earlier.
  * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
  */
 export async function verifyAuditLog(
   files: AuditFiles,
   options: { readonly expected?: AuditHead } = {},
 ): Promise<AuditReport> {
-  // The head first: lines added meanwhile then lie after it, where they may.
+  // The head first: lines that are added meanwhile then follow it, as they may.
   const head = await readHead(files);
   const handle = await openLog(files);
   try {
-    return await walkAuditLog(handle, { ...options, ...(head === undefined ? {} : { head }) });
+    return await walkAuditLog(handle, { ...options, ...defined({ head }) });
   } finally {
     await handle?.close();
   }
@@ -118,7 +120,7 @@ export async function verifyAuditLog(
 
 // ── Writing ─────────────────────────────────────────────────────────────────────────────────────
 
-/** A line to be. */
+/** A line that waits to be written. */
 interface Entry {
   readonly event: AuditEvent;
   readonly time: string;
@@ -126,10 +128,10 @@ interface Entry {
   readonly reject: (error: unknown) => void;
 }
 
-/** Of each log that is being written, what came since. */
+/** By log: the lines that came while others were being written. */
 const waiting = new Map<string, Entry[]>();
 
-/** Writes what is in the queue, and what is added meanwhile, until nothing is. */
+/** Writes what is in the queue, and what is added meanwhile, until the queue is empty. */
 async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
   while (queue.length > 0) {
     const entries = queue.splice(0, AT_ONCE);
@@ -154,7 +156,7 @@ async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
   waiting.delete(files.log);
 }
 
-/** The most lines that one turn at the lock is used for: others wait for it too. */
+/** The most lines that are written under one lock: other processes wait for it too. */
 const AT_ONCE = 64;
 
 async function append(files: AuditFiles, entries: readonly Entry[]): Promise<void> {
@@ -170,7 +172,7 @@ async function append(files: AuditFiles, entries: readonly Entry[]): Promise<voi
       try {
         return [{ entry, head: chain.add(entry.event, entry.time) }];
       } catch (error) {
-        // One that can't be written keeps the others from nothing.
+        // A line that can't be written does not hold up the others.
         entry.reject(error);
         return [];
       }
@@ -186,7 +188,7 @@ async function append(files: AuditFiles, entries: readonly Entry[]): Promise<voi
   }
 }
 
-/** Lines to be added, each with the hash of the one before. */
+/** Lines that will be added, each with the hash of the one before. */
 class Chain {
   tip: AuditHead;
   text: string;
@@ -198,14 +200,14 @@ class Chain {
     this.#ledger = ledger;
   }
 
-  /** @throws TypeError: a field is not what it should be, and nothing was added */
+  /** @throws TypeError if a field has the wrong form; then nothing was added */
   add(event: AuditEvent | AuditRepair, time: string): AuditHead {
     const ledger = later(this.#ledger, event.ledger);
     const { n, hash } = this.tip;
-    const witness = ledger === undefined ? {} : { ledger };
-    const line = formatAuditLine({ ...event, ...witness, n: n + 1, time, prev: hash });
+    const fields = { ...event, ...defined({ ledger }) };
+    const line = formatAuditLine({ ...fields, n: n + 1, time, prev: hash });
     if (Buffer.byteLength(line) > MAX_LINE_BYTES || parseAuditLine(line) === undefined) {
-      throw new TypeError("an audit event with a field that is not what it should be");
+      throw new TypeError("a field of the audit event has the wrong form");
     }
     this.#ledger = ledger;
     this.tip = { n: n + 1, hash: lineHash(line) };
@@ -214,7 +216,10 @@ class Chain {
   }
 }
 
-/** Two openings at once may log in the other order than they were accepted in: the counter never falls. */
+/**
+ * The later of two witnesses. Two openings at once may be logged in another order than the ledger
+ * accepted them in, and the counter must never fall.
+ */
 function later(
   known: LedgerWitness | undefined,
   seen: LedgerWitness | undefined,
@@ -232,17 +237,17 @@ interface Connection {
   readonly ledger: LedgerWitness | undefined;
 }
 
-/** Finds where to go on. Reads the log's end, and all of it only where that does not fit. */
+/** Finds where to continue. Reads the end of the log, and all of it only if that does not match. */
 async function connect(files: AuditFiles, handle: FileHandle): Promise<Connection> {
   const { whole, rest, size } = await readTail(handle);
   let head = await readHead(files);
   if (size === 0 && head === undefined) {
-    // Before the first line, so that from then on a log without a head is one that lost it.
+    // Before the first line: from now on, a log without a head has lost it.
     await writeHead(files, CHAIN_START);
     head = CHAIN_START;
   }
   const feed = rest === undefined ? "" : "\n";
-  // All of a line but its line feed only has to be ended.
+  // A whole line that lacks its line feed only needs the line feed.
   const ended = rest !== undefined && follows(rest, whole.tip);
   const { tip, line } = ended ? rest : whole;
   const repairs: AuditRepair[] =
@@ -260,29 +265,29 @@ async function connect(files: AuditFiles, handle: FileHandle): Promise<Connectio
   return { tip, repairs, text: feed, ledger };
 }
 
-/** True when the log is whole, and goes on beyond the head. */
+/** True if the log is unbroken and goes on beyond the head. */
 async function reaches(handle: FileHandle, head: AuditHead): Promise<boolean> {
   return (await walkAuditLog(handle, { head })).problems.length === 0;
 }
 
 // ── Reading ─────────────────────────────────────────────────────────────────────────────────────
 
-/** A line as it stands in the file; `line` only if it is one of ours. */
+/** A line as found in the file; `line` is absent if we did not write it. */
 interface FoundLine {
   readonly line: AuditLine | undefined;
   readonly tip: AuditHead;
 }
 
 interface Tail {
-  /** The last line that has its line feed; where there is none, the chain's start. */
+  /** The last line with its line feed; the start of the chain if there is none. */
   readonly whole: FoundLine;
-  /** What stands behind it. */
+  /** What follows it. */
   readonly rest: FoundLine | undefined;
-  /** Of the log, bytes. */
+  /** The log's, bytes. */
   readonly size: number;
 }
 
-/** The log's last lines, without reading what is before. */
+/** The log's last lines, without reading those before. */
 async function readTail(handle: FileHandle): Promise<Tail> {
   const { size } = await handle.stat();
   const length = Math.min(size, 4 * MAX_LINE_BYTES);

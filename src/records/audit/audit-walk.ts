@@ -1,6 +1,6 @@
 /**
- * The walk along an audit log that finds what does not fit. A break is told where it is seen, and the
- * walk goes on behind it, so that a second one is found too.
+ * Reads an audit log from its first line to its last and finds every break in the chain. It reports
+ * a break where it shows, and goes on after it, so that it finds a second one too.
  */
 import type { FileHandle } from "node:fs/promises";
 import {
@@ -15,13 +15,13 @@ import {
 } from "./audit-line.js";
 
 export interface AuditReport {
-  /** Whole lines in the file. */
+  /** How many whole lines the file has. */
   readonly lines: number;
   /** The last line, to be noted elsewhere; absent in an empty log. */
   readonly head?: AuditHead;
-  /** Evidence of tampering, in the order of the file; at most 100. Empty: nothing was found. */
+  /** Evidence of tampering, in the order of the file, at most 100; empty if there is none. */
   readonly problems: readonly AuditProblem[];
-  /** Numbers of the lines in the file that a crash cut short, and that are accounted for. */
+  /** Lines, by their number in the file, that a crash cut short; a later line explains each. */
   readonly tornLines: readonly number[];
 }
 
@@ -32,14 +32,14 @@ export interface AuditProblem {
     | "ERR_AUDIT_ORDER"
     | "ERR_AUDIT_FORM"
     | "ERR_AUDIT_HEAD";
-  /** Number of the line in the file, from 1, where it is seen. */
+  /** The line of the file where it shows, from 1. */
   readonly line: number;
   readonly message: string;
 }
 
 /**
- * @param handle - the log; absent: there is no file.
- * @param options - `head`: what the head's file says; `expected`: a head noted elsewhere.
+ * @param handle - the log; absent if there is no file.
+ * @param options - `head`: the one beside the log; `expected`: a head noted elsewhere.
  */
 export async function walkAuditLog(
   handle: FileHandle | undefined,
@@ -56,7 +56,7 @@ export async function walkAuditLog(
       walk.line(rest.subarray(0, end));
       rest = rest.subarray(end + 1);
     }
-    // A line without an end is none of ours; its length must not become our memory.
+    // We write no line this long, and must not keep one in memory.
     if (rest.length > MAX_LINE_BYTES) rest = rest.subarray(0, MAX_LINE_BYTES + 1);
   }
   return walk.end(rest);
@@ -69,7 +69,7 @@ class Walk {
   #lines = 0;
   #seenHead: boolean;
   #seenExpected: boolean;
-  /** A line that is not one of ours: half of one, if the next line says so. */
+  /** The line before, if we did not write it: half of one, if this line says so. */
   #odd: { hash: string; line: number } | undefined;
   readonly #problems: AuditProblem[] = [];
   readonly #tornLines: number[] = [];
@@ -93,25 +93,25 @@ class Walk {
     this.#odd = undefined;
     this.#follow(line);
     if (line.event === "repair" && line.outcome === "no-head") {
-      this.#tell("ERR_AUDIT_HEAD", "the head was gone when this line was written");
+      this.#tell("ERR_AUDIT_HEAD", "the head was missing when this line was written");
     }
     this.#tip = { n: line.n, hash: lineHash(bytes) };
     this.#seenHead ||= isAt(this.#tip, this.#head);
     this.#seenExpected ||= isAt(this.#tip, this.#expected);
   }
 
-  /** `rest` stands behind the last line feed. */
+  /** `rest`: what follows the last line feed. */
   end(rest: Uint8Array): AuditReport {
     const line = parseAuditLine(Buffer.from(rest).toString("utf8"));
     if (follows({ line }, this.#tip)) {
       this.line(rest);
     } else if (rest.length > 0) {
-      // The next line to be written will account for it.
+      // The next line that is written will explain it.
       this.#tornLines.push(this.#lines + 1);
     }
     this.#tellOdd();
     if (this.#head === undefined && this.#lines > 0) {
-      this.#tell("ERR_AUDIT_HEAD", "the head is gone, so lines may be missing at the end");
+      this.#tell("ERR_AUDIT_HEAD", "the head is missing, so lines may be missing at the end");
     }
     if (this.#head !== undefined && !this.#seenHead) this.#tellUnreached(this.#head, "the head");
     if (this.#expected !== undefined && !this.#seenExpected) {
@@ -119,13 +119,13 @@ class Walk {
     }
     return {
       lines: this.#lines,
-      ...(this.#lines === 0 ? {} : { head: this.#tip }),
+      ...(this.#lines > 0 && { head: this.#tip }),
       problems: this.#problems,
       tornLines: this.#tornLines,
     };
   }
 
-  /** True when there is no odd line, or this line says that a crash cut it. */
+  /** True if the line before was ours, or this line says that a crash cut it short. */
   #explain(line: AuditLine | undefined): boolean {
     const odd = this.#odd;
     if (odd === undefined) return true;
@@ -141,7 +141,7 @@ class Walk {
     if (this.#odd === undefined) return;
     const { line } = this.#odd;
     this.#odd = undefined;
-    this.#tell("ERR_AUDIT_FORM", "not a line that was written here", line);
+    this.#tell("ERR_AUDIT_FORM", "not a line that p11seal writes", line);
   }
 
   #follow({ n, prev }: AuditLine): void {

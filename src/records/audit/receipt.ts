@@ -1,9 +1,9 @@
 /**
- * Receipts: the receiver's signed word that a message arrived whole. It says which message of which
- * sender, when it was opened, and the SHA-256 of the sealed file; nothing of its content.
+ * Receipts: the receiver's signed statement that a message arrived whole. It names the message, its
+ * sender, when it was opened, and the SHA-256 of the sealed file. It says nothing of the content.
  *
- * One line of JSON with its fields in one order, so that it has one encoding, and people can read it.
- * The signature is over a label and that line without its last field.
+ * A receipt is one line of JSON with its fields in a fixed order, so that it has one encoding and
+ * people can read it. The signature covers a label and that line without its last field.
  */
 import { ascii, concat, equal, fromBase64, toBase64 } from "../../bytes.js";
 import { AuthenticationError, FormatError, P11SealError, TokenError } from "../../errors.js";
@@ -13,7 +13,7 @@ import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
 import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
 
-/** What a receipt says of the message. */
+/** What a receipt says about the message. */
 export interface ReceiptStatement {
   /** 16 bytes, hexadecimal. */
   readonly messageId: string;
@@ -30,19 +30,19 @@ export interface ReceiptStatement {
 }
 
 export interface Receipt extends ReceiptStatement {
-  /** Whose word it is. */
+  /** Who signed it. */
   readonly receiver: SigningPublicKey;
   readonly algorithm: string;
 }
 
-/** No receipt is longer, bytes: room for the largest RSA key and signature. */
+/** The longest receipt, bytes: room for the largest RSA key and signature. */
 export const MAX_RECEIPT_BYTES = 16_384;
 
 /**
  * A receipt, one line, signed by the receiver.
  *
  * @throws TokenError `ERR_BAD_SIGNATURE`, and those of the signing key; UnsupportedError
- *   `ERR_SIGNING_KEY`; TypeError for a statement that is none
+ *   `ERR_SIGNING_KEY`; TypeError for a field of the wrong form
  */
 export async function makeReceipt(
   statement: ReceiptStatement,
@@ -50,28 +50,24 @@ export async function makeReceipt(
   key: PrivateKey,
 ): Promise<Uint8Array> {
   const unsigned = unsignedPart(statement, receiver);
-  if (!isStatement(unsigned))
-    throw new TypeError("a receipt of fields that are not what they should be");
+  if (!isStatement(unsigned)) throw new TypeError("a field of the receipt has the wrong form");
   const message = signedBytes(unsigned);
   const signature = await requireCapability(key, "sign")(message);
   if (!verifySignature(receiver, message, signature)) {
-    throw new TokenError(
-      "ERR_BAD_SIGNATURE",
-      "the signing key made a signature that does not hold",
-      {
-        hint: "the private key does not belong to the public key found with it",
-      },
-    );
+    throw new TokenError("ERR_BAD_SIGNATURE", "the signing key made an invalid signature", {
+      hint: "the private key does not belong to the public key found with it",
+    });
   }
   return ascii(`${JSON.stringify({ ...unsigned, signature: toBase64(signature) })}\n`);
 }
 
 /**
- * Checks a receipt. Whether `receiver` in the result is whom one expects is for the caller to say, or,
- * by `expected`, for this function.
+ * Checks a receipt. Anyone can sign one: pass the receiver's key as `expected`, or check `receiver`
+ * in the result.
  *
- * @throws FormatError `ERR_RECEIPT`: not a receipt in its one encoding; AuthenticationError
- *   `ERR_RECEIPT_SIGNATURE`, `ERR_RECEIPT_RECEIVER`: signed by another key than `expected`
+ * @throws FormatError `ERR_RECEIPT`: not a receipt, or not as `makeReceipt` writes it;
+ *   AuthenticationError `ERR_RECEIPT_SIGNATURE`, `ERR_RECEIPT_RECEIVER`: another key than
+ *   `expected`
  */
 export function verifyReceipt(bytes: Uint8Array, expected?: SigningPublicKey): Receipt {
   const { unsigned, signature } = parse(bytes);
@@ -80,17 +76,13 @@ export function verifyReceipt(bytes: Uint8Array, expected?: SigningPublicKey): R
     throw malformed("the algorithm is not that of the receiver's key");
   }
   if (!verifySignature(receiver, signedBytes(unsigned), signature)) {
-    throw new AuthenticationError(
-      "ERR_RECEIPT_SIGNATURE",
-      "the receipt's signature does not hold",
-      {
-        hint: "somebody else made or altered it; it proves nothing",
-      },
-    );
+    throw new AuthenticationError("ERR_RECEIPT_SIGNATURE", "the receipt's signature is invalid", {
+      hint: "somebody else made or altered the receipt; it proves nothing",
+    });
   }
   if (expected !== undefined && !equal(receiver.spki, expected.spki)) {
     throw new AuthenticationError("ERR_RECEIPT_RECEIVER", "another key signed the receipt", {
-      hint: "it is a receipt, but not of the receiver that was asked for",
+      hint: "the receipt is genuine, but not from the receiver that you named",
     });
   }
   const { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 } = unsigned;
@@ -109,7 +101,7 @@ interface Unsigned extends ReceiptStatement {
   readonly algorithm: string;
 }
 
-/** In the order of writing. */
+/** The fields in the order of writing. */
 function unsignedPart(statement: ReceiptStatement, receiver: SigningPublicKey): Unsigned {
   return {
     type: TYPE,
@@ -140,11 +132,13 @@ function parse(bytes: Uint8Array): { unsigned: Unsigned; signature: Uint8Array }
   if (typeof value !== "object" || value === null) throw malformed("not an object");
   const { signature, ...unsigned } = value as Record<string, unknown>;
   if (typeof signature !== "string" || !isStatement(unsigned)) {
-    throw malformed("a field is missing, or is not what it should be");
+    throw malformed("a field is missing or has the wrong form");
   }
-  // Order, blanks, escapes, unknown fields, two of a name: none of it writes the same again.
+  // Another order, blanks, escapes, unknown or repeated fields: none of them survives our own
+  // writing.
   const again = { ...inOrder(unsigned), signature };
-  if (!equal(ascii(`${JSON.stringify(again)}\n`), bytes)) throw malformed("not its one encoding");
+  if (!equal(ascii(`${JSON.stringify(again)}\n`), bytes))
+    throw malformed("not encoded as p11seal writes it");
   return { unsigned: inOrder(unsigned), signature: base64(signature) };
 }
 
@@ -165,8 +159,7 @@ function receiverOf({ receiver }: Unsigned): SigningPublicKey {
     signatureAlgorithm(key);
     return key;
   } catch (error) {
-    if (error instanceof P11SealError)
-      throw malformed("the receiver's key is not one that can sign");
+    if (error instanceof P11SealError) throw malformed("the receiver's key can't sign");
     throw error;
   }
 }

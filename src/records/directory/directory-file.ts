@@ -1,9 +1,10 @@
 /**
- * The directory's two files in the data folder, `senders.toml` and `recipients.toml`. Each change reads,
- * checks and replaces a whole file, under a lock, so that two runs at once lose nothing and a crash
+ * The directory's two files in the data folder, `senders.toml` and `recipients.toml`. Each change
+ * reads, checks and replaces a whole file under a lock: two runs at once lose nothing, and a crash
  * leaves the old file or the new one.
  *
- * A list of recipients written by hand (`recipients-file.ts`) is another file, and never written here.
+ * A list of recipients written by hand (`recipients-file.ts`) is another file. It is never written
+ * here.
  */
 import { dirname, join } from "node:path";
 import { ascii } from "../../bytes.js";
@@ -18,13 +19,13 @@ import {
 } from "./directory.js";
 import { formatDirectory, MAX_DIRECTORY_BYTES, parseDirectory } from "./directory-format.js";
 
-/** The file of that list in the data folder. */
+/** The list's file in the data folder. */
 export function directoryPath(folder: string, kind: DirectoryKind): string {
   return join(folder, `${kind}.toml`);
 }
 
 /**
- * All entries, in the order they were added; none where there is no file.
+ * All entries, in the order they were added; none if there is no file.
  *
  * @throws those of `parseDirectory`; PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`
  */
@@ -38,9 +39,10 @@ export async function readDirectory(
 }
 
 /**
- * Adds an entry, or gives a known one with the same key new limits. `addedMs` is cut to whole seconds.
+ * Adds an entry. If the name has that key already, it gets the new limits. `addedMs` is cut to
+ * whole seconds.
  *
- * @returns true when the name is new
+ * @returns true if the name is new
  * @throws those of `readDirectory` and `withEntry`; FileError `ERR_WRITE`, `ERR_LOCKED`
  */
 export async function addEntry(
@@ -84,14 +86,14 @@ async function change<T>(
   });
 }
 
-/** The file holds whole seconds. A limit loses its fraction at the end that makes it stricter. */
+/** The file holds whole seconds. A limit is rounded to the stricter side. */
 function inSeconds(entry: DirectoryEntry): DirectoryEntry {
   const { addedMs, notBeforeMs, notAfterMs } = entry;
   const down = (ms: number): number => Math.floor(ms / 1000) * 1000;
   return {
     ...entry,
     addedMs: down(addedMs),
-    ...(notBeforeMs === undefined ? {} : { notBeforeMs: Math.ceil(notBeforeMs / 1000) * 1000 }),
-    ...(notAfterMs === undefined ? {} : { notAfterMs: down(notAfterMs) }),
+    ...(notBeforeMs !== undefined && { notBeforeMs: Math.ceil(notBeforeMs / 1000) * 1000 }),
+    ...(notAfterMs !== undefined && { notAfterMs: down(notAfterMs) }),
   };
 }

@@ -1,6 +1,7 @@
-/** The directory as text: TOML, an array of tables, strict in what it takes. */
+/** The directory as text: TOML, an array of tables, read strictly. */
 import { stringify } from "smol-toml";
 import { fromBase64, toBase64 } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { FormatError, P11SealError } from "../../errors.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
@@ -17,12 +18,13 @@ import {
 } from "./directory.js";
 import { isRecipientName } from "./recipients-file.js";
 
-/** No file is longer, bytes. */
+/** The longest file, bytes. */
 export const MAX_DIRECTORY_BYTES = 16 * 1024 * 1024;
 
 /**
- * @param where - how messages call the file.
- * @throws FormatError `ERR_DIRECTORY`; PolicyError, UnsupportedError for keys the list may not hold
+ * @param where - the file's name in messages.
+ * @throws FormatError `ERR_DIRECTORY`; PolicyError, UnsupportedError for keys that the list may not
+ *   hold
  */
 export function parseDirectory(text: string, kind: DirectoryKind, where: string): DirectoryEntry[] {
   if (text.length > MAX_DIRECTORY_BYTES) throw malformed(where, "more than 16 MiB");
@@ -38,7 +40,7 @@ export function parseDirectory(text: string, kind: DirectoryKind, where: string)
     const entry = entryOf(value, `${where}: entry ${entries.length + 1}`);
     requireUse(entry.publicKey, kind);
     if (findEntry(entries, entry.name) !== undefined || holderOf(entries, entry) !== undefined) {
-      throw malformed(where, `"${entry.name}", or its key, stands there twice`);
+      throw malformed(where, `"${entry.name}", or its key, is there twice`);
     }
     entries.push(entry);
   }
@@ -53,20 +55,23 @@ export function formatDirectory(entries: readonly DirectoryEntry[], kind: Direct
 // ── Details ─────────────────────────────────────────────────────────────────────────────────────
 
 const VERSION = 1;
+const EXAMPLE = "2027-01-31T12:00:00Z";
 const OAEP_HASHES: readonly unknown[] = ["sha1", "sha256", "sha384", "sha512"] satisfies OaepHash[];
 
 function valueOf(entry: DirectoryEntry): Record<string, string> {
-  const limit = (name: string, ms: number | undefined): Record<string, string> =>
-    ms === undefined ? {} : { [name]: formatMoment(ms) };
+  const moment = (ms: number | undefined): string | undefined =>
+    ms === undefined ? undefined : formatMoment(ms);
   return {
     name: entry.name,
     fingerprint: spokenFingerprint(entry.publicKey),
     key: toBase64(entry.publicKey.spki),
     source: entry.source,
-    ...limit("added", entry.addedMs),
-    ...limit("not-before", entry.notBeforeMs),
-    ...limit("not-after", entry.notAfterMs),
-    ...(entry.oaep === undefined ? {} : { oaep: entry.oaep }),
+    added: formatMoment(entry.addedMs),
+    ...defined({
+      "not-before": moment(entry.notBeforeMs),
+      "not-after": moment(entry.notAfterMs),
+      oaep: entry.oaep,
+    }),
   };
 }
 
@@ -82,27 +87,28 @@ function entryOf(value: unknown, where: string): DirectoryEntry {
   };
   const moment = (name: string): number => {
     const ms = momentOf(text(name));
-    if (ms === undefined)
-      throw malformed(where, `${name} is not a time as in 2027-01-31T12:00:00Z`);
+    if (ms === undefined) throw malformed(where, `${name} is not a time such as ${EXAMPLE}`);
     return ms;
   };
   const { oaep } = fields;
-  if (oaep !== undefined && !OAEP_HASHES.includes(oaep)) throw malformed(where, "oaep");
+  if (oaep !== undefined && !OAEP_HASHES.includes(oaep))
+    throw malformed(where, "oaep is not the name of a hash");
   const name = text("name");
-  if (!isRecipientName(name)) throw malformed(where, "name");
+  if (!isRecipientName(name)) throw malformed(where, "name is not a name for a key");
   const publicKey = keyOf(text("key"), where);
   if (text("fingerprint") !== spokenFingerprint(publicKey)) {
-    throw malformed(where, "the fingerprint is not that of the key");
+    throw malformed(where, "the fingerprint does not match the key");
   }
-  if (oaep !== undefined && publicKey.type !== "rsa") throw malformed(where, "oaep without RSA");
+  if (oaep !== undefined && publicKey.type !== "rsa")
+    throw malformed(where, "oaep is for RSA keys only");
   return {
     name,
     publicKey,
     source: text("source"),
     addedMs: moment("added"),
-    ...(fields["not-before"] === undefined ? {} : { notBeforeMs: moment("not-before") }),
-    ...(fields["not-after"] === undefined ? {} : { notAfterMs: moment("not-after") }),
-    ...(oaep === undefined ? {} : { oaep: oaep as OaepHash }),
+    ...(fields["not-before"] !== undefined && { notBeforeMs: moment("not-before") }),
+    ...(fields["not-after"] !== undefined && { notAfterMs: moment("not-after") }),
+    ...defined({ oaep: oaep as OaepHash | undefined }),
   };
 }
 
@@ -121,6 +127,6 @@ function keyOf(text: string, where: string): PublicKey {
 
 function malformed(where: string, fact: string): FormatError {
   return new FormatError("ERR_DIRECTORY", `${where}: ${fact}`, {
-    hint: "undo what was changed in the file by hand; `add` and `remove` write it",
+    hint: "undo what was changed in the file by hand; change it with `add` and `remove`",
   });
 }

@@ -1,6 +1,6 @@
 /**
- * The directory: which key belongs to which name, as far as this user has said so. One list of senders,
- * one of recipients, each a text file that people can read and compare:
+ * The directory: which key belongs to which name, according to this user. There is one list of
+ * senders and one of recipients, each a text file that people can read and compare:
  *
  * ```toml
  * [[entry]]
@@ -12,11 +12,11 @@
  * not-after = "2027-11-23T23:59:59Z"
  * ```
  *
- * A key never takes the place of another one under the same name: who is to be trusted anew is removed
- * and added, after somebody has compared fingerprints. The fingerprint in the file is for people; it
- * must agree with the key.
+ * A key never replaces another one under the same name. To trust a new key, compare fingerprints,
+ * remove the old entry and add a new one. The fingerprint in the file is for people; it must match
+ * the key.
  *
- * This file knows the entries and the rules, `directory-format.ts` the text, `directory-file.ts` the
+ * Here are the entries and their rules; `directory-format.ts` has the text, `directory-file.ts` the
  * files.
  */
 import { equal } from "../../bytes.js";
@@ -29,30 +29,31 @@ import { isRecipientName } from "./recipients-file.js";
 export type DirectoryKind = "senders" | "recipients";
 
 export interface DirectoryEntry {
-  /** 1 to 64 letters, digits and `. _ @ + -`; unique, whatever the case of its letters. */
+  /** 1 to 64 letters, digits and `. _ @ + -`; unique, regardless of case. */
   readonly name: string;
   readonly publicKey: PublicKey;
-  /** Where the key came from: a file's name. */
+  /** Where the key came from: the name of a file, or a URI. */
   readonly source: string;
   /** When it was added, milliseconds since 1970-01-01T00:00Z; whole seconds. */
   readonly addedMs: number;
-  /** From when to when it is good; absent: no limit on that side. */
+  /** When the key is valid, milliseconds since 1970-01-01T00:00Z; absent: no limit on that side. */
   readonly notBeforeMs?: number;
   readonly notAfterMs?: number;
   /** For an RSA recipient: the OAEP record (see `Recipient`). */
   readonly oaep?: OaepHash;
 }
 
-/** The name that stands for every trusted sender, and so is nobody's. */
+/** Stands for every trusted sender, so nobody can have this name. */
 export const ANY_SENDER = "any";
 
-/** The fingerprint as people read it out to each other: 16 groups of four digits. */
+/** The fingerprint as people read it to each other: 16 groups of four digits. */
 export function spokenFingerprint(publicKey: PublicKey): string {
   return fingerprintGroups(publicKey).join(" ");
 }
 
 /**
- * The list with the entry in it. The same key under the same name takes the new limits and provenance.
+ * The list with the entry in it. If the name has that key already, it gets the new limits and
+ * source.
  *
  * @throws UsageError `ERR_NAME`; PolicyError `ERR_KEY_CHANGED`: the name has another key;
  *   `ERR_KEY_KNOWN`: the key has another name; `ERR_WEAK_KEY`, `ERR_ROCA`; UnsupportedError
@@ -69,13 +70,13 @@ export function withEntry(
   if (known !== undefined && !isSameKey(known, entry)) {
     const [old, fresh] = [spokenFingerprint(known.publicKey), spokenFingerprint(entry.publicKey)];
     throw new PolicyError("ERR_KEY_CHANGED", `"${known.name}" has another key: ${old}`, {
-      hint: `the new one is ${fresh}; ask its owner, and only then remove the old one and add this`,
+      hint: `the new one is ${fresh}; if its owner confirms that, remove the old one and add this`,
     });
   }
   const holder = holderOf(entries, entry);
   if (holder !== undefined && holder !== known) {
     throw new PolicyError("ERR_KEY_KNOWN", `this key is "${holder.name}" already`, {
-      hint: "one key, one name: remove that one first if it is to be called otherwise",
+      hint: "a key has one name; to change it, remove the old one first",
     });
   }
   if (known === undefined) return [...entries, entry];
@@ -88,7 +89,7 @@ export function withoutEntry(entries: readonly DirectoryEntry[], name: string): 
   return entries.filter((entry) => entry !== known);
 }
 
-/** Letters match in either case. */
+/** The entry of that name, regardless of case. */
 export function findEntry(
   entries: readonly DirectoryEntry[],
   name: string,
@@ -107,13 +108,13 @@ export function requireEntry(entries: readonly DirectoryEntry[], name: string): 
 }
 
 /**
- * The trusted sender whose key signed a message, if it is one of `from` and its key was good when the
- * message was sealed, and is now.
+ * The trusted sender whose key signed a message. It must be one of `from`, and its key valid both
+ * when the message was sealed and now.
  *
- * @param sender - `keyId` is SHA-256 of the SPKI, hexadecimal; its signature holds.
+ * @param sender - from a signature that holds.
  * @param options - `from`: names, or `any`.
- * @throws PolicyError `ERR_SENDER_UNKNOWN`: nobody's key, or `from` names somebody who is not there;
- *   `ERR_SENDER_UNEXPECTED`: another one; `ERR_SENDER_EXPIRED`, `ERR_SENDER_NOT_YET_VALID`
+ * @throws PolicyError `ERR_SENDER_UNKNOWN`: no sender has the key, or `from` has an unknown name;
+ *   `ERR_SENDER_UNEXPECTED`: not one of `from`; `ERR_SENDER_EXPIRED`, `ERR_SENDER_NOT_YET_VALID`
  */
 export function trustedSender(
   senders: readonly DirectoryEntry[],
@@ -145,13 +146,13 @@ export function requireValidRecipient(entry: DirectoryEntry, nowMs: number): voi
   if (limit === undefined) return;
   const code = limit.early ? "ERR_RECIPIENT_NOT_YET_VALID" : "ERR_RECIPIENT_EXPIRED";
   throw new PolicyError(code, `the key of "${entry.name}" ${limit.fact}`, {
-    hint: "ask its owner for the key that is good now",
+    hint: "ask its owner for a key that is valid now",
   });
 }
 
 /**
- * A moment as people write it: `2027-01-31`, taken as that day's end in UTC or, with `start`, its
- * beginning; or `2027-01-31T12:00:00Z`.
+ * A moment as people write it: `2027-01-31T12:00:00Z`, or the day `2027-01-31`, which stands for
+ * its start or end in UTC.
  *
  * @returns milliseconds since 1970-01-01T00:00Z
  * @throws UsageError `ERR_MOMENT`
@@ -170,7 +171,7 @@ export function parseMoment(text: string, day: "start" | "end"): number {
 function requireName(name: string, kind: DirectoryKind): void {
   if (!isRecipientName(name)) {
     throw new UsageError("ERR_NAME", `not a name: "${name}"`, {
-      hint: "1 to 64 letters, digits and . _ @ + -, starting with no sign",
+      hint: "use 1 to 64 letters, digits and . _ @ + -, and start with a letter or digit",
     });
   }
   if (kind === "senders" && name.toLowerCase() === ANY_SENDER) {
@@ -178,23 +179,23 @@ function requireName(name: string, kind: DirectoryKind): void {
   }
 }
 
-/** A weak RSA key is one for signatures too. */
+/** An RSA key that is too weak to encrypt is too weak to sign. */
 export function requireUse(publicKey: PublicKey, kind: DirectoryKind): void {
   if (kind === "recipients" || publicKey.type === "rsa") requireExchange(publicKey);
   if (kind === "senders") signatureAlgorithm(publicKey);
 }
 
 function requireValid(entry: DirectoryEntry, createdMs: number, nowMs: number): void {
-  // A key's thief can write any time into a message: the limits hold for the receiver's clock as well.
+  // Whoever stole a key can write any time into a message, so the receiver's clock counts as well.
   const limit = outside(entry, nowMs) ?? outside(entry, createdMs);
   if (limit === undefined) return;
   const code = limit.early ? "ERR_SENDER_NOT_YET_VALID" : "ERR_SENDER_EXPIRED";
   throw new PolicyError(code, `the key of "${entry.name}" ${limit.fact}`, {
-    hint: "ask the sender for the key that is good now",
+    hint: "ask the sender for a key that is valid now",
   });
 }
 
-/** What is wrong with using the key at that time, if anything. */
+/** Why the key is not valid at that time; `undefined` if it is. */
 function outside(
   { notBeforeMs, notAfterMs }: DirectoryEntry,
   ms: number,
@@ -212,7 +213,7 @@ function named(senders: readonly DirectoryEntry[], name: string): DirectoryEntry
   const entry = findEntry(senders, name);
   if (entry !== undefined) return entry;
   throw new PolicyError("ERR_SENDER_UNKNOWN", `no trusted sender is called "${name}"`, {
-    hint: "see who is with: p11seal senders list",
+    hint: "p11seal senders list shows the names",
   });
 }
 
@@ -239,7 +240,7 @@ export function formatMoment(ms: number): string {
   return new Date(ms).toISOString().replace(/\.[0-9]{3}Z$/, "Z");
 }
 
-/** Whole seconds, UTC; `undefined` for what is no such time, as the 31st of February. */
+/** Whole seconds, UTC; `undefined` for anything else, such as the 31st of February. */
 export function momentOf(text: string): number | undefined {
   if (!/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$/.test(text)) return undefined;
   const ms = Date.parse(text);

@@ -1,5 +1,6 @@
 /**
- * Recipients files: who messages are sealed to, one entry a line, as text a person writes and diffs.
+ * Recipients files: whom to seal messages to, as text that people write and compare, one entry a
+ * line.
  *
  * ```text
  * # comment
@@ -14,8 +15,8 @@
  * ```
  *
  * An entry is an OpenSSH line, a JWK on one line, a `pkcs11:` URI, the path of a key file, or a PEM
- * block of several lines; before it may stand a name, set off by ` = `. Reading is pure: paths and URIs
- * are left for the caller to follow, keys in the file are parsed, and errors name the line.
+ * block of several lines. A name may precede it, followed by ` = `. Parsing touches no file and no
+ * token: keys in the text are parsed, paths and URIs are left to the caller. Errors name the line.
  */
 import { ascii } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
@@ -23,32 +24,32 @@ import { type KeyFile, MAX_KEY_FILE_BYTES, parsePublicKey } from "../../keys/for
 import { privateKeyAsRecipient } from "../../keys/refusals.js";
 import { looksLikeSsh } from "../../keys/formats/ssh.js";
 
-/** Where a recipient's key is to be had. */
+/** A recipient's key, or where to find it. */
 export type RecipientSource =
   | { readonly kind: "key"; readonly key: KeyFile }
-  /** An RFC 7512 URI, not parsed yet. */
+  /** A URI of RFC 7512, not parsed yet. */
   | { readonly kind: "uri"; readonly uri: string }
   /** As written; relative to the folder of the recipients file. */
   | { readonly kind: "path"; readonly path: string };
 
 export type RecipientEntry = RecipientSource & {
-  /** As written. No two entries have the same name, whatever the case of its letters. */
+  /** As written. No two entries have the same name, regardless of case. */
   readonly name?: string;
   /** Where the entry starts, from 1. */
   readonly line: number;
 };
 
 export const MAX_RECIPIENTS_FILE_BYTES = 16 * 1024 * 1024;
-/** As many as a message can have. */
+/** As many recipients as a message can have. */
 export const MAX_ENTRIES = 1024;
 
 /**
  * All entries, in order.
  *
- * @param where - how messages call the file.
- * @param options - `now`: the time that certificates are judged by.
- * @throws FormatError `ERR_RECIPIENTS_FILE`: not such a file, or too large; `ERR_DUPLICATE_NAME`; and
- *   everything `parsePublicKey` throws, with the line.
+ * @param where - the file's name in messages.
+ * @param options - `now`: the time at which certificates must be valid.
+ * @throws FormatError `ERR_RECIPIENTS_FILE`: not a recipients file, or too large;
+ *   `ERR_DUPLICATE_NAME`; and everything `parsePublicKey` throws, with the line.
  */
 export function parseRecipientsFile(
   text: string,
@@ -70,7 +71,7 @@ export function parseRecipientsFile(
       if (earlier !== undefined) {
         throw new FormatError(
           "ERR_DUPLICATE_NAME",
-          `${where}:${entry.line}: name '${entry.name}' stands in line ${earlier} already`,
+          `${where}:${entry.line}: the name "${entry.name}" is in line ${earlier} already`,
         );
       }
       names.set(folded, entry.line);
@@ -84,7 +85,7 @@ export function parseRecipientsFile(
 }
 
 /**
- * One recipient written on one line, as in a recipients file or behind `-r`.
+ * One recipient on one line, as in a recipients file or after `-r`.
  *
  * @throws as `parsePublicKey`.
  */
@@ -106,12 +107,12 @@ export function parseRecipient(
   return { kind: "path", path: text };
 }
 
-/** True when an entry may have this name: 1 to 64 letters, digits and `. _ @ + -`, no sign first. */
+/** True for 1 to 64 letters, digits and `. _ @ + -` that start with a letter or digit. */
 export function isRecipientName(text: string): boolean {
   return NAME.test(text);
 }
 
-/** The entry of that name; letters match in either case. */
+/** The entry of that name, regardless of case. */
 export function findByName(
   entries: readonly RecipientEntry[],
   name: string,
@@ -124,17 +125,19 @@ export function findByName(
 
 function readEntry(first: string, lines: Lines, options: { now?: Date }): RecipientEntry {
   const line = lines.number;
-  // Blanks around the sign tell `a = b.pem`, named, from the path `a=b.pem` and base64's own signs.
+  // Blanks around the sign tell the name in `a = b.pem` from the path `a=b.pem` and from base64.
   const [, left, right = ""] = /^(\S+)[ \t]+=(?:[ \t]+(.*))?$/.exec(first) ?? [];
   if (left === undefined) return { ...readSource(first, lines, options), line };
   if (!isRecipientName(left)) {
-    throw lines.error("a name has 1 to 64 letters, digits and . _ @ + -, and starts with no sign");
+    throw lines.error(
+      "a name has 1 to 64 letters, digits and . _ @ + -, and starts with a letter or digit",
+    );
   }
   if (right !== "") return { ...readSource(right, lines, options), name: left, line };
   let block = lines.next();
   while (block !== undefined && isBlank(block)) block = lines.next();
   if (block === undefined || !startsPem(block)) {
-    throw lines.error(`no key after the name '${left}'`, line);
+    throw lines.error(`no key after the name "${left}"`, line);
   }
   return { ...readSource(block, lines, options), name: left, line };
 }
@@ -168,7 +171,7 @@ function pemBlock(first: string, lines: Lines): string {
   throw lines.error("a PEM block has no END line", start);
 }
 
-/** The lines, trimmed, and where one is. */
+/** The lines of the text, trimmed, one after the other. */
 class Lines {
   readonly #lines: readonly string[];
   readonly #file: string;
@@ -192,7 +195,7 @@ class Lines {
     const line = this.#lines[this.#number];
     if (line === undefined) return undefined;
     this.#number++;
-    // Whatever reaches a terminal or a file system later has no escape sequences in it.
+    // Names and paths reach terminals and file systems later: no escape sequences.
     if (/[^\P{Cc}\t]/u.test(line)) throw this.error("a control character");
     if (line.length > MAX_KEY_FILE_BYTES) throw this.error("a line of more than 64 KiB");
     return line.trim();

@@ -1,7 +1,7 @@
 /**
- * What became of a plaintext that a crash caught between its acceptance and its name. The file is known
- * by its inode, size and time of last change, which a rename does not alter; not by its device's number,
- * which a reboot may.
+ * What became of a plaintext if a crash came between its message's acceptance and its own final
+ * name. The file is recognized by its inode, size and time of last change, which a rename does not
+ * alter. The number of its device would not do: a reboot may change it.
  */
 import { lstatSync, unlinkSync } from "node:fs";
 import { isAbsolute } from "node:path";
@@ -15,11 +15,11 @@ export interface Delivery extends OutputPaths {
   readonly mark: string;
 }
 
-/** @throws PolicyError `ERR_OUTPUT_GONE` when the temporary file is not there. */
+/** @throws PolicyError `ERR_OUTPUT_GONE` if the temporary file is missing */
 export function describeDelivery(output: OutputPaths): Delivery {
   const mark = markOf(output.temporary);
   if (mark === undefined) {
-    throw new PolicyError("ERR_OUTPUT_GONE", `"${output.temporary}" disappeared`, {
+    throw new PolicyError("ERR_OUTPUT_GONE", `"${output.temporary}" has disappeared`, {
       hint: "something removed the unfinished output; open the message again",
     });
   }
@@ -27,8 +27,8 @@ export function describeDelivery(output: OutputPaths): Delivery {
 }
 
 /**
- * `placed`: it has its final name. `waiting`: it has its temporary one. `gone`: neither. An error: nobody
- * can tell, so the message is neither to be opened again nor to be given up.
+ * `placed`: the plaintext has its final name. `waiting`: it has its temporary one. `gone`: neither.
+ * An error means that nobody can tell, so the message may neither be opened again nor be forgotten.
  */
 export function deliveryState(delivery: Delivery): "placed" | "waiting" | "gone" | FileError {
   try {
@@ -41,21 +41,21 @@ export function deliveryState(delivery: Delivery): "placed" | "waiting" | "gone"
 }
 
 /**
- * Removes what is left under a temporary name: half a plaintext, or the second name of a whole one. Its
- * process is dead or done with it, and nobody else uses such names.
+ * Removes what is left under a temporary name: half a plaintext, or the second name of a whole one.
+ * The process that made it is dead or done with it, and nobody else uses such names. Never throws.
  */
 export function removeTemporary(temporary: string): void {
   if (!temporary.endsWith(TEMPORARY_SUFFIX)) return;
   try {
     if (lstatSync(temporary).isFile()) unlinkSync(temporary);
   } catch {
-    // Gone, or out of reach: the message's own fate does not depend on it.
+    // Gone, or out of reach: the message does not depend on it.
   }
 }
 
-/** @throws TypeError for paths that the ledger could not follow, or clean up, later */
+/** @throws TypeError for paths that the ledger could not find, or clean up, later */
 export function requirePaths({ temporary, final }: OutputPaths): void {
-  if (!isAbsolute(temporary) || !isAbsolute(final)) throw new TypeError("absolute paths");
+  if (!isAbsolute(temporary) || !isAbsolute(final)) throw new TypeError("paths must be absolute");
   if (!temporary.endsWith(TEMPORARY_SUFFIX)) throw new TypeError(`not a ${TEMPORARY_SUFFIX} file`);
 }
 
@@ -70,7 +70,7 @@ function markOf(path: string): string | undefined {
     if (["ENOTDIR", "ENOENT"].includes(errno(error) ?? "")) return undefined;
     throw new FileError("ERR_READ", `cannot look at ${quoted(path)}: ${reason(error)}`, {
       cause: error,
-      hint: "the message is accepted, its plaintext not delivered; open it again when that works",
+      hint: "the message is accepted but not delivered; when that works, open it again",
     });
   }
 }

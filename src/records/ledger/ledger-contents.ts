@@ -1,4 +1,4 @@
-/** All of a ledger: written out for people and other programs, and checked for what can't be. */
+/** A whole ledger: exported for people and other programs, and checked for contradictions. */
 import { defined } from "../../defined.js";
 import type { LedgerExport } from "./ledger.js";
 import type { LedgerContents } from "./ledger-store.js";
@@ -8,7 +8,7 @@ export function exportOf({ meta, streams, messages }: LedgerContents): LedgerExp
     type: "p11seal ledger v1",
     ...meta,
     streams,
-    // Whoever reads this learns nothing of processes and temporary files.
+    // Without processes, tokens and temporary files, which are nobody else's concern.
     messages: messages.map((row) => ({
       sender: row.sender,
       messageId: row.messageId,
@@ -21,7 +21,7 @@ export function exportOf({ meta, streams, messages }: LedgerContents): LedgerExp
   };
 }
 
-/** What the rules never let happen: one line for each problem. */
+/** What the rules never let happen, one line for each problem. */
 export function impossibleIn({ meta, streams, messages }: LedgerContents): string[] {
   const highest = new Map(
     streams.map((stream) => [`${stream.sender} ${stream.streamId}`, stream.highest]),
@@ -29,9 +29,11 @@ export function impossibleIn({ meta, streams, messages }: LedgerContents): strin
   const accepted = messages.filter(({ state }) => state !== "reserved");
   const problems = accepted
     .filter(({ sender, streamId, serial }) => serial > (highest.get(`${sender} ${streamId}`) ?? -1))
-    .map(({ messageId }) => `message ${messageId} was accepted, and its stream does not know it`);
+    .map(({ messageId }) => `message ${messageId} was accepted, but its stream says otherwise`);
   if (accepted.length > meta.counter) {
-    problems.push(`${accepted.length} messages were accepted, and ${meta.counter} counted`);
+    problems.push(
+      `${accepted.length} messages were accepted, but the counter is at ${meta.counter}`,
+    );
   }
   return problems;
 }

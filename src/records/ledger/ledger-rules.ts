@@ -1,13 +1,14 @@
 /**
- * The ledger's rules as pure functions: rows, facts and a request in, a decision out. `decideReservation`
- * is the heart; read it top-down.
+ * The ledger's rules as pure functions: rows, facts and a request in, a decision out.
  *
- * A reservation names its process and carries a random token. The process decides when another one may
- * take over. The token decides who may accept: whatever was taken over can't be accepted any more, so a
- * wrong guess about a process's death wastes work, and accepts nothing twice.
+ * A reservation names its process and carries a random token. The process determines when another
+ * one may take over; the token determines who may accept. A reservation that was taken over can't
+ * be accepted any more, so a wrong guess about the death of a process wastes work, but accepts
+ * nothing twice.
  *
- * Files are removed by the caller, after the commit. So that a crash in between leaves none behind, a
- * row whose file has to go is first claimed (`clean-up`), and changed only in the next transaction.
+ * The caller removes files after the commit. A crash in between must not leave a file that no row
+ * names. So a row whose file has to go is first claimed (`clean-up`) and keeps the path until the
+ * next decision.
  */
 import type { P11SealError } from "../../errors.js";
 import type { Delivery } from "./delivery.js";
@@ -40,26 +41,26 @@ import {
   type Writes,
 } from "./ledger-store.js";
 
-/** Whether a process is at work; `unknown` where that can't be seen from here. */
+/** Whether a process is running; `unknown` if that can't be seen from here. */
 export type OwnerState = "running" | "ended" | "unknown";
 
 /**
- * What became of a delivery: `placed`, it has its final name; `waiting`, its temporary one; `gone`,
- * neither; or the error of who could not look.
+ * What became of a delivery: the plaintext has its final name (`placed`), its temporary one
+ * (`waiting`) or neither (`gone`). An error if nobody can tell.
  */
 export type DeliveryState = "placed" | "waiting" | "gone" | P11SealError;
 
-/** What the caller found out about the rows that the store showed. */
+/** What the caller found out about the rows. */
 export interface Facts {
-  /** Of every owner in these rows. */
+  /** For every owner in the rows. */
   readonly owners: ReadonlyMap<string, OwnerState>;
-  /** Of the message's own delivery; absent where none was recorded. */
+  /** For the message's own delivery; absent if none is recorded. */
   readonly delivery?: DeliveryState;
 }
 
-/** Who asks. */
+/** The process that asks. */
 export interface Claimant {
-  /** The process, as another one can judge it. */
+  /** Names the process so that another one can see whether it is running (`thisProcess`). */
   readonly owner: string;
   /** Random text, new for each reservation. */
   readonly token: string;
@@ -77,7 +78,7 @@ export interface Refusal extends Writes {
   readonly error: P11SealError;
 }
 
-/** Rows were claimed: remove these files, and then ask again. */
+/** Rows were claimed: remove these files, then ask again. */
 export interface CleanUp extends Writes {
   readonly kind: "clean-up";
   readonly files: readonly string[];
@@ -85,15 +86,17 @@ export interface CleanUp extends Writes {
 
 export type Place = Pick<Reservation, "place" | "gap">;
 
-/** The message is the claimant's to open; `redelivery`: it was accepted before, and is to be delivered. */
+/**
+ * The claimant may open the message; with `redelivery`, only to deliver what was accepted before.
+ */
 export interface Admission extends Writes, Place {
   readonly kind: "admit";
   readonly redelivery?: Redelivery;
 }
 
 /**
- * May the message be opened, and by this claimant? What was claimed for a message that is refused after
- * all is given back.
+ * May the claimant open the message? If it may not, rows that were claimed for it are given up
+ * again.
  */
 export function decideReservation(
   state: Rows & Facts,
@@ -126,7 +129,7 @@ function judge(
   const place = placeOf(message, stream, request.inOrder);
   if (place.kind === "refuse") return place;
 
-  // Nobody is at work on either any more.
+  // Both are reservations that nobody holds any more.
   const abandoned = [own, rival].filter((row) => row !== undefined);
   const withFiles = abandoned.filter((row) => hasFile(row, request));
   if (withFiles.length > 0) return cleanUp(withFiles, request);
@@ -134,7 +137,7 @@ function judge(
   return { ...place, changes: [...changes, { kind: "insert", message: newRow(message, request) }] };
 }
 
-/** The message was accepted, and then came a crash: is its plaintext delivered by now? */
+/** The message was accepted before a crash: was its plaintext delivered? */
 function judgeDelivery(
   own: MessageRow,
   request: ReservationRequest,
@@ -158,7 +161,7 @@ function judgeDelivery(
   return { ...admission, redelivery: { kind: "gone" }, changes };
 }
 
-/** True when the message was accepted and its delivery was not noted. */
+/** True if the message was accepted, and its delivery was not noted. */
 export function isUndelivered({ own }: Rows, message: SignedMessage): boolean {
   return own?.state === "accepted" && isSame(own, message);
 }
@@ -167,7 +170,7 @@ export interface AcceptanceRequest {
   readonly token: string;
   readonly nowMs: number;
   readonly inOrder?: boolean;
-  /** The plaintext's file, where it goes to one. */
+  /** The plaintext's file, if it goes to one. */
   readonly delivery?: Delivery;
 }
 
@@ -177,8 +180,8 @@ export interface Accepted extends Writes {
 }
 
 /**
- * The message is verified and its plaintext written: is it accepted? Between reservation and acceptance
- * another message of the stream may have been accepted, or another process have taken over.
+ * May the message, now verified, be accepted? Since it was reserved, another process may have taken
+ * it over, or another message of the stream may have been accepted.
  */
 export function decideAcceptance(
   { meta, stream, own }: Rows,
@@ -216,7 +219,7 @@ export interface Noted extends Writes {
   readonly kind: "note";
 }
 
-/** The plaintext has its name, or has left through the pipe. */
+/** The plaintext has its name, or went to the pipe. */
 export function decideDelivery({ own }: Rows, token: string): Refusal | Noted {
   if (own?.token !== token || own.state === "reserved") return refuse(reservationLost());
   return { kind: "note", changes: [{ kind: "update", message: deliveredRow(own) }] };
@@ -233,9 +236,10 @@ export interface Pruning extends Writes {
 }
 
 /**
- * Forgets delivered messages sealed before `horizonMs`, and reservations that nobody holds. The highest
- * serial forgotten becomes the stream's floor: everything from there down counts as seen, so that a
- * longer window, later on, lets nothing in again. Messages that are not delivered yet are kept.
+ * Forgets delivered messages sealed before `horizonMs`, and reservations that nobody holds. The
+ * highest forgotten serial becomes the stream's floor. Everything up to the floor counts as
+ * accepted, so a longer window, later on, lets nothing in again. Messages that are not delivered
+ * yet are kept.
  */
 export function decidePruning(
   { old, reserved, messages, owners }: PruningRows & Facts,
@@ -264,7 +268,7 @@ export function decidePruning(
   };
 }
 
-/** Refuses a ledger that has not come as far as somebody saw it. @throws `ERR_LEDGER_ROLLED_BACK` */
+/** Refuses a ledger older than its witness. @throws PolicyError `ERR_LEDGER_ROLLED_BACK` */
 export function requireNotOlder(found: LedgerWitness, witness: LedgerWitness | undefined): void {
   if (witness === undefined) return;
   const same = found.ledgerId === witness.ledgerId;
@@ -277,16 +281,18 @@ function refuse(error: P11SealError, changes: readonly Change[] = []): Refusal {
   return { kind: "refuse", error, changes };
 }
 
-/** True while another process that reserved the message is, or must be believed to be, at work. */
+/** True while another process holds the row: it is running, or must be assumed to be. */
 function isHeld(row: MessageRow, { token, nowMs }: Claimant, { owners }: Facts): boolean {
   if (row.owner === undefined || row.token === token) return false;
   const state = owners.get(row.owner) ?? "unknown";
-  // A clock that was set back must not stretch a lease for ever.
+  // A clock that was set back must not extend a lease for ever.
   const leased = nowMs < row.leaseMs && row.leaseMs - nowMs <= LEASE_MS;
   return state === "running" || (state === "unknown" && leased);
 }
 
-/** True for a row that may have a temporary file; a row that the claimant claimed had it removed. */
+/**
+ * True if the row's temporary file may exist; the claimant has removed those of rows it claimed.
+ */
 function hasFile(row: MessageRow, { token }: Claimant): boolean {
   return row.temporary !== undefined && row.token !== token;
 }
@@ -299,7 +305,9 @@ function cleanUp(rows: readonly MessageRow[], claimant: Claimant): CleanUp {
   };
 }
 
-/** A reservation leaves no trace; an acceptance stays, for whoever finishes the delivery. */
+/**
+ * A reservation leaves no trace. An acceptance stays, for the process that finishes the delivery.
+ */
 function givenUp(row: MessageRow | undefined): Change[] {
   if (row === undefined || row.state === "delivered") return [];
   if (row.state === "reserved") return [{ kind: "delete", message: row }];
@@ -327,7 +335,7 @@ function newRow(message: SignedMessage, request: ReservationRequest): MessageRow
   };
 }
 
-/** Its token stays, so that who noted the delivery may note it again. */
+/** The token stays, so that its holder may note the delivery twice. */
 function deliveredRow(row: MessageRow): MessageRow {
   return { ...row, state: "delivered", owner: undefined, ...pathsOf(undefined), mark: undefined };
 }
@@ -344,7 +352,7 @@ function isSame(row: MessageRow, message: SignedMessage): boolean {
   );
 }
 
-/** Where the serial stands in its stream; a refusal where the next is demanded, and this is not it. */
+/** Where the serial stands in its stream; a refusal if `inOrder`, and it is not the next. */
 function placeOf(
   { serial }: SignedMessage,
   stream: StreamRow | undefined,

@@ -1,21 +1,22 @@
 /**
- * What stands under the ledger's rules: a store of plain rows. The rules (`ledger-rules.ts`) decide;
- * a store reads the rows they ask for, writes the changes they decide on, and knows no rule itself.
- * So another store can be put here without copying any.
+ * The store beneath the ledger's rules. It holds plain rows: it reads the rows that the rules
+ * (`ledger-rules.ts`) look at, writes the changes they decide on, and knows no rule itself. So a
+ * ledger can be kept elsewhere without copying any.
  */
 import type { Delivery } from "./delivery.js";
 import type { LedgerStatus, SignedMessage } from "./ledger.js";
 
 /**
- * All rows and transactions of one ledger. Every method is one transaction: alone among all processes,
- * all or nothing, and on the disk when it resolves.
+ * All rows and transactions of one ledger. Every method is one transaction: alone among all
+ * processes, all or nothing, and on the disk when it resolves.
  *
  * @throws PolicyError `ERR_LEDGER_DAMAGED`, `ERR_LEDGER_WRITE`, `ERR_LEDGER_BUSY`
  */
 export interface LedgerStore {
   /**
-   * Shows `decide` the rows around a message and writes the changes that it decides on. `decide` may run
-   * more than once where a store has to start a transaction again; only its last decision counts.
+   * Shows `decide` the rows around a message and writes the changes that it decides on. `decide`
+   * may run more than once where a store has to start a transaction again; only its last decision
+   * counts.
    */
   transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D>;
   /** The same for pruning, with the rows that it is about. */

@@ -1,10 +1,10 @@
 /**
  * The sender's counters: each serial of a stream is given out once, whatever crashes.
  *
- * A serial is on the disk as used before its message is signed; a crash in between skips it. A stream's
- * id is random and made with its row, so a sender whose counters are lost begins a new stream and can't
- * repeat an old one. What no local store can see is its own restored copy: then serials repeat, and
- * receivers who kept their ledgers refuse them (`ERR_SERIAL_REUSED`).
+ * A serial is on the disk as used before its message is signed, so a crash in between skips it. A
+ * stream's id is random and made with its row: a sender whose counters are lost begins a new
+ * stream, and repeats no serial. No local store can notice that it is a restored copy. Then serials
+ * repeat, and receivers refuse them (`ERR_SERIAL_REUSED`).
  */
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
@@ -20,16 +20,16 @@ export interface NextSerial {
   readonly serial: number;
 }
 
-/** The stream of who names none. */
+/** The stream of a sender who names none. */
 export const DEFAULT_STREAM = "default";
 
 /**
- * A serial that was never given out before, from the counters in the file at `path`, which is made when
- * it is first needed.
+ * A serial that was never given out before, from the counters in the file at `path`. The file is
+ * made when it is first needed.
  *
  * @param senderKeyId - SHA-256 of the sender's SPKI, hexadecimal
- * @throws UsageError `ERR_STREAM_NAME`; FileError `ERR_SERIALS_DAMAGED`, `ERR_SERIALS_WRITE`; PolicyError
- *   `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`, `ERR_SERIALS_VERSION`
+ * @throws UsageError `ERR_STREAM_NAME`; FileError `ERR_SERIALS_DAMAGED`, `ERR_SERIALS_WRITE`;
+ *   PolicyError `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`, `ERR_SERIALS_VERSION`
  */
 export async function nextSerial(
   path: string,
@@ -38,8 +38,8 @@ export async function nextSerial(
 ): Promise<NextSerial> {
   if (!/^[0-9a-f]{64}$/.test(senderKeyId)) throw new TypeError("senderKeyId: 64 hex digits");
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$/.test(streamName)) {
-    throw new UsageError("ERR_STREAM_NAME", `not a stream's name: "${streamName}"`, {
-      hint: "1 to 64 letters, digits and . _ @ + -, starting with no sign",
+    throw new UsageError("ERR_STREAM_NAME", `not a name for a stream: "${streamName}"`, {
+      hint: "use 1 to 64 letters, digits and . _ @ + -, and start with a letter or digit",
     });
   }
   await makeFolder(dirname(path));
@@ -71,13 +71,13 @@ function advance(database: Database, sender: string, name: string): NextSerial {
     name,
   );
   if (!/^[0-9a-f]{32}$/.test(stream) || !/^[1-9][0-9]{0,15}$/.test(serial)) {
-    throw new DatabaseFailure("damaged", "streams holds what was never written there");
+    throw new DatabaseFailure("damaged", "streams holds a value that was never written there");
   }
   return { streamId: fromHex(stream), serial: Number(serial) };
 }
 
 async function openOrMake(path: string): Promise<Database> {
-  // Another process may make it between the two; then its file is the one that is opened.
+  // If another process makes the file first, that one is opened.
   await Database.create(path, SCHEMA, () => undefined);
   return Database.open(path, SCHEMA);
 }
@@ -105,7 +105,7 @@ function serialsFailure(path: string, { kind, message, cause }: DatabaseFailure)
         `the counters "${path}" are damaged: ${message}`,
         {
           cause,
-          hint: "move the file away: a new one begins new streams, and repeats no serial",
+          hint: "move the file away; a new one begins new streams and repeats no serial",
         },
       );
     case "version":
@@ -119,7 +119,7 @@ function serialsFailure(path: string, { kind, message, cause }: DatabaseFailure)
         `the counters "${path}" can't be written: ${message}`,
         {
           cause,
-          hint: "nothing was signed; make room on the disk, or make the file and its folder writable",
+          hint: "nothing was signed; make room on the disk, or make it and its folder writable",
         },
       );
   }

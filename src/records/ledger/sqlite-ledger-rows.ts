@@ -1,7 +1,7 @@
 /**
- * The ledger's tables in SQLite, and the statements that read and write their rows. Reading is strict: a
- * row that this file could not have written means that the database is damaged, and nothing is
- * concluded from it.
+ * The ledger's tables in SQLite, and the statements that read and write their rows. Reading is
+ * strict: if a row can't have been written here, the database is damaged, and nothing is concluded
+ * from it.
  */
 import { defined } from "../../defined.js";
 import { DatabaseFailure, type Database, type Row, type Schema } from "../../store/sqlite.js";
@@ -16,7 +16,7 @@ import type {
   StreamRow,
 } from "./ledger-store.js";
 
-/** `message_id` is unique per sender, so that no sender can use up an id that another one chose. */
+/** `message_id` is unique for each sender, so that no sender can use up another's id. */
 export const LEDGER_SCHEMA: Schema = {
   applicationId: 0x70313153, // "p11S"
   version: 1,
@@ -70,8 +70,8 @@ export function readMeta(database: Database): MetaRow {
 /**
  * The rows around a message.
  *
- * Its own and its rival's are found through two trees of the database. Where damage has taken a message
- * from one of them, the other still knows it: then the rows don't agree, or a new one can't be put in
+ * Its own and its rival's are found through two trees of the database. If damage removes a message
+ * from one, the other still has it: then the rows don't agree, or a new one can't be inserted
  * (UNIQUE).
  */
 export function readRows(
@@ -234,11 +234,11 @@ function integerOf(row: Row, name: string): number {
 }
 
 function damaged(what: string): DatabaseFailure {
-  return new DatabaseFailure("damaged", `${what} holds what was never written there`);
+  return new DatabaseFailure("damaged", `${what} holds a value that was never written there`);
 }
 
 const STREAM_COLUMNS = ["sender", "stream", "highest", "floor"];
-/** Which message it is, what its sender said of it, and what the ledger knows of it. */
+/** Which message it is, what its sender says about it, and what the ledger knows. */
 const KEY_COLUMNS = ["sender", "message_id"];
 const CLAIM_COLUMNS = ["stream", "serial", "created_ms"];
 const STATE_COLUMNS = [

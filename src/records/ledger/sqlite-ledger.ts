@@ -1,6 +1,6 @@
 /**
- * A ledger in an SQLite file, safe for several processes at once and across crashes (`store/sqlite.ts`
- * says how). What is accepted when, the rules say; here are statements only.
+ * A ledger in an SQLite file, safe for several processes at once and across crashes (see
+ * `store/sqlite.ts`). It holds no rule: those are in `ledger-rules.ts`.
  */
 import { randomBytes } from "node:crypto";
 import { PolicyError, UnsupportedError, type P11SealError } from "../../errors.js";
@@ -32,8 +32,8 @@ import {
 import { StoredLedger } from "./stored-ledger.js";
 
 /**
- * Makes an empty ledger. It knows nothing of what was opened before: messages sealed within the window
- * would be accepted again, unless `sinceMs` says that what was sealed earlier is refused.
+ * Makes an empty ledger. It does not know what was opened before, so it would accept messages
+ * sealed within the window again, unless `sinceMs` refuses what was sealed earlier.
  *
  * @throws PolicyError `ERR_LEDGER_EXISTS`, `ERR_LEDGER_WRITE`; UnsupportedError `ERR_NO_SQLITE`
  */
@@ -53,11 +53,13 @@ export async function initLedger(
 }
 
 /**
- * Opens the ledger at `path`. With a `witness`, as the audit log keeps one, an older copy put in its
- * place is recognized. `waitMs` is how long other processes may keep it locked, by default 10 seconds.
+ * Opens the ledger at `path`. With a `witness`, such as the audit log keeps, an older copy put in
+ * its place is recognized. `waitMs` is how long other processes may keep it locked, 10 seconds by
+ * default.
  *
- * @throws PolicyError `ERR_LEDGER_MISSING`, `ERR_LEDGER_DAMAGED`, `ERR_LEDGER_WRITE`, `ERR_LEDGER_BUSY`,
- *   `ERR_LEDGER_ROLLED_BACK`, `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`, `ERR_LEDGER_VERSION`
+ * @throws PolicyError `ERR_LEDGER_MISSING`, `ERR_LEDGER_DAMAGED`, `ERR_LEDGER_WRITE`,
+ *   `ERR_LEDGER_BUSY`, `ERR_LEDGER_ROLLED_BACK`, `ERR_UNSAFE_FILE`; UnsupportedError
+ *   `ERR_NO_SQLITE`, `ERR_LEDGER_VERSION`
  */
 export async function openLedger(
   path: string,
@@ -188,7 +190,7 @@ function ledgerFailure(path: string, { kind, message, cause }: DatabaseFailure):
       return new PolicyError(
         "ERR_LEDGER_WRITE",
         `the ledger "${path}" can't be written: ${message}`,
-        options("nothing was accepted; make room on its disk, or make it and its folder writable"),
+        options("nothing was accepted; make room on the disk, or make it and its folder writable"),
       );
     case "busy":
       return new PolicyError(

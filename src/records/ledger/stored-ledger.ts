@@ -1,6 +1,6 @@
 /**
- * A ledger over any store. The rules decide (`ledger-rules.ts`); here the facts that they need are looked
- * up, and files are removed once the decision about them is stored.
+ * A ledger over any store. The rules decide (`ledger-rules.ts`). This file looks up the facts they
+ * need, and removes files once the decision about them is stored.
  */
 import { randomBytes } from "node:crypto";
 import { defined } from "../../defined.js";
@@ -43,10 +43,10 @@ import { deliveryOf, type LedgerStore, type MessageRow, type Writes } from "./le
 
 /** Processes and files, as the ledger sees them. */
 export interface Surroundings {
-  /** This process, as another one can judge it. */
+  /** Names this process, so that another one can see whether it is running. */
   owner(): string;
   ownerState(owner: string): OwnerState;
-  /** @throws PolicyError `ERR_OUTPUT_GONE` where the temporary file is not there */
+  /** @throws PolicyError `ERR_OUTPUT_GONE` if the temporary file is missing */
   describe(output: OutputPaths): Delivery;
   deliveryState(delivery: Delivery): DeliveryState;
   /** Never throws: what can't be removed stays. */
@@ -120,7 +120,7 @@ export class StoredLedger implements Ledger {
     return this.#store.close();
   }
 
-  /** Removes the files that a decision names, and has it decided again, until it names none. */
+  /** Removes the files that a decision names and asks again, until it names none. */
   async #cleanedUp<D extends Writes>(decide: () => Promise<CleanUp | D>): Promise<D> {
     for (;;) {
       const decision = await decide();
@@ -164,7 +164,7 @@ class StoredReservation implements Reservation {
       decideAcceptance(rows, this.#message, request),
     );
     if (decision.kind === "refuse") throw decision.error;
-    // A plaintext that waited, and that nobody is going to rename now.
+    // A plaintext that waited, and that nobody will rename now.
     const earlier = this.redelivery?.kind === "waiting" ? this.redelivery.output : undefined;
     if (earlier !== undefined && earlier.temporary !== output?.temporary) {
       this.#around.removeTemporary(earlier.temporary);
@@ -177,7 +177,7 @@ class StoredReservation implements Reservation {
       await this.#store.transact(this.#message, (rows) => decideRelease(rows, this.#options.token));
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
-      // Whatever is stored there is taken over once this process has ended.
+      // The row is taken over once this process has ended.
     }
   }
 
