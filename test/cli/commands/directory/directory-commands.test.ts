@@ -276,6 +276,6 @@ describe("sealing to a name of the directory", () => {
     writeFileSync(path, readFileSync(path, "utf8").replace(/key = ".*"/, `key = "${spki}"`));
     const { status, stderr } = await sealedTo(home, "bob");
     expect(status).toBe(1);
-    expect(stderr).toContain("the fingerprint is not that of the key");
+    expect(stderr).toContain("the fingerprint does not match the key");
   });
 });

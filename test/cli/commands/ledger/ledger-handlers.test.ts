@@ -180,7 +180,7 @@ it("ledger verify prints each problem on a separate line", async () => {
   database.close();
   const told = await p11seal("ledger verify");
   expect(told.status).toBe(6);
-  expect(told.stdout.toString("utf8")).toMatch(/^message [0-9a-f]{32} was accepted, and .*\n$/);
+  expect(told.stdout.toString("utf8")).toMatch(/^message [0-9a-f]{32} was accepted, but .*\n$/);
   expect(dataOf(await p11seal("ledger verify --json"))).toEqual({
     problems: [expect.stringContaining(message(1).messageId)],
   });
