@@ -172,8 +172,7 @@ async function open(
   privateKey: RsaPrivateKey,
   padding: KeyPadding | undefined,
 ): Promise<SessionKey> {
-  const options = padding === undefined ? {} : { padding };
-  const { key, genuine } = await unwrapSessionKey(parseSimpleBlob(blob), privateKey, options);
+  const { key, genuine } = await unwrapSessionKey(parseSimpleBlob(blob), privateKey, { padding });
   if (genuine) return key;
   key.bytes.wipe();
   throw notDecrypted();

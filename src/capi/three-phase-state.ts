@@ -3,6 +3,7 @@
  * in it in the clear.
  */
 import { ascii, fromBase64, fromHex, toBase64, toHex } from "../bytes.js";
+import { defined } from "../defined.js";
 import { FormatError, UsageError } from "../errors.js";
 import type { RsaPublicKey } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
@@ -73,7 +74,7 @@ export function formatState(state: State): Uint8Array {
     own: party(own),
     peer: party(peer),
     keyA: toBase64(keyA),
-    ...(keyB === undefined ? {} : { keyB: toBase64(keyB) }),
+    ...defined({ keyB: keyB && toBase64(keyB) }),
   };
   return ascii(`${JSON.stringify(text, undefined, 2)}\n`);
 }
@@ -107,7 +108,7 @@ function read(value: unknown): State {
     own: party(fields["own"]),
     peer: party(fields["peer"]),
     keyA: blob(fields["keyA"]),
-    ...(keyB === undefined ? {} : { keyB }),
+    ...defined({ keyB }),
   };
 }
 

@@ -16,6 +16,7 @@
  */
 import { createHash } from "node:crypto";
 import { ascii, concat, Cursor, equal, toHex } from "../bytes.js";
+import { defined } from "../defined.js";
 import { AuthenticationError, FormatError, PolicyError, UsageError } from "../errors.js";
 import type { RsaPrivateKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
@@ -319,7 +320,7 @@ function unwrap(
 ) {
   return unwrapSessionKey(parseSimpleBlob(blob), privateKey, {
     padding,
-    ...(rejectionSecret === undefined ? {} : { rejectionSecret }),
+    ...defined({ rejectionSecret }),
   });
 }
 

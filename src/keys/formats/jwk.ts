@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { concat, toBase64Url } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { privateKeyAsRecipient } from "../refusals.js";
 import type { EcCurve, OaepHash, PublicKey } from "../key.js";
@@ -52,7 +53,7 @@ export function formatJwk(publicKey: PublicKey, oaep?: OaepHash): string {
   const alg = [...ALG_OAEP].find(([, hash]) => hash === oaep)?.[0];
   return JSON.stringify({
     ...required,
-    ...(oaep === undefined ? {} : { alg }),
+    ...defined({ alg: oaep && alg }),
     use: publicKey.type === "ed25519" ? "sig" : "enc",
     kid: thumbprint(required),
   });

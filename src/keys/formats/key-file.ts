@@ -9,13 +9,7 @@
  * (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB have no room for it.
  */
 import { ascii } from "../../bytes.js";
-import {
-  FormatError,
-  type P11SealError,
-  PolicyError,
-  UnsupportedError,
-  UsageError,
-} from "../../errors.js";
+import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
 import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
 import { parseCertificate } from "./certificate.js";
 import { DerReader, TAG } from "./der.js";
@@ -23,7 +17,7 @@ import { formatJwk, parseJwk } from "./jwk.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
-import { privateKeyAsRecipient } from "../refusals.js";
+import { naming, privateKeyAsRecipient } from "../refusals.js";
 import { formatSshLine, looksLikeSsh, parseSshLine } from "./ssh.js";
 
 export interface KeyFile {
@@ -56,11 +50,7 @@ export function parsePublicKey(
   name: string,
   options: { now?: Date } = {},
 ): KeyFile {
-  try {
-    return parse(bytes, options.now ?? new Date());
-  } catch (error) {
-    throw withName(error, name);
-  }
+  return naming(name, () => parse(bytes, options.now ?? new Date()));
 }
 
 /**
@@ -270,16 +260,6 @@ function unknownForm(bytes: Uint8Array): FormatError {
     });
   }
   return new FormatError("ERR_KEY_FORMAT", "not a public key in any known form", { hint: FORMS });
-}
-
-function withName(error: unknown, name: string): unknown {
-  for (const kind of [FormatError, UnsupportedError, PolicyError]) {
-    if (error instanceof kind) {
-      const { code, message, hint }: P11SealError = error;
-      return new kind(code, `${name}: ${message}`, hint === undefined ? {} : { hint });
-    }
-  }
-  return error;
 }
 
 const RECORD = "p11seal-oaep";

@@ -4,6 +4,7 @@
  * so that a refusal can name them.
  */
 import { fromHex, toHex } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { UnsupportedError } from "../../errors.js";
 import { der, DerReader, derUnsigned, TAG } from "./der.js";
 import type { EcCurve } from "../key.js";
@@ -105,11 +106,7 @@ function unsupportedAlgorithm(algorithm: string): UnsupportedError {
     known === undefined
       ? `unsupported kind of public key, OID ${oidText(algorithm)}`
       : `${known.name} keys are not supported`;
-  return new UnsupportedError(
-    "ERR_KEY_TYPE",
-    message,
-    known?.hint === undefined ? {} : { hint: known.hint },
-  );
+  return new UnsupportedError("ERR_KEY_TYPE", message, defined({ hint: known?.hint }));
 }
 
 /** An OID's DER content in dotted form (X.690 §8.19). */
