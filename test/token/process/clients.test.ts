@@ -1,8 +1,11 @@
-/** Several clients of one server: what they share, and what they never do. */
+/** Several clients of one server: what they share, and what they never share. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
+import { verifySignature } from "../../../src/keys/signing.js";
 import type { ClientEnd, Listener, ServerEnd } from "../../../src/token/process/connection.js";
+import { Conversation } from "../../../src/token/process/conversation.js";
+import { SentPins } from "../../../src/token/process/sent-pins.js";
 import { TokenClient, type TokenClientOptions } from "../../../src/token/process/token-client.js";
 import { TokenServer } from "../../../src/token/process/token-server.js";
 import type { FromClient, FromServer } from "../../../src/token/process/wire.js";
@@ -17,7 +20,9 @@ import {
   type TestToken,
   USER_PIN,
 } from "../../support/softhsm.js";
-import { decryptOaep } from "../../support/private-key.js";
+import { decryptOaep, sign } from "../../support/private-key.js";
+
+const LIMIT_MS = 30_000;
 
 let token: TestToken;
 const open: TokenClient[] = [];
@@ -26,6 +31,10 @@ beforeAll(async () => {
   token = await freshToken("clients");
   const privateHalf = { UNWRAP: true, DERIVE: false, SIGN: false, DECRYPT: false };
   await importKey(token, TEST_KEYS.rsa2048, { label: "rsa", id: randomBytes(8), privateHalf });
+  await importKey(token, TEST_KEYS.p256, {
+    ...{ label: "asks", id: randomBytes(8) },
+    privateHalf: { ...privateHalf, UNWRAP: false, SIGN: true, ALWAYS_AUTHENTICATE: true },
+  });
 });
 
 afterEach(async () => {
@@ -127,6 +136,16 @@ async function unwraps({ tokens }: Client): Promise<boolean> {
   return found !== null && secret.equals(found.expose());
 }
 
+/** Signs with the key that wants the PIN with every use. */
+async function signs({ tokens }: Client): Promise<boolean> {
+  const key = await tokens.findKey({ ...parseUri(token.uri), object: "asks" });
+  const { publicKey } = key;
+  if (publicKey === undefined || publicKey.type === "x25519") throw new Error("no signing key");
+  const message = randomBytes(20);
+  const signature = await sign(await tokens.identity(key, "sign").unlock(), message);
+  return verifySignature(publicKey, message, signature);
+}
+
 function makeServer(): TokenServer {
   return new TokenServer({ env: process.env, commandStderr: 2 });
 }
@@ -144,6 +163,48 @@ describe("two clients of one server", () => {
     const [first, second] = [clientOf(server), clientOf(server)];
     for (const client of [first, second, first, second]) expect(await unwraps(client)).toBe(true);
     expect([first.asked.length, second.asked.length]).toEqual([1, 1]);
+  });
+
+  it("do not use one another's PIN for a key that wants it with every use", async () => {
+    const server = makeServer();
+    const first = clientOf(server);
+    let asked = 0;
+    const second = clientOf(server, {
+      pin: () => {
+        asked += 1;
+        return Promise.resolve("9999");
+      },
+    });
+    expect(await signs(first)).toBe(true);
+    await expect(signs(second)).rejects.toMatchObject({ code: "ERR_PIN_REFUSED" });
+    expect(await signs(first)).toBe(true);
+    expect(first.asked).toHaveLength(1);
+    expect(asked).toBeGreaterThan(0);
+  });
+
+  it("learn nothing of one another's PIN where PINs are blotted out of errors", async () => {
+    const server = makeServer();
+    const talk = (): Conversation =>
+      new Conversation({
+        connection: connected(server),
+        start: {
+          ...{ kind: "start", modules: [SOFTHSM_MODULE], home: "/nonexistent", force: false },
+          ...{ traced: false, faulty: [] },
+        },
+        trace: () => undefined,
+        pins: new SentPins(() => Promise.resolve(USER_PIN)),
+        proven: new Set(),
+        lost: () => undefined,
+      });
+    const [first, second] = [talk(), talk()];
+    const uri = { ...parseUri(token.uri), object: "rsa" };
+    await first.request({ method: "findKey", args: [uri, { login: true }] }, LIMIT_MS);
+    // An error that nobody foresaw, with a guess in its message.
+    const guess = (client: Conversation): Promise<unknown> =>
+      client.request({ method: USER_PIN }, LIMIT_MS).catch((error: unknown) => String(error));
+    expect(await guess(first)).toContain("[secret]");
+    expect(await guess(second)).toContain(USER_PIN);
+    await Promise.all([first.close(), second.close()]);
   });
 
   it("do not lose their keys when the other one leaves", async () => {
