@@ -7,6 +7,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -85,7 +86,8 @@ function start(
   execArgv: readonly string[],
 ): Program {
   const program = path.join(folder, name);
-  copyFileSync(path.join(root, "test/records/support", name), program);
+  // Once: a process that was just started may be reading it.
+  if (!existsSync(program)) copyFileSync(path.join(root, "test/records/support", name), program);
   const child = fork(program, args, {
     execArgv: [...execArgv],
     stdio: ["ignore", "ignore", "inherit", "ipc"],
