@@ -10,6 +10,7 @@ import { version } from "./version.js";
 import { processIo, write, type Io } from "./io/io.js";
 import type { Parsed } from "./command.js";
 import { EXIT, Report } from "./io/report.js";
+import { stdoutFault } from "./io/standard-streams.js";
 
 /**
  * Runs one command line (without the program's name) and returns the exit status. With
@@ -39,6 +40,10 @@ export async function main(
     }
     const { spec, args } = parsed;
     report = new Report(io, args.reporting);
+    // Before anything is done or changed that nobody would then hear of.
+    const isElsewhere = args.has("output") && (args.text("output") ?? "-") !== "-";
+    const fault = isElsewhere ? undefined : stdoutFault(io.descriptors?.stdout, "text");
+    if (fault !== undefined) throw fault;
     if (options.startsTokenAhead === true && needsToken(parsed)) {
       startTokenAhead(args, io);
     }

@@ -336,3 +336,71 @@ function flipped(bytes: Buffer, at: number): Buffer {
   copy.writeUInt8(copy.readUInt8(at) ^ 1, at);
   return copy;
 }
+
+describe("without a usable", () => {
+  /** Runs a line of shell in a folder with the keys and the message. */
+  const shell = (line: string): { status: number | null; stderr: string } => {
+    const { status, stderr } = spawnSync("sh", ["-c", line, process.execPath, PROGRAM], {
+      cwd: root,
+      env: { ...process.env, P11SEAL_HOME: join(folder, "home") },
+    });
+    return { status, stderr: stderr.toString() };
+  };
+  const program = '"$0" "$1"';
+
+  it.each([">&-", "1<.", "1</dev/null"])("stdout (%s) nothing is accepted", (how) => {
+    expect(shell(`${program} senders add alice alice.pem > /dev/null`).status).toBe(0);
+    expect(
+      shell(`${program} seal -r bob.pem --sign-with alice.key -o ${folder}/s.p11s content`).status,
+    ).toBe(0);
+    const open = `${program} open --from alice -i bob.key ${folder}/s.p11s`;
+    const refused = shell(`${open} ${how}`);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toContain('cannot write "stdout": bad file descriptor (EBADF)');
+    expect(shell(`${open} > ${folder}/opened`).status).toBe(0);
+    expect(readFileSync(join(folder, "opened"))).toEqual(content);
+  });
+
+  it.each(["seal -r bob.pem content", "open -i bob.key m.p11s", "open -i bob.key -o - m.p11s"])(
+    "stdout %s fails",
+    (line) => {
+      expect(shell(`${program} ${line} >&-`).status).toBe(1);
+    },
+  );
+
+  it("stdout a command that changes something changes nothing", () => {
+    expect(shell(`${program} recipients add bob bob.pem 1< .`).status).toBe(1);
+    expect(shell(`${program} recipients show bob`).status).not.toBe(0);
+  });
+
+  it("stdout a file is written nevertheless, as when /dev/null takes what is said", () => {
+    expect(shell(`${program} seal -r bob.pem -o ${folder}/o content >&-`).status).toBe(0);
+    const ignored = spawnSync(process.execPath, [PROGRAM, "inspect", "m.p11s"], {
+      cwd: root,
+      stdio: "ignore",
+    });
+    expect(ignored.status).toBe(0);
+  });
+
+  it.each(["<&-", "0< .", "0> write-only"])("stdin (%s) nothing is sealed", (how) => {
+    const { status, stderr } = shell(`${program} seal -r bob.pem -o ${folder}/o ${how}`);
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toContain('cannot read "stdin"');
+    expect(readdirSync(folder)).not.toContain("o");
+  });
+
+  it.each(["2>&-", "2< .", "2< /dev/null", "2> /dev/full"])(
+    "stderr (%s) the exit status tells the truth",
+    (how) => {
+      expect(shell(`${program} open -i bob.key m.p11s ${how} > ${folder}/o`).status).toBe(0);
+      expect(readFileSync(join(folder, "o"))).toEqual(content);
+      expect(shell(`${program} open -i alice.key m.p11s ${how}`).status).toBe(3);
+    },
+  );
+
+  it("place for it, text fails as content does", () => {
+    const { status, stderr } = shell(`${program} inspect --json m.p11s > /dev/full`);
+    expect(status).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: "ERR_WRITE" } });
+  });
+});

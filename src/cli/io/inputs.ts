@@ -18,6 +18,7 @@ import { type FileError, UsageError } from "../../errors.js";
 import { fillingSource, type FillingSource } from "../../stream.js";
 import type { Io } from "./io.js";
 import { PipeInput } from "./pipe-input.js";
+import { stdinFault } from "./standard-streams.js";
 import { errno, fileError } from "../../store/system-error.js";
 
 /** Identifies a file by device and inode, whatever its name. */
@@ -178,6 +179,8 @@ export function redirected(descriptor: number | undefined): BigIntStats | undefi
 function standardInput(io: Io): Input {
   const stats = redirected(io.descriptors?.stdin);
   if (stats?.isDirectory() === true) throw fileError("ERR_READ", "stdin", { code: "EISDIR" });
+  const fault = stdinFault(io.descriptors?.stdin);
+  if (fault !== undefined) throw fault;
   // Node's own stdin suits pipes and terminals. It reads a file in small steps, and takes a disk
   // (`< /dev/sdb1`) for an empty stream.
   const descriptor =

@@ -5,6 +5,7 @@
 import { fstatSync, writevSync } from "node:fs";
 import { Writable, type Readable } from "node:stream";
 import { after } from "../../bytes.js";
+import { errno, fileError } from "../../store/system-error.js";
 import type { Terminal } from "../../terminal/terminal.js";
 
 export interface Io {
@@ -26,6 +27,7 @@ export interface Io {
  */
 export function processIo(): Io {
   let stdout: Io["stdout"] | undefined;
+  let stderr: Io["stderr"] | undefined;
   return {
     get stdin() {
       return process.stdin;
@@ -34,13 +36,18 @@ export function processIo(): Io {
       return (stdout ??= fileBehindStdout() ?? process.stdout);
     },
     get stderr() {
-      return process.stderr;
+      return (stderr ??= process.stderr.on("error", unheard));
     },
     env: process.env,
     descriptors: { stdin: 0, stdout: 1 },
     sharesTerminal: true,
     terminal: async () => (await import("../../terminal/terminal.js")).controllingTerminal(),
   };
+}
+
+/** Where nothing can be said, the exit status still tells how the run ended. */
+function unheard(): void {
+  // Nobody is left to tell.
 }
 
 /**
@@ -51,11 +58,9 @@ export function processIo(): Io {
 function fileBehindStdout(): Writable | undefined {
   try {
     const stats = fstatSync(1);
-    if (
-      stats.isCharacterDevice() ? process.stdout.isTTY : !stats.isFile() && !stats.isBlockDevice()
-    ) {
-      return undefined;
-    }
+    // Writing to a folder fails here; Node's stream would take it.
+    const isOurs = stats.isFile() || stats.isBlockDevice() || stats.isDirectory();
+    if (stats.isCharacterDevice() ? process.stdout.isTTY : !isOurs) return undefined;
   } catch {
     return undefined; // stdout is closed.
   }
@@ -82,7 +87,14 @@ function fileBehindStdout(): Writable | undefined {
   });
 }
 
-/** Writes everything, or throws the stream's error. Waits, so that a slow reader isn't flooded. */
+/** The reader of our stdout went away, so that there is nobody to tell. */
+export class BrokenPipe extends Error {}
+
+/**
+ * Writes everything to stdout. Waits, so that a slow reader isn't flooded.
+ *
+ * @throws BrokenPipe; FileError `ERR_WRITE`
+ */
 export async function write(
   stream: Writable,
   ...parts: readonly (Uint8Array | string)[]
@@ -93,10 +105,15 @@ export async function write(
     stream.cork();
     for (const part of parts) {
       stream.write(part, (error) => {
-        if (error !== null && error !== undefined) reject(error);
+        if (error !== null && error !== undefined) reject(stdoutFailure(error));
         else if (--left === 0) resolve();
       });
     }
     stream.uncork();
   });
+}
+
+/** What a failed write to stdout is told as. */
+export function stdoutFailure(error: unknown): Error {
+  return errno(error) === "EPIPE" ? new BrokenPipe() : fileError("ERR_WRITE", "stdout", error);
 }

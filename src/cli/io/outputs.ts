@@ -13,9 +13,9 @@ import { defined } from "../../defined.js";
 import { FileError, UsageError } from "../../errors.js";
 import { syncFolder } from "../../store/files.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
-import { write, type Io } from "./io.js";
-import { BrokenPipe } from "./report.js";
-import { errno, fileError, quoted } from "../../store/system-error.js";
+import { stdoutFailure, write, type Io } from "./io.js";
+import { stdoutFault } from "./standard-streams.js";
+import { fileError, quoted } from "../../store/system-error.js";
 import type { Output, OutputOptions } from "./output.js";
 import { NO_FOLLOW } from "../../store/temporary.js";
 import { exists, FileOutput } from "./whole-file.js";
@@ -43,23 +43,20 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
   return new FileOutput(path, existing, options);
 }
 
-/** stdout, which gets the bytes as they come. */
+/** stdout, which gets the bytes as they come. @throws FileError `ERR_WRITE`: closed, read-only */
 export function standardOutput(io: Io, inputs: readonly Input[]): Output {
   const stats = redirected(io.descriptors?.stdout);
   if (stats?.isFile() === true) refuseInput("stdout", fileId(stats), inputs);
-  const failure = (error: unknown): Error =>
-    errno(error) === "EPIPE" ? new BrokenPipe() : fileError("ERR_WRITE", "stdout", error);
+  const fault = stdoutFault(io.descriptors?.stdout, "content");
+  if (fault !== undefined) throw fault;
   const forThreads = stats !== undefined && io.stdout.isTTY !== true;
   return {
     name: "stdout",
     ...defined({ descriptor: forThreads ? io.descriptors?.stdout : undefined }),
     // Without descriptors it is a test's stream, which may keep what it is given.
     forgets: io.descriptors !== undefined,
-    write: (...parts) =>
-      write(io.stdout, ...parts).catch((error: unknown) => {
-        throw failure(error);
-      }),
-    failure,
+    write: (...parts) => write(io.stdout, ...parts),
+    failure: stdoutFailure,
     prepare: nothing,
     place() {
       // The bytes are where they belong.

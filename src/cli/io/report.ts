@@ -12,7 +12,7 @@ import {
   TokenError,
   UsageError,
 } from "../../errors.js";
-import type { Io } from "./io.js";
+import { BrokenPipe, type Io } from "./io.js";
 
 /** Documented in docs/cli.md. Their meanings never change. */
 export const EXIT = {
@@ -26,9 +26,6 @@ export const EXIT = {
   /** 128 + SIGINT, as shells have it. */
   cancelled: 130,
 } as const;
-
-/** The reader of our stdout went away, so that there is nobody to tell. */
-export class BrokenPipe extends Error {}
 
 /** The exit status of a run that ends with this error. */
 export function exitStatus(error: unknown): number {

@@ -11,7 +11,8 @@ import {
   UnsupportedError,
   UsageError,
 } from "../../../src/errors.js";
-import { BrokenPipe, exitStatus, printable, Report } from "../../../src/cli/io/report.js";
+import { BrokenPipe } from "../../../src/cli/io/io.js";
+import { exitStatus, printable, Report } from "../../../src/cli/io/report.js";
 
 function reporting(
   tell: (report: Report) => void,

@@ -170,24 +170,24 @@ export function messagePaths(
 }
 
 /** Where plaintext, or a key, goes. */
-export function privateOutput(
+export async function privateOutput(
   path: string | undefined,
   inputs: readonly Input[],
   args: Arguments,
   { io }: Context,
 ): Promise<Output> {
-  if (path === undefined || path === "-") return Promise.resolve(standardOutput(io, inputs));
+  if (path === undefined || path === "-") return standardOutput(io, inputs);
   return fileOutput(path, { force: args.flag("force"), mode: "private", inputs });
 }
 
 /** Where anything else goes. */
-export function publicOutput(
+export async function publicOutput(
   path: string | undefined,
   inputs: readonly Input[],
   args: Arguments,
   { io }: Context,
 ): Promise<Output> {
-  if (path === undefined || path === "-") return Promise.resolve(standardOutput(io, inputs));
+  if (path === undefined || path === "-") return standardOutput(io, inputs);
   return fileOutput(path, { force: args.flag("force"), mode: "public", inputs });
 }
 

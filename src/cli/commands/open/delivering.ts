@@ -13,7 +13,7 @@ import { noteSender } from "../../find/sender.js";
 import { writeOnce, type OpenedMessage } from "../../io/bulk.js";
 import type { Output } from "../../io/output.js";
 import { commit, placeAll } from "../../io/outputs.js";
-import { BrokenPipe } from "../../io/report.js";
+import { BrokenPipe } from "../../io/io.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { AlreadyDecrypted } from "./admission.js";
 import type { Admitted } from "./gate.js";
