@@ -7,7 +7,7 @@
  * Nothing here touches a module or a file.
  */
 import { equal } from "../bytes.js";
-import { FormatError, UsageError } from "../errors.js";
+import { FormatError, PolicyError, UsageError } from "../errors.js";
 
 /** Values of the attribute `type` (RFC 7512 §2.3). */
 export type ObjectType = "public" | "private" | "cert" | "secret-key" | "data";
@@ -119,6 +119,28 @@ export function parseUri(text: string): Pkcs11Uri {
   if (otherQuery.length > 0) uri.otherQuery = otherQuery;
   return uri;
 }
+
+/**
+ * Parses a URI that stands in a file. Whoever wrote the file may be somebody else, so it can only say
+ * which token and key are meant: not what code is loaded, nor what is sent to a token as a PIN.
+ *
+ * @param where - the file, and the line in it, for messages.
+ * @throws as `parseUri`; PolicyError `ERR_URI_IN_FILE` for `module-path`, `module-name`, `pin-source`
+ */
+export function parseUriInFile(text: string, where: string): Pkcs11Uri {
+  const uri = parseUri(text);
+  const named = Object.entries(QUERY_TEXT).find(([, property]) => uri[property] !== undefined);
+  if (named === undefined) return uri;
+  throw new PolicyError("ERR_URI_IN_FILE", `${where}: a URI in a file may not have ${named[0]}=`, {
+    hint: `whoever can change the file would choose what runs; ${IN_FILE_HINTS[named[0]] ?? ""}`,
+  });
+}
+
+const IN_FILE_HINTS: Readonly<Partial<Record<string, string>>> = {
+  "pin-source": "use --pin-source or P11SEAL_PIN_SOURCE",
+  "module-name": "use --module or P11SEAL_MODULE",
+  "module-path": "use --module or P11SEAL_MODULE",
+};
 
 /** The one canonical text of a URI: fixed order, everything but unreserved characters encoded. */
 export function formatUri(uri: Pkcs11Uri): string {

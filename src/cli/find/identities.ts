@@ -57,10 +57,10 @@ async function everyKeyPresent(tokens: Tokens): Promise<ExchangeIdentity[]> {
 
 /**
  * A URI that names an object must match exactly one key. One that names a token stands for all its
- * keys.
+ * keys. `inFile`: as for `Tokens.uri`.
  */
-function onToken(text: string, tokens: Tokens): FindIdentities {
-  const uri = tokens.uri(text);
+function onToken(text: string, tokens: Tokens, inFile?: string): FindIdentities {
+  const uri = tokens.uri(text, inFile);
   return () =>
     tokens.find(uri, async (access) => {
       if (uri.object !== undefined || uri.id !== undefined) {
@@ -86,13 +86,13 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
   }
   const lines = text
     .split(/\r?\n/)
-    .map((line) => line.trim())
-    .filter((line) => line !== "" && !line.startsWith("#"));
+    .map((line, at) => ({ uri: line.trim(), where: `${path}:${at + 1}` }))
+    .filter(({ uri }) => uri !== "" && !uri.startsWith("#"));
   // The file may be a secret: nothing of it is quoted.
-  if (lines.length === 0 || !lines.every(isPkcs11Uri)) {
+  if (lines.length === 0 || !lines.every(({ uri }) => isPkcs11Uri(uri))) {
     throw new FormatError("ERR_IDENTITY_FILE", `"${path}" holds neither a key nor pkcs11: URIs`, {
       hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM",
     });
   }
-  return lines.map((line) => onToken(line, tokens));
+  return lines.map(({ uri, where }) => onToken(uri, tokens, where));
 }

@@ -53,6 +53,16 @@ export interface KeyRequest {
   readonly names?: { readonly unknown?: (word: string) => UsageError };
 }
 
+/** What is known of a source besides itself. */
+interface Place {
+  readonly purpose: KeyPurpose;
+  readonly where: string;
+  /** What a path is relative to. */
+  readonly folder: string;
+  /** The file that names it, and where in it; absent for a word of the command line. */
+  readonly inFile?: string;
+}
+
 /** Finds keys for one run. No PIN is asked for. */
 export class PublicKeys {
   readonly #tokens: Tokens;
@@ -86,18 +96,16 @@ export class PublicKeys {
         this.#context.report.note(`${word}: from ${list}; write ./${word} for the file here`);
       }
       const folder = dirname(list);
-      const key = await this.follow(known.source, { purpose, where: word, folder });
+      const at = { purpose, where: word, folder, inFile: `${list}: ${word}` };
+      const key = await this.follow(known.source, at);
       return { ...key, origin: { kind: "name", list } };
     }
     if (!isFile && names.unknown !== undefined) throw names.unknown(word);
     return this.follow(source, { purpose, where, folder: "." });
   }
 
-  /** Gets a key from where it is. `folder`: what a path is relative to. Throws as `find`. */
-  async follow(
-    source: RecipientSource,
-    at: { readonly purpose: KeyPurpose; readonly where: string; readonly folder: string },
-  ): Promise<FoundKey> {
+  /** Gets a key from where it is. Throws as `find`; PolicyError `ERR_URI_IN_FILE`. */
+  async follow(source: RecipientSource, at: Place): Promise<FoundKey> {
     const found = await this.#get(source, at);
     if (at.purpose === "exchange") return found;
     // That a key is for signatures is no reason to warn of it here.
@@ -107,11 +115,8 @@ export class PublicKeys {
     return { ...found, warnings };
   }
 
-  async #get(
-    source: RecipientSource,
-    at: { readonly purpose: KeyPurpose; readonly where: string; readonly folder: string },
-  ): Promise<FoundKey> {
-    const { purpose, where, folder } = at;
+  async #get(source: RecipientSource, at: Place): Promise<FoundKey> {
+    const { purpose, where, folder, inFile } = at;
     switch (source.kind) {
       case "key":
         return { ...source.key, where, origin: { kind: "command line" } };
@@ -127,8 +132,8 @@ export class PublicKeys {
       case "uri": {
         const file =
           purpose === "exchange"
-            ? await recipientOnToken(source.uri, this.#tokens)
-            : { publicKey: await publicKeyOnToken(source.uri, this.#tokens), warnings: [] };
+            ? await recipientOnToken(source.uri, this.#tokens, inFile)
+            : { publicKey: await publicKeyOnToken(source.uri, this.#tokens, inFile), warnings: [] };
         return { ...file, where, origin: { kind: "token", uri: source.uri } };
       }
     }

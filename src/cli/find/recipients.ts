@@ -47,7 +47,7 @@ async function keysInFile(path: string, keys: PublicKeys, context: Context): Pro
   const found: FoundKey[] = [];
   for (const entry of entries) {
     const where = `${name}:${entry.line}`;
-    found.push(await keys.follow(entry, { purpose: "exchange", where, folder }));
+    found.push(await keys.follow(entry, { purpose: "exchange", where, folder, inFile: where }));
   }
   return found;
 }

@@ -8,13 +8,21 @@ import type { KeyInfo } from "../../token/values.js";
 import type { Tokens } from "./tokens.js";
 
 /** @throws TokenError `ERR_PUBLIC_KEY_MISSING`; as `findKey` */
-export async function publicKeyOnToken(text: string, tokens: Tokens): Promise<PublicKey> {
-  return publicHalf((await foundBy(text, tokens)).key);
+export async function publicKeyOnToken(
+  text: string,
+  tokens: Tokens,
+  inFile?: string,
+): Promise<PublicKey> {
+  return publicHalf((await foundBy(text, tokens, inFile)).key);
 }
 
 /** A key to seal to, with its OAEP record if that is certain. Throws as `publicKeyOnToken`. */
-export async function recipientOnToken(text: string, tokens: Tokens): Promise<KeyFile> {
-  const { key, access } = await foundBy(text, tokens);
+export async function recipientOnToken(
+  text: string,
+  tokens: Tokens,
+  inFile?: string,
+): Promise<KeyFile> {
+  const { key, access } = await foundBy(text, tokens, inFile);
   const publicKey = publicHalf(key);
   if (isSignOnly(key)) {
     return { publicKey, warnings: ["the token shows it as a key for signatures"] };
@@ -26,8 +34,9 @@ export async function recipientOnToken(text: string, tokens: Tokens): Promise<Ke
 async function foundBy(
   text: string,
   tokens: Tokens,
+  inFile?: string,
 ): Promise<{ readonly key: KeyInfo; readonly access: TokenService }> {
-  const uri = tokens.uri(text);
+  const uri = tokens.uri(text, inFile);
   const access = await tokens.access();
   return { key: await tokens.find(uri, () => access.findKey(uri)), access };
 }

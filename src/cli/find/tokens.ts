@@ -10,7 +10,7 @@ import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
-import { parseUri, type Pkcs11Uri } from "../../token/uri.js";
+import { parseUri, parseUriInFile, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import { homeFolder } from "./home.js";
 import { pinReferrer } from "./pins.js";
@@ -40,8 +40,14 @@ export class Tokens {
     this.#pin = pinReferrer({ user: options.pinSource, uris: this.#uris }, context);
   }
 
-  /** Parses a URI of the command line. Its `pin-source` counts from now on. */
-  uri(text: string): Pkcs11Uri {
+  /**
+   * Parses a URI. The `pin-source` of one from the command line counts from now on.
+   *
+   * @param inFile - the file it stands in, and the line, if it is not from the command line.
+   * @throws as `parseUri`, `parseUriInFile`
+   */
+  uri(text: string, inFile?: string): Pkcs11Uri {
+    if (inFile !== undefined) return parseUriInFile(text, inFile);
     const uri = parseUri(text);
     this.#uris.push(uri);
     return uri;

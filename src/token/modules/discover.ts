@@ -91,14 +91,14 @@ function lookAround(options: Discovery, system: SystemPaths): ModuleCandidate[] 
     ...(env["P11SEAL_SYSTEM_MODULES"] === "0" ? [] : systemModules(system)),
     ...(existsSync(developmentToken(home).conf) ? softHsmPaths(options) : [])
       .slice(0, 1)
-      .map((path) => ({ path, source: "development token", explicit: false })),
+      .map((path) => ({ path, source: "development token", explicit: false, named: true })),
   ];
 }
 
 /** What p11-kit knows of, and what lies where vendors put theirs. */
 function systemModules(system: SystemPaths): ModuleCandidate[] {
   return [
-    ...registeredModules(system).map((one) => ({ ...one, explicit: false })),
+    ...registeredModules(system).map((one) => ({ ...one, explicit: false, named: true })),
     ...system.wellKnown
       .filter((path) => existsSync(path))
       .map((path) => ({ path, source: "well-known path", explicit: false })),

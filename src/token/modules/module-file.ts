@@ -18,10 +18,11 @@ import { TokenError } from "../../errors.js";
 /**
  * Checks the file at `path` and returns its real path, which tells one module from another.
  *
+ * @param isNamed - the user named it. One that was found by looking must be in a folder of the system.
  * @throws TokenError `ERR_MODULE_PATH` (not absolute), `ERR_MODULE_NOT_FOUND`, `ERR_MODULE_UNSAFE`
- * (others may change it) or `ERR_MODULE_LOAD` (not a shared library of this system).
+ * (others may change it, or nobody named it) or `ERR_MODULE_LOAD` (not a shared library of this system).
  */
-export function checkModuleFile(path: string): string {
+export function checkModuleFile(path: string, isNamed = true): string {
   if (!isAbsolute(path)) {
     throw new TokenError("ERR_MODULE_PATH", `module path "${path}" is not absolute`, {
       hint: "a bare name would be looked for in folders that others may write to",
@@ -36,8 +37,9 @@ export function checkModuleFile(path: string): string {
     throw notReadable(path, error);
   }
   if (!file.isFile()) throw notLoadable(path, "is not a regular file");
+  if (!isNamed) refuseElsewhere(path, real);
   // The link and the file: whoever can replace either decides what is loaded.
-  refuseForeignFile(path, real, file);
+  refuseForeignFile(path, file);
   refuseOpenFolders(path, real);
   if (dirname(path) !== dirname(real)) refuseOpenFolders(path, path);
   const fault = libraryFault(firstBytes(path, real));
@@ -45,14 +47,20 @@ export function checkModuleFile(path: string): string {
   return real;
 }
 
-function refuseForeignFile(path: string, real: string, file: Stats): void {
+function refuseForeignFile(path: string, file: Stats): void {
   if (!hasModes) return;
   if ((file.mode & 0o002) !== 0) throw unsafe(path, "is writable by every user");
-  const folder = statSync(dirname(real));
-  const uid = process.getuid?.();
-  if ((folder.mode & 0o002) !== 0 && file.uid !== 0 && file.uid !== uid) {
-    throw unsafe(path, "belongs to another user, in a folder that every user may write to");
-  }
+  if ((file.mode & 0o020) !== 0) throw unsafe(path, "is writable by its group");
+  if (isForeign(file)) throw unsafe(path, "belongs to another user");
+}
+
+/**
+ * Whether a file or folder belongs to somebody else than root or this user. In a user namespace
+ * (rootless containers), what belongs to the host's root shows as the overflow user's; then "/" does
+ * too.
+ */
+function isForeign({ uid }: Stats): boolean {
+  return uid !== 0 && uid !== process.getuid?.() && uid !== statSync("/").uid;
 }
 
 /**
@@ -62,12 +70,60 @@ function refuseForeignFile(path: string, real: string, file: Stats): void {
 function refuseOpenFolders(path: string, from: string): void {
   if (!hasModes) return;
   for (let folder = dirname(from); ; folder = dirname(folder)) {
-    const { mode } = lstatSync(folder);
-    const isOpen = (mode & 0o002) !== 0 && (mode & 0o1000) === 0 && (mode & 0o170000) === 0o040000;
-    if (isOpen) throw unsafe(path, `is in "${folder}", where every user may replace files`);
+    const stats = lstatSync(folder);
+    // A link has no modes of its own, but an owner, who may make it lead elsewhere.
+    if (isForeign(stats)) throw unsafe(path, `is in "${folder}", another user's folder`);
+    const writers = stats.isDirectory() && (stats.mode & 0o1000) === 0 ? stats.mode : 0;
+    if ((writers & 0o002) !== 0) {
+      throw unsafe(path, `is in "${folder}", where every user may replace files`);
+    }
+    if ((writers & 0o020) !== 0 && !ADMINISTRATORS.has(stats.gid)) {
+      throw unsafe(path, `is in "${folder}", where its group may replace files`);
+    }
     if (folder === dirname(folder)) return;
   }
 }
+
+/**
+ * Groups whose members are as good as root: root's own, Debian's staff (to which /usr/local belongs)
+ * and macOS's admin (to which Homebrew's folders belong).
+ */
+const ADMINISTRATORS: ReadonlySet<number> = new Set(
+  process.platform === "darwin" ? [0, 80] : [0, 50],
+);
+
+/**
+ * Whether others than root and this user may change a file: one that names modules. Such a file is
+ * not read.
+ */
+export function isOthers(path: string): boolean {
+  if (!hasModes) return false;
+  const stats = statSync(path);
+  return isForeign(stats) || (stats.mode & 0o022) !== 0;
+}
+
+function refuseElsewhere(path: string, real: string): void {
+  const folded = process.platform === "win32" ? real.toLowerCase() : real;
+  if (SYSTEM_FOLDERS.some((folder) => folded.startsWith(folder))) return;
+  throw new TokenError(
+    "ERR_MODULE_UNSAFE",
+    `module "${path}" is not in a folder of the system, and nobody named it`,
+    { hint: "if you trust it, name it with --module or P11SEAL_MODULE" },
+  );
+}
+
+/** Where only an administrator installs. Each ends with a separator. */
+const SYSTEM_FOLDERS: readonly string[] =
+  process.platform === "win32"
+    ? [
+        process.env["SystemRoot"] ?? "C:\\Windows",
+        process.env["ProgramFiles"] ?? "C:\\Program Files",
+        "C:\\SoftHSM2",
+      ].map((folder) => `${folder.toLowerCase()}\\`)
+    : [
+        ...["/usr/", "/lib/", "/lib32/", "/lib64/", "/opt/", "/nix/store/", "/gnu/store/"],
+        ...(process.platform === "darwin" ? ["/Library/", "/System/"] : []),
+      ];
 
 /** Windows keeps rights in lists that Node doesn't show. */
 const hasModes = process.platform !== "win32";

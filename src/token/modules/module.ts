@@ -20,6 +20,8 @@ export interface ModuleCandidate {
   readonly source: string;
   /** Named by the user, so its failure is an error and not just a line in a list. */
   readonly explicit: boolean;
+  /** The user, or the administrator, named it in a file of their own; it may lie anywhere. */
+  readonly named?: boolean;
   /** The string NSS softoken wants with C_Initialize. */
   readonly parameters?: string;
   /** Environment variables that the library reads while it initializes; undefined takes one away. */
@@ -83,7 +85,7 @@ export class Module {
  * loader refuses it, and `ERR_MODULE_INIT` when C_Initialize does.
  */
 export async function openModule(candidate: ModuleCandidate): Promise<Module> {
-  const real = checkModuleFile(candidate.path);
+  const real = checkModuleFile(candidate.path, candidate.explicit || candidate.named === true);
   const { PKCS11 } = await loadNative();
   // From here on nothing waits, so two opens of one module can't cross.
   let loaded = registry.get(real);

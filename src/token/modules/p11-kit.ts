@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
+import { isOthers } from "./module-file.js";
 import type { SystemPaths } from "./well-known.js";
 
 export interface RegisteredModule {
@@ -86,6 +87,8 @@ function readSettings(path: string): Map<string, string> {
   const settings = new Map<string, string>();
   let text: string;
   try {
+    // Whoever may write to it chooses what is loaded.
+    if (isOthers(path)) return settings;
     text = readFileSync(path, "utf8");
   } catch {
     return settings;

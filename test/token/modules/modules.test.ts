@@ -93,6 +93,11 @@ describe("a module's file", () => {
       "ERR_MODULE_UNSAFE",
     ],
     [
+      "a group-writable file",
+      () => copyOfSoftHsm(join(folder, "g.so"), 0o664),
+      "ERR_MODULE_UNSAFE",
+    ],
+    [
       "a link in a world-writable folder",
       () => {
         const link = join(folderNamed("links", 0o777), "m.so");
@@ -103,6 +108,12 @@ describe("a module's file", () => {
     ],
   ])("that is %s is refused before it is loaded", (_what, make, code) => {
     expect(codeOf(make())).toBe(code);
+  });
+
+  it("that nobody named is taken from the system's folders only", () => {
+    const path = copyOfSoftHsm(join(folder, "unnamed.so"));
+    expect(() => checkModuleFile(path, false)).toThrow(/not in a folder of the system/);
+    expect(checkModuleFile(path, true)).toBe(path);
   });
 
   it("of our own may lie in a folder like /tmp", () => {
@@ -117,6 +128,25 @@ const isRoot = process.getuid?.() === 0;
     it("in a folder like /tmp is refused", () => {
       const path = copyOfSoftHsm(join(folderNamed("foreign", 0o1777), "m.so"));
       chownSync(path, 65534, 65534);
+      expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
+    });
+
+    it("in a folder of ours, or of ours in a folder of theirs, is refused", () => {
+      const path = copyOfSoftHsm(join(folderNamed("ours", 0o755), "m.so"));
+      expect(codeOf(path)).toBeUndefined();
+      chownSync(path, 65534, 0);
+      expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
+      const theirs = folderNamed("theirs", 0o755);
+      const inTheirs = copyOfSoftHsm(join(theirs, "m.so"));
+      chownSync(theirs, 65534, 0);
+      expect(codeOf(inTheirs)).toBe("ERR_MODULE_UNSAFE");
+    });
+
+    it("in a folder that an ordinary group may write to is refused; an administrators' is not", () => {
+      const shared = folderNamed("shared", 0o775);
+      const path = copyOfSoftHsm(join(shared, "m.so"));
+      expect(codeOf(path)).toBeUndefined();
+      chownSync(shared, 0, 12345);
       expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
     });
   },
