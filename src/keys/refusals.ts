@@ -11,6 +11,13 @@ export function privateKeyAsRecipient(what: string): FormatError {
   );
 }
 
+/** The error for a signing key given as a recipient. */
+export function signingKeyAsRecipient(reason: string): PolicyError {
+  return new PolicyError("ERR_SIGNING_KEY_AS_RECIPIENT", reason, {
+    hint: "seal to the owner's exchange key; if this key opens messages too: --allow-signing-key",
+  });
+}
+
 /** Runs a check of a key. Where it refuses, the refusal starts with `name`, as in `key.pem: …`. */
 export function naming<T>(name: string, check: () => T): T {
   try {

@@ -78,3 +78,11 @@ export const signWith = {
     describe: "Sign with this key: pkcs11: URI of a signing key, or private key file",
   },
 } satisfies Options;
+
+/** Of commands that take a recipient's key. */
+export const allowSigningKey = {
+  "allow-signing-key": {
+    type: "boolean",
+    describe: "Accept a recipient's key that is recorded, or known, as a signing key",
+  },
+} satisfies Options;

@@ -4,12 +4,16 @@ import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { UsageError } from "../../errors.js";
 import { requireRecipient } from "../../keys/formats/key-file.js";
-import type { Recipient } from "../../keys/key.js";
+import type { PublicKey, Recipient } from "../../keys/key.js";
+import { directoryPath } from "../../records/directory/directory-file.js";
 import { parseRecipientsFile } from "../../records/directory/recipients-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
-import { naming } from "../../keys/refusals.js";
+import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
+import { homeFolder } from "./home.js";
+import { isThere } from "./known-names.js";
+import { knownName } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
 import type { Tokens } from "./tokens.js";
 
@@ -19,6 +23,7 @@ export async function resolveRecipients(
   files: readonly string[],
   tokens: Tokens,
   context: Context,
+  { allowSigning = false }: { readonly allowSigning?: boolean } = {},
 ): Promise<Recipient[]> {
   if (texts.length === 0 && files.length === 0) {
     throw new UsageError("ERR_NO_RECIPIENTS", "no recipient was given", {
@@ -26,13 +31,13 @@ export async function resolveRecipients(
     });
   }
   const keys = new PublicKeys(tokens, context);
-  const recipients = new Recipients(context);
+  const recipients = new Recipients(context, allowSigning);
   const names = { unknown: unknownRecipient };
   for (const text of texts) {
-    recipients.add(await keys.find(text, { purpose: "exchange", option: "-r", names }));
+    await recipients.add(await keys.find(text, { purpose: "exchange", option: "-r", names }));
   }
   for (const file of files) {
-    for (const key of await keysInFile(file, keys, context)) recipients.add(key);
+    for (const key of await keysInFile(file, keys, context)) await recipients.add(key);
   }
   return recipients.list();
 }
@@ -60,20 +65,43 @@ function unknownRecipient(word: string): UsageError {
   );
 }
 
+/**
+ * Refuses a key that the directory trusts for signatures: a token rarely lets one key do both, and a
+ * reader refuses a message whose sender is among its recipients.
+ *
+ * @throws PolicyError `ERR_SIGNING_KEY_AS_RECIPIENT`
+ */
+export async function requireNoSender(
+  publicKey: PublicKey,
+  where: string,
+  context: Context,
+): Promise<void> {
+  // `-r alice.pem` needs no data folder.
+  if (!(await isThere(directoryPath(homeFolder(context.io.env), "senders")))) return;
+  const name = await knownName({ publicKey }, context);
+  if (name === undefined) return;
+  throw signingKeyAsRecipient(`${where}: the signing key of the sender ${quoted(name)}`);
+}
+
 /** Recipients by their keys: none is sealed to twice. */
 class Recipients {
   readonly #context: Context;
   readonly #found = new Map<string, { readonly recipient: Recipient; readonly where: string }>();
 
-  constructor(context: Context) {
+  readonly #allowSigning: boolean;
+
+  constructor(context: Context, allowSigning: boolean) {
     this.#context = context;
+    this.#allowSigning = allowSigning;
   }
 
-  add(key: FoundKey): void {
+  async add(key: FoundKey): Promise<void> {
     const { report } = this.#context;
     const { where } = key;
     for (const warning of key.warnings) report.note(`${where}: ${warning}`);
-    const publicKey = naming(where, () => requireRecipient(key));
+    const allowSigning = this.#allowSigning;
+    const publicKey = naming(where, () => requireRecipient(key, { allowSigning }));
+    if (!allowSigning) await requireNoSender(publicKey, where, this.#context);
     const fingerprint = toHex(publicKey.fingerprint);
     const earlier = this.#found.get(fingerprint);
     if (earlier !== undefined) {

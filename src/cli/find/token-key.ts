@@ -3,6 +3,7 @@ import { defined } from "../../defined.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
 import { publicHalf } from "../../token/objects/halves.js";
+import { reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo } from "../../token/values.js";
 import type { Tokens } from "./tokens.js";
@@ -16,7 +17,10 @@ export async function publicKeyOnToken(
   return publicHalf((await foundBy(text, tokens, inFile)).key);
 }
 
-/** A key to seal to, with its OAEP record if that is certain. Throws as `publicKeyOnToken`. */
+/**
+ * A key to seal to, with its OAEP record if that is certain, and with doubts about its token. Throws
+ * as `publicKeyOnToken`.
+ */
 export async function recipientOnToken(
   text: string,
   tokens: Tokens,
@@ -28,7 +32,8 @@ export async function recipientOnToken(
     return { publicKey, warnings: ["the token shows it as a key for signatures"] };
   }
   const oaep = await sureOaep(key, access);
-  return { publicKey, warnings: [], ...defined({ oaep }) };
+  const doubt = await doubtOf(key, access);
+  return { publicKey, warnings: doubt === undefined ? [] : [doubt], ...defined({ oaep }) };
 }
 
 async function foundBy(
@@ -47,7 +52,23 @@ export async function sureOaep(key: KeyInfo, access: TokenService): Promise<Oaep
   return (await access.plan(key, "open")).sureOaep;
 }
 
+/** Why the key's token may not open what is sealed to it, as far as can be seen without a PIN. */
+export async function doubtOf(key: KeyInfo, access: TokenService): Promise<string | undefined> {
+  const plan = await access.plan(key, "open");
+  if (plan.steps.some(({ standing }) => standing === "offered")) return undefined;
+  const token = `token "${key.token.label}"`;
+  const [doubted] = stepsToTry(plan);
+  return doubted === undefined
+    ? `${token} cannot open what is sealed to this key: ${reasonsAgainst(plan)}`
+    : `whether ${token} can open what is sealed to this key is not certain: ${doubted.reason}`;
+}
+
 /** As its public object says. */
 export function isSignOnly({ uses }: KeyInfo): boolean {
   return uses.includes("sign") && !uses.includes("exchange");
+}
+
+/** The record of what a key is for; none of a key that does both, or shows neither. */
+export function signOnlyOf({ uses }: KeyInfo): boolean | undefined {
+  return uses.includes("sign") === uses.includes("exchange") ? undefined : uses.includes("sign");
 }

@@ -48,13 +48,17 @@ export function parseJwk(text: string): Jwk {
 /**
  * One line of JSON without a line break, with `use`, and with the thumbprint (RFC 7638) as `kid`.
  */
-export function formatJwk(publicKey: PublicKey, oaep?: OaepHash): string {
+export function formatJwk(
+  publicKey: PublicKey,
+  oaep?: OaepHash,
+  signOnly = publicKey.type === "ed25519",
+): string {
   const required = requiredMembers(publicKey);
   const alg = [...ALG_OAEP].find(([, hash]) => hash === oaep)?.[0];
   return JSON.stringify({
     ...required,
     ...defined({ alg: oaep && alg }),
-    use: publicKey.type === "ed25519" ? "sig" : "enc",
+    use: signOnly ? "sig" : "enc",
     kid: thumbprint(required),
   });
 }

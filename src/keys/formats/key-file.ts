@@ -7,6 +7,9 @@
  * with. In PEM it is a line of text before the block (`p11seal-oaep: sha1`), which other tools
  * ignore; in a JWK it is `alg`; in an OpenSSH line it is a word of the comment
  * (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB have no room for it.
+ *
+ * What a key is for is recorded in the same places: `p11seal-use: sign` or `exchange` in PEM,
+ * `p11seal-use=sign` in an OpenSSH line, `use` in a JWK, the algorithm in a PUBLICKEYBLOB.
  */
 import { ascii } from "../../bytes.js";
 import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
@@ -17,7 +20,7 @@ import { formatJwk, parseJwk } from "./jwk.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
-import { naming, privateKeyAsRecipient } from "../refusals.js";
+import { naming, privateKeyAsRecipient, signingKeyAsRecipient } from "../refusals.js";
 import { formatSshLine, looksLikeSsh, parseSshLine } from "./ssh.js";
 
 export interface KeyFile {
@@ -28,6 +31,8 @@ export interface KeyFile {
   readonly warnings: readonly string[];
   /** A PUBLICKEYBLOB of a signature key (CALG_RSA_SIGN). `requireRecipient` refuses it. */
   readonly signOnly?: true;
+  /** What the key is for, as its holder's p11seal recorded it. `requireRecipient` refuses `sign`. */
+  readonly use?: "exchange" | "sign";
 }
 
 export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "capi";
@@ -56,21 +61,26 @@ export function parsePublicKey(
 /**
  * The file's key, if a message may be sealed to it.
  *
- * @throws UnsupportedError `ERR_SIGN_ONLY`; otherwise as `requireExchange`.
+ * @param options - `allowSigning`: also to a key that is recorded as one for signatures.
+ * @throws UnsupportedError `ERR_SIGN_ONLY`; PolicyError `ERR_SIGNING_KEY_AS_RECIPIENT`; otherwise
+ *   as `requireExchange`.
  */
 export function requireRecipient(
-  { publicKey, signOnly }: KeyFile,
-  options: { allowWeak?: boolean } = {},
+  { publicKey, signOnly, use }: KeyFile,
+  options: { allowWeak?: boolean; allowSigning?: boolean } = {},
 ): ExchangePublicKey {
   if (signOnly === true) throw signatureBlob();
+  if (use === "sign" && publicKey.type !== "ed25519" && options.allowSigning !== true) {
+    throw signingKeyAsRecipient("the key is recorded as one for signatures");
+  }
   return requireExchange(publicKey, options);
 }
 
 /**
  * The bytes of a file with this key. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP
- * record. DER and a PUBLICKEYBLOB hold neither, a JWK holds no comment. With `signOnly` a
- * PUBLICKEYBLOB is marked as a signature key's (CALG_RSA_SIGN); the other formats don't say what a
- * key is for.
+ * record. DER and a PUBLICKEYBLOB hold neither, a JWK holds no comment. `signOnly` records what the
+ * key is for: signatures if true, exchange if false. Without it PEM and OpenSSH lines say nothing of
+ * that, and a PUBLICKEYBLOB says exchange (CALG_RSA_KEYX). DER never says.
  *
  * @throws UsageError `ERR_COMMENT`: a comment of more than one line; `ERR_OAEP_RECORD`: a record
  *   with a key that is not RSA.
@@ -82,7 +92,8 @@ export function formatPublicKey(
   format: PublicKeyFormat,
   options: { oaep?: OaepHash; comment?: string; signOnly?: boolean } = {},
 ): Uint8Array {
-  const { oaep } = options;
+  const { oaep, signOnly } = options;
+  const use = signOnly === undefined ? undefined : signOnly ? "sign" : "exchange";
   const comment = checkedComment(options.comment ?? "");
   if (oaep !== undefined && publicKey.type !== "rsa") {
     throw new UsageError("ERR_OAEP_RECORD", "an OAEP record with a key that is not RSA");
@@ -92,15 +103,20 @@ export function formatPublicKey(
       const before = [
         ...(comment === "" ? [] : [`# ${comment}`]),
         ...(oaep === undefined ? [] : [`${RECORD}: ${oaep}`]),
+        ...(use === undefined ? [] : [`${USE_RECORD}: ${use}`]),
       ];
       return ascii(formatPem("PUBLIC KEY", publicKey.spki, before));
     }
     case "der":
       return publicKey.spki.slice();
     case "jwk":
-      return ascii(`${formatJwk(publicKey, oaep)}\n`);
+      return ascii(`${formatJwk(publicKey, oaep, signOnly)}\n`);
     case "ssh": {
-      const words = [comment, oaep === undefined ? "" : `${RECORD}=${oaep}`];
+      const words = [
+        comment,
+        oaep === undefined ? "" : `${RECORD}=${oaep}`,
+        use === undefined ? "" : `${USE_RECORD}=${use}`,
+      ];
       const line = formatSshLine(publicKey, words.filter((word) => word !== "").join(" "));
       return ascii(`${line}\n`);
     }
@@ -180,7 +196,8 @@ function fromPem(text: string, now: Date): KeyFile {
   if (block.hasHeaders) throw new FormatError("ERR_PEM", `PEM block ${block.label} has headers`);
   const found = fromBlock(block, now);
   const records = block.before.flatMap((line) => PEM_RECORD.exec(line)?.[1] ?? []);
-  return keyFile(found.publicKey, records, found.warnings);
+  const uses = block.before.flatMap((line) => PEM_USE.exec(line)?.[1] ?? []);
+  return withUse(keyFile(found.publicKey, records, found.warnings), uses);
 }
 
 function fromBlock({ label, bytes }: PemBlock, now: Date): KeyFile {
@@ -211,10 +228,10 @@ function fromSsh(text: string): KeyFile {
     throw new FormatError("ERR_SSH_KEY", "more than one line instead of one OpenSSH key");
   }
   const { publicKey, comment } = parseSshLine(text);
-  return keyFile(
-    publicKey,
-    comment.split(/\s+/).flatMap((word) => SSH_RECORD.exec(word)?.[1] ?? []),
-  );
+  const words = comment.split(/\s+/);
+  const records = words.flatMap((word) => SSH_RECORD.exec(word)?.[1] ?? []);
+  const uses = words.flatMap((word) => SSH_USE.exec(word)?.[1] ?? []);
+  return withUse(keyFile(publicKey, records), uses);
 }
 
 // ── The OAEP record, comments, messages ─────────────────────────────────────────────────────────
@@ -240,12 +257,24 @@ function keyFile(
   return { publicKey, oaep, warnings };
 }
 
+function withUse(file: KeyFile, records: readonly string[]): KeyFile {
+  const [use] = records;
+  if (use === undefined) return file;
+  if (records.length > 1 || (use !== "sign" && use !== "exchange")) {
+    throw new FormatError("ERR_USE_RECORD", "the record of the key's use is not exchange or sign");
+  }
+  return { ...file, use };
+}
+
 function checkedComment(comment: string): string {
   // A line break, or what looks like a record, would end the comment and start something else.
-  if (/\p{Cc}|\p{Zl}|\p{Zp}/u.test(comment) || comment.includes(RECORD)) {
+  if (
+    /\p{Cc}|\p{Zl}|\p{Zp}/u.test(comment) ||
+    [RECORD, USE_RECORD].some((record) => comment.includes(record))
+  ) {
     throw new UsageError(
       "ERR_COMMENT",
-      "the comment contains a control character, or looks like an OAEP record",
+      "the comment contains a control character, or looks like a record of ours",
     );
   }
   return comment.trim();
@@ -264,6 +293,9 @@ function unknownForm(bytes: Uint8Array): FormatError {
 
 const RECORD = "p11seal-oaep";
 const PEM_RECORD = /^\s*p11seal-oaep\s*:\s*(.*?)\s*$/;
+const USE_RECORD = "p11seal-use";
+const PEM_USE = /^\s*p11seal-use\s*:\s*(.*?)\s*$/;
+const SSH_USE = /^p11seal-use=(.*)$/;
 const SSH_RECORD = /^p11seal-oaep=(.*)$/;
 
 export const OAEP_HASHES = [

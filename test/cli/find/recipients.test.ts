@@ -156,3 +156,52 @@ it("a key file of unlikely size is not read whole", async () => {
   expect(status).toBe(1);
   expect(stderr).toContain('cannot read "/dev/zero": file too large (EFBIG)');
 });
+
+describe("a signing key as a recipient", () => {
+  const env = { P11SEAL_HOME: join(folder, "home-with-senders") };
+  const recorded = (use: string): string => `p11seal-use: ${use}\n${publicPem(TEST_KEYS.p256)}`;
+
+  beforeAll(async () => {
+    mkdirSync(env.P11SEAL_HOME, { mode: 0o700 });
+    writeFileSync(at("sign.pem"), recorded("sign"));
+    writeFileSync(at("sign.ssh"), `${sshLine} p11seal-use=sign\n`);
+    writeFileSync(at("exchange.pem"), recorded("exchange"));
+    expect((await run(["senders", "add", "Dave", "alice.pem"], { env })).status).toBe(0);
+  });
+
+  it.each([
+    ["recorded as one in PEM", "sign.pem", "the key is recorded as one for signatures"],
+    ["recorded as one by OpenSSH", "sign.ssh", "recorded as one for signatures"],
+    ["a sender's in the directory", "alice.pem", 'alice.pem: the signing key of the sender "Dave"'],
+  ])("is refused if it is %s", async (_how, path, message) => {
+    const commands = [
+      ["seal", "-r", path],
+      ["recipients", "add", "eve", path],
+    ];
+    for (const argv of commands) {
+      const refused = await run(argv, { env, stdin: "word" });
+      expect({ argv, status: refused.status }).toEqual({ argv, status: 6 });
+      expect(refused.stderr).toContain(message);
+      expect(refused.stderr).toContain("--allow-signing-key");
+    }
+    const allowed = await run(["seal", "--allow-signing-key", "-r", path], { env, stdin: "word" });
+    expect(allowed.status).toBe(0);
+  });
+
+  it("is refused in a recipients file", async () => {
+    writeFileSync(at("signers"), "sign.pem\n");
+    const { status, stderr } = await run(["seal", "-R", "signers"], { env, stdin: "word" });
+    expect({ status, stderr }).toMatchObject({ status: 6 });
+    expect(stderr).toContain("signers:1: the key is recorded");
+  });
+
+  it("is none if it is recorded for exchange", async () => {
+    expect((await run(["seal", "-r", "exchange.pem"], { env, stdin: "word" })).status).toBe(0);
+  });
+
+  it("with a record that can't be understood is a fault", async () => {
+    writeFileSync(at("odd.pem"), recorded("both"));
+    const { stderr } = await run(["seal", "-r", "odd.pem", "--json"], { env, stdin: "word" });
+    expect(stderr).toContain("ERR_USE_RECORD");
+  });
+});

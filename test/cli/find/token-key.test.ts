@@ -3,6 +3,9 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import type { MessageInfo } from "../../../src/index.js";
+import { doubtOf } from "../../../src/cli/find/token-key.js";
+import type { TokenService } from "../../../src/token/service.js";
+import type { KeyInfo } from "../../../src/token/values.js";
 import { freshToken, type TestToken, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
@@ -91,9 +94,15 @@ describe("a key named by its URI", () => {
 
   it("that the token shows for signatures is a recipient with a warning, and a sender without", async () => {
     const warning = "the token shows it as a key for signatures";
-    const added = await ok(["recipients", "add", "carol", uri("sign")]);
+    // Where no sender has it: a sender's key is refused.
+    const other = { at: join(folder, "home-without-senders") };
+    mkdirSync(other.at, { mode: 0o700 });
+    const added = await cli(["recipients", "add", "carol", uri("sign")], other);
+    expect(added).toMatchObject({ status: 0 });
     expect(added.stderr).toContain(warning);
-    const sealed = await ok(["seal", "-r", uri("sign"), "--force", "-o", "no.p11s", "note"]);
+    const seal = ["seal", "-r", uri("sign"), "--force", "-o", "no.p11s", "note"];
+    const sealed = await cli(seal, other);
+    expect(sealed).toMatchObject({ status: 0 });
     expect(sealed.stderr).toContain(warning);
     expect((await ok(["senders", "add", "alice", uri("sign")])).stderr).not.toContain(warning);
   });
@@ -109,5 +118,47 @@ describe("a key named by its URI", () => {
     const at = join(folder, "none");
     expect((await cli(["senders", "add", "dave", uri(label)], { at })).status).toBe(status);
     expect(existsSync(at)).toBe(false);
+  });
+});
+
+describe("what a key is for", () => {
+  it.each(["exchange", "sign"])("is recorded with one for %s", async (label) => {
+    for (const form of ["pem", "ssh", "jwk"]) {
+      const exported = await ok(["keys", "export", uri(label), "--format", form]);
+      const text = exported.stdout.toString("utf8");
+      const record = {
+        pem: `p11seal-use: ${label}\n`,
+        ssh: `p11seal-use=${label}`,
+        jwk: `"use":"${label === "sign" ? "sig" : "enc"}"`,
+      }[form];
+      expect(text).toContain(record);
+    }
+  });
+
+  it("keeps a signing key's file from being sealed to", async () => {
+    const { status, stderr } = await cli(["seal", "-r", "sign.pem", "note"]);
+    expect({ status, stderr }).toMatchObject({ status: 6 });
+    expect((await cli(["seal", "-r", "exchange.pem", "note"])).status).toBe(0);
+  });
+});
+
+describe("a key that its token can't open with", () => {
+  const key = {
+    token: { label: "tpm" },
+    uses: ["exchange"],
+    publicKey: { type: "ec" },
+  } as unknown as KeyInfo;
+  const access = (...steps: readonly object[]): TokenService =>
+    ({ plan: () => Promise.resolve({ steps }) }) as unknown as TokenService;
+  const step = (standing: string) => ({ standing, reason: "the token has no CKM_ECDH1_DERIVE" });
+
+  it.each([
+    ["nothing is said of if a way is offered", ["offered", "left out"], undefined],
+    ["is said to be so if none is", ["left out"], /^token "tpm" cannot open .*CKM_ECDH1_DERIVE$/],
+    ["is in doubt if a way might do", ["doubted", "left out"], /"tpm" can open .* is not certain/],
+  ])("%s", async (_what, standings, expected) => {
+    const doubt = await doubtOf(key, access(...standings.map(step)));
+    if (expected === undefined) expect(doubt).toBeUndefined();
+    else expect(doubt).toMatch(expected);
   });
 });

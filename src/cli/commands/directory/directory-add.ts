@@ -17,6 +17,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context, Run } from "../../command.js";
 import { homeFolder } from "../../find/home.js";
 import { PublicKeys, type FoundKey, type KeyOrigin } from "../../find/public-keys.js";
+import { requireNoSender } from "../../find/recipients.js";
 import { withTokens } from "../../find/tokens.js";
 import { write } from "../../io/io.js";
 import { oneLine } from "../../io/report.js";
@@ -38,13 +39,17 @@ export function addTo(kind: DirectoryKind): Run {
     );
     const nowMs = Date.now();
     const known = await readDirectory(home, kind);
+    const allowSigning = kind === "recipients" && args.flag("allow-signing-key");
     const entry = {
       ...limitsIn(findEntry(known, name)),
-      ...entryOf(name, found, kind, nowMs),
+      ...entryOf(name, found, kind, { nowMs, allowSigning }),
       ...limitsOf(args),
       ...provenanceOf(args),
     };
     requireOrder(entry);
+    if (kind === "recipients" && !allowSigning) {
+      await requireNoSender(found.publicKey, found.where, context);
+    }
     for (const warning of found.warnings) report.note(warning);
     withEntry(known, entry, kind); // Refuses an unusable entry before any file is made for it.
     if (kind === "senders" && known.length === 0) await makeFirstLedger(home, nowMs, context);
@@ -63,10 +68,11 @@ function entryOf(
   name: string,
   found: FoundKey,
   kind: DirectoryKind,
-  nowMs: number,
+  { nowMs, allowSigning }: { readonly nowMs: number; readonly allowSigning: boolean },
 ): DirectoryEntry {
   const oaep = kind === "recipients" ? found.oaep : undefined;
-  const publicKey = kind === "recipients" ? requireRecipient(found) : found.publicKey;
+  const publicKey =
+    kind === "recipients" ? requireRecipient(found, { allowSigning }) : found.publicKey;
   const source = oneLine(sourceOf(found.origin));
   return { name, publicKey, source, addedMs: nowMs, ...defined({ oaep }) };
 }

@@ -1,7 +1,7 @@
 /** `p11seal senders` and `p11seal recipients`, as their users see them. */
 import type { CommandSet } from "../../command.js";
 import type { OptionSpec } from "../../arguments/syntax.js";
-import { general, json, module, yes } from "../shared-options.js";
+import { allowSigningKey, general, json, module, yes } from "../shared-options.js";
 
 /** How long a key is valid, and where it came from. */
 const details = {
@@ -62,7 +62,7 @@ export const DIRECTORY: CommandSet = {
       name: "recipients add",
       operands: "<name> [key]",
       describe: "Keep a recipient's public key, or certificate, under a name",
-      options: { ...details, ...general },
+      options: { ...details, ...allowSigningKey, ...general },
       examples: [
         ["recipients add alice alice.pem", "from then on: p11seal seal -r alice"],
         ["recipients add bob bob.crt --not-after 2027-12-31", "refused after that day (UTC)"],

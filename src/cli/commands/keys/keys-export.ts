@@ -6,7 +6,7 @@ import { fingerprintText } from "../../../keys/public-key.js";
 import { publicHalf } from "../../../token/objects/halves.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { isSignOnly, sureOaep } from "../../find/token-key.js";
+import { doubtOf, signOnlyOf, sureOaep } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { oneLine } from "../../io/report.js";
@@ -38,10 +38,12 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
       } else {
         oaep = await sureOaep(key, access);
       }
+      const signOnly = signOnlyOf(key);
+      const doubt = signOnly === true ? undefined : await doubtOf(key, access);
+      if (doubt !== undefined) report.note(doubt);
       const options = {
         comment: oneLine(key.label),
-        signOnly: isSignOnly(key),
-        ...defined({ oaep }),
+        ...defined({ oaep, signOnly }),
       };
       await output.write(formatPublicKey(publicKey, format, options));
       await commit(output);

@@ -2,7 +2,7 @@
 import type { OaepHash, PublicKey } from "../../../keys/key.js";
 import { formatPublicKey } from "../../../keys/formats/key-file.js";
 import { fingerprintText } from "../../../keys/public-key.js";
-import type { GeneratedKey, KeyType, KeyUse } from "../../../token/values.js";
+import type { GeneratedKey, KeyInfo, KeyType, KeyUse } from "../../../token/values.js";
 import { defined } from "../../../defined.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -11,6 +11,7 @@ import type { Output } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { oneLine } from "../../io/report.js";
 import { json, table } from "../../io/table.js";
+import { signOnlyOf } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
@@ -43,7 +44,7 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
       }
       const record = made.oaep?.[0];
       if (output !== undefined) {
-        await output.write(publicKeyFile(publicKey, record, made.key.label));
+        await output.write(publicKeyFile(publicKey, record, made.key));
         await commit(output);
       }
       for (const fact of made.notHonoured) report.note(`not honoured by the token: ${fact}`);
@@ -63,8 +64,9 @@ function outputAt(path: string, args: Arguments, { io }: Context): Output | Prom
   return fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [] });
 }
 
-function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, label: string): Uint8Array {
-  return formatPublicKey(key, "pem", { comment: oneLine(label), ...defined({ oaep }) });
+function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, made: KeyInfo): Uint8Array {
+  const records = defined({ oaep, signOnly: signOnlyOf(made) });
+  return formatPublicKey(key, "pem", { comment: oneLine(made.label), ...records });
 }
 
 function asData(made: GeneratedKey, key: PublicKey, path: string | undefined): unknown {

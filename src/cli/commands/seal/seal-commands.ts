@@ -1,6 +1,7 @@
 /** `p11seal seal`, as its users see it. */
 import type { CommandSet } from "../../command.js";
 import {
+  allowSigningKey,
   force,
   general,
   jsonErrors,
@@ -43,6 +44,7 @@ export const SEAL: CommandSet = {
           choices: ["sha1", "sha256", "sha384", "sha512"],
           describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
         },
+        ...allowSigningKey,
         ...signWith,
         expires: {
           type: "string",

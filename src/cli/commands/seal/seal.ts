@@ -43,6 +43,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
       args.texts("recipients-file"),
       tokens,
       context,
+      { allowSigning: args.flag("allow-signing-key") },
     );
     if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
       context.report.note("--oaep has no effect: no recipient has an RSA key");
