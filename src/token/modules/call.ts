@@ -1,14 +1,15 @@
 /**
- * Calls into a module, and what their failures mean.
+ * Calls into a module and the meaning of their failures.
  *
  * pkcs11js names the return value but often loses the function; `call` puts both into one
- * `TokenError`. `dependsOnCiphertext` draws the line between faults of the token, which are told, and
- * faults that may have come from what the sender sent, which are all the same `null` one level up.
+ * `TokenError`. `dependsOnCiphertext` separates faults of the token, which are reported, from
+ * faults that the sender's data may have caused, which callers turn into one and the same `null`.
  */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { returnValue } from "./ckr.js";
 
-/** Runs one function of PKCS#11. @throws TokenError with `fn` and `ckr`. */
+/** Runs one PKCS#11 function. @throws TokenError with `fn` and `ckr`. */
 export function call<T>(fn: string, run: () => T): T {
   try {
     return run();
@@ -17,7 +18,7 @@ export function call<T>(fn: string, run: () => T): T {
   }
 }
 
-/** The same for the promise forms. */
+/** As `call`, for pkcs11js's promise forms. */
 export async function callAsync<T>(fn: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
@@ -31,7 +32,14 @@ export function failedWith(error: unknown, ...names: readonly string[]): error i
   return error instanceof TokenError && error.ckr !== undefined && names.includes(error.ckr);
 }
 
-/** The token refuses the template, not what is wrapped: another template may do. */
+/** The function and return value of `error`, for the options of another error made from it. */
+export function origin(error: TokenError | undefined): { fn?: string; ckr?: string } {
+  return defined({ fn: error?.fn, ckr: error?.ckr });
+}
+
+/**
+ * True when the token rejected the template rather than the wrapped key: another may be accepted.
+ */
 export function refusesTemplate(error: unknown): error is TokenError {
   return failedWith(
     error,
@@ -44,9 +52,10 @@ export function refusesTemplate(error: unknown): error is TokenError {
 }
 
 /**
- * True when the failure may have been caused by the ciphertext or the peer's point. The list is of
- * what surely was not: modules answer a bad padding with anything from CKR_GENERAL_ERROR to
- * CKR_ARGUMENTS_BAD (docs/tokens.md), so the unknown counts as the ciphertext's fault.
+ * True when the ciphertext or the peer's point may have caused the failure. `TOKEN_FAULTS` lists
+ * the return values that they cannot cause. Modules answer bad padding with anything from
+ * CKR_GENERAL_ERROR to CKR_ARGUMENTS_BAD (docs/tokens.md), so every other value counts as the
+ * ciphertext's fault.
  */
 export function dependsOnCiphertext(error: unknown): error is TokenError {
   if (!(error instanceof TokenError) || error.ckr === undefined) return false;
@@ -90,7 +99,10 @@ const REMOVED: ReadonlySet<string> = new Set([
   "CKR_SLOT_ID_INVALID",
 ]);
 
-/** pkcs11js's errors as ours; anything that is not a return value is a fault of the program. */
+/**
+ * Converts an error of pkcs11js; one without a return value is a programming error and is returned
+ * as is.
+ */
 function failure(fn: string, error: unknown): unknown {
   const code = returnCode(error);
   if (code === undefined) return error;
@@ -108,8 +120,9 @@ function failure(fn: string, error: unknown): unknown {
 }
 
 /**
- * The CK_RV in an error of pkcs11js: in `code`, or, where it throws a plain Error, in the message, as
- * in "CKR_ATTRIBUTE_READ_ONLY:16". Values above 32 bits lose precision, which no known one needs.
+ * The CK_RV in an error of pkcs11js: in `code` or, when it throws a plain Error, in the message, as
+ * in "CKR_ATTRIBUTE_READ_ONLY:16". Values above 32 bits lose precision, but no known value is that
+ * large.
  */
 function returnCode(error: unknown): number | undefined {
   if (typeof error !== "object" || error === null) return undefined;

@@ -1,20 +1,20 @@
 /**
- * Return values of PKCS#11 functions (CK_RV): name, what it means, what to do about it. pkcs11js
- * knows most of the names, but calls those of v3.0 and a few of v2.40 CKR_VENDOR_DEFINED. Every row has
- * a remedy: where nobody at the keyboard can do a thing, it says so by asking for a report.
+ * Return values of PKCS#11 functions (CK_RV): name, meaning, and remedy. pkcs11js knows most of the
+ * names but calls those of v3.0 and a few of v2.40 CKR_VENDOR_DEFINED. Every row has a hint; where
+ * the user can do nothing about the failure, the hint asks for a bug report.
  */
 
-/** What is known of one return value. */
+/** A return value, explained. */
 export interface ReturnValue {
-  /** As in `CKR_PIN_INCORRECT`; `CKR_0x…` for values no table knows. */
+  /** As in `CKR_PIN_INCORRECT`; `CKR_0x…` for values not in the table. */
   readonly name: string;
-  /** A fact, to stand after "C_Login: ". */
+  /** A fact that reads well after "C_Login: ". */
   readonly sentence: string;
-  /** One sentence of advice for a person. */
+  /** One sentence of advice for the user. */
   readonly hint: string;
 }
 
-/** Everything known of `code`. */
+/** Looks up `code`. */
 export function returnValue(code: number): ReturnValue {
   const row = TABLE.get(code);
   if (row === undefined) {
@@ -29,7 +29,7 @@ export function returnValue(code: number): ReturnValue {
   return { name: `CKR_${name}`, sentence, hint };
 }
 
-/** Every code of the table, ascending. */
+/** Every code in the table, ascending. */
 export function knownReturnValues(): number[] {
   return [...TABLE.keys()];
 }
@@ -49,7 +49,7 @@ const GONE = "the key or the token changed meanwhile: look with `p11seal keys li
 const DAMAGED = "the data may be damaged, or made for another key";
 const REPORT = "p11seal should not have asked so: please report it, with what -v says";
 
-/** PKCS#11 v2.40 §5.1, and what v3.0, v3.1 and v3.2 add. */
+/** PKCS#11 v2.40 §5.1, with the additions of v3.0, v3.1 and v3.2. */
 const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint: string]> = new Map(
   [
     [0x001, ["CANCEL", "the operation was cancelled", AGAIN]],

@@ -1,13 +1,14 @@
 /**
- * What libraries need around them: configuration files, folders, daemons. Looked at only when a library
- * did not start or shows no token, to say which of them is missing. Nothing is loaded or changed here.
+ * The environment that libraries need: configuration files, folders, daemons. It is checked only
+ * when a library fails to start or shows no token, to say what is missing. Nothing is loaded or
+ * changed here.
  */
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { type Discovery, developmentToken, namedSoftHsmConf } from "./discover.js";
 
-/** Something around a library that is not as it should be. */
+/** A fault in a library's environment. */
 export interface ConfigurationFault {
   /** A fact: lower case, no full stop. */
   readonly message: string;
@@ -15,12 +16,18 @@ export interface ConfigurationFault {
   readonly hint: string;
 }
 
-/** What is wrong around the library at `path`; undefined where nothing is, or nothing is known of it. */
+/**
+ * The fault in the environment of the library at `path`; undefined when none was found or the
+ * library is not a known one.
+ */
 export function configurationFault(path: string, where: Discovery): ConfigurationFault | undefined {
   return LIBRARIES.find(([name]) => name.test(basename(path)))?.[1](where);
 }
 
-/** The file SoftHSM will read: the variable's, the development token's, the user's or the system's. */
+/**
+ * The configuration that SoftHSM will read: from the variable, of the development token, the user's
+ * or the system's.
+ */
 export function softHsmConfiguration({ env, home }: Pick<Discovery, "env" | "home">): {
   readonly path: string;
   readonly isNamed: boolean;
@@ -143,7 +150,7 @@ const SLOTD_FILES = [
   "/run/pkcsslotd.pid",
 ];
 
-/** As in "does not exist"; undefined when it is there and may be used so. */
+/** As in "does not exist"; undefined when the path exists and this user has the access needed. */
 function faultOf(path: string, mode: number): string | undefined {
   try {
     accessSync(path, mode);

@@ -1,6 +1,6 @@
 /**
- * The numbers of PKCS#11 v2.40 and v3.0 that this folder uses (pkcs11t.h). They stand here because
- * pkcs11js is loaded only when a token is needed, and because it lacks some of them.
+ * The constants of PKCS#11 v2.40 and v3.0 (pkcs11t.h) used by the token code. They are defined here
+ * because pkcs11js is loaded only when a token is needed, and because it lacks some of them.
  */
 
 /** Object classes. */
@@ -22,7 +22,7 @@ export const CKK = {
   EC_MONTGOMERY: 0x41,
 } as const;
 
-/** CKC_X_509, the only type of certificate that holds a key we read. */
+/** CKC_X_509, the only certificate type read here. */
 export const CKC_X_509 = 0;
 
 /** Mechanisms. */
@@ -54,7 +54,7 @@ export const CKZ_DATA_SPECIFIED = 1;
 /** CKD_NULL: C_DeriveKey returns the raw shared secret. */
 export const CKD_NULL = 1;
 
-/** Who logs in. */
+/** User types (CK_USER_TYPE). */
 export const CKU = { SO: 0, USER: 1, CONTEXT_SPECIFIC: 2 } as const;
 
 /** Flags of CK_TOKEN_INFO (PKCS#11 v2.40 §3.2). */
@@ -85,7 +85,7 @@ export const MECHANISM_FLAG = {
 /** Flags of C_OpenSession; every session is serial. */
 export const SESSION_FLAG = { READ_WRITE: 0x02, SERIAL: 0x04 } as const;
 
-/** CKF_OS_LOCKING_OK: calls come from several threads, which lock as the system does. */
+/** CKF_OS_LOCKING_OK: calls come from several threads; the module may use the system's locks. */
 export const OS_LOCKING_OK = 0x02;
 
 /** pkcs11js's own tags for mechanism parameters. */

@@ -1,8 +1,10 @@
 /**
- * Which modules to look at. In order: what the user names (`--module`, `P11SEAL_MODULE`), and then
- * nothing else; otherwise `PKCS11_MODULE_PATH`, the modules registered with p11-kit, the places where
- * vendors install theirs, and SoftHSM for the development token. Nothing is loaded here.
+ * Chooses the modules to try. Modules that the user names (`--module`, `P11SEAL_MODULE`) exclude
+ * all others. Without one, the order is `PKCS11_MODULE_PATH`, the modules registered with p11-kit,
+ * the paths where vendors install theirs, and SoftHSM for the development token. Nothing is loaded
+ * here.
  */
+import { defined } from "../../defined.js";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { isNssSoftoken, isSoftHsm, type ModuleCandidate } from "./module.js";
@@ -15,7 +17,7 @@ export interface Discovery {
   /** P11SEAL_HOME. */
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** For tests; by default this machine's. */
+  /** By default this machine's paths; tests pass their own. */
   readonly system?: SystemPaths;
 }
 
@@ -26,7 +28,7 @@ export function discoverModules(options: Discovery): ModuleCandidate[] {
     ...(options.modules ?? []).map((path) => ({ path, source: "--module" })),
     ...pathList(env["P11SEAL_MODULE"]).map((path) => ({ path, source: "P11SEAL_MODULE" })),
   ];
-  // --module wins over the environment, and either over everything found by looking.
+  // --module overrides the environment, and either overrides discovery.
   const chosen = options.modules?.length ? named.slice(0, options.modules.length) : named;
   const found =
     chosen.length > 0
@@ -47,7 +49,7 @@ export function namedModule(path: string, options: Discovery): ModuleCandidate {
   return { ...candidate, ...startSettings(candidate, options) };
 }
 
-/** Where the development token of `home` keeps its files. */
+/** The folder of the development token of `home`. */
 export function developmentToken(home: string): {
   folder: string;
   conf: string;
@@ -64,12 +66,12 @@ export function developmentToken(home: string): {
   };
 }
 
-/** SOFTHSM2_CONF; set to nothing is not set. */
+/** SOFTHSM2_CONF; an empty value counts as unset. */
 export function namedSoftHsmConf(env: Discovery["env"]): string | undefined {
   return env["SOFTHSM2_CONF"] === "" ? undefined : env["SOFTHSM2_CONF"];
 }
 
-/** SoftHSM libraries on this machine, the likeliest first. */
+/** SoftHSM libraries on this machine, most likely first. */
 export function softHsmPaths(options: Discovery): string[] {
   const { env, home } = options;
   const system = options.system ?? systemPaths(env);
@@ -95,7 +97,7 @@ function lookAround(options: Discovery, system: SystemPaths): ModuleCandidate[] 
   ];
 }
 
-/** What p11-kit knows of, and what lies where vendors put theirs. */
+/** The modules registered with p11-kit, then those at vendors' usual paths. */
 function systemModules(system: SystemPaths): ModuleCandidate[] {
   return [
     ...registeredModules(system).map((one) => ({ ...one, explicit: false, named: true })),
@@ -106,9 +108,9 @@ function systemModules(system: SystemPaths): ModuleCandidate[] {
 }
 
 /**
- * What a library needs to start: NSS softoken a database (P11SEAL_NSS_DIR, or a full parameter string
- * in P11SEAL_NSS_PARAMETERS), SoftHSM its configuration. SoftHSM knows only one configuration at a
- * time, so the user's SOFTHSM2_CONF wins over the development token's.
+ * What a library needs to start: NSS softoken a database (P11SEAL_NSS_DIR, or a full parameter
+ * string in P11SEAL_NSS_PARAMETERS), SoftHSM its configuration. SoftHSM reads only one
+ * configuration, so the user's SOFTHSM2_CONF takes precedence over the development token's.
  */
 function startSettings(
   candidate: ModuleCandidate,
@@ -116,12 +118,12 @@ function startSettings(
 ): Partial<Pick<ModuleCandidate, "parameters" | "environment">> {
   if (isNssSoftoken(candidate.path)) {
     const parameters = env["P11SEAL_NSS_PARAMETERS"] ?? nssParameters(env["P11SEAL_NSS_DIR"]);
-    return parameters === undefined ? {} : { parameters };
+    return defined({ parameters });
   }
   if (isSoftHsm(realPath(candidate.path)) || isSoftHsm(candidate.path)) {
     const { conf } = developmentToken(home);
     const chosen = namedSoftHsmConf(env) ?? (existsSync(conf) ? conf : undefined);
-    // SoftHSM takes a variable that is set to nothing for a file's name.
+    // SoftHSM takes an empty variable for a file name.
     const isEmpty = env["SOFTHSM2_CONF"] === "";
     return chosen === undefined && !isEmpty ? {} : { environment: { SOFTHSM2_CONF: chosen } };
   }

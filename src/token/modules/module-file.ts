@@ -1,7 +1,7 @@
 /**
- * Looks at a module's file before it is loaded. Loading runs the library's code in our process, so a
- * file that another user could have put there, or changed, is refused; and a file that is no library
- * at all is named for what it is, since the loader's own messages are hard to read.
+ * Checks a module's file before it is loaded. Loading runs the library's code in this process, so a
+ * file that another user could have placed or changed is refused. A file that is not a shared
+ * library gets an error of its own, because the loader's messages are hard to read.
  */
 import {
   type Stats,
@@ -16,11 +16,12 @@ import { dirname, isAbsolute } from "node:path";
 import { TokenError } from "../../errors.js";
 
 /**
- * Checks the file at `path` and returns its real path, which tells one module from another.
+ * Checks the file at `path` and returns its real path, which identifies the module.
  *
- * @param isNamed - the user named it. One that was found by looking must be in a folder of the system.
+ * @param isNamed - the user named it. A module found by discovery must be in a system folder.
  * @throws TokenError `ERR_MODULE_PATH` (not absolute), `ERR_MODULE_NOT_FOUND`, `ERR_MODULE_UNSAFE`
- * (others may change it, or nobody named it) or `ERR_MODULE_LOAD` (not a shared library of this system).
+ *   (others may change it, or it was discovered outside the system folders) or `ERR_MODULE_LOAD`
+ *   (not a shared library of this system).
  */
 export function checkModuleFile(path: string, isNamed = true): string {
   if (!isAbsolute(path)) {
@@ -56,16 +57,16 @@ function refuseForeignFile(path: string, file: Stats): void {
 
 /**
  * Whether a file or folder belongs to somebody else than root or this user. In a user namespace
- * (rootless containers), what belongs to the host's root shows as the overflow user's; then "/" does
- * too.
+ * (rootless containers), what belongs to the host's root shows as the overflow user's; then "/"
+ * does too.
  */
 function isForeign({ uid }: Stats): boolean {
   return uid !== 0 && uid !== process.getuid?.() && uid !== statSync("/").uid;
 }
 
 /**
- * Every folder above: whoever may rename entries in one of them can put another file in the module's
- * place. The sticky bit (as on /tmp) takes that right away from everybody but the owner.
+ * Checks every folder above: anyone who may rename entries in one of them can replace the module's
+ * file. The sticky bit (as on /tmp) takes that right away from everybody but the owner.
  */
 function refuseOpenFolders(path: string, from: string): void {
   if (!hasModes) return;
@@ -85,16 +86,16 @@ function refuseOpenFolders(path: string, from: string): void {
 }
 
 /**
- * Groups whose members are as good as root: root's own, Debian's staff (to which /usr/local belongs)
- * and macOS's admin (to which Homebrew's folders belong).
+ * Groups whose members are trusted like root: root's own, Debian's staff (which owns /usr/local)
+ * and macOS's admin (which owns Homebrew's folders).
  */
 const ADMINISTRATORS: ReadonlySet<number> = new Set(
   process.platform === "darwin" ? [0, 80] : [0, 50],
 );
 
 /**
- * Whether others than root and this user may change a file: one that names modules. Such a file is
- * not read.
+ * True when others than root and this user may change a file that names modules. Such a file is not
+ * read.
  */
 export function isOthers(path: string): boolean {
   if (!hasModes) return false;
@@ -112,7 +113,7 @@ function refuseElsewhere(path: string, real: string): void {
   );
 }
 
-/** Where only an administrator installs. Each ends with a separator. */
+/** Folders where only administrators install. Each ends with a separator. */
 const SYSTEM_FOLDERS: readonly string[] =
   process.platform === "win32"
     ? [
@@ -125,7 +126,7 @@ const SYSTEM_FOLDERS: readonly string[] =
         ...(process.platform === "darwin" ? ["/Library/", "/System/"] : []),
       ];
 
-/** Windows keeps rights in lists that Node doesn't show. */
+/** Windows keeps permissions in access control lists, which Node does not expose. */
 const hasModes = process.platform !== "win32";
 
 function firstBytes(path: string, real: string): Buffer {
@@ -142,7 +143,10 @@ function firstBytes(path: string, real: string): Buffer {
   }
 }
 
-/** Why these can't be the first bytes of a library for this process; `undefined` when they can. */
+/**
+ * Why a file that begins with these bytes is not a library for this process; undefined when it may
+ * be one.
+ */
 function libraryFault(bytes: Buffer): string | undefined {
   const magic = bytes.length < 4 ? 0 : bytes.readUInt32BE(0);
   if (process.platform === "win32") {

@@ -1,22 +1,23 @@
 /**
- * A module, loaded and initialized: once for each file in this process, however many use it.
+ * A loaded and initialized module: one per file in this process, however many callers use it.
  *
- * Initialization belongs to the whole process (PKCS#11 v2.40 §5.4), so users are counted: the first
- * initializes, the last finalizes, and one that found the module initialized by somebody else leaves
- * it so. A library is never unloaded; vendors' libraries leave threads behind.
+ * Initialization belongs to the whole process (PKCS#11 v2.40 §5.4), so uses are counted: the first
+ * one initializes and the last one finalizes. A module that other code had initialized is left
+ * initialized. A library is never unloaded, because vendors' libraries leave threads running.
  */
+import { defined } from "../../defined.js";
 import type { PKCS11 } from "pkcs11js";
 import { TokenError } from "../../errors.js";
-import { call, callAsync, failedWith } from "./call.js";
+import { call, callAsync, failedWith, origin } from "./call.js";
 import { OS_LOCKING_OK } from "./constants.js";
 import { checkModuleFile } from "./module-file.js";
 import { nextForm, type Operating } from "./operating.js";
 
-/** A library that may be a module, and how to start it. */
+/** A library that may be a module, with what it needs to start. */
 export interface ModuleCandidate {
   /** Absolute path. */
   readonly path: string;
-  /** Where the path came from, for a person. */
+  /** Where the path came from, to show to the user. */
   readonly source: string;
   /** Named by the user, so its failure is an error and not just a line in a list. */
   readonly explicit: boolean;
@@ -24,7 +25,7 @@ export interface ModuleCandidate {
   readonly named?: boolean;
   /** The string NSS softoken wants with C_Initialize. */
   readonly parameters?: string;
-  /** Environment variables that the library reads while it initializes; undefined takes one away. */
+  /** Environment variables for the library to read while it initializes; undefined unsets one. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -39,7 +40,7 @@ export interface LibraryInfo {
 export class Module {
   readonly path: string;
   readonly library: LibraryInfo;
-  /** pkcs11js's object. Every call through it stands inside `call` or `run`. */
+  /** pkcs11js's object. Use it only inside `call` or `run`. */
   readonly native: PKCS11;
   readonly #inFlight = new Set<readonly unknown[]>();
   readonly #release: () => void;
@@ -52,9 +53,10 @@ export class Module {
   }
 
   /**
-   * Runs an operation of the token, on a thread of its own where others wait (`setSideBySide`). `keep`
-   * are its arguments, held until it settles: the native side has pointers into them, and a buffer
-   * collected meanwhile would be read as somebody else's.
+   * Runs an operation of the token, on a thread of its own when others are waiting
+   * (`setSideBySide`). `keep` holds its arguments until it settles: native code has pointers into
+   * them, and the memory of a buffer collected in the meantime could be reused while native code
+   * still reads it.
    *
    * @throws TokenError with `fn` and `ckr`.
    */
@@ -71,7 +73,10 @@ export class Module {
     }
   }
 
-  /** Ends this use. Waits for native calls: finalizing under one is undefined in the standard. */
+  /**
+   * Ends this use. Waits for native calls, since the standard leaves C_Finalize during a call
+   * undefined.
+   */
   async close(): Promise<void> {
     while (this.#inFlight.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     this.#release();
@@ -87,7 +92,7 @@ export class Module {
 export async function openModule(candidate: ModuleCandidate): Promise<Module> {
   const real = checkModuleFile(candidate.path, candidate.explicit || candidate.named === true);
   const { PKCS11 } = await loadNative();
-  // From here on nothing waits, so two opens of one module can't cross.
+  // No await from here on, so two calls for the same module cannot interleave.
   let loaded = registry.get(real);
   if (loaded === undefined) {
     loaded = { native: load(new PKCS11(), candidate.path), users: 0, ours: false };
@@ -102,7 +107,8 @@ export async function openModule(candidate: ModuleCandidate): Promise<Module> {
     try {
       entry.native.C_Finalize();
     } catch {
-      // The work is done and its result stands; a module that can't shut down ends with the process.
+      // The work is done and its result is valid; a module that fails to shut down ends with the
+      // process.
     }
   };
   try {
@@ -116,14 +122,17 @@ export async function openModule(candidate: ModuleCandidate): Promise<Module> {
 interface Loaded {
   readonly native: PKCS11;
   users: number;
-  /** Initialized by us, so to be finalized by us. */
+  /** True when this process's own call initialized the module, and so must finalize it. */
   ours: boolean;
 }
 
-/** By real path. Entries stay: unloading is not safe, loading again is not needed. */
+/** By real path. Entries are kept: unloading is unsafe, and a library need not be loaded twice. */
 const registry = new Map<string, Loaded>();
 
-/** Objects whose `load` failed. Any call on them crashes, and so may collecting them. */
+/**
+ * Objects whose `load` failed, kept here because any call on them crashes, and so may collecting
+ * them.
+ */
 const broken: PKCS11[] = [];
 
 function load(native: PKCS11, path: string): PKCS11 {
@@ -140,21 +149,21 @@ function load(native: PKCS11, path: string): PKCS11 {
     }
     const lacking = /^(\S+): cannot open shared object file/.exec(message)?.[1];
     throw new TokenError("ERR_MODULE_LOAD", `module "${path}" cannot be loaded: ${message}`, {
-      ...(lacking === undefined ? {} : { hint: `install the package that contains ${lacking}` }),
+      ...defined({ hint: lacking && `install the package that contains ${lacking}` }),
     });
   }
 }
 
-/** C_Initialize. True when this call did it. */
+/** Calls C_Initialize. True when this call initialized the module. */
 function initialize(native: PKCS11, candidate: ModuleCandidate): boolean {
   const { parameters, environment = {}, path } = candidate;
   const options = {
     flags: OS_LOCKING_OK,
     // pkcs11js drops the last byte of the string.
-    ...(parameters === undefined ? {} : { libraryParameters: `${parameters} ` }),
+    ...defined({ libraryParameters: parameters === undefined ? undefined : `${parameters} ` }),
   };
   try {
-    // Reaches the library's getenv: Node passes an assignment on to setenv.
+    // Node passes an assignment on to setenv, so the library's getenv sees it.
     withEnvironment(environment, () => {
       call("C_Initialize", () => {
         native.C_Initialize(options);
@@ -166,8 +175,7 @@ function initialize(native: PKCS11, candidate: ModuleCandidate): boolean {
     if (!(error instanceof TokenError)) throw error;
     throw new TokenError("ERR_MODULE_INIT", `module "${path}" does not start: ${error.message}`, {
       hint: startHint(path) ?? error.hint ?? "the module's configuration may be missing",
-      ...(error.fn === undefined ? {} : { fn: error.fn }),
-      ...(error.ckr === undefined ? {} : { ckr: error.ckr }),
+      ...origin(error),
     });
   }
 }
@@ -206,7 +214,7 @@ function withEnvironment(
 
 function setEnvironment(pairs: readonly (readonly [string, string | undefined])[]): void {
   for (const [name, value] of pairs) {
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- nothing else unsets it
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   }
@@ -222,7 +230,7 @@ function libraryInfo(native: PKCS11): LibraryInfo {
   };
 }
 
-/** pkcs11js, an optional package with a compiled part: it may be absent, or not have been built. */
+/** pkcs11js, an optional native package: it may be missing or not built. */
 async function loadNative(): Promise<{ PKCS11: new () => PKCS11 }> {
   try {
     const loaded = (await import("pkcs11js")) as unknown as {

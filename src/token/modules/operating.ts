@@ -1,11 +1,12 @@
 /**
- * The operations of a token that take time, in one of two forms. pkcs11js's promise forms run on threads,
- * so that others need not wait; but they leak 0.46 kB for each call with a template or a mechanism
- * (docs/tokens.md), and cost a thread's start. Where nobody waits, the plain call does as well.
+ * Chooses between the two forms of a token's slow operations. pkcs11js's promise forms run on
+ * threads, so that other work can continue; but each call with a template or a mechanism leaks 0.46
+ * kB (docs/tokens.md) and starts a thread. When nothing else is waiting, the synchronous call is
+ * the better one.
  */
 import type { PKCS11 } from "pkcs11js";
 
-/** What `Module.run` hands out. */
+/** The functions that `Module.run` passes to its callback. */
 export type Operating = Pick<
   PKCS11,
   | "C_DecryptAsync"
@@ -16,13 +17,15 @@ export type Operating = Pick<
   | "C_UnwrapKeyAsync"
 >;
 
-/** Calls on threads in one process: what leaked by then is some 90 MB. */
+/** The limit on threaded calls in one process: they have then leaked some 90 MB. */
 const MAX_ON_THREADS = 200_000;
 
 let isWaitedFor = (): boolean => true;
 let onThreads = 0;
 
-/** Tells when others wait while an operation runs. Without it, always. */
+/**
+ * Sets the question whether others are waiting while an operation runs. By default they always are.
+ */
 export function setSideBySide(waited: () => boolean): void {
   isWaitedFor = waited;
 }

@@ -2,6 +2,7 @@
  * Modules registered with p11-kit (pkcs11.conf(5)): `*.module` files with `name: value` lines. Read
  * directly, because p11-kit's own proxy module loads all of them at once and takes seconds.
  */
+import { defined } from "../../defined.js";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import { isOthers } from "./module-file.js";
@@ -14,17 +15,17 @@ export interface RegisteredModule {
   readonly parameters?: string;
 }
 
-/** The name that `enable-in` and `disable-in` know this program by. */
+/** This program's name in `enable-in` and `disable-in`. */
 const PROGRAM = "p11seal";
 
 /**
- * The registered modules that may hold keys, by descending priority and then by name. Left out: those
- * disabled for this program, those that run a command (`remote`), and p11-kit's own: the proxy and
- * the client repeat other modules, the trust module holds no keys.
+ * The registered modules that may hold keys, by descending priority, then by name. Modules disabled
+ * for this program and those that run a command (`remote`) are left out. So are p11-kit's own: the
+ * proxy and the client repeat other modules, and the trust module holds no keys.
  */
 export function registeredModules(system: SystemPaths): RegisteredModule[] {
   const files = new Map<string, { settings: Map<string, string>; path: string }>();
-  // Later folders are the administrator's and the user's; their files override settings of one name.
+  // Later folders are the administrator's and the user's; their settings override earlier ones.
   for (const folder of system.p11KitConfigs) {
     for (const name of moduleFiles(folder)) {
       const path = join(folder, name);
@@ -54,12 +55,15 @@ function registered(
     {
       path,
       source: file,
-      ...(parameters === undefined || parameters === "" ? {} : { parameters }),
+      ...defined({ parameters: parameters === "" ? undefined : parameters }),
     },
   ];
 }
 
-/** pkcs11.conf(5): both lists are of program names; with `enable-in`, only those load it. */
+/**
+ * pkcs11.conf(5): both settings list programs; with `enable-in`, only the listed ones load the
+ * module.
+ */
 function isEnabled(settings: ReadonlyMap<string, string>): boolean {
   const list = (name: string): string[] | undefined => settings.get(name)?.split(/[\s,]+/);
   const enabled = list("enable-in");
@@ -67,7 +71,7 @@ function isEnabled(settings: ReadonlyMap<string, string>): boolean {
   return !(list("disable-in")?.includes(PROGRAM) ?? false);
 }
 
-/** A relative path counts from p11-kit's own module folder. */
+/** Resolves a relative path against p11-kit's module folders. */
 function inModuleFolder(module: string, system: SystemPaths): string | undefined {
   return system.p11KitModules
     .map((folder) => join(folder, module))
@@ -76,7 +80,7 @@ function inModuleFolder(module: string, system: SystemPaths): string | undefined
 
 function moduleFiles(folder: string): string[] {
   try {
-    // p11-kit takes only these characters, so that editors' leftovers don't count.
+    // p11-kit accepts only these characters, which excludes editors' backup files.
     return readdirSync(folder).filter((name) => /^[\w-][\w.-]*\.module$/.test(name));
   } catch {
     return [];
@@ -100,7 +104,7 @@ function readSettings(path: string): Map<string, string> {
   return settings;
 }
 
-/** More than any configuration needs. */
+/** Far more than any configuration file needs. */
 const MAX_CHARACTERS = 65_536;
 
 function priority(settings: ReadonlyMap<string, string>): number {

@@ -1,10 +1,11 @@
 /**
  * The only builder of attribute templates and mechanism parameters.
  *
- * pkcs11js frees memory it never set when an element of a template has the wrong type, and takes the
- * process down with it. So nothing reaches it but what was checked here, against the type that
- * PKCS#11 v2.40 §4 gives each attribute.
+ * When an element of a template has the wrong type, pkcs11js frees memory that it never allocated,
+ * and the process crashes. So pkcs11js gets only values that were checked here against the type
+ * that PKCS#11 v2.40 §4 gives each attribute.
  */
+import { defined } from "../../defined.js";
 import type { Attribute, Mechanism } from "pkcs11js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";
 import { PSS_SALT_BYTES } from "../../keys/signing.js";
@@ -29,8 +30,8 @@ interface KindValue {
 /**
  * A template. Attributes that are `undefined` are left out.
  *
- * @throws TypeError when a name is unknown or a value is not of the attribute's type: the program is
- * wrong then, not its input.
+ * @throws TypeError when a name is unknown or a value is not of the attribute's type: a programming
+ *   error, never caused by input.
  */
 export function template(values: AttributeValues): Attribute[] {
   const attributes: Attribute[] = [];
@@ -57,29 +58,28 @@ export function oaepMechanism({ hash, mgfHash = hash, label }: OaepParameters): 
   const { mgf } = oaepRow(mgfHash);
   if (label !== undefined && !(label instanceof Uint8Array))
     throw wrongType("OAEP's label", "bytes");
-  // An empty label is no source data at all. `source` must be 1 even so: SoftHSM and NSS refuse 0.
-  const sourceData =
-    label === undefined || label.length === 0 ? {} : { sourceData: Buffer.from(label) };
+  // An empty label means no source data. `source` must be 1 all the same: SoftHSM and NSS reject 0.
+  const sourceData = label === undefined || label.length === 0 ? undefined : Buffer.from(label);
   return {
     mechanism: CKM.RSA_PKCS_OAEP,
     parameter: {
       type: PARAMS.RSA_OAEP,
       ...{ hashAlg, mgf, source: CKZ_DATA_SPECIFIED },
-      ...sourceData,
+      ...defined({ sourceData }),
     },
   };
 }
 
 function oaepRow(hash: OaepHash): { hashAlg: number; mgf: number } {
   const row = Object.hasOwn(OAEP, hash) ? OAEP[hash] : undefined;
-  if (row === undefined) throw new TypeError("OAEP hash is not one of the table's");
+  if (row === undefined) throw new TypeError("OAEP hash is not in the table");
   return row;
 }
 
 /** Diffie-Hellman on an elliptic curve without a KDF (PKCS#11 v2.40 §2.3.8); `peer` is copied. */
 export function ecdhMechanism(peer: Uint8Array): Mechanism {
   if (!(peer instanceof Uint8Array) || peer.length === 0 || peer.length > 1024) {
-    throw new TypeError("peer's public point is not bytes of a point's length");
+    throw new TypeError("peer's public point is not a byte array of 1 to 1024 bytes");
   }
   return {
     mechanism: CKM.ECDH1_DERIVE,

@@ -1,16 +1,16 @@
 /**
- * Where modules are installed, per platform. A table of paths that vendors' packages use; a path that
- * doesn't exist costs one look.
+ * The paths where vendors' packages install modules, per platform. A path that does not exist costs
+ * one stat call.
  */
 import { join } from "node:path";
 
 /** Where to look for modules. */
 export interface SystemPaths {
-  /** Absolute paths that may hold a module, the commonest first. */
+  /** Absolute paths that may hold a module, most common first. */
   readonly wellKnown: readonly string[];
   /** Folders with p11-kit's `*.module` files; later ones override earlier ones. */
   readonly p11KitConfigs: readonly string[];
-  /** Folders that a relative `module:` counts from. */
+  /** Folders that a relative `module:` is resolved against. */
   readonly p11KitModules: readonly string[];
 }
 
@@ -63,7 +63,10 @@ const TRIPLETS: Readonly<Partial<Record<string, string>>> = {
   x64: "x86_64-linux-gnu",
 };
 
-/** Below a library folder. NSS softoken is not here: it starts only with a database that is named. */
+/**
+ * Relative to a library folder. NSS softoken is missing: it starts only with a database that the
+ * user names.
+ */
 const LINUX_NAMES = [
   "softhsm/libsofthsm2.so",
   "pkcs11/libsofthsm2.so",

@@ -1,7 +1,8 @@
 /**
- * Finds modules and tokens for one run: loads modules when first needed, lists the tokens present each
- * time it's asked, and keeps one `Token` for each, so that a login lasts.
+ * Finds modules and tokens for one run. It loads modules when first needed, lists the tokens
+ * present on each call, and keeps one `Token` object per token, so that a login lasts.
  */
+import { defined } from "../../defined.js";
 import { TokenError, UnsupportedError } from "../../errors.js";
 import { type Discovery, discoverModules, namedModule } from "../modules/discover.js";
 import { type Module, type ModuleCandidate, openModule } from "../modules/module.js";
@@ -17,18 +18,18 @@ import {
   type Pkcs11Uri,
 } from "../uri.js";
 
-/** A module that was looked at: open, or with the reason why not. */
+/** A module that was tried: open, or with the error that prevented it. */
 interface Looked {
   readonly candidate: ModuleCandidate;
   readonly module?: Module;
   readonly error?: TokenError;
 }
 
-/** What keeps one bad module from standing in the way of the others. */
+/** Keeps one faulty module from blocking the others. */
 export interface Precautions {
-  /** Modules that are not to be loaded, by path, and why. */
+  /** Modules not to be loaded, by path, each with the reason. */
   readonly faulty?: ReadonlyMap<string, TokenError>;
-  /** Told before and after the code of a module runs that no token was chosen from yet. */
+  /** Called before and after code runs of a module from which no token has been chosen yet. */
   readonly trying?: (path: string, phase: "before" | "after") => void;
 }
 
@@ -44,18 +45,21 @@ export class TokenFinder {
     this.#trace = trace;
   }
 
-  /** Every module that was looked at, in the order of preference. */
+  /** Every module that was tried, in order of preference. */
   async modules(): Promise<ModuleInfo[]> {
     return (await this.#looked()).map(moduleInfo);
   }
 
-  /** The same for those that a URI leaves. */
+  /** Those of `modules` that match a URI. */
   async modulesFor(uri: Pkcs11Uri): Promise<ModuleInfo[]> {
     const looked = await this.#lookedFor(uri);
     return looked.filter(({ candidate }) => matchesModuleName(uri, candidate.path)).map(moduleInfo);
   }
 
-  /** Tokens that match, the same objects every time. One that two modules show is found once. */
+  /**
+   * The tokens that match; a token is the same object on every call, and found once even if two
+   * modules show it.
+   */
   async all(uri: Pkcs11Uri): Promise<Token[]> {
     requireKnown(uri);
     const found: Token[] = [];
@@ -82,8 +86,8 @@ export class TokenFinder {
   /**
    * Exactly one token.
    *
-   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a module
-   * that the user named is broken, that module's error.
+   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a
+   *   module that the user named is broken, that module's error.
    */
   async one(uri: Pkcs11Uri): Promise<Token> {
     const found = await this.all(uri);
@@ -99,7 +103,7 @@ export class TokenFinder {
     return token;
   }
 
-  /** The token that an earlier answer spoke of. */
+  /** The token that an earlier result described. */
   async again(info: TokenInfo): Promise<Token> {
     const known = this.#tokens.get(tokenKey(info));
     if (known !== undefined) return known;
@@ -150,7 +154,7 @@ export class TokenFinder {
     return looked;
   }
 
-  /** The modules a URI leaves: the one it names by path, else all that were found. */
+  /** The module that a URI names by path, or else all that were discovered. */
   #lookedFor(uri: Pkcs11Uri): Promise<Looked[]> {
     const { modulePath } = uri;
     if (modulePath === undefined) return this.#looked();
@@ -162,7 +166,7 @@ export class TokenFinder {
     return looked.then((one) => [one]);
   }
 
-  /** A module that can't list its tokens hides no other's. */
+  /** Lists a module's tokens. A module that fails does not hide the tokens of others. */
   #ask(module: Module): ReturnType<typeof presentTokens> {
     this.#where.trying?.(module.path, "before");
     try {
@@ -214,10 +218,13 @@ function moduleInfo({ candidate, module, error }: Looked): ModuleInfo {
   }
   if (error === undefined) return { path, source };
   const { code, message, hint } = error;
-  return { path, source, error: { code, message, ...(hint === undefined ? {} : { hint }) } };
+  return { path, source, error: { code, message, ...defined({ hint }) } };
 }
 
-/** One token, whatever module shows it. Without a serial number none is like another. */
+/**
+ * True for the same token, even through two modules. Without a serial number, modules never share
+ * one.
+ */
 function isSameToken(a: TokenInfo, b: TokenInfo): boolean {
   if (a.serial === "" && a.module !== b.module) return false;
   return (
@@ -232,7 +239,7 @@ function tokenKey({ module, label, serial, manufacturer, model }: TokenInfo): st
   return JSON.stringify([module, label, serial, manufacturer, model]);
 }
 
-/** RFC 7512 §2.5: an attribute that isn't understood can't be said to match. */
+/** RFC 7512 §2.5: an attribute that is not understood never matches. */
 function requireKnown(uri: Pkcs11Uri): void {
   const other = uri.otherPath?.[0];
   if (other === undefined) return;

@@ -1,10 +1,10 @@
 /**
- * Login, and what keeps a PIN's retry counter from being spent: the token's own flags are read first,
- * a PIN the token can't have is not sent, and a wrong one is sent once.
+ * Login, with care for the PIN's retry counter: the token's flags are read first, a PIN of an
+ * impossible length is not sent, and a wrong PIN is sent only once.
  */
 import { TokenError } from "../../errors.js";
 import { Secret } from "../../secret.js";
-import { call, failedWith } from "../modules/call.js";
+import { call, failedWith, origin } from "../modules/call.js";
 import { CKU } from "../modules/constants.js";
 import { checkPin } from "./pin.js";
 import type { Session } from "./session.js";
@@ -12,7 +12,7 @@ import { readDetails, type TokenDetails } from "./token-info.js";
 import type { PinProvider, TokenInfo } from "../values.js";
 
 /**
- * Logs the user in through `session`. The PIN that was taken; undefined where none was needed.
+ * Logs the user in through `session`. Returns the accepted PIN; undefined when none was needed.
  *
  * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_NOT_SET`, `ERR_PIN_PAD`,
  * `ERR_PIN_FINAL_TRY` unless `force`; before it is sent: those of the provider, `ERR_PIN_EMPTY`,
@@ -34,7 +34,7 @@ export async function login(
     return pin;
   } catch (error) {
     pin.wipe();
-    // Somebody else in this process logged in before us; the login is the process's.
+    // Other code in this process has logged in; a login holds for the whole process.
     if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return undefined;
     throw refusal(error, session, info);
   }
@@ -42,8 +42,8 @@ export async function login(
 
 /**
  * The login between C_DecryptInit or C_SignInit and the operation, which keys with
- * CKA_ALWAYS_AUTHENTICATE want each time (PKCS#11 v2.40 §4.9, §5.6). False where the token does not know
- * it, whatever its attribute says.
+ * CKA_ALWAYS_AUTHENTICATE require each time (PKCS#11 v2.40 §4.9, §5.6). Returns false when the
+ * token does not support it, whatever the key's attribute says.
  *
  * @throws TokenError as `login` does once the PIN is sent.
  */
@@ -59,7 +59,7 @@ export function contextLogin(session: Session, details: TokenDetails, pin: Secre
   }
 }
 
-/** A PIN that may be sent. Throws as `login` does before one is. */
+/** Asks for a PIN that may be sent. Throws as `login` does before it sends one. */
 export async function askPin(
   details: TokenDetails,
   provide: PinProvider,
@@ -78,12 +78,12 @@ export async function askPin(
   return new Secret(new TextEncoder().encode(pin));
 }
 
-/** pkcs11js wants text, which can't be overwritten; so it is made when it is sent. */
+/** pkcs11js takes a string, which cannot be wiped, so it is made only for the call. */
 function textOf(pin: Secret): string {
   return new TextDecoder().decode(pin.expose());
 }
 
-/** Refuses tokens that no PIN may be sent to. Throws as `login`. */
+/** Refuses a token to which no PIN may be sent. Throws as `login`. */
 export function requireTriable(info: TokenInfo, force: boolean): void {
   const name = `token "${info.label}"`;
   switch (info.pin) {
@@ -110,7 +110,10 @@ export function requireTriable(info: TokenInfo, force: boolean): void {
   }
 }
 
-/** A PIN of a length the token never takes can only be wrong; some tokens count it all the same. */
+/**
+ * A PIN of a length that the token does not accept is certainly wrong, yet some tokens count the
+ * try.
+ */
 export function requireLength(pin: string, { info, pinBytes }: TokenDetails): void {
   const length = Buffer.byteLength(pin, "utf8");
   const { min, max } = pinBytes;
@@ -140,7 +143,7 @@ function refusal(error: unknown, session: Session, info: TokenInfo): unknown {
   return error;
 }
 
-/** What the token says of its counter now. */
+/** What the token's flags say about its retry counter now. */
 function triesLeft(session: Session): string {
   try {
     const { pin } = readDetails(session.module, session.slot).info;
@@ -156,11 +159,4 @@ function locked(info: TokenInfo): TokenError {
     hint: "unlock it with the SO PIN or PUK, using the token's own tool",
     ckr: "CKR_PIN_LOCKED",
   });
-}
-
-function origin(error: TokenError): { fn?: string; ckr?: string } {
-  return {
-    ...(error.fn === undefined ? {} : { fn: error.fn }),
-    ...(error.ckr === undefined ? {} : { ckr: error.ckr }),
-  };
 }

@@ -1,6 +1,6 @@
 /**
- * What a token can do, by name. The names are graphene's, which knows several hundred mechanisms; it
- * takes some 60 ms to load, so it's loaded for this listing alone.
+ * A token's mechanisms by name. The names come from graphene, which knows several hundred; loading
+ * it takes some 60 ms, so only this listing does.
  */
 import { call } from "../modules/call.js";
 import { MECHANISM_FLAG } from "../modules/constants.js";

@@ -1,6 +1,6 @@
 /**
- * What of PIN sources must be known before anything else is: which variables of the environment hold a
- * PIN, so that no other process is given them.
+ * The part of PIN sources that is needed first: which environment variables hold a PIN, so that no
+ * other process inherits them.
  */
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -11,7 +11,10 @@ export interface PinSource {
   readonly rest: string;
 }
 
-/** The parts of a `--pin-source` argument; undefined when it is none. A variable it names is withheld. */
+/**
+ * Splits a `--pin-source` argument; undefined when it is not a PIN source. A variable that it names
+ * is withheld.
+ */
 export function pinSource(spec: string): PinSource | undefined {
   const [, kind, rest = ""] = /^(env|file|fd|cmd):(.+)$/s.exec(spec) ?? [];
   switch (kind) {
@@ -30,10 +33,10 @@ export function pinSource(spec: string): PinSource | undefined {
   }
 }
 
-/** Variables that hold PINs: no child sees them. */
+/** Variables that hold PINs; no child process sees them. */
 const withheld = new Set<string>();
 
-/** An environment without the variables that PIN sources named, for a child. */
+/** An environment for a child process, without the variables that PIN sources name. */
 export function withoutPins(env: Environment): Record<string, string | undefined> {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !withheld.has(name)));
 }

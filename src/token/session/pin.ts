@@ -1,9 +1,9 @@
 /**
- * Where a PIN comes from when nobody types it: the command line's `--pin-source`, or a URI's
+ * PINs from elsewhere than the keyboard: from the command line's `--pin-source` or a URI's
  * `pin-source` (RFC 7512 §2.4).
  *
- * A source is a promise to deliver, read only when a token asks. What it read it keeps for the run,
- * because a pipe can be read once. Nothing here touches a module; a PIN stands in no message.
+ * A source is read only when a token asks for a PIN. The result is kept for the run, because a pipe
+ * can be read only once. Nothing here touches a module, and no message contains a PIN.
  */
 import { type ReadStream, constants, createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -16,24 +16,25 @@ import type { Pkcs11Uri } from "../uri.js";
 
 type Environment = Record<string, string | undefined>;
 
-/** Longest PIN read from anywhere, with its newline. Bytes. */
+/** The longest PIN read from any source, with its newline, in bytes. */
 const MAX_PIN_BYTES = 1024;
 
 /**
  * The PIN source of a `--pin-source` argument:
  *
- * - `env:NAME`, an environment variable. It's deleted once read and never passed to a child.
- * - `file:PATH`, a file; refused when everybody may read or write it.
+ * - `env:NAME`, an environment variable. It is deleted once read and never passed to a child
+ *   process.
+ * - `file:PATH`, a file; refused when other users may read or write it.
  * - `fd:N`, an open file descriptor, read to its end.
  * - `cmd:COMMAND`, what a shell command prints. It finds `P11SEAL_PIN_KIND` (`user` or `so`),
  *   `P11SEAL_TOKEN_LABEL` and `P11SEAL_TOKEN_SERIAL` in its environment, and an empty stdin.
  *
- * One trailing newline is taken off. The provider rejects with TokenError `ERR_PIN_SOURCE_FAILED`,
+ * One trailing newline is removed. The provider rejects with TokenError `ERR_PIN_SOURCE_FAILED`,
  * `ERR_PIN_FILE_MODE`, `ERR_PIN_EMPTY` or `ERR_PIN_FORMAT`.
  *
- * @param stderr - where a command complains to: a descriptor, or this process's own.
- * @throws UsageError `ERR_PIN_SOURCE` when `spec` is none of these. `spec` isn't repeated, as it may be
- * a PIN given by mistake.
+ * @param stderr - where a command's error messages go: a descriptor, or this process's own stderr.
+ * @throws UsageError `ERR_PIN_SOURCE` when `spec` is none of these. The message does not repeat
+ *   `spec`, which may be a PIN given by mistake.
  */
 export function pinFromSource(
   spec: string,
@@ -61,9 +62,9 @@ export function pinFromSource(
 
 /**
  * The PIN source a URI names, if it names one: `file:` with a path, an absolute path, or, where
- * `commands` allows it, `|` with a program's absolute path and arguments separated by blanks. Such a
- * program is run without a shell. Commands are off by default, because URIs are also read from files,
- * and a file of identities is not expected to run anything.
+ * `commands` allows it, `|` with a program's absolute path and arguments separated by blanks. Such
+ * a program is run without a shell. Commands are off by default, because URIs are also read from
+ * files, and nobody expects a file of identities to run a program.
  *
  * @throws UsageError `ERR_PIN_SOURCE`.
  */
@@ -101,7 +102,7 @@ export function pinPathOfUri(source: string): string {
 }
 
 /**
- * The PIN in `bytes`: UTF-8, one line, its newline taken off once.
+ * The PIN in `bytes`: UTF-8, one line; one trailing newline is removed.
  *
  * @throws TokenError `ERR_PIN_EMPTY`, `ERR_PIN_FORMAT`.
  */
@@ -115,7 +116,7 @@ export function pinFromBytes(bytes: Uint8Array): string {
   return checkPin(text.replace(/\r?\n$/, ""));
 }
 
-/** Refuses what can't be a PIN, wherever it came from. Throws as `pinFromBytes`. */
+/** Refuses what cannot be a PIN, whatever its source. Throws as `pinFromBytes`. */
 export function checkPin(pin: string): string {
   if (pin === "") throw new TokenError("ERR_PIN_EMPTY", "the PIN is empty");
   if (/[\0\r\n]/.test(pin)) {
@@ -126,7 +127,7 @@ export function checkPin(pin: string): string {
   return pin;
 }
 
-/** O_NOCTTY exists where terminals do. */
+/** Windows has no O_NOCTTY. */
 const NO_TERMINAL = constants.O_RDONLY | ((constants as { O_NOCTTY?: number }).O_NOCTTY ?? 0);
 
 function once(read: () => Promise<string>): PinProvider {
@@ -134,7 +135,7 @@ function once(read: () => Promise<string>): PinProvider {
   return () => (pin ??= read());
 }
 
-/** A command is told which token asks, so another token gets another answer. */
+/** A command is told which token asks, so each token gets an answer of its own. */
 function perRequest(read: (request: PinRequest) => Promise<string>): PinProvider {
   const pins = new Map<string, Promise<string>>();
   return (request) => {
@@ -156,25 +157,26 @@ function fromVariable(name: string, env: Environment): string {
     });
   }
   values.set(name, value);
-  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
+  // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- nothing else unsets it
   delete env[name];
   return checkPin(value.replace(/\r?\n$/, ""));
 }
 
-/** What was taken out of an environment, for a second source on the same variable. */
+/** PINs taken out of environments, for a second source that names the same variable. */
 const taken = new WeakMap<Environment, Map<string, string>>();
 
 async function fromFile(path: string): Promise<string> {
   let file: FileHandle;
   try {
-    // O_NOCTTY: opening a terminal by mistake must not make it ours. A FIFO blocks until written.
+    // O_NOCTTY: a terminal opened by mistake must not become ours. A FIFO blocks until written to.
     file = await open(path, NO_TERMINAL);
   } catch (cause) {
     throw sourceFailed(`PIN file "${path}" cannot be read`, cause);
   }
   try {
     const { mode } = await file.stat();
-    // Others may neither read nor write it, nor the group write it. Windows reports no such bits.
+    // Other users may neither read nor write it, and the group may not write it. Windows has no
+    // such bits.
     if (process.platform !== "win32" && (mode & 0o026) !== 0) {
       throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
         hint: `take their access away with: chmod 600 ${path}`,
@@ -213,11 +215,11 @@ async function fromCommand(
   request: PinRequest,
   env: Environment,
 ): Promise<string> {
-  // Loaded when it is needed: all commands come by here, few PINs do.
+  // Loaded on demand: every command loads this file, but few run a PIN command.
   const { spawn } = await import("node:child_process");
   const child = spawn(program, args, {
     shell,
-    // Its stdin is empty: ours may be the message.
+    // Its stdin is empty, because ours may be the message.
     stdio: ["ignore", "pipe", stderr],
     env: {
       ...withoutPins(env),
@@ -231,7 +233,7 @@ async function fromCommand(
   child.stdout?.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
     length += chunk.length;
-    // Closing the pipe ends also what a shell left behind.
+    // Closing the pipe also ends what a shell left running.
     if (length > MAX_PIN_BYTES) child.stdout?.destroy();
   });
   const status = await new Promise<number | null>((resolve, reject) => {
@@ -247,7 +249,7 @@ async function fromCommand(
   return takePin(chunks, "the PIN command");
 }
 
-/** The PIN in what was read, which is overwritten. */
+/** Extracts the PIN from what was read, then overwrites the bytes. */
 function takePin(chunks: readonly Buffer[], what: string): string {
   const bytes = Buffer.concat(chunks);
   try {
@@ -282,7 +284,7 @@ function badUriSource(message: string): UsageError {
   });
 }
 
-/** The system's code says why; its message might repeat a path's content. */
+/** Names the system's error code only, since its message might repeat a secret. */
 function sourceFailed(message: string, cause?: unknown): TokenError {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   return new TokenError(

@@ -1,7 +1,7 @@
 /**
- * A session: a conversation with a token, one operation at a time. It finds objects, reads their
- * attributes one by one (C_GetAttributeValue fails as a whole when one attribute is missing), and
- * destroys them.
+ * A session with a token, for one operation at a time. It finds objects, destroys them, and reads
+ * their attributes one by one, because C_GetAttributeValue fails as a whole when one attribute is
+ * missing.
  */
 import { endianness } from "node:os";
 import { TokenError } from "../../errors.js";
@@ -47,7 +47,7 @@ export class Session {
     }
   }
 
-  /** An attribute's value; `undefined` where the object has none or the token keeps it. */
+  /** An attribute's value; undefined when the object lacks it or the token does not reveal it. */
   bytes(object: Buffer, name: AttributeName): Uint8Array | undefined {
     try {
       const [attribute] = call("C_GetAttributeValue", () =>
@@ -58,7 +58,7 @@ export class Session {
       const value = attribute?.value;
       return value instanceof Uint8Array ? new Uint8Array(value) : undefined;
     } catch (error) {
-      // Some modules answer CKR_GENERAL_ERROR for attributes that they don't have.
+      // Some modules answer CKR_GENERAL_ERROR for attributes they do not have.
       if (
         failedWith(
           error,
@@ -94,30 +94,34 @@ export class Session {
       : Number(view.getBigUint64(0, isLittle));
   }
 
-  /** CKA_LABEL and the like; the empty text where there is none. */
+  /** CKA_LABEL and the like; the empty string when there is none. */
   text(object: Buffer, name: AttributeName): string {
     return new TextDecoder().decode(this.bytes(object, name) ?? new Uint8Array());
   }
 
   /**
-   * The value of a session object that C_UnwrapKey or C_DeriveKey made. The object is destroyed in
-   * every case: OpenSC frees derived keys at no other time, and then runs out of room.
+   * The value of a session object that C_UnwrapKey or C_DeriveKey made. The object is always
+   * destroyed: OpenSC frees derived keys at no other time and would run out of memory.
    *
-   * @throws TokenError that `refusesTemplate` knows, when the token keeps the value to itself.
+   * @throws TokenError that `refusesTemplate` accepts, when the token does not reveal the value.
    */
   take(object: Buffer, trace: (line: string) => void): Uint8Array {
     try {
       const value = this.bytes(object, "VALUE");
       if (value !== undefined) return value;
-      throw new TokenError("ERR_MECHANISM", "the token keeps the value of the unwrapped key", {
-        fn: "C_GetAttributeValue",
-        ckr: "CKR_ATTRIBUTE_VALUE_INVALID",
-      });
+      throw new TokenError(
+        "ERR_MECHANISM",
+        "the token does not reveal the value of the unwrapped key",
+        {
+          fn: "C_GetAttributeValue",
+          ckr: "CKR_ATTRIBUTE_VALUE_INVALID",
+        },
+      );
     } finally {
       try {
         this.destroy(object);
       } catch (error) {
-        // It goes with the session, which ends now.
+        // The object goes with the session, which ends now.
         trace(`unwrap: a session object was not destroyed: ${(error as Error).message}`);
       }
     }
@@ -129,7 +133,7 @@ export class Session {
     });
   }
 
-  /** False when it ended by itself: its token was pulled. */
+  /** False when the session ended by itself because its token was pulled. */
   isOpen(): boolean {
     try {
       call("C_GetSessionInfo", () => this.module.native.C_GetSessionInfo(this.handle));

@@ -1,6 +1,6 @@
 /**
- * Development tokens: SoftHSM with a configuration of its own in the user's data folder, so that nobody
- * has to write one. Its keys are files protected by the PIN; it's for trying out and for tests.
+ * Development tokens: SoftHSM with a configuration of its own in the user's data folder, so that
+ * users need not write one. Keys are files protected by the PIN: for trials and tests only.
  */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { TokenError, UsageError } from "../../errors.js";
@@ -16,25 +16,27 @@ import type { PinProvider, TokenInfo } from "../values.js";
 import type { SystemPaths } from "../modules/well-known.js";
 
 export interface DevelopmentTokenOptions {
-  /** P11SEAL_HOME: the data folder. Made if it does not exist. */
+  /** P11SEAL_HOME: the data folder. Created if missing. */
   readonly home: string;
   /** 1 to 32 bytes of UTF-8. */
   readonly label: string;
-  /** SoftHSM's library; by default `P11SEAL_SOFTHSM2`, the one used last, or where systems put it. */
+  /**
+   * SoftHSM's library; by default `P11SEAL_SOFTHSM2`, the one used last, or one at a usual path.
+   */
   readonly module?: string;
-  /** A `SOFTHSM2_CONF` in it wins over the data folder, here as when tokens are looked for. */
+  /** A `SOFTHSM2_CONF` in it overrides the data folder, as it does in discovery. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pin: PinProvider;
   readonly soPin: PinProvider;
-  /** For tests; by default this machine's. */
+  /** By default this machine's paths; tests pass their own. */
   readonly system?: SystemPaths;
 }
 
 /**
  * Makes a token.
  *
- * @throws UsageError `ERR_TOKEN_LABEL`; TokenError `ERR_SOFTHSM_MISSING`, `ERR_TOKEN_EXISTS`, those of
- * the PIN providers and of loading a module.
+ * @throws UsageError `ERR_TOKEN_LABEL`; TokenError `ERR_SOFTHSM_MISSING`, `ERR_TOKEN_EXISTS`, those
+ *   of the PIN providers and of loading a module.
  */
 export async function initDevelopmentToken(options: DevelopmentTokenOptions): Promise<TokenInfo> {
   const { home, label, env } = options;
@@ -106,7 +108,7 @@ async function init(
   }
   const slot = freeSlot(module);
   const details = readDetails(module, slot);
-  // Both PINs are known and fit before anything is made: half a token would be in the way.
+  // Get and check both PINs before anything is created: a half-made token would be in the way.
   const pins = {
     so: await newPin(soPin, "so", label, details),
     user: await newPin(pin, "user", label, details),
@@ -133,7 +135,7 @@ async function init(
   return readDetails(module, slot).info;
 }
 
-/** SoftHSM always has one slot with a token that waits to be initialized. */
+/** SoftHSM always has one slot with an uninitialized token. */
 function freeSlot(module: Module): Buffer {
   const { native } = module;
   const slots = call("C_GetSlotList", () => native.C_GetSlotList(true));

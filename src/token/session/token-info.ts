@@ -1,6 +1,6 @@
 /**
- * Which tokens are there, and what they say of themselves: CK_TOKEN_INFO and CK_SLOT_INFO as plain
- * values. A slot's number stays here; it changes when a token is initialized.
+ * Which tokens are present and how they describe themselves: CK_TOKEN_INFO and CK_SLOT_INFO as
+ * plain values. Slot numbers are not among them; they change when a token is initialized.
  */
 import { TokenError } from "../../errors.js";
 import { call } from "../modules/call.js";
@@ -9,7 +9,7 @@ import type { Module } from "../modules/module.js";
 import type { PinState, TokenInfo } from "../values.js";
 import { formatUri } from "../uri.js";
 
-/** What `TokenInfo` leaves out, because it is of no use beyond this folder. */
+/** `TokenInfo` and further details that only `src/token` needs. */
 export interface TokenDetails {
   readonly info: TokenInfo;
   readonly slot: {
@@ -18,7 +18,7 @@ export interface TokenDetails {
     /** CKF_REMOVABLE_DEVICE: a reader, whose token can be pulled. */
     readonly removable: boolean;
   };
-  /** Length of a user PIN, bytes; both zero where the token does not say. */
+  /** Length of a user PIN in bytes; both zero when the token does not say. */
   readonly pinBytes: { readonly min: number; readonly max: number };
   readonly firmware: { readonly major: number; readonly minor: number };
 }
@@ -30,8 +30,8 @@ export interface PresentToken {
 }
 
 /**
- * The initialized tokens of a module. Slots whose token can't be asked are left out, one line each to
- * `trace`: a card upside down in one reader must not hide the other.
+ * The initialized tokens of a module. A slot whose token does not answer is left out, with one line
+ * to `trace`: a card inserted upside down in one reader must not hide the card in another.
  */
 export function presentTokens(module: Module, trace: (line: string) => void): PresentToken[] {
   const slots = call("C_GetSlotList", () => module.native.C_GetSlotList(true));
@@ -81,7 +81,7 @@ export function readDetails(module: Module, slot: Buffer): TokenDetails {
   };
 }
 
-/** The flags' meaning, the gravest first (PKCS#11 v2.40 §3.2). */
+/** What the flags say, most serious first (PKCS#11 v2.40 §3.2). */
 export function pinState(flags: number): PinState {
   const has = (flag: number): boolean => (flags & flag) !== 0;
   if (has(TOKEN_FLAG.USER_PIN_LOCKED)) return "locked";
@@ -90,7 +90,9 @@ export function pinState(flags: number): PinState {
   return has(TOKEN_FLAG.USER_PIN_COUNT_LOW) ? "low" : "ok";
 }
 
-/** Label and serial number find a token again; without a serial number, all four names. */
+/**
+ * A token is found again by label and serial number; without a serial number, by the other names.
+ */
 function tokenUri(names: {
   label: string;
   serial: string;
@@ -106,7 +108,7 @@ function tokenUri(names: {
 /** PKCS#11 v2.40 §3.2, CK_SLOT_INFO. */
 const REMOVABLE_DEVICE = 0x02;
 
-/** Fields are padded with blanks; some modules pad with NUL. */
+/** Fields are padded with spaces; some modules pad with NUL. */
 function trimmed(field: string): string {
   return field.replace(/[\0 ]+$/, "");
 }

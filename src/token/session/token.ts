@@ -1,10 +1,10 @@
 /**
- * A token in a slot, and the conversations with it.
+ * A token in a slot, and the sessions with it.
  *
  * Login belongs to the whole process, not to a session, and lasts while any session is open
- * (PKCS#11 v2.40 §5.6); so one session is kept open from login to the end, nobody logs out, and every
- * operation gets a short session of its own. That way operations run side by side, each session has at
- * most one, and a session that a failure left stuck is simply thrown away.
+ * (PKCS#11 v2.40 §5.6); so one session stays open from login to the end, nothing logs out, and
+ * every operation gets a short session of its own. That way operations run side by side, one per
+ * session, and a session left stuck by a failure is simply discarded.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { TokenError } from "../../errors.js";
@@ -19,13 +19,13 @@ import type { PinProvider, TokenInfo } from "../values.js";
 
 export class Token {
   readonly module: Module;
-  /** CK_SLOT_ID, 8 bytes; never leaves this folder. */
+  /** CK_SLOT_ID, 8 bytes; never leaves `src/token`. */
   readonly slot: Buffer;
   readonly #mechanisms = new Map<number, { flags: number; min: number; max: number } | undefined>();
   #details: TokenDetails;
   #keeper: Session | undefined;
   #login: Promise<void> | undefined;
-  /** For keys that want the PIN with every use; kept only where the token has such a key. */
+  /** For keys that require the PIN with every use; kept only when the token has such a key. */
   #pin: Promise<Secret> | undefined;
   #ask: (() => Promise<Secret>) | undefined;
   #refused: { readonly error: unknown } | undefined;
@@ -42,7 +42,10 @@ export class Token {
     return this.#details;
   }
 
-  /** What the token says of itself now. A login is over if the token was pulled in between. */
+  /**
+   * Sets what the token says about itself now. A login is over if the token was pulled in the
+   * meantime.
+   */
   update(details: TokenDetails): void {
     this.#details = details;
     if (this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
@@ -54,9 +57,9 @@ export class Token {
 
   /**
    * Logs the user in, once: a second call waits for the first or does nothing, and a refusal is
-   * remembered and repeated, so that no PIN is sent twice. A login that ended with the token, which was
-   * pulled and is back, is made again. `pinTried` is told of the logins for single operations that
-   * follow, with what the token had against the PIN.
+   * remembered and repeated, so that no PIN is sent twice. A login is repeated when the token was
+   * pulled, which ended it, and is back. `pinTried` is called after each later login for a single
+   * operation, with the error if the token refused the PIN.
    *
    * @throws TokenError `ERR_PIN_…`.
    */
@@ -72,7 +75,7 @@ export class Token {
 
   async #logIn(provide: PinProvider, force: boolean): Promise<void> {
     const keeper = this.#open(false);
-    // The flags of now: another program may have spent tries since the token was found.
+    // Read the flags again: another program may have used up tries since the token was found.
     this.#ask = () => askPin(readDetails(this.module, this.slot), provide, force);
     try {
       const details = readDetails(this.module, this.slot);
@@ -87,9 +90,9 @@ export class Token {
   }
 
   /**
-   * Sends the PIN for one operation that this session has begun, if the key wants that
-   * (CKA_ALWAYS_AUTHENTICATE). It is the PIN of the login, or asked for once; one that was refused is
-   * not sent again, and no other is.
+   * Sends the PIN for one operation that this session has begun, if the key requires it
+   * (CKA_ALWAYS_AUTHENTICATE). The PIN is that of the login or is asked for once. After a refusal,
+   * neither that PIN nor another is sent.
    *
    * @throws TokenError `ERR_PIN_…`.
    */
@@ -103,7 +106,7 @@ export class Token {
       this.#refused ??= { error };
       throw error;
     });
-    // From here on nothing waits: of several operations none sends what another has seen refused.
+    // No await from here on, so no operation sends a PIN that another has seen refused.
     if (this.#refused !== undefined) throw this.#refused.error;
     try {
       if (!contextLogin(session, this.#details, pin)) this.#wantsPin.set(name, false);
@@ -119,15 +122,15 @@ export class Token {
   }
 
   /**
-   * Runs `work` in a session of its own, which ends with it.
+   * Runs `work` in a session of its own and then closes the session.
    *
-   * @throws TokenError `ERR_TOKEN_REMOVED` when the token was pulled since its login: handles of before
-   * may mean other objects, or none.
+   * @throws TokenError `ERR_TOKEN_REMOVED` when the token was pulled after its login: old handles
+   *   may now refer to other objects, or to none.
    */
   async session<T>(mode: "read" | "write", work: (session: Session) => Promise<T> | T): Promise<T> {
     if (this.#keeper !== undefined && !this.#keeper.isOpen()) {
       throw new TokenError("ERR_TOKEN_REMOVED", `token "${this.info.label}" was pulled`, {
-        hint: "if it is back, try again: it wants its PIN anew",
+        hint: "if it is back, try again; it needs its PIN again",
       });
     }
     const session = this.#open(mode === "write");
@@ -144,7 +147,9 @@ export class Token {
     return new Session(this.module, this.slot, handle);
   }
 
-  /** What the token does with a mechanism: MECHANISM_FLAG bits and key sizes; undefined without it. */
+  /**
+   * A mechanism's MECHANISM_FLAG bits and key sizes; undefined when the token lacks the mechanism.
+   */
   mechanism(mechanism: number): { flags: number; min: number; max: number } | undefined {
     if (!this.#mechanisms.has(mechanism)) {
       this.#mechanisms.set(mechanism, this.#readMechanism(mechanism));
@@ -170,7 +175,7 @@ export class Token {
     return ((this.mechanism(mechanism)?.flags ?? 0) & flag) !== 0;
   }
 
-  /** True while the token answers. What it answers is of no interest. */
+  /** True while the token answers, whatever the answer. */
   isPresent(): boolean {
     try {
       readDetails(this.module, this.slot);
@@ -181,9 +186,9 @@ export class Token {
   }
 
   /**
-   * As `isPresent`, for a doubt after a failure: a reader notices late that its token was pulled, and
-   * until then the module answers from memory. So where a token can be pulled, it is asked for as long
-   * as readers take.
+   * As `isPresent`, to be used after a failure. A reader notices late that its token was pulled,
+   * and until then the module answers from memory. So a removable token is asked repeatedly for as
+   * long as readers may take to notice.
    */
   async isStillPresent(): Promise<boolean> {
     const { removable } = this.#details.slot;
@@ -199,7 +204,7 @@ export class Token {
     return this.#keeper?.isOpen() === true;
   }
 
-  /** Ends the kept session and, when no other is open in this process, the login. */
+  /** Closes the kept session and thereby, when no other is open in this process, ends the login. */
   close(): void {
     this.#keeper?.close();
     this.#keeper = undefined;
@@ -216,7 +221,10 @@ export class Token {
   }
 }
 
-/** Keys that want the PIN with every use. A token that can't be asked so may still have one. */
+/**
+ * True when the token has keys that require the PIN with every use. A token that rejects the query
+ * may still have one.
+ */
 function hasPinKeys(session: Session): boolean {
   try {
     const found = session.find({ CLASS: CKO.PRIVATE_KEY, ALWAYS_AUTHENTICATE: true });
@@ -227,5 +235,5 @@ function hasPinKeys(session: Session): boolean {
   }
 }
 
-/** pcscd looks every 400 ms into readers that don't tell by themselves. */
+/** pcscd polls readers that do not report changes every 400 ms. */
 const READER_MS = 600;

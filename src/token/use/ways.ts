@@ -1,21 +1,22 @@
 /**
- * Ways to use a private key, tried in order, and the one question that decides between "this way does
- * not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of our own?
+ * Ways to use a private key, tried in order, and the one question that decides between "this way
+ * does not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of
+ * our own?
  *
  * Modules answer both with the same return values (docs/tokens.md), and a token that was pulled, or
- * whose daemon died, answers with them too. So `use` follows every failure with the same two questions,
- * whatever it was: is the token still there, and does the way still work? If so the ciphertext is at
- * fault, which is one `null`; what is said of the token never depends on what a sender sent.
+ * whose daemon died, answers with them too. So `use` follows every failure with the same two
+ * questions, whatever it was: is the token still there, and does the way still work? If so the
+ * ciphertext is at fault, which is one `null`; what is said of the token never depends on what a
+ * sender sent.
  *
  * `useEvenly` asks before the token sees the sender's block, because some paddings are broken by
- * whoever learns which blocks are well formed (Bleichenbacher 1998): afterwards a good block and a bad
- * one are as many calls.
+ * whoever learns which blocks are well formed (Bleichenbacher 1998): afterwards a good block and a
+ * bad one are as many calls.
  */
-import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
-import { dependsOnCiphertext } from "../modules/call.js";
+import { dependsOnCiphertext, origin } from "../modules/call.js";
 import type { Token } from "../session/token.js";
 
 /** One way, ready to be tried. */
@@ -27,8 +28,8 @@ export interface Way {
   /** Uses the way on input of our own making; true when the right secret comes out. */
   readonly selfTest: () => Promise<boolean>;
   /**
-   * As `use`, for ways that try themselves on input of our own each time. Throws `WayFailed` when that
-   * fails.
+   * As `use`, for ways that try themselves on input of our own each time. Throws `WayFailed` when
+   * that fails.
    */
   readonly useEvenly?: (input: Uint8Array) => Promise<Uint8Array | null>;
 }
@@ -46,8 +47,8 @@ export class Ways {
   readonly #works = new Map<Way, boolean>();
 
   /**
-   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why there
-   * are no others.
+   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why
+   * there are no others.
    */
   constructor(
     token: Token,
@@ -81,7 +82,8 @@ export class Ways {
         if (await this.#isStillWorking(way)) return null;
       } catch (error) {
         if (!dependsOnCiphertext(error)) throw error;
-        // Whatever the return value says: some tokens take a hash, use another, and find the data bad.
+        // Whatever the return value says: some tokens take a hash, use another, and find the data
+        // bad.
         if (await this.#isStillWorking(way, error)) return null;
         this.#trace(`unwrap: ${way.name} does not work here (${error.ckr ?? error.code})`);
       }
@@ -117,7 +119,10 @@ export class Ways {
     using?.(way.name);
   }
 
-  /** Asked of a secret and of none alike: a token that went away answers as one that dislikes its input. */
+  /**
+   * Asked of a secret and of none alike: a token that went away answers as one that dislikes its
+   * input.
+   */
   #fromTokenStillThere(secret: Uint8Array | null): Secret | null {
     if (this.#token.isPresent()) return secret === null ? null : new Secret(secret);
     secret?.fill(0);
@@ -204,8 +209,4 @@ async function resultOf(way: Way, input: Uint8Array): Promise<Uint8Array | null>
     if (dependsOnCiphertext(error)) return null;
     throw error;
   }
-}
-
-function origin(error: TokenError | undefined): { fn?: string; ckr?: string } {
-  return defined({ fn: error?.fn, ckr: error?.ckr });
 }
