@@ -231,7 +231,7 @@ function floeKdf(
   key: Uint8Array,
   { parameters, iv, aad }: FloeContext,
   purpose: Uint8Array,
-  length: number,
+  length: 32 | 48,
 ): Uint8Array {
   const block = createHmac("sha384", key)
     .update(parameters)

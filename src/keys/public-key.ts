@@ -20,14 +20,16 @@ import type {
   RsaPublicKey,
   X25519PublicKey,
 } from "./key.js";
+import { requireEd25519, requireX25519 } from "./curve25519.js";
 import { isRoca } from "./roca.js";
 import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./formats/spki.js";
 
 /**
  * The key of a SubjectPublicKeyInfo in its canonical encoding, as in a message or on a token.
  *
- * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or
- *   not its canonical encoding; `ERR_POINT`: a point that is not on its curve.
+ * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or not
+ *   its canonical encoding; `ERR_POINT`: a point that is not on its curve, or not encoded canonically.
+ * @throws PolicyError `ERR_WEAK_KEY`: an Ed25519 point of small order.
  * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`: a kind of key that is not supported.
  */
 export function publicKeyFromSpki(spki: Uint8Array): PublicKey {
@@ -109,14 +111,15 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
 }
 
 /**
- * An X25519 key from its u-coordinate, 32 bytes little-endian. Every string of 32 bytes is one (RFC
- * 7748 §5). Those that lead to an all-zero secret are refused by `requireExchange` and again by the
- * agreement itself.
+ * An X25519 key from its u-coordinate, 32 bytes little-endian and below 2^255 − 19: RFC 7748 §5 takes the
+ * other encodings too, which would give one key several fingerprints. Those that lead to an all-zero
+ * secret are refused by `requireExchange` and again by the agreement itself.
  *
- * @throws FormatError `ERR_POINT`: not 32 bytes.
+ * @throws FormatError `ERR_POINT`: not 32 bytes, or not the canonical encoding.
  */
 export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
   requireLength("X25519", point);
+  requireX25519(point);
   return { type: "x25519", point: new Uint8Array(point), ...encoded({ type: "x25519", point }) };
 }
 
@@ -177,9 +180,15 @@ export function rsaNumbers(publicKey: RsaPublicKey): {
   return { modulus: value.modulus, exponent: value.exponent };
 }
 
-/** An Ed25519 key from its 32 bytes (RFC 8032 §5.1.5). Throws FormatError `ERR_POINT`. */
+/**
+ * An Ed25519 key from its 32 bytes (RFC 8032 §5.1.5).
+ *
+ * @throws FormatError `ERR_POINT`: not the canonical encoding of a point on the curve.
+ * @throws PolicyError `ERR_WEAK_KEY`: a point of small order, for which anybody can sign.
+ */
 export function publicKeyFromEd25519(point: Uint8Array): Ed25519PublicKey {
   requireLength("Ed25519", point);
+  requireEd25519(point);
   return { type: "ed25519", ...encoded({ type: "ed25519", point }) };
 }
 

@@ -9,7 +9,7 @@
 import { CipherSuite, type KEMFactory, type Key } from "hpke";
 import { concat } from "../bytes.js";
 import type { EcPublicKey, PrivateKey, X25519PublicKey } from "../keys/key.js";
-import { publicKeyFromEcPoint } from "../keys/public-key.js";
+import { validatePoint } from "../keys/public-key.js";
 import {
   AES_256_GCM,
   dhkem,
@@ -85,14 +85,13 @@ function curveOf(key: EcPublicKey | X25519PublicKey): HpkeCurve {
 }
 
 /**
- * True when `enc` is a valid public key; a point never reaches a token without this. Every 32 bytes
- * are an X25519 key (RFC 7748 §5); points of small order show as an all-zero secret.
+ * True when `enc` is a valid public key in its canonical encoding; a point never reaches a token
+ * without this. X25519 points of small order show as an all-zero secret.
  */
 function isPoint(curve: HpkeCurve, enc: Uint8Array): boolean {
   if (enc.length !== KEMS[curve].encBytes) return false;
-  if (curve === "X25519") return true;
   try {
-    publicKeyFromEcPoint(curve, enc);
+    validatePoint(curve, enc);
     return true;
   } catch {
     return false;

@@ -326,6 +326,20 @@ describe("an X25519 point of small order", () => {
   });
 });
 
+describe("an X25519 point in another encoding than its own", () => {
+  it("never reaches the private key, and opens nothing, whatever a token makes of it", async () => {
+    const { enc, open, operations } = await wrapped("x25519");
+    const highBit = enc.map((byte, i) => (i === 31 ? byte | 0x80 : byte));
+    // 9 and the prime, and the largest number of all.
+    const beyond = [fromHex(`f6${"ff".repeat(30)}7f`), new Uint8Array(32).fill(0xff)];
+    for (const other of [highBit, ...beyond]) {
+      expect(await open({ enc: other })).toBeNull();
+      expect(await openAgreedOn("x25519", new Uint8Array(32).fill(1), other)).toBeNull();
+    }
+    expect(operations).toEqual([]);
+  });
+});
+
 describe.each(CURVE_KEYS)("a token that agrees on %s", (curve, keyName) => {
   const own = curve === "X25519" ? 32 : (encBytes(curve) - 1) / 2;
 

@@ -4,7 +4,7 @@
  * their one canonical form.
  */
 import { equal, fromHex, toHex } from "../../bytes.js";
-import { FormatError, UnsupportedError } from "../../errors.js";
+import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
 import { parseCertificate } from "../../keys/formats/certificate.js";
 import { der, TAG } from "../../keys/formats/der.js";
 import type { EcCurve, PublicKey } from "../../keys/key.js";
@@ -117,7 +117,9 @@ function known(read: () => PublicKey | undefined): PublicHalf | undefined {
     const publicKey = read();
     return publicKey && { publicKey, kind: kindOf(publicKey) };
   } catch (error) {
-    if (error instanceof FormatError || error instanceof UnsupportedError) return undefined;
+    for (const kind of [FormatError, PolicyError, UnsupportedError]) {
+      if (error instanceof kind) return undefined;
+    }
     throw error;
   }
 }

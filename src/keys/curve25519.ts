@@ -1,0 +1,68 @@
+/**
+ * Which 32 bytes are a public key on Curve25519: for X25519 (RFC 7748 §5) a u-coordinate, for Ed25519
+ * (RFC 8032 §5.1.3) a point. OpenSSL takes any 32 bytes for either and leaves the rest to its caller.
+ *
+ * Both must be in their one canonical encoding, since a key's SHA-256 is its name here: two encodings
+ * of one key would be two names. An Ed25519 point must be on the curve and not of small order: for
+ * such a "key" anybody can make signatures that verify. Public values only, so time does not matter.
+ */
+import { fromHex } from "../bytes.js";
+import { FormatError, PolicyError } from "../errors.js";
+
+/**
+ * @param u - 32 bytes, little-endian.
+ * @throws FormatError `ERR_POINT`: the number is not below 2^255 − 19.
+ */
+export function requireX25519(u: Uint8Array): void {
+  if (littleEndian(u) < P) return;
+  throw new FormatError("ERR_POINT", "X25519 key is not in its canonical encoding");
+}
+
+/**
+ * @param point - 32 bytes: y, little-endian, and the sign of x in the highest bit.
+ * @throws FormatError `ERR_POINT`: y is not below 2^255 − 19, or no point of the curve has it.
+ * @throws PolicyError `ERR_WEAK_KEY`: one of the eight points of small order.
+ */
+export function requireEd25519(point: Uint8Array): void {
+  const y = littleEndian(point) & ~SIGN;
+  if (y >= P) {
+    throw new FormatError("ERR_POINT", "Ed25519 key is not in its canonical encoding");
+  }
+  // This takes both points with x = 0 as well, so "−0" (RFC 8032 §5.1.3 step 4) never gets past it.
+  if (SMALL_ORDER_Y.has(y)) {
+    throw new PolicyError("ERR_WEAK_KEY", "Ed25519 key has small order: anybody can sign for it", {
+      hint: "no sound program makes such a key; ask its owner, and whoever gave it to you",
+    });
+  }
+  if (!isSquare((y * y - 1n) * (D * y * y + 1n))) {
+    throw new FormatError("ERR_POINT", "point is not on the curve of Ed25519");
+  }
+}
+
+/** Euler's criterion, for x² = (y² − 1) / (d·y² + 1) as the product, which is a square alike. */
+function isSquare(value: bigint): boolean {
+  const base = value % P;
+  let power = 1n;
+  for (const bit of HALF_OF_P) {
+    power = (power * power) % P;
+    if (bit === "1") power = (power * base) % P;
+  }
+  return power <= 1n;
+}
+
+function littleEndian(bytes: Uint8Array): bigint {
+  return BigInt(`0x${Buffer.from(bytes).reverse().toString("hex")}`);
+}
+
+const P = 2n ** 255n - 19n;
+const SIGN = 2n ** 255n;
+/** −121665/121666 (RFC 8032 §5.1). */
+const D = 0x52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3n;
+/** (p − 1) / 2, in binary. */
+const HALF_OF_P = ((P - 1n) / 2n).toString(2);
+
+/** y of a point of order 8; the others are −y, 0 (order 4), −1 (order 2) and 1 (the neutral point). */
+const ORDER_8_Y = littleEndian(
+  fromHex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+);
+const SMALL_ORDER_Y: ReadonlySet<bigint> = new Set([0n, 1n, P - 1n, ORDER_8_Y, P - ORDER_8_Y]);
