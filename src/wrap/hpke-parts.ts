@@ -141,6 +141,10 @@ function hkdf(id: number, hash: "sha256" | "sha384" | "sha512", bytes: number): 
     stages: 2,
     Extract: (salt, ikm) => Promise.resolve(mac(salt, ikm)),
     Expand: (prk, info, length) => {
+      // RFC 5869 §2.3: the block counter is one byte, and would start again.
+      if (length > MAX_BLOCKS * bytes) {
+        return Promise.reject(new RangeError(`HKDF-${hash} gives no ${length} bytes`));
+      }
       const blocks: Uint8Array[] = [];
       for (let i = 1; i <= Math.ceil(length / bytes); i++) {
         blocks.push(mac(prk, blocks.at(-1) ?? new Uint8Array(0), info, Uint8Array.of(i)));
@@ -151,6 +155,8 @@ function hkdf(id: number, hash: "sha256" | "sha384" | "sha512", bytes: number): 
   };
   return () => kdf;
 }
+
+const MAX_BLOCKS = 255;
 
 export const HKDF_SHA256 = hkdf(0x0001, "sha256", 32);
 

@@ -1,7 +1,8 @@
 /** The primitives of node:crypto, called as the body and the key schedule call them. */
-import { expect, it } from "@jest/globals";
+import { describe, expect, it } from "@jest/globals";
 import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync } from "node:crypto";
 import { fromHex, toHex } from "../../src/bytes.js";
+import { HKDF_SHA256, KEMS } from "../../src/wrap/hpke-parts.js";
 import { describeVectors, wycheproof } from "../support/vectors.js";
 
 interface GcmGroup {
@@ -93,4 +94,35 @@ describeVectors("HKDF-SHA-256 known answers (Wycheproof)", () => {
       return null;
     }
   }
+});
+
+describe("HKDF as HPKE uses it", () => {
+  it.each([
+    ["SHA-256", KEMS["P-256"].kdf(), 32],
+    ["SHA-384", KEMS["P-384"].kdf(), 48],
+    ["SHA-512", KEMS["P-521"].kdf(), 64],
+  ])("with %s gives 255 blocks, and refuses a byte more", async (_hash, kdf, block) => {
+    const prk = new Uint8Array(block).fill(1);
+    const most = await kdf.Expand(prk, new Uint8Array(0), 255 * block);
+    expect(most).toHaveLength(255 * block);
+    await expect(kdf.Expand(prk, new Uint8Array(0), 255 * block + 1)).rejects.toThrow(RangeError);
+  });
+});
+
+describeVectors("HKDF as HPKE uses it, known answers (Wycheproof)", () => {
+  it.each([
+    ["hkdf_sha256", HKDF_SHA256()],
+    ["hkdf_sha384", KEMS["P-384"].kdf()],
+    ["hkdf_sha512", KEMS["P-521"].kdf()],
+  ])("%s agree, and what is too long is refused", async (name, kdf) => {
+    const seen = { valid: 0, invalid: 0, acceptable: 0 };
+    for (const { test } of wycheproof<object, HkdfTest>(name)) {
+      const prk = await kdf.Extract(fromHex(test.salt), fromHex(test.ikm));
+      const okm = await kdf.Expand(prk, fromHex(test.info), test.size).then(toHex, () => null);
+      expect([test.tcId, okm]).toEqual([test.tcId, test.result === "valid" ? test.okm : null]);
+      seen[test.result]++;
+    }
+    expect(seen.valid).toBeGreaterThan(20);
+    expect(seen.invalid).toBeGreaterThan(0);
+  });
 });
