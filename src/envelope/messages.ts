@@ -89,8 +89,8 @@ export interface Opened {
  * Opens a message with the first identity that matches one of its recipients.
  *
  * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError; AuthenticationError; PolicyError
- * `ERR_REWRAPPED`, `ERR_NOT_ADDRESSEE`; NoMatchError `ERR_NO_MATCH`, before any identity was
- * unlocked; TokenError from unlocking; whatever `authenticate` throws
+ * `ERR_REWRAPPED`, `ERR_SAME_KEY`, `ERR_NOT_ADDRESSEE`; NoMatchError `ERR_NO_MATCH`, before any
+ * identity was unlocked; TokenError from unlocking; whatever `authenticate` throws
  */
 export async function openMessage(sealed: ByteSource, options: OpenOptions): Promise<Opened> {
   const reader = new Reader(sealed);
@@ -121,7 +121,7 @@ export function beginOpening(reader: Reader, options: OpenOptions): Promise<Begu
  * its start, and the one at its end over every byte between.
  *
  * @returns `undefined` for an unsigned message, of which nothing was checked
- * @throws AuthenticationError
+ * @throws AuthenticationError; PolicyError `ERR_SAME_KEY`
  */
 export async function verifySender(
   sealed: ByteSource,

@@ -6,7 +6,8 @@
  */
 import { constants, createHash, sign, verify, type KeyObject } from "node:crypto";
 import { UnsupportedError } from "../errors.js";
-import type { PublicKey, SigningPublicKey } from "./key.js";
+import type { PublicKey, RsaPublicKey, SigningPublicKey } from "./key.js";
+import { bitLength, rsaNumbers } from "./public-key.js";
 
 /** One way to sign. `hash` is what the message is hashed with before a token's raw operation. */
 export interface SignatureAlgorithm {
@@ -16,19 +17,49 @@ export interface SignatureAlgorithm {
   readonly hash: "sha256" | "sha384" | null;
 }
 
+/** What an RSA key that signs messages has at least and at most, bits (docs/format.md §5.1). */
+const MIN_RSA_BITS = 1024;
+const MAX_RSA_BITS = 8192;
+const MAX_RSA_EXPONENT_BITS = 32;
+
 /** RSASSA-PSS salt, bytes: as long as the hash (RFC 8017 §9.1). */
 export const PSS_SALT_BYTES = 32;
 
-/** @throws UnsupportedError `ERR_SIGNING_KEY` for keys that can't sign messages */
+/**
+ * The one algorithm that a key signs messages with. RSA keys are bounded in size and exponent, since
+ * whoever sends a message chooses the key that its reader spends time on, before they are known.
+ *
+ * @throws UnsupportedError `ERR_SIGNING_KEY` for keys that can't sign messages, `ERR_KEY_SIZE` for RSA
+ *   outside 1,024 to 8,192 bits or with a public exponent of more than 32 bits
+ */
 export function signatureAlgorithm(key: PublicKey): SignatureAlgorithm {
   if (key.type === "ed25519") return ED25519;
-  if (key.type === "rsa") return RSA_PSS;
+  if (key.type === "rsa") {
+    requireBounded(key);
+    return RSA_PSS;
+  }
   if (key.type === "ec" && key.curve === "P-256") return ECDSA_P256;
   if (key.type === "ec" && key.curve === "P-384") return ECDSA_P384;
   const kind = key.type === "ec" ? key.curve : "X25519";
   throw new UnsupportedError("ERR_SIGNING_KEY", `messages can't be signed with a ${kind} key`, {
     hint: "sign with ECDSA P-256 or P-384, RSA, or Ed25519",
   });
+}
+
+function requireBounded(key: RsaPublicKey): void {
+  if (key.bits < MIN_RSA_BITS || key.bits > MAX_RSA_BITS) {
+    throw new UnsupportedError(
+      "ERR_KEY_SIZE",
+      `RSA key has ${key.bits} bits; ${MIN_RSA_BITS} to ${MAX_RSA_BITS} can sign messages`,
+    );
+  }
+  const exponentBits = bitLength(rsaNumbers(key).exponent);
+  if (exponentBits > MAX_RSA_EXPONENT_BITS) {
+    throw new UnsupportedError(
+      "ERR_KEY_SIZE",
+      `RSA public exponent has ${exponentBits} bits; at most ${MAX_RSA_EXPONENT_BITS} can sign messages`,
+    );
+  }
 }
 
 /** True when `signature` is `key`'s over `message`. */

@@ -208,6 +208,8 @@ const lies: [string, Partial<HeaderFields>][] = [
       ),
     },
   ],
+  ["stanzas for 1,025 recipients", { recips: recips(strangers(1025)) }],
+  ["stanzas for 1,025 recipients, two for some", { recips: recips(twice(strangers(1025), 5)) }],
   ["a byte after the stanzas", { recips: block(u16(1), stanza(), fromHex("00")) }],
   ["a stanza without a body", { recips: block(u16(1), stanza().subarray(0, 14)) }],
   ["a stanza longer than its block", { recips: recips([stanza({ bodyLength: 259 })]) }],
@@ -231,6 +233,17 @@ const lies: [string, Partial<HeaderFields>][] = [
   // A malformed stanza for somebody else: the header is malformed all the same.
   ["a second stanza that lies", { recips: recips([stanza(), rsa("0203", 256)]) }],
 ];
+
+/** Stanzas of a type for somebody else, each with a tag of its own. */
+function strangers(count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) =>
+    stanza({ type: 99, tag: concat(u32(0), u32(i)), body: new Uint8Array(0) }),
+  );
+}
+
+function twice(stanzas: readonly Uint8Array[], count: number): Uint8Array[] {
+  return [...stanzas, ...stanzas.slice(0, count)];
+}
 
 function rsa(hashes: string, length: number): Uint8Array {
   return stanza({ body: concat(fromHex(hashes), new Uint8Array(length)) });
@@ -294,6 +307,10 @@ const growth: [string, Partial<HeaderFields>][] = [
   [
     "2,048 stanzas",
     { recips: recips([...new Array<Uint8Array>(2047).fill(stanza({ type: 9 })), stanza()]) },
+  ],
+  [
+    "1,024 recipients, two stanzas for each",
+    { recips: recips([...twice(strangers(1023), 1023), stanza(), stanza()]) },
   ],
   ["bytes under core key 64", { core: coreWith(2, "184040") }],
   ["bytes under core keys 64 and 2^53-1", { core: coreWith(3, "184041aa1b001fffffffffffff41bb") }],

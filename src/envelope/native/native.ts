@@ -44,6 +44,7 @@ import {
   requireAddressee,
   requireOriginalRecipients,
   signBody,
+  requireSeparateKeys,
   signCore,
   signedClaims,
   verifyCore,
@@ -116,6 +117,7 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
 
   const sender = verifyCore(header);
   requireOriginalRecipients(sender);
+  requireSeparateKeys(header, sender);
   await receiver.authenticate(sender);
 
   const { identity, contentKey } = await openByKey(
@@ -145,6 +147,7 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
 async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
   const header = await headerOf(sealed);
   const sender = verifyCore(header);
+  requireSeparateKeys(header, sender);
   const { immutablePart, core } = header;
   if (core.claims !== undefined) {
     const floeHeader = await readFloeHeader(sealed.body);

@@ -4,9 +4,9 @@
  * asked for.
  */
 import { createHmac } from "node:crypto";
-import { ascii, concat, Cursor, u16, u32 } from "../../bytes.js";
+import { ascii, concat, Cursor, toHex, u16, u32 } from "../../bytes.js";
 import { encBytes, HPKE_TAG_BYTES, type HpkeCurve } from "../../wrap/hpke.js";
-import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
+import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import { malformed } from "./malformed.js";
 
@@ -35,7 +35,7 @@ export type Stanza = { readonly tag: Uint8Array } & (
 );
 
 /** The tag, 8 bytes, of a stanza for this key in this message. */
-export function stanzaTag(messageId: Uint8Array, key: ExchangePublicKey): Uint8Array {
+export function stanzaTag(messageId: Uint8Array, key: Pick<PublicKey, "fingerprint">): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 tag"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest().subarray(0, TAG_BYTES));
 }
@@ -65,6 +65,9 @@ export function parseRecips(block: Uint8Array): Stanza[] {
     stanzas.push({ tag, ...parseBody(type, cursor.take(cursor.u32())) });
   }
   cursor.end();
+  // One tag, one recipient, whatever the number and types of its stanzas.
+  const recipients = new Set(stanzas.map(({ tag }) => toHex(tag))).size;
+  if (recipients > MAX_RECIPIENTS) throw malformed(`${recipients} recipients`);
   return stanzas;
 }
 

@@ -7,26 +7,19 @@
  * A co-recipient, who knows the file key, still can't put another body under the sender's name,
  * because the one-time private key is gone.
  */
-import {
-  createHash,
-  createHmac,
-  createPublicKey,
-  generateKeyPairSync,
-  sign,
-  verify,
-  type KeyObject,
-} from "node:crypto";
+import { createHash, createHmac, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import type { BodySummary, ExpectedTrailer } from "../../body/segment-stream.js";
-import { ascii, concat, equal, fromHex, toHex, u64 } from "../../bytes.js";
+import { ascii, concat, equal, toHex, u64 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { AuthenticationError, P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { ExchangePublicKey, PublicKey, SigningPublicKey } from "../../keys/key.js";
-import { publicKeyFromSpki } from "../../keys/public-key.js";
+import { publicKeyFromEd25519, publicKeyFromSpki } from "../../keys/public-key.js";
 import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
 import type { Sender, SenderInfo } from "../envelope.js";
 import type { SignedClaims } from "./core.js";
 import type { CoreSignature, ParsedHeader } from "./header.js";
+import { stanzaTag } from "./recips.js";
 
 /** Bytes of the trailer: one Ed25519 signature (RFC 8032 §5.1.6). */
 export const TRAILER_BYTES = 64;
@@ -39,10 +32,12 @@ export function signedClaims(
   recipsBlock: Uint8Array,
 ): { claims: SignedClaims; oneTimeKey: KeyObject } {
   if (recipients.some(({ fingerprint }) => equal(fingerprint, sender.publicKey.fingerprint))) {
-    throw new PolicyError("ERR_SAME_KEY", "the signing key is also a recipient's exchange key", {
-      hint: "one key, one purpose: make a signing key with `p11seal keys generate --use sign`",
-    });
+    throw sameKey(
+      "one key, one purpose: make a signing key with `p11seal keys generate --use sign`",
+    );
   }
+  // A key that no reader takes is refused before it is asked to sign.
+  signatureAlgorithm(sender.publicKey);
   requireEncodable(sender);
   const oneTime = generateKeyPairSync("ed25519");
   const claims = {
@@ -82,7 +77,8 @@ export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<
 }
 
 /**
- * Checks the long-term signature of a signed header. Nothing in the header may be trusted before.
+ * Checks the long-term signature of a signed header, and that it names a one-time key which nobody
+ * but its holder can sign for. Nothing in the header may be trusted before.
  *
  * @throws AuthenticationError `ERR_SENDER_SIGNATURE`
  */
@@ -101,6 +97,13 @@ export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
     throw new AuthenticationError("ERR_SENDER_SIGNATURE", "the sender's signature does not hold", {
       hint: "somebody else made or altered the message; don't use it",
     });
+  }
+  if (oneTimeKeyOf(claims.oneTimeKey) === null) {
+    throw new AuthenticationError(
+      "ERR_SENDER_SIGNATURE",
+      "the key that is to sign the body is not a valid Ed25519 key",
+      { hint: "anybody could have written what follows; ask the sender about it" },
+    );
   }
   return {
     publicKey,
@@ -126,6 +129,24 @@ export function requireOriginalRecipients(sender: SenderInfo | undefined): void 
   throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
     hint: "somebody re-wrapped the message; ask the sender for the original",
   });
+}
+
+/**
+ * Refuses a message whose signing key is a recipient's exchange key too, as `signedClaims` does: what
+ * opens messages would then make signatures, and the other way round. Needs no key.
+ *
+ * @throws PolicyError `ERR_SAME_KEY`
+ */
+export function requireSeparateKeys(header: ParsedHeader, sender: SenderInfo | undefined): void {
+  const { claims, messageId } = header.core;
+  if (claims === undefined || sender === undefined) return;
+  const { publicKey } = sender;
+  const addressee = addresseeTag(messageId, publicKey);
+  const tag = stanzaTag(messageId, publicKey);
+  const named =
+    claims.addressees.some((one) => equal(one, addressee)) ||
+    header.stanzas.some((stanza) => equal(stanza.tag, tag));
+  if (named) throw sameKey("ask the sender to sign with another key than they receive with");
 }
 
 /**
@@ -172,18 +193,21 @@ export function expectedTrailer(claims: SignedClaims, before: BeforeSegments): E
 }
 
 function verifyBody(oneTimeKey: Uint8Array, message: Uint8Array, trailer: Uint8Array): void {
-  const spki = concat(ED25519_SPKI_PREFIX, oneTimeKey);
-  let holds = false;
-  try {
-    const key = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    holds = verify(null, message, key, trailer);
-  } catch {
-    // The one-time key is not a point on the curve: no signature can be valid.
-  }
-  if (!holds) {
+  const key = oneTimeKeyOf(oneTimeKey);
+  if (key === null || !verifySignature(key, message, trailer)) {
     throw new AuthenticationError("ERR_TRAILER", "the sender did not sign this body", {
       hint: "another recipient, or whoever got the session key, replaced it; don't use it",
     });
+  }
+}
+
+/** `null` where the 32 bytes are no key, or one that anybody can sign for. */
+function oneTimeKeyOf(raw: Uint8Array): SigningPublicKey | null {
+  try {
+    return publicKeyFromEd25519(raw);
+  } catch (error) {
+    if (error instanceof P11SealError) return null;
+    throw error;
   }
 }
 
@@ -204,6 +228,11 @@ function signerOf(spki: Uint8Array): SigningPublicKey | null {
 function addresseeTag(messageId: Uint8Array, key: PublicKey): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 addr"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest());
+}
+
+function sameKey(hint: string): PolicyError {
+  const message = "the signing key is also a recipient's exchange key";
+  return new PolicyError("ERR_SAME_KEY", message, { hint });
 }
 
 function coreMessage(signedPart: Uint8Array): Uint8Array {
@@ -232,6 +261,3 @@ function sha256(bytes: Uint8Array): Uint8Array {
 function sha384(bytes: Uint8Array): Uint8Array {
   return createHash("sha384").update(bytes).digest();
 }
-
-/** SubjectPublicKeyInfo of an Ed25519 key, up to the key (RFC 8410 §4). */
-const ED25519_SPKI_PREFIX = fromHex("302a300506032b6570032100");
