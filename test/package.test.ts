@@ -57,6 +57,9 @@ describe("the package", () => {
         "dist/index.d.ts",
         "dist/token/index.d.ts",
         "docs/format.md",
+        "docs/format-kit/manifest.json",
+        "docs/format-kit/good/p256.p11s",
+        "docs/format-kit/keys/p256.pem",
         "README.md",
         "LICENSE",
         "package.json",
@@ -64,10 +67,10 @@ describe("the package", () => {
     );
   });
 
-  it("holds nothing else: no sources, tests, keys, tokens or settings", () => {
+  it("holds nothing else: no sources, tests, keys but the kit's, tokens or settings", () => {
     const strange = files.filter(
       (path) =>
-        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|docs\/.+\.md|docs\/growth\.svg|[A-Z]+\.md|LICENSE|package\.json)$/.test(
+        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
           path,
         ),
     );

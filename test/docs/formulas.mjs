@@ -137,6 +137,17 @@ export const segmentKey = (messageKey, start, aad, index) =>
 /** @param {number} index @param {boolean} final */
 export const segmentAad = (index, final) => join(uint(8, index), uint(1, final ? 1 : 0));
 
+// ── §11 ─────────────────────────────────────────────────────────────────────────────────────────
+
+/** MTH (RFC 6962 §2.1) over sealed segments. @param {readonly Bytes[]} segments @returns {Buffer} */
+export function treeHash(segments) {
+  const [only] = segments;
+  if (only !== undefined && segments.length === 1) return hash("sha256", Buffer.of(0), only);
+  const k = 2 ** Math.floor(Math.log2(segments.length - 1));
+  const halves = [segments.slice(0, k), segments.slice(k)].map(treeHash);
+  return hash("sha256", Buffer.of(1), ...halves);
+}
+
 // ── AES-256-GCM, agreement ──────────────────────────────────────────────────────────────────────
 
 /**

@@ -3,7 +3,8 @@
  * shares nothing with src/, holds everything in memory, and throws for everything that the page
  * refuses.
  */
-import { createHash, createPublicKey, privateDecrypt, verify, constants } from "node:crypto";
+import { createPublicKey, privateDecrypt, verify, constants } from "node:crypto";
+import { isCanonical, judge } from "../support/edwards.mjs";
 import * as f from "./formulas.mjs";
 
 /** A message's content, and every intermediate value of opening it, under the page's names. */
@@ -44,9 +45,12 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
     require(extensions.uint(2) >= 0x8000, "an extension that must be understood");
     extensions.block(65_536);
   }
-  if (sigBlock !== undefined) verifySig(sigBlock, signedBytes, core);
-  if (signed) {
+  if (sigBlock !== undefined) {
+    const signer = verifySig(sigBlock, signedBytes, core);
     require(f.hash("sha256", transcript.subarray(recips)).equals(core.get(9) as Buffer), "RECIPS");
+    const signerTag = f.stanzaTag(messageId, signer);
+    const named = stanzas.some(({ tag }) => tag.equals(signerTag)) || isAddressee(signer);
+    require(!named, "one key to sign and to receive");
   }
 
   // [7.2], [13] step 9
@@ -55,9 +59,11 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
   const tag = note("tag", f.stanzaTag(messageId, spki));
   const stanza = stanzas.find((s) => s.tag.equals(tag));
   require(stanza !== undefined, "no stanza for this key");
+  require(!signed || isAddressee(spki), "the sender did not address this reader");
 
   // [7.3], [7.4]; [8], [9]
   const fileKey = note("file key", unwrap(stanza));
+  require(fileKey.length === 32, "a file key of another length");
   const macKey = note("MAC key", f.fromFileKey(fileKey, "p11seal/v1 header mac"));
   require(note("MAC", f.hmac("sha256", macKey, transcript)).equals(mac), "MAC");
 
@@ -86,13 +92,22 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
 
   // [11]
   if (signed) {
-    const summary = [f.hash("sha384", immutable), start, headerTag, treeHash(leaves)];
+    const summary = [f.hash("sha384", immutable), start, headerTag, f.treeHash(leaves)];
     const counts = [f.uint(8, plaintext.length), f.uint(8, leaves.length)];
     const text = f.join(f.ascii("p11seal/v1 body\0"), ...summary, ...counts);
-    require(verify(null, text, ed25519(core.get(8) as Buffer), input.take(64)), "TRAILER");
+    require(judge(core.get(8) as Buffer, text, input.take(64)) === "taken", "TRAILER");
   }
   require(input.left === 0, "data after the end");
   return { plaintext, values };
+
+  function isAddressee(key: Uint8Array): boolean {
+    const tag = f.hmac(
+      "sha256",
+      f.join(f.ascii("p11seal/v1 addr"), messageId),
+      f.hash("sha256", key),
+    );
+    return (core.get(7) as Buffer[]).some((addressee) => addressee.equals(tag));
+  }
 
   function unwrap({ type, body }: Stanza): Buffer {
     if (type === 1) {
@@ -103,7 +118,9 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
     const kem = type as keyof typeof f.KEMS;
     const { encBytes } = f.KEMS[kem];
     const enc = body.subarray(0, encBytes);
+    require(type !== 5 || isCanonical(enc), "an enc in another encoding");
     const dh = note("dh", f.agree(pem, enc));
+    require(type !== 5 || !dh.equals(Buffer.alloc(32)), "an all-zero X25519 result");
     const hpke = f.hpkeSchedule(kem, dh, enc, spki.subarray(-encBytes), messageId);
     note("shared_secret", hpke.shared);
     const key = note("HPKE key", hpke.key);
@@ -136,6 +153,7 @@ function readStanzas(block: Buffer): Stanza[] {
     return stanza;
   });
   require(input.left === 0, "data after the last stanza");
+  require(new Set(stanzas.map(({ tag }) => tag.toString("hex"))).size <= 1024, "recipients");
   return stanzas;
 }
 
@@ -177,49 +195,62 @@ function readCore(bytes: Buffer, signed: boolean): ReadonlyMap<number, Value> {
   }
   function array(): Value {
     const items = Array.from({ length: head(4) }, text);
-    require(items.length >= 1 && items.every(({ length }) => length === 32), "addressees");
+    const count = items.length >= 1 && items.length <= 1024;
+    require(count && items.every(({ length }) => length === 32), "addressees");
     return items;
   }
 }
 
-/** [5] */
-function verifySig(block: Buffer, signedBytes: Buffer, core: ReadonlyMap<number, Value>): void {
+/** [5]; the SPKI of who signed. */
+function verifySig(block: Buffer, signedBytes: Buffer, core: ReadonlyMap<number, Value>): Buffer {
   const input = new Bytes(block);
   const algorithm = input.uint(2);
   const spki = input.take(input.uint(2));
   const signature = input.take(input.uint(2));
   require(input.left === 0, "data after the signature");
   require(f.hash("sha256", spki).equals(core.get(4) as Buffer), "the sender's key id");
-  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
-  const curve = key.asymmetricKeyDetails?.namedCurve;
-  const kind = key.asymmetricKeyType === "ec" ? curve : key.asymmetricKeyType;
-  require(kind === ["", "prime256v1", "secp384r1", "rsa", "ed25519"][algorithm], "the algorithm");
   const message = f.join(f.ascii("p11seal/v1 core\0"), f.hash("sha384", signedBytes));
-  const digest = [null, "sha256", "sha384", "sha256", null][algorithm];
+  // [5.2]
+  const raw = spki.subarray(12);
+  if (algorithm === 4) {
+    require(spki.length === 44 && spki.subarray(0, 12).equals(ED25519), "an Ed25519 key");
+    require(judge(raw, message, signature) === "taken", "the sender's signature");
+    requireOneTimeKey(core);
+    return spki;
+  }
+  const key = createPublicKey({ key: spki, format: "der", type: "spki" });
+  const { namedCurve, modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  const kind = key.asymmetricKeyType === "ec" ? namedCurve : key.asymmetricKeyType;
+  require(kind === ["", "prime256v1", "secp384r1", "rsa"][algorithm], "the algorithm");
+  const pem = key.export({ format: "pem", type: "spki" }) as string;
+  require(f.spkiOf(pem).equals(spki), "the key's one encoding");
+  const size = algorithm === 3 ? Math.ceil(modulusLength / 8) : [0, 64, 96][algorithm];
+  require(signature.length === size, "the signature's length");
+  if (algorithm === 3) {
+    require(modulusLength >= 1024 && modulusLength <= 8192, "the modulus' size");
+    require(publicExponent < 2n ** 32n, "the exponent's size");
+  } else {
+    // OpenSSL writes a point out as it read it.
+    require(spki.at(-1 - size) === 4, "an uncompressed point");
+  }
+  const digest = algorithm === 2 ? "sha384" : "sha256";
   const options =
     algorithm === 3
       ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
       : { key, dsaEncoding: "ieee-p1363" as const };
   require(verify(digest, message, options, signature), "the sender's signature");
+  requireOneTimeKey(core);
+  return spki;
 }
 
-/** [11] */
-function treeHash(segments: readonly Buffer[]): Buffer {
-  const sha256 = (...parts: Uint8Array[]) => {
-    const hash = createHash("sha256");
-    for (const part of parts) hash.update(part);
-    return hash.digest();
-  };
-  const [only] = segments;
-  if (only !== undefined && segments.length === 1) return sha256(Buffer.of(0), only);
-  const k = 2 ** Math.floor(Math.log2(segments.length - 1));
-  return sha256(Buffer.of(1), treeHash(segments.slice(0, k)), treeHash(segments.slice(k)));
+/** [5.2], for the key that signs TRAILER. */
+function requireOneTimeKey(core: ReadonlyMap<number, Value>): void {
+  // Of a signature of zeros there is only the key to judge before the equation.
+  const verdict = judge(core.get(8) as Buffer, Buffer.alloc(0), Buffer.alloc(64));
+  require(verdict !== "A" && verdict !== "small A", "the one-time key");
 }
 
-function ed25519(raw: Buffer) {
-  const key = f.join(Buffer.from("302a300506032b6570032100", "hex"), raw);
-  return createPublicKey({ key, format: "der", type: "spki" });
-}
+const ED25519 = Buffer.from("302a300506032b6570032100", "hex");
 
 function require(fact: boolean, what: string): asserts fact {
   if (!fact) throw new Error(`refused: ${what}`);

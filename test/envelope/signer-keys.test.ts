@@ -23,7 +23,7 @@ import type { Sender } from "../../src/envelope/envelope.js";
 import { publicKeyFromRsa } from "../../src/keys/public-key.js";
 import { signatureAlgorithm, verifySignature } from "../../src/keys/signing.js";
 import { Reader } from "../../src/stream.js";
-import { BASE, bytesOf, encode, smallOrderPoints, times } from "../support/edwards.js";
+import { BASE, bytesOf, encode, smallOrderPoints, times } from "../support/edwards.mjs";
 import { SEG_LOG2 } from "../support/forge.js";
 import { counting, identityOf, recipientOf, senderOf } from "../support/identities.js";
 import { sign } from "../support/private-key.js";

@@ -20,7 +20,7 @@ import {
   NEUTRAL,
   smallOrderPoints,
   times,
-} from "../support/edwards.js";
+} from "../support/edwards.mjs";
 import { describeVectors, vectorJson, wycheproof } from "../support/vectors.js";
 import { codeOf, fixtureDer, testKey } from "./support.js";
 

@@ -17,7 +17,7 @@ import type {
 import { needsPassphrase } from "../../src/keys/formats/private-file.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";
-import { isCanonical } from "../support/edwards.js";
+import { isCanonical } from "../support/edwards.mjs";
 import { describeVectors, wycheproof } from "../support/vectors.js";
 import { fixture, fixtureText, refusal, testKey } from "../keys/support.js";
 import { agree, decryptOaep } from "../support/private-key.js";

@@ -7,7 +7,7 @@ import { concat, fromHex, toHex } from "../../src/bytes.js";
 import type { EcCurve, PrivateKey } from "../../src/keys/key.js";
 import { validatePoint } from "../../src/keys/public-key.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
-import { isCanonical } from "../support/edwards.js";
+import { isCanonical } from "../support/edwards.mjs";
 import { describeVectors, wycheproof } from "../support/vectors.js";
 import { agree } from "../support/private-key.js";
 import { isFull } from "../support/scale.js";

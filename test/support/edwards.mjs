@@ -4,22 +4,23 @@
  */
 import { createHash } from "node:crypto";
 
-export type Point = readonly [x: bigint, y: bigint];
+/** @typedef {readonly [x: bigint, y: bigint]} Point */
 
 const P = 2n ** 255n - 19n;
 /** The order of the base point. */
 export const L = 2n ** 252n + 27742317777372353535851937790883648493n;
 const D = mod(-121665n * inverse(121666n));
 const SQRT_MINUS_1 = power(2n, (P - 1n) / 4n);
-export const NEUTRAL: Point = [0n, 1n];
-export const BASE = decode(Buffer.from(`58${"66".repeat(31)}`, "hex")) as Point;
+/** @type {Point} */
+export const NEUTRAL = [0n, 1n];
+export const BASE = /** @type {Point} */ (decode(Buffer.from(`58${"66".repeat(31)}`, "hex")));
 
-/** What the rule says of a signature, or the first of its conditions that does not hold. */
-export function judge(
-  publicKey: Uint8Array,
-  message: Uint8Array,
-  signature: Uint8Array,
-): "taken" | "A" | "small A" | "R" | "s" | "equation" {
+/**
+ * What the rule says of a signature, or the first of its conditions that does not hold.
+ * @param {Uint8Array} publicKey @param {Uint8Array} message @param {Uint8Array} signature
+ * @returns {"taken" | "A" | "small A" | "R" | "s" | "equation"}
+ */
+export function judge(publicKey, message, signature) {
   const a = decode(publicKey);
   if (a === null) return "A";
   if (same(times(8n, a), NEUTRAL)) return "small A";
@@ -35,8 +36,11 @@ export function judge(
   return same(times(s, BASE), add(r, times(k, a))) ? "taken" : "equation";
 }
 
-/** The point of 32 bytes in their canonical encoding (RFC 8032 §5.1.3); `null` for any others. */
-export function decode(bytes: Uint8Array): Point | null {
+/**
+ * The point of 32 bytes in their canonical encoding (RFC 8032 §5.1.3); `null` for any others.
+ * @param {Uint8Array} bytes @returns {Point | null}
+ */
+export function decode(bytes) {
   const encoded = littleEndian(bytes);
   const sign = encoded >> 255n;
   const y = encoded & (2n ** 255n - 1n);
@@ -48,22 +52,27 @@ export function decode(bytes: Uint8Array): Point | null {
   return [(x & 1n) === sign ? x : mod(-x), y];
 }
 
-export function encode([x, y]: Point): Uint8Array {
+/** @param {Point} point @returns {Uint8Array} */
+export function encode([x, y]) {
   return bytesOf(y | ((x & 1n) << 255n));
 }
 
-/** 32 bytes, little-endian. */
-export function bytesOf(value: bigint): Uint8Array {
+/** 32 bytes, little-endian. @param {bigint} value @returns {Uint8Array} */
+export function bytesOf(value) {
   return Uint8Array.from(Buffer.from(value.toString(16).padStart(64, "0"), "hex").reverse());
 }
 
-export function add(a: Point, b: Point): Point {
+/** @param {Point} a @param {Point} b */
+export function add(a, b) {
   return affine(addProjective([...a, 1n], [...b, 1n]));
 }
 
-export function times(scalar: bigint, point: Point): Point {
-  let sum: Projective = [...NEUTRAL, 1n];
-  let doubled: Projective = [...point, 1n];
+/** @param {bigint} scalar @param {Point} point */
+export function times(scalar, point) {
+  /** @type {Projective} */
+  let sum = [...NEUTRAL, 1n];
+  /** @type {Projective} */
+  let doubled = [...point, 1n];
   for (let rest = scalar; rest > 0n; rest >>= 1n) {
     if ((rest & 1n) === 1n) sum = addProjective(sum, doubled);
     doubled = addProjective(doubled, doubled);
@@ -71,17 +80,21 @@ export function times(scalar: bigint, point: Point): Point {
   return affine(sum);
 }
 
-export function same(a: Point, b: Point): boolean {
+/** @param {Point} a @param {Point} b */
+export function same(a, b) {
   return a[0] === b[0] && a[1] === b[1];
 }
 
-/** True when 32 bytes are the one encoding of an element of the field, as X25519's u must be. */
-export function isCanonical(bytes: Uint8Array): boolean {
+/**
+ * True when 32 bytes are the one encoding of an element of the field, as X25519's u must be.
+ * @param {Uint8Array} bytes
+ */
+export function isCanonical(bytes) {
   return littleEndian(bytes) < P;
 }
 
-/** The eight points whose order divides 8. */
-export function smallOrderPoints(): Point[] {
+/** The eight points whose order divides 8. @returns {Point[]} */
+export function smallOrderPoints() {
   // L times any point is one of them; some point gives one of order 8, which makes them all.
   for (let y = 2n; ; y++) {
     const point = decode(bytesOf(y));
@@ -93,15 +106,19 @@ export function smallOrderPoints(): Point[] {
   }
 }
 
-type Projective = readonly [x: bigint, y: bigint, z: bigint];
+/** @typedef {readonly [x: bigint, y: bigint, z: bigint]} Projective */
 
-function affine([x, y, z]: Projective): Point {
+/** @param {Projective} point @returns {Point} */
+function affine([x, y, z]) {
   const factor = inverse(z);
   return [mod(x * factor), mod(y * factor)];
 }
 
-/** x = (x1·y2 + x2·y1) / (1 + t), y = (y1·y2 + x1·x2) / (1 − t), t = d·x1·x2·y1·y2, over z. */
-function addProjective([x1, y1, z1]: Projective, [x2, y2, z2]: Projective): Projective {
+/**
+ * x = (x1·y2 + x2·y1) / (1 + t), y = (y1·y2 + x1·x2) / (1 − t), t = d·x1·x2·y1·y2, over z.
+ * @param {Projective} a @param {Projective} b @returns {Projective}
+ */
+function addProjective([x1, y1, z1], [x2, y2, z2]) {
   const z = mod(z1 * z2);
   const xx = mod(x1 * x2);
   const yy = mod(y1 * y2);
@@ -111,20 +128,24 @@ function addProjective([x1, y1, z1]: Projective, [x2, y2, z2]: Projective): Proj
   return [mod(z * minus * cross), mod(z * plus * (yy + xx)), mod(plus * minus)];
 }
 
-function littleEndian(bytes: Uint8Array): bigint {
+/** @param {Uint8Array} bytes */
+export function littleEndian(bytes) {
   return BigInt(`0x${Buffer.from(bytes).reverse().toString("hex")}`);
 }
 
-function mod(value: bigint): bigint {
+/** @param {bigint} value */
+function mod(value) {
   const rest = value % P;
   return rest < 0n ? rest + P : rest;
 }
 
-function inverse(value: bigint): bigint {
+/** @param {bigint} value */
+function inverse(value) {
   return power(mod(value), P - 2n);
 }
 
-function power(base: bigint, exponent: bigint): bigint {
+/** @param {bigint} base @param {bigint} exponent */
+function power(base, exponent) {
   let result = 1n;
   let square = base % P;
   for (let rest = exponent; rest > 0n; rest >>= 1n) {
