@@ -15,6 +15,7 @@ const pages = [
   "docs/cli.md",
   "docs/cryptoapi.md",
   "docs/format.md",
+  "docs/format-kit/README.md",
   "docs/library.md",
   "docs/performance.md",
   "docs/threat-model.md",

@@ -1,7 +1,7 @@
 /** What an earlier version wrote still opens: files, made by it and kept. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
-import { openMessage, verifySender } from "../../src/envelope/native/native.js";
+import { openMessage, verifySender } from "../../src/envelope/messages.js";
 import { identityOf, senderOf, type ExchangeKeyName } from "../support/identities.js";
 
 const fixture = (name: string) =>
