@@ -143,6 +143,29 @@ describe("a sender", () => {
   });
 });
 
+describe("a key that anybody can sign for, or that has several encodings", () => {
+  /** SubjectPublicKeyInfo of Curve25519 keys, up to their 32 bytes (RFC 8410 §4). */
+  const spki = { ed25519: "302a300506032b6570032100", x25519: "302a300506032b656e032100" };
+
+  it.each([
+    ["an Ed25519 key of small order", "ed25519", `01${"00".repeat(31)}`, 6, "anybody can sign"],
+    ["an Ed25519 key off the curve", "ed25519", `02${"00".repeat(31)}`, 1, "not on the curve"],
+    ["an Ed25519 key beyond the field", "ed25519", "ff".repeat(32), 1, "canonical encoding"],
+    ["an X25519 key beyond the field", "x25519", "ff".repeat(32), 1, "canonical encoding"],
+  ] as const)("(%s) is added to no list, and sealed to by nobody", async (_what, kind, ...rest) => {
+    const [key, status, fact] = rest;
+    writeFileSync("false.der", Buffer.from(`${spki[kind]}${key}`, "hex"));
+    const p11seal = at(freshHome());
+    const given = ["senders add mallory false.der", "recipients add mallory false.der"];
+    for (const argv of [...given, "seal -r false.der -o false.p11s bob.pem"]) {
+      const outcome = await p11seal(argv);
+      expect([argv, outcome.status]).toEqual([argv, status]);
+      expect(outcome.stderr).toContain(fact);
+    }
+    expect(existsSync("false.p11s")).toBe(false);
+  });
+});
+
 describe("the first ledger", () => {
   it("is made with the first sender, for its owner alone", async () => {
     const home = freshHome();
