@@ -62,6 +62,7 @@ export {
   publicKeyFromSpki,
   requireExchange,
 } from "./keys/public-key.js";
+export { requireSigner } from "./keys/signer-strength.js";
 export { needsPassphrase } from "./keys/formats/private-file.js";
 export { softwareIdentity, type SoftwareIdentityOptions } from "./software/software-identity.js";
 

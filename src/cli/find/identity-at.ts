@@ -3,9 +3,11 @@
  */
 import { stat } from "node:fs/promises";
 import { TokenError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
+import type { Identity, SigningPublicKey } from "../../keys/key.js";
 import { needsPassphrase } from "../../keys/formats/private-file.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
+import { naming } from "../../keys/refusals.js";
+import { requireSigner } from "../../keys/signer-strength.js";
 import { softwareIdentity } from "../../software/software-identity.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import type { Context } from "../command.js";
@@ -37,6 +39,21 @@ export async function identityAt<P extends Purpose>(
   } finally {
     bytes.fill(0);
   }
+}
+
+/**
+ * The key that `text` names, as one to sign with: weak keys are refused, as they are as recipients.
+ *
+ * @throws as `identityAt` and `requireSigner`
+ */
+export async function signerAt(
+  text: string,
+  tokens: Tokens,
+  context: Context,
+): Promise<Identity<SigningPublicKey>> {
+  const identity = await identityAt(text, "sign", tokens, context);
+  naming(identity.name, () => requireSigner(identity.publicKey));
+  return identity;
 }
 
 /**

@@ -23,7 +23,7 @@ import { equal } from "../../bytes.js";
 import { PolicyError, UsageError } from "../../errors.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { fingerprintGroups, requireExchange } from "../../keys/public-key.js";
-import { signatureAlgorithm } from "../../keys/signing.js";
+import { requireSigner } from "../../keys/signer-strength.js";
 import { isRecipientName } from "./recipients-file.js";
 
 export type DirectoryKind = "senders" | "recipients";
@@ -179,10 +179,10 @@ function requireName(name: string, kind: DirectoryKind): void {
   }
 }
 
-/** An RSA key that is too weak to encrypt is too weak to sign. */
+/** @throws as `requireExchange` and `requireSigner` */
 export function requireUse(publicKey: PublicKey, kind: DirectoryKind): void {
-  if (kind === "recipients" || publicKey.type === "rsa") requireExchange(publicKey);
-  if (kind === "senders") signatureAlgorithm(publicKey);
+  if (kind === "recipients") requireExchange(publicKey);
+  else requireSigner(publicKey);
 }
 
 function requireValid(entry: DirectoryEntry, createdMs: number, nowMs: number): void {

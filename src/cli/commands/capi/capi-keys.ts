@@ -3,8 +3,8 @@ import { blobKind } from "../../../capi/index.js";
 import { FormatError, UnsupportedError } from "../../../errors.js";
 import { requireRecipient } from "../../../keys/formats/key-file.js";
 import type { Identity, RsaPublicKey } from "../../../keys/key.js";
-import { requireExchange } from "../../../keys/public-key.js";
 import { naming } from "../../../keys/refusals.js";
+import { requireSigner } from "../../../keys/signer-strength.js";
 import type { Context } from "../../command.js";
 import { identityAt } from "../../find/identity-at.js";
 import { PublicKeys, type FoundKey, type KeyPurpose } from "../../find/public-keys.js";
@@ -18,7 +18,7 @@ export class CapiKeys {
   readonly #allowWeak: boolean;
   readonly #public: PublicKeys;
 
-  /** `allowWeak` accepts other people's keys from 1,024 bits on, and with small exponents. */
+  /** `allowWeak` accepts keys of others, and of the user to sign with, from 1,024 bits on. */
   constructor(tokens: Tokens, context: Context, allowWeak: boolean) {
     this.#tokens = tokens;
     this.#context = context;
@@ -31,9 +31,11 @@ export class CapiKeys {
     return this.#own(text, "capi-open");
   }
 
-  /** The user's signing key, `--sign-with`. */
-  signing(text: string): Promise<Identity<RsaPublicKey>> {
-    return this.#own(text, "capi-sign");
+  /** The user's signing key, `--sign-with`. @throws PolicyError `ERR_WEAK_KEY`, `ERR_ROCA` */
+  async signing(text: string): Promise<Identity<RsaPublicKey>> {
+    const identity = await this.#own(text, "capi-sign");
+    naming(identity.name, () => requireSigner(identity.publicKey, { allowWeak: this.#allowWeak }));
+    return identity;
   }
 
   /**
@@ -64,8 +66,7 @@ export class CapiKeys {
         `${where}: an exchange key; signatures are made with the other one`,
       );
     }
-    // Signatures of a key that is too weak to encrypt to are worthless too.
-    naming(where, () => requireExchange(publicKey, { allowWeak: this.#allowWeak }));
+    naming(where, () => requireSigner(publicKey, { allowWeak: this.#allowWeak }));
     return publicKey;
   }
 

@@ -39,7 +39,6 @@ export const allowWeak = {
   "allow-weak": { type: "boolean", describe: "Accept weak ciphers, ECB, and RSA below 2,048 bits" },
 } satisfies Record<string, OptionSpec>;
 
-/** For checking signatures, not for making them. */
 export const allowWeakKeys = {
   "allow-weak": { type: "boolean", describe: "Accept RSA keys below 2,048 bits" },
 } satisfies Record<string, OptionSpec>;

@@ -37,7 +37,7 @@ export async function capiSignCommand(args: Arguments, context: Context): Promis
     try {
       const output = await publicOutput(target, inputs, args, context);
       try {
-        const keys = new CapiKeys(tokens, context, false);
+        const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
         const key = await (await keys.signing(args.required("identity"))).unlock();
         const signature =
           digest === undefined

@@ -18,7 +18,7 @@ import { requireDistinct } from "../../io/outputs.js";
 import { gateOf } from "./gate.js";
 import { BrokenPipe } from "../../io/io.js";
 import { EXIT } from "../../io/report.js";
-import { identityAt } from "../../find/identity-at.js";
+import { signerAt } from "../../find/identity-at.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { inTurns, type Turn } from "./turns.js";
 import type { Context } from "../../command.js";
@@ -180,7 +180,7 @@ async function receiptSettings(
 ): Promise<ReceiptSettings | undefined> {
   if (receipt === undefined) return undefined;
   const { path, key } = receipt;
-  const find = (): Promise<Identity<SigningPublicKey>> => identityAt(key, "sign", tokens, context);
+  const find = (): Promise<Identity<SigningPublicKey>> => signerAt(key, tokens, context);
   // A token is left alone until a message has passed; a fault in a file is reported before.
   if (isPkcs11Uri(key)) return { path, identity: find };
   const identity = await find();

@@ -9,9 +9,9 @@ import {
   type DirectoryEntry,
 } from "../../../records/directory/directory.js";
 import { UsageError } from "../../../errors.js";
-import type { PublicKey, SigningPublicKey } from "../../../keys/key.js";
+import type { SigningPublicKey } from "../../../keys/key.js";
 import { fingerprintText } from "../../../keys/public-key.js";
-import { signatureAlgorithm } from "../../../keys/signing.js";
+import { requireSigner } from "../../../keys/signer-strength.js";
 import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -54,7 +54,7 @@ function ofTrusted(
   senders: readonly DirectoryEntry[],
 ): Receipt {
   const expected = by === undefined ? undefined : requireEntry(senders, by);
-  const receipt = verifyReceipt(bytes, expected && signingKey(expected.publicKey));
+  const receipt = verifyReceipt(bytes, expected && requireSigner(expected.publicKey));
   const signed = { publicKey: receipt.receiver, createdMs: receipt.receivedMs };
   const from = expected === undefined ? ANY_SENDER : [expected.name];
   trustedSender(senders, signed, { from, nowMs: Date.now() });
@@ -69,12 +69,7 @@ async function signingKeyOf(
   const { publicKey } = await withTokens(args, context, (tokens) =>
     new PublicKeys(tokens, context).find(text, { purpose: "signature", option: "the key" }),
   );
-  return signingKey(publicKey);
-}
-
-function signingKey(key: PublicKey): SigningPublicKey {
-  signatureAlgorithm(key);
-  return key as SigningPublicKey; // X25519 was refused.
+  return requireSigner(publicKey);
 }
 
 function asData(

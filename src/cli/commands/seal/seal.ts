@@ -9,7 +9,7 @@ import type { Output } from "../../io/output.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
 import { resolveRecipients } from "../../find/recipients.js";
-import { identityAt } from "../../find/identity-at.js";
+import { signerAt } from "../../find/identity-at.js";
 import { senderOf, signingOptions } from "../../find/sender.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 import { withTokens } from "../../find/tokens.js";
@@ -49,7 +49,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
       context.report.note("--oaep has no effect: no recipient has an RSA key");
     }
     const signer = signing && {
-      identity: await identityAt(signing.key, "sign", tokens, context),
+      identity: await signerAt(signing.key, tokens, context),
       options: signing,
     };
 
