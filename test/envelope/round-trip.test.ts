@@ -99,8 +99,10 @@ describe("two messages of the same plaintext to the same key", () => {
       const window = toHex(b.subarray(at, at + 8));
       if (windows.has(window)) common.push(window);
     }
-    // FLOE's parameters, 10 bytes, are in both.
-    expect(common).toEqual(["0000000010000000", "0000001000000000", "0000100000000020"]);
+    // FLOE's parameters, 10 bytes, are in both; a random byte beside them may be too, by chance.
+    const parameters = ["0000000010000000", "0000001000000000", "0000100000000020"];
+    expect(common).toEqual(expect.arrayContaining(parameters));
+    expect(common.filter((window) => !window.includes("1000000"))).toEqual([]);
   });
 });
 
