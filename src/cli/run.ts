@@ -5,6 +5,7 @@
 import type { Writable } from "node:stream";
 import { keepCodeIn } from "../token/process/environment.js";
 import { restore } from "../terminal/interrupts.js";
+import { requireExactText } from "./arguments/exact-text.js";
 import { startTokenAhead } from "./token-ahead.js";
 import { version } from "./version.js";
 import { processIo, write, type Io } from "./io/io.js";
@@ -31,6 +32,7 @@ export async function main(
   });
   let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
   try {
+    requireExactText(argv, io.env);
     const { understand } = await import("./command-line.js");
     const about = () => ({ version: version(), columns: io.stdout.columns });
     const parsed = await understand(argv, about);

@@ -404,3 +404,43 @@ describe("without a usable", () => {
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: "ERR_WRITE" } });
   });
 });
+
+describe("a name that is not UTF-8", () => {
+  const shell = (line: string): { status: number | null; stderr: string } => {
+    const { status, stderr } = spawnSync("sh", ["-c", line, process.execPath, PROGRAM], {
+      cwd: root,
+      env: { ...process.env, P11SEAL_HOME: join(folder, "home") },
+    });
+    return { status, stderr: stderr.toString() };
+  };
+
+  it.each([
+    `seal -r bob.pem -o "$(printf 'case/\\377.p11s')" content`,
+    `seal -r bob.pem -o case/o "$(printf '\\377')"`,
+    `seal -r "$(printf '\\377.pem')" -o case/o content`,
+    `open -i bob.key -o"$(printf 'case/\\377')" m.p11s`,
+  ])("is refused as an argument: %s", (line) => {
+    const { status, stderr } = shell(`"$0" "$1" ${line}`);
+    expect({ status, stderr }).toMatchObject({ status: 2 });
+    expect(stderr).toContain("an argument is not UTF-8");
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("is refused in a variable", () => {
+    const line = `P11SEAL_HOME="$(printf '/tmp/\\377')" "$0" "$1" senders add a alice.pem`;
+    expect(shell(line)).toMatchObject({ status: 2 });
+  });
+
+  it("is refused in a recipients file, with its line", () => {
+    writeFileSync(join(folder, "list"), Buffer.from("bob.pem\n\xff.pem\n", "latin1"));
+    const { status, stderr } = shell(`"$0" "$1" seal -R case/list -o case/o content`);
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toContain("case/list:2: not UTF-8");
+  });
+
+  it("is not one with a U+FFFD of its own", () => {
+    const line = `"$0" "$1" seal -r bob.pem -o "$(printf 'case/\\357\\277\\275')" content`;
+    expect(shell(line)).toMatchObject({ status: 0 });
+    expect(readdirSync(folder)).toEqual(["\u{fffd}"]);
+  });
+});

@@ -16,6 +16,7 @@ import {
 import {
   findByName,
   parseRecipientsFile,
+  recipientsText,
   type RecipientEntry,
   type RecipientSource,
 } from "../../records/directory/recipients-file.js";
@@ -104,5 +105,5 @@ async function readRecipientsFile(path: string, { io }: Context): Promise<Recipi
       hint: `take that away with: chmod go-w '${path}'`,
     });
   }
-  return parseRecipientsFile(new TextDecoder("utf-8").decode(await readSmall(path, io)), path);
+  return parseRecipientsFile(recipientsText(await readSmall(path, io), path), path);
 }

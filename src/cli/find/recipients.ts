@@ -6,7 +6,7 @@ import { UsageError } from "../../errors.js";
 import { requireRecipient } from "../../keys/formats/key-file.js";
 import type { PublicKey, Recipient } from "../../keys/key.js";
 import { directoryPath } from "../../records/directory/directory-file.js";
-import { parseRecipientsFile } from "../../records/directory/recipients-file.js";
+import { parseRecipientsFile, recipientsText } from "../../records/directory/recipients-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
@@ -45,8 +45,8 @@ export async function resolveRecipients(
 /** The keys of a recipients file; paths in it are relative to its folder. */
 async function keysInFile(path: string, keys: PublicKeys, context: Context): Promise<FoundKey[]> {
   const name = path === "-" ? "stdin" : path;
-  const text = new TextDecoder("utf-8").decode(await readSmall(path, context.io));
-  const entries = parseRecipientsFile(text, name);
+  const bytes = await readSmall(path, context.io);
+  const entries = parseRecipientsFile(recipientsText(bytes, name), name);
   if (entries.length === 0) context.report.note(`${name}: holds no recipients`);
   const folder = path === "-" ? "." : dirname(path);
   const found: FoundKey[] = [];

@@ -18,6 +18,7 @@
  * block of several lines. A name may precede it, followed by ` = `. Parsing touches no file and no
  * token: keys in the text are parsed, paths and URIs are left to the caller. Errors name the line.
  */
+import { isUtf8 } from "node:buffer";
 import { ascii } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { type KeyFile, MAX_KEY_FILE_BYTES, parsePublicKey } from "../../keys/formats/key-file.js";
@@ -42,6 +43,23 @@ export type RecipientEntry = RecipientSource & {
 export const MAX_RECIPIENTS_FILE_BYTES = 16 * 1024 * 1024;
 /** As many recipients as a message can have. */
 export const MAX_ENTRIES = 1024;
+
+/**
+ * The text of a recipients file. Other bytes are refused: a path of them would name another file.
+ *
+ * @throws FormatError `ERR_RECIPIENTS_FILE`
+ */
+export function recipientsText(bytes: Uint8Array, where: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    const lines = Buffer.from(bytes).toString("latin1").split("\n");
+    const line = lines.findIndex((text) => !isUtf8(Buffer.from(text, "latin1")));
+    throw new FormatError("ERR_RECIPIENTS_FILE", `${where}:${line + 1}: not UTF-8`, {
+      hint: "save the file as UTF-8; a path in it must be UTF-8 too",
+    });
+  }
+}
 
 /**
  * All entries, in order.
