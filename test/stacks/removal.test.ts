@@ -1,6 +1,6 @@
 /** A card that is pulled before, during and after use, and what happens to its PIN. */
 import { execFileSync } from "node:child_process";
-import { publicEncrypt } from "node:crypto";
+import { constants, publicEncrypt } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { temporaryFolder } from "../cli/support/folder.js";
 import { p11seal, start, until } from "../cli/support/spawn.js";
 import { publicPem, TEST_KEYS } from "../support/keys.js";
 import { describeCard, ID, LABEL, type CardAtHand } from "./support/card.js";
-import { decryptOaep } from "../support/private-key.js";
+import { decryptOaep, decryptPkcs1, sign, signPkcs1 } from "../support/private-key.js";
 import { scaled } from "../support/scale.js";
 
 const TOKEN = parseUri(`pkcs11:token=${encodeURIComponent(LABEL)}`);
@@ -29,6 +29,32 @@ async function unwrap(tokens: TokenProcess): Promise<Uint8Array | undefined> {
   const unlocked = await tokens.identity(key).unlock();
   const ciphertext = publicEncrypt({ key: RSA, oaepHash: "sha256" }, SESSION_KEY);
   return (await decryptOaep(unlocked, ciphertext, "sha256"))?.expose();
+}
+
+/** Unlocks a key of the card for a purpose. Each call uses it once. */
+async function unlockedTo(
+  purpose: "open" | "sign" | "capi-open" | "capi-sign",
+  tokens: TokenProcess,
+): Promise<() => Promise<unknown>> {
+  const id = { open: ID.rsa, sign: ID.sign, "capi-open": ID.rsa, "capi-sign": ID.rsaSign }[purpose];
+  const key = await tokens.findKey({ ...TOKEN, id: Uint8Array.of(id) });
+  const unlocked = await tokens.identity(key, purpose).unlock();
+  const { RSA_PKCS1_PADDING: padding } = constants;
+  switch (purpose) {
+    case "open":
+      return () =>
+        decryptOaep(
+          unlocked,
+          publicEncrypt({ key: RSA, oaepHash: "sha256" }, SESSION_KEY),
+          "sha256",
+        );
+    case "capi-open":
+      return () => decryptPkcs1(unlocked, publicEncrypt({ key: RSA, padding }, SESSION_KEY));
+    case "sign":
+      return () => sign(unlocked, SESSION_KEY);
+    case "capi-sign":
+      return () => signPkcs1(unlocked, SESSION_KEY);
+  }
 }
 
 /** Waits until the reader has noticed the change. */
@@ -85,22 +111,24 @@ await describeCard("a card that is pulled", (at) => {
     expect(await newPins()).toBe(1);
   });
 
-  it("between two uses of an unlocked key is an error, and works when it is back", async () => {
-    const { card, newPins } = at();
-    const tokens = at().tokens({ timeoutMs: LIMIT });
-    const key = await tokens.findKey({ ...TOKEN, id: Uint8Array.of(ID.rsa) });
-    const unlocked = await tokens.identity(key).unlock();
-    await card.remove();
-    await noticed(lookout, false);
-    const use = (): Promise<unknown> =>
-      decryptOaep(unlocked, new Uint8Array(256).fill(1), "sha256").then(() => "used", codeOf);
-    expect(ENDED).toContain(await use());
-    await card.insert();
-    await noticed(lookout, true);
-    expect(await newPins()).toBe(1);
-    expect(await use()).toBe("used");
-    expect(await newPins()).toBe(1);
-  });
+  it.each(["open", "sign", "capi-open", "capi-sign"] as const)(
+    "between two uses of a key unlocked to %s is an error, and works when it is back",
+    async (purpose) => {
+      const { card, newPins } = at();
+      const tokens = at().tokens({ timeoutMs: LIMIT });
+      const key = await unlockedTo(purpose, tokens);
+      const use = (): Promise<unknown> => key().then(() => "used", codeOf);
+      expect(await use()).toBe("used");
+      await card.remove();
+      await noticed(lookout, false);
+      expect(ENDED).toContain(await use());
+      await card.insert();
+      await noticed(lookout, true);
+      expect(await newPins()).toBe(1);
+      expect(await use()).toBe("used");
+      expect(await newPins()).toBe(1);
+    },
+  );
 
   it("in the middle of an operation is an error in time, every time", async () => {
     const { card } = at();

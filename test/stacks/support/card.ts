@@ -19,10 +19,11 @@ const KEYS: readonly CardKey[] = [
   { slot: 0x9a, pem: TEST_KEYS.p256, name: LABEL, use: "sign" },
   { slot: 0x9d, pem: TEST_KEYS.rsa2048, name: "RSA-2048", use: "exchange" },
   { slot: 0x82, pem: TEST_KEYS.p384, name: "P-384", use: "exchange" },
+  { slot: 0x83, pem: TEST_KEYS.rsa2048, name: "RSA-2048 that signs", use: "sign" },
 ];
 
 /** CKA_ID in OpenSC of the keys above. */
-export const ID = { sign: 1, rsa: 3, ec: 5 };
+export const ID = { sign: 1, rsa: 3, ec: 5, rsaSign: 6 };
 
 export interface CardAtHand {
   readonly module: string;

@@ -6,12 +6,17 @@ import type { KeyInfo } from "../../../src/token/values.js";
 const key = { uri: "pkcs11:object=key", token: { label: "t" } } as KeyInfo;
 
 /** A token whose every `unlock` is counted, and which may be pulled. */
-function pullable(): { operations: KeyOperations; unlocked: () => number; pull: () => void } {
+function pullable(fails: (nth: number) => boolean = () => false): {
+  operations: KeyOperations;
+  unlocked: () => number;
+  pull: () => void;
+} {
   let unlocked = 0;
   let isLoggedIn = false;
   const unlock = (): Promise<never> => {
     unlocked += 1;
     isLoggedIn = true;
+    if (fails(unlocked)) return Promise.reject(new Error("no such key"));
     const made = { sign: () => Promise.resolve(new Uint8Array()) };
     return Promise.resolve(made as never);
   };
@@ -49,5 +54,30 @@ describe.each(cases)("%s, to %s", (method, purpose) => {
     pull();
     await run(operations);
     expect(unlocked()).toBe(2);
+    await run(operations);
+    expect(unlocked()).toBe(2);
   });
+
+  it("finds it again after the logins have ended", async () => {
+    const { operations, unlocked } = pullable();
+    await run(operations);
+    operations.forget();
+    await run(operations);
+    expect(unlocked()).toBe(2);
+  });
+
+  it("tries again after a failure", async () => {
+    const { operations, unlocked } = pullable((nth) => nth === 1);
+    await expect(run(operations)).rejects.toThrow("no such key");
+    await run(operations);
+    expect(unlocked()).toBe(2);
+  });
+});
+
+it("a key unlocked for one purpose is not used for another", async () => {
+  const { operations, unlocked } = pullable();
+  for (const purpose of PURPOSES) {
+    await operations.byMethod["unlock"]?.(key, () => undefined, ...([purpose] as never[]));
+  }
+  expect(unlocked()).toBe(PURPOSES.length);
 });
