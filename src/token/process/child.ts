@@ -8,11 +8,22 @@ import { Worker } from "node:worker_threads";
 import { restore } from "../../terminal/interrupts.js";
 import { restoreEnvironment } from "./environment.js";
 import { COMMAND_STDERR, connectionToParent } from "./ipc.js";
+import { leaveMemoryOut } from "./no-core.js";
 import { TokenServer } from "./token-server.js";
 import type { FromClient } from "./wire.js";
 
 function main(): void {
   process.title = "p11seal token";
+  leaveMemoryOut();
+  keepDebuggersOut();
+  // A message that nobody could have meant, or a bug: the parent reports that this process ended. Its
+  // stderr would get a stack, which may quote the message.
+  for (const event of ["uncaughtException", "unhandledRejection"] as const) {
+    process.on(event, () => {
+      restore();
+      process.exit(CONFUSED);
+    });
+  }
   restoreEnvironment(process.env);
   const server = new TokenServer({ env: process.env, commandStderr: COMMAND_STDERR });
   // Ctrl-C reaches the whole process group. The parent decides what it means, and a terminal that is
@@ -39,6 +50,18 @@ function main(): void {
   // Loading the binding takes a while and may as well happen before it is needed.
   import("pkcs11js").catch(() => undefined);
   watchParent(process.ppid);
+}
+
+/** Exit status after something that was not foreseen. */
+const CONFUSED = 70;
+
+/** Older Node opens a debugger's port on SIGUSR1 unless there is a handler; it may have already. */
+function keepDebuggersOut(): void {
+  process.on("SIGUSR1", () => undefined);
+  if (!process.features.inspector) return;
+  void import("node:inspector").then(({ default: inspector }) => {
+    if (inspector.url() !== undefined) inspector.close();
+  });
 }
 
 /** Only Node from 22.1 on has it. It would run by itself only if the program just came to its end. */

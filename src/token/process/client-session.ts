@@ -62,6 +62,8 @@ export class ClientSession {
       case "pin":
         this.#pins.answered(message);
         break;
+      default:
+        throw new TypeError("a message of no known kind");
     }
   }
 

@@ -136,18 +136,25 @@ export class Conversation {
     return pack(key);
   }
 
+  /** @throws TypeError, or anything, if the message is none: the connection then ends. */
   #hear(message: FromServer): void {
     switch (message.kind) {
       case "result":
         for (const path of this.#returned) this.#options.proven.add(path);
-        this.#settle(message, ({ resolve }) => {
-          resolve(unpack(message.value));
-        });
+        {
+          const value = unpack(message.value);
+          this.#settle(message, ({ resolve }) => {
+            resolve(value);
+          });
+        }
         break;
       case "failure":
-        this.#settle(message, ({ reject }) => {
-          reject(unpackError(message.error));
-        });
+        {
+          const error = unpackError(message.error);
+          this.#settle(message, ({ reject }) => {
+            reject(error);
+          });
+        }
         break;
       case "trace":
         this.#options.trace(message.line);
@@ -163,8 +170,13 @@ export class Conversation {
         this.#options.pins.loginEnded(message.token, message.refusal);
         break;
       case "ask":
-        void this.#answer(message.id, message.request);
+        this.#answer(message.id, message.request).catch(() => {
+          // A request that is none.
+          this.#connection.destroy();
+        });
         break;
+      default:
+        throw new TypeError("a message of no known kind");
     }
   }
 

@@ -2,6 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import type { ClientEnd, Listener, ServerEnd } from "./connection.js";
+import { coreHint } from "./no-core.js";
 import type { FromClient, FromServer } from "./wire.js";
 
 /** The parent's end. It closes when the child exits, whenever the channel itself broke. */
@@ -34,7 +35,7 @@ export class ChildConnection implements ClientEnd {
     this.#child.once("exit", (status, signal) => {
       closed({
         happened: howItEnded(status, signal),
-        hint: "it ran in a process of its own and nothing else was harmed; a newer version of the token's software may help",
+        hint: `it ran in a process of its own; ${coreHint()}; a newer version of the token's software may help`,
       });
     });
     this.#child.on("error", ({ message }) => {
@@ -42,8 +43,14 @@ export class ChildConnection implements ClientEnd {
     });
     this.#child.on("message", (message) => {
       const sent = message as FromServer;
-      if (sent.kind === "person") this.#isAtTerminal = sent.waiting && sent.atTerminal;
-      heard(sent);
+      try {
+        if (sent.kind === "person") this.#isAtTerminal = sent.waiting && sent.atTerminal;
+        heard(sent);
+      } catch {
+        // The module has written over the process's memory, or into its channel.
+        this.destroy();
+        closed({ subject: "the token's process", happened: "sent what nobody can understand" });
+      }
     });
   }
 

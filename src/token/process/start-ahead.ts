@@ -3,9 +3,10 @@
  * command itself, and may as well do so meanwhile. It waits for its first message and loads no module
  * before. One that nobody wanted ends with this process.
  */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { childEnvironment } from "./environment.js";
 import { letGo } from "./ipc.js";
+import { commandOf } from "./no-core.js";
 import { CHILD_PROGRAM } from "./program.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -32,9 +33,9 @@ export function childFor(env: Environment, program: string | undefined): ChildPr
 }
 
 function forkChild(env: Environment, program: string): ChildProcess {
-  return fork(program, [], {
+  const [command, ...args] = commandOf(program);
+  return spawn(command, args, {
     env: childEnvironment(env),
-    execArgv: [],
     serialization: "advanced",
     // Our stdin and stdout may be the message. Modules write to stderr what they like. A command that
     // asks for a PIN needs the real stderr, and finds it as COMMAND_STDERR.
