@@ -2,7 +2,7 @@
  * The files of the user's data folder: only their owner can write them, they are replaced as a
  * whole, and they are on the disk before anyone relies on them.
  */
-import { constants, type Stats } from "node:fs";
+import { constants, type Stats, statSync } from "node:fs";
 import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
@@ -17,6 +17,17 @@ export async function makeFolder(path: string): Promise<void> {
     const fact = `cannot make the folder ${quoted(path)}: ${reason(error)}`;
     throw new FileError("ERR_WRITE", fact, { cause: error });
   }
+}
+
+/**
+ * Refuses a data folder that others can write to: whoever can, replaces any file in it. A sticky one
+ * (/tmp) is left to the checks of each file. One that isn't there is no danger.
+ *
+ * @throws PolicyError `ERR_UNSAFE_FILE`
+ */
+export function requireOwnFolder(path: string): void {
+  const folder = statSync(path, { throwIfNoEntry: false });
+  if (folder !== undefined) refuseOthers(path, folder, (folder.mode & 0o1000) !== 0);
 }
 
 /**

@@ -2,10 +2,22 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { UsageError } from "../../errors.js";
+import { requireOwnFolder } from "../../store/files.js";
 import type { Io } from "../io/io.js";
 
-/** `P11SEAL_HOME`, or else where the platform keeps such data. The folder may not exist. */
+/**
+ * `P11SEAL_HOME`, or else where the platform keeps such data. The folder may not exist. One that
+ * others can write to is refused whole, since any file in it may be theirs.
+ *
+ * @throws UsageError `ERR_USAGE`; PolicyError `ERR_UNSAFE_FILE`
+ */
 export function homeFolder(env: Io["env"]): string {
+  const folder = pathOfHome(env);
+  requireOwnFolder(folder);
+  return folder;
+}
+
+function pathOfHome(env: Io["env"]): string {
   const own = env["P11SEAL_HOME"];
   if (own !== undefined && own !== "") {
     if (!isAbsolute(own)) {

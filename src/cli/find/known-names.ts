@@ -22,6 +22,7 @@ import {
 } from "../../records/directory/recipients-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
+import { fileState } from "../../store/files.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
 import { homeFolder } from "./home.js";
 
@@ -105,5 +106,7 @@ async function readRecipientsFile(path: string, { io }: Context): Promise<Recipi
       hint: `take that away with: chmod go-w '${path}'`,
     });
   }
+  // And what holds for each file of the data folder: ours, regular, in a folder of ours.
+  await fileState(path);
   return parseRecipientsFile(recipientsText(await readSmall(path, io), path), path);
 }

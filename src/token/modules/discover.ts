@@ -7,6 +7,7 @@
 import { defined } from "../../defined.js";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { isOthers } from "./module-file.js";
 import { isNssSoftoken, isSoftHsm, type ModuleCandidate } from "./module.js";
 import { registeredModules } from "./p11-kit.js";
 import { type SystemPaths, systemPaths } from "./well-known.js";
@@ -138,8 +139,11 @@ function nssParameters(folder: string | undefined): string | undefined {
 }
 
 function recordedModule(home: string): string | undefined {
+  const { folder, module } = developmentToken(home);
   try {
-    return readFileSync(developmentToken(home).module, "utf8").trimEnd();
+    // Whoever may write to one of these chooses what is loaded.
+    if ([home, folder, module].some(isOthers)) return undefined;
+    return readFileSync(module, "utf8").trimEnd();
   } catch {
     return undefined;
   }
