@@ -1,9 +1,11 @@
 /**
- * Who may import whom (ARCHITECTURE.md has the same table), and that no file imports itself by way of
- * others; imports of types count. `npm run lint` runs it.
+ * Who may import whom (ARCHITECTURE.md has the same table), and that no file imports itself by way
+ * of others; imports of types count. `npm run lint` runs it.
  */
 
-/** Packages that only src/token may load: they need a compiled addon, and they crash on bad input. */
+/**
+ * Packages that only src/token may load: they need a compiled addon, and they crash on bad input.
+ */
 const NATIVE = "node_modules/(?:pkcs11js|graphene-pk11)/";
 
 /** The database, native as well: only src/store. */

@@ -1,4 +1,7 @@
-/** What the compiler cannot see: mistakes that need types to find. `.dependency-cruiser.js` says who imports whom. */
+/**
+ * What the compiler cannot see: mistakes that need types to find. `.dependency-cruiser.js` says who
+ * imports whom.
+ */
 import js from "@eslint/js";
 import tsdoc from "eslint-plugin-tsdoc";
 import { defineConfig, globalIgnores } from "eslint/config";
@@ -9,7 +12,18 @@ export default defineConfig(
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
-    rules: { eqeqeq: "error", "no-console": "error" },
+    rules: {
+      eqeqeq: "error",
+      "no-console": "error",
+      // Code is Prettier's; comments are ours.
+      "max-len": [
+        "error",
+        {
+          ...{ code: 100_000, comments: 100, ignoreUrls: true },
+          ignorePattern: "^\\s*/?\\*\\*? @(?:param|type|typedef)",
+        },
+      ],
+    },
   },
   {
     files: ["**/*.ts"],

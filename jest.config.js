@@ -18,8 +18,8 @@ export default {
     ],
   },
   globalSetup: "<rootDir>/test/support/global-setup.mjs",
-  // Never one: a module that crashes takes its worker along, not the whole run. Three, where there are
-  // fewer processors: many tests wait for processes of their own.
+  // Never one: a module that crashes takes its worker along, not the whole run. Three, where there
+  // are fewer processors: many tests wait for processes of their own.
   maxWorkers: Math.max(3, availableParallelism() - 1),
   testTimeout: 60_000,
   reporters: ["default", "<rootDir>/scripts/plain-count.mjs"],

@@ -29,8 +29,8 @@ try {
     // A function, so that no token is touched for what is no message.
     identities: async () => [tokens.identity(await tokens.findKey(parseUri(uri)))],
   });
-  // Each segment is authentic when it arrives, but the message may have been cut. Only when the whole
-  // plaintext is there does it get its name.
+  // Each segment is authentic when it arrives, but the message may have been cut. Only when the
+  // whole plaintext is there does it get its name.
   const part = `${output}.${process.pid}.part`;
   try {
     await pipeline(opened.plaintext.node(), createWriteStream(part, { mode: 0o600 }));

@@ -1,6 +1,7 @@
 /**
- * A service that seals: whatever is posted to it comes back as a message that only the holder of one
- * key can open. It needs the public key and nothing else: no token, no PIN, no secret to protect.
+ * A service that seals: whatever is posted to it comes back as a message that only the holder of
+ * one key can open. It needs the public key and nothing else: no token, no PIN, no secret to
+ * protect.
  *
  *   node examples/seal-in-a-service.mjs office.pem 8080
  *   curl --data-binary @report.txt http://127.0.0.1:8080 > report.p11s
@@ -12,7 +13,8 @@ import { parsePublicKey, requireRecipient, seal } from "p11seal";
 
 const [keyFile = "office.pem", port = "8080"] = process.argv.slice(2);
 
-// Done once, at the start: a key that can't be used stops the service here, not at the first request.
+// Done once, at the start: a key that can't be used stops the service here, not at the first
+// request.
 const file = parsePublicKey(await readFile(keyFile), keyFile);
 const recipient = {
   publicKey: requireRecipient(file),

@@ -1,8 +1,9 @@
 /**
  * `npm run demo`: the main job from end to end, on a fresh clone. It builds p11seal, makes a token
- * with two exchange keys, seals a large file under their public halves, opens it with the token, and
- * shows three refusals. Everything it claims it checks; if anything is not as promised it says so and
- * ends with status 1. What it makes stays in .cache/demo, so that a second run takes seconds.
+ * with two exchange keys, seals a large file under their public halves, opens it with the token,
+ * and shows three refusals. Everything it claims it checks; if anything is not as promised it says
+ * so and ends with status 1. What it makes stays in .cache/demo, so that a second run takes
+ * seconds.
  */
 import { spawnSync } from "node:child_process";
 import { createHash, generateKeyPairSync, randomBytes, randomInt } from "node:crypto";
@@ -225,7 +226,9 @@ function openWith(label, pin, to, message) {
   return ["open", ...identity, "-o", to, message];
 }
 
-/** A real file of at least 64 MiB: node itself, where it is one large program; else one made here. */
+/**
+ * A real file of at least 64 MiB: node itself, where it is one large program; else one made here.
+ */
 function largeFile() {
   const node = fs.realpathSync(process.execPath);
   if (fs.statSync(node).size >= 64 * MIB) return node;

@@ -1,7 +1,7 @@
 /**
  * `npm run format-kit`: writes docs/format-kit, the messages that another implementation of the
- * format can be tried with, from the page's formulas and the keys in that folder. It uses nothing of
- * src/, and writes the same bytes each time; a test compares them with what is there.
+ * format can be tried with, from the page's formulas and the keys in that folder. It uses nothing
+ * of src/, and writes the same bytes each time; a test compares them with what is there.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";

@@ -1,6 +1,6 @@
 /**
- * `npm run test:capi`: p11seal against a CryptoAPI that is not its own, Wine's, in both directions and
- * with keys made on a token. Not part of `npm test`: it installs a gigabyte of Debian packages.
+ * `npm run test:capi`: p11seal against a CryptoAPI that is not its own, Wine's, in both directions
+ * and with keys made on a token. Not part of `npm test`: it installs a gigabyte of Debian packages.
  */
 import path from "node:path";
 import { ensureBuild } from "./lib/build.mjs";

@@ -1,7 +1,8 @@
 /**
- * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and runs the
- * token suite on each, with all published vectors. It ends with a line for each stack and one for all.
- * `token-table.mjs` makes the table in docs/tokens.md from the results, .cache/token-results.json.
+ * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and runs
+ * the token suite on each, with all published vectors. It ends with a line for each stack and one
+ * for all. `token-table.mjs` makes the table in docs/tokens.md from the results,
+ * .cache/token-results.json.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -49,7 +50,8 @@ await runMain(async () => {
 /**
  * One line about a stack.
  * @param {string} name
- * @param {import("./stacks/stack.mjs").Stack | import("./stacks/stack.mjs").Missing | undefined} stack
+ * @param {import("./stacks/stack.mjs").Stack | import("./stacks/stack.mjs").Missing | undefined}
+ *   stack
  * @param {string} results
  */
 function summarize(name, stack, results) {
@@ -73,7 +75,8 @@ function summarize(name, stack, results) {
 }
 
 /**
- * Results of all stacks in one file, for the table: those of this run, and earlier ones of the others.
+ * Results of all stacks in one file, for the table: those of this run, and earlier ones of the
+ * others.
  * @param {readonly string[]} names
  * @param {string} results
  */

@@ -1,6 +1,7 @@
 /**
  * `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. `npm run test:slow` is the same with
- * `--slow`, which gives the tests that repeat something all of their rounds (test/support/scale.ts).
+ * `--slow`, which gives the tests that repeat something all of their rounds
+ * (test/support/scale.ts).
  */
 import { ensureBuild } from "./lib/build.mjs";
 import { runJest } from "./lib/jest.mjs";

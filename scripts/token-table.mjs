@@ -1,6 +1,7 @@
 /**
- * `node scripts/token-table.mjs`: writes the table of docs/tokens.md from what the stacks are stated to
- * offer and the last run of `npm run test:tokens`, and refuses when the two contradict each other.
+ * `node scripts/token-table.mjs`: writes the table of docs/tokens.md from what the stacks are
+ * stated to offer and the last run of `npm run test:tokens`, and refuses when the two contradict
+ * each other.
  */
 import fs from "node:fs";
 import { runMain, say, SetupError } from "./lib/run.mjs";

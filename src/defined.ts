@@ -1,4 +1,6 @@
-/** Options under `exactOptionalPropertyTypes`: a property that is absent, not one that is undefined. */
+/**
+ * Options under `exactOptionalPropertyTypes`: a property that is absent, not one that is undefined.
+ */
 
 /** `T` with each property that may be undefined as one that may be absent instead. */
 export type Defined<T> = {

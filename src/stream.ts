@@ -165,7 +165,9 @@ export class Reader {
     return this.#consumed;
   }
 
-  /** The next `length` bytes, or as many as there are before the source ends; they stay to be read. */
+  /**
+   * The next `length` bytes, or as many as there are before the source ends; they stay to be read.
+   */
   async peek(length: number): Promise<Uint8Array> {
     while (this.#current.length - this.#offset < length) {
       // A copy: the next chunk may come in the same buffer.

@@ -1,6 +1,7 @@
 /**
- * `bare-unwrap.mjs MODULE LABEL PIN PUBLIC_KEY COUNT`: what a token's part of opening costs, and nothing
- * else: one login, then for each message C_UnwrapKey, the read of the key's value, C_DestroyObject.
+ * `bare-unwrap.mjs MODULE LABEL PIN PUBLIC_KEY COUNT`: what a token's part of opening costs, and
+ * nothing else: one login, then for each message C_UnwrapKey, the read of the key's value,
+ * C_DestroyObject.
  */
 import crypto from "node:crypto";
 import fs from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- --bulk [--quick]`: what large messages cost: from file to file on the disk and in
- * memory, through pipes, signed and with a policy; and how much memory.
+ * `npm run bench -- --bulk [--quick]`: what large messages cost: from file to file on the disk and
+ * in memory, through pipes, signed and with a policy; and how much memory.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -29,7 +29,10 @@ export async function bulk({ quick }) {
   });
 }
 
-/** Keys, a file that can't be compressed, and that file sealed. @param {string} folder @param {number} size */
+/**
+ * Keys, a file that can't be compressed, and that file sealed. @param {string} folder @param
+ * {number} size
+ */
 function inputs(folder, size) {
   const at = keysIn(folder);
   randomFile(at("plain"), size);
@@ -41,7 +44,10 @@ function inputs(folder, size) {
   return at;
 }
 
-/** The same files in memory, where there is room. @param {At} at @param {number} size @param {(cases: Case[]) => Promise<void>} work */
+/**
+ * The same files in memory, where there is room. @param {At} at @param {number} size @param
+ * {(cases: Case[]) => Promise<void>} work
+ */
 async function inMemory(at, size, work) {
   const folder = memoryFolder(3 * size);
   if (folder === undefined) {

@@ -1,9 +1,9 @@
 /**
- * `npm run bench -- --growth [--quick]`: how cost grows from 1 KiB to 16 GiB, sealing and opening, to
- * /dev/null. With `--write` `plot.mjs` draws what the table says.
+ * `npm run bench -- --growth [--quick]`: how cost grows from 1 KiB to 16 GiB, sealing and opening,
+ * to /dev/null. With `--write` `plot.mjs` draws what the table says.
  *
- * Sealing reads a file of nothing, which takes no room. A sealed one does: the largest that the disk has
- * room for is opened. Sizes from 1 GiB on are run once.
+ * Sealing reads a file of nothing, which takes no room. A sealed one does: the largest that the
+ * disk has room for is opened. Sizes from 1 GiB on are run once.
  */
 import fs from "node:fs";
 import {
@@ -65,7 +65,9 @@ async function lowest(rounds, item) {
   return runs.reduce((a, b) => (b.ms < a.ms ? b : a));
 }
 
-/** Room for a sealed file, and as much again for others. @param {string} folder @param {number} size */
+/**
+ * Room for a sealed file, and as much again for others. @param {string} folder @param {number} size
+ */
 function hasRoom(folder, size) {
   const { bavail, bsize } = fs.statfsSync(folder);
   return bavail * bsize > 2 * size;

@@ -1,8 +1,8 @@
 /**
  * What all of the bench measures with. Times mean something only beside one another in one run: the
- * commands of a table are run in turn, A B C A B C …, each from the same state of the machine, and the
- * lowest, the median and the highest of their wall times are given. Memory is the kernel's high-water
- * mark of the process (Linux only).
+ * commands of a table are run in turn, A B C A B C …, each from the same state of the machine, and
+ * the lowest, the median and the highest of their wall times are given. Memory is the kernel's
+ * high-water mark of the process (Linux only).
  */
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -17,12 +17,11 @@ const CLI = path.join(root, "dist", "cli", "main.js");
 const READ = Buffer.alloc(MIB);
 
 /**
- * @typedef {{
- *   name: string, command: string[], env?: NodeJS.ProcessEnv, before?: () => void,
- *   stdin?: string, pipes?: boolean, reads?: string[], clean?: string[], base?: string,
- * }} Case `pipes`: stdin comes from a program and stdout goes to one, through pipes of the kernel.
- * `reads`: its inputs. `clean`: its outputs. `base`: the case whose time this one's is divided by; the
- * first, if it isn't said.
+ * @typedef {{ name: string, command: string[], env?: NodeJS.ProcessEnv, before?: () => void,
+ *   stdin?: string, pipes?: boolean, reads?: string[], clean?: string[], base?: string, }} Case
+ *   `pipes`: stdin comes from a program and stdout goes to one, through pipes of the kernel.
+ *   `reads`: its inputs. `clean`: its outputs. `base`: the case whose time this one's is divided
+ *   by; the first, if it isn't said.
  * @typedef {{ ms: number, rssMiB: number | null }} Run
  * @typedef {(name: string) => string} At The path of a file of the bench.
  */
@@ -30,7 +29,10 @@ const READ = Buffer.alloc(MIB);
 /** A command line of the program. @param {string[]} args */
 export const p11seal = (...args) => [process.execPath, CLI, ...args];
 
-/** Calls `work` with a folder that is gone afterwards. @param {(folder: string) => Promise<void>} work */
+/**
+ * Calls `work` with a folder that is gone afterwards. @param {(folder: string) => Promise<void>}
+ * work
+ */
 export async function inFolder(work) {
   const parent = process.env["BENCH_DIR"] ?? os.tmpdir();
   const folder = fs.mkdtempSync(path.join(parent, "p11seal-bench-"));
@@ -41,7 +43,10 @@ export async function inFolder(work) {
   }
 }
 
-/** Runs the cases in turn, and prints what they took. @param {string} title @param {Case[]} cases @param {number} rounds */
+/**
+ * Runs the cases in turn, and prints what they took. @param {string} title @param {Case[]} cases
+ * @param {number} rounds
+ */
 export async function table(title, cases, rounds) {
   /** @type {Run[][]} */
   const runs = cases.map(() => []);
@@ -72,8 +77,8 @@ export async function table(title, cases, rounds) {
 }
 
 /**
- * One run of a command, which finds the machine as every other does: its outputs removed, everything
- * written, its inputs in the page cache.
+ * One run of a command, which finds the machine as every other does: its outputs removed,
+ * everything written, its inputs in the page cache.
  * @param {Case} item
  */
 export async function measured(item) {
@@ -142,7 +147,10 @@ function kernelPipes(file) {
   };
 }
 
-/** The most memory a process had so far, MiB; 0 where the kernel does not tell. @param {number | undefined} pid */
+/**
+ * The most memory a process had so far, MiB; 0 where the kernel does not tell. @param {number |
+ * undefined} pid
+ */
 function highWaterMark(pid) {
   try {
     const status = fs.readFileSync(`/proc/${String(pid)}/status`, "utf8");
@@ -175,7 +183,10 @@ export function randomFile(name, size) {
   fs.closeSync(file);
 }
 
-/** Files of nothing: they take no room, nor does what goes to /dev/null. @param {At} at @param {number} size */
+/**
+ * Files of nothing: they take no room, nor does what goes to /dev/null. @param {At} at @param
+ * {number} size
+ */
 export function sparse(at, size) {
   const name = at(`zeros-${size}`);
   fs.closeSync(fs.openSync(name, "a"));

@@ -1,4 +1,7 @@
-/** The part of docs/performance.md that the bench writes: a description of the machine, and sections. */
+/**
+ * The part of docs/performance.md that the bench writes: a description of the machine, and
+ * sections.
+ */
 
 const [START, END] = ["<!-- npm run bench -- --write: from here -->", "<!-- to here -->"];
 
@@ -19,12 +22,17 @@ export function withSections(page, printed) {
   return `${page.slice(0, start)}${all}\n\n${page.slice(end)}`;
 }
 
-/** What comes before the first heading, then each heading with what it heads. @param {string} text */
+/**
+ * What comes before the first heading, then each heading with what it heads. @param {string} text
+ */
 function sectionsOf(text) {
   return text.split(/^(?=### )/m).map((section) => section.trim());
 }
 
-/** A heading without what changes from run to run: sizes at its start, rounds at its end. @param {string} section */
+/**
+ * A heading without what changes from run to run: sizes at its start, rounds at its end. @param
+ * {string} section
+ */
 function nameOf(section) {
   const [heading = ""] = section.split("\n");
   return heading.replace(/^### (?:\d+ MiB, )?/, "").replace(/ \([^()]*\)$/, "");

@@ -1,7 +1,8 @@
 /**
- * The table of `growth.mjs` and a drawing of it, an SVG on logarithmic axes: time above, memory below.
- * Drawn from the table's text, so that the drawing in docs/ shows what the page beside it says. Greys and
- * two colours that are told apart on light and on dark, and two shapes for those who see no colours.
+ * The table of `growth.mjs` and a drawing of it, an SVG on logarithmic axes: time above, memory
+ * below. Drawn from the table's text, so that the drawing in docs/ shows what the page beside it
+ * says. Greys and two colours that are told apart on light and on dark, and two shapes for those
+ * who see no colours.
  */
 
 /** Starts the section's heading. */
@@ -33,7 +34,9 @@ export function growthRow(bytes, seal, open) {
  * @typedef {{ name: "seal" | "open", points: Point[] }} Series
  */
 
-/** The figures of the table in a page; empty without one. @param {string} page @returns {Series[]} */
+/**
+ * The figures of the table in a page; empty without one. @param {string} page @returns {Series[]}
+ */
 export function parseGrowth(page) {
   const from = page.indexOf(`### ${HEADING}`);
   if (from < 0) return [];
@@ -113,7 +116,10 @@ function axes(panel) {
   return [...lines, text(18, middle, label, "middle", turned)];
 }
 
-/** A series in a panel: what was measured, each with its figure as a tooltip. @param {Panel} panel @param {Series} series @param {(point: Point) => number | undefined} of @param {string} unit */
+/**
+ * A series in a panel: what was measured, each with its figure as a tooltip. @param {Panel} panel
+ * @param {Series} series @param {(point: Point) => number | undefined} of @param {string} unit
+ */
 function line(panel, { name, points }, of, unit) {
   const { colour, dash } = look(name);
   const placed = points.flatMap((point) => {
@@ -140,7 +146,10 @@ function legend(name, index) {
   ];
 }
 
-/** A circle for sealing, a square for opening. @param {string} name @param {number} x @param {number} y @param {string} [title] */
+/**
+ * A circle for sealing, a square for opening. @param {string} name @param {number} x @param
+ * {number} y @param {string} [title]
+ */
 function mark(name, x, y, title) {
   const { colour } = look(name);
   const inside = title === undefined ? "" : `<title>${title}</title>`;
@@ -155,7 +164,10 @@ function stroke(x1, y1, x2, y2) {
   return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${GREY}" stroke-opacity="0.35"/>`;
 }
 
-/** @param {number} x @param {number} y @param {string} words @param {string} anchor @param {string} [more] */
+/**
+ * @param {number} x @param {number} y @param {string} words @param {string} anchor @param {string}
+ *   [more]
+ */
 function text(x, y, words, anchor, more = "") {
   const rest = more === "" ? "" : ` ${more}`;
   return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="${GREY}"${rest}>${words}</text>`;

@@ -1,6 +1,6 @@
 /**
- * `seal-segments.mjs LOG2 PUBLIC_KEY INPUT OUTPUT`: seals a file by threads, as `p11seal seal` does, with
- * segments of 2^LOG2 bytes. Uses what `npm run build` made.
+ * `seal-segments.mjs LOG2 PUBLIC_KEY INPUT OUTPUT`: seals a file by threads, as `p11seal seal`
+ * does, with segments of 2^LOG2 bytes. Uses what `npm run build` made.
  */
 import fs from "node:fs";
 import { open } from "node:fs/promises";

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- --segments [--quick]`: what the size of a segment does to sealing and opening from
- * file to file. Messages say their segment size; the program has no option for it, since nobody needs
- * one, and so `seal-segments.mjs` seals with the library.
+ * `npm run bench -- --segments [--quick]`: what the size of a segment does to sealing and opening
+ * from file to file. Messages say their segment size; the program has no option for it, since
+ * nobody needs one, and so `seal-segments.mjs` seals with the library.
  */
 import path from "node:path";
 import { root } from "../lib/run.mjs";

@@ -1,9 +1,9 @@
 /**
- * `npm run bench -- --small [--quick]`: what small messages cost. Starting the program beside starting
- * Node; a thousand recipients beside the bare cryptography; a thousand files opened with one PIN beside
- * a bare loop on the same token. Commands of a table are run in turn, and the lowest and the median of
- * their times given: wall time, and processor time of the process and its children, which a busy
- * machine disturbs less.
+ * `npm run bench -- --small [--quick]`: what small messages cost. Starting the program beside
+ * starting Node; a thousand recipients beside the bare cryptography; a thousand files opened with
+ * one PIN beside a bare loop on the same token. Commands of a table are run in turn, and the lowest
+ * and the median of their times given: wall time, and processor time of the process and its
+ * children, which a busy machine disturbs less.
  */
 import { spawnSync } from "node:child_process";
 import crypto from "node:crypto";
@@ -18,7 +18,10 @@ import { makeTestEnvironment } from "../lib/test-environment.mjs";
 const CLI = path.join(root, "dist", "cli", "main.js");
 const PIN = "1234";
 
-/** @typedef {{ name: string, args: string[], env?: NodeJS.ProcessEnv, before?: () => void }} Case a run of Node */
+/**
+ * @typedef {{ name: string, args: string[], env?: NodeJS.ProcessEnv, before?: () => void }} Case a
+ *   run of Node
+ */
 
 /** @param {{ quick: boolean, certificates: string | undefined }} options */
 export async function small({ quick, certificates }) {

@@ -15,7 +15,10 @@ export function badBodies(pems) {
   const pem = (/** @type {string} */ name) => /** @type {string} */ (pems[name]);
   const to = [{ pem: pem("p256") }];
   const sender = { pem: pem("ed25519-sign") };
-  /** @type {(step: number, error: string) => (name: string, why: string, spec: Partial<Spec>, more?: Partial<Case>) => Case} */
+  /**
+   * @type {(step: number, error: string) => (name: string, why: string, spec: Partial<Spec>, more?:
+   *   Partial<Case>) => Case}
+   */
   const refused =
     (step, error) =>
     (name, why, spec, more = {}) => ({

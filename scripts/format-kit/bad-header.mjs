@@ -11,7 +11,10 @@ export function badHeaders(pems) {
   const pem = (/** @type {string} */ name) => /** @type {string} */ (pems[name]);
   const to = [{ pem: pem("p256") }];
   const sender = { pem: pem("ed25519-sign") };
-  /** @type {(step: number, error: string) => (name: string, why: string, spec: Partial<Spec>, more?: Partial<Case>) => Case} */
+  /**
+   * @type {(step: number, error: string) => (name: string, why: string, spec: Partial<Spec>, more?:
+   *   Partial<Case>) => Case}
+   */
   const refused =
     (step, error) =>
     (name, why, spec, more = {}) => ({
@@ -27,7 +30,9 @@ export function badHeaders(pems) {
   });
   const malformed = refused(5, "ERR_HEADER");
 
-  /** CORE of one id and some more, as the bytes say. @param {number} entries @param {string} more */
+  /**
+   * CORE of one id and some more, as the bytes say. @param {number} entries @param {string} more
+   */
   const core = (entries, more) => ({
     core: (/** @type {unknown} */ _, /** @type {{ messageId: Uint8Array }} */ { messageId }) =>
       f.join(head(5, entries), Buffer.from("0150", "hex"), messageId, Buffer.from(more, "hex")),
@@ -37,7 +42,10 @@ export function badHeaders(pems) {
     core: (/** @type {unknown} */ _, /** @type {{ messageId: Uint8Array }} */ { messageId }) =>
       Buffer.from(hex.replace("ID", Buffer.from(messageId).toString("hex")), "hex"),
   });
-  /** A signed message with one value of CORE replaced. @param {number} key @param {Uint8Array | null} value */
+  /**
+   * A signed message with one value of CORE replaced. @param {number} key @param {Uint8Array |
+   * null} value
+   */
   const claim = (key, value) => ({
     sender,
     core: (/** @type {Map<number, Uint8Array>} */ entries) => {

@@ -1,4 +1,6 @@
-/** Messages that a reader refuses at steps 7 to 10: by the sender's signature, and whom it is for. */
+/**
+ * Messages that a reader refuses at steps 7 to 10: by the sender's signature, and whom it is for.
+ */
 import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import * as f from "../../test/docs/formulas.mjs";
 import {
@@ -27,7 +29,10 @@ export function badSenders(pems) {
     ...{ name, why, keys: ["p256"], sender: key, step: 7, error: "ERR_SENDER_SIGNATURE" },
     spec: { to, sender: { pem: pem(key), ...change } },
   });
-  /** @type {(step: number, error: string, name: string, why: string, spec: Partial<Spec>, key?: string) => Case} */
+  /**
+   * @type {(step: number, error: string, name: string, why: string, spec: Partial<Spec>, key?:
+   *   string) => Case}
+   */
   const refused = (step, error, name, why, spec, key = "p256") => ({
     ...{ name, why, keys: [key], step, error, spec: { to, ...spec } },
     ...(spec.sender === undefined ? {} : { sender: "ed25519-sign" }),

@@ -24,7 +24,8 @@ import { cbor } from "./writer.mjs";
  * @property {boolean} [detached] header and body are two files
  * @property {number} [step] of docs/format.md §13, at which it is refused
  * @property {string} [error] p11seal's name for that
- * @property {(message: { header: Buffer, body: Buffer }) => Uint8Array} [bytes] changes the whole message
+ * @property {(message: { header: Buffer, body: Buffer }) => Uint8Array} [bytes] changes the whole
+ *   message
  */
 
 /** @typedef {Record<string, string>} Keys private keys in PEM, by name */
@@ -45,7 +46,10 @@ export function goodCases(pems) {
     tag: f.uint(8, i),
     body: Buffer.alloc(0),
   });
-  /** @type {(name: string, why: string, spec: Partial<import("./writer.mjs").Spec>, more?: Partial<Case>) => Case} */
+  /**
+   * @type {(name: string, why: string, spec: Partial<import("./writer.mjs").Spec>, more?:
+   *   Partial<Case>) => Case}
+   */
   const good = (name, why, spec, more = {}) => ({
     ...{ name, why, keys: ["p256"], spec: { to: p256, ...spec } },
     ...(spec.sender === undefined ? {} : { sender: "ed25519-sign" }),
@@ -180,7 +184,8 @@ const challenge = (r, a, message) => littleEndian(f.hash("sha512", r, a, message
 
 /**
  * A signature with the given R, of the known multiple r of the base point.
- * @param {string} pem @param {Uint8Array} message @param {import("../../test/support/edwards.mjs").Point} point
+ * @param {string} pem @param {Uint8Array} message @param
+ *   {import("../../test/support/edwards.mjs").Point} point
  * @param {Uint8Array} [encoded] in place of R's own encoding
  */
 export function ownEquation(pem, message, point, encoded = encode(point)) {

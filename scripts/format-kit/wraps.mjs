@@ -1,6 +1,6 @@
 /**
- * Wrapping a file key, and signing, with every random value given: a kit that comes out the same each
- * time can be compared with the one in docs/. No real writer may do any of this.
+ * Wrapping a file key, and signing, with every random value given: a kit that comes out the same
+ * each time can be compared with the one in docs/. No real writer may do any of this.
  */
 import {
   createECDH,
@@ -75,7 +75,10 @@ const CURVES = /** @type {const} */ ({
 
 /** @typedef {keyof typeof CURVES} Curve */
 
-/** A scalar from random bytes: never zero, below the order. @param {Curve} curve @param {Bytes} random */
+/**
+ * A scalar from random bytes: never zero, below the order. @param {Curve} curve @param {Bytes}
+ * random
+ */
 function scalar(curve, random) {
   const { bytes, order } = CURVES[curve];
   const wide = f.expand("sha512", random, f.ascii("scalar"), bytes + 8);
@@ -156,7 +159,10 @@ export function pss(pem, message, salt) {
   return privateEncrypt({ key: pem, padding: constants.RSA_NO_PADDING }, whole);
 }
 
-/** The signature of §5 by a key, and its number. @param {string} pem @param {Bytes} message @param {Bytes} random */
+/**
+ * The signature of §5 by a key, and its number. @param {string} pem @param {Bytes} message @param
+ * {Bytes} random
+ */
 export function signature(pem, message, random) {
   const key = createPrivateKey(pem);
   const { crv } = createPublicKey(pem).export({ format: "jwk" });

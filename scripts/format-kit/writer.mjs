@@ -42,7 +42,8 @@ import { ephemeral, oaep, signature } from "./wraps.mjs";
  * @property {number} [algorithm] in place of the key's own
  * @property {(message: Bytes, random: Random) => Bytes} [sign] in place of the key's own way
  * @property {(block: Buffer) => Bytes} [block] changes SIG, without its length field
- * @property {(summary: Bytes, oneTime: KeyObject) => Bytes} [signBody] in place of the one-time key's way
+ * @property {(summary: Bytes, oneTime: KeyObject) => Bytes} [signBody] in place of the one-time
+ *   key's way
  */
 
 /**
@@ -54,17 +55,20 @@ import { ephemeral, oaep, signature } from "./wraps.mjs";
  * @typedef {object} Spec
  * @property {readonly Wrapping[]} to
  * @property {Bytes} [plaintext]
- * @property {{ magic?: Bytes, version?: number, suite?: number, segLog2?: number, flags?: number, coreLen?: number }} [prelude]
+ * @property {{ magic?: Bytes, version?: number, suite?: number, segLog2?: number, flags?: number,
+ *   coreLen?: number }} [prelude]
  * @property {Bytes} [fileKey]
  * @property {(stanzas: Stanza[], making: Making) => Stanza[]} [stanzas]
  * @property {(recips: Buffer) => Bytes} [recips] changes RECIPS, without its length field
  * @property {(entries: Entries, making: Making) => Entries | Bytes} [core]
  * @property {Sender} [sender]
  * @property {Bytes} [ext] EXT, without its length field
- * @property {(stanzas: Stanza[], making: Making) => Stanza[]} [rewrap] changes stanzas once all is signed
+ * @property {(stanzas: Stanza[], making: Making) => Stanza[]} [rewrap] changes stanzas once all is
+ *   signed
  * @property {(mac: Buffer) => Bytes} [mac]
  * @property {{ parameters?: Bytes, headerTag?: (tag: Bytes) => Bytes }} [floe]
- * @property {(segment: (i: number, final: boolean, text: Bytes, aad?: Bytes) => Bytes, text: Bytes) => Bytes[]} [segments]
+ * @property {(segment: (i: number, final: boolean, text: Bytes, aad?: Bytes) => Bytes, text: Bytes)
+ *   => Bytes[]} [segments]
  * @property {(body: Body) => Body} [body] changes the body once all is made
  */
 

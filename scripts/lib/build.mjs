@@ -20,9 +20,9 @@ export async function ensureBuild() {
 }
 
 /**
- * Compiles `src/` to `dist/`, and bundles the command line. The new `dist/` takes the old one's place
- * only when it is whole: a type error leaves the old one as it was, and no file of a deleted source
- * stays behind.
+ * Compiles `src/` to `dist/`, and bundles the command line. The new `dist/` takes the old one's
+ * place only when it is whole: a type error leaves the old one as it was, and no file of a deleted
+ * source stays behind.
  */
 export async function build() {
   ensureDependencies();

@@ -1,7 +1,7 @@
 /**
  * The command line as a few files. Node takes most of a millisecond to find and load a module, and
- * `p11seal seal` needs a hundred of them, so the command line is bundled, with small libraries inside.
- * The library's files stay as they are: its users have bundlers of their own.
+ * `p11seal seal` needs a hundred of them, so the command line is bundled, with small libraries
+ * inside. The library's files stay as they are: its users have bundlers of their own.
  *
  * The bundles are CommonJS, which starts sooner than ES modules do.
  */
@@ -10,7 +10,9 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { root, SetupError } from "./run.mjs";
 
-/** Packages that go into the bundles. All others, the native ones first, are loaded as installed. */
+/**
+ * Packages that go into the bundles. All others, the native ones first, are loaded as installed.
+ */
 const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 
 /** What others know them by. Each is a bundle of its own, since no two run in one thread. */
@@ -21,7 +23,9 @@ const PROGRAMS = {
   child: "src/token/process/child.ts",
 };
 
-/** Built-in modules that cost a millisecond or more: loaded where they are used, not where imported. */
+/**
+ * Built-in modules that cost a millisecond or more: loaded where they are used, not where imported.
+ */
 const SLOW =
   /^node:(?:child_process|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
 
@@ -64,8 +68,8 @@ export async function bundle(folder) {
 }
 
 /**
- * Puts a module in place of each that is to be loaded later: esbuild runs what is required only when it
- * is needed, and the getters of a slow module load it when one of its members is.
+ * Puts a module in place of each that is to be loaded later: esbuild runs what is required only
+ * when it is needed, and the getters of a slow module load it when one of its members is.
  * @type {import("esbuild").Plugin}
  */
 const whenUsed = {

@@ -17,8 +17,8 @@ export function requireNode() {
 }
 
 /**
- * Installs what package-lock.json lists, unless that was done. Node's version is no part of this: the
- * addon uses Node-API, which all of them have.
+ * Installs what package-lock.json lists, unless that was done. Node's version is no part of this:
+ * the addon uses Node-API, which all of them have.
  */
 export function ensureDependencies() {
   requireNode();
@@ -67,7 +67,9 @@ export function npm(args) {
     : run("npm", args, env);
 }
 
-/** How node-gyp is told where Node's headers are: npm complains of the old way since it has the new. */
+/**
+ * How node-gyp is told where Node's headers are: npm complains of the old way since it has the new.
+ */
 function nodedirVariable() {
   const version = /^npm\/(\d+)\.(\d+)/.exec(process.env["npm_config_user_agent"] ?? "");
   const [major = 0, minor = 0] = version?.slice(1).map(Number) ?? [];

@@ -1,7 +1,7 @@
 /**
- * The table of docs/tokens.md: what p11seal promises, on six stacks. It follows from what the stacks
- * are stated to offer (test/stacks/stated.json); the run's results (`npm run test:tokens`) confirm it
- * and name the versions.
+ * The table of docs/tokens.md: what p11seal promises, on six stacks. It follows from what the
+ * stacks are stated to offer (test/stacks/stated.json); the run's results (`npm run test:tokens`)
+ * confirm it and name the versions.
  */
 import fs from "node:fs";
 import path from "node:path";

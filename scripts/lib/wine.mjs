@@ -1,6 +1,7 @@
 /**
- * Wine and a compiler for Windows programs: what stands in for a Windows machine in `npm run test:capi`.
- * Both come from Debian. Without a display, and with everything Wine writes in a folder of its own.
+ * Wine and a compiler for Windows programs: what stands in for a Windows machine in
+ * `npm run test:capi`. Both come from Debian. Without a display, and with everything Wine writes in
+ * a folder of its own.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";

@@ -17,7 +17,9 @@ export const STACKS = /** @type {const} */ ([
   "p11kit",
 ]);
 
-/** @typedef {Record<string, import("./stack.mjs").Stack | import("./stack.mjs").Missing>} Started */
+/**
+ * @typedef {Record<string, import("./stack.mjs").Stack | import("./stack.mjs").Missing>} Started
+ */
 
 /**
  * Starts stacks and writes what tests need to know to a file, whose path is `env.TEST_STACKS`. One

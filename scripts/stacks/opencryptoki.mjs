@@ -42,7 +42,9 @@ stdll = libpkcs11_sw.so
 }
 `;
 
-/** How long a run waits for another one on this machine: one that has to have all stacks, longer. */
+/**
+ * How long a run waits for another one on this machine: one that has to have all stacks, longer.
+ */
 const PATIENCE_SECONDS = { must: 180, may: 2 };
 
 /**

@@ -1,7 +1,7 @@
 /**
- * OpenSC over pcscd, with a virtual PIV card in a virtual reader (vpcd). pcscd is given a /run of its
- * own by a mount namespace, so that it needs no root and never meets one that runs already; OpenSC
- * finds it by `PCSCLITE_CSOCK_NAME`.
+ * OpenSC over pcscd, with a virtual PIV card in a virtual reader (vpcd). pcscd is given a /run of
+ * its own by a mount namespace, so that it needs no root and never meets one that runs already;
+ * OpenSC finds it by `PCSCLITE_CSOCK_NAME`.
  */
 import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
@@ -38,7 +38,8 @@ const PIN = "123456";
  * @typedef {object} Options
  * @property {string} folder an empty one, for sockets and configuration
  * @property {boolean} [mayFetch] whether packages that are missing may be got; by default they may
- * @property {readonly import("../../test/support/piv/application.mjs").CardKey[]} [keys] made if absent
+ * @property {readonly import("../../test/support/piv/application.mjs").CardKey[]} [keys] made if
+ *   absent
  */
 
 /**

@@ -1,6 +1,6 @@
 /**
- * SoftHSM behind p11-kit's server: the token lives in a process of its own, with the system's OpenSSL
- * instead of Node's, and is reached over a socket. No root.
+ * SoftHSM behind p11-kit's server: the token lives in a process of its own, with the system's
+ * OpenSSL instead of Node's, and is reached over a socket. No root.
  */
 import fs from "node:fs";
 import path from "node:path";

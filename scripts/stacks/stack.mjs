@@ -2,8 +2,9 @@
  * What the scripts of the six PKCS#11 stacks share: the shape of a stack, packages with and without
  * root, daemons that end with us, a new token made through the module itself.
  *
- * A stack's script exports `start({ folder, mayFetch })`. It sets the stack up below `folder`, which
- * is the caller's to delete, and answers with a `Stack`, or with the reason why there is none here.
+ * A stack's script exports `start({ folder, mayFetch })`. It sets the stack up below `folder`,
+ * which is the caller's to delete, and answers with a `Stack`, or with the reason why there is none
+ * here.
  */
 import { spawn } from "node:child_process";
 import fs from "node:fs";
@@ -80,7 +81,8 @@ function inFolder(below, file) {
 }
 
 /**
- * The path of a file, ARCH in it being any architecture, as in `usr/lib/ARCH/x.so`; null without it.
+ * The path of a file, ARCH in it being any architecture, as in `usr/lib/ARCH/x.so`; null without
+ * it.
  * @param {string} below
  * @param {string} file
  * @returns {string | null}
@@ -145,10 +147,12 @@ function unpackedVersion(name, file) {
 }
 
 /**
- * A program that runs until `stop`. What it prints goes to a file, whose end tells why it ended early.
+ * A program that runs until `stop`. What it prints goes to a file, whose end tells why it ended
+ * early.
  * @param {string} program
  * @param {readonly string[]} args
- * @param {{ env?: Record<string, string>, log: string, ready: () => boolean | Promise<boolean>, seconds?: number }} options
+ * @param {{ env?: Record<string, string>, log: string, ready: () => boolean | Promise<boolean>,
+ *   seconds?: number }} options
  * @returns {Promise<{ pid: number, stop: () => Promise<void> } | Missing>}
  */
 export async function daemon(program, args, { env = {}, log, ready, seconds = 10 }) {
@@ -237,10 +241,12 @@ function isFree(port) {
 
 /**
  * Makes a token through the module, in a process of its own.
- * @param {{ module: string, env: Record<string, string>, label?: string, pin: string, soPin: string, newSoPin?: string, firstPin?: string, parameters?: string, slot?: number }} token
- * `soPin` is the one an uninitialized token takes. openCryptoki wants it changed to `newSoPin`, and
- * the user's PIN from the `firstPin` that the SO sets to `pin`. `parameters` are C_Initialize's; `slot` counts
- * from 0 among the slots with a token, without it the first one not initialized is taken
+ * @param {{ module: string, env: Record<string, string>, label?: string, pin: string, soPin:
+ *   string, newSoPin?: string, firstPin?: string, parameters?: string, slot?: number }} token
+ *   `soPin` is the one an uninitialized token takes. openCryptoki wants it changed to `newSoPin`,
+ *   and the user's PIN from the `firstPin` that the SO sets to `pin`. `parameters` are
+ *   C_Initialize's; `slot` counts from 0 among the slots with a token, without it the first one not
+ *   initialized is taken
  * @returns {Promise<string | null>} why there is none; null for success
  */
 export function makeToken({ env, ...rest }) {

@@ -1,7 +1,7 @@
 /**
  * TEST keys for stacks whose keys are given, so that one message can be opened on all stacks. They
- * stand in test/support/keys.ts, and a script of Node's can't import TypeScript, so they are read out
- * of its text.
+ * stand in test/support/keys.ts, and a script of Node's can't import TypeScript, so they are read
+ * out of its text.
  */
 import { generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * tpm2-pkcs11 on a software TPM 2.0 (swtpm), with a resource manager (tpm2-abrmd) on a D-Bus session
- * of its own: a TPM has room for three objects at a time, so without one generating keys fails. No root.
+ * tpm2-pkcs11 on a software TPM 2.0 (swtpm), with a resource manager (tpm2-abrmd) on a D-Bus
+ * session of its own: a TPM has room for three objects at a time, so without one generating keys
+ * fails. No root.
  */
 import fs from "node:fs";
 import net from "node:net";

@@ -1,7 +1,7 @@
 /**
  * The body of a message: everything after its header, in one of two shapes. In *segments*, each of
- * which is sealed and opened by itself, so that threads can share them; or as one *stream*, for formats
- * that can't be cut. An envelope says which; whoever moves the bytes needs to know no more.
+ * which is sealed and opened by itself, so that threads can share them; or as one *stream*, for
+ * formats that can't be cut. An envelope says which; whoever moves the bytes needs to know no more.
  */
 import type { Reader } from "../stream.js";
 import { oneByOne } from "./segments.js";
@@ -27,8 +27,8 @@ export interface StreamToSeal {
 export interface StreamToOpen {
   readonly kind: "stream";
   /**
-   * The plaintext. Each chunk is authentic, and the stream ends only after the whole body was checked,
-   * and that nothing follows it; otherwise it throws.
+   * The plaintext. Each chunk is authentic, and the stream ends only after the whole body was
+   * checked, and that nothing follows it; otherwise it throws.
    */
   open(sealed: Reader): AsyncIterable<Uint8Array>;
 }
@@ -42,7 +42,9 @@ export function sealBody(body: BodyToSeal, plaintext: Reader): AsyncIterable<Uin
   return partsOf(chunks);
 }
 
-/** The plaintext of the body that `sealed` has next, opened in the calling thread. Closes `sealed`. */
+/**
+ * The plaintext of the body that `sealed` has next, opened in the calling thread. Closes `sealed`.
+ */
 export function openBody(body: BodyToOpen, sealed: Reader): AsyncIterable<Uint8Array> {
   const chunks =
     body.kind === "segments"
@@ -64,8 +66,8 @@ export async function* sealStream(
 }
 
 /**
- * As `openSegments`, for a body that is one stream: its last chunk is held back until the stream has
- * ended, and so the whole body was checked, and `beforeLast` has run.
+ * As `openSegments`, for a body that is one stream: its last chunk is held back until the stream
+ * has ended, and so the whole body was checked, and `beforeLast` has run.
  */
 export async function* openStream(
   body: StreamToOpen,

@@ -1,6 +1,6 @@
 /**
- * A body in segments as a stream: sealed, opened, or only checked against its trailer, in order and in
- * constant memory. Who does the work on each segment is a `SegmentWork`.
+ * A body in segments as a stream: sealed, opened, or only checked against its trailer, in order and
+ * in constant memory. Who does the work on each segment is a `SegmentWork`.
  */
 import { AuthenticationError } from "../errors.js";
 import type { Reader } from "../stream.js";
@@ -101,12 +101,12 @@ export async function* sealSegments(
 }
 
 /**
- * Opens the segments that `sealed` has next. Each comes after its tag was checked; the last one only
- * after the trailer and the end of the input were checked too, and `beforeLast` has run. Closes
- * `sealed`.
+ * Opens the segments that `sealed` has next. Each comes after its tag was checked; the last one
+ * only after the trailer and the end of the input were checked too, and `beforeLast` has run.
+ * Closes `sealed`.
  *
- * @throws AuthenticationError `ERR_SEGMENT`, `ERR_TRUNCATED`, `ERR_TRAILING`; what the trailer's check
- *   throws
+ * @throws AuthenticationError `ERR_SEGMENT`, `ERR_TRUNCATED`, `ERR_TRAILING`; what the trailer's
+ *   check throws
  */
 export async function* openSegments(
   { readSegment, trailer }: Pick<SegmentsToOpen, "readSegment" | "trailer">,
@@ -149,8 +149,8 @@ export async function* openSegments(
 }
 
 /**
- * Checks a body against its trailer without opening it, and so without any key. Reads `sealed` from the
- * first segment to the end.
+ * Checks a body against its trailer without opening it, and so without any key. Reads `sealed` from
+ * the first segment to the end.
  *
  * @throws as `openSegments`
  */

@@ -1,6 +1,7 @@
 /**
- * Segments: the pieces of a body that are sealed and opened apart from one another. `sealSegment` and
- * `openSegment` are what every path does to a segment: the stream's, the threads', file to file.
+ * Segments: the pieces of a body that are sealed and opened apart from one another. `sealSegment`
+ * and `openSegment` are what every path does to a segment: the stream's, the threads', file to
+ * file.
  */
 import { FloeCipher, type FloeState } from "./floe.js";
 import { leafHash } from "./merkle.js";
@@ -59,13 +60,15 @@ export type SegmentDelivered = Omit<SegmentDone, "parts">;
 export type OnDelivered = (segment: SegmentDelivered) => void;
 
 /**
- * Whoever seals or opens the segments of one message; they are asked for in order. `seal` and `open`
- * resolve either to the result, which the caller writes before it asks for the next segment; or to
- * undefined: then the segment will be written elsewhere, and `onDelivered` is called when it was. The
- * last segment always comes back to the caller, once all others are written.
+ * Whoever seals or opens the segments of one message; they are asked for in order. `seal` and
+ * `open` resolve either to the result, which the caller writes before it asks for the next segment;
+ * or to undefined: then the segment will be written elsewhere, and `onDelivered` is called when it
+ * was. The last segment always comes back to the caller, once all others are written.
  */
 export interface SegmentWork extends SegmentSizes {
-  /** Why a segment could not be sealed, opened or written elsewhere. Later results don't count then. */
+  /**
+   * Why a segment could not be sealed, opened or written elsewhere. Later results don't count then.
+   */
   readonly failure: Error | undefined;
   /** Resolves when every segment asked for is written, or when there is a failure. */
   idle(): Promise<void>;
@@ -74,7 +77,9 @@ export interface SegmentWork extends SegmentSizes {
   /** Takes back the buffer of a segment whose result came back to the caller. */
   giveBack(room: Uint8Array): void;
   seal(segment: Segment, onDelivered: OnDelivered): Promise<SegmentDone | undefined>;
-  /** @throws AuthenticationError `ERR_SEGMENT`: this segment, or an earlier one, is not authentic */
+  /**
+   * @throws AuthenticationError `ERR_SEGMENT`: this segment, or an earlier one, is not authentic
+   */
   open(segment: Segment, onDelivered: OnDelivered): Promise<SegmentDone | undefined>;
 }
 
@@ -89,8 +94,8 @@ export function segmentCount(plaintextBytes: number, sizes: SegmentSizes): numbe
 }
 
 /**
- * How much plaintext `sealedBytes` of segments hold, and in how many segments. Undefined for a length
- * that no message has: the body was cut, or something follows it.
+ * How much plaintext `sealedBytes` of segments hold, and in how many segments. Undefined for a
+ * length that no message has: the body was cut, or something follows it.
  */
 export function layoutOf(
   sealedBytes: number,

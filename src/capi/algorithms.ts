@@ -1,6 +1,7 @@
 /**
- * CryptoAPI's algorithms: their numbers (`ALG_ID`, wincrypt.h), key and block lengths, and the session
- * key that goes with them. One table; everything that differs between ciphers is read from it.
+ * CryptoAPI's algorithms: their numbers (`ALG_ID`, wincrypt.h), key and block lengths, and the
+ * session key that goes with them. One table; everything that differs between ciphers is read from
+ * it.
  */
 import { randomBytes } from "node:crypto";
 import { UnsupportedError, UsageError } from "../errors.js";

@@ -1,7 +1,8 @@
 /**
  * The proof that a message's sender signed it: over the key blob and then the ciphertext
- * (`CryptHashData` of each, one `CryptSignHash`). The article leaves authentication out; its siblings
- * sign. Only a proof of this type, or saying outright that none is wanted, lets exchange.ts decrypt.
+ * (`CryptHashData` of each, one `CryptSignHash`). The article leaves authentication out; its
+ * siblings sign. Only a proof of this type, or saying outright that none is wanted, lets
+ * exchange.ts decrypt.
  */
 import { createHash } from "node:crypto";
 import { equal } from "../bytes.js";
@@ -16,7 +17,9 @@ import {
   verifyDigest,
 } from "./hash-signature.js";
 
-/** Blob and ciphertext were signed by `signer`; whether to trust that key is the caller's policy. */
+/**
+ * Blob and ciphertext were signed by `signer`; whether to trust that key is the caller's policy.
+ */
 export class AuthenticMessage {
   readonly signer: RsaPublicKey;
   readonly #blob: Uint8Array;

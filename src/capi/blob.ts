@@ -1,7 +1,8 @@
 /**
- * CryptoAPI's blobs of session keys, bytes ↔ values: what `CryptExportKey` writes and `CryptImportKey`
- * takes. Pure and strict, no keys used: what parses encodes to the same bytes, and nothing else parses.
- * The header and PUBLICKEYBLOB are in `keys/capi-blob.ts`, as a PUBLICKEYBLOB is a key file like others.
+ * CryptoAPI's blobs of session keys, bytes ↔ values: what `CryptExportKey` writes and
+ * `CryptImportKey` takes. Pure and strict, no keys used: what parses encodes to the same bytes, and
+ * nothing else parses. The header and PUBLICKEYBLOB are in `keys/capi-blob.ts`, as a PUBLICKEYBLOB
+ * is a key file like others.
  */
 import { concat, Cursor } from "../bytes.js";
 import { FormatError } from "../errors.js";
@@ -31,8 +32,8 @@ export interface SimpleBlob {
 }
 
 /**
- * The value of a SIMPLEBLOB. Its payload is as long as some RSA modulus; whether of the right key, only
- * the key's owner can say.
+ * The value of a SIMPLEBLOB. Its payload is as long as some RSA modulus; whether of the right key,
+ * only the key's owner can say.
  *
  * @throws FormatError `ERR_BLOB`, `ERR_TRUNCATED`, `ERR_TRAILING`.
  * @throws UnsupportedError `ERR_ALGORITHM`: a session key of a cipher the project doesn't know.
@@ -60,7 +61,8 @@ export function encodeSimpleBlob({ algorithm, wrapped }: SimpleBlob): Uint8Array
 }
 
 /**
- * The key of a PLAINTEXTKEYBLOB, in cipher order. The blob is a secret; no message quotes any of it.
+ * The key of a PLAINTEXTKEYBLOB, in cipher order. The blob is a secret; no message quotes any of
+ * it.
  *
  * @throws FormatError `ERR_BLOB`, `ERR_TRUNCATED`, `ERR_TRAILING`.
  * @throws UnsupportedError `ERR_ALGORITHM`.

@@ -1,8 +1,10 @@
 /**
- * Messages under a session key, with CryptoAPI's defaults: CBC, an IV of zeros, PKCS#5 padding. What
- * `CryptEncrypt` and `CryptDecrypt` do in chunks is one stream here; the chunks don't show in the bytes.
+ * Messages under a session key, with CryptoAPI's defaults: CBC, an IV of zeros, PKCS#5 padding.
+ * What `CryptEncrypt` and `CryptDecrypt` do in chunks is one stream here; the chunks don't show in
+ * the bytes.
  *
- * Nothing authenticates the message: see exchange.ts for what must stand in front of `decryptMessage`.
+ * Nothing authenticates the message: see exchange.ts for what must stand in front of
+ * `decryptMessage`.
  */
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { concat } from "../bytes.js";
@@ -30,7 +32,9 @@ export interface CipherParameters {
   readonly effectiveBits?: number;
 }
 
-/** The mode of a name, in any case. Throws UnsupportedError `ERR_CIPHER_MODE`: OFB, CTS and others. */
+/**
+ * The mode of a name, in any case. Throws UnsupportedError `ERR_CIPHER_MODE`: OFB, CTS and others.
+ */
 export function cipherMode(name: string): CipherMode {
   const mode = MODES.find((known) => known === name.toLowerCase());
   if (mode !== undefined) return mode;
@@ -40,7 +44,8 @@ export function cipherMode(name: string): CipherMode {
 }
 
 /**
- * Refuses parameters that the algorithm doesn't have. Both directions call it before any key is used.
+ * Refuses parameters that the algorithm doesn't have. Both directions call it before any key is
+ * used.
  *
  * @throws UsageError `ERR_CIPHER_PARAMETER`.
  */
@@ -74,8 +79,8 @@ export function checkParameters(algorithm: SessionAlgorithm, parameters: CipherP
 }
 
 /**
- * `CryptEncrypt` to the end (Final TRUE): the ciphertext, longer than the plaintext by 1 to a block's
- * bytes of padding; with RC4 exactly as long.
+ * `CryptEncrypt` to the end (Final TRUE): the ciphertext, longer than the plaintext by 1 to a
+ * block's bytes of padding; with RC4 exactly as long.
  *
  * @throws UsageError `ERR_CIPHER_PARAMETER`.
  */
@@ -100,8 +105,8 @@ export async function* encryptMessage(
 /**
  * `CryptDecrypt` to the end. The last block is held back until its padding was checked.
  *
- * `proceed` is asked after the last byte, before that check's outcome is used; where it says no, the
- * end is the same error as bad padding's.
+ * `proceed` is asked after the last byte, before that check's outcome is used; where it says no,
+ * the end is the same error as bad padding's.
  *
  * @throws UsageError `ERR_CIPHER_PARAMETER`; AuthenticationError `ERR_DECRYPT`, at the end: the one
  *   error for bad padding, no whole number of blocks, and a key that was none.
@@ -145,7 +150,9 @@ export function notDecrypted(): AuthenticationError {
   });
 }
 
-/** The bytes of PKCS#5 padding in a last block, or 0 for a fault; the work is the same either way. */
+/**
+ * The bytes of PKCS#5 padding in a last block, or 0 for a fault; the work is the same either way.
+ */
 function paddingLength(block: Uint8Array): number {
   const length = block.at(-1) ?? 0;
   let fault = Number(length === 0) | Number(length > block.length);
@@ -203,8 +210,8 @@ function cipherKey({ algorithm, bytes }: SessionKey, { salt }: CipherParameters)
       return concat(key, key.subarray(0, 8));
     case "rc2":
     case "rc4": {
-      // Cut, not refused: how long the key is came out of the private key operation, and an error here
-      // would tell whether that one failed.
+      // Cut, not refused: how long the key is came out of the private key operation, and an error
+      // here would tell whether that one failed.
       if (salt instanceof Uint8Array) return concat(key, salt).slice(0, MAX_SALTED_BYTES);
       const zeros = salt !== "none" && key.length === SALTED_KEY_BYTES ? ZERO_SALT_BYTES : 0;
       return concat(key, new Uint8Array(zeros));
@@ -275,7 +282,9 @@ const OPENSSL_NAMES = {
   des: "des-ede3",
 } as const;
 
-/** A key of 40 bits gets 11 zero bytes of salt unless told otherwise ("Salt Value Functionality"). */
+/**
+ * A key of 40 bits gets 11 zero bytes of salt unless told otherwise ("Salt Value Functionality").
+ */
 const SALTED_KEY_BYTES = 5;
 const ZERO_SALT_BYTES = 11;
 /** "Specifying a Salt Value": key and salt together have at most 128 bits. */

@@ -1,10 +1,12 @@
 /**
- * The article's six steps ("Manual Session Key Exchanges"), as a peer on Windows runs them: a random
- * session key, the message under it, the key once for each recipient in a SIMPLEBLOB; and back.
+ * The article's six steps ("Manual Session Key Exchanges"), as a peer on Windows runs them: a
+ * random session key, the message under it, the key once for each recipient in a SIMPLEBLOB; and
+ * back.
  *
- * What this is not: authenticated. Without a signature a message can be altered at will, a CBC message
- * even read by whoever may try alterations and sees which fail to decrypt; and the key inside is padded
- * with PKCS#1 v1.5 unless both ends say OAEP. It exists for peers that speak nothing else.
+ * What this is not: authenticated. Without a signature a message can be altered at will, a CBC
+ * message even read by whoever may try alterations and sees which fail to decrypt; and the key
+ * inside is padded with PKCS#1 v1.5 unless both ends say OAEP. It exists for peers that speak
+ * nothing else.
  */
 import { createHash, type Hash } from "node:crypto";
 import { PolicyError, UnsupportedError, UsageError } from "../errors.js";
@@ -60,7 +62,9 @@ export interface SentMessage {
   /** A SIMPLEBLOB for each recipient, in their order. */
   readonly blobs: readonly Uint8Array[];
   readonly ciphertext: ByteStream;
-  /** For each recipient, over its blob and the ciphertext; once the ciphertext was read to its end. */
+  /**
+   * For each recipient, over its blob and the ciphertext; once the ciphertext was read to its end.
+   */
   signatures(): Promise<Uint8Array[]>;
 }
 
@@ -163,20 +167,21 @@ export interface ReceivedMessage {
   /** The signer, where a signature was checked. */
   readonly signer?: RsaPublicKey;
   /**
-   * The plaintext, once. Only its end tells whether the message decrypted: a consumer takes back what
-   * it has when the stream throws AuthenticationError `ERR_DECRYPT`. Unauthenticated, a wrong key or an
-   * altered message may also end well and be noise: always with RC4, once in 256 otherwise.
+   * The plaintext, once. Only its end tells whether the message decrypted: a consumer takes back
+   * what it has when the stream throws AuthenticationError `ERR_DECRYPT`. Unauthenticated, a wrong
+   * key or an altered message may also end well and be noise: always with RC4, once in 256
+   * otherwise.
    */
   readonly plaintext: ByteStream;
 }
 
 /**
- * Steps 5 and 6. Everything that needs no private key is checked before it is used; then its failure
- * looks like a message that was altered.
+ * Steps 5 and 6. Everything that needs no private key is checked before it is used; then its
+ * failure looks like a message that was altered.
  *
  * @throws PolicyError `ERR_UNAUTHENTICATED`; FormatError, UnsupportedError: see `parseSimpleBlob`;
- *   UsageError `ERR_CIPHER_PARAMETER`; AuthenticationError `ERR_SENDER_SIGNATURE`: another blob than the
- *   signed one; NoMatchError `ERR_NO_MATCH`; TokenError from a key on a token.
+ *   UsageError `ERR_CIPHER_PARAMETER`; AuthenticationError `ERR_SENDER_SIGNATURE`: another blob
+ *   than the signed one; NoMatchError `ERR_NO_MATCH`; TokenError from a key on a token.
  */
 export async function receiveMessage(options: ReceiveOptions): Promise<ReceivedMessage> {
   const { authentic, ciphertext, privateKey, parameters = {} } = options;
@@ -189,7 +194,8 @@ export async function receiveMessage(options: ReceiveOptions): Promise<ReceivedM
 
     const { key, genuine } = await unwrapSessionKey(blob, privateKey, options);
     // Signed messages say at their end that the key was none: RC4 would never show it. Who can ask
-    // this question is someone whose signatures are accepted here, and who is slowed after failures.
+    // this question is someone whose signatures are accepted here, and who is slowed after
+    // failures.
     const proceed = () => genuine || authentic === undefined;
     const source = authentic?.recheck(readRest(reader)) ?? readRest(reader);
     async function* decrypted(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -233,7 +239,9 @@ export function requireSoundCipher(
   });
 }
 
-/** The IV of zeros is sound for a key that is used once. @throws UsageError `ERR_CIPHER_PARAMETER` */
+/**
+ * The IV of zeros is sound for a key that is used once. @throws UsageError `ERR_CIPHER_PARAMETER`
+ */
 export function requireFreshIv(algorithm: SessionAlgorithm, { mode, iv }: CipherParameters): void {
   if (iv !== undefined || mode === "ecb" || ALGORITHMS[algorithm].blockBytes === 0) return;
   throw new UsageError(

@@ -1,7 +1,7 @@
 /**
  * A brake on guessing. Attacks on PKCS#1 v1.5 and on CBC without authentication ask thousands of
- * questions of whoever decrypts; each answered "does not decrypt". So failures are counted for each key,
- * and the more there were, the longer the next message waits.
+ * questions of whoever decrypts; each answered "does not decrypt". So failures are counted for each
+ * key, and the more there were, the longer the next message waits.
  *
  * Values only: the caller has the clock, the file and the log.
  */

@@ -1,9 +1,10 @@
 /**
- * `CryptSignHash` and `CryptVerifySignature`: RSASSA-PKCS1-v1_5 (RFC 8017 §8.2) with the result's bytes
- * reversed.
+ * `CryptSignHash` and `CryptVerifySignature`: RSASSA-PKCS1-v1_5 (RFC 8017 §8.2) with the result's
+ * bytes reversed.
  *
- * What is signed is a hash value. `CryptHashData` fills it with data, `CryptHashSessionKey` with keys
- * (session-key-hash.ts), a description at the end with text; a digest from elsewhere is HP_HASHVAL.
+ * What is signed is a hash value. `CryptHashData` fills it with data, `CryptHashSessionKey` with
+ * keys (session-key-hash.ts), a description at the end with text; a digest from elsewhere is
+ * HP_HASHVAL.
  */
 import { constants, createHash, publicDecrypt } from "node:crypto";
 import { concat, equal, fromHex } from "../bytes.js";
@@ -34,8 +35,8 @@ export async function hashData(data: ByteSource, form: SignatureForm): Promise<U
 /**
  * `CryptHashData` and `CryptSignHash`.
  *
- * @throws PolicyError `ERR_WEAK_HASH`: SHA-1 and MD5 are for verifying only. TokenError from a key on a
- *   token; `ERR_BAD_SIGNATURE`: the result doesn't verify.
+ * @throws PolicyError `ERR_WEAK_HASH`: SHA-1 and MD5 are for verifying only. TokenError from a key
+ *   on a token; `ERR_BAD_SIGNATURE`: the result doesn't verify.
  */
 export async function signData(
   key: RsaPrivateKey,

@@ -1,9 +1,10 @@
 /**
- * p11seal/capi: exchange with programs that use Microsoft's CryptoAPI, exactly as the article "Manual
- * Session Key Exchanges" and its siblings describe it. docs/cryptoapi.md maps their steps to this.
+ * p11seal/capi: exchange with programs that use Microsoft's CryptoAPI, exactly as the article
+ * "Manual Session Key Exchanges" and its siblings describe it. docs/cryptoapi.md maps their steps
+ * to this.
  *
- * Without authentication, and with PKCS#1 v1.5 inside, unless both ends do more: for peers that speak
- * nothing else.
+ * Without authentication, and with PKCS#1 v1.5 inside, unless both ends do more: for peers that
+ * speak nothing else.
  *
  * @packageDocumentation
  */

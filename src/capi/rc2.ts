@@ -1,9 +1,9 @@
 /**
- * RC2 (RFC 2268), which OpenSSL 3 keeps in a provider that Node doesn't load. A cipher of the nineties
- * with blocks of 64 bits: it is here to read what old peers wrote.
+ * RC2 (RFC 2268), which OpenSSL 3 keeps in a provider that Node doesn't load. A cipher of the
+ * nineties with blocks of 64 bits: it is here to read what old peers wrote.
  *
- * "Effective bits" weakens a key on purpose, for export rules long gone, and changes every byte of the
- * result: both ends must agree on it.
+ * "Effective bits" weakens a key on purpose, for export rules long gone, and changes every byte of
+ * the result: both ends must agree on it.
  */
 import { fromHex } from "../bytes.js";
 

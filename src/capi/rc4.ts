@@ -3,7 +3,9 @@
  * read what Microsoft's samples wrote. Tested against RFC 6229.
  */
 
-/** The cipher's state after the key schedule; `update` encrypts and decrypts, the stream goes on. */
+/**
+ * The cipher's state after the key schedule; `update` encrypts and decrypts, the stream goes on.
+ */
 export class Rc4 {
   readonly #state = Uint8Array.from({ length: 256 }, (_, index) => index);
   #i = 0;

@@ -1,11 +1,11 @@
 /**
- * The file of Microsoft's samples "Encrypting a File" and "Decrypting a File": the blob's length as a
- * DWORD, the SIMPLEBLOB, the ciphertext to the end. The three-phase exchange's second message has the
- * same shape, with a hash value in the ciphertext's place.
+ * The file of Microsoft's samples "Encrypting a File" and "Decrypting a File": the blob's length as
+ * a DWORD, the SIMPLEBLOB, the ciphertext to the end. The three-phase exchange's second message has
+ * the same shape, with a hash value in the ciphertext's place.
  *
- * The sample, given a password, writes the ciphertext alone: RC4 with 128 bits and `deriveSessionKey`
- * over MD5. Its Unicode build hashes only the first half of the password's UTF-16 bytes (it passes the
- * length in characters).
+ * The sample, given a password, writes the ciphertext alone: RC4 with 128 bits and
+ * `deriveSessionKey` over MD5. Its Unicode build hashes only the first half of the password's
+ * UTF-16 bytes (it passes the length in characters).
  */
 import { concat } from "../bytes.js";
 import { FormatError } from "../errors.js";

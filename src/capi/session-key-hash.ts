@@ -1,6 +1,6 @@
 /**
- * `CryptHashSessionKey`: a hash over session keys and data, as the three-phase exchange and signatures
- * over keys use it. And `CryptDeriveKey`: a session key out of a hash.
+ * `CryptHashSessionKey`: a hash over session keys and data, as the three-phase exchange and
+ * signatures over keys use it. And `CryptDeriveKey`: a session key out of a hash.
  */
 import { createHash } from "node:crypto";
 import { concat } from "../bytes.js";

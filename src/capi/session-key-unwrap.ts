@@ -1,7 +1,7 @@
 /**
- * The session key in a SIMPLEBLOB, with implicit rejection (`src/wrap/rejection.ts`): a failed operation
- * gives a session key all the same, and the message then fails where any altered message fails. The key
- * is the same each time the same blob is tried, or trying twice would tell.
+ * The session key in a SIMPLEBLOB, with implicit rejection (`src/wrap/rejection.ts`): a failed
+ * operation gives a session key all the same, and the message then fails where any altered message
+ * fails. The key is the same each time the same blob is tried, or trying twice would tell.
  */
 import { randomBytes } from "node:crypto";
 import { NoMatchError } from "../errors.js";
@@ -29,8 +29,9 @@ export interface UnwrapOptions {
 export interface UnwrappedSessionKey {
   readonly key: SessionKey;
   /**
-   * False: the key is one of implicit rejection. To be looked at only after everything was done with
-   * the key that would have been done, and only if whoever sees the outcome can't choose blobs.
+   * False: the key is one of implicit rejection. To be looked at only after everything was done
+   * with the key that would have been done, and only if whoever sees the outcome can't choose
+   * blobs.
    */
   readonly genuine: boolean;
 }
@@ -38,8 +39,8 @@ export interface UnwrappedSessionKey {
 /**
  * The session key of a blob, or one of implicit rejection in its place. One private key operation.
  *
- * @throws NoMatchError `ERR_NO_MATCH`: the payload is not as long as this key's modulus; no operation
- *   was done. TokenError from a key on a token.
+ * @throws NoMatchError `ERR_NO_MATCH`: the payload is not as long as this key's modulus; no
+ *   operation was done. TokenError from a key on a token.
  */
 export async function unwrapSessionKey(
   blob: SimpleBlob,

@@ -1,15 +1,16 @@
 /**
  * Session keys on disk ("Storing Session Keys"): in a SIMPLEBLOB under one's own exchange key, and
- * signed. Without the signature whoever can write to the disk could put a key of theirs in its place,
- * and read whatever is encrypted with it from then on.
+ * signed. Without the signature whoever can write to the disk could put a key of theirs in its
+ * place, and read whatever is encrypted with it from then on.
  *
- * For the day the own key is lost ("Using a Backup Authority"), the same session key goes to a trusted
- * authority, under its exchange key, with a serial number and a description. Microsoft leaves the form
- * of that record open; this one is CryptoAPI's in spirit, so that a program on Windows can check it
- * with one `CryptHashData`:
+ * For the day the own key is lost ("Using a Backup Authority"), the same session key goes to a
+ * trusted authority, under its exchange key, with a serial number and a description. Microsoft
+ * leaves the form of that record open; this one is CryptoAPI's in spirit, so that a program on
+ * Windows can check it with one `CryptHashData`:
  *
  *     00 magic "PKB1"   04 hash ALG_ID (4)   08 serial number (8)
- *     10 blob length (4), SIMPLEBLOB   description length (4), UTF-16LE   signature length (4), signature
+ *     10 blob length (4), SIMPLEBLOB   description length (4), UTF-16LE
+ *     signature length (4), signature
  *
  * All integers little-endian. The signature is over every byte before its length.
  */
@@ -44,8 +45,8 @@ export interface StoreOptions {
 /**
  * Keeps a session key under one's own exchange key.
  *
- * @throws PolicyError `ERR_WEAK_HASH`, `ERR_WEAK_KEY`, `ERR_SAME_KEY`; UnsupportedError `ERR_KEY_SIZE`;
- *   TokenError.
+ * @throws PolicyError `ERR_WEAK_HASH`, `ERR_WEAK_KEY`, `ERR_SAME_KEY`; UnsupportedError
+ *   `ERR_KEY_SIZE`; TokenError.
  */
 export async function storeSessionKey(
   key: SessionKey,
@@ -58,10 +59,11 @@ export async function storeSessionKey(
 }
 
 /**
- * The session key of a stored one. The signature is checked first; the private key is not used before.
+ * The session key of a stored one. The signature is checked first; the private key is not used
+ * before.
  *
- * @throws AuthenticationError `ERR_SENDER_SIGNATURE`: not what was stored; `ERR_DECRYPT`; FormatError;
- *   NoMatchError; PolicyError `ERR_WEAK_HASH`; TokenError.
+ * @throws AuthenticationError `ERR_SENDER_SIGNATURE`: not what was stored; `ERR_DECRYPT`;
+ *   FormatError; NoMatchError; PolicyError `ERR_WEAK_HASH`; TokenError.
  */
 export async function openStoredKey(
   { blob, signature }: StoredKey,
@@ -108,8 +110,9 @@ export async function backUpSessionKey(
 }
 
 /**
- * The authority's side: checks the client's signature, then opens the key. Whether whoever asks is the
- * client is the authority's policy; for the client's new exchange key, `wrapSessionKey` makes the blob.
+ * The authority's side: checks the client's signature, then opens the key. Whether whoever asks is
+ * the client is the authority's policy; for the client's new exchange key, `wrapSessionKey` makes
+ * the blob.
  *
  * @throws as `openStoredKey`.
  */

@@ -1,6 +1,6 @@
 /**
- * A three-phase run between two messages: its values, and the text they are kept as. No session key is
- * in it in the clear.
+ * A three-phase run between two messages: its values, and the text they are kept as. No session key
+ * is in it in the clear.
  */
 import { ascii, fromBase64, fromHex, toBase64, toHex } from "../bytes.js";
 import { defined } from "../defined.js";
@@ -13,8 +13,9 @@ import type { KeyPadding } from "./session-key-unwrap.js";
 
 export interface Party {
   /**
-   * What both sides hash as this party's name. Text stands for its ASCII bytes without a terminating
-   * zero; where the other side hashes something else (UTF-16, a code page), give the bytes.
+   * What both sides hash as this party's name. Text stands for its ASCII bytes without a
+   * terminating zero; where the other side hashes something else (UTF-16, a code page), give the
+   * bytes.
    */
   readonly name: string | Uint8Array;
   readonly publicKey: RsaPublicKey;

@@ -1,18 +1,18 @@
 /**
  * The three-phase exchange of the older Platform SDK ("Sample Three-Phase Exchange Protocol"): the
- * answer of the article's siblings to replay. Two parties who know each other's exchange keys agree on
- * two session keys, and each knows at the end that the other is there now.
+ * answer of the article's siblings to replay. Two parties who know each other's exchange keys agree
+ * on two session keys, and each knows at the end that the other is there now.
  *
  *     1  sender → receiver   key A in a SIMPLEBLOB under the receiver's key
  *     2  receiver → sender   key B under the sender's key; H(A, receiver, B, sender, "phase 2")
  *     3  sender → receiver   H(B, sender, receiver, "phase 3")
  *
- * A and B are hashed as `CryptHashSessionKey` does by default, the names as the parties agreed; the SDK
- * leaves their form open. A mismatch ends the run.
+ * A and B are hashed as `CryptHashSessionKey` does by default, the names as the parties agreed; the
+ * SDK leaves their form open. A mismatch ends the run.
  *
- * Each party is a value that takes one message after the other, and that can be written to a file in
- * between. What is written holds no key in the clear: A and B stay in blobs under the party's own
- * exchange key, which the private key opens again at each step.
+ * Each party is a value that takes one message after the other, and that can be written to a file
+ * in between. What is written holds no key in the clear: A and B stay in blobs under the party's
+ * own exchange key, which the private key opens again at each step.
  */
 import { createHash } from "node:crypto";
 import { ascii, concat, Cursor, equal, toHex } from "../bytes.js";
@@ -51,9 +51,9 @@ export interface RunOptions extends Pick<UnwrapOptions, "rejectionSecret"> {
   /** Takes exchange keys below 2,048 bits. */
   readonly allowWeak?: boolean;
   /**
-   * The receiver's memory of first messages: told the message's name (`phase1Id`), says whether it is
-   * new and keeps it. Without it, a repeated first message starts another run, which its sender can't
-   * finish.
+   * The receiver's memory of first messages: told the message's name (`phase1Id`), says whether it
+   * is new and keeps it. Without it, a repeated first message starts another run, which its sender
+   * can't finish.
    */
   readonly reserve?: (id: string) => Promise<boolean>;
 }
@@ -82,11 +82,11 @@ export class ThreePhase {
   }
 
   /**
-   * The receiver answers a first message. A blob that doesn't decrypt is answered too: only the sender
-   * can tell, and a stranger learns nothing.
+   * The receiver answers a first message. A blob that doesn't decrypt is answered too: only the
+   * sender can tell, and a stranger learns nothing.
    *
-   * @throws as `begin`; PolicyError `ERR_REPLAYED`; FormatError: no SIMPLEBLOB, or not of the agreed
-   *   algorithm; NoMatchError; TokenError.
+   * @throws as `begin`; PolicyError `ERR_REPLAYED`; FormatError: no SIMPLEBLOB, or not of the
+   *   agreed algorithm; NoMatchError; TokenError.
    */
   static async answer(
     terms: Terms,
@@ -118,12 +118,12 @@ export class ThreePhase {
   }
 
   /**
-   * The sender checks the answer and makes the last message. Whatever goes wrong after the message was
-   * well formed ends the run: a second guess is a second question.
+   * The sender checks the answer and makes the last message. Whatever goes wrong after the message
+   * was well formed ends the run: a second guess is a second question.
    *
    * @throws PolicyError `ERR_REPLAYED`: this run had its answer; UsageError `ERR_PHASE`: not the
-   *   sender; FormatError, NoMatchError: the run goes on; AuthenticationError `ERR_PHASE_HASH`: it is
-   *   ended; TokenError.
+   *   sender; FormatError, NoMatchError: the run goes on; AuthenticationError `ERR_PHASE_HASH`: it
+   *   is ended; TokenError.
    */
   async confirm(
     phase2: Phase2,
@@ -169,8 +169,8 @@ export class ThreePhase {
    * The two session keys of a complete run: A is for what the sender says, B for what the receiver
    * says. The caller wipes them.
    *
-   * @throws UsageError `ERR_PHASE`: the run is not complete; AuthenticationError `ERR_PHASE_HASH`: the
-   *   kept blobs don't open; TokenError.
+   * @throws UsageError `ERR_PHASE`: the run is not complete; AuthenticationError `ERR_PHASE_HASH`:
+   *   the kept blobs don't open; TokenError.
    */
   async keys(privateKey: RsaPrivateKey): Promise<{ keyA: SessionKey; keyB: SessionKey }> {
     const state = this.#state;
@@ -213,8 +213,8 @@ export class ThreePhase {
   }
 
   /**
-   * The run of a file. Who can write to that file can end the run, or make it agree on keys of theirs:
-   * it belongs where the party's own keys are.
+   * The run of a file. Who can write to that file can end the run, or make it agree on keys of
+   * theirs: it belongs where the party's own keys are.
    *
    * @throws FormatError `ERR_STATE`.
    */

@@ -1,7 +1,7 @@
 /**
- * Compiled code, which Node keeps from one run to the next, from version 22.1 on. Compiling is a quarter
- * of the cost of starting. Whatever lies in the folder is executed, so the folder is used only if nobody
- * else can write to it. Otherwise code is compiled on each run.
+ * Compiled code, which Node keeps from one run to the next, from version 22.1 on. Compiling is a
+ * quarter of the cost of starting. Whatever lies in the folder is executed, so the folder is used
+ * only if nobody else can write to it. Otherwise code is compiled on each run.
  */
 import { lstatSync, mkdirSync, statSync, type Stats } from "node:fs";
 import nodeModule from "node:module";

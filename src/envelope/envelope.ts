@@ -1,10 +1,11 @@
 /**
- * An envelope is one message format, whichever: p11seal's own (`native/`), or another. Whoever moves
- * messages (the library's `open`, the command line, threads) knows this interface and no format.
+ * An envelope is one message format, whichever: p11seal's own (`native/`), or another. Whoever
+ * moves messages (the library's `open`, the command line, threads) knows this interface and no
+ * format.
  *
- * A message is a header, which wraps a content key for each recipient and may name a sender; and a body
- * in one of two shapes (`body/body.ts`). What is known of sender and recipients are plain values here,
- * so that inspection, policy and ledger are the same for every format.
+ * A message is a header, which wraps a content key for each recipient and may name a sender; and a
+ * body in one of two shapes (`body/body.ts`). What is known of sender and recipients are plain
+ * values here, so that inspection, policy and ledger are the same for every format.
  */
 import type { BodyToOpen, BodyToSeal } from "../body/body.js";
 import type {
@@ -24,8 +25,8 @@ export interface Envelope {
   /** How many of a message's first bytes `detect` needs to see: 64 at most. */
   readonly startBytes: number;
   /**
-   * Whether a message of this format may begin so. `start` has `startBytes` bytes, or all bytes of a
-   * shorter input; true means that it is up to this format to say what is wrong with the rest.
+   * Whether a message of this format may begin so. `start` has `startBytes` bytes, or all bytes of
+   * a shorter input; true means that it is up to this format to say what is wrong with the rest.
    */
   detect(start: Uint8Array): boolean;
   /**
@@ -37,17 +38,18 @@ export interface Envelope {
   /** Does everything that comes before the first byte of plaintext. */
   beginSealing(options: SealOptions): Promise<BegunSealing>;
   /**
-   * Does everything that comes before the body, in this order: checks the sender's signature where the
-   * format has one at the start, and calls `authenticate`; only then calls `identities`, and unlocks
-   * none that does not match a recipient; checks that the header is authentic. The body is what
-   * `sealed.body` has next.
+   * Does everything that comes before the body, in this order: checks the sender's signature where
+   * the format has one at the start, and calls `authenticate`; only then calls `identities`, and
+   * unlocks none that does not match a recipient; checks that the header is authentic. The body is
+   * what `sealed.body` has next.
    *
    * @throws AuthenticationError; PolicyError; NoMatchError `ERR_NO_MATCH`, before any identity was
    *   unlocked; TokenError from unlocking; whatever `authenticate` throws
    */
   beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening>;
   /**
-   * Checks everything about the sender that can be checked without any key, to the end of the message.
+   * Checks everything about the sender that can be checked without any key, to the end of the
+   * message.
    *
    * @returns undefined for an unsigned message, of which nothing was checked
    * @throws AuthenticationError
@@ -67,7 +69,10 @@ export interface SealedReaders {
 export interface Receiver {
   /** Throws to refuse. To be called once, before `identities`; `undefined`: nobody signed. */
   authenticate(sender: SenderInfo | undefined): Promise<void>;
-  /** What can reach the private keys; those to try first come first. Looking for keys may touch a token. */
+  /**
+   * What can reach the private keys; those to try first come first. Looking for keys may touch a
+   * token.
+   */
   identities(): Promise<readonly Identity[]>;
 }
 
@@ -110,7 +115,10 @@ export interface MessageInfo {
   readonly recipients: readonly RecipientInfo[];
   /** What a signed message claims about its sender. */
   readonly sender?: ClaimedSender;
-  /** How much plaintext a body of so many bytes holds; undefined: none has that length, or it varies. */
+  /**
+   * How much plaintext a body of so many bytes holds; undefined: none has that length, or it
+   * varies.
+   */
   plaintextBytes(bodyBytes: number): number | undefined;
 }
 

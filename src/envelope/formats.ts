@@ -24,8 +24,8 @@ export function registerFormat(envelope: Envelope): () => void {
 }
 
 /**
- * The format of the message that `header` has next. Consumes nothing, and waits for no more bytes than
- * the known formats need to see.
+ * The format of the message that `header` has next. Consumes nothing, and waits for no more bytes
+ * than the known formats need to see.
  *
  * @throws FormatError `ERR_NOT_A_MESSAGE`
  */

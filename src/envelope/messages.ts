@@ -1,7 +1,7 @@
 /**
- * Messages of any known format: seal, open, inspect. `sealMessage` and `openMessage` are the library's
- * two stories; `beginSealing` and `beginOpening` are their first halves, for callers that move the body
- * themselves.
+ * Messages of any known format: seal, open, inspect. `sealMessage` and `openMessage` are the
+ * library's two stories; `beginSealing` and `beginOpening` are their first halves, for callers that
+ * move the body themselves.
  */
 import { openBody, sealBody } from "../body/body.js";
 import type { ExchangePublicKey, Identity } from "../keys/key.js";
@@ -58,7 +58,8 @@ export function beginSealing(options: SealOptions): Promise<BegunSealing> {
 export interface OpenOptions {
   /**
    * What can reach the private keys; the first that matches a recipient, and can do what opening
-   * needs, is used. A function is called only after `authenticate`: looking for keys may touch a token.
+   * needs, is used. A function is called only after `authenticate`: looking for keys may touch a
+   * token.
    */
   readonly identities: readonly Identity[] | (() => Promise<readonly Identity[]>);
   /** The header, where it was detached from the body. */
@@ -104,8 +105,8 @@ export async function openMessage(sealed: ByteSource, options: OpenOptions): Pro
 }
 
 /**
- * Everything of `openMessage` that comes before the body, which is what `reader` has next when this is
- * done. Throws alike.
+ * Everything of `openMessage` that comes before the body, which is what `reader` has next when this
+ * is done. Throws alike.
  */
 export function beginOpening(reader: Reader, options: OpenOptions): Promise<BegunOpening> {
   return withReaders(reader, options.header, async (envelope, sealed) => {
@@ -159,8 +160,8 @@ export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey
 }
 
 /**
- * Holds every format to the order that keeps keys and PINs out of a forger's reach: the sender first,
- * then the keys.
+ * Holds every format to the order that keeps keys and PINs out of a forger's reach: the sender
+ * first, then the keys.
  */
 class OrderedReceiver implements Receiver {
   readonly #options: OpenOptions;

@@ -1,10 +1,12 @@
 /**
- * Which 32 bytes are a public key on Curve25519: for X25519 (RFC 7748 §5) a u-coordinate, for Ed25519
- * (RFC 8032 §5.1.3) a point. OpenSSL takes any 32 bytes for either and leaves the rest to its caller.
+ * Which 32 bytes are a public key on Curve25519: for X25519 (RFC 7748 §5) a u-coordinate, for
+ * Ed25519 (RFC 8032 §5.1.3) a point. OpenSSL takes any 32 bytes for either and leaves the rest to
+ * its caller.
  *
- * Both must be in their one canonical encoding, since a key's SHA-256 is its name here: two encodings
- * of one key would be two names. An Ed25519 point must be on the curve and not of small order: for
- * such a "key" anybody can make signatures that verify. Public values only, so time does not matter.
+ * Both must be in their one canonical encoding, since a key's SHA-256 is its name here: two
+ * encodings of one key would be two names. An Ed25519 point must be on the curve and not of small
+ * order: for such a "key" anybody can make signatures that verify. Public values only, so time does
+ * not matter.
  */
 import { fromHex } from "../bytes.js";
 import { FormatError, PolicyError } from "../errors.js";
@@ -61,7 +63,9 @@ const D = 0x52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3n;
 /** (p − 1) / 2, in binary. */
 const HALF_OF_P = ((P - 1n) / 2n).toString(2);
 
-/** y of a point of order 8; the others are −y, 0 (order 4), −1 (order 2) and 1 (the neutral point). */
+/**
+ * y of a point of order 8; the others are −y, 0 (order 4), −1 (order 2) and 1 (the neutral point).
+ */
 const ORDER_8_Y = littleEndian(
   fromHex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
 );

@@ -2,8 +2,8 @@
  * What a key is, apart from where it lives.
  *
  * A *recipient* is a public value a message is sealed to. An *identity* is what can reach a private
- * key, on a token or in memory. `unlock` may ask for a PIN, so it is called only once it is clear that
- * the key is needed: for opening, after a recipient of the message matched.
+ * key, on a token or in memory. `unlock` may ask for a PIN, so it is called only once it is clear
+ * that the key is needed: for opening, after a recipient of the message matched.
  */
 import type { KeyObject } from "node:crypto";
 import type { Secret } from "../secret.js";
@@ -64,7 +64,9 @@ export interface Recipient {
   readonly oaep?: OaepHash;
 }
 
-/** Told how a token is asked, as in `C_UnwrapKey CKM_RSA_PKCS_OAEP sha256`; the last call counts. */
+/**
+ * Told how a token is asked, as in `C_UnwrapKey CKM_RSA_PKCS_OAEP sha256`; the last call counts.
+ */
 export type Using = (path: string) => void;
 
 /** How RSA-OAEP was applied (RFC 8017 §7.1). */
@@ -79,7 +81,9 @@ export interface OaepParameters {
 /** What a private key may be told with each decryption. */
 export interface UseOptions {
   readonly using?: Using;
-  /** Length of the secret, bytes, by default 32: some tokens want to be told before they unwrap it. */
+  /**
+   * Length of the secret, bytes, by default 32: some tokens want to be told before they unwrap it.
+   */
   readonly keyBytes?: number;
 }
 
@@ -88,9 +92,9 @@ export interface OaepDecryption {
   /** Hashes the key's holder can undo, best first. */
   readonly hashes: readonly OaepHash[];
   /**
-   * `"any"`: any label, and an MGF1 hash of its own, may be asked for; a token may still turn out not
-   * to know them (`ERR_MECHANISM`). `"empty"`: the holder is known to undo the empty label only, with
-   * one hash for both.
+   * `"any"`: any label, and an MGF1 hash of its own, may be asked for; a token may still turn out
+   * not to know them (`ERR_MECHANISM`). `"empty"`: the holder is known to undo the empty label
+   * only, with one hash for both.
    */
   readonly labels: "any" | "empty";
   /**
@@ -116,26 +120,26 @@ export interface PrivateKey<Public extends PublicKey = PublicKey> {
   readonly publicKey: Public;
   readonly oaep?: OaepDecryption;
   /**
-   * RSAES-PKCS1-v1_5 decryption (RFC 8017 §7.2.2), always with as many calls for a bad block as for a
-   * good one. Resolves and rejects as `OaepDecryption.decrypt`. The `null` must not be seen by anybody:
-   * `unwrapRsa` (src/wrap) puts another key in its place. A library below may do the same by itself and
-   * deliver a key of random length.
+   * RSAES-PKCS1-v1_5 decryption (RFC 8017 §7.2.2), always with as many calls for a bad block as for
+   * a good one. Resolves and rejects as `OaepDecryption.decrypt`. The `null` must not be seen by
+   * anybody: `unwrapRsa` (src/wrap) puts another key in its place. A library below may do the same
+   * by itself and deliver a key of random length.
    */
   readonly decryptPkcs1?: (ciphertext: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**
-   * Raw Diffie-Hellman (SP 800-56A §5.7.1.2, RFC 7748 §6.1): the shared x-coordinate, as long as the
-   * field. `peer` is a point already checked to be on the curve. Resolves and rejects as
+   * Raw Diffie-Hellman (SP 800-56A §5.7.1.2, RFC 7748 §6.1): the shared x-coordinate, as long as
+   * the field. `peer` is a point already checked to be on the curve. Resolves and rejects as
    * `OaepDecryption.decrypt`.
    */
   readonly agree?: (peer: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**
-   * Signs `message` with the algorithm of `signatureAlgorithm(publicKey)`: ECDSA as r‖s, each as long
-   * as the order (IEEE P1363); RSASSA-PSS as long as the modulus; Ed25519 64 bytes.
+   * Signs `message` with the algorithm of `signatureAlgorithm(publicKey)`: ECDSA as r‖s, each as
+   * long as the order (IEEE P1363); RSASSA-PSS as long as the modulus; Ed25519 64 bytes.
    */
   readonly sign?: (message: Uint8Array) => Promise<Uint8Array>;
   /**
-   * RSASSA-PKCS1-v1_5 (RFC 8017 §8.2.1) over `payload`, a DigestInfo or a bare digest: pads it as block
-   * type 01 and applies the private key. The result is big-endian, as long as the modulus.
+   * RSASSA-PKCS1-v1_5 (RFC 8017 §8.2.1) over `payload`, a DigestInfo or a bare digest: pads it as
+   * block type 01 and applies the private key. The result is big-endian, as long as the modulus.
    */
   readonly signPkcs1?: (payload: Uint8Array) => Promise<Uint8Array>;
 }

@@ -27,8 +27,9 @@ import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./for
 /**
  * The key of a SubjectPublicKeyInfo in its canonical encoding, as in a message or on a token.
  *
- * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or not
- *   its canonical encoding; `ERR_POINT`: a point that is not on its curve, or not encoded canonically.
+ * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`: not DER; `ERR_KEY`: not a key, or
+ *   not its canonical encoding; `ERR_POINT`: a point that is not on its curve, or not encoded
+ *   canonically.
  * @throws PolicyError `ERR_WEAK_KEY`: an Ed25519 point of small order.
  * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`: a kind of key that is not supported.
  */
@@ -111,9 +112,9 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
 }
 
 /**
- * An X25519 key from its u-coordinate, 32 bytes little-endian and below 2^255 − 19: RFC 7748 §5 takes the
- * other encodings too, which would give one key several fingerprints. Those that lead to an all-zero
- * secret are refused by `requireExchange` and again by the agreement itself.
+ * An X25519 key from its u-coordinate, 32 bytes little-endian and below 2^255 − 19: RFC 7748 §5
+ * takes the other encodings too, which would give one key several fingerprints. Those that lead to
+ * an all-zero secret are refused by `requireExchange` and again by the agreement itself.
  *
  * @throws FormatError `ERR_POINT`: not 32 bytes, or not the canonical encoding.
  */

@@ -1,6 +1,6 @@
 /**
- * What a private key is wanted for, and the one place that says why a key can't serve: its kind, which
- * the public half shows, or something that its holder doesn't do.
+ * What a private key is wanted for, and the one place that says why a key can't serve: its kind,
+ * which the public half shows, or something that its holder doesn't do.
  */
 import { TokenError, UnsupportedError } from "../errors.js";
 import type {

@@ -1,8 +1,8 @@
 /**
  * Signatures over messages, and the one place that says which algorithm goes with which key.
  *
- * The algorithm follows from the key, so that nobody can choose a weaker one for it. Its number is in
- * the message all the same, and must agree (docs/format.md, "SIG").
+ * The algorithm follows from the key, so that nobody can choose a weaker one for it. Its number is
+ * in the message all the same, and must agree (docs/format.md, "SIG").
  */
 import { constants, createHash, sign, verify, type KeyObject } from "node:crypto";
 import { UnsupportedError } from "../errors.js";
@@ -26,11 +26,12 @@ const MAX_RSA_EXPONENT_BITS = 32;
 export const PSS_SALT_BYTES = 32;
 
 /**
- * The one algorithm that a key signs messages with. RSA keys are bounded in size and exponent, since
- * whoever sends a message chooses the key that its reader spends time on, before they are known.
+ * The one algorithm that a key signs messages with. RSA keys are bounded in size and exponent,
+ * since whoever sends a message chooses the key that its reader spends time on, before they are
+ * known.
  *
- * @throws UnsupportedError `ERR_SIGNING_KEY` for keys that can't sign messages, `ERR_KEY_SIZE` for RSA
- *   outside 1,024 to 8,192 bits or with a public exponent of more than 32 bits
+ * @throws UnsupportedError `ERR_SIGNING_KEY` for keys that can't sign messages, `ERR_KEY_SIZE` for
+ *   RSA outside 1,024 to 8,192 bits or with a public exponent of more than 32 bits
  */
 export function signatureAlgorithm(key: PublicKey): SignatureAlgorithm {
   if (key.type === "ed25519") return ED25519;

@@ -1,7 +1,7 @@
 /**
- * Identities of private key files, for those without a token, for tests, and for moving to one: RSA,
- * P-256, P-384, P-521, X25519 and Ed25519, as PKCS#8 (RFC 5958, encrypted or not), PKCS#1
- * (RFC 8017 §A.1.2) or SEC 1 (RFC 5915).
+ * Identities of private key files, for those without a token, for tests, and for moving to one:
+ * RSA, P-256, P-384, P-521, X25519 and Ed25519, as PKCS#8 (RFC 5958, encrypted or not), PKCS#1 (RFC
+ * 8017 §A.1.2) or SEC 1 (RFC 5915).
  */
 import { FormatError, PolicyError } from "../errors.js";
 import { readPrivateKey } from "../keys/formats/private-file.js";
@@ -24,8 +24,8 @@ export interface SoftwareIdentityOptions<P extends Purpose> {
  *
  * @param pem - the file: one private key.
  * @param name - how messages call it; public.
- * @throws FormatError `ERR_PRIVATE_KEY`: not one private key in PEM, damaged, or not one that CryptoAPI
- *   knows, where that is the purpose.
+ * @throws FormatError `ERR_PRIVATE_KEY`: not one private key in PEM, damaged, or not one that
+ *   CryptoAPI knows, where that is the purpose.
  * @throws UnsupportedError `ERR_KEY_FORMAT`, `ERR_KEY_TYPE`, `ERR_KEY_SIZE`; `ERR_SIGN_ONLY`,
  *   `ERR_SIGNING_KEY`: not a key for this purpose.
  * @throws TokenError `ERR_PASSPHRASE`: missing, or the file doesn't decrypt with it.

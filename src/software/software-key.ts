@@ -160,8 +160,8 @@ function agree(
     const publicKey =
       own.type === "ec" ? publicKeyFromEcPoint(own.curve, peer) : publicKeyFromX25519(peer);
     const shared = diffieHellman({ privateKey, publicKey: publicKey.object });
-    // RFC 7748 §6.1: a point of small order gives zeros. OpenSSL refuses such points already, but that
-    // is not relied on. On the NIST curves x = 0 is a sound, if unlikely, secret.
+    // RFC 7748 §6.1: a point of small order gives zeros. OpenSSL refuses such points already, but
+    // that is not relied on. On the NIST curves x = 0 is a sound, if unlikely, secret.
     const isZero = own.type === "x25519" && shared.reduce((all, byte) => all | byte, 0) === 0;
     return isZero ? null : new Secret(shared);
   } catch {

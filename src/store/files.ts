@@ -20,8 +20,8 @@ export async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * Refuses a data folder that others can write to: whoever can, replaces any file in it. A sticky one
- * (/tmp) is left to the checks of each file. One that isn't there is no danger.
+ * Refuses a data folder that others can write to: whoever can, replaces any file in it. A sticky
+ * one (/tmp) is left to the checks of each file. One that isn't there is no danger.
  *
  * @throws PolicyError `ERR_UNSAFE_FILE`
  */

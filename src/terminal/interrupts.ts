@@ -1,7 +1,8 @@
 /**
  * What must be put right when the process is told to stop half way: temporary files, the terminal's
- * echo. Each is a synchronous function, registered for as long as it is needed; `restore` runs what is
- * registered, latest first. The signals themselves are caught in `main.ts`, and only for the program.
+ * echo. Each is a synchronous function, registered for as long as it is needed; `restore` runs what
+ * is registered, latest first. The signals themselves are caught in `main.ts`, and only for the
+ * program.
  */
 const pending = new Set<() => void>();
 

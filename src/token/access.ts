@@ -73,8 +73,8 @@ export class TokenAccess implements TokenService {
   /**
    * Exactly one token.
    *
-   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a module
-   * that the user named is broken, that module's error.
+   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a
+   *   module that the user named is broken, that module's error.
    */
   async findToken(uri: Pkcs11Uri): Promise<TokenInfo> {
     return (await this.#finder.one(uri)).info;
@@ -143,9 +143,9 @@ export class TokenAccess implements TokenService {
   }
 
   /**
-   * The ways there are to use a key, in order, and why. No PIN: what only the private key shows, and it
-   * does not show itself, is assumed, and the plan says so. To open by default, or, for keys that can
-   * do nothing else, to sign.
+   * The ways there are to use a key, in order, and why. No PIN: what only the private key shows,
+   * and it does not show itself, is assumed, and the plan says so. To open by default, or, for keys
+   * that can do nothing else, to sign.
    */
   async plan(
     key: KeyInfo,
@@ -187,8 +187,8 @@ export class TokenAccess implements TokenService {
   }
 
   /**
-   * Holds keys against the key policy; logs in to every token that shows a key, or that `uri` names.
-   * Public halves whose private key is elsewhere are left out.
+   * Holds keys against the key policy; logs in to every token that shows a key, or that `uri`
+   * names. Public halves whose private key is elsewhere are left out.
    */
   async audit(uri: Pkcs11Uri = {}): Promise<Finding[]> {
     requireKeyType(uri);

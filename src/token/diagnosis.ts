@@ -1,6 +1,6 @@
 /**
- * Everything that can be said about modules, tokens and keys without a PIN, gathered as plain values
- * that JSON can carry: `p11seal doctor` prints it.
+ * Everything that can be said about modules, tokens and keys without a PIN, gathered as plain
+ * values that JSON can carry: `p11seal doctor` prints it.
  */
 import { toHex } from "../bytes.js";
 import { TokenError } from "../errors.js";
@@ -46,7 +46,9 @@ export interface KeyDiagnosis {
   readonly id: string;
   readonly kind: string;
   readonly uses: readonly KeyUse[];
-  /** SHA-256 of the SubjectPublicKeyInfo, hexadecimal; absent where the public half is not known. */
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo, hexadecimal; absent where the public half is not known.
+   */
   readonly fingerprint?: string;
   readonly seenAs: KeyInfo["seenAs"];
   readonly plan: Plan;

@@ -33,7 +33,9 @@ export interface Pkcs11Uri {
   readonly pinSource?: string;
   readonly moduleName?: string;
   readonly modulePath?: string;
-  /** Path attributes of other vendors, still encoded. They narrow the match in ways unknown here. */
+  /**
+   * Path attributes of other vendors, still encoded. They narrow the match in ways unknown here.
+   */
   readonly otherPath?: readonly (readonly [name: string, value: string])[];
   /** Query attributes of other vendors, still encoded. They don't take part in matching. */
   readonly otherQuery?: readonly (readonly [name: string, value: string])[];
@@ -121,11 +123,12 @@ export function parseUri(text: string): Pkcs11Uri {
 }
 
 /**
- * Parses a URI that stands in a file. Whoever wrote the file may be somebody else, so it can only say
- * which token and key are meant: not what code is loaded, nor what is sent to a token as a PIN.
+ * Parses a URI that stands in a file. Whoever wrote the file may be somebody else, so it can only
+ * say which token and key are meant: not what code is loaded, nor what is sent to a token as a PIN.
  *
  * @param where - the file, and the line in it, for messages.
- * @throws as `parseUri`; PolicyError `ERR_URI_IN_FILE` for `module-path`, `module-name`, `pin-source`
+ * @throws as `parseUri`; PolicyError `ERR_URI_IN_FILE` for `module-path`, `module-name`,
+ *   `pin-source`
  */
 export function parseUriInFile(text: string, where: string): Pkcs11Uri {
   const uri = parseUri(text);

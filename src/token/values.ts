@@ -103,7 +103,9 @@ export interface PinRequest {
 /** Delivers a PIN or throws a `TokenError`. Called at most once per token and run. */
 export type PinProvider = (request: PinRequest) => Promise<string>;
 
-/** Where the process that talks to the token gets a PIN itself, so that no other one ever has it. */
+/**
+ * Where the process that talks to the token gets a PIN itself, so that no other one ever has it.
+ */
 export type PinReference =
   /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */
   | { readonly source: string }

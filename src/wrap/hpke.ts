@@ -3,8 +3,8 @@
  *
  * The modes and the key schedule are the `hpke` package's, the algorithms `node:crypto`'s
  * (`hpke-parts.ts`). The receiver's private key may sit on a token that only knows raw
- * Diffie-Hellman, so the package is handed a KEM whose `Decap` asks the key to agree and runs the key
- * derivation here, on the host (RFC 9180 §4.1).
+ * Diffie-Hellman, so the package is handed a KEM whose `Decap` asks the key to agree and runs the
+ * key derivation here, on the host (RFC 9180 §4.1).
  */
 import { CipherSuite, type KEMFactory, type Key } from "hpke";
 import { concat } from "../bytes.js";

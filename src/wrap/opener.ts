@@ -33,8 +33,8 @@ export interface WrappedKeys {
   /** Throws to refuse a key that matched, before it is unlocked. */
   readonly admit?: (key: PublicKey) => void;
   /**
-   * What goes on where a wrap gives no key; by default random bytes. A format with PKCS#1 v1.5 needs
-   * one that is the same for the same wrap (`derivedSubstitute`).
+   * What goes on where a wrap gives no key; by default random bytes. A format with PKCS#1 v1.5
+   * needs one that is the same for the same wrap (`derivedSubstitute`).
    */
   readonly substituteFor?: (wrap: WrappedKey) => Secret;
 }
@@ -47,11 +47,11 @@ export interface OpenedByKey {
 
 /**
  * The content key through the first identity that matches. One whose holder can't do what its wraps
- * need (another OAEP hash, no such operation) gives way to the next: that says nothing of the message.
- * Any other failure ends the opening.
+ * need (another OAEP hash, no such operation) gives way to the next: that says nothing of the
+ * message. Any other failure ends the opening.
  *
- * @throws NoMatchError `ERR_NO_MATCH`, before any identity was unlocked; PolicyError `ERR_OAEP_HASH`;
- *   TokenError from unlocking; whatever `admit` throws
+ * @throws NoMatchError `ERR_NO_MATCH`, before any identity was unlocked; PolicyError
+ *   `ERR_OAEP_HASH`; TokenError from unlocking; whatever `admit` throws
  */
 export async function openByKey(
   identities: readonly Identity[],

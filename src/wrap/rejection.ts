@@ -1,7 +1,7 @@
 /**
  * Implicit rejection: where a key does not come out of its wrap, another one goes on in its place
- * (RFC 3218 §2.3.2). What is under it then fails exactly as an altered message does, and nobody learns
- * from the error, or from the work done, how far a forged wrap got.
+ * (RFC 3218 §2.3.2). What is under it then fails exactly as an altered message does, and nobody
+ * learns from the error, or from the work done, how far a forged wrap got.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { ascii, concat } from "../bytes.js";
@@ -18,8 +18,8 @@ export interface Rejection {
 export interface Unwrapped {
   readonly key: Secret;
   /**
-   * False: the key is a substitute. To be looked at only after everything was done with the key that
-   * would have been done, and only where whoever sees the outcome can't choose wraps.
+   * False: the key is a substitute. To be looked at only after everything was done with the key
+   * that would have been done, and only where whoever sees the outcome can't choose wraps.
    */
   readonly genuine: boolean;
 }
@@ -45,9 +45,9 @@ export function randomSubstitute(bytes: number): Secret {
 }
 
 /**
- * A substitute that only this host can predict, and the same each time `wrap` is tried: for paddings
- * where well-formed wraps can be found by guessing, as PKCS#1 v1.5, two different outcomes for one wrap
- * would tell that it is not well formed.
+ * A substitute that only this host can predict, and the same each time `wrap` is tried: for
+ * paddings where well-formed wraps can be found by guessing, as PKCS#1 v1.5, two different outcomes
+ * for one wrap would tell that it is not well formed.
  *
  * @param label - what it is for, ASCII
  * @param hostSecret - 32 bytes

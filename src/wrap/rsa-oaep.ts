@@ -1,8 +1,8 @@
 /**
  * RSA-OAEP (RFC 8017 §7.1).
  *
- * The sender's half is `node:crypto`'s, unless MGF1 has a hash of its own. The receiver's half runs on
- * the host where a token does raw RSA and nothing better (the token undoes the exponentiation,
+ * The sender's half is `node:crypto`'s, unless MGF1 has a hash of its own. The receiver's half runs
+ * on the host where a token does raw RSA and nothing better (the token undoes the exponentiation,
  * `oaepDecode` the padding), and for keys in memory where OpenSSL's would not do.
  */
 import { constants, createHash, publicEncrypt, randomBytes, type KeyObject } from "node:crypto";

@@ -1,7 +1,7 @@
 /**
- * RSAES-PKCS1-v1_5 (RFC 8017 §7.2), for peers that speak nothing else: CryptoAPI's SIMPLEBLOBs. Never
- * what p11seal chooses itself, since whoever learns whether a ciphertext was well formed can decrypt
- * others (Bleichenbacher 1998).
+ * RSAES-PKCS1-v1_5 (RFC 8017 §7.2), for peers that speak nothing else: CryptoAPI's SIMPLEBLOBs.
+ * Never what p11seal chooses itself, since whoever learns whether a ciphertext was well formed can
+ * decrypt others (Bleichenbacher 1998).
  */
 import { constants, publicEncrypt, type KeyObject } from "node:crypto";
 
@@ -15,8 +15,8 @@ export function pkcs1Encrypt(key: KeyObject, message: Uint8Array): Uint8Array {
 
 /**
  * EME-PKCS1-v1_5 decoding (RFC 8017 §7.2.2 step 3) of 00 02 PS 00 M, PS at least 8 bytes without a
- * zero. Every fault is the same `null`, and the scan always runs to the end without branching on what
- * it sees.
+ * zero. Every fault is the same `null`, and the scan always runs to the end without branching on
+ * what it sees.
  */
 export function pkcs1Decode(em: Uint8Array): Uint8Array | null {
   let fault = em[0] as number;

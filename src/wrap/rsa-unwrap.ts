@@ -1,8 +1,9 @@
 /**
  * A key out of an RSA wrap, with one private key operation and implicit rejection.
  *
- * PKCS#1 v1.5 (RFC 8017 §7.2) lets whoever learns whether a wrap was well formed decrypt others with a
- * few thousand questions (Bleichenbacher 1998, and every decade since). So nobody learns it here.
+ * PKCS#1 v1.5 (RFC 8017 §7.2) lets whoever learns whether a wrap was well formed decrypt others
+ * with a few thousand questions (Bleichenbacher 1998, and every decade since). So nobody learns it
+ * here.
  */
 import type { OaepParameters, PrivateKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
@@ -21,8 +22,8 @@ export interface UnwrapHow {
   /** The key's length, bytes, where there is but one. */
   readonly keyBytes?: number;
   /**
-   * For OAEP: as many calls for a bad wrap as for a good one, which PKCS#1 v1.5 has in any case. For
-   * formats that let a sender see what becomes of the wraps he chooses.
+   * For OAEP: as many calls for a bad wrap as for a good one, which PKCS#1 v1.5 has in any case.
+   * For formats that let a sender see what becomes of the wraps he chooses.
    */
   readonly evenly?: boolean;
 }

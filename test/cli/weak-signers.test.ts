@@ -1,4 +1,6 @@
-/** Whatever signs refuses a key that would be refused as a recipient's, before it signs anything. */
+/**
+ * Whatever signs refuses a key that would be refused as a recipient's, before it signs anything.
+ */
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

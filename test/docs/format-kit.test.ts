@@ -1,6 +1,6 @@
 /**
- * docs/format-kit: that it is what its script makes, and what becomes of each message in it, read by
- * p11seal and by the reader made from the page alone.
+ * docs/format-kit: that it is what its script makes, and what becomes of each message in it, read
+ * by p11seal and by the reader made from the page alone.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";

@@ -139,7 +139,9 @@ export const segmentAad = (index, final) => join(uint(8, index), uint(1, final ?
 
 // ── §11 ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** MTH (RFC 6962 §2.1) over sealed segments. @param {readonly Bytes[]} segments @returns {Buffer} */
+/**
+ * MTH (RFC 6962 §2.1) over sealed segments. @param {readonly Bytes[]} segments @returns {Buffer}
+ */
 export function treeHash(segments) {
   const [only] = segments;
   if (only !== undefined && segments.length === 1) return hash("sha256", Buffer.of(0), only);

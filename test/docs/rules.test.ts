@@ -1,4 +1,6 @@
-/** docs/format.md says for each MUST what holds it: a file of the kit, or a test of p11seal's own. */
+/**
+ * docs/format.md says for each MUST what holds it: a file of the kit, or a test of p11seal's own.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";

@@ -1,4 +1,6 @@
-/** The joint between formats and everybody else: which format a message has, and what holds for all. */
+/**
+ * The joint between formats and everybody else: which format a message has, and what holds for all.
+ */
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import type { Envelope, MessageInfo, Receiver } from "../../src/envelope/envelope.js";

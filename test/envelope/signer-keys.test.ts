@@ -1,6 +1,6 @@
 /**
- * Which keys a signed message may be signed with, and may name for its body: what the reader refuses
- * at step 7 (docs/format.md §13), before it looks for a key of its own.
+ * Which keys a signed message may be signed with, and may name for its body: what the reader
+ * refuses at step 7 (docs/format.md §13), before it looks for a key of its own.
  */
 import { createHash, createHmac, createPublicKey } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
@@ -65,7 +65,9 @@ async function lying(
   return concat(signedPart, sig, encodeExtensions([]), recips, parsed.mac, rest);
 }
 
-/** What those say who open the message or check its sender alone, and that no key was looked for. */
+/**
+ * What those say who open the message or check its sender alone, and that no key was looked for.
+ */
 async function refusals(message: Uint8Array): Promise<string[]> {
   const counted = counting(identityOf("x25519"));
   const opened = await codeOf(openMessage(message, { identities: [counted.identity] }));

@@ -1,6 +1,6 @@
 /**
- * Two message formats made up for tests, which src/ knows nothing of: the key wrapped with RSA-OAEP for
- * one recipient, and a body that is one stream, or FLOE segments. They only use `Envelope`.
+ * Two message formats made up for tests, which src/ knows nothing of: the key wrapped with RSA-OAEP
+ * for one recipient, and a body that is one stream, or FLOE segments. They only use `Envelope`.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import type { BodyToOpen, BodyToSeal } from "../../src/body/body.js";
@@ -72,7 +72,9 @@ function toy(name: string, magic: string, body: ToyBody): Envelope {
   };
 }
 
-/** Chunks of 1,000 bytes under AES-256-GCM; the nonce says which one it is, and whether the last. */
+/**
+ * Chunks of 1,000 bytes under AES-256-GCM; the nonce says which one it is, and whether the last.
+ */
 export const toyStream = toy("toy stream", "TOY1", {
   seal: (key) => ({
     kind: "stream",

@@ -1,6 +1,6 @@
 /**
- * The one rule for Ed25519 (docs/format.md §5.1): cofactorless, canonical A and R, s below L, no A of
- * small order; and X25519's canonical u. Held against a second reckoning of the rule
+ * The one rule for Ed25519 (docs/format.md §5.1): cofactorless, canonical A and R, s below L, no A
+ * of small order; and X25519's canonical u. Held against a second reckoning of the rule
  * (`support/edwards.ts`), over published vectors and over what an attacker would make.
  */
 import { createPublicKey, verify } from "node:crypto";
@@ -188,7 +188,9 @@ describe("an X25519 key", () => {
   });
 });
 
-/** The Ed25519 fixture with another key in it; its signature no longer holds, which nobody checks. */
+/**
+ * The Ed25519 fixture with another key in it; its signature no longer holds, which nobody checks.
+ */
 function certificateWith(spki: Uint8Array): Uint8Array {
   const certificate = fixtureDer("ed25519-sig.crt.pem");
   certificate.set(spki, Buffer.from(certificate).indexOf(testKey("ed25519").spki));

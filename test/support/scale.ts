@@ -1,11 +1,13 @@
 /**
- * How much the slow tests do. `npm test` does a part; `npm run test:slow`, which sets `SLOW=1`, does
- * all: every round of the races and crashes, every damaged input, every published vector.
+ * How much the slow tests do. `npm test` does a part; `npm run test:slow`, which sets `SLOW=1`,
+ * does all: every round of the races and crashes, every damaged input, every published vector.
  */
 
 export const isFull = process.env["SLOW"] === "1";
 
-/** How often something is repeated: `full` times by `npm run test:slow`, `quick` times otherwise. */
+/**
+ * How often something is repeated: `full` times by `npm run test:slow`, `quick` times otherwise.
+ */
 export function scaled(full: number, quick: number): number {
   return isFull ? full : quick;
 }

@@ -1,4 +1,7 @@
-/** From wrapped keys to a content key, with formats made up for it: who is unlocked, and what comes out. */
+/**
+ * From wrapped keys to a content key, with formats made up for it: who is unlocked, and what comes
+ * out.
+ */
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { ascii } from "../../src/bytes.js";

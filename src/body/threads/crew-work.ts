@@ -1,6 +1,6 @@
 /**
- * What the threads of `crew.ts` share, and what each of them does: take the next job, seal or open its
- * segment, wait until the segments before it are written, write.
+ * What the threads of `crew.ts` share, and what each of them does: take the next job, seal or open
+ * its segment, wait until the segments before it are written, write.
  */
 import type { MessagePort } from "node:worker_threads";
 import {
@@ -41,7 +41,10 @@ export interface SharedJobs {
   readonly roomBytes: number;
 }
 
-/** The jobs, seen from the thread that adds them. Any thread takes the next; they are written in order. */
+/**
+ * The jobs, seen from the thread that adds them. Any thread takes the next; they are written in
+ * order.
+ */
 export class JobList {
   readonly shared: SharedJobs;
   /** How many jobs may be unwritten at a time. */

@@ -1,12 +1,13 @@
 /**
- * Threads that seal or open the segments of a stream and write the results themselves, in order. Made
- * for pipes: this thread has its hands full with reading, and the bytes it read cross to another
- * processor only once.
+ * Threads that seal or open the segments of a stream and write the results themselves, in order.
+ * Made for pipes: this thread has its hands full with reading, and the bytes it read cross to
+ * another processor only once.
  *
- * The threads share memory: buffers for segments, and a list of jobs (`crew-work.ts`). The caller is
- * told when a segment is written. The last segment is done in this thread and handed to the caller,
- * because more than its tag may have to be checked before it is delivered. So are the segments that
- * come before the threads have started: a short message is done by then, and starts none.
+ * The threads share memory: buffers for segments, and a list of jobs (`crew-work.ts`). The caller
+ * is told when a segment is written. The last segment is done in this thread and handed to the
+ * caller, because more than its tag may have to be checked before it is delivered. So are the
+ * segments that come before the threads have started: a short message is done by then, and starts
+ * none.
  */
 import { Worker } from "node:worker_threads";
 import {
@@ -42,7 +43,10 @@ export interface Sink {
 export interface CrewOptions {
   /** The most threads to start, besides the one that reads; at least one. */
   readonly most: number;
-  /** Start all of them when the first is worth its start; otherwise the others follow in a long message. */
+  /**
+   * Start all of them when the first is worth its start; otherwise the others follow in a long
+   * message.
+   */
   readonly atOnce: boolean;
   /** Called once, when the caller has written every segment that was handed back to it. */
   readonly sink: () => Promise<Sink>;
@@ -254,7 +258,10 @@ function resultBytes({ kind, segment }: Task, sizes: SegmentSizes): number {
   return kind === "seal" ? length + overheadOf(sizes) : length - overheadOf(sizes);
 }
 
-/** Jobs in the list per thread: enough that a thread does not run dry while others have the processors. */
+/**
+ * Jobs in the list per thread: enough that a thread does not run dry while others have the
+ * processors.
+ */
 const JOBS_EACH = 6;
 
 /** A message up to this long is done by the time threads have started. */

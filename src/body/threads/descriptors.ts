@@ -4,10 +4,10 @@ import { after } from "../../bytes.js";
 import { FileFailure } from "./failure.js";
 
 /**
- * A descriptor for the same pipe as `fd` whose writes block until the reader has taken them. Blocking is
- * a property of the open pipe, which Node has switched off for everyone who shares it. Opened anew,
- * through the kernel's list of our descriptors, the pipe has properties of its own. Returns `fd` where
- * that is not possible.
+ * A descriptor for the same pipe as `fd` whose writes block until the reader has taken them.
+ * Blocking is a property of the open pipe, which Node has switched off for everyone who shares it.
+ * Opened anew, through the kernel's list of our descriptors, the pipe has properties of its own.
+ * Returns `fd` where that is not possible.
  */
 export function blockingDescriptor(fd: number): number {
   let reader: number | undefined;
@@ -25,8 +25,8 @@ export function blockingDescriptor(fd: number): number {
 }
 
 /**
- * Writes all parts, one after the other: at `position`, or where the last write ended. Waits and tries
- * again where the descriptor does not block.
+ * Writes all parts, one after the other: at `position`, or where the last write ended. Waits and
+ * tries again where the descriptor does not block.
  *
  * @throws FileFailure
  */

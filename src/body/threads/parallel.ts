@@ -1,7 +1,8 @@
 /**
- * A body in segments sealed or opened from file to file by several threads: the same bytes as on the
- * stream path (`segment-stream.ts`), sooner. Opening either succeeds or steps back: whatever is wrong
- * with a message, the stream path finds and reports it, so that one place says what a bad message is.
+ * A body in segments sealed or opened from file to file by several threads: the same bytes as on
+ * the stream path (`segment-stream.ts`), sooner. Opening either succeeds or steps back: whatever is
+ * wrong with a message, the stream path finds and reports it, so that one place says what a bad
+ * message is.
  */
 import { fstatSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -45,8 +46,8 @@ export interface SmallWrites {
 
 /**
  * Seals the whole file at `input` as a message's body: start, segments and trailer, from
- * `output.offset` on. What is added to the file meanwhile is sealed too, as when a stream is read to
- * its end.
+ * `output.offset` on. What is added to the file meanwhile is sealed too, as when a stream is read
+ * to its end.
  *
  * @throws FileFailure
  */
@@ -89,11 +90,11 @@ export async function sealFile(
 }
 
 /**
- * Opens the body whose segments begin at `input.offset` and end, with the trailer if there is one, at
- * the end of the file.
+ * Opens the body whose segments begin at `input.offset` and end, with the trailer if there is one,
+ * at the end of the file.
  *
- * @returns false when the body is not authentic, can't be read, or changed its length meanwhile: then
- *   throw the output away, and read the message as a stream to learn the reason
+ * @returns false when the body is not authentic, can't be read, or changed its length meanwhile:
+ *   then throw the output away, and read the message as a stream to learn the reason
  * @throws FileFailure where the output can't be written
  */
 export async function openFile(

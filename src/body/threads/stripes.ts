@@ -228,7 +228,7 @@ const DONE = 1;
 const STOPPED = 2;
 
 /**
- * A thread takes about this many bytes at once, with one read and one write: no more than a processor's
- * cache holds, and enough for system calls not to matter.
+ * A thread takes about this many bytes at once, with one read and one write: no more than a
+ * processor's cache holds, and enough for system calls not to matter.
  */
 const BATCH_BYTES = 256 * 1024;

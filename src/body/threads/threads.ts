@@ -12,7 +12,10 @@ export function defaultThreads(): number {
   return Math.min(MAX_THREADS, Math.max(2, availableParallelism()));
 }
 
-/** How many threads write to a pipe, beside the reader: two more than elsewhere, as most await their turn. */
+/**
+ * How many threads write to a pipe, beside the reader: two more than elsewhere, as most await their
+ * turn.
+ */
 export function defaultWriters(): number {
   return Math.min(MAX_THREADS, defaultThreads() + 1);
 }

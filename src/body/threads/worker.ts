@@ -1,6 +1,6 @@
 /**
- * A thread's program. Started by `parallel.ts`, it works, reports how that ended, and exits; started by
- * `crew.ts`, it serves until it is ended.
+ * A thread's program. Started by `parallel.ts`, it works, reports how that ended, and exits;
+ * started by `crew.ts`, it serves until it is ended.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { serve, type CrewOrders } from "./crew-work.js";

@@ -1,6 +1,6 @@
 /**
- * Arguments and variables as they were given. Node decodes them as UTF-8 and puts U+FFFD for what is
- * not: a name of such bytes would become the name of another file. So it is refused.
+ * Arguments and variables as they were given. Node decodes them as UTF-8 and puts U+FFFD for what
+ * is not: a name of such bytes would become the name of another file. So it is refused.
  */
 import { isUtf8 } from "node:buffer";
 import { readFileSync } from "node:fs";

@@ -66,8 +66,8 @@ function unknownRecipient(word: string): UsageError {
 }
 
 /**
- * Refuses a key that the directory trusts for signatures: a token rarely lets one key do both, and a
- * reader refuses a message whose sender is among its recipients.
+ * Refuses a key that the directory trusts for signatures: a token rarely lets one key do both, and
+ * a reader refuses a message whose sender is among its recipients.
  *
  * @throws PolicyError `ERR_SIGNING_KEY_AS_RECIPIENT`
  */

@@ -18,8 +18,8 @@ export async function publicKeyOnToken(
 }
 
 /**
- * A key to seal to, with its OAEP record if that is certain, and with doubts about its token. Throws
- * as `publicKeyOnToken`.
+ * A key to seal to, with its OAEP record if that is certain, and with doubts about its token.
+ * Throws as `publicKeyOnToken`.
  */
 export async function recipientOnToken(
   text: string,

@@ -1,6 +1,7 @@
 /**
- * Moves the bytes of a body from input to output: by threads from file to file, where both are files
- * large enough for that, and otherwise as a stream. The way decides how long it takes, and nothing else.
+ * Moves the bytes of a body from input to output: by threads from file to file, where both are
+ * files large enough for that, and otherwise as a stream. The way decides how long it takes, and
+ * nothing else.
  */
 import { openStream, sealStream, type BodyToOpen, type BodyToSeal } from "../../body/body.js";
 import { openSegments, sealSegments, type BodyChunk } from "../../body/segment-stream.js";
@@ -36,9 +37,9 @@ export async function sealInto(
 /** A message whose header is authentic, and its body still to come. */
 export interface OpenedMessage extends Omit<BegunOpening, "body"> {
   /**
-   * The plaintext as a stream: each chunk after it was checked, the last after the whole message was
-   * and `beforeLast` has run. The caller writes each to `output` before it asks for the next; some may
-   * have been written by threads.
+   * The plaintext as a stream: each chunk after it was checked, the last after the whole message
+   * was and `beforeLast` has run. The caller writes each to `output` before it asks for the next;
+   * some may have been written by threads.
    */
   chunksFor(
     output: Output,
@@ -46,8 +47,8 @@ export interface OpenedMessage extends Omit<BegunOpening, "body"> {
     beforeLast?: () => Promise<void>,
   ): AsyncGenerator<BodyChunk, void, undefined>;
   /**
-   * Writes the whole plaintext to a file, by threads. False where that can't be done, or failed for a
-   * reason that the stream will tell: the output is then as it was before.
+   * Writes the whole plaintext to a file, by threads. False where that can't be done, or failed for
+   * a reason that the stream will tell: the output is then as it was before.
    */
   intoFile(output: Output, threads: number | undefined): Promise<boolean>;
 }
@@ -129,7 +130,9 @@ async function* openedChunks(
   }
 }
 
-/** Other threads to seal or open the segments of a stream; undefined where they are not worth it. */
+/**
+ * Other threads to seal or open the segments of a stream; undefined where they are not worth it.
+ */
 async function crewFor(
   body: BodyToSeal | BodyToOpen,
   { input, output, threads }: Route,
@@ -149,7 +152,10 @@ async function crewFor(
   return new Crew(body.cipher, { most, atOnce: threads !== undefined, sink, failed });
 }
 
-/** More where threads wait for a reader; to a file, more would only take time from the one that reads. */
+/**
+ * More where threads wait for a reader; to a file, more would only take time from the one that
+ * reads.
+ */
 function writersFor({ descriptor }: Output): number {
   const to = redirected(descriptor);
   return to?.isFIFO() === true || to?.isSocket() === true ? defaultWriters() : defaultThreads() - 1;

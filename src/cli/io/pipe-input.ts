@@ -1,6 +1,6 @@
 /**
- * stdin as a pipe or socket, read into buffers that the reader lends: Node's own stdin allocates one
- * for each 64 KiB, and they are copied once more.
+ * stdin as a pipe or socket, read into buffers that the reader lends: Node's own stdin allocates
+ * one for each 64 KiB, and they are copied once more.
  */
 import { Socket } from "node:net";
 import { fillingSource, type FillingSource } from "../../stream.js";
@@ -14,12 +14,14 @@ export class PipeInput {
   #target: Uint8Array = NOTHING;
   #filled = 0;
   /**
-   * The buffer for the next read is settled at the end of the last one: here, unless a large target waits.
-   * What comes here is copied, so it is small.
+   * The buffer for the next read is settled at the end of the last one: here, unless a large target
+   * waits. What comes here is copied, so it is small.
    */
   readonly #between = new Uint8Array(Buffer.allocUnsafeSlow(BETWEEN_BYTES).buffer);
   #into: Uint8Array = NOTHING;
-  /** The part of `#between` that came and was not taken yet; while there is one, nothing is read. */
+  /**
+   * The part of `#between` that came and was not taken yet; while there is one, nothing is read.
+   */
   #held: Uint8Array = NOTHING;
   #ended = false;
   #error: Error | undefined;
@@ -36,7 +38,10 @@ export class PipeInput {
     this.#socket?.destroy();
   }
 
-  /** All of a large `target`, unless the end comes before; a small one is for a header, and need not wait. */
+  /**
+   * All of a large `target`, unless the end comes before; a small one is for a header, and need not
+   * wait.
+   */
   async #fill(target: Uint8Array): Promise<number> {
     this.#target = target;
     this.#filled = 0;

@@ -1,7 +1,7 @@
 /**
  * Whether stdin and stdout are fit for use. A program may be started without them (`>&-`), or with
- * a folder or a read-only file in their place. Node opens /dev/null where it finds none, for reading
- * and writing, and then takes everything that is written to it.
+ * a folder or a read-only file in their place. Node opens /dev/null where it finds none, for
+ * reading and writing, and then takes everything that is written to it.
  */
 import { fstatSync, readFileSync, statSync } from "node:fs";
 import type { FileError } from "../../errors.js";

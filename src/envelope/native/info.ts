@@ -1,4 +1,7 @@
-/** What anyone can see in a message's header. `inspect` shows it; it tells which key opens the message. */
+/**
+ * What anyone can see in a message's header. `inspect` shows it; it tells which key opens the
+ * message.
+ */
 import { FLOE_HEADER_BYTES, floeSizes } from "../../body/floe.js";
 import { layoutOf } from "../../body/segments.js";
 import { toHex } from "../../bytes.js";

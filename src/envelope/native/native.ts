@@ -1,6 +1,6 @@
 /**
- * p11seal's own format (docs/format.md). Read top-down: `beginSealing` and `beginOpening` are its two
- * stories, in the order in which things must happen.
+ * p11seal's own format (docs/format.md). Read top-down: `beginSealing` and `beginOpening` are its
+ * two stories, in the order in which things must happen.
  */
 import { randomBytes, type KeyObject } from "node:crypto";
 import { FLOE_HEADER_BYTES, floeSizes } from "../../body/floe.js";

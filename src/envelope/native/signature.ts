@@ -132,8 +132,8 @@ export function requireOriginalRecipients(sender: SenderInfo | undefined): void 
 }
 
 /**
- * Refuses a message whose signing key is a recipient's exchange key too, as `signedClaims` does: what
- * opens messages would then make signatures, and the other way round. Needs no key.
+ * Refuses a message whose signing key is a recipient's exchange key too, as `signedClaims` does:
+ * what opens messages would then make signatures, and the other way round. Needs no key.
  *
  * @throws PolicyError `ERR_SAME_KEY`
  */

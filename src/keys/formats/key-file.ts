@@ -31,7 +31,9 @@ export interface KeyFile {
   readonly warnings: readonly string[];
   /** A PUBLICKEYBLOB of a signature key (CALG_RSA_SIGN). `requireRecipient` refuses it. */
   readonly signOnly?: true;
-  /** What the key is for, as its holder's p11seal recorded it. `requireRecipient` refuses `sign`. */
+  /**
+   * What the key is for, as its holder's p11seal recorded it. `requireRecipient` refuses `sign`.
+   */
   readonly use?: "exchange" | "sign";
 }
 
@@ -79,8 +81,8 @@ export function requireRecipient(
 /**
  * The bytes of a file with this key. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP
  * record. DER and a PUBLICKEYBLOB hold neither, a JWK holds no comment. `signOnly` records what the
- * key is for: signatures if true, exchange if false. Without it PEM and OpenSSH lines say nothing of
- * that, and a PUBLICKEYBLOB says exchange (CALG_RSA_KEYX). DER never says.
+ * key is for: signatures if true, exchange if false. Without it PEM and OpenSSH lines say nothing
+ * of that, and a PUBLICKEYBLOB says exchange (CALG_RSA_KEYX). DER never says.
  *
  * @throws UsageError `ERR_COMMENT`: a comment of more than one line; `ERR_OAEP_RECORD`: a record
  *   with a key that is not RSA.

@@ -1,7 +1,7 @@
 /**
- * New key pairs under the key policy: one purpose, sensitive, not extractable, not to be modified or
- * copied. Tokens refuse some of these attributes, and accept others without heeding them; so templates
- * are tried from the strictest down, and what came out is read back and reported.
+ * New key pairs under the key policy: one purpose, sensitive, not extractable, not to be modified
+ * or copied. Tokens refuse some of these attributes, and accept others without heeding them; so
+ * templates are tried from the strictest down, and what came out is read back and reported.
  */
 import { randomBytes } from "node:crypto";
 import { PolicyError, TokenError } from "../../errors.js";
@@ -26,7 +26,8 @@ export interface NewPair {
  * Generates a key pair; the session is read-write and logged in.
  *
  * @throws TokenError `ERR_MECHANISM` when the token can't make or use such a key, `ERR_KEY_EXISTS`;
- * PolicyError `ERR_KEY_POLICY` when the token made a key that could leave it (it's destroyed again).
+ *   PolicyError `ERR_KEY_POLICY` when the token made a key that could leave it (it's destroyed
+ *   again).
  */
 export async function generatePair(
   token: Token,
@@ -50,8 +51,8 @@ export async function generatePair(
 }
 
 /**
- * CKA_ID has to be given at generation, as nothing may be modified afterwards; so it can't be a hash of
- * the public key. Random, and short enough to be typed from a URI.
+ * CKA_ID has to be given at generation, as nothing may be modified afterwards; so it can't be a
+ * hash of the public key. Random, and short enough to be typed from a URI.
  */
 const ID_BYTES = 8;
 
@@ -85,7 +86,9 @@ function familyOf(type: KeyType): keyof typeof FAMILIES {
   return type.startsWith("rsa:") ? "rsa" : "ec";
 }
 
-/** Generators in the order of preference. SoftHSM makes X25519 keys with that of the Edwards curves. */
+/**
+ * Generators in the order of preference. SoftHSM makes X25519 keys with that of the Edwards curves.
+ */
 const FAMILIES = {
   rsa: { kind: "RSA", generators: [CKM.RSA_PKCS_KEY_PAIR_GEN] },
   ec: { kind: "EC", generators: [CKM.EC_KEY_PAIR_GEN] },
@@ -120,8 +123,8 @@ async function generate(
 }
 
 /**
- * tpm2-pkcs11 answers a purpose it can't have with CKR_GENERAL_ERROR; a curve may be known by its name
- * where it is not by its OID.
+ * tpm2-pkcs11 answers a purpose it can't have with CKR_GENERAL_ERROR; a curve may be known by its
+ * name where it is not by its OID.
  */
 function mayTryAgain(error: unknown): boolean {
   return (

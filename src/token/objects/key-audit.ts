@@ -1,6 +1,6 @@
 /**
- * The key policy, held against keys that exist: one finding for everything about a key that the policy
- * does not like. It reads attributes and uses no key.
+ * The key policy, held against keys that exist: one finding for everything about a key that the
+ * policy does not like. It reads attributes and uses no key.
  */
 import { isRoca } from "../../keys/roca.js";
 import { keyName } from "./halves.js";

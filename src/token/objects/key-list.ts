@@ -1,7 +1,7 @@
 /**
- * Key pairs on a token: listed by what can be seen without a PIN, found again by CKA_ID. A pair has up
- * to three objects with one CKA_ID (public key, certificate, private key), and any may be missing or,
- * before login, hidden. A lookup finds exactly one key or says what it found instead.
+ * Key pairs on a token: listed by what can be seen without a PIN, found again by CKA_ID. A pair has
+ * up to three objects with one CKA_ID (public key, certificate, private key), and any may be
+ * missing or, before login, hidden. A lookup finds exactly one key or says what it found instead.
  */
 import { equal } from "../../bytes.js";
 import { TokenError } from "../../errors.js";

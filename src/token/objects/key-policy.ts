@@ -1,6 +1,6 @@
 /**
- * The key policy as templates: what a new key may be asked to be, strictest first, and what of it came
- * out. docs/threat-model.md gives the reasons.
+ * The key policy as templates: what a new key may be asked to be, strictest first, and what of it
+ * came out. docs/threat-model.md gives the reasons.
  */
 import type { EcCurve } from "../../keys/key.js";
 import { CKM, MECHANISM_FLAG } from "../modules/constants.js";

@@ -1,7 +1,7 @@
 /**
- * The public half of a key pair, from wherever the token shows it: a public key object, a certificate,
- * or the private key object's own attributes. Tokens encode points in several ways; keys leave here in
- * their one canonical form.
+ * The public half of a key pair, from wherever the token shows it: a public key object, a
+ * certificate, or the private key object's own attributes. Tokens encode points in several ways;
+ * keys leave here in their one canonical form.
  */
 import { equal, fromHex, toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
@@ -58,8 +58,8 @@ export function ecParams(curve: EcCurve): Uint8Array {
 }
 
 /**
- * CKA_EC_PARAMS of the curves of RFC 7748 and RFC 8032, in the order in which tokens are asked: the OID
- * (RFC 8410 §3), and the name that PKCS#11 v3.0 §2.3.10 has for it.
+ * CKA_EC_PARAMS of the curves of RFC 7748 and RFC 8032, in the order in which tokens are asked: the
+ * OID (RFC 8410 §3), and the name that PKCS#11 v3.0 §2.3.10 has for it.
  */
 export const CURVE25519_PARAMS = {
   x25519: [fromHex("06032b656e"), printableString("curve25519")],
@@ -68,8 +68,8 @@ export const CURVE25519_PARAMS = {
 
 /**
  * A point out of CKA_EC_POINT: `bytes` long, and beginning with 04 where it is uncompressed. The
- * standard has a DER OCTET STRING; some tokens give the point bare, and tpm2-pkcs11 writes the length
- * of a P-521 point as one byte. All three are the point after a header of a known form.
+ * standard has a DER OCTET STRING; some tokens give the point bare, and tpm2-pkcs11 writes the
+ * length of a P-521 point as one byte. All three are the point after a header of a known form.
  */
 export function pointOf(value: Uint8Array, bytes: number): Uint8Array | undefined {
   const headers = [

@@ -1,7 +1,7 @@
 /**
  * The program of the token's process: it serves the process that started it and ends with it. A PIN
- * that is typed, read from a file or printed by a command is fetched here and never leaves. A crash of
- * the module ends this process and nothing else.
+ * that is typed, read from a file or printed by a command is fetched here and never leaves. A crash
+ * of the module ends this process and nothing else.
  */
 import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
@@ -16,8 +16,8 @@ function main(): void {
   process.title = "p11seal token";
   leaveMemoryOut();
   keepDebuggersOut();
-  // A message that nobody could have meant, or a bug: the parent reports that this process ended. Its
-  // stderr would get a stack, which may quote the message.
+  // A message that nobody could have meant, or a bug: the parent reports that this process ended.
+  // Its stderr would get a stack, which may quote the message.
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, () => {
       restore();
@@ -26,8 +26,8 @@ function main(): void {
   }
   restoreEnvironment(process.env);
   const server = new TokenServer({ env: process.env, commandStderr: COMMAND_STDERR });
-  // Ctrl-C reaches the whole process group. The parent decides what it means, and a terminal that is
-  // asked for a PIN reports it by itself.
+  // Ctrl-C reaches the whole process group. The parent decides what it means, and a terminal that
+  // is asked for a PIN reports it by itself.
   process.on("SIGINT", () => undefined);
   for (const signal of ["SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {
@@ -64,12 +64,15 @@ function keepDebuggersOut(): void {
   });
 }
 
-/** Only Node from 22.1 on has it. It would run by itself only if the program just came to its end. */
+/**
+ * Only Node from 22.1 on has it. It would run by itself only if the program just came to its end.
+ */
 const { flushCompileCache } = nodeModule as { flushCompileCache?: () => void };
 
 /**
  * Ends this process when the parent is gone, even while a native call never returns: the event loop
- * stands still then, but this thread does not. A process that hangs would lock everybody out of a card.
+ * stands still then, but this thread does not. A process that hangs would lock everybody out of a
+ * card.
  */
 function watchParent(parent: number): void {
   const watch = `setInterval(() => {

@@ -1,7 +1,7 @@
 /**
  * PINs on behalf of one client: asked for, fetched from where the client says they are, and blotted
- * out of errors that nobody foresaw. Nothing here is shared with another client, not even the blotting:
- * a client could have guesses blotted, and so learn another one's PIN.
+ * out of errors that nobody foresaw. Nothing here is shared with another client, not even the
+ * blotting: a client could have guesses blotted, and so learn another one's PIN.
  */
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource } from "../session/pin.js";

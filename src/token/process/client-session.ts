@@ -1,10 +1,12 @@
 /**
- * One client of the server: its requests, its PINs, the keys it named, and its wish for trace lines.
+ * One client of the server: its requests, its PINs, the keys it named, and its wish for trace
+ * lines.
  *
- * Clients share what PKCS#11 gives to a process as a whole (v2.40 §5.4, §5.6): modules are initialized
- * once, and finalized when the last client lets go; a token that is logged in is so for all. Nothing
- * else is shared. A PIN is asked of the client whose request needs it, and is neither sent nor kept for
- * another one's. The module does not check a second client's PIN while the first one's login lasts.
+ * Clients share what PKCS#11 gives to a process as a whole (v2.40 §5.4, §5.6): modules are
+ * initialized once, and finalized when the last client lets go; a token that is logged in is so for
+ * all. Nothing else is shared. A PIN is asked of the client whose request needs it, and is neither
+ * sent nor kept for another one's. The module does not check a second client's PIN while the first
+ * one's login lasts.
  */
 import type { ServerEnd } from "./connection.js";
 import { ClientPins } from "./client-pins.js";

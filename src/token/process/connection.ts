@@ -3,7 +3,8 @@
  *
  * It carries the messages of wire.ts: each arrives whole, and in the order they were sent. Node's
  * channel between a process and its child is one carrier (ipc.ts). Whatever else can carry
- * structured clones, a socket for instance, needs one more file like that one and no change elsewhere.
+ * structured clones, a socket for instance, needs one more file like that one and no change
+ * elsewhere.
  */
 import type { FromClient, FromServer } from "./wire.js";
 

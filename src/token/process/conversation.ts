@@ -1,6 +1,7 @@
 /**
  * One connection to a server, as its client uses it: requests and their answers, time limits, and
- * which module is to blame when the server crashes or hangs. `TokenClient` decides what happens next.
+ * which module is to blame when the server crashes or hangs. `TokenClient` decides what happens
+ * next.
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";

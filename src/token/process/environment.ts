@@ -1,7 +1,7 @@
 /**
- * The environment of the token's process. It has no PINs, and while Node starts it also lacks what would
- * only slow that down. The process restores the latter before anything can look for it: a command that
- * prints a PIN may be a Node program too.
+ * The environment of the token's process. It has no PINs, and while Node starts it also lacks what
+ * would only slow that down. The process restores the latter before anything can look for it: a
+ * command that prints a PIN may be a Node program too.
  */
 import { withoutPins } from "../session/pin-variables.js";
 
@@ -34,7 +34,7 @@ export function childEnvironment(env: Environment): Record<string, string | unde
 export function restoreEnvironment(env: Record<string, string | undefined>): void {
   const before = JSON.parse(env[BEFORE] ?? "{}") as Environment;
   for (const name of [...LOOKED_AT, BEFORE]) {
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the environment has no other way
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- there is no other way
     if (before[name] === undefined) delete env[name];
     else env[name] = before[name];
   }

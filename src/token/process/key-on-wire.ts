@@ -1,6 +1,6 @@
 /**
- * A private key on the other side of the process border: what is told of it there, and the key made of
- * that here, each use of which is one request.
+ * A private key on the other side of the process border: what is told of it there, and the key made
+ * of that here, each use of which is one request.
  */
 import { defined } from "../../defined.js";
 import type {
@@ -21,7 +21,10 @@ export interface KeyDescription {
   readonly can: readonly Exclude<Capability, "oaep">[];
 }
 
-/** One use of a private key, as a plain value. `input`: ciphertext, peer's point, message or payload. */
+/**
+ * One use of a private key, as a plain value. `input`: ciphertext, peer's point, message or
+ * payload.
+ */
 export interface KeyUseRequest {
   readonly capability: Capability;
   readonly input: Uint8Array;

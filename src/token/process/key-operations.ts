@@ -1,7 +1,7 @@
 /**
- * A client's private keys, used by name. `RemoteKeys` is the other side. An unlocked key is kept for
- * the next use for the same purpose, until the token's login has ended: a token that was pulled and is
- * back has given its objects other handles.
+ * A client's private keys, used by name. `RemoteKeys` is the other side. An unlocked key is kept
+ * for the next use for the same purpose, until the token's login has ended: a token that was pulled
+ * and is back has given its objects other handles.
  */
 import type { PrivateKey, Using } from "../../keys/key.js";
 import type { Purpose } from "../../keys/purpose.js";
@@ -9,7 +9,10 @@ import type { TokenAccess } from "../access.js";
 import type { KeyInfo } from "../values.js";
 import { describeKey, type KeyUseRequest, useKey } from "./key-on-wire.js";
 
-/** What an operation is called with: the key, who is told how the token was asked, and its arguments. */
+/**
+ * What an operation is called with: the key, who is told how the token was asked, and its
+ * arguments.
+ */
 export type KeyOperation = (key: KeyInfo, using: Using, ...args: never[]) => Promise<unknown>;
 
 /** What reaches the keys. */

@@ -1,8 +1,8 @@
 /**
- * The token's process knows the PIN, and a module's crash would write its memory to a core file. So it
- * runs without: its limit for core files is 0 from the start, and Linux is told to leave all memory
- * out of a dump, also of one that goes to a program (core(5): the limit does not hold for those).
- * Node has no call for limits; a shell, which then becomes the process, has one.
+ * The token's process knows the PIN, and a module's crash would write its memory to a core file. So
+ * it runs without: its limit for core files is 0 from the start, and Linux is told to leave all
+ * memory out of a dump, also of one that goes to a program (core(5): the limit does not hold for
+ * those). Node has no call for limits; a shell, which then becomes the process, has one.
  */
 import { existsSync, writeFileSync } from "node:fs";
 
@@ -31,7 +31,9 @@ export function leaveMemoryOut(): void {
   }
 }
 
-/** SIGUSR1 opens a debugger's port, through which memory can be read. Newer Node can be told not to. */
+/**
+ * SIGUSR1 opens a debugger's port, through which memory can be read. Newer Node can be told not to.
+ */
 function options(): string[] {
   const option = "--disable-sigusr1";
   return process.allowedNodeEnvironmentFlags.has(option) ? [option] : [];

@@ -10,8 +10,8 @@ import { type KeyDescription, remoteKey } from "./key-on-wire.js";
 export class RemoteKeys {
   readonly #send: (task: Task) => Promise<unknown>;
   /**
-   * By purpose and URI. Every message unlocks its key anew; what the token said of it need be asked but
-   * once.
+   * By purpose and URI. Every message unlocks its key anew; what the token said of it need be asked
+   * but once.
    */
   readonly #unlocked = new Map<string, KeyDescription>();
 

@@ -1,6 +1,6 @@
 /**
- * Answers a server's questions for PINs, and remembers which tokens have refused one, or may have. No
- * token gets a second PIN then, not even after a crash: a retry counter is not to be spent.
+ * Answers a server's questions for PINs, and remembers which tokens have refused one, or may have.
+ * No token gets a second PIN then, not even after a crash: a retry counter is not to be spent.
  */
 import { TokenError } from "../../errors.js";
 import type { PinReferrer, PinRequest, TokenInfo } from "../values.js";
@@ -38,7 +38,9 @@ export class SentPins {
     if (refusal !== undefined && SPENT.has(refusal.code ?? "")) this.#refused.set(name, refusal);
   }
 
-  /** The server is gone. Whether a token had taken its PIN is unknown, and a wrong one may lock it. */
+  /**
+   * The server is gone. Whether a token had taken its PIN is unknown, and a wrong one may lock it.
+   */
   serverLost(): void {
     for (const [name, label] of this.#trying) {
       const unknown = new TokenError(

@@ -1,7 +1,7 @@
 /**
- * The token's process, started before anything is known to need it: it takes as long to start as the
- * command itself, and may as well do so meanwhile. It waits for its first message and loads no module
- * before. One that nobody wanted ends with this process.
+ * The token's process, started before anything is known to need it: it takes as long to start as
+ * the command itself, and may as well do so meanwhile. It waits for its first message and loads no
+ * module before. One that nobody wanted ends with this process.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { childEnvironment } from "./environment.js";
@@ -37,8 +37,8 @@ function forkChild(env: Environment, program: string): ChildProcess {
   return spawn(command, args, {
     env: childEnvironment(env),
     serialization: "advanced",
-    // Our stdin and stdout may be the message. Modules write to stderr what they like. A command that
-    // asks for a PIN needs the real stderr, and finds it as COMMAND_STDERR.
+    // Our stdin and stdout may be the message. Modules write to stderr what they like. A command
+    // that asks for a PIN needs the real stderr, and finds it as COMMAND_STDERR.
     stdio: ["ignore", "ignore", "pipe", "ipc", 2],
   });
 }

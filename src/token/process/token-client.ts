@@ -1,7 +1,7 @@
 /**
- * `TokenService` through a connection: the modules are loaded at the other end. A connection that is
- * lost is opened anew for the next request. The PIN is then asked for again, unless a token refused
- * it or may have.
+ * `TokenService` through a connection: the modules are loaded at the other end. A connection that
+ * is lost is opened anew for the next request. The PIN is then asked for again, unless a token
+ * refused it or may have.
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
@@ -33,7 +33,9 @@ export interface TokenClientOptions {
   readonly modules?: readonly string[];
   /** P11SEAL_HOME. */
   readonly home: string;
-  /** Asked at most once per token and connection, and never again for a token that refused its PIN. */
+  /**
+   * Asked at most once per token and connection, and never again for a token that refused its PIN.
+   */
   readonly pin: PinReferrer;
   /** Try a PIN also where a wrong one would lock the token. */
   readonly force?: boolean;
@@ -50,7 +52,9 @@ export interface TokenClientOptions {
 
 const TIMEOUT_MS = 30_000;
 
-/** How many time limits a method may take: its work grows with the token's content, or finds primes. */
+/**
+ * How many time limits a method may take: its work grows with the token's content, or finds primes.
+ */
 const PATIENCE: Readonly<Record<string, number>> = {
   generate: 10,
   initDevelopmentToken: 10,
@@ -62,7 +66,9 @@ const PATIENCE: Readonly<Record<string, number>> = {
   probeOaep: 4,
 };
 
-/** Opens a connection to a server. `parent` is the client's process id if the server ends with it. */
+/**
+ * Opens a connection to a server. `parent` is the client's process id if the server ends with it.
+ */
 export interface Connector {
   readonly parent?: number;
   readonly connect: () => ClientEnd;

@@ -1,7 +1,7 @@
 /**
  * Tokens through a process of their own. The vendor's module runs there. If it crashes, aborts or
- * never returns, this process gets an error within a time limit and goes on. A process that ended is
- * replaced at the next request.
+ * never returns, this process gets an error within a time limit and goes on. A process that ended
+ * is replaced at the next request.
  */
 import { ChildConnection } from "./ipc.js";
 import { childFor } from "./start-ahead.js";

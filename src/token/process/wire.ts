@@ -1,7 +1,7 @@
 /**
  * The messages between a client and the server that has the modules: plain values that survive a
- * structured clone. A public key crosses as its SubjectPublicKeyInfo and an error as its fields; the
- * other end restores both.
+ * structured clone. A public key crosses as its SubjectPublicKeyInfo and an error as its fields;
+ * the other end restores both.
  */
 import { KeyObject } from "node:crypto";
 import { defined } from "../../defined.js";
@@ -153,7 +153,9 @@ export function unpack(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, unpack(one)]));
 }
 
-/** Public keys made before: importing one takes as long as some tokens need to use its private half. */
+/**
+ * Public keys made before: importing one takes as long as some tokens need to use its private half.
+ */
 const known = new Map<string, PublicKey>();
 
 function knownKey(spki: Uint8Array): PublicKey {

@@ -1,7 +1,7 @@
 /**
  * Diffie-Hellman done by a token: C_DeriveKey with CKM_ECDH1_DERIVE, always without a KDF of the
- * token's (OpenSC ignores the one it is told), always for the full length of the field. The plan says
- * how the peer's point is encoded: bare, as OpenSC wants it, then DER.
+ * token's (OpenSC ignores the one it is told), always for the full length of the field. The plan
+ * says how the peer's point is encoded: bare, as OpenSC wants it, then DER.
  */
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { equal } from "../../bytes.js";
@@ -53,8 +53,8 @@ export class TokenEcKey {
   }
 
   /**
-   * Tries the templates, until a secret of the right length comes out. `null` when lengths were wrong
-   * throughout.
+   * Tries the templates, until a secret of the right length comes out. `null` when lengths were
+   * wrong throughout.
    */
   #derive(peer: Uint8Array, { point, templates = [] }: PlanStep): Promise<Uint8Array | null> {
     const encoded = point === "der" ? der(TAG.octetString, peer) : peer;

@@ -1,8 +1,8 @@
 /**
- * The plan: which ways there are to use a key, in order, and why. It is made from what is known of the
- * key (its attributes), of the token (its mechanisms' flags) and of the maker of both (`quirks.ts`),
- * and is a table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by step, and people
- * are shown the same one.
+ * The plan: which ways there are to use a key, in order, and why. It is made from what is known of
+ * the key (its attributes), of the token (its mechanisms' flags) and of the maker of both
+ * (`quirks.ts`), and is a table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by
+ * step, and people are shown the same one.
  */
 import { defined } from "../../defined.js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";
@@ -15,7 +15,10 @@ export interface Plan {
   readonly operation: PlanOperation;
   /** The key's URI. */
   readonly key: string;
-  /** In the order in which they are tried: first those offered, then the doubted, last those left out. */
+  /**
+   * In the order in which they are tried: first those offered, then the doubted, last those left
+   * out.
+   */
   readonly steps: readonly PlanStep[];
   /** RSA, to open: the OAEP hashes that the token is expected to undo, best first. */
   readonly oaep?: readonly OaepHash[];
@@ -57,7 +60,9 @@ export interface PlanStep {
 export interface Situation {
   readonly key: string;
   readonly type: "rsa" | "ec" | "x25519" | "ed25519";
-  /** Flags of the mechanisms that matter (CK_MECHANISM_INFO); those absent the token does not have. */
+  /**
+   * Flags of the mechanisms that matter (CK_MECHANISM_INFO); those absent the token does not have.
+   */
   readonly mechanisms: Readonly<Partial<Record<PlanMechanism, number>>>;
   /** The private key's attributes; those absent are not told. */
   readonly attributes: Readonly<Partial<Record<PlanAttribute, boolean>>>;
@@ -142,8 +147,8 @@ export const PLAN_MECHANISMS: readonly PlanMechanism[] = [
 /**
  * What to do, in which order, and why.
  *
- * @param oaep - to open: how OAEP was applied, where that is known; by default with an empty label, and
- *   the hash for MGF1 as well.
+ * @param oaep - to open: how OAEP was applied, where that is known; by default with an empty label,
+ *   and the hash for MGF1 as well.
  */
 export function planFor(
   operation: PlanOperation,

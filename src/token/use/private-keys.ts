@@ -1,6 +1,6 @@
 /**
- * From a key that was listed to its private object: logged in, found again, and as what it can do. A
- * key that can't do what it is wanted for is refused, before a PIN is asked for where that shows.
+ * From a key that was listed to its private object: logged in, found again, and as what it can do.
+ * A key that can't do what it is wanted for is refused, before a PIN is asked for where that shows.
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
@@ -88,7 +88,10 @@ export class PrivateKeys {
     );
   }
 
-  /** Logs in and finds the private object; refuses a key that can't serve `purpose`, before and after. */
+  /**
+   * Logs in and finds the private object; refuses a key that can't serve `purpose`, before and
+   * after.
+   */
   async #reachObject<T>(
     key: KeyInfo,
     purpose: Purpose,

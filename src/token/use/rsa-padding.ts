@@ -1,6 +1,6 @@
 /**
- * The two paddings of RSA encryption, each as what it takes to have a token undo it, to undo it on the
- * host, and to make a block of one's own to try the token with.
+ * The two paddings of RSA encryption, each as what it takes to have a token undo it, to undo it on
+ * the host, and to make a block of one's own to try the token with.
  */
 import type { Mechanism } from "pkcs11js";
 import type { OaepParameters, RsaPublicKey } from "../../keys/key.js";

@@ -1,6 +1,6 @@
 /**
- * The steps of a plan for RSA decryption, carried out: the token unwraps, or it decrypts, or it does
- * raw RSA and the padding is undone on the host.
+ * The steps of a plan for RSA decryption, carried out: the token unwraps, or it decrypts, or it
+ * does raw RSA and the padding is undone on the host.
  */
 import { randomBytes } from "node:crypto";
 import type { Mechanism } from "pkcs11js";
@@ -18,7 +18,9 @@ import { type Way, WayFailed } from "./ways.js";
 
 export class RsaSteps {
   readonly #key: KeyObjectOnToken<RsaPublicKey>;
-  /** The template that the token is known to take; until one is refused, the plan's first will do. */
+  /**
+   * The template that the token is known to take; until one is refused, the plan's first will do.
+   */
   #template: TemplateName | undefined;
   /** The same, of the templates that don't name a length. */
   #lengthless: TemplateName | undefined;
@@ -49,9 +51,10 @@ export class RsaSteps {
   // ── C_UnwrapKey ───────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Unwraps with the template that is known to do. At first none is known; the one that does is then
-   * found with a block of our own. What a sender sent must not choose it: NSS refuses a secret of more
-   * than 256 bytes under all templates but the one with a length, and cuts it to that length.
+   * Unwraps with the template that is known to do. At first none is known; the one that does is
+   * then found with a block of our own. What a sender sent must not choose it: NSS refuses a secret
+   * of more than 256 bytes under all templates but the one with a length, and cuts it to that
+   * length.
    */
   async #unwrap(
     ciphertext: Uint8Array,
@@ -91,8 +94,8 @@ export class RsaSteps {
   }
 
   /**
-   * Unwraps a block of our own as well, whose key takes the place of one that does not come: two keys
-   * are unwrapped, or one and as many calls made. Both are destroyed.
+   * Unwraps a block of our own as well, whose key takes the place of one that does not come: two
+   * keys are unwrapped, or one and as many calls made. Both are destroyed.
    *
    * @throws WayFailed: the token does not unwrap even our own
    */
@@ -234,5 +237,8 @@ class OwnBlock {
   }
 }
 
-/** Length of our own key beside a sender's of unknown length: an AES-128 key's, which any token takes. */
+/**
+ * Length of our own key beside a sender's of unknown length: an AES-128 key's, which any token
+ * takes.
+ */
 export const EVEN_BYTES = 16;

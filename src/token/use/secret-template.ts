@@ -1,5 +1,6 @@
 /**
- * Templates of a secret that a token unwraps or derives, by name, in the order in which they are tried.
+ * Templates of a secret that a token unwraps or derives, by name, in the order in which they are
+ * tried.
  *
  * SoftHSM makes a key that can be read only when told so; openCryptoki refuses to be told; Luna and
  * MyEID want the length; a few tokens know AES keys only. SENSITIVE and EXTRACTABLE concern the

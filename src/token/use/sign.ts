@@ -1,7 +1,7 @@
 /**
  * Signatures made by a token: C_Sign with CKM_ECDSA or CKM_RSA_PKCS_PSS over a digest made on the
- * host, which every token that signs at all can do, CKM_EDDSA over the message, or CKM_RSA_PKCS over
- * what is to be padded (PKCS#11 v2.40 §2.1.6).
+ * host, which every token that signs at all can do, CKM_EDDSA over the message, or CKM_RSA_PKCS
+ * over what is to be padded (PKCS#11 v2.40 §2.1.6).
  */
 import type { Mechanism } from "pkcs11js";
 import { TokenError } from "../../errors.js";

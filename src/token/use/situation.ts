@@ -1,6 +1,6 @@
 /**
- * What a plan is made from, read from the token: the private key's attributes where it shows itself,
- * else what its public half suggests, and the flags of the mechanisms that matter.
+ * What a plan is made from, read from the token: the private key's attributes where it shows
+ * itself, else what its public half suggests, and the flags of the mechanisms that matter.
  */
 import { TokenError } from "../../errors.js";
 import { CKM } from "../modules/constants.js";
@@ -12,7 +12,9 @@ import type { AttributeName } from "../modules/template.js";
 import type { Token } from "../session/token.js";
 import type { KeyInfo } from "../values.js";
 
-/** The situation of a key as this session sees it. `object` is its private key, where that is known. */
+/**
+ * The situation of a key as this session sees it. `object` is its private key, where that is known.
+ */
 export function situationOf(
   token: Token,
   session: Session,
@@ -80,8 +82,8 @@ const PUBLIC_ATTRIBUTES = {
 } as const satisfies Record<PlanUse, AttributeName>;
 
 /**
- * An RSA public key that names any purpose is taken at its word. On curves a missing CKA_DERIVE says
- * nothing: few tools set it on public keys, where it has no effect.
+ * An RSA public key that names any purpose is taken at its word. On curves a missing CKA_DERIVE
+ * says nothing: few tools set it on public keys, where it has no effect.
  */
 function suggestedBy(
   session: Session,

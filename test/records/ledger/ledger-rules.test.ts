@@ -1,6 +1,6 @@
 /**
- * The ledger's rules over a store in memory: several processes open messages step by step, in any order,
- * die between any two steps, and meet full disks, slow clocks and pruning.
+ * The ledger's rules over a store in memory: several processes open messages step by step, in any
+ * order, die between any two steps, and meet full disks, slow clocks and pruning.
  */
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
@@ -35,7 +35,9 @@ const OWNERS = ["near-1", "near-2", "far-1", "far-2"];
 type Action =
   /** Somebody begins to open a message, into a file or to a pipe. */
   | ReserveAction
-  /** A run goes on: writes its plaintext, accepts, places the file, notes the delivery, releases. */
+  /**
+   * A run goes on: writes its plaintext, accepts, places the file, notes the delivery, releases.
+   */
   | { kind: "step"; run: number }
   /** A run finds that the message was forged, or is through: it gives up. */
   | { kind: "release"; run: number }

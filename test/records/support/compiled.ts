@@ -45,7 +45,10 @@ export interface Program {
   readonly ended: Promise<number | string>;
 }
 
-/** `sqlite`: false leaves the programs without Node's SQLite, and with a libsql that can't be loaded. */
+/**
+ * `sqlite`: false leaves the programs without Node's SQLite, and with a libsql that can't be
+ * loaded.
+ */
 export function compile(options: { sqlite?: boolean } = {}): Compiled {
   const folder = mkdtempSync(path.join(tmpdir(), "p11seal-compiled-"));
   for (const file of sources()) {

@@ -210,7 +210,9 @@ export class MemoryWorld {
     this.files.set(path, `mark ${this.#next++}`);
   }
 
-  /** What a process sees; of those whose names begin with `far` nobody can tell whether they run. */
+  /**
+   * What a process sees; of those whose names begin with `far` nobody can tell whether they run.
+   */
   seenBy(owner: string): Surroundings {
     const markOf = (path: string): string | undefined => this.files.get(path);
     return {

@@ -1,6 +1,6 @@
 /**
- * `p11seal inspect`: what a message shows to anyone. What the signature at its start covers is verified,
- * without any key; everything else is only what somebody wrote.
+ * `p11seal inspect`: what a message shows to anyone. What the signature at its start covers is
+ * verified, without any key; everything else is only what somebody wrote.
  */
 import { defined } from "../../../defined.js";
 import type { MessageInfo } from "../../../envelope/envelope.js";

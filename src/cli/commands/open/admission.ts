@@ -6,8 +6,8 @@ import type { CloseLater } from "./sealed-input.js";
 import type { OpenSettings } from "./settings.js";
 
 /**
- * Not an error: an earlier run, which a crash ended, opened and accepted the message. Its plaintext lies
- * whole at `temporary` and only needs its name.
+ * Not an error: an earlier run, which a crash ended, opened and accepted the message. Its plaintext
+ * lies whole at `temporary` and only needs its name.
  */
 export class AlreadyDecrypted extends Error {
   readonly temporary: string;

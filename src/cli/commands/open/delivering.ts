@@ -1,6 +1,6 @@
 /**
- * What happens to a message's plaintext once its header is authentic. Under a policy, the ledger and the
- * audit log know of the message before anyone has its plaintext.
+ * What happens to a message's plaintext once its header is authentic. Under a policy, the ledger
+ * and the audit log know of the message before anyone has its plaintext.
  */
 import type { Hash } from "node:crypto";
 import { dirname } from "node:path";
@@ -68,7 +68,8 @@ async function deliverToFile(
 
 /**
  * The whole message is known to be good before its first byte leaves, and accepted by then; with
- * `--stream` it is accepted before its last segment leaves, which is what makes the plaintext whole.
+ * `--stream` it is accepted before its last segment leaves, which is what makes the plaintext
+ * whole.
  */
 async function deliverToPipe(delivery: Delivery, admitted: Admitted): Promise<void> {
   const { opened, output, settings, context } = delivery;
@@ -86,8 +87,8 @@ async function deliverToPipe(delivery: Delivery, admitted: Admitted): Promise<vo
 }
 
 /**
- * Gives its name to the plaintext that an earlier run accepted and left whole when it crashed. No key is
- * needed.
+ * Gives its name to the plaintext that an earlier run accepted and left whole when it crashed. No
+ * key is needed.
  */
 export async function deliverDecrypted(
   { temporary, admitted }: AlreadyDecrypted,
@@ -120,8 +121,8 @@ async function accept(
 }
 
 /**
- * Tells the ledger that the plaintext is where it belongs. If that fails, the plaintext is there all the
- * same: the next run recognises a file, and may deliver once more what went to stdout.
+ * Tells the ledger that the plaintext is where it belongs. If that fails, the plaintext is there
+ * all the same: the next run recognises a file, and may deliver once more what went to stdout.
  */
 async function markDelivered(acceptance: Acceptance, { report }: Context): Promise<void> {
   try {

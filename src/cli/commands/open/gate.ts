@@ -1,6 +1,6 @@
 /**
- * What this receiver demands of a message before any key is touched: on the command line, and by the
- * policy in `config.toml`. The ledger is opened once, when the first message gets that far.
+ * What this receiver demands of a message before any key is touched: on the command line, and by
+ * the policy in `config.toml`. The ledger is opened once, when the first message gets that far.
  */
 import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";

@@ -1,6 +1,6 @@
 /**
- * `p11seal open`: messages in, plaintext out. Several files share one login. If one fails, the others
- * are still opened, unless the PIN was the reason. `opening.ts` opens one.
+ * `p11seal open`: messages in, plaintext out. Several files share one login. If one fails, the
+ * others are still opened, unless the PIN was the reason. `opening.ts` opens one.
  */
 import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -118,13 +118,15 @@ function canBeReadAgain({ source }: Task): boolean {
   }
 }
 
-/** As many requests as the token's process takes at a time, so that none waits there for another. */
+/**
+ * As many requests as the token's process takes at a time, so that none waits there for another.
+ */
 const AT_A_TIME = 4;
 
 /**
- * Opens a message again, alone, if it failed at the token beside others: another one may have crashed
- * the module, or the module can't do two things at once. If the token was removed half way, opens the
- * message from its beginning when the token is back.
+ * Opens a message again, alone, if it failed at the token beside others: another one may have
+ * crashed the module, or the module can't do two things at once. If the token was removed half way,
+ * opens the message from its beginning when the token is back.
  */
 async function openPatiently(
   task: Task,

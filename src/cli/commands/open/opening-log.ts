@@ -1,7 +1,7 @@
 /**
- * One opening's entry in the audit log: gathered while the message passes, and written once, when it is
- * known how the opening ended. A message whose header can't be read counts as not opened; it is not
- * logged.
+ * One opening's entry in the audit log: gathered while the message passes, and written once, when
+ * it is known how the opening ended. A message whose header can't be read counts as not opened; it
+ * is not logged.
  */
 import { defined } from "../../../defined.js";
 import type { MessageInfo } from "../../../envelope/envelope.js";
@@ -58,7 +58,10 @@ export class OpeningLog {
     await this.#append("opened", ledger);
   }
 
-  /** As `opened`, but without a policy: if the log can't be written, a note says so, and that is all. */
+  /**
+   * As `opened`, but without a policy: if the log can't be written, a note says so, and that is
+   * all.
+   */
   async openedIfPossible(): Promise<void> {
     await this.#try("opened");
   }

@@ -1,6 +1,6 @@
 /**
- * Opens one message. Read `openAndDeliver` top-down: what a policy demands is settled before any key is
- * looked for. `delivering.ts` has the second half, what happens to the plaintext.
+ * Opens one message. Read `openAndDeliver` top-down: what a policy demands is settled before any
+ * key is looked for. `delivering.ts` has the second half, what happens to the plaintext.
  */
 import { createHash } from "node:crypto";
 import { defined } from "../../../defined.js";
@@ -22,10 +22,15 @@ import { sealedFrom, type Closable, type CloseLater } from "./sealed-input.js";
 import type { Attempt, OpenSettings, Task } from "./settings.js";
 import { Abandoned, type Turn } from "./turns.js";
 
-/** Not an error: a message failed at a token that others use too, and is to be opened again, alone. */
+/**
+ * Not an error: a message failed at a token that others use too, and is to be opened again, alone.
+ */
 export class NotAlone extends Error {}
 
-/** @throws `NotAlone`; `Abandoned`; whatever keeps the message from being opened, once that is logged */
+/**
+ * @throws `NotAlone`; `Abandoned`; whatever keeps the message from being opened, once that is
+ *   logged
+ */
 export async function openOne(
   task: Task,
   settings: OpenSettings,
@@ -114,7 +119,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
 /** A message up to this size may be opened before its turn, beside others. */
 const AHEAD_OF_TURN_BYTES = 1024 * 1024;
 
-/** An identity that asks for a PIN only in the message's turn (unless it has asked already), logged. */
+/**
+ * An identity that asks for a PIN only in the message's turn (unless it has asked already), logged.
+ */
 function attended(
   identity: Identity,
   { shared }: OpenSettings,

@@ -19,8 +19,8 @@ export function receiptOutput(
 }
 
 /**
- * Signs and writes the receipt. Comes before the message is accepted: if it fails, the message can be
- * opened again.
+ * Signs and writes the receipt. Comes before the message is accepted: if it fails, the message can
+ * be opened again.
  *
  * @param hash - SHA-256 of all that was read of the sealed message.
  * @throws PolicyError `ERR_SAME_KEY`; whatever finding and unlocking the receipt's key throws

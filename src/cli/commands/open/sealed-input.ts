@@ -1,4 +1,6 @@
-/** A sealed message as it is read: also hashed, kept on the disk, or recorded, where that is needed. */
+/**
+ * A sealed message as it is read: also hashed, kept on the disk, or recorded, where that is needed.
+ */
 import type { Hash } from "node:crypto";
 import { verifySender } from "../../../envelope/messages.js";
 import { defined } from "../../../defined.js";
@@ -23,8 +25,8 @@ export type CloseLater = <T extends Closable>(opened: T) => T;
 
 /**
  * @param blob - the header, where it is detached
- * @param how - `hash`: updated with all that is read; `spooled`: keep the message on the disk, so that
- *   its end can be checked first
+ * @param how - `hash`: updated with all that is read; `spooled`: keep the message on the disk, so
+ *   that its end can be checked first
  */
 export async function sealedFrom(
   input: Input,

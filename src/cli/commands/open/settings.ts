@@ -39,7 +39,9 @@ export interface OpenSettings {
 export interface SharedState {
   /** Names of the identities that a message was opened with: their PINs were asked for. */
   readonly used: Set<string>;
-  /** How many messages are to have the token to themselves. While there are any, the others wait. */
+  /**
+   * How many messages are to have the token to themselves. While there are any, the others wait.
+   */
   toBeAlone: number;
 }
 

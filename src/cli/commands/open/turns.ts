@@ -1,7 +1,7 @@
 /**
- * Several pieces of work side by side, so that a token need not wait while files are read and written.
- * What can be seen from outside still happens in their order: questions, errors, notes, and the names
- * that files get. Work that is ahead of its turn waits with those.
+ * Several pieces of work side by side, so that a token need not wait while files are read and
+ * written. What can be seen from outside still happens in their order: questions, errors, notes,
+ * and the names that files get. Work that is ahead of its turn waits with those.
  */
 
 /** The turn of one piece of work. */
