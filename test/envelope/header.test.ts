@@ -78,6 +78,22 @@ describe("what is not a message", () => {
   });
 });
 
+describe("a message cut within its magic", () => {
+  it("is a message that was cut, with one error however it is delivered", async () => {
+    for (let length = 1; length < 16; length++) {
+      const cut = headerBytes().subarray(0, length);
+      for (const source of [cut, [...cut].map((byte) => Uint8Array.of(byte))]) {
+        const error = await readHeader(new Reader(source)).catch((thrown: unknown) => thrown);
+        expect(error).toMatchObject({
+          name: "AuthenticationError",
+          code: "ERR_TRUNCATED",
+          message: `the start of the message ends after ${length} of 16 bytes`,
+        });
+      }
+    }
+  });
+});
+
 describe("a header of another version", () => {
   it.each([
     ["version 0", { version: 0 }, "ERR_VERSION"],

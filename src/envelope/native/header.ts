@@ -11,7 +11,7 @@
  */
 import { concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
 import { UnsupportedError } from "../../errors.js";
-import type { Reader } from "../../stream.js";
+import { Reader } from "../../stream.js";
 import { notAMessage } from "../foreign.js";
 import { encodeCore, MAX_CORE_BYTES, parseCore, type Core } from "./core.js";
 import { malformed } from "./malformed.js";
@@ -158,10 +158,9 @@ export async function readHeader(reader: Reader): Promise<ParsedHeader> {
 }
 
 async function readPrelude(reader: Reader): Promise<Uint8Array> {
-  const magic = await reader.upTo(MAGIC.length);
-  if (!startsAsMessage(magic)) throw notAMessage(magic);
-  const rest = PRELUDE_BYTES - magic.length;
-  return concat(magic, await reader.exactly(rest, "the message"));
+  const prelude = await reader.upTo(PRELUDE_BYTES);
+  if (!startsAsMessage(prelude)) throw notAMessage(prelude);
+  return new Reader(prelude).exactly(PRELUDE_BYTES, "the start of the message");
 }
 
 /** Whether these bytes are the magic number, or the start of it in a message that was cut off. */
