@@ -89,6 +89,12 @@ export function badHeaders(pems) {
       {},
       { bytes: () => MAGIC.subarray(0, 7) },
     ),
+    cut(1)(
+      "prelude-cut",
+      "a message of another version, cut within PRELUDE: it is too short to be judged by that",
+      { prelude: { version: 2 } },
+      { bytes: ({ header }) => header.subarray(0, 12) },
+    ),
     foreign("magic-last-byte", "a magic with another last byte", {
       prelude: { magic: f.join(MAGIC.subarray(0, 7), Buffer.of(0x0b)) },
     }),
