@@ -51,7 +51,6 @@ describe.each(WEAK)("a signing key that is %s", (name, code) => {
 
   it.each([
     ["capi send", "send --to alice.pem --blob k --cipher c --signature s text --sign-with"],
-    ["capi sign", "sign -o s text -i"],
     ["capi store", "store -i alice.key -o s --sign-with"],
   ])("makes nothing for %s, unless weak keys are allowed", async (_what, argv) => {
     expect(await tried(`capi ${argv} ${name}.key`)).toMatchObject({ status: 6, code });

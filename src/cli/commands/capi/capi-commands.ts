@@ -117,7 +117,6 @@ export const CAPI: CommandSet = {
         output: { alias: "o", type: "string", describe: 'The signature; "-" is stdout (default)' },
         ...signatureForm,
         digest: { type: "string", describe: "HP_HASHVAL: sign this hash value (hex), no file" },
-        ...allowWeakKeys,
         ...common,
       },
       examples: [

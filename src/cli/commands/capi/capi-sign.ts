@@ -37,7 +37,8 @@ export async function capiSignCommand(args: Arguments, context: Context): Promis
     try {
       const output = await publicOutput(target, inputs, args, context);
       try {
-        const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
+        // The bare operation, as CryptSignHash is: whom it may convince is for the verifier to say.
+        const keys = new CapiKeys(tokens, context, true);
         const key = await (await keys.signing(args.required("identity"))).unlock();
         const signature =
           digest === undefined
