@@ -1,7 +1,7 @@
 /**
- * Diffie-Hellman done by a token: C_DeriveKey with CKM_ECDH1_DERIVE, always without a KDF of the
- * token's (OpenSC ignores the one it is told), always for the full length of the field. The plan
- * says how the peer's point is encoded: bare, as OpenSC wants it, then DER.
+ * Diffie-Hellman on a token: C_DeriveKey with CKM_ECDH1_DERIVE, always without the token's own KDF
+ * (OpenSC ignores the one it is given), and always for the full length of the field. The plan says
+ * how to encode the peer's point: first raw, as OpenSC expects it, then in DER.
  */
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { equal } from "../../bytes.js";
@@ -23,7 +23,7 @@ import { type Way, Ways } from "./ways.js";
 export class TokenEcKey {
   readonly #key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>;
   readonly #ways: Ways;
-  /** The template that this token took last. */
+  /** Index of the template that this token accepted last. */
   #rung = 0;
 
   constructor(key: KeyObjectOnToken<EcPublicKey | X25519PublicKey>, plan: Plan) {
@@ -36,7 +36,7 @@ export class TokenEcKey {
   }
 
   async agree(peer: Uint8Array, { using }: UseOptions = {}): Promise<Secret | null> {
-    // The caller has checked the point; a private key on a token deserves a second look.
+    // The caller has checked the point; a private key on a token deserves a second check.
     const { publicKey } = this.#key;
     try {
       validatePoint(publicKey.type === "ec" ? publicKey.curve : "X25519", peer);
@@ -47,14 +47,13 @@ export class TokenEcKey {
     return this.#ways.use(peer, using);
   }
 
-  /** True when the token agrees with the host on a secret. */
+  /** True when the token and the host derive the same secret. */
   isProven(): Promise<boolean> {
     return this.#ways.isPossible();
   }
 
   /**
-   * Tries the templates, until a secret of the right length comes out. `null` when lengths were
-   * wrong throughout.
+   * Tries the templates until one yields a secret of the right length; `null` when none does.
    */
   #derive(peer: Uint8Array, { point, templates = [] }: PlanStep): Promise<Uint8Array | null> {
     const encoded = point === "der" ? der(TAG.octetString, peer) : peer;
@@ -103,7 +102,7 @@ export class TokenEcKey {
     return theirs !== null && equal(theirs, ours);
   }
 
-  /** Length of the shared secret: the field's. */
+  /** Length of the shared secret, in bytes: that of the field. */
   #secretBytes(): number {
     const { publicKey } = this.#key;
     return publicKey.type === "ec" ? CURVES[publicKey.curve].fieldBytes : 32;

@@ -1,4 +1,4 @@
-/** A private key object on a token that is logged in: what every way to use a key starts from. */
+/** A private key object on a token that is logged in. Every way to use a key starts from one. */
 import type { PublicKey } from "../../keys/key.js";
 import type { Token } from "../session/token.js";
 

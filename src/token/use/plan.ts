@@ -1,8 +1,8 @@
 /**
- * The plan: which ways there are to use a key, in order, and why. It is made from what is known of
- * the key (its attributes), of the token (its mechanisms' flags) and of the maker of both
- * (`quirks.ts`), and is a table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by
- * step, and people are shown the same one.
+ * A plan lists the ways to use a key, in order, with reasons. It is made from the key's attributes,
+ * the flags of the token's mechanisms, and the known quirks of their maker (`quirks.ts`). It is a
+ * table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by step, and users are
+ * shown the same table.
  */
 import { defined } from "../../defined.js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";
@@ -16,24 +16,28 @@ export interface Plan {
   /** The key's URI. */
   readonly key: string;
   /**
-   * In the order in which they are tried: first those offered, then the doubted, last those left
-   * out.
+   * In the order in which they are tried: those offered, then those in doubt; those left out come
+   * last.
    */
   readonly steps: readonly PlanStep[];
-  /** RSA, to open: the OAEP hashes that the token is expected to undo, best first. */
+  /**
+   * RSA keys that open messages: the OAEP hashes that the token is expected to undo, best first.
+   */
   readonly oaep?: readonly OaepHash[];
-  /** RSA, to open: the hash that it surely undoes, where that is known without a try. */
+  /**
+   * RSA keys that open messages: the hash that the token certainly undoes, if one is known without
+   * a try.
+   */
   readonly sureOaep?: OaepHash;
   /** CKA_ALWAYS_AUTHENTICATE: the PIN is sent again with every C_Decrypt and C_Sign. */
   readonly contextLogin: boolean;
   readonly quirks: readonly QuirkInfo[];
-  /** What the plan takes for granted without knowing it, one sentence each. */
+  /** What the plan assumes without evidence, one sentence each. */
   readonly assumed: readonly string[];
 }
 
 /**
- * What a key is planned for: opening and signing messages; and, for CryptoAPI, RSA with PKCS#1 v1.5
- * padding.
+ * What a plan is for: opening or signing messages or, for CryptoAPI, RSA with PKCS#1 v1.5 padding.
  */
 export type PlanOperation = "open" | "sign" | "decrypt-pkcs1" | "sign-pkcs1";
 
@@ -51,7 +55,7 @@ export interface PlanStep {
   readonly point?: "raw" | "der";
   /** Templates of the new secret, by name, in the order in which they are tried. */
   readonly templates?: readonly TemplateName[];
-  /** Doubted: allowed by flags and attributes, but not known to work; tried last. */
+  /** `doubted`: allowed by flags and attributes, but not known to work; tried last. */
   readonly standing: "offered" | "doubted" | "left out";
   readonly reason: string;
 }
@@ -61,12 +65,12 @@ export interface Situation {
   readonly key: string;
   readonly type: "rsa" | "ec" | "x25519" | "ed25519";
   /**
-   * Flags of the mechanisms that matter (CK_MECHANISM_INFO); those absent the token does not have.
+   * Flags of the relevant mechanisms (CK_MECHANISM_INFO); absent if the token lacks the mechanism.
    */
   readonly mechanisms: Readonly<Partial<Record<PlanMechanism, number>>>;
-  /** The private key's attributes; those absent are not told. */
+  /** The private key's attributes; absent if the token does not reveal them. */
   readonly attributes: Readonly<Partial<Record<PlanAttribute, boolean>>>;
-  /** Whose attributes these are: without a PIN, often the public half is all there is to see. */
+  /** Where the attributes were read: without a PIN, often only the public half is visible. */
   readonly seen: "private key" | "public key" | "nothing";
   readonly quirks: readonly Quirk[];
 }
@@ -77,7 +81,7 @@ type SignMechanism = "RSA_PKCS_PSS" | "ECDSA" | "EDDSA";
 export type PlanUse = "UNWRAP" | "DECRYPT" | "DERIVE" | "SIGN";
 export type PlanAttribute = PlanUse | "ALWAYS_AUTHENTICATE";
 
-/** Best first: this is also the order in which hashes are proposed to senders. */
+/** Best first; hashes are proposed to senders in this order. */
 export const OAEP_HASHES = ["sha256", "sha384", "sha512", "sha1"] as const satisfies OaepHash[];
 
 interface WayKind {
@@ -86,13 +90,18 @@ interface WayKind {
   readonly fn: PlanStep["fn"];
   readonly mechanism: PlanMechanism;
   readonly flag: number;
-  /** The attribute that allows it; without, the token is asked whatever the key says. */
+  /**
+   * The attribute that allows it; if absent, the token is asked regardless of the key's attributes.
+   */
   readonly use?: PlanUse;
   readonly padding?: "token" | "host";
   readonly point?: "raw" | "der";
 }
 
-/** Every way there is, best first. A key that may only unwrap can't be abused to decrypt. */
+/**
+ * Every way, best first. Unwrapping comes before decrypting, since a key that may only unwrap
+ * cannot be misused to decrypt.
+ */
 const WAYS: readonly WayKind[] = [
   ...rsaDecryption("open", "RSA_PKCS_OAEP"),
   ...rsaDecryption("decrypt-pkcs1", "RSA_PKCS"),
@@ -139,16 +148,16 @@ function rsaDecryption(operation: PlanOperation, padded: PlanMechanism): WayKind
   ];
 }
 
-/** Mechanisms whose flags a plan wants to know. */
+/** The mechanisms whose flags a plan depends on. */
 export const PLAN_MECHANISMS: readonly PlanMechanism[] = [
   ...new Set(WAYS.map(({ mechanism }) => mechanism)),
 ];
 
 /**
- * What to do, in which order, and why.
+ * Plans an operation with a key.
  *
- * @param oaep - to open: how OAEP was applied, where that is known; by default with an empty label,
- *   and the hash for MGF1 as well.
+ * @param oaep - for opening: how OAEP was applied, if known; by default with an empty label and the
+ *   same hash for MGF1.
  */
 export function planFor(
   operation: PlanOperation,
@@ -177,19 +186,21 @@ export function planFor(
   };
 }
 
-/** As every token that knows OAEP has it: no label, and one hash for both. */
+/**
+ * True for the form that every token with OAEP supports: no label, and one hash for both purposes.
+ */
 function isUsual({ hash, mgfHash = hash, label }: OaepParameters): boolean {
   return mgfHash === hash && (label === undefined || label.length === 0);
 }
 
-/** The steps that are tried; given a hash, those for it. */
+/** The steps to try; given a hash, only those for it. */
 export function stepsToTry({ steps }: Plan, hash?: OaepHash): PlanStep[] {
   return steps.filter(
     ({ standing, oaep }) => standing !== "left out" && (hash === undefined || oaep === hash),
   );
 }
 
-/** Why nothing can be tried: each reason once. */
+/** Why steps were left out: each reason once. */
 export function reasonsAgainst({ steps }: Plan): string {
   const reasons = steps
     .filter(({ standing }) => standing === "left out")
@@ -197,7 +208,7 @@ export function reasonsAgainst({ steps }: Plan): string {
   return [...new Set(reasons)].join("; ");
 }
 
-/** A plan as lines: ways that differ in nothing but the hash share one. */
+/** A plan as lines of text; ways that differ only in the hash share a line. */
 export function planLines(plan: Plan, hashes: readonly OaepHash[] = OAEP_HASHES): string[] {
   const rows = new Map<string, { text: string; hashes: OaepHash[] }>();
   for (const { way, oaep, standing, reason } of plan.steps) {
@@ -301,7 +312,7 @@ function hashesOf(steps: readonly PlanStep[]): OaepHash[] {
   );
 }
 
-/** On a token that undoes one hash only, that one. */
+/** The hash of a token that undoes only one. */
 function sureHash(steps: readonly PlanStep[], quirks: readonly Quirk[]): OaepHash | undefined {
   const [only, ...more] = quirks.find(({ effect }) => effect.oaep)?.effect.oaep ?? [];
   if (only === undefined || more.length > 0) return undefined;

@@ -1,6 +1,7 @@
 /**
- * From a key that was listed to its private object: logged in, found again, and as what it can do.
- * A key that can't do what it is wanted for is refused, before a PIN is asked for where that shows.
+ * Turns a listed key into a usable private key: logs in, finds the private object, and offers what
+ * it can do. A key that cannot serve the purpose is refused, before a PIN is asked for if that can
+ * be seen without one.
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
@@ -42,7 +43,8 @@ export class PrivateKeys {
   /**
    * Logs in and finds the private key.
    *
-   * @throws TokenError `ERR_MECHANISM`: there is no way to use it for `purpose`; and of login.
+   * @throws TokenError `ERR_MECHANISM` when the key cannot be used for `purpose`; and as login
+   *   does.
    */
   async unlock<P extends Purpose>(key: KeyInfo, purpose: P): Promise<PrivateKey<PurposeKeys[P]>> {
     const publicKey = suitedHalf(key, purpose);
@@ -51,7 +53,10 @@ export class PrivateKeys {
     );
   }
 
-  /** The OAEP hashes that a block of our own comes back with, best first; none for other keys. */
+  /**
+   * The OAEP hashes with which the token decrypts a block of our own, best first; none for other
+   * keys.
+   */
   async provenHashes(key: KeyInfo): Promise<OaepHash[]> {
     const publicKey = suitedHalf(key, "open");
     return this.#reachObject(key, "open", async (object, situation) =>
@@ -61,7 +66,10 @@ export class PrivateKeys {
     );
   }
 
-  /** Uses a new exchange key once, against the host. For RSA, the hashes that worked. */
+  /**
+   * Uses a new exchange key once and compares the result with the host's. Returns the hashes that
+   * worked for RSA.
+   */
   async prove(
     session: Session,
     token: Token,
@@ -89,8 +97,7 @@ export class PrivateKeys {
   }
 
   /**
-   * Logs in and finds the private object; refuses a key that can't serve `purpose`, before and
-   * after.
+   * Logs in and finds the private object; checks before and after that the key can serve `purpose`.
    */
   async #reachObject<T>(
     key: KeyInfo,
@@ -100,7 +107,7 @@ export class PrivateKeys {
     const token = await this.#reach.again(key.token);
     await token.session("read", (session) => {
       const seen = situationOf(token, session, key);
-      // What a public half suggests is no reason to refuse.
+      // The public half's attributes are only a hint, not a reason to refuse.
       const known = seen.seen === "private key" ? seen : { ...seen, attributes: {} };
       requireWay(known, key, purpose);
     });
@@ -120,7 +127,7 @@ export class PrivateKeys {
   }
 }
 
-/** Everything that the key can do as its plans have it. */
+/** The private key, with every operation that its plans allow. */
 function keyOnToken<Public extends PublicKey>(
   key: KeyObjectOnToken<Public>,
   situation: Situation,
@@ -161,7 +168,7 @@ function abilities(
   }
 }
 
-/** @throws TokenError `ERR_MECHANISM`: a key that has no way to serve `purpose` */
+/** @throws TokenError `ERR_MECHANISM` when the key cannot serve `purpose` */
 function requireWay(situation: Situation, key: KeyInfo, purpose: Purpose): void {
   const { operations, what, hint } = NEEDS[purpose];
   const plans = operations.map((operation) => planFor(operation, situation));
@@ -174,7 +181,7 @@ function requireWay(situation: Situation, key: KeyInfo, purpose: Purpose): void 
   );
 }
 
-/** What a key must be able to do for each purpose; one of several will do. */
+/** The operations that serve each purpose; a key needs one of them. */
 const NEEDS: Readonly<
   Record<
     Purpose,

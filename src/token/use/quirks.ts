@@ -1,37 +1,37 @@
 /**
- * What is known of single libraries and can't be asked of them: one entry a quirk, with how it is
- * recognised, what it changes in a plan, and its source. Everything else is found out by behaviour
- * (`ways.ts`), and a quirk only says what to try first: a try settles it.
+ * Known quirks of individual libraries that no query reveals. Each entry says how to recognise the
+ * library, what changes in a plan, and the source. Everything else is found out by trying
+ * (`ways.ts`). A quirk only says what to try first; the try itself decides.
  */
 import type { OaepHash } from "../../keys/key.js";
 import type { Module } from "../modules/module.js";
 import type { TokenDetails } from "../session/token-info.js";
 
-/** Who made the library and the token, as they say themselves (CK_INFO, CK_TOKEN_INFO). */
+/** The makers of library and token, as they identify themselves (CK_INFO, CK_TOKEN_INFO). */
 export interface Maker {
   readonly library: { readonly manufacturer: string; readonly description: string };
   readonly manufacturer: string;
   readonly model: string;
-  /** Of the token; SoftHSM puts its library's version here, also behind p11-kit. */
+  /** The token's firmware version; SoftHSM puts its library's version here, also behind p11-kit. */
   readonly firmware: { readonly major: number; readonly minor: number };
 }
 
-/** A quirk as it is told. */
+/** A quirk as shown to users. */
 export interface QuirkInfo {
   /** Stable, as in `oaep-sha1-only`. */
   readonly name: string;
   /** One sentence, lower case, no full stop. */
   readonly fact: string;
-  /** Where that is known from. */
+  /** The source of this knowledge. */
   readonly source: string;
 }
 
-/** A quirk, and what it changes. */
+/** A quirk with its effects on plans. */
 export interface Quirk extends QuirkInfo {
   readonly effect: {
     /** OAEP hashes that the token itself undoes; the others are tried last. */
     readonly oaep?: readonly OaepHash[];
-    /** False: it undoes OAEP only with an empty label and one hash for both. */
+    /** False when it undoes OAEP only with an empty label and one hash for both purposes. */
     readonly oaepLabels?: false;
     /** The template of a new secret that is tried first. */
     readonly template?: "bare";
@@ -40,7 +40,7 @@ export interface Quirk extends QuirkInfo {
   };
 }
 
-/** What is known of a library and token like these. */
+/** The quirks of a library and token from these makers. */
 export function quirksOf(maker: Maker): Quirk[] {
   return TABLE.filter(({ applies }) => applies(maker)).map(({ name, fact, source, effect }) => ({
     name,
@@ -50,7 +50,7 @@ export function quirksOf(maker: Maker): Quirk[] {
   }));
 }
 
-/** How a token and its library call themselves. */
+/** How a token and its library identify themselves. */
 export function makerOf(module: Pick<Module, "library">, details: TokenDetails): Maker {
   const { manufacturer, description } = module.library;
   const { info, firmware } = details;
@@ -62,7 +62,7 @@ export function makerOf(module: Pick<Module, "library">, details: TokenDetails):
   };
 }
 
-/** A quirk without what it changes: plain text for whoever asks. */
+/** A quirk without its effects: plain text for users. */
 export function told({ name, fact, source }: Quirk): QuirkInfo {
   return { name, fact, source };
 }
@@ -72,7 +72,9 @@ export function told({ name, fact, source }: Quirk): QuirkInfo {
 const isSoftHsm = ({ manufacturer }: Maker): boolean => manufacturer === "SoftHSM project";
 const isNss = ({ manufacturer }: Maker): boolean => manufacturer === "Mozilla Foundation";
 const isTpm = ({ library }: Maker): boolean => library.manufacturer.startsWith("tpm2-software");
-/** Its own library, or one of its tokens behind another: no other calls a model so. */
+/**
+ * SoftHSM's own library, or one of its tokens behind another library; no other model has this name.
+ */
 const isOpenSc = ({ library, model }: Maker): boolean =>
   library.manufacturer.startsWith("OpenSC") || model.startsWith("PKCS#15");
 const isOpenCryptokiSoft = (maker: Maker): boolean =>

@@ -1,6 +1,6 @@
 /**
- * The two paddings of RSA encryption, each as what it takes to have a token undo it, to undo it on
- * the host, and to make a block of one's own to try the token with.
+ * The two paddings of RSA encryption. Each knows how a token undoes it, how the host undoes it, and
+ * how to make a block to try the token with.
  */
 import type { Mechanism } from "pkcs11js";
 import type { OaepParameters, RsaPublicKey } from "../../keys/key.js";
@@ -12,7 +12,7 @@ import { oaepMechanism, plainMechanism } from "../modules/template.js";
 export interface RsaPadding {
   readonly mechanism: Mechanism;
   readonly encrypt: (key: RsaPublicKey, message: Uint8Array) => Uint8Array;
-  /** An encoded message as long as the modulus → the message. */
+  /** Takes an encoded message as long as the modulus and returns the message. */
   readonly decode: (em: Uint8Array) => Uint8Array | null;
 }
 

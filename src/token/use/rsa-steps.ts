@@ -1,6 +1,6 @@
 /**
- * The steps of a plan for RSA decryption, carried out: the token unwraps, or it decrypts, or it
- * does raw RSA and the padding is undone on the host.
+ * Carries out the steps of a plan for RSA decryption: the token unwraps, or it decrypts, or it does
+ * raw RSA and the host undoes the padding.
  */
 import { randomBytes } from "node:crypto";
 import type { Mechanism } from "pkcs11js";
@@ -19,17 +19,17 @@ import { type Way, WayFailed } from "./ways.js";
 export class RsaSteps {
   readonly #key: KeyObjectOnToken<RsaPublicKey>;
   /**
-   * The template that the token is known to take; until one is refused, the plan's first will do.
+   * The template that the token is known to accept; until one is refused, the plan's first is used.
    */
   #template: TemplateName | undefined;
-  /** The same, of the templates that don't name a length. */
+  /** The same among the templates that give no length. */
   #lengthless: TemplateName | undefined;
 
   constructor(key: KeyObjectOnToken<RsaPublicKey>) {
     this.#key = key;
   }
 
-  /** A step as a way to undo `padding` around a secret of `keyBytes` bytes. */
+  /** Makes a step into a way to undo `padding` around a secret of `keyBytes` bytes. */
   way(step: PlanStep, padding: RsaPadding, keyBytes: number): Way {
     const { way: name, fn } = step;
     const use: Way["use"] =
@@ -51,10 +51,9 @@ export class RsaSteps {
   // ── C_UnwrapKey ───────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Unwraps with the template that is known to do. At first none is known; the one that does is
-   * then found with a block of our own. What a sender sent must not choose it: NSS refuses a secret
-   * of more than 256 bytes under all templates but the one with a length, and cuts it to that
-   * length.
+   * Unwraps with the template that is known to work. It is first found with a block of our own,
+   * because a sender's block must not decide: NSS refuses a secret of more than 256 bytes under all
+   * templates but the one with a length, and cuts it to that length.
    */
   async #unwrap(
     ciphertext: Uint8Array,
@@ -94,10 +93,10 @@ export class RsaSteps {
   }
 
   /**
-   * Unwraps a block of our own as well, whose key takes the place of one that does not come: two
-   * keys are unwrapped, or one and as many calls made. Both are destroyed.
+   * Also unwraps a block of our own, whose key stands in when the sender's block yields none. So
+   * the number of calls is the same whether two keys were unwrapped or one. Both are destroyed.
    *
-   * @throws WayFailed: the token does not unwrap even our own
+   * @throws WayFailed when the token does not unwrap even our own block
    */
   #unwrapEvenly(
     ciphertext: Uint8Array,
@@ -112,7 +111,7 @@ export class RsaSteps {
         return session.take(theirs, trace);
       } catch (error) {
         if (!dependsOnCiphertext(error)) throw error;
-        // As many calls as taking their key is.
+        // The same number of calls as it takes to read the sender's key.
         session.bytes(own.object, "VALUE")?.fill(0);
         session.bytes(object, "ID");
         return null;
@@ -123,8 +122,8 @@ export class RsaSteps {
   }
 
   /**
-   * A key of our own, with the first template under which the token shows its value. Templates that
-   * name a length are left alone: the sender's key may have another one.
+   * Unwraps a key of our own with the first template under which the token reveals its value.
+   * Templates with a length are skipped, since the sender's key may have another length.
    */
   async #unwrapOwn(
     session: Session,
@@ -172,7 +171,7 @@ export class RsaSteps {
     try {
       session.destroy(object);
     } catch (error) {
-      // It goes with the session, which ends now.
+      // The object goes with the session, which ends now.
       this.#key.trace(`unwrap: a session object was not destroyed: ${(error as Error).message}`);
     }
   }
@@ -183,7 +182,7 @@ export class RsaSteps {
     const raw = await this.#decrypt(ciphertext, plainMechanism(CKM.RSA_X_509));
     const { length } = this.#key.publicKey.modulus;
     if (raw.length > length) return null;
-    // Some tokens return the number without its leading zeros.
+    // Some tokens return the number without leading zeros.
     const encoded = new Uint8Array(length);
     encoded.set(raw, length - raw.length);
     const message = padding.decode(encoded);
@@ -201,7 +200,8 @@ export class RsaSteps {
       });
       await token.authenticate(session, object);
       const input = Buffer.from(ciphertext);
-      // As long as the modulus: SoftHSM refuses less, whatever the result's length.
+      // As long as the modulus: SoftHSM refuses a shorter buffer, whatever the length of the
+      // result.
       const output = Buffer.alloc(publicKey.modulus.length);
       try {
         const result = await session.module.run("C_Decrypt", [mechanism, input, output], (native) =>
@@ -215,14 +215,14 @@ export class RsaSteps {
   }
 }
 
-/** A key that the token unwrapped from a block of ours. */
+/** A key that the token unwrapped from a block of our own. */
 interface OwnKey {
   readonly object: Buffer;
-  /** The template that the token took. */
+  /** The template that the token accepted. */
   readonly wanted: AttributeValues;
 }
 
-/** A block of our own making, and what is in it. */
+/** A block of our own and its content. */
 class OwnBlock {
   readonly ciphertext: Uint8Array;
   readonly #message: Uint8Array;
@@ -238,7 +238,7 @@ class OwnBlock {
 }
 
 /**
- * Length of our own key beside a sender's of unknown length: an AES-128 key's, which any token
- * takes.
+ * Length of our own key when the sender's is unknown, in bytes: an AES-128 key, which any token
+ * accepts.
  */
 export const EVEN_BYTES = 16;

@@ -1,4 +1,4 @@
-/** RSA decryption by a token, with the steps of the plans for its two paddings. */
+/** RSA decryption on a token, with the steps of the plans for the two paddings. */
 import { toHex } from "../../bytes.js";
 import type {
   OaepDecryption,
@@ -16,9 +16,9 @@ import { Ways } from "./ways.js";
 
 /** An RSA key on a token that is logged in. */
 export class TokenRsaKey {
-  /** Absent where the plan knows no way to undo any OAEP. */
+  /** Absent when no plan can undo OAEP. */
   readonly oaep: OaepDecryption | undefined;
-  /** Absent where the plan knows no way to undo PKCS#1 v1.5. */
+  /** Absent when no plan can undo PKCS#1 v1.5. */
   readonly decryptPkcs1: PrivateKey["decryptPkcs1"] | undefined;
   readonly #key: KeyObjectOnToken<RsaPublicKey>;
   readonly #situation: Situation;
@@ -34,7 +34,7 @@ export class TokenRsaKey {
     this.decryptPkcs1 = this.#pkcs1Decryption();
   }
 
-  /** The hashes that a block of our own comes back with, best first. */
+  /** The hashes with which the token decrypts a block of our own, best first. */
   async provenHashes(): Promise<OaepHash[]> {
     const proven: OaepHash[] = [];
     for (const hash of OAEP_HASHES) {
@@ -76,9 +76,10 @@ export class TokenRsaKey {
     ciphertext: Uint8Array,
     use: () => Promise<Secret | null>,
   ): Promise<Secret | null> {
-    // First of all: it must not depend on the block.
+    // Comes first, because it must not depend on the block.
     ways.requireSome();
-    // Public facts, checked here so that no return value about them needs to be understood.
+    // Public facts, checked here so that no return value of the token's about them must be
+    // interpreted.
     const { modulus } = this.#key.publicKey;
     if (ciphertext.length !== modulus.length) return null;
     if (Buffer.compare(ciphertext, modulus) >= 0) return null;
@@ -102,8 +103,8 @@ export class TokenRsaKey {
   }
 }
 
-/** A file key's (docs/format.md), where the caller doesn't say. */
+/** Bytes of a file key (docs/format.md); used when the caller gives no length. */
 const DEFAULT_KEY_BYTES = 32;
 
-/** Formats have a handful of labels; somebody may have more. */
+/** A limit: formats have a handful of labels, but callers may pass any number. */
 const MAX_KNOWN = 64;

@@ -2,9 +2,10 @@
  * Templates of a secret that a token unwraps or derives, by name, in the order in which they are
  * tried.
  *
- * SoftHSM makes a key that can be read only when told so; openCryptoki refuses to be told; Luna and
- * MyEID want the length; a few tokens know AES keys only. SENSITIVE and EXTRACTABLE concern the
- * secret's copy, which leaves the token in any case, and lives in a session object for a moment.
+ * SoftHSM makes a readable key only when the template says so; openCryptoki rejects such a
+ * template; Luna and MyEID require the length; a few tokens support only AES keys. SENSITIVE and
+ * EXTRACTABLE concern a copy of the secret that lives in a session object for a moment and leaves
+ * the token in any case.
  */
 import { CKK, CKO } from "../modules/constants.js";
 import type { AttributeValues } from "../modules/template.js";
@@ -12,7 +13,7 @@ import type { Quirk } from "./quirks.js";
 
 export type TemplateName = `${"generic" | "AES"} ${"readable" | "bare" | "readable, with length"}`;
 
-/** A template by its name, for a secret of so many bytes. */
+/** The template of this name for a secret of `bytes` bytes. */
 export function secretTemplate(name: TemplateName, bytes: number): AttributeValues {
   const bare = {
     CLASS: CKO.SECRET_KEY,
@@ -24,12 +25,12 @@ export function secretTemplate(name: TemplateName, bytes: number): AttributeValu
   return namesLength(name) ? { ...readable, VALUE_LEN: bytes } : readable;
 }
 
-/** True for a template that says how long the secret is. */
+/** True for a template that includes the length of the secret. */
 export function namesLength(name: TemplateName): boolean {
   return name.endsWith("length");
 }
 
-/** What is tried to make a secret with this function on a token with these quirks. */
+/** The templates to try for this function on a token with these quirks, in order. */
 export function templatesFor(
   fn: "C_UnwrapKey" | "C_DeriveKey",
   quirks: readonly Quirk[],
@@ -49,7 +50,7 @@ const UNWRAP_TEMPLATES: readonly TemplateName[] = [
   "AES readable, with length",
 ];
 
-/** The length first: what a token returns without one is its own choice. */
+/** The one with a length comes first: without it, the token chooses the length. */
 const DERIVE_TEMPLATES: readonly TemplateName[] = [
   "generic readable, with length",
   "generic readable",

@@ -1,7 +1,7 @@
 /**
- * Signatures made by a token: C_Sign with CKM_ECDSA or CKM_RSA_PKCS_PSS over a digest made on the
- * host, which every token that signs at all can do, CKM_EDDSA over the message, or CKM_RSA_PKCS
- * over what is to be padded (PKCS#11 v2.40 §2.1.6).
+ * Signatures made by a token. C_Sign runs with CKM_ECDSA or CKM_RSA_PKCS_PSS over a digest made on
+ * the host, which every signing token supports; with CKM_EDDSA over the message; or with
+ * CKM_RSA_PKCS over the data to be padded (PKCS#11 v2.40 §2.1.6).
  */
 import type { Mechanism } from "pkcs11js";
 import { TokenError } from "../../errors.js";
@@ -15,7 +15,7 @@ import type { KeyObjectOnToken } from "./key-object.js";
 /**
  * Signs messages with the key's algorithm (`signatureAlgorithm`).
  *
- * @throws TokenError `ERR_MECHANISM` when the token gives a signature of another length
+ * @throws TokenError `ERR_MECHANISM` when the token returns a signature of the wrong length
  */
 export function messageSigner(
   key: KeyObjectOnToken<SigningPublicKey>,
@@ -41,7 +41,7 @@ export function pkcs1Signer(
   return (payload) => signOnToken(key, payload, how);
 }
 
-/** C_Sign over `input`, which is a digest for most mechanisms. */
+/** Runs C_Sign over `input`, which is a digest for most mechanisms. */
 async function signOnToken(
   { token, object, trace }: KeyObjectOnToken,
   input: Uint8Array,
@@ -49,7 +49,7 @@ async function signOnToken(
     /** For messages. */
     readonly name: string;
     readonly mechanism: Mechanism;
-    /** Of the signature, bytes. */
+    /** Of the signature, in bytes. */
     readonly length: number;
   },
 ): Promise<Uint8Array> {

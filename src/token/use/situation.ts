@@ -1,6 +1,6 @@
 /**
- * What a plan is made from, read from the token: the private key's attributes where it shows
- * itself, else what its public half suggests, and the flags of the mechanisms that matter.
+ * Reads what a plan needs from the token: the private key's attributes if it is visible, otherwise
+ * what its public half suggests, and the flags of the relevant mechanisms.
  */
 import { TokenError } from "../../errors.js";
 import { CKM } from "../modules/constants.js";
@@ -12,9 +12,7 @@ import type { AttributeName } from "../modules/template.js";
 import type { Token } from "../session/token.js";
 import type { KeyInfo } from "../values.js";
 
-/**
- * The situation of a key as this session sees it. `object` is its private key, where that is known.
- */
+/** The situation of a key as this session sees it. `object` is its private key, if known. */
 export function situationOf(
   token: Token,
   session: Session,
@@ -38,12 +36,12 @@ export function situationOf(
   };
 }
 
-/** True for a key that can only sign, by its kind or by what it says. */
+/** True for a key that can only sign, by its kind or by its attributes. */
 export function isForSigning({ publicKey, uses }: KeyInfo): boolean {
   return publicKey?.type === "ed25519" || (uses.includes("sign") && !uses.includes("exchange"));
 }
 
-/** The private key, if it can be seen now and there is exactly one. */
+/** The private key, if it is visible now and there is exactly one. */
 export function visiblePrivateKey(session: Session, key: KeyInfo): Buffer | undefined {
   try {
     return findPrivateKey(session, key);
@@ -82,8 +80,9 @@ const PUBLIC_ATTRIBUTES = {
 } as const satisfies Record<PlanUse, AttributeName>;
 
 /**
- * An RSA public key that names any purpose is taken at its word. On curves a missing CKA_DERIVE
- * says nothing: few tools set it on public keys, where it has no effect.
+ * The purposes that the public half suggests. An RSA public key that names any purpose is believed.
+ * For curves a missing CKA_DERIVE means nothing: few tools set it on public keys, where it has no
+ * effect.
  */
 function suggestedBy(
   session: Session,

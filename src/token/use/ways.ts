@@ -1,17 +1,16 @@
 /**
- * Ways to use a private key, tried in order, and the one question that decides between "this way
- * does not work on this token" and "this ciphertext is bad": does the way work on a ciphertext of
- * our own?
+ * Ways to use a private key, tried in order. One question separates "this way does not work on this
+ * token" from "this ciphertext is bad": does the way work on a ciphertext of our own?
  *
- * Modules answer both with the same return values (docs/tokens.md), and a token that was pulled, or
- * whose daemon died, answers with them too. So `use` follows every failure with the same two
- * questions, whatever it was: is the token still there, and does the way still work? If so the
- * ciphertext is at fault, which is one `null`; what is said of the token never depends on what a
+ * Modules answer both with the same return values (docs/tokens.md), and so does a token that was
+ * pulled or whose daemon died. So after every failure, whatever the return value, `use` asks two
+ * questions: is the token still there, and does the way still work? If both hold, the ciphertext is
+ * at fault, and the result is `null`. What is reported about the token never depends on what the
  * sender sent.
  *
- * `useEvenly` asks before the token sees the sender's block, because some paddings are broken by
- * whoever learns which blocks are well formed (Bleichenbacher 1998): afterwards a good block and a
- * bad one are as many calls.
+ * `useEvenly` asks before the token sees the sender's block, because some paddings can be broken by
+ * anyone who learns which blocks are well formed (Bleichenbacher 1998). That way a good block and a
+ * bad one take the same number of calls.
  */
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
@@ -23,18 +22,20 @@ import type { Token } from "../session/token.js";
 export interface Way {
   /** As in "C_UnwrapKey CKM_RSA_PKCS_OAEP sha256". */
   readonly name: string;
-  /** What the sender sent → the secret; `null` when it came out with the wrong form. */
+  /**
+   * Takes what the sender sent and returns the secret; `null` when the result has the wrong form.
+   */
   readonly use: (input: Uint8Array) => Promise<Uint8Array | null>;
-  /** Uses the way on input of our own making; true when the right secret comes out. */
+  /** Tries the way on input of our own; true when the right secret comes out. */
   readonly selfTest: () => Promise<boolean>;
   /**
-   * As `use`, for ways that try themselves on input of our own each time. Throws `WayFailed` when
-   * that fails.
+   * As `use`, for a way that includes a try on input of our own in every use. Throws `WayFailed`
+   * when that try fails.
    */
   readonly useEvenly?: (input: Uint8Array) => Promise<Uint8Array | null>;
 }
 
-/** A way does not work on input of our own, so nothing was learned of the sender's. */
+/** A way failed on input of our own, which says nothing about the sender's input. */
 export class WayFailed extends Error {}
 
 export class Ways {
@@ -43,12 +44,12 @@ export class Ways {
   readonly #ways: readonly Way[];
   readonly #trace: (line: string) => void;
   readonly #leftOut: string;
-  /** Settled ways: true works, false does not. */
+  /** Results so far: true for a way that works, false for one that does not. */
   readonly #works = new Map<Way, boolean>();
 
   /**
-   * `what` is what they are ways to do, for messages: "undo RSA-OAEP with sha256"; `leftOut`, why
-   * there are no others.
+   * @param what - what the ways do, for messages, as in "undo RSA-OAEP with sha256"
+   * @param leftOut - why there are no other ways
    */
   constructor(
     token: Token,
@@ -82,7 +83,7 @@ export class Ways {
         if (await this.#isStillWorking(way)) return null;
       } catch (error) {
         if (!dependsOnCiphertext(error)) throw error;
-        // Whatever the return value says: some tokens take a hash, use another, and find the data
+        // Ask whatever the return value: some tokens accept a hash, use another, and call the data
         // bad.
         if (await this.#isStillWorking(way, error)) return null;
         this.#trace(`unwrap: ${way.name} does not work here (${error.ckr ?? error.code})`);
@@ -91,7 +92,7 @@ export class Ways {
     throw this.#noWay();
   }
 
-  /** As `use`, with as many calls for input that is at fault as for input that isn't. */
+  /** As `use`, with the same number of calls for bad input as for good input. */
   async useEvenly(input: Uint8Array, using?: Using): Promise<Secret | null> {
     for (const way of this.#ways) {
       if (this.#works.get(way) === false) continue;
@@ -120,8 +121,8 @@ export class Ways {
   }
 
   /**
-   * Asked of a secret and of none alike: a token that went away answers as one that dislikes its
-   * input.
+   * Checks the token with and without a secret alike: a token that is gone answers as it does to
+   * bad input.
    */
   #fromTokenStillThere(secret: Uint8Array | null): Secret | null {
     if (this.#token.isPresent()) return secret === null ? null : new Secret(secret);
@@ -129,7 +130,7 @@ export class Ways {
     throw this.#gone(undefined);
   }
 
-  /** True when some way works, as tried with input of our own. */
+  /** True when a way works on input of our own. */
   async isPossible(): Promise<boolean> {
     for (const way of this.#ways) if (await this.#isWorking(way)) return true;
     return false;
@@ -144,9 +145,8 @@ export class Ways {
   }
 
   /**
-   * After a failure.
-   *
-   * @throws TokenError when the token is gone, or a way that did work works no more.
+   * Tries a way again after a failure. Throws TokenError when the token is gone, or a way that had
+   * worked no longer does.
    */
   async #isStillWorking(way: Way, failure?: TokenError): Promise<boolean> {
     await this.#requireToken(failure);
@@ -173,7 +173,7 @@ export class Ways {
     }
   }
 
-  /** A token that went away answers with the same return values as one that dislikes its input. */
+  /** A token that is gone answers with the same return values as one that got bad input. */
   async #requireToken(error: TokenError | undefined): Promise<void> {
     if (!(await this.#token.isStillPresent())) throw this.#gone(error);
   }
@@ -200,7 +200,7 @@ export class Ways {
   }
 }
 
-/** What the way makes of the sender's input; `null` for every failure that may be the input's. */
+/** The result for the sender's input; `null` for every failure that the input may have caused. */
 async function resultOf(way: Way, input: Uint8Array): Promise<Uint8Array | null> {
   if (way.useEvenly !== undefined) return way.useEvenly(input);
   try {
