@@ -1,12 +1,11 @@
 /**
- * What must be put right when the process is told to stop half way: temporary files, the terminal's
- * echo. Each is a synchronous function, registered for as long as it is needed; `restore` runs what
- * is registered, latest first. The signals themselves are caught in `main.ts`, and only for the
- * program.
+ * Clean-up for when a signal stops the process: temporary files, the terminal's echo. Each clean-up
+ * is a synchronous function, registered for as long as it is needed. `restore` runs them, latest
+ * first. Only the programs handle signals, in their main files; the library does not.
  */
 const pending = new Set<() => void>();
 
-/** Registers `undo` and returns the function that takes it back. */
+/** Registers `undo`. Returns a function that removes it. */
 export function onInterrupt(undo: () => void): () => void {
   const entry = (): void => {
     undo();
@@ -17,14 +16,14 @@ export function onInterrupt(undo: () => void): () => void {
   };
 }
 
-/** Runs what is registered, once. A failure of one must not keep the others from running. */
+/** Runs and removes what is registered. All of it runs, even if part of it fails. */
 export function restore(): void {
   for (const undo of [...pending].reverse()) {
     pending.delete(undo);
     try {
       undo();
     } catch {
-      // Best effort: the process is on its way out, and the next entry may matter more.
+      // The process is ending. The other entries still have to run.
     }
   }
 }

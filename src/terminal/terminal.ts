@@ -1,21 +1,21 @@
 /**
- * The terminal the user sits at: questions, answered without echo where they are secret, and the
- * progress of long work. It is opened by name, so that stdin and stdout stay free for the message.
+ * The controlling terminal, for questions to the user; secret answers are not echoed. It is opened
+ * by name, so that stdin and stdout stay free for the message.
  */
 import { openSync } from "node:fs";
 import { ReadStream, WriteStream } from "node:tty";
 import { Cancelled, TokenError } from "../errors.js";
 import { onInterrupt } from "./interrupts.js";
 
-/** A person to ask. */
+/** A terminal that can ask questions. */
 export interface Terminal {
-  /** One line, without its line break. `silent` shows nothing of what is typed. */
+  /** Asks for one line; returns it without its line break. `silent` turns off the echo. */
   ask(prompt: string, options: { readonly silent: boolean }): Promise<string>;
   close(): void;
 }
 
 /**
- * The PIN that answers all the questions alike.
+ * Asks each question, without echo; all answers must be the same PIN, which is returned.
  *
  * @throws TokenError `ERR_PIN_MISMATCH`; Cancelled
  */
@@ -27,7 +27,7 @@ export async function askAlike(terminal: Terminal, questions: readonly string[])
   throw new TokenError("ERR_PIN_MISMATCH", "the two PINs differ", { hint: "nothing was done" });
 }
 
-/** The controlling terminal, or undefined where the process has none: a service, a CI job. */
+/** The controlling terminal; undefined when the process has none, as in a service or a CI job. */
 export function controllingTerminal(): Terminal | undefined {
   const [source, target] =
     process.platform === "win32" ? ["\\\\.\\CONIN$", "\\\\.\\CONOUT$"] : ["/dev/tty", "/dev/tty"];
@@ -42,7 +42,8 @@ export function controllingTerminal(): Terminal | undefined {
       },
     };
   } catch {
-    return undefined; // ENXIO: no controlling terminal.
+    // ENXIO: no controlling terminal.
+    return undefined;
   }
 }
 
@@ -53,7 +54,7 @@ async function ask(
   silent: boolean,
 ): Promise<string> {
   const { read } = await import("read");
-  // While a line is read the terminal is raw: echo is off, and Ctrl-C is a character, not a signal.
+  // While reading, the terminal is in raw mode: no echo, and Ctrl-C is a character, not a signal.
   const done = onInterrupt(() => {
     input.setRawMode(false);
   });
@@ -70,16 +71,16 @@ async function ask(
     throw error;
   } finally {
     done();
-    // The line break the user typed was as silent as the rest.
+    // The line break that the user typed was not echoed either.
     if (silent) output.write("\n");
   }
 }
 
-/** Ctrl-D: `read` would wait for ever. Its reader lets go of the terminal, which pauses. */
+/** Resolves at Ctrl-D, where `read` would wait forever: its reader closes, which pauses `input`. */
 function endOfInput(input: ReadStream): Promise<string> {
   return new Promise((resolve) => {
     input.once("pause", () => {
-      // A line that was typed is resolved with first.
+      // A line that was typed resolves first.
       setImmediate(resolve, "");
     });
   });

@@ -1,6 +1,6 @@
 /**
- * The door to tokens for one run: modules are loaded when first needed, tokens found by URI, a PIN
- * asked for at most once per token, everything ended by `close`. Only plain values pass through it.
+ * `TokenService` with the modules in this process. Modules are loaded when first needed, and a PIN
+ * is asked for at most once per token.
  */
 import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
@@ -30,7 +30,8 @@ import type {
   PinProvider,
   TokenInfo,
 } from "./values.js";
-import { formatUri, matchesObject, type Pkcs11Uri } from "./uri.js";
+import { formatUri, type Pkcs11Uri } from "./uri.js";
+import { matchesObject } from "./uri-match.js";
 
 export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
@@ -39,11 +40,10 @@ export interface TokenAccessOptions extends Discovery, Precautions {
   readonly force?: boolean;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
   readonly trace?: (line: string) => void;
-  /** Told when a login ended, with the error that refused it. */
+  /** Called after each attempt to log in, with the error of one that failed. */
   readonly loginEnded?: (token: TokenInfo, refusal: unknown) => void;
 }
 
-/** `TokenService` with the module in this process. */
 export class TokenAccess implements TokenService {
   readonly #options: TokenAccessOptions;
   readonly #finder: TokenFinder;
@@ -60,37 +60,23 @@ export class TokenAccess implements TokenService {
     });
   }
 
-  /** Every module that was looked at, in the order of preference. A broken one stops no other. */
   modules(): Promise<ModuleInfo[]> {
     return this.#finder.modules();
   }
 
-  /** Every initialized token present. One that two modules show is listed once. */
   async tokens(): Promise<TokenInfo[]> {
     return (await this.#finder.all({})).map(({ info }) => info);
   }
 
-  /**
-   * Exactly one token.
-   *
-   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a
-   *   module that the user named is broken, that module's error.
-   */
   async findToken(uri: Pkcs11Uri): Promise<TokenInfo> {
     return (await this.#finder.one(uri)).info;
   }
 
-  /** Key pairs that match, as far as they can be seen without a PIN. */
   async keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
     requireKeyType(uri);
     return (await this.#keysOfTokens(uri)).filter((key) => matchesObject(uri, key));
   }
 
-  /**
-   * Exactly one key pair. With `login`, private keys without a public half are seen too.
-   *
-   * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`, and as `findToken`.
-   */
   async findKey(uri: Pkcs11Uri, options: { login?: boolean } = {}): Promise<KeyInfo> {
     requireKeyType(uri);
     if (options.login === true) await this.#logIn(await this.#finder.one(uri));
@@ -105,7 +91,6 @@ export class TokenAccess implements TokenService {
     return key;
   }
 
-  /** See `TokenService.identity`. */
   identity<P extends Purpose = "open">(
     key: KeyInfo,
     purpose: P = "open" as P,
@@ -117,12 +102,6 @@ export class TokenAccess implements TokenService {
     };
   }
 
-  /**
-   * A new key pair under the key policy, tried out before it is announced.
-   *
-   * @throws UsageError `ERR_KEY_LABEL`, `ERR_ALLOW_DECRYPT`; TokenError as `generatePair`, and
-   * `ERR_KEY_UNUSABLE` when the token can't use what it made (it's destroyed again).
-   */
   async generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey> {
     requireSound(request);
     const token = await this.#finder.again(info);
@@ -142,11 +121,6 @@ export class TokenAccess implements TokenService {
     });
   }
 
-  /**
-   * The ways there are to use a key, in order, and why. No PIN: what only the private key shows,
-   * and it does not show itself, is assumed, and the plan says so. To open by default, or, for keys
-   * that can do nothing else, to sign.
-   */
   async plan(
     key: KeyInfo,
     operation: PlanOperation = isForSigning(key) ? "sign" : "open",
@@ -155,16 +129,10 @@ export class TokenAccess implements TokenService {
     return token.session("read", (session) => planFor(operation, situationOf(token, session, key)));
   }
 
-  /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
   probeOaep(key: KeyInfo): Promise<OaepHash[]> {
     return this.#privateKeys.provenHashes(key);
   }
 
-  /**
-   * Destroys both halves of a key pair; a public half alone too. Certificates stay.
-   *
-   * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; nothing is destroyed then.
-   */
   async deleteKey(key: KeyInfo): Promise<void> {
     const token = await this.#finder.again(key.token);
     await this.#logIn(token);
@@ -186,10 +154,6 @@ export class TokenAccess implements TokenService {
     });
   }
 
-  /**
-   * Holds keys against the key policy; logs in to every token that shows a key, or that `uri`
-   * names. Public halves whose private key is elsewhere are left out.
-   */
   async audit(uri: Pkcs11Uri = {}): Promise<Finding[]> {
     requireKeyType(uri);
     const tokens = await this.#finder.all(uri);
@@ -198,7 +162,9 @@ export class TokenAccess implements TokenService {
     for (const token of tokens) {
       const shown = await token.session("read", (session) => listKeys(session, token.info));
       if (shown.length === 0 && uri.token === undefined && uri.serial === undefined) {
-        this.#trace(`audit: token "${token.info.label}" shows no key without a PIN, not logged in`);
+        this.#trace(
+          `audit: token "${token.info.label}" shows no key without a PIN and is not logged in to`,
+        );
         continue;
       }
       await this.#logIn(token);
@@ -211,28 +177,24 @@ export class TokenAccess implements TokenService {
     return findings;
   }
 
-  /** What can be said of modules, tokens and keys without a PIN, as plain values. */
   async diagnose(uri: Pkcs11Uri = {}): Promise<Diagnosis> {
     requireKeyType(uri);
     return diagnose(this.#finder, this.#options, uri);
   }
 
-  /** True while a login of before holds: it ends with the token. */
+  /** True while an earlier login lasts. It ends when the token is pulled. */
   async isLoggedIn(info: TokenInfo): Promise<boolean> {
     return (await this.#finder.again(info)).isLoggedIn();
   }
 
-  /** What a token can do, by name. */
   async mechanisms(info: TokenInfo): Promise<MechanismInfo[]> {
     return listMechanisms(await this.#finder.again(info));
   }
 
-  /** Ends logins, and starts modules anew when next needed: some see a new token only then. */
   rescan(): Promise<void> {
     return this.#finder.close();
   }
 
-  /** Ends logins and modules; waits for operations that run. */
   close(): Promise<void> {
     return this.#finder.close();
   }
@@ -263,7 +225,7 @@ export class TokenAccess implements TokenService {
     }
   }
 
-  /** Every key of the tokens that match, whatever the URI says of the key. */
+  /** Every key of the matching tokens; what the URI says about the key is ignored. */
   async #keysOfTokens(uri: Pkcs11Uri): Promise<KeyInfo[]> {
     const keys: KeyInfo[] = [];
     for (const token of await this.#finder.all(uri)) {
@@ -271,7 +233,7 @@ export class TokenAccess implements TokenService {
         const found = await token.session("read", (session) => listKeys(session, token.info));
         keys.push(...found);
       } catch (error) {
-        // Among several tokens one may fail; one that was asked for may not.
+        // One of several tokens may fail, but not one that the URI names.
         const isNamed = uri.token !== undefined || uri.serial !== undefined;
         if (isNamed || !(error instanceof TokenError)) throw error;
         this.#trace(`token "${token.info.label}": ${error.message}`);
@@ -287,12 +249,12 @@ export class TokenAccess implements TokenService {
       hint:
         names.length === 0
           ? "the matching tokens show no key without a PIN"
-          : `without a PIN one sees ${list(names)}`,
+          : `visible without a PIN: ${list(names)}`,
     });
   }
 }
 
-/** A key pair is meant by its private key, public key or certificate alike. */
+/** A URI may name a key pair by its private key, public key or certificate. */
 function requireKeyType(uri: Pkcs11Uri): void {
   if (uri.type !== "secret-key" && uri.type !== "data") return;
   throw new UsageError("ERR_URI_TYPE", `type=${uri.type} does not name a key pair`, {

@@ -1,8 +1,9 @@
 /**
- * Everything that can be said about modules, tokens and keys without a PIN, gathered as plain
- * values that JSON can carry: `p11seal doctor` prints it.
+ * All that modules, tokens and keys reveal without a PIN, as values that JSON can represent.
+ * `p11seal doctor` prints it.
  */
 import { toHex } from "../bytes.js";
+import { defined } from "../defined.js";
 import { TokenError } from "../errors.js";
 import { auditKey, auditNumbers } from "./objects/key-audit.js";
 import { type ConfigurationFault, configurationFault } from "./modules/configuration.js";
@@ -16,27 +17,28 @@ import type { Session } from "./session/session.js";
 import { isForSigning, situationOf, visiblePrivateKey } from "./use/situation.js";
 import type { Token } from "./session/token.js";
 import type { Finding, KeyInfo, KeyUse, ModuleInfo, TokenInfo } from "./values.js";
-import { matchesObject, type Pkcs11Uri } from "./uri.js";
+import type { Pkcs11Uri } from "./uri.js";
+import { matchesObject } from "./uri-match.js";
 
-/** What was found, module by module, in the order of preference. */
+/** The modules in the order of preference. */
 export interface Diagnosis {
   readonly modules: readonly ModuleDiagnosis[];
 }
 
 export interface ModuleDiagnosis extends ModuleInfo {
-  /** Where it did not start, or shows no token: what is wrong around it. */
+  /** For a module that did not start or shows no token: the fault in its environment. */
   readonly configuration?: ConfigurationFault;
   readonly tokens: readonly TokenDiagnosis[];
 }
 
 export interface TokenDiagnosis {
   readonly token: TokenInfo;
-  /** Why nobody could log in now; no PIN would be sent. */
-  readonly obstacle?: ErrorTold;
+  /** Why a login would fail before a PIN is sent. */
+  readonly obstacle?: ErrorReport;
   readonly keys: readonly KeyDiagnosis[];
   readonly quirks: readonly QuirkInfo[];
   /** Why its keys could not be listed. */
-  readonly error?: ErrorTold;
+  readonly error?: ErrorReport;
 }
 
 export interface KeyDiagnosis {
@@ -46,24 +48,22 @@ export interface KeyDiagnosis {
   readonly id: string;
   readonly kind: string;
   readonly uses: readonly KeyUse[];
-  /**
-   * SHA-256 of the SubjectPublicKeyInfo, hexadecimal; absent where the public half is not known.
-   */
+  /** SHA-256 of the SubjectPublicKeyInfo, hexadecimal; absent where the public key is unknown. */
   readonly fingerprint?: string;
   readonly seenAs: KeyInfo["seenAs"];
   readonly plan: Plan;
-  /** Against the key policy, as far as it shows. */
+  /** Violations of the key policy, as far as they are visible. */
   readonly findings: readonly Finding[];
 }
 
 /** An error as plain values. */
-export interface ErrorTold {
+export interface ErrorReport {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
 }
 
-/** Looks at the modules, tokens and keys that a URI leaves. Sends no PIN, and uses no key. */
+/** Examines the modules, tokens and keys that match `uri`. Sends no PIN and uses no key. */
 export async function diagnose(
   finder: TokenFinder,
   where: Discovery,
@@ -76,22 +76,18 @@ export async function diagnose(
     const diagnosed: TokenDiagnosis[] = [];
     for (const token of own) diagnosed.push(await diagnoseToken(token, uri));
     const fault = own.length === 0 ? configurationFault(module.path, where) : undefined;
-    modules.push({
-      ...module,
-      ...(fault === undefined ? {} : { configuration: fault }),
-      tokens: diagnosed,
-    });
+    modules.push({ ...module, ...defined({ configuration: fault }), tokens: diagnosed });
   }
   return { modules };
 }
 
 async function diagnoseToken(token: Token, uri: Pkcs11Uri): Promise<TokenDiagnosis> {
   const { info } = token;
-  const obstacle = toldBy(() => {
+  const obstacle = errorFrom(() => {
     if (info.loginRequired) requireTriable(info, false);
   });
   const quirks = quirksOf(makerOf(token.module, token.details)).map(told);
-  const about = { token: info, ...(obstacle === undefined ? {} : { obstacle }), quirks };
+  const about = { token: info, ...defined({ obstacle }), quirks };
   try {
     const keys = await token.session("read", (session) =>
       listKeys(session, info)
@@ -101,7 +97,7 @@ async function diagnoseToken(token: Token, uri: Pkcs11Uri): Promise<TokenDiagnos
     return { ...about, keys };
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
-    return { ...about, keys: [], error: errorTold(error) };
+    return { ...about, keys: [], error: errorReport(error) };
   }
 }
 
@@ -110,22 +106,22 @@ function diagnoseKey(token: Token, session: Session, key: KeyInfo): KeyDiagnosis
   const { uri, label, kind, uses, seenAs, publicKey } = key;
   return {
     ...{ uri, label, id: toHex(key.id), kind, uses, seenAs },
-    ...(publicKey === undefined ? {} : { fingerprint: toHex(publicKey.fingerprint) }),
+    ...defined({ fingerprint: publicKey && toHex(publicKey.fingerprint) }),
     plan: planFor(isForSigning(key) ? "sign" : "open", situationOf(token, session, key, object)),
     findings: object === undefined ? auditNumbers(key) : auditKey(session, key),
   };
 }
 
-function toldBy(run: () => void): ErrorTold | undefined {
+function errorFrom(run: () => void): ErrorReport | undefined {
   try {
     run();
     return undefined;
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
-    return errorTold(error);
+    return errorReport(error);
   }
 }
 
-function errorTold({ code, message, hint }: TokenError): ErrorTold {
-  return { code, message, ...(hint === undefined ? {} : { hint }) };
+function errorReport({ code, message, hint }: TokenError): ErrorReport {
+  return { code, message, ...defined({ hint }) };
 }

@@ -7,7 +7,7 @@ export { TokenAccess, type TokenAccessOptions } from "./access.js";
 export { TokenProcess, type TokenProcessOptions } from "./process/token-process.js";
 export type {
   Diagnosis,
-  ErrorTold,
+  ErrorReport,
   KeyDiagnosis,
   ModuleDiagnosis,
   TokenDiagnosis,

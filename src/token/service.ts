@@ -1,6 +1,6 @@
 /**
- * What can be asked of tokens: plain values in, plain values and promises out, so that the module
- * can be loaded in another process without a change outside this folder.
+ * The interface to tokens. It takes and returns plain values only, so that modules can be loaded in
+ * another process without a change outside this folder.
  */
 import type { Identity, OaepHash } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
@@ -18,25 +18,28 @@ import type {
 } from "./values.js";
 
 /**
- * What can be done with tokens. Two classes offer it: `TokenAccess`, with the module in this
- * process, and `TokenProcess`, with the module in a process of its own.
+ * Operations on tokens. `TokenAccess` implements them with the modules in this process,
+ * `TokenClient` through a connection, and `TokenProcess` with the modules in a process of their
+ * own.
  */
 export interface TokenService {
-  /** Every module that was looked at, in the order of preference. A broken one stops no other. */
+  /**
+   * Every module that was tried, in the order of preference. A broken one does not stop the others.
+   */
   modules(): Promise<ModuleInfo[]>;
-  /** Every initialized token present. One that two modules show is listed once. */
+  /** Every initialized token present. A token that two modules show is listed once. */
   tokens(): Promise<TokenInfo[]>;
   /**
-   * Exactly one token.
+   * The one token that matches.
    *
-   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; when none is found and a
-   *   module that the user named is broken, that module's error.
+   * @throws TokenError `ERR_TOKEN_NOT_FOUND`, `ERR_TOKEN_NOT_UNIQUE`; the error of a module that
+   * the user named, if it is broken and no token is found.
    */
   findToken(uri: Pkcs11Uri): Promise<TokenInfo>;
-  /** Key pairs that match, as far as they can be seen without a PIN. */
+  /** The key pairs that match and are visible without a PIN. */
   keys(uri?: Pkcs11Uri): Promise<KeyInfo[]>;
   /**
-   * Exactly one key pair. With `login`, private keys without a public half are seen too.
+   * The one key pair that matches. `login` makes private keys without a public half visible too.
    *
    * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`, and as `findToken`.
    */
@@ -51,37 +54,39 @@ export interface TokenService {
    */
   identity<P extends Purpose = "open">(key: KeyInfo, purpose?: P): Identity<PurposeKeys[P]>;
   /**
-   * A new key pair under the key policy, tried out before it is announced.
+   * Generates a key pair under the key policy, and tests it before returning.
    *
-   * @throws UsageError `ERR_KEY_LABEL`, `ERR_ALLOW_DECRYPT`; TokenError, `ERR_KEY_UNUSABLE` when
-   *   the token can't use what it made (it's destroyed again).
+   * @throws UsageError `ERR_KEY_LABEL`, `ERR_ALLOW_DECRYPT`; TokenError as `generatePair`, and
+   * `ERR_KEY_UNUSABLE` when the token can't use the key that it made, which is destroyed then.
    */
   generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey>;
-  /** The OAEP hashes that the key's token really undoes, best first. Logs in and tries each. */
+  /**
+   * The OAEP hashes that the token can decrypt with the key, best first. Logs in and tests each.
+   */
   probeOaep(key: KeyInfo): Promise<OaepHash[]>;
   /**
-   * Destroys both halves of a key pair; a public half alone too. Certificates stay.
+   * Destroys both halves of a key pair, or a lone public half. Certificates are kept.
    *
    * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; nothing is destroyed then.
    */
   deleteKey(key: KeyInfo): Promise<void>;
   /**
-   * Holds keys against the key policy; logs in to every token that shows a key, or that `uri`
-   * names. Public halves whose private key is elsewhere are left out.
+   * Checks keys against the key policy. Logs in to every token that shows a key or that `uri`
+   * names. Public halves whose private key is elsewhere are skipped.
    */
   audit(uri?: Pkcs11Uri): Promise<Finding[]>;
-  /** What a token can do, by name. */
+  /** The mechanisms of a token, by name. */
   mechanisms(info: TokenInfo): Promise<MechanismInfo[]>;
   /**
-   * The ways there are to use a key, in order, and why. No PIN: what only the private key shows,
-   * and it does not show itself, is assumed, and the plan says so. To open by default, or, for keys
-   * that can do nothing else, to sign.
+   * The ways to use a key, in the order in which they are tried, with reasons. It needs no PIN:
+   * attributes that only a hidden private key would show are assumed, and the plan says so. By
+   * default it is a plan to open messages or, for keys that can only sign, to sign.
    */
   plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan>;
-  /** What can be said of modules, tokens and keys without a PIN, as values that JSON can carry. */
+  /** What modules, tokens and keys reveal without a PIN, as values that JSON can represent. */
   diagnose(uri?: Pkcs11Uri): Promise<Diagnosis>;
-  /** Ends logins, and starts modules anew when next needed: some see a new token only then. */
+  /** Ends logins and restarts modules when next needed: some see new tokens only then. */
   rescan(): Promise<void>;
-  /** Ends logins and modules; waits for operations that run. */
+  /** Ends logins and finalizes modules, after running operations have finished. */
   close(): Promise<void>;
 }

@@ -1,12 +1,12 @@
 /**
- * RFC 7512 URIs: how a person names a module, a token or a key.
+ * RFC 7512 URIs, by which people name modules, tokens and keys: parsed and written. uri-match.ts
+ * compares them with what modules report.
  *
- * A URI is a filter: every attribute in its path must match. Parsing is strict (the RFC's grammar
- * in §2.3, no white space, no duplicates) and keeps no PIN: `pin-value` is refused on sight, and so
- * is `slot-id`, because slot numbers change when a token is initialized or a reader is replugged.
- * Nothing here touches a module or a file.
+ * Parsing is strict: the grammar of RFC 7512 §2.3, no white space, no duplicates. A URI with a PIN
+ * (`pin-value`) is refused, so that no PIN is kept. So is one with `slot-id`, because slot numbers
+ * change when a token is initialized or a reader is plugged in again. Nothing here uses a module
+ * or a file.
  */
-import { equal } from "../bytes.js";
 import { FormatError, PolicyError, UsageError } from "../errors.js";
 
 /** Values of the attribute `type` (RFC 7512 §2.3). */
@@ -33,11 +33,9 @@ export interface Pkcs11Uri {
   readonly pinSource?: string;
   readonly moduleName?: string;
   readonly modulePath?: string;
-  /**
-   * Path attributes of other vendors, still encoded. They narrow the match in ways unknown here.
-   */
+  /** Vendors' own path attributes, still encoded. Whether they match cannot be decided here. */
   readonly otherPath?: readonly (readonly [name: string, value: string])[];
-  /** Query attributes of other vendors, still encoded. They don't take part in matching. */
+  /** Vendors' own query attributes, still encoded. They play no part in matching. */
   readonly otherQuery?: readonly (readonly [name: string, value: string])[];
 }
 
@@ -71,13 +69,13 @@ const OBJECT_TYPES: ReadonlySet<string> = new Set<ObjectType>([
   "data",
 ]);
 
-/** Longer ones are no one's key. Characters. */
+/** Longest URI that is parsed, in characters. */
 const MAX_URI = 8192;
 /** RFC 7512 §2.3: pk11-path-res-avail and pk11-query-res-avail, with RFC 3986's unreserved set. */
 const PATH_VALUE = /^(?:[A-Za-z0-9\-._~:[\]@!$'()*+,=&]|%[0-9A-Fa-f]{2})*$/;
 const QUERY_VALUE = /^(?:[A-Za-z0-9\-._~:[\]@!$'()*+,=/?|]|%[0-9A-Fa-f]{2})*$/;
 
-/** True when `text` has the scheme of these URIs; the rest of it may still be wrong. */
+/** True when `text` has the scheme of these URIs. It may be malformed all the same. */
 export function isPkcs11Uri(text: string): boolean {
   return /^pkcs11:/i.test(text);
 }
@@ -94,14 +92,14 @@ export function parseUri(text: string): Pkcs11Uri {
     throw new FormatError("ERR_URI_SCHEME", "the URI does not begin with pkcs11:");
   }
   if (text.length > MAX_URI) {
-    throw syntax(`the URI has ${text.length} characters, at most ${MAX_URI} are read`);
+    throw syntax(`the URI has ${text.length} characters; at most ${MAX_URI} are allowed`);
   }
   const body = text.slice("pkcs11:".length);
   const question = body.indexOf("?");
   const path = question < 0 ? body : body.slice(0, question);
   const query = question < 0 ? "" : body.slice(question + 1);
-  // First of all: an error about anything else could quote a piece of the PIN. `pin=` and the like
-  // are nobody's attributes, but what stands behind them is a PIN all the same.
+  // This check comes first, because an error about anything else could quote part of the PIN. No
+  // standard defines `pin=` and the like, but their values would be PINs too.
   if (/(?:^|[&?;])pin(?!-source[=&;])[a-z_-]*(?:[=&;]|$)/i.test(`${path}?${query}`))
     throw pinValue();
 
@@ -110,7 +108,7 @@ export function parseUri(text: string): Pkcs11Uri {
   refuseDuplicates(pathAttributes.map(([name]) => name));
   const otherPath = pathAttributes.filter(([name, value]) => !readPathAttribute(uri, name, value));
   const queryAttributes = split(query, "&", QUERY_VALUE);
-  // RFC 7512 §2.3: only query attributes of other vendors may repeat.
+  // RFC 7512 §2.3: only vendors' own query attributes may be repeated.
   refuseDuplicates(
     queryAttributes.map(([name]) => name).filter((name) => Object.hasOwn(QUERY_TEXT, name)),
   );
@@ -123,8 +121,8 @@ export function parseUri(text: string): Pkcs11Uri {
 }
 
 /**
- * Parses a URI that stands in a file. Whoever wrote the file may be somebody else, so it can only
- * say which token and key are meant: not what code is loaded, nor what is sent to a token as a PIN.
+ * Parses a URI that was read from a file. Somebody else may have written the file, so the URI may
+ * only choose a token and a key: neither the code that is loaded nor what is sent as a PIN.
  *
  * @param where - the file, and the line in it, for messages.
  * @throws as `parseUri`; PolicyError `ERR_URI_IN_FILE` for `module-path`, `module-name`,
@@ -145,7 +143,7 @@ const IN_FILE_HINTS: Readonly<Partial<Record<string, string>>> = {
   "module-path": "use --module or P11SEAL_MODULE",
 };
 
-/** The one canonical text of a URI: fixed order, everything but unreserved characters encoded. */
+/** Writes a URI in canonical form: in a fixed order, with all but unreserved characters encoded. */
 export function formatUri(uri: Pkcs11Uri): string {
   const path: string[] = [];
   for (const [name, property] of Object.entries(PATH_TEXT)) {
@@ -169,75 +167,7 @@ export function formatUri(uri: Pkcs11Uri): string {
   return `pkcs11:${path.join(";")}${query.length > 0 ? `?${query.join("&")}` : ""}`;
 }
 
-/** What CK_TOKEN_INFO says; blank padding is ignored. */
-export interface TokenNames {
-  readonly label: string;
-  readonly manufacturer: string;
-  readonly serial: string;
-  readonly model: string;
-}
-
-export function matchesToken(uri: Pkcs11Uri, token: TokenNames): boolean {
-  return (
-    matchesText(uri.token, token.label) &&
-    matchesText(uri.manufacturer, token.manufacturer) &&
-    matchesText(uri.serial, token.serial) &&
-    matchesText(uri.model, token.model)
-  );
-}
-
-/** What CK_SLOT_INFO says. */
-export function matchesSlot(
-  uri: Pkcs11Uri,
-  slot: { readonly description: string; readonly manufacturer: string },
-): boolean {
-  return (
-    matchesText(uri.slotDescription, slot.description) &&
-    matchesText(uri.slotManufacturer, slot.manufacturer)
-  );
-}
-
-/** What CK_INFO says. */
-export function matchesLibrary(
-  uri: Pkcs11Uri,
-  library: {
-    readonly manufacturer: string;
-    readonly description: string;
-    readonly version: { readonly major: number; readonly minor: number };
-  },
-): boolean {
-  return (
-    matchesText(uri.libraryManufacturer, library.manufacturer) &&
-    matchesText(uri.libraryDescription, library.description) &&
-    (uri.libraryVersion === undefined ||
-      (uri.libraryVersion.major === library.version.major &&
-        uri.libraryVersion.minor === library.version.minor))
-  );
-}
-
-/**
- * RFC 7512 §2.3: `module-name` is the file's name without path, suffix and, on systems that have
- * one, the prefix "lib". `path` is the module's file, with either kind of slash.
- */
-export function matchesModuleName(uri: Pkcs11Uri, path: string): boolean {
-  if (uri.moduleName === undefined) return true;
-  const file = path.split(/[\\/]/).at(-1) ?? "";
-  const stem = file.replace(/\.(?:so(?:\.\d+)*|dylib|dll|bundle)$/i, "");
-  return stem === uri.moduleName || stem === `lib${uri.moduleName}`;
-}
-
-/** An object by label and id; its class is the caller's business. */
-export function matchesObject(
-  uri: Pkcs11Uri,
-  object: { readonly label: string; readonly id: Uint8Array },
-): boolean {
-  return (
-    (uri.object === undefined || uri.object === object.label) &&
-    (uri.id === undefined || equal(uri.id, object.id))
-  );
-}
-
-/** Splits one component into names and values, both still encoded. An empty component has none. */
+/** Splits a component into names and values, both still encoded. An empty one has none. */
 function split(component: string, separator: string, allowed: RegExp): [string, string][] {
   if (component === "") return [];
   return component.split(separator).map((attribute) => {
@@ -245,7 +175,7 @@ function split(component: string, separator: string, allowed: RegExp): [string, 
     const name = sign < 0 ? attribute : attribute.slice(0, sign);
     if (name === "") throw syntax("the URI has an attribute without a name");
     if (!/^[A-Za-z0-9_-]+$/.test(name)) {
-      throw syntax("the URI has a character in an attribute's name that may not stand there");
+      throw syntax("an attribute name in the URI has a character that is not allowed");
     }
     if (sign < 0) throw syntax(`attribute "${name}" has no value`);
     const value = attribute.slice(sign + 1);
@@ -269,11 +199,11 @@ function split(component: string, separator: string, allowed: RegExp): [string, 
 function refuseDuplicates(names: readonly string[]): void {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {
-    throw new FormatError("ERR_URI_DUPLICATE", `attribute "${twice}" stands twice in the URI`);
+    throw new FormatError("ERR_URI_DUPLICATE", `the URI has the attribute "${twice}" twice`);
   }
 }
 
-/** Stores one path attribute; false when it isn't one of RFC 7512's. */
+/** Stores a path attribute. False when RFC 7512 does not define it. */
 function readPathAttribute(uri: Writable<Pkcs11Uri>, name: string, value: string): boolean {
   const property = Object.hasOwn(PATH_TEXT, name) ? PATH_TEXT[name] : undefined;
   if (property !== undefined) {
@@ -303,7 +233,7 @@ function readPathAttribute(uri: Writable<Pkcs11Uri>, name: string, value: string
   }
 }
 
-/** Stores one query attribute; false when it isn't one of RFC 7512's. */
+/** Stores a query attribute. False when RFC 7512 does not define it. */
 function readQueryAttribute(uri: Writable<Pkcs11Uri>, name: string, value: string): boolean {
   const property = Object.hasOwn(QUERY_TEXT, name) ? QUERY_TEXT[name] : undefined;
   if (property === undefined) return false;
@@ -354,10 +284,6 @@ function encodeBytes(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0").toUpperCase()}`).join(
     "",
   );
-}
-
-function matchesText(wanted: string | undefined, found: string): boolean {
-  return wanted === undefined || wanted.trimEnd() === found.trimEnd();
 }
 
 function pinValue(): UsageError {

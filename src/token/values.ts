@@ -1,13 +1,13 @@
 /**
- * The plain values that cross the border of `src/token`: never an object of pkcs11js or graphene, a
- * handle or a slot number. They can be sent to another process as they stand.
+ * The plain values that `src/token` takes and returns: never an object of pkcs11js or graphene, a
+ * handle or a slot number. They can be sent to another process.
  */
 import type { OaepHash, PublicKey } from "../keys/key.js";
 
-/** What the token says of its user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). */
+/** State of the user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). */
 export type PinState = "ok" | "low" | "final-try" | "locked" | "not-set";
 
-/** A token, found by label, serial, model or manufacturer. */
+/** A token, identified by label, serial number, model and manufacturer. */
 export interface TokenInfo {
   /** Absolute path of the module it was found through. */
   readonly module: string;
@@ -20,17 +20,17 @@ export interface TokenInfo {
   readonly pinPad: boolean;
   readonly loginRequired: boolean;
   readonly writeProtected: boolean;
-  /** RFC 7512 URI that finds it again. */
+  /** An RFC 7512 URI that finds it again. */
   readonly uri: string;
 }
 
-/** A module that was looked at. */
+/** A module that was tried. */
 export interface ModuleInfo {
   /** Absolute path. */
   readonly path: string;
   /** Where the path came from: `--module`, an environment variable, a `.module` file, … */
   readonly source: string;
-  /** What the library says of itself; absent when it could not be loaded. */
+  /** The library's description of itself; absent when it could not be loaded. */
   readonly library?: {
     readonly manufacturer: string;
     readonly description: string;
@@ -45,21 +45,21 @@ export interface ModuleInfo {
 /** What a key may be used for. */
 export type KeyUse = "exchange" | "sign";
 
-/** A key pair on a token, as far as it can be seen without a PIN. */
+/** A key pair on a token, as far as it is visible without a PIN. */
 export interface KeyInfo {
   readonly token: TokenInfo;
   readonly label: string;
   /** CKA_ID. */
   readonly id: Uint8Array;
-  /** Absent for a private key whose public half is nowhere on the token. */
+  /** Absent for a private key whose public half is not on the token. */
   readonly publicKey?: PublicKey;
-  /** As in "RSA-3072", "P-256", "X25519"; "unknown" where the token does not tell. */
+  /** As in "RSA-3072", "P-256", "X25519"; "unknown" where the token does not say. */
   readonly kind: string;
-  /** What the public object allows: ENCRYPT/WRAP/DERIVE → exchange, VERIFY → sign. */
+  /** The uses that the public object allows: ENCRYPT, WRAP or DERIVE → exchange; VERIFY → sign. */
   readonly uses: readonly KeyUse[];
   /** Where the public half was found. */
   readonly seenAs: "public key" | "certificate" | "private key";
-  /** RFC 7512 URI that finds exactly this key again. */
+  /** An RFC 7512 URI that finds exactly this key again. */
   readonly uri: string;
 }
 
@@ -71,19 +71,19 @@ export interface GenerateRequest {
   readonly type: KeyType;
   readonly label: string;
   readonly use: KeyUse;
-  /** RSA exchange keys only: DECRYPT beside UNWRAP. The audit names it. */
+  /** RSA exchange keys only: allow DECRYPT besides UNWRAP. The audit reports it. */
   readonly allowDecrypt: boolean;
 }
 
 export interface GeneratedKey {
   readonly key: KeyInfo;
-  /** RSA exchange keys: the OAEP hashes the token proved able to unwrap, best first. */
+  /** RSA exchange keys: the OAEP hashes that the token has shown to unwrap, best first. */
   readonly oaep?: readonly OaepHash[];
-  /** What was asked of the token and not honoured, one sentence each. */
+  /** The requests that the token did not honour, one sentence each. */
   readonly notHonoured: readonly string[];
 }
 
-/** One thing about a key that the key policy (docs/threat-model.md) does not like. */
+/** A violation of the key policy (docs/threat-model.md) by a key. */
 export interface Finding {
   readonly key: string;
   /** Stable name, as in `extractable`, `wrap-and-decrypt`, `roca`. */
@@ -92,27 +92,25 @@ export interface Finding {
   readonly message: string;
 }
 
-/** What a PIN is asked for. */
+/** A request for a PIN. */
 export interface PinRequest {
   readonly token: Pick<TokenInfo, "label" | "serial" | "model" | "manufacturer" | "pin">;
   readonly kind: "user" | "so";
-  /** For a new PIN, a prompt asks twice. */
+  /** True for a new PIN, which a prompt should ask for twice. */
   readonly fresh: boolean;
 }
 
-/** Delivers a PIN or throws a `TokenError`. Called at most once per token and run. */
+/** Returns a PIN or throws a `TokenError`. Called at most once per token and run. */
 export type PinProvider = (request: PinRequest) => Promise<string>;
 
-/**
- * Where the process that talks to the token gets a PIN itself, so that no other one ever has it.
- */
+/** Where the process with the module fetches a PIN itself, so that no other process has it. */
 export type PinReference =
   /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */
   | { readonly source: string }
   /** Questions at the controlling terminal, answered without echo; all answers must be the same. */
   | { readonly questions: readonly string[] };
 
-/** As `PinProvider`, and may say where the PIN is instead of fetching it. */
+/** As `PinProvider`, but may return where the PIN is found instead. */
 export type PinReferrer = (request: PinRequest) => Promise<string | PinReference>;
 
 /** One mechanism of a token (CK_MECHANISM_INFO). */

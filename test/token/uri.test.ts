@@ -1,13 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import {
-  formatUri,
-  matchesModuleName,
-  matchesObject,
-  matchesToken,
-  parseUri,
-} from "../../src/token/uri.js";
-import type { Pkcs11Uri } from "../../src/token/uri.js";
+import { formatUri, parseUri, type Pkcs11Uri } from "../../src/token/uri.js";
+import { matchesModuleName, matchesObject, matchesToken } from "../../src/token/uri-match.js";
 import { describeVectors, vectorJson } from "../support/vectors.js";
 
 function codeOf(text: string): string | undefined {

@@ -6,7 +6,8 @@
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.js";
 import type { PinReference, PinReferrer, PinRequest } from "../../token/values.js";
-import { matchesToken, type Pkcs11Uri } from "../../token/uri.js";
+import type { Pkcs11Uri } from "../../token/uri.js";
+import { matchesToken } from "../../token/uri-match.js";
 import { printable } from "../io/report.js";
 import type { Context } from "../command.js";
 

@@ -35,19 +35,19 @@ export function knownReturnValues(): number[] {
 }
 
 const LOOK_AT_CONFIGURATION =
-  "often the module's configuration or its daemon: `p11seal doctor` may say which";
+  "often the module's configuration or its daemon is at fault; `p11seal doctor` may say which";
 const INSERT = "insert the token and try again";
-const AGAIN = "try again; if it stays, the token's manual may know more";
+const AGAIN = "try again; if it keeps failing, see the token's manual";
 const OTHER_MECHANISM = "the token lacks this operation; another kind of key may work";
-const OTHER_TYPE = "another token has what this one lacks";
-const OTHER_MODULE = "another module for the same token may do: --module";
+const OTHER_TYPE = "use a token that can";
+const OTHER_MODULE = "try another module for the token with --module";
 const OTHER_PROGRAM = "end other programs that use the token, and try again";
-const LOGIN = "the token forgot the login; try again";
-const AUDIT = "`p11seal keys audit` shows what the key may do; another key may be right";
-const UNFIT = "the token can't do it this way: `p11seal doctor` says which ways it has";
-const GONE = "the key or the token changed meanwhile: look with `p11seal keys list`, and try again";
+const LOGIN = "the login has ended; try again";
+const AUDIT = "`p11seal keys audit` shows what the key may do; use a key made for this";
+const UNFIT = "the token can't do it this way; `p11seal doctor` lists the ways that it offers";
+const GONE = "the key or the token has changed: check with `p11seal keys list`, and try again";
 const DAMAGED = "the data may be damaged, or made for another key";
-const REPORT = "p11seal should not have asked so: please report it, with what -v says";
+const REPORT = "this is a bug in p11seal: please report it, with the output of -v";
 
 /** PKCS#11 v2.40 §5.1, with the additions of v3.0, v3.1 and v3.2. */
 const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint: string]> = new Map(
@@ -80,7 +80,10 @@ const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint:
     [0x032, ["DEVICE_REMOVED", "the token was removed", INSERT]],
     [0x040, ["ENCRYPTED_DATA_INVALID", "the token refuses the encrypted data", DAMAGED]],
     [0x041, ["ENCRYPTED_DATA_LEN_RANGE", "the encrypted data has the wrong length", DAMAGED]],
-    [0x042, ["AEAD_DECRYPT_FAILED", "the token finds the encrypted data altered", DAMAGED]],
+    [
+      0x042,
+      ["AEAD_DECRYPT_FAILED", "the token reports that the encrypted data was altered", DAMAGED],
+    ],
     [0x050, ["FUNCTION_CANCELED", "the operation was cancelled on the token", AGAIN]],
     [0x051, ["FUNCTION_NOT_PARALLEL", "no operation runs in this session", REPORT]],
     [0x054, ["FUNCTION_NOT_SUPPORTED", "the module does not offer this function", OTHER_MECHANISM]],
@@ -159,7 +162,7 @@ const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint:
       [
         "TOKEN_NOT_RECOGNIZED",
         "the module does not know this token",
-        "another module may: --module",
+        "try another module with --module",
       ],
     ],
     [
@@ -235,7 +238,7 @@ const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint:
       [
         "FIPS_SELF_TEST_FAILED",
         "the token's self-test failed",
-        "the token takes itself for broken: its maker can help",
+        "the token considers itself broken; ask its manufacturer",
       ],
     ],
     [
@@ -243,12 +246,16 @@ const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint:
       [
         "LIBRARY_LOAD_FAILED",
         "the module could not load a library it needs",
-        "install what the module needs: p11seal doctor may say what",
+        "install what the module needs; `p11seal doctor` may say what that is",
       ],
     ],
     [
       0x1b8,
-      ["PIN_TOO_WEAK", "the token finds the PIN too weak", "choose a longer or less simple PIN"],
+      [
+        "PIN_TOO_WEAK",
+        "the token considers the PIN too weak",
+        "choose a longer or less simple PIN",
+      ],
     ],
     [0x1b9, ["PUBLIC_KEY_INVALID", "the token refuses the public key", DAMAGED]],
     [
@@ -266,7 +273,7 @@ const TABLE: ReadonlyMap<number, readonly [name: string, sentence: string, hint:
       [
         "KEY_EXHAUSTED",
         "the key may not be used any more",
-        "make a new key, and have senders use it",
+        "make a new key, and give its public key to the senders",
       ],
     ],
     [0x204, ["PENDING", "the operation is still under way", AGAIN]],

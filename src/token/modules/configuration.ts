@@ -76,7 +76,7 @@ function nss({ env }: Discovery): ConfigurationFault | undefined {
   const folder = env["P11SEAL_NSS_DIR"];
   const hint = "set P11SEAL_NSS_DIR to the folder of the NSS database (cert9.db)";
   if (folder === undefined || folder === "") {
-    return { message: "NSS softoken was given no database", hint };
+    return { message: "no database is set for NSS softoken", hint };
   }
   const fault = faultOf(join(folder, "cert9.db"), constants.R_OK);
   if (fault === undefined) return undefined;
@@ -87,7 +87,7 @@ function openSc(): ConfigurationFault | undefined {
   if (process.platform !== "linux") return undefined;
   if (PCSCD_SOCKETS.some((path) => existsSync(path))) return undefined;
   return {
-    message: "pcscd does not run: there are no readers without it",
+    message: "pcscd is not running; it is needed for readers",
     hint: "start it (Debian: apt install pcscd, systemctl start pcscd.socket), and insert the card",
   };
 }
@@ -98,13 +98,13 @@ function openCryptoki(): ConfigurationFault | undefined {
   if (fault !== undefined) {
     return {
       message: `openCryptoki's configuration is "${conf}", which ${fault}`,
-      hint: "install openCryptoki's package, and let this user be in the group pkcs11",
+      hint: "install openCryptoki's package, and add this user to the group pkcs11",
     };
   }
   if (SLOTD_FILES.some((path) => existsSync(path))) return undefined;
   return {
-    message: "pkcsslotd does not run: openCryptoki does nothing without it",
-    hint: "start pkcsslotd, and let this user be in the group pkcs11",
+    message: "pkcsslotd is not running; openCryptoki needs it",
+    hint: "start pkcsslotd, and add this user to the group pkcs11",
   };
 }
 
@@ -122,7 +122,7 @@ function tpm({ env }: Discovery): ConfigurationFault | undefined {
   if (fault === undefined) return undefined;
   return {
     message: `the TPM's device "/dev/tpmrm0" ${fault}`,
-    hint: "let this user be in the group tss, or name another way to a TPM in TPM2_PKCS11_TCTI",
+    hint: "add this user to the group tss, or set TPM2_PKCS11_TCTI to another connection to a TPM",
   };
 }
 
@@ -130,7 +130,7 @@ function p11Kit({ env }: Discovery): ConfigurationFault | undefined {
   const address = env["P11_KIT_SERVER_ADDRESS"];
   if (address === undefined || address === "") {
     return {
-      message: "P11_KIT_SERVER_ADDRESS is not set: p11-kit's client has no server to ask",
+      message: "P11_KIT_SERVER_ADDRESS is not set; p11-kit's client needs a server",
       hint: "start `p11-kit server TOKEN`, and set what it prints",
     };
   }

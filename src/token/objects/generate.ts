@@ -1,7 +1,8 @@
 /**
- * New key pairs under the key policy: one purpose, sensitive, not extractable, not to be modified
- * or copied. Tokens refuse some of these attributes, and accept others without heeding them; so
- * templates are tried from the strictest down, and what came out is read back and reported.
+ * Generates key pairs under the key policy: for one purpose, sensitive, not extractable, not
+ * modifiable and not copyable. Tokens refuse some of these attributes and ignore others. So
+ * templates are tried from the strictest down, and the new key's attributes are read back and
+ * reported.
  */
 import { randomBytes } from "node:crypto";
 import { PolicyError, TokenError } from "../../errors.js";
@@ -14,7 +15,7 @@ import { type AttributeName, plainMechanism, template } from "../modules/templat
 import type { Token } from "../session/token.js";
 import type { GenerateRequest, KeyInfo, KeyType } from "../values.js";
 
-/** A key pair just made: handles for further checks, and what the token did not honour. */
+/** A new key pair: its handles, and the requests that the token did not honour. */
 export interface NewPair {
   readonly key: KeyInfo;
   readonly publicObject: Buffer;
@@ -23,11 +24,11 @@ export interface NewPair {
 }
 
 /**
- * Generates a key pair; the session is read-write and logged in.
+ * Generates a key pair. The session must be read-write and logged in.
  *
  * @throws TokenError `ERR_MECHANISM` when the token can't make or use such a key, `ERR_KEY_EXISTS`;
- *   PolicyError `ERR_KEY_POLICY` when the token made a key that could leave it (it's destroyed
- *   again).
+ * PolicyError `ERR_KEY_POLICY` when the token made a key that could leave it (it's destroyed
+ * again).
  */
 export async function generatePair(
   token: Token,
@@ -51,12 +52,12 @@ export async function generatePair(
 }
 
 /**
- * CKA_ID has to be given at generation, as nothing may be modified afterwards; so it can't be a
- * hash of the public key. Random, and short enough to be typed from a URI.
+ * CKA_ID is given at generation, because the key is not modifiable afterwards; so it can't be a
+ * hash of the public key. It is random, and short enough to type in a URI.
  */
 const ID_BYTES = 8;
 
-/** The mechanism that makes such keys; refuses what the token has no mechanism to make or use. */
+/** The mechanism that generates such keys. Throws unless the token can both make and use them. */
 function requireMechanisms(token: Token, { type, use }: GenerateRequest): number {
   const bits = MODULUS_BITS[type];
   const { kind, generators } = FAMILIES[familyOf(type)];
@@ -77,7 +78,7 @@ function requireMechanisms(token: Token, { type, use }: GenerateRequest): number
         ? token.can(CKM.ECDH1_DERIVE, MECHANISM_FLAG.DERIVE)
         : token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.UNWRAP | MECHANISM_FLAG.DECRYPT) ||
           token.can(CKM.RSA_X_509, MECHANISM_FLAG.DECRYPT);
-  if (!canUse) throw lacks(`has no mechanism to use such a key with`);
+  if (!canUse) throw lacks("has no mechanism that uses such a key");
   return generator;
 }
 
@@ -87,7 +88,7 @@ function familyOf(type: KeyType): keyof typeof FAMILIES {
 }
 
 /**
- * Generators in the order of preference. SoftHSM makes X25519 keys with that of the Edwards curves.
+ * Generators in the order of preference. SoftHSM makes X25519 keys with the Edwards curves' one.
  */
 const FAMILIES = {
   rsa: { kind: "RSA", generators: [CKM.RSA_PKCS_KEY_PAIR_GEN] },
@@ -123,8 +124,8 @@ async function generate(
 }
 
 /**
- * tpm2-pkcs11 answers a purpose it can't have with CKR_GENERAL_ERROR; a curve may be known by its
- * name where it is not by its OID.
+ * Whether another template may succeed. tpm2-pkcs11 answers an impossible purpose with
+ * CKR_GENERAL_ERROR, and some tokens know a curve by its name but not by its OID.
  */
 function mayTryAgain(error: unknown): boolean {
   return (
@@ -140,7 +141,7 @@ function mayTryAgain(error: unknown): boolean {
   );
 }
 
-/** Reads the new key back. */
+/** Reads the new key's attributes back; destroys it if it could leave the token. */
 function checked(
   token: Token,
   session: Session,
@@ -155,8 +156,8 @@ function checked(
     session.destroy(publicObject);
     throw new PolicyError(
       "ERR_KEY_POLICY",
-      `token "${token.info.label}" makes keys that can leave it; the new one was destroyed`,
-      { hint: "the token ignores CKA_SENSITIVE or CKA_EXTRACTABLE and is not fit to keep keys" },
+      `token "${token.info.label}" makes keys that can leave it; the new key was destroyed`,
+      { hint: "the token ignores CKA_SENSITIVE or CKA_EXTRACTABLE, so it cannot protect keys" },
     );
   }
   const key = describe(session, publicObject, token.info, "public key");

@@ -1,4 +1,4 @@
-/** Which half of a key pair is known, and what it can be used for: decided without a token. */
+/** The public half of a listed key, checked against what the key is to do. Uses no token. */
 import { toHex } from "../../bytes.js";
 import { TokenError } from "../../errors.js";
 import type { PublicKey } from "../../keys/key.js";
@@ -17,16 +17,12 @@ export function suitedHalf<P extends Purpose>(key: KeyInfo, purpose: P): Purpose
 /** @throws TokenError `ERR_PUBLIC_KEY_MISSING` */
 export function publicHalf(key: KeyInfo): PublicKey {
   if (key.publicKey !== undefined) return key.publicKey;
-  throw new TokenError(
-    "ERR_PUBLIC_KEY_MISSING",
-    `the public half of ${keyName(key)} is not known`,
-    {
-      hint: "the token shows neither a public key nor a certificate with the key's id",
-    },
-  );
+  throw new TokenError("ERR_PUBLIC_KEY_MISSING", `the public key of ${keyName(key)} is unknown`, {
+    hint: "the token shows neither a public key nor a certificate with the key's id",
+  });
 }
 
-/** How messages call a key. */
+/** A key's name in messages. */
 export function keyName(key: Pick<KeyInfo, "label" | "id">): string {
   return key.label === "" ? `the key with id ${toHex(key.id)}` : `"${key.label}"`;
 }

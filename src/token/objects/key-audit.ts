@@ -1,6 +1,6 @@
 /**
- * The key policy, held against keys that exist: one finding for everything about a key that the
- * policy does not like. It reads attributes and uses no key.
+ * Checks existing keys against the key policy: one finding for each violation. It reads attributes
+ * and uses no key.
  */
 import { isRoca } from "../../keys/roca.js";
 import { keyName } from "./halves.js";
@@ -9,19 +9,19 @@ import type { Session } from "../session/session.js";
 import type { AttributeName } from "../modules/template.js";
 import type { Finding, KeyInfo } from "../values.js";
 
-/** Findings on one key; the session is logged in. */
+/** Audits a key. The session must be logged in. */
 export function auditKey(session: Session, key: KeyInfo): Finding[] {
   return [...auditNumbers(key), ...auditAttributes(session, findPrivateKey(session, key), key)];
 }
 
-/** What the public half alone gives away. */
+/** Audits the public half alone. */
 export function auditNumbers(key: KeyInfo): Finding[] {
   const { publicKey } = key;
   if (publicKey?.type !== "rsa") return [];
   const findings: Finding[] = [];
   if (publicKey.bits < MIN_RSA_BITS) {
     findings.push(
-      danger(key, "weak-rsa", `has ${publicKey.bits} bits, the policy wants ${MIN_RSA_BITS}`),
+      danger(key, "weak-rsa", `has ${publicKey.bits} bits; the policy requires ${MIN_RSA_BITS}`),
     );
   }
   if (isRoca(publicKey.modulus)) {
@@ -44,7 +44,11 @@ function auditAttributes(session: Session, object: Buffer, key: KeyInfo): Findin
     [isNot("SENSITIVE"), danger(key, "not-sensitive", "can be read from the token in the clear")],
     [
       flag("EXTRACTABLE") === undefined || flag("SENSITIVE") === undefined,
-      warning(key, "not-told", "may leave the token for all it tells: it hides the attributes"),
+      warning(
+        key,
+        "not-told",
+        "may be able to leave the token, which hides the attributes that would tell",
+      ),
     ],
     [isNot("PRIVATE"), danger(key, "not-private", "can be used without a PIN")],
     [
@@ -73,7 +77,7 @@ function auditAttributes(session: Session, object: Buffer, key: KeyInfo): Findin
       warning(key, "modifiable", "can be given other purposes later, by whoever has the PIN"),
     ],
     [is("COPYABLE"), warning(key, "copyable", "can be copied with other purposes")],
-    [isNot("LOCAL"), warning(key, "not-local", "was not made on the token, or the token says so")],
+    [isNot("LOCAL"), warning(key, "not-local", "was not made on the token, or so the token says")],
     [
       isNot("ALWAYS_SENSITIVE"),
       warning(key, "not-always-sensitive", "was not sensitive at all times: a copy may exist"),

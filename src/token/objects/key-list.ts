@@ -1,9 +1,11 @@
 /**
- * Key pairs on a token: listed by what can be seen without a PIN, found again by CKA_ID. A pair has
- * up to three objects with one CKA_ID (public key, certificate, private key), and any may be
- * missing or, before login, hidden. A lookup finds exactly one key or says what it found instead.
+ * Key pairs on a token: listed by what is visible without a PIN, and found again by CKA_ID. A pair
+ * has up to three objects with the same CKA_ID: public key, certificate, and private key. Any of
+ * them may be missing or, before login, hidden. A lookup finds exactly one key or reports what it
+ * found instead.
  */
 import { equal } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
 import { keyName } from "./halves.js";
@@ -13,8 +15,9 @@ import type { KeyInfo, KeyUse, TokenInfo } from "../values.js";
 import { formatUri, type Pkcs11Uri, parseUri } from "../uri.js";
 
 /**
- * Every key pair this session can see, each once: a public key object speaks for its pair, else a
- * certificate, else the private key itself (visible after login, or where the token hides nothing).
+ * Every key pair that the session can see, each once. A pair is represented by its public key
+ * object, else its certificate, else its private key, which is visible after login or where the
+ * token hides nothing.
  */
 export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
   const keys: KeyInfo[] = [];
@@ -26,7 +29,7 @@ export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
   }
   for (const object of session.find({ CLASS: CKO.CERTIFICATE, CERTIFICATE_TYPE: CKC_X_509 })) {
     const id = session.bytes(object, "ID") ?? new Uint8Array();
-    // Without an id nothing leads from a certificate to a key; authorities' certificates have none.
+    // Without an id a certificate cannot be assigned to a key. CA certificates often have none.
     if (id.length > 0 && isNew(session.text(object, "LABEL"), id)) {
       keys.push(describe(session, object, token, "certificate"));
     }
@@ -41,10 +44,10 @@ export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
 }
 
 /**
- * The private key object of a listed key; the session is logged in.
+ * The private key object of a listed key. The session must be logged in.
  *
  * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; `ERR_KEY_MISMATCH` when the private
- * key is that of another public key.
+ * key belongs to another public key.
  */
 export function findPrivateKey(session: Session, key: KeyInfo): Buffer {
   const found = session.find({ CLASS: CKO.PRIVATE_KEY, ...pairAttributes(key) });
@@ -74,7 +77,7 @@ export function findPublicKeys(session: Session, key: KeyInfo): Buffer[] {
   return session.find({ CLASS: CKO.PUBLIC_KEY, ...pairAttributes(key) });
 }
 
-/** What a key generated or found by its private object looks like from outside. */
+/** Describes the key pair that an object belongs to. `seenAs` is the object's class. */
 export function describe(
   session: Session,
   object: Buffer,
@@ -98,7 +101,9 @@ export function describe(
   };
 }
 
-/** Public and private operations of one use; an object has the ones of its class. */
+/**
+ * The uses that an object allows. Public and private objects have different operations of a use.
+ */
 function usesOf(session: Session, object: Buffer): KeyUse[] {
   const any = (
     ...names: ("ENCRYPT" | "WRAP" | "DERIVE" | "DECRYPT" | "UNWRAP" | "SIGN" | "VERIFY")[]
@@ -109,7 +114,9 @@ function usesOf(session: Session, object: Buffer): KeyUse[] {
   return uses;
 }
 
-/** Finds this key again, here and with other tools. A certificate's label is not the key's. */
+/**
+ * A URI that finds the key again, also with other tools. A certificate's label is not the key's.
+ */
 function keyUri(
   token: TokenInfo,
   label: string,
@@ -119,10 +126,11 @@ function keyUri(
   const uri: Pkcs11Uri = { ...parseUri(token.uri), type: "private" };
   const hasId = id.length > 0;
   const showsLabel = label !== "" && (seenAs !== "certificate" || !hasId);
-  return formatUri({ ...uri, ...(showsLabel ? { object: label } : {}), ...(hasId ? { id } : {}) });
+  const object = showsLabel ? label : undefined;
+  return formatUri({ ...uri, ...defined({ object, id: hasId ? id : undefined }) });
 }
 
-/** Objects of one pair share their id; tokens that give none leave only the label. */
+/** Attributes that the objects of a pair share: the id or, on tokens that give none, the label. */
 function pairAttributes(key: KeyInfo): { ID: Uint8Array } | { LABEL: string } {
   return key.id.length > 0 ? { ID: key.id } : { LABEL: key.label };
 }
@@ -132,7 +140,7 @@ function isSamePair(key: KeyInfo, label: string, id: Uint8Array): boolean {
   return key.label === label;
 }
 
-/** RSA private keys show their modulus; for the other kinds only using them tells. */
+/** Checks RSA keys, whose private key objects show the modulus. Others show nothing to compare. */
 function requireSamePair(session: Session, object: Buffer, key: KeyInfo): void {
   const { publicKey } = key;
   if (publicKey?.type !== "rsa" || session.number(object, "KEY_TYPE") !== CKK.RSA) return;
@@ -142,7 +150,7 @@ function requireSamePair(session: Session, object: Buffer, key: KeyInfo): void {
   if (equal(modulus.subarray(Math.max(start, 0)), publicKey.modulus)) return;
   throw new TokenError(
     "ERR_KEY_MISMATCH",
-    `public and private key of ${keyName(key)} on token "${key.token.label}" are not a pair`,
+    `the public and private keys of ${keyName(key)} on token "${key.token.label}" do not match`,
     { hint: "two keys share an id; give them different ones with the token's own tool" },
   );
 }

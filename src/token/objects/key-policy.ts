@@ -1,6 +1,6 @@
 /**
- * The key policy as templates: what a new key may be asked to be, strictest first, and what of it
- * came out. docs/threat-model.md gives the reasons.
+ * The key policy as templates for new keys, the strictest first, and as a comparison of the new key
+ * with them. docs/threat-model.md gives the reasons.
  */
 import type { EcCurve } from "../../keys/key.js";
 import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
@@ -9,14 +9,14 @@ import type { AttributeName, AttributeValues } from "../modules/template.js";
 import type { Token } from "../session/token.js";
 import type { GenerateRequest, KeyType } from "../values.js";
 
-/** One attempt: templates for both halves, and what it gives up against the policy. */
+/** One attempt: templates for both halves, and the parts of the policy that it gives up. */
 export interface Draft {
   readonly publicHalf: AttributeValues;
   readonly privateHalf: AttributeValues;
   readonly givenUp: readonly string[];
 }
 
-/** NIST's curves by their key types. */
+/** The NIST curve of each EC key type. */
 const KEY_CURVES: Readonly<Partial<Record<KeyType, EcCurve>>> = {
   "ec:p256": "P-256",
   "ec:p384": "P-384",
@@ -29,12 +29,12 @@ export const MODULUS_BITS: Readonly<Partial<Record<KeyType, number>>> = {
   "rsa:4096": 4096,
 };
 
-/** What to ask for, strictest first. */
+/** The drafts to try, strictest first. */
 export function draftsFor(token: Token, request: GenerateRequest, id: Uint8Array): Draft[] {
   return algorithmsOf(request.type).flatMap((algorithm) => draftsOf(token, request, id, algorithm));
 }
 
-/** What says which kind of key; for some curves in two ways, as not every token knows both. */
+/** Attributes that choose the kind of key. Some curves have two forms; tokens may know only one. */
 function algorithmsOf(type: KeyType): AttributeValues[] {
   if (type === "x25519" || type === "ed25519") {
     return CURVE25519_PARAMS[type].map((EC_PARAMS) => ({ EC_PARAMS }));
@@ -83,7 +83,7 @@ function draftsOf(
     return [
       draft(purpose, [], [], givenUp),
       draft(purpose, ["COPYABLE"], [], givenUp),
-      // Some tokens refuse to hear of uses that a key of the type can't have.
+      // Some tokens refuse any mention of uses that such a key can't have.
       draft(purpose, noUse, noPublicUse, givenUp),
       draft(purpose, ["COPYABLE", ...noUse], noPublicUse, givenUp),
       draft(purpose, ["COPYABLE", "MODIFIABLE"], [], givenUp),
@@ -94,7 +94,7 @@ function draftsOf(
   if (use === "sign") return ladder(SIGNING, []);
   if (MODULUS_BITS[type] === undefined) return ladder(DERIVING, []);
   const decryptOnly = ladder(DECRYPTING, [
-    "the token cannot make a key that only unwraps: this one may decrypt",
+    "the token cannot make a key that only unwraps; this key may decrypt",
   ]);
   if (!token.can(CKM.RSA_PKCS_OAEP, MECHANISM_FLAG.UNWRAP)) return decryptOnly;
   if (allowDecrypt) return ladder(UNWRAPPING_AND_DECRYPTING, []);
@@ -106,7 +106,7 @@ interface Purpose {
   readonly privateHalf: AttributeValues;
 }
 
-/** Spelled out, because SoftHSM takes what isn't forbidden for allowed. */
+/** Listed in full, because SoftHSM allows whatever is not forbidden. */
 const NO_PRIVATE_USE = {
   UNWRAP: false,
   DECRYPT: false,
@@ -134,7 +134,7 @@ const DECRYPTING: Purpose = {
   publicHalf: { ...NO_PUBLIC_USE, ENCRYPT: true },
   privateHalf: { ...NO_PRIVATE_USE, DECRYPT: true },
 };
-/** DERIVE on the public half has no effect; it lets the key's use be seen without a PIN. */
+/** DERIVE on the public half has no effect, but shows the key's use without a PIN. */
 const DERIVING: Purpose = {
   publicHalf: { ...NO_PUBLIC_USE, DERIVE: true },
   privateHalf: { ...NO_PRIVATE_USE, DERIVE: true },
@@ -154,7 +154,7 @@ function without(values: AttributeValues, names: readonly AttributeName[]): Attr
   );
 }
 
-/** What was wanted and did not come out, one sentence each. */
+/** What the new key lacks of what was requested, one sentence each. */
 export function differences(
   flag: (attribute: AttributeName) => boolean | undefined,
   draft: Draft,
@@ -165,7 +165,7 @@ export function differences(
       const found = flag(name);
       if (found === value) return [];
       if (draft.privateHalf[name] === true) return [];
-      // An operation that the token doesn't speak of is one it doesn't have.
+      // A token that does not report an operation does not have it.
       if (found === undefined)
         return OPERATIONS.has(name) ? [] : [`${otherwise} (CKA_${name} is not told)`];
       return [`${otherwise} (CKA_${name})`];

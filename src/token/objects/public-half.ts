@@ -1,7 +1,7 @@
 /**
- * The public half of a key pair, from wherever the token shows it: a public key object, a
- * certificate, or the private key object's own attributes. Tokens encode points in several ways;
- * keys leave here in their one canonical form.
+ * Reads the public half of a key pair from wherever the token shows it: a public key object, a
+ * certificate, or attributes of the private key object. Tokens encode points in several ways; the
+ * result is in canonical form.
  */
 import { equal, fromHex, toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
@@ -18,7 +18,7 @@ import { CURVES, EC_CURVES } from "../../keys/formats/spki.js";
 import { CKK } from "../modules/constants.js";
 import type { Session } from "../session/session.js";
 
-/** What is known of a key. */
+/** The public half, as far as the token shows it. */
 export interface PublicHalf {
   /** Absent where the token doesn't show it, or shows one that this project doesn't know. */
   readonly publicKey?: PublicKey;
@@ -58,8 +58,8 @@ export function ecParams(curve: EcCurve): Uint8Array {
 }
 
 /**
- * CKA_EC_PARAMS of the curves of RFC 7748 and RFC 8032, in the order in which tokens are asked: the
- * OID (RFC 8410 §3), and the name that PKCS#11 v3.0 §2.3.10 has for it.
+ * CKA_EC_PARAMS of the curves of RFC 7748 and RFC 8032, in the order in which they are tried: the
+ * OID (RFC 8410 §3), then the curve's name (PKCS#11 v3.0 §2.3.10).
  */
 export const CURVE25519_PARAMS = {
   x25519: [fromHex("06032b656e"), printableString("curve25519")],
@@ -67,9 +67,9 @@ export const CURVE25519_PARAMS = {
 } as const;
 
 /**
- * A point out of CKA_EC_POINT: `bytes` long, and beginning with 04 where it is uncompressed. The
- * standard has a DER OCTET STRING; some tokens give the point bare, and tpm2-pkcs11 writes the
- * length of a P-521 point as one byte. All three are the point after a header of a known form.
+ * The point in CKA_EC_POINT: `bytes` long, and beginning with 04 where it is uncompressed. The
+ * standard requires a DER OCTET STRING. Some tokens give the bare point, and tpm2-pkcs11 writes the
+ * length of a P-521 point as one byte. All three forms are a known header and the point.
  */
 export function pointOf(value: Uint8Array, bytes: number): Uint8Array | undefined {
   const headers = [
@@ -101,7 +101,7 @@ function readKey(session: Session, object: Buffer): PublicKey | undefined {
     const point = curve && pointOf(value, 1 + 2 * CURVES[curve].fieldBytes);
     return curve && point && publicKeyFromEcPoint(curve, point);
   }
-  // SoftHSM files X25519 under the type of the Edwards curves, so the parameters decide.
+  // SoftHSM gives X25519 keys the type of the Edwards curves, so the parameters decide.
   if (type === CKK.EC_EDWARDS || type === CKK.EC_MONTGOMERY) {
     const point = pointOf(value, 32);
     if (point === undefined) return undefined;
@@ -111,7 +111,7 @@ function readKey(session: Session, object: Buffer): PublicKey | undefined {
   return undefined;
 }
 
-/** A key the project does not know is shown as such; it hides no other. */
+/** A key of an unknown kind has no public half. It does not keep other keys from being listed. */
 function known(read: () => PublicKey | undefined): PublicHalf | undefined {
   try {
     const publicKey = read();
@@ -137,7 +137,9 @@ function curveOf(params: Uint8Array | undefined): EcCurve | undefined {
   return params && EC_CURVES.find((curve) => equal(ecParams(curve), params));
 }
 
-/** The last is an older OID of curve25519 (1.3.6.1.4.1.3029.1.5.1), which some libraries write. */
+/**
+ * The last one is an older OID of curve25519 (1.3.6.1.4.1.3029.1.5.1) that some libraries write.
+ */
 const X25519_PARAMS = new Set([...CURVE25519_PARAMS.x25519.map(toHex), "060a2b060104019755010501"]);
 const ED25519_PARAMS = new Set(CURVE25519_PARAMS.ed25519.map(toHex));
 

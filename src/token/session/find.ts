@@ -9,14 +9,8 @@ import { type Module, type ModuleCandidate, openModule } from "../modules/module
 import { presentTokens } from "./token-info.js";
 import { Token } from "./token.js";
 import type { ModuleInfo, TokenInfo } from "../values.js";
-import {
-  formatUri,
-  matchesLibrary,
-  matchesModuleName,
-  matchesSlot,
-  matchesToken,
-  type Pkcs11Uri,
-} from "../uri.js";
+import { formatUri, type Pkcs11Uri } from "../uri.js";
+import { matchesLibrary, matchesModuleName, matchesSlot, matchesToken } from "../uri-match.js";
 
 /** A module that was tried: open, or with the error that prevented it. */
 interface Looked {

@@ -290,6 +290,6 @@ function sourceFailed(message: string, cause?: unknown): TokenError {
   return new TokenError(
     "ERR_PIN_SOURCE_FAILED",
     code === undefined ? message : `${message}: ${code}`,
-    { hint: "the PIN was not asked for otherwise, and no try was spent" },
+    { hint: "no other source was tried, and no PIN was sent to the token" },
   );
 }
