@@ -62,7 +62,8 @@ beforeAll(async () => {
   ]) {
     const argv = ["--token", TOKEN, "--label", label ?? "", "--type", type ?? "", ...more];
     await ok("keys", "generate", ...argv, "-o", `${label ?? ""}.pem`);
-    await ok("seal", "-r", `${label ?? ""}.pem`, "-o", `${label ?? ""}.p11s`, "note");
+    const sealed = `${label ?? ""}.p11s`;
+    await ok("seal", "--allow-signing-key", "-r", `${label ?? ""}.pem`, "-o", sealed, "note");
   }
   await ok("seal", "-r", "rsa.pem", "--oaep", "sha256", "-o", "rsa-sha256.p11s", "note");
   await ok("seal", "-r", "bob.pem", "-o", "for-bob.p11s", "note");
