@@ -6,6 +6,7 @@
  * An unsigned message holds only its id. Time, serial, sender and addressees would be claims that
  * nobody vouches for, and metadata for whoever finds the file.
  */
+import { defined } from "../../defined.js";
 import { decode, encode } from "cborg";
 import { equal } from "../../bytes.js";
 import { malformed } from "./malformed.js";
@@ -79,7 +80,7 @@ function coreOf(map: ReadonlyMap<unknown, unknown>, signed: boolean): Core {
     messageId,
     claims: {
       createdMs: uintOf(map, 2),
-      ...(expiresMs === undefined ? {} : { expiresMs }),
+      ...defined({ expiresMs }),
       senderKeyId: bytesOf(map, 4, 32),
       streamId: bytesOf(map, 5, 16),
       serial: uintOf(map, 6),

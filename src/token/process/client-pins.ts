@@ -3,6 +3,7 @@
  * out of errors that nobody foresaw. Nothing here is shared with another client, not even the
  * blotting: a client could have guesses blotted, and so learn another one's PIN.
  */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource } from "../session/pin.js";
 import type { PinProvider, PinReference, PinRequest } from "../values.js";
@@ -70,7 +71,11 @@ export class ClientPins {
     const blot = (text: string): string =>
       [...this.#secrets].reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text);
     const { name, message, stack } = error;
-    return { name, message: blot(message), ...(stack === undefined ? {} : { stack: blot(stack) }) };
+    return {
+      name,
+      message: blot(message),
+      ...defined({ stack: stack === undefined ? undefined : blot(stack) }),
+    };
   }
 
   #question(request: PinRequest): Promise<PinAnswer> {

@@ -1,4 +1,5 @@
 /** What a client may ask for: the methods of `TokenService`, with private keys used by name. */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
 import { TokenAccess } from "../access.js";
@@ -42,7 +43,7 @@ export class Operations {
       loginEnded: (token, refusal) => {
         say({
           ...{ kind: "login", token },
-          ...(refusal === undefined ? {} : { refusal: packError(refusal) }),
+          ...defined({ refusal: refusal === undefined ? undefined : packError(refusal) }),
         });
       },
     });
