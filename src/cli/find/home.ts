@@ -17,7 +17,8 @@ export function homeFolder(env: Io["env"]): string {
   return folder;
 }
 
-function pathOfHome(env: Io["env"]): string {
+/** The folder, unchecked: to see if there is one. @throws UsageError `ERR_USAGE` */
+export function pathOfHome(env: Io["env"]): string {
   const own = env["P11SEAL_HOME"];
   if (own !== undefined && own !== "") {
     if (!isAbsolute(own)) {

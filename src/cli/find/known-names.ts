@@ -24,7 +24,7 @@ import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { fileState } from "../../store/files.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
-import { homeFolder } from "./home.js";
+import { homeFolder, pathOfHome } from "./home.js";
 
 export interface KnownKey {
   readonly source: RecipientSource;
@@ -48,10 +48,13 @@ export class KnownNames {
    *   `requireValidRecipient`, `trustedSender`
    */
   async find(name: string, purpose: "exchange" | "signature"): Promise<KnownKey | undefined> {
-    const home = homeFolder(this.#context.io.env);
     const kind = purpose === "exchange" ? "recipients" : "senders";
+    const unchecked = pathOfHome(this.#context.io.env);
+    const lists = [directoryPath(unchecked, kind), join(unchecked, "recipients")];
+    // Without a list it doesn't matter who could write one: `-r alice.pem` needs no data folder.
+    if (!(await Promise.all(lists.map(isThere))).includes(true)) return undefined;
+    const home = homeFolder(this.#context.io.env);
     const directory = directoryPath(home, kind);
-    // Without one it doesn't matter who could write it: `-r alice.pem` needs no data folder.
     const entries = (await isThere(directory)) ? await readDirectory(home, kind) : [];
     const entry = findEntry(entries, name);
     const known = entry && { source: sourceOf(entry), list: directory };

@@ -11,7 +11,7 @@ import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
 import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
-import { homeFolder } from "./home.js";
+import { pathOfHome } from "./home.js";
 import { isThere } from "./known-names.js";
 import { knownName } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
@@ -76,8 +76,8 @@ export async function requireNoSender(
   where: string,
   context: Context,
 ): Promise<void> {
-  // `-r alice.pem` needs no data folder.
-  if (!(await isThere(directoryPath(homeFolder(context.io.env), "senders")))) return;
+  // `-r alice.pem` needs no data folder, however unsafe the one is that is there.
+  if (!(await isThere(directoryPath(pathOfHome(context.io.env), "senders")))) return;
   const name = await knownName({ publicKey }, context);
   if (name === undefined) return;
   throw signingKeyAsRecipient(`${where}: the signing key of the sender ${quoted(name)}`);
