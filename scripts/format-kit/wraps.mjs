@@ -111,7 +111,7 @@ export function ephemeral(pem, random) {
   return { enc: key.getPublicKey(), dh: key.computeSecret(point) };
 }
 
-// ── Signatures ──────────────────────────────────────────────────────────────────────────────────
+// ── Signatures ──
 
 /**
  * ECDSA (FIPS 186-5 §6.4.1) as r ‖ s.

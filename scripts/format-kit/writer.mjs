@@ -86,7 +86,7 @@ export function block(...parts) {
   return f.join(f.uint(4, content.length), content);
 }
 
-// ── CBOR (RFC 8949 §3) ──────────────────────────────────────────────────────────────────────────
+// ── CBOR (RFC 8949 §3) ──
 
 /** The shortest head. @param {number} major @param {number} value */
 export function head(major, value) {
@@ -112,7 +112,7 @@ export const cbor = {
   },
 };
 
-// ── The message ─────────────────────────────────────────────────────────────────────────────────
+// ── The message ──
 
 /**
  * @param {string} name what its random values are made from

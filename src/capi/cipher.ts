@@ -163,7 +163,7 @@ function paddingLength(block: Uint8Array): number {
   return length * (1 - fault);
 }
 
-// ── The ciphers ─────────────────────────────────────────────────────────────────────────────────
+// ── The ciphers ──
 
 /** A cipher in a mode, without padding: as many bytes out as whole blocks in. */
 class Transform {

@@ -253,7 +253,7 @@ export function requireFreshIv(algorithm: SessionAlgorithm, { mode, iv }: Cipher
   );
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 /** A hash over a signed message, begun with its blob. */
 function hashOf(form: SignatureForm, blob: Uint8Array): Hash {

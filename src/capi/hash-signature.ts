@@ -143,7 +143,7 @@ export function descriptionBytes({ description }: SignatureForm): Uint8Array {
   return new Uint8Array(Buffer.from(description, "utf16le"));
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 /** T of RFC 8017 §9.2 step 2, or the digest alone. */
 function payloadOf(digest: Uint8Array, { hash, noHashOid }: SignatureForm): Uint8Array {

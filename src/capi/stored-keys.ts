@@ -154,7 +154,7 @@ export function parseBackupRecord(bytes: Uint8Array): BackupRecord {
   return { hash, serialNumber, description, blob, signature };
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 function wrapFor(
   key: SessionKey,

@@ -256,7 +256,7 @@ export function parsePhase2(bytes: Uint8Array, terms: Terms): Phase2 {
   return { blob, hash };
 }
 
-// ── Hashes ──────────────────────────────────────────────────────────────────────────────────────
+// ── Hashes ──
 
 function phase2Hash(terms: Terms, own: Role, keyA: Secret, keyB: Secret): Uint8Array {
   const { sender, receiver } = names(terms, own);
@@ -274,7 +274,7 @@ function names(terms: Terms, role: Role): { sender: Uint8Array; receiver: Uint8A
   return role === "sender" ? { sender: own, receiver: peer } : { sender: peer, receiver: own };
 }
 
-// ── Checks ──────────────────────────────────────────────────────────────────────────────────────
+// ── Checks ──
 
 function requireSoundTerms({ own, peer }: Terms, { allowWeak = false }: RunOptions): void {
   // With one name or one key for both, a message could be sent back to where it came from.

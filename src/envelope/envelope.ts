@@ -94,7 +94,7 @@ export interface BegunOpening {
   readonly body: BodyToOpen;
 }
 
-// ── What is known of a message ──────────────────────────────────────────────────────────────────
+// ── What is known of a message ──
 
 /** What anyone can read in a message. None of it is verified without the key. */
 export interface MessageInfo {
@@ -172,7 +172,7 @@ export interface SenderInfo {
   readonly recipientsIntact: boolean;
 }
 
-// ── What a message is sealed with ───────────────────────────────────────────────────────────────
+// ── What a message is sealed with ──
 
 export interface SealOptions {
   /** Whom to seal to: 1 to 1,024 keys. */

@@ -223,7 +223,7 @@ export function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 function keyOf(value: SpkiValue): PublicKey {
   switch (value.type) {

@@ -106,7 +106,7 @@ export function openPolicy(config: Config, options: PolicyOptions): OpenPolicy |
   };
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 const MAX_CONFIG_BYTES = 65_536;
 const KEYS: ReadonlySet<string> = new Set(["require", "from", "window", "skew"]);

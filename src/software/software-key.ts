@@ -76,7 +76,7 @@ function signing(key: KeyObject, publicKey: SigningPublicKey): Pick<PrivateKey, 
   return { sign: (message) => Promise.resolve(signInMemory(publicKey, key, message)) };
 }
 
-// ── RSA ─────────────────────────────────────────────────────────────────────────────────────────
+// ── RSA ──
 
 function rsaAbilities(
   key: KeyObject,
@@ -142,7 +142,7 @@ function exponentiate(key: KeyObject, ciphertext: Uint8Array): Uint8Array {
 
 const OAEP_BEST_FIRST = ["sha256", "sha384", "sha512", "sha1"] as const;
 
-// ── Diffie-Hellman ──────────────────────────────────────────────────────────────────────────────
+// ── Diffie-Hellman ──
 
 function agreement(
   key: KeyObject,

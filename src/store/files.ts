@@ -109,7 +109,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 async function statsOf(
   path: string,

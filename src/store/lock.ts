@@ -37,7 +37,7 @@ export async function withLock<T>(
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 const FREE = "free";
 const HELD = /^held-(.+)-[0-9a-f]{16}$/;

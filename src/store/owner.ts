@@ -35,7 +35,7 @@ export function isRunning(text: string): boolean | undefined {
   return runsHere(owner);
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 interface Owner {
   /** Start of the SHA-256 of the host name. */

@@ -46,7 +46,7 @@ export function resultCode(error: unknown): number | undefined {
   return typeof code === "number" ? code : undefined;
 }
 
-// ── node:sqlite ─────────────────────────────────────────────────────────────────────────────────
+// ── node:sqlite ──
 
 interface NodeSqlite {
   readonly DatabaseSync: new (url: URL) => {
@@ -98,7 +98,7 @@ function nodeSqlite(): NodeSqlite | undefined {
   }
 }
 
-// ── libsql ──────────────────────────────────────────────────────────────────────────────────────
+// ── libsql ──
 
 /** What is used of `libsql`; its own types promise more than it does. */
 type Libsql = new (url: string) => {

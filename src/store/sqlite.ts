@@ -206,7 +206,7 @@ export class Database {
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 /** The text behind `hex(…)`. */
 function decoded(hex: unknown): string | undefined {

@@ -133,7 +133,7 @@ export function parametersOf({ alg, mode, iv, effectiveBits, flags }: Exchange):
   };
 }
 
-// ── Test keys of our own ────────────────────────────────────────────────────────────────────────
+// ── Test keys of our own ──
 
 const rsa2048 = createPrivateKey(TEST_KEYS.rsa2048);
 const rsa3072 = createPrivateKey(TEST_KEYS.rsa3072);

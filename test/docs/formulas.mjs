@@ -59,7 +59,7 @@ export const stanzaTag = (messageId, spki) =>
 export const fromFileKey = (fileKey, label) =>
   expand("sha256", hmac("sha256", Buffer.alloc(32), fileKey), ascii(label), 32);
 
-// ── §7.4: HPKE ──────────────────────────────────────────────────────────────────────────────────
+// ── §7.4: HPKE ──
 
 /** Per stanza type: KEM id, hash of the KEM's KDF, bytes of `enc`. */
 export const KEMS = /** @type {const} */ ({
@@ -109,7 +109,7 @@ export function hpkeSchedule(type, dh, enc, point, messageId) {
   return { shared, key, nonce };
 }
 
-// ── §10: FLOE ───────────────────────────────────────────────────────────────────────────────────
+// ── §10: FLOE ──
 
 /** @param {number} segLog2 */
 export const floeParameters = (segLog2) => join(uint(2, 0), uint(4, 2 ** segLog2), uint(4, 32));
@@ -137,7 +137,7 @@ export const segmentKey = (messageKey, start, aad, index) =>
 /** @param {number} index @param {boolean} final */
 export const segmentAad = (index, final) => join(uint(8, index), uint(1, final ? 1 : 0));
 
-// ── §11 ─────────────────────────────────────────────────────────────────────────────────────────
+// ── §11 ──
 
 /**
  * MTH (RFC 6962 §2.1) over sealed segments. @param {readonly Bytes[]} segments @returns {Buffer}
@@ -150,7 +150,7 @@ export function treeHash(segments) {
   return hash("sha256", Buffer.of(1), ...halves);
 }
 
-// ── AES-256-GCM, agreement ──────────────────────────────────────────────────────────────────────
+// ── AES-256-GCM, agreement ──
 
 /**
  * Ciphertext ‖ tag. @param {Bytes} key @param {Bytes} nonce @param {Bytes} aad @param {Bytes}

@@ -42,7 +42,7 @@ export function isHelp(word: string): boolean {
 /** Every command has it. */
 const HELP: OptionSpec = { alias: "h", type: "boolean", describe: "Show help" };
 
-// ── Words to options ────────────────────────────────────────────────────────────────────────────
+// ── Words to options ──
 
 function isOption(word: string): boolean {
   return word.startsWith("-") && word !== "-" && !/^-(?:\d+(?:\.\d+)?|\.\d+)$/.test(word);
@@ -108,7 +108,7 @@ function parserOptions(options: Options): Parser.Options {
   };
 }
 
-// ── What may be wrong with them ─────────────────────────────────────────────────────────────────
+// ── What may be wrong with them ──
 
 function checkValues(values: Values, options: Options): void {
   for (const [name, { repeatable, choices }] of Object.entries(options)) {

@@ -91,7 +91,7 @@ interface Route {
   readonly threads: number | undefined;
 }
 
-// ── As a stream ─────────────────────────────────────────────────────────────────────────────────
+// ── As a stream ──
 
 // A generator around another one costs some microseconds a chunk: there is one at most here.
 
@@ -176,7 +176,7 @@ function sinkOf(output: Output): (() => Promise<Sink>) | undefined {
   };
 }
 
-// ── From file to file ───────────────────────────────────────────────────────────────────────────
+// ── From file to file ──
 
 /** False: it has to be done as a stream. */
 async function sealIntoFile(body: BodyToSeal, route: Route): Promise<boolean> {

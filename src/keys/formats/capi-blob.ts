@@ -118,7 +118,7 @@ export function signatureBlob(): UnsupportedError {
   );
 }
 
-// ── The header ──────────────────────────────────────────────────────────────────────────────────
+// ── The header ──
 
 export function blobHeader(kind: BlobKind, id: number): Uint8Array {
   return concat(Uint8Array.of(BLOB_TYPES[kind], VERSION, 0, 0), u32le(id));

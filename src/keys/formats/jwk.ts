@@ -63,7 +63,7 @@ export function formatJwk(
   });
 }
 
-// ── Members ─────────────────────────────────────────────────────────────────────────────────────
+// ── Members ──
 
 type Members = Readonly<Record<string, unknown>>;
 

@@ -133,7 +133,7 @@ export function formatPublicKey(
   }
 }
 
-// ── Telling the forms apart ─────────────────────────────────────────────────────────────────────
+// ── Telling the forms apart ──
 
 function parse(bytes: Uint8Array, now: Date): KeyFile {
   if (bytes.length > MAX_KEY_FILE_BYTES) {
@@ -236,7 +236,7 @@ function fromSsh(text: string): KeyFile {
   return withUse(keyFile(publicKey, records), uses);
 }
 
-// ── The OAEP record, comments, messages ─────────────────────────────────────────────────────────
+// ── The OAEP record, comments, messages ──
 
 function keyFile(
   publicKey: PublicKey,

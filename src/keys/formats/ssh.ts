@@ -50,7 +50,7 @@ export function formatSshLine(publicKey: PublicKey, comment = ""): string {
   return `${type} ${toBase64(blob)}${comment === "" ? "" : ` ${comment}`}`;
 }
 
-// ── The blob ────────────────────────────────────────────────────────────────────────────────────
+// ── The blob ──
 
 function parseBlob(type: string, blob: Uint8Array): PublicKey {
   const curve = EC_CURVES.find((name) => type === `ecdsa-sha2-${CURVES[name].ssh}`);

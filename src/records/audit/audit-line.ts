@@ -103,7 +103,7 @@ export function isAt(tip: AuditHead, head: AuditHead | undefined): boolean {
   return head?.n === tip.n && head.hash === tip.hash;
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 const witness: Check = (value) => {
   if (!isRecord(value) || Object.keys(value).join() !== "ledgerId,counter") return false;

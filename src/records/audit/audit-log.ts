@@ -118,7 +118,7 @@ export async function verifyAuditLog(
   }
 }
 
-// ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──
 
 /** A line that waits to be written. */
 interface Entry {
@@ -270,7 +270,7 @@ async function reaches(handle: FileHandle, head: AuditHead): Promise<boolean> {
   return (await walkAuditLog(handle, { head })).problems.length === 0;
 }
 
-// ── Reading ─────────────────────────────────────────────────────────────────────────────────────
+// ── Reading ──
 
 /** A line as found in the file; `line` is absent if we did not write it. */
 interface FoundLine {

@@ -90,7 +90,7 @@ export function verifyReceipt(bytes: Uint8Array, expected?: SigningPublicKey): R
   return { ...statement, receiver, algorithm: unsigned.algorithm };
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 const TYPE = "p11seal receipt v1";
 

@@ -52,7 +52,7 @@ export function formatDirectory(entries: readonly DirectoryEntry[], kind: Direct
   return `# Written by p11seal; change it with: p11seal ${kind} add, p11seal ${kind} remove\n${body}\n`;
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 const VERSION = 1;
 const EXAMPLE = "2027-01-31T12:00:00Z";

@@ -166,7 +166,7 @@ export function parseMoment(text: string, day: "start" | "end"): number {
   });
 }
 
-// ── Rules ───────────────────────────────────────────────────────────────────────────────────────
+// ── Rules ──
 
 function requireName(name: string, kind: DirectoryKind): void {
   if (!isRecipientName(name)) {
@@ -231,7 +231,7 @@ function isSameKey(
   return equal(publicKey.spki, other.publicKey.spki);
 }
 
-// ── Times ───────────────────────────────────────────────────────────────────────────────────────
+// ── Times ──
 
 const DAY = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/;
 

@@ -139,7 +139,7 @@ export function findByName(
   return entries.find((entry) => entry.name?.toLowerCase() === folded);
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 function readEntry(first: string, lines: Lines, options: { now?: Date }): RecipientEntry {
   const line = lines.number;

@@ -275,7 +275,7 @@ export function requireNotOlder(found: LedgerWitness, witness: LedgerWitness | u
   if (!same || found.counter < witness.counter) throw rolledBack(found, witness);
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 function refuse(error: P11SealError, changes: readonly Change[] = []): Refusal {
   return { kind: "refuse", error, changes };

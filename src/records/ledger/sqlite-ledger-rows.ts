@@ -158,7 +158,7 @@ export function readStatus(database: Database): LedgerStatus {
   };
 }
 
-// ── Writing ─────────────────────────────────────────────────────────────────────────────────────
+// ── Writing ──
 
 export function insertMessage(database: Database, row: MessageRow): void {
   const places = MESSAGE_COLUMNS.map(() => "?").join(", ");
@@ -192,7 +192,7 @@ export function putStream(database: Database, row: StreamRow): void {
   );
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 function streamRow(row: Row): StreamRow {
   return {

@@ -157,7 +157,7 @@ function write(database: Database, change: Change): void {
   }
 }
 
-// ── Failures ────────────────────────────────────────────────────────────────────────────────
+// ── Failures ──
 
 /** What the database's failures mean for a ledger: nothing is opened. */
 async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {

@@ -189,7 +189,7 @@ class StoredReservation implements Reservation {
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 /** This machine's processes and files. */
 const SYSTEM: Surroundings = {

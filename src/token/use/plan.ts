@@ -227,7 +227,7 @@ export function planLines(plan: Plan, hashes: readonly OaepHash[] = OAEP_HASHES)
   ];
 }
 
-// ── Steps ───────────────────────────────────────────────────────────────────────────────────────
+// ── Steps ──
 
 const STANDINGS = ["offered", "doubted", "left out"] as const;
 

@@ -67,7 +67,7 @@ export function told({ name, fact, source }: Quirk): QuirkInfo {
   return { name, fact, source };
 }
 
-// ── Who is who ──────────────────────────────────────────────────────────────────────────────────
+// ── Who is who ──
 
 const isSoftHsm = ({ manufacturer }: Maker): boolean => manufacturer === "SoftHSM project";
 const isNss = ({ manufacturer }: Maker): boolean => manufacturer === "Mozilla Foundation";

@@ -48,7 +48,7 @@ export class RsaSteps {
       : { name, use, selfTest };
   }
 
-  // ── C_UnwrapKey ───────────────────────────────────────────────────────────────────────────────
+  // ── C_UnwrapKey ──
 
   /**
    * Unwraps with the template that is known to work. It is first found with a block of our own,
@@ -176,7 +176,7 @@ export class RsaSteps {
     }
   }
 
-  // ── C_Decrypt ─────────────────────────────────────────────────────────────────────────────────
+  // ── C_Decrypt ──
 
   async #raw(ciphertext: Uint8Array, padding: RsaPadding): Promise<Uint8Array | null> {
     const raw = await this.#decrypt(ciphertext, plainMechanism(CKM.RSA_X_509));

@@ -1,11 +1,12 @@
 /*
- * A program that uses Microsoft's CryptoAPI as the article "Manual Session Key Exchanges" describes,
- * with one command for each step. `npm run test:capi` has p11seal exchange messages with it, under
- * Wine. It is a plain Windows program, and should run on Windows too.
+ * A program that uses Microsoft's CryptoAPI as the article "Manual Session Key Exchanges"
+ * describes, with one command for each step. `npm run test:capi` has p11seal exchange messages with
+ * it, under Wine. It is a plain Windows program, and should run on Windows too.
  *
  *   peer new      --container C --bits N
  *   peer export   --container C --spec exchange|signature --out PUB
- *   peer send     --to PUB --blob F [--to PUB --blob F]... --alg A [--bits N] [cipher options] --in F --cipher F
+ *   peer send     --to PUB --blob F [--to PUB --blob F]... --alg A [--bits N] [cipher options]
+ *                 --in F --cipher F
  *   peer receive  --container C [cipher options] --blob F --cipher F --out F
  *   peer sign     --container C --spec S --hash H [--description T] [--no-oid] --in F --sig F
  *   peer verify   --pub PUB --hash H [--description T] [--no-oid] --in F --sig F
@@ -54,7 +55,7 @@ static void must(BOOL done, const char *call) {
   exit(1);
 }
 
-/* ── Arguments, files ──────────────────────────────────────────────────────────────────────────── */
+/* ── Arguments, files ── */
 
 static BOOL has(const char *name) {
   for (int i = 2; i < arg_count; i++)
@@ -128,7 +129,7 @@ static void write_file(const char *path, bytes content) {
   fclose(file);
 }
 
-/* ── Providers, keys ───────────────────────────────────────────────────────────────────────────── */
+/* ── Providers, keys ── */
 
 static HCRYPTPROV provider(const char *container, DWORD flags) {
   HCRYPTPROV found;
@@ -183,7 +184,7 @@ static void print_salt(HCRYPTKEY key) {
   if (CryptGetKeyParam(key, KP_SALT, salt, &size, 0)) print_hex("salt", salt, size);
 }
 
-/* ── The article's steps ───────────────────────────────────────────────────────────────────────── */
+/* ── The article's steps ── */
 
 static void new_container(void) {
   HCRYPTPROV prov = provider(option("--container", NULL), CRYPT_NEWKEYSET);
@@ -270,7 +271,7 @@ static void receive_message(void) {
   write_file(option("--out", NULL), cipher);
 }
 
-/* ── Hashes and signatures ─────────────────────────────────────────────────────────────────────── */
+/* ── Hashes and signatures ── */
 
 static HCRYPTHASH hash_file(HCRYPTPROV prov) {
   HCRYPTHASH hash;

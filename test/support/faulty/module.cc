@@ -1,8 +1,8 @@
 // A PKCS#11 module for tests. It passes all calls to a real module (FAULTY_MODULE), except for the
-// function that FAULTY_FUNCTION names. That one does what FAULTY_HOW says: crash, abort, exit, hang,
-// short or wrong (an attribute's value is cut or altered), or return a value given as a number. With
-// FAULTY_ONCE it does so only while that file exists, and deletes it. FAULTY_SKIP is the number of
-// calls that succeed first.
+// function that FAULTY_FUNCTION names. That one does what FAULTY_HOW says: crash, abort, exit,
+// hang, short or wrong (an attribute's value is cut or altered), or return a value given as a
+// number. With FAULTY_ONCE it does so only while that file exists, and deletes it. FAULTY_SKIP is
+// the number of calls that succeed first.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>

@@ -117,7 +117,7 @@ export async function capiRecoverCommand(args: Arguments, context: Context): Pro
   });
 }
 
-// ── Recovering ──────────────────────────────────────────────────────────────────────────────────
+// ── Recovering ──
 
 interface Recovery {
   readonly identity: string;
@@ -193,7 +193,7 @@ async function recover(
   }
 }
 
-// ── The record ──────────────────────────────────────────────────────────────────────────────────
+// ── The record ──
 
 /** The record is shown to people, so it is checked even if no key is used. */
 async function requireSigned(record: BackupRecord, client: RsaPublicKey): Promise<void> {

@@ -116,7 +116,7 @@ export class CapiHome {
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 interface Seen {
   readonly failures: Failures;

@@ -83,7 +83,7 @@ export class CapiKeys {
   }
 }
 
-// ── Details ─────────────────────────────────────────────────────────────────────────────────────
+// ── Details ──
 
 function requireRsa({ publicKey, where }: FoundKey): RsaPublicKey {
   if (publicKey.type === "rsa") return publicKey;

@@ -104,7 +104,7 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
   });
 }
 
-// ── The signature, and the user's policy ────────────────────────────────────────────────────────
+// ── The signature, and the user's policy ──
 
 /** `--signer`, with `--signature`: both or neither. */
 function signerOf(args: Arguments): string | undefined {
@@ -149,7 +149,7 @@ async function admit(
   });
 }
 
-// ── The key ─────────────────────────────────────────────────────────────────────────────────────
+// ── The key ──
 
 /** One private key operation, however often the message is decrypted. */
 function remembering(key: RsaPrivateKey): RsaPrivateKey & { wipe(): void } {
@@ -180,7 +180,7 @@ function remembering(key: RsaPrivateKey): RsaPrivateKey & { wipe(): void } {
   };
 }
 
-// ── Notes about the message ─────────────────────────────────────────────────────────────────────
+// ── Notes about the message ──
 
 async function noteReceived(
   algorithm: SessionAlgorithm,

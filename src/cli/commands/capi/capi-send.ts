@@ -63,7 +63,7 @@ export async function capiSendCommand(args: Arguments, context: Context): Promis
   });
 }
 
-// ── What goes where ─────────────────────────────────────────────────────────────────────────────
+// ── What goes where ──
 
 interface Targets {
   /** The ciphertext, or the one file of both; undefined and `-` are stdout. */

@@ -101,7 +101,7 @@ export async function capiVerifyCommand(args: Arguments, context: Context): Prom
   });
 }
 
-// ── What is signed ──────────────────────────────────────────────────────────────────────────────
+// ── What is signed ──
 
 /** The files whose bytes are hashed, one after the other; none beside `--digest`. */
 function dataPaths(args: Arguments, io: Io): readonly string[] {

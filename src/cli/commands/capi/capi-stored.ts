@@ -168,7 +168,7 @@ export function signaturePathOf(blobPath: string, args: Arguments): string {
   return args.text("signature") ?? `${blobPath}.sig`;
 }
 
-// ── What to do with the key ─────────────────────────────────────────────────────────────────────
+// ── What to do with the key ──
 
 interface Task {
   readonly kind: "encrypt" | "decrypt" | "plaintext-key" | "show";

@@ -27,7 +27,7 @@ import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 import { readState } from "./capi-three-phase-run.js";
 
-// ── The four steps ──────────────────────────────────────────────────────────────────────────────
+// ── The four steps ──
 
 export async function beginCommand(args: Arguments, context: Context): Promise<undefined> {
   requireOneStdin([args.required("identity"), args.required("peer")]);
@@ -144,7 +144,7 @@ async function keepEnded(run: ThreePhase, state: Output, { report }: Context): P
   }
 }
 
-// ── What all steps share ─────────────────────────────────────────────────────────────────────────
+// ── What all steps share ──
 
 interface Step {
   readonly keys: CapiKeys;

@@ -40,7 +40,7 @@ export async function doctorCommand(args: Arguments, context: Context): Promise<
   );
 }
 
-// ── Of a file ───────────────────────────────────────────────────────────────────────────────────
+// ── Of a file ──
 
 interface Verdict {
   /** The key that will be used, or would be if there were no fault. */
@@ -137,7 +137,7 @@ function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): str
   return indented(lines);
 }
 
-// ── Of this machine ─────────────────────────────────────────────────────────────────────────────
+// ── Of this machine ──
 
 async function ofMachine(args: Arguments, tokens: Tokens, context: Context): Promise<number> {
   const texts = args.texts("identity");
