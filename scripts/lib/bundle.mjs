@@ -18,7 +18,8 @@ const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 /** What others know them by. Each is a bundle of its own, since no two run in one thread. */
 const PROGRAMS = {
   main: "src/cli/main.ts",
-  run: "src/cli/run.ts",
+  "run-messages": "src/cli/run-messages.ts",
+  "run-all": "src/cli/run-all.ts",
   worker: "src/body/threads/worker.ts",
   child: "src/token/process/child.ts",
 };
@@ -30,7 +31,7 @@ const SLOW =
   /^node:(?:child_process|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
 
 /** `import()` of these becomes `require`, which spares Node its machinery for ES modules. */
-const REQUIRED = /^(?:\.\/run\.js|pkcs11js)$/;
+const REQUIRED = /^(?:\.\/run-[a-z]+\.js|pkcs11js)$/;
 
 /**
  * Bundles the programs into a folder.

@@ -11,8 +11,9 @@ async function start(): Promise<void> {
   const [first, ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
   const codeFolder = first === "--version" ? undefined : useCodeCache(process.env);
-  const { runProgram } = await import("./run.js");
-  await runProgram(codeFolder);
+  const isAboutMessages = /^(?:seal|open|inspect|doctor)$/.test(first ?? "");
+  const { run } = await (isAboutMessages ? import("./run-messages.js") : import("./run-all.js"));
+  await run(codeFolder);
 }
 
 /**

@@ -9,7 +9,8 @@ import { requireExactText } from "./arguments/exact-text.js";
 import { startTokenAhead } from "./token-ahead.js";
 import { version } from "./version.js";
 import { processIo, write, type Io } from "./io/io.js";
-import type { Parsed } from "./command.js";
+import { parse } from "./arguments/parse.js";
+import type { CommandSet, Parsed } from "./command.js";
 import { EXIT, Report } from "./io/report.js";
 import { stdoutFault } from "./io/standard-streams.js";
 
@@ -21,6 +22,7 @@ import { stdoutFault } from "./io/standard-streams.js";
 export async function main(
   argv: readonly string[],
   world: Io,
+  commands: CommandSet,
   options: { readonly startsTokenAhead?: boolean } = {},
 ): Promise<number> {
   const used = new Set<Writable>();
@@ -33,9 +35,8 @@ export async function main(
   let report = new Report(io, { quiet: false, verbose: false, json: argv.includes("--json") });
   try {
     requireExactText(argv, io.env);
-    const { understand } = await import("./command-line.js");
     const about = () => ({ version: version(), columns: io.stdout.columns });
-    const parsed = await understand(argv, about);
+    const parsed = await parse(argv, commands, about);
     if (typeof parsed === "string") {
       await write(io.stdout, parsed);
       return EXIT.done;
@@ -84,7 +85,10 @@ function ignore(): void {
 }
 
 /** Runs this process's command line. `codeFolder` is where Node keeps compiled code, if it does. */
-export async function runProgram(codeFolder: string | undefined): Promise<void> {
+export async function runProgram(
+  codeFolder: string | undefined,
+  commands: CommandSet,
+): Promise<void> {
   if (codeFolder !== undefined) keepCodeIn(codeFolder);
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
@@ -100,5 +104,5 @@ export async function runProgram(codeFolder: string | undefined): Promise<void> 
     const report = new Report(io, { quiet: false, verbose: false, json: false });
     process.exit(report.failure(error));
   });
-  process.exitCode = await main(process.argv.slice(2), io, { startsTokenAhead: true });
+  process.exitCode = await main(process.argv.slice(2), io, commands, { startsTokenAhead: true });
 }

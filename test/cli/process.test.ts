@@ -15,6 +15,7 @@ import { basename, join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { temporaryFolder, writeKeys } from "./support/folder.js";
 import { run, type Outcome } from "./support/run.js";
+import { MESSAGE_COMMANDS } from "../../src/cli/commands/message-commands.js";
 import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "./support/spawn.js";
 
 const root = temporaryFolder();
@@ -111,14 +112,24 @@ describe("what is loaded", () => {
     expect([...loaded.libraries, ...loaded.files].filter((path) => native.test(path))).toEqual([]);
   });
 
+  it("by each command about messages is not the code of the others", async () => {
+    for (const { name } of MESSAGE_COMMANDS.commands) {
+      const { files } = await loadedBy([name, "--help"]);
+      const own = files.map((path) => basename(path)).filter((file) => file.startsWith("run-"));
+      expect([name, own]).toEqual([name, ["run-messages.js"]]);
+    }
+    const { files } = await loadedBy(["keys", "--help"]);
+    expect(files.map((path) => basename(path))).toContain("run-all.js");
+  });
+
   // Each file costs almost a millisecond, yargs a hundred, WebCrypto ten, a terminal or a child
   // five.
   it.each([
     ["--version", ["main.js"], ["--version"]],
-    ["seal", ["main.js", "run.js"], ["seal", "-r", "bob.pem", "-o", "/dev/null", "note"]],
+    ["seal", ["main.js", "run-messages.js"], ["seal", "-r", "bob.pem", "-o", "/dev/null", "note"]],
     [
       "open with a key file",
-      ["main.js", "run.js"],
+      ["main.js", "run-messages.js"],
       ["open", "-i", "bob.key", "-o", "/dev/null", "small.p11s"],
     ],
   ])("by %s is little: %j, and nothing slow", async (_name, few, argv) => {

@@ -8,18 +8,15 @@ import { CAPI } from "./capi/capi-commands.js";
 import { THREE_PHASE } from "./capi/three-phase-commands.js";
 import { COMPLETION } from "./completion/completion-commands.js";
 import { DIRECTORY } from "./directory/directory-commands.js";
-import { DOCTOR } from "./doctor/doctor-commands.js";
-import { INSPECT } from "./inspect/inspect-commands.js";
 import { KEYS } from "./keys/keys-commands.js";
 import { LEDGER } from "./ledger/ledger-commands.js";
-import { OPEN } from "./open/open-commands.js";
+import { MESSAGE_COMMANDS } from "./message-commands.js";
 import { RECEIPT } from "./receipt/receipt-commands.js";
-import { SEAL } from "./seal/seal-commands.js";
 import { TOKENS } from "./tokens/tokens-commands.js";
 
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
-  ...[SEAL, OPEN, INSPECT, DOCTOR, TOKENS, KEYS],
+  ...[MESSAGE_COMMANDS, TOKENS, KEYS],
   ...[DIRECTORY, LEDGER, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, COMPLETION],
 ];

@@ -1,6 +1,7 @@
 /** Runs a command line within this process, with its own streams and terminal. */
 import { Readable, Writable } from "node:stream";
 import type { Io } from "../../../src/cli/io/io.js";
+import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
 import { main } from "../../../src/cli/run.js";
 
 export interface Outcome {
@@ -53,7 +54,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
             },
       ),
   };
-  const status = await main(argv, io);
+  const status = await main(argv, io, ALL_COMMANDS);
   return { status, stdout: stdout.bytes, stderr: stderr.bytes.toString("utf8"), asked };
 }
 

@@ -1,0 +1,7 @@
+/** The program with the commands about messages alone, which starts sooner. */
+import { MESSAGE_COMMANDS } from "./commands/message-commands.js";
+import { runProgram } from "./run.js";
+
+export function run(codeFolder: string | undefined): Promise<void> {
+  return runProgram(codeFolder, MESSAGE_COMMANDS);
+}
