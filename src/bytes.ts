@@ -53,6 +53,17 @@ export function toBase64Url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url");
 }
 
+/** True for text in UTF-16: it has a byte order mark, or begins with ASCII. */
+export function looksLikeUtf16(bytes: Uint8Array): boolean {
+  const [first, second] = bytes;
+  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) return true;
+  const start = bytes.subarray(0, 64);
+  // Of ASCII, every second byte is zero, and no other is.
+  const isAscii = (zeros: 0 | 1): boolean =>
+    start.every((byte, at) => (byte === 0) === (at % 2 === zeros));
+  return start.length >= 4 && (isAscii(0) || isAscii(1));
+}
+
 /** Big-endian 16-bit number. */
 export function u16(value: number): Uint8Array {
   if (!Number.isInteger(value) || value < 0 || value > 0xffff) throw new RangeError("u16");

@@ -3,11 +3,14 @@ import { defined } from "../defined.js";
 import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
 
 /** The error for a private key given as a recipient; `what` names its form. */
-export function privateKeyAsRecipient(what: string): FormatError {
+export function privateKeyAsRecipient(
+  what: string,
+  hint = "use its public key instead, and never give the private key to anyone",
+): FormatError {
   return new FormatError(
     "ERR_PRIVATE_KEY_AS_RECIPIENT",
     `${what} is a private key, not a recipient`,
-    { hint: "use its public key instead, and never give the private key to anyone" },
+    { hint },
   );
 }
 

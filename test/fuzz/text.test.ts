@@ -7,11 +7,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
-import { ascii } from "../../src/bytes.js";
+import { ascii, concat, toBase64 } from "../../src/bytes.js";
 import { parseRecipientsFile } from "../../src/records/directory/recipients-file.js";
 import { P11SealError } from "../../src/errors.js";
 import { formatPublicKey, parsePublicKey } from "../../src/keys/formats/key-file.js";
-import { publicKeyFromSpki } from "../../src/keys/public-key.js";
+import { encodePublicKeyBlob } from "../../src/keys/formats/capi-blob.js";
+import type { RsaPublicKey } from "../../src/keys/key.js";
+import { publicKeyFromSpki, rsaNumbers } from "../../src/keys/public-key.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
 import { publicDer, TEST_KEYS } from "../support/keys.js";
@@ -102,6 +104,34 @@ describe("a damaged key file", () => {
     });
     expect(report.broken).toEqual([]);
     expect(report.codes.size).toBeGreaterThan(8);
+    expect(report.taken).toBeGreaterThan(report.tried / 100);
+    expect(report.slowestMs).toBeLessThan(10_000);
+  }, 120_000);
+});
+
+describe("a damaged key in a form of Windows or .NET", () => {
+  it("is refused, or holds a key that reads back from its own export", async () => {
+    const key = publicKeyFromSpki(publicDer(TEST_KEYS.rsa2048)) as RsaPublicKey;
+    const { modulus, exponent } = rsaNumbers(key);
+    const blob = encodePublicKeyBlob({ use: "signature", publicKey: key });
+    const words = (...values: number[]) => new Uint8Array(Uint32Array.from(values).buffer);
+    const cng = concat(ascii("RSA1"), words(2048, 3, 256, 0, 0), exponent, modulus);
+    const ec = concat(ascii("ECK3"), words(48), publicDer(TEST_KEYS.p384).slice(-96));
+    const xml = `<RSAKeyValue><Modulus>${toBase64(modulus)}</Modulus><Exponent>AQAB</Exponent></RSAKeyValue>`;
+    const strongName = concat(words(0x2400, 0x8004, blob.length), blob);
+    const seeds = [strongName, cng, ec, ascii(xml), ascii(toBase64(cng)), ascii(toBase64(blob))];
+    const report = await fuzz(seeds, scaled(200_000, 5000), 3275, (input) => {
+      try {
+        const { publicKey } = parsePublicKey(input, "a file", { now });
+        const again = parsePublicKey(formatPublicKey(publicKey, "der"), "its export", { now });
+        const same = Buffer.compare(again.publicKey.spki, publicKey.spki) === 0;
+        return same ? true : "exports another key";
+      } catch (error) {
+        return refusal(error);
+      }
+    });
+    expect(report.broken).toEqual([]);
+    expect(report.codes.size).toBeGreaterThan(5);
     expect(report.taken).toBeGreaterThan(report.tried / 100);
     expect(report.slowestMs).toBeLessThan(10_000);
   }, 120_000);

@@ -109,6 +109,23 @@ describe("a private key file that is read", () => {
     expect(softwareIdentity(fixture("ecparam.private.pem"), "key.pem").publicKey.type).toBe("ec");
   });
 
+  it("a key in one file with certificates and parameters, before it and after it", () => {
+    const certificate = fixtureText("p256-agree.crt.pem");
+    const bag = `Bag Attributes\n    friendlyName: x\nKey Attributes: <No Attributes>\n`;
+    const parameters = "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n";
+    const key = TEST_KEYS.p256;
+    for (const pem of [
+      key + certificate + certificate,
+      certificate + key,
+      bag + certificate + bag + key + parameters,
+    ]) {
+      expect(softwareIdentity(pem, "key.pem").publicKey.spki).toEqual(testKey("p256").spki);
+    }
+    expect(refusal(() => softwareIdentity(key + certificate + key, "key.pem")).code).toBe(
+      "ERR_PRIVATE_KEY",
+    );
+  });
+
   it("a key that is too weak to be sealed to, so that old messages open", () => {
     const pem = createPrivateKey({
       key: { kty: "RSA", ...WEAK },

@@ -5,8 +5,6 @@
  */
 import { dirname, isAbsolute, join } from "node:path";
 import type { UsageError } from "../../errors.js";
-import { defined } from "../../defined.js";
-import { blobKind } from "../../keys/formats/capi-blob.js";
 import { parsePublicKey, type KeyFile } from "../../keys/formats/key-file.js";
 import {
   isRecipientName,
@@ -32,11 +30,6 @@ export interface FoundKey extends KeyFile {
   readonly origin: KeyOrigin;
   /** How messages call the key. */
   readonly where: string;
-  /**
-   * It was a PUBLICKEYBLOB, which says whether its key is for exchange or, `signOnly`, for
-   * signatures.
-   */
-  readonly isBlob?: true;
 }
 
 /** What a key is for: to seal to, or to check signatures with. Names are looked up accordingly. */
@@ -125,9 +118,8 @@ export class PublicKeys {
         const path = asWritten ? source.path : join(folder, source.path);
         const bytes = await readSmall(path, this.#context.io);
         const name = path === "-" ? "stdin" : path;
-        const isBlob = blobKind(bytes) === undefined ? undefined : (true as const);
         const file = parsePublicKey(bytes, name);
-        return { ...file, where, origin: { kind: "file", path: name }, ...defined({ isBlob }) };
+        return { ...file, where, origin: { kind: "file", path: name } };
       }
       case "uri": {
         const file =

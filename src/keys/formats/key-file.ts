@@ -1,6 +1,6 @@
 /**
  * Files that hold one public key, in every common form: PEM and DER SubjectPublicKeyInfo, PKCS#1,
- * X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB.
+ * X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB, and the forms of .NET and CNG.
  *
  * Reading detects the form by the bytes, never by the file's name. Writing is the inverse. A file
  * with an RSA key may hold the *OAEP record* too: which hash the holder's token can really unwrap
@@ -11,17 +11,31 @@
  * What a key is for is recorded in the same places: `p11seal-use: sign` or `exchange` in PEM,
  * `p11seal-use=sign` in an OpenSSH line, `use` in a JWK, the algorithm in a PUBLICKEYBLOB.
  */
-import { ascii } from "../../bytes.js";
+import { ascii, equal, fromBase64, looksLikeUtf16 } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
 import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
 import { parseCertificate } from "./certificate.js";
 import { DerReader, TAG } from "./der.js";
+import {
+  looksLikeRsaKeyValue,
+  parseCngBlob,
+  parseRsaKeyValue,
+  parseStrongName,
+} from "./dotnet-key.js";
+import { foreignKey, foreignPemBlock, textInUtf16, unknownForm } from "./foreign-key.js";
 import { formatJwk, parseJwk } from "./jwk.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
 import { naming, privateKeyAsRecipient, signingKeyAsRecipient } from "../refusals.js";
-import { formatSshLine, looksLikeSsh, parseSshLine } from "./ssh.js";
+import {
+  formatSshLine,
+  hasTextBeforeSshKey,
+  looksLikeSsh,
+  parseSshLine,
+  textBeforeSshKey,
+} from "./ssh.js";
 
 export interface KeyFile {
   readonly publicKey: PublicKey;
@@ -29,7 +43,12 @@ export interface KeyFile {
   readonly oaep?: OaepHash;
   /** Facts for the sender, in lower case: a certificate has expired, a key is for signatures. */
   readonly warnings: readonly string[];
-  /** A PUBLICKEYBLOB of a signature key (CALG_RSA_SIGN). `requireRecipient` refuses it. */
+  /** It was a PUBLICKEYBLOB, which says what its key is for: signatures if `signOnly`. */
+  readonly isBlob?: true;
+  /**
+   * A PUBLICKEYBLOB of a signature key (CALG_RSA_SIGN), such as a strong-name key.
+   * `requireRecipient` refuses it.
+   */
   readonly signOnly?: true;
   /**
    * What the key is for, as its holder's p11seal recorded it. `requireRecipient` refuses `sign`.
@@ -141,14 +160,43 @@ function parse(bytes: Uint8Array, now: Date): KeyFile {
       hint: "a public key is smaller than that; this is another kind of file",
     });
   }
-  if (looksLikeDer(bytes)) return fromDer(bytes, now);
-  if (blobKind(bytes) !== undefined) return fromBlob(bytes);
+  const binary = fromBinary(bytes, now);
+  if (binary !== undefined) return binary;
+  // Before it is taken for text: "{" and a zero byte would look like damaged JSON.
+  if (looksLikeUtf16(bytes)) throw textInUtf16("ERR_KEY_FORMAT");
   const text = new TextDecoder("utf-8").decode(bytes);
-  if (looksLikePem(text)) return fromPem(text, now);
   const trimmed = text.trim();
+  const foreign = foreignKey(bytes, trimmed);
+  if (foreign !== undefined) throw foreign;
+  if (looksLikePem(text)) return fromPem(text, now);
   if (trimmed.startsWith("{")) return fromJwk(trimmed);
   if (looksLikeSsh(trimmed)) return fromSsh(trimmed);
+  if (looksLikeRsaKeyValue(trimmed)) return keyFile(parseRsaKeyValue(trimmed));
+  const inBase64 = fromBinary(base64Inside(trimmed), now);
+  if (inBase64 !== undefined) return inBase64;
+  if (hasTextBeforeSshKey(trimmed)) throw textBeforeSshKey();
   throw unknownForm(bytes);
+}
+
+/** The binary forms; `undefined` for anything else. */
+function fromBinary(bytes: Uint8Array, now: Date): KeyFile | undefined {
+  if (looksLikeDer(bytes)) return fromDer(bytes, now);
+  if (blobKind(bytes) !== undefined) return fromBlob(bytes);
+  const strongName = parseStrongName(bytes);
+  if (strongName !== undefined) return { ...keyFile(strongName), signOnly: true };
+  const cng = parseCngBlob(bytes);
+  return cng && { ...keyFile(cng.publicKey), ...defined({ use: cng.use }) };
+}
+
+/** Code in .NET and Java carries binary forms in base64; empty where the text is none. */
+function base64Inside(text: string): Uint8Array {
+  const nothing = new Uint8Array(0);
+  if (!/^[A-Za-z0-9+/=\s]*$/.test(text)) return nothing;
+  try {
+    return fromBase64(text.replace(/\s+/g, ""));
+  } catch {
+    return nothing;
+  }
 }
 
 /**
@@ -181,40 +229,49 @@ function fromDer(bytes: Uint8Array, now: Date): KeyFile {
 
 function fromBlob(bytes: Uint8Array): KeyFile {
   const { use, publicKey } = parsePublicKeyBlob(bytes);
-  return use === "signature" ? { ...keyFile(publicKey), signOnly: true } : keyFile(publicKey);
+  const file: KeyFile = { ...keyFile(publicKey), isBlob: true };
+  return use === "signature" ? { ...file, signOnly: true } : file;
 }
 
 function fromPem(text: string, now: Date): KeyFile {
   const blocks = parsePem(text);
+  const isCertificate = blocks.map(({ label }) => CERTIFICATE_LABELS.has(label));
   if (blocks.some(({ label }) => label.endsWith("PRIVATE KEY"))) {
-    throw privateKeyAsRecipient("this PEM file");
+    const hint = "take the certificate out of it with: openssl x509 -in FILE -out certificate.pem";
+    throw privateKeyAsRecipient("this PEM file", isCertificate.includes(true) ? hint : undefined);
   }
-  const [block] = blocks;
-  if (block === undefined || blocks.length > 1) {
+  const [first] = blocks;
+  // A key may stand beside its certificate; that both are of one key is checked.
+  const isPair = blocks.length === 2 && isCertificate[0] !== isCertificate[1];
+  if (first === undefined || (blocks.length > 1 && !isPair)) {
     throw new FormatError("ERR_PEM", `${blocks.length} PEM blocks instead of one key`, {
       hint: "give the recipient's key or certificate alone, without its chain",
     });
   }
-  if (block.hasHeaders) throw new FormatError("ERR_PEM", `PEM block ${block.label} has headers`);
-  const found = fromBlock(block, now);
-  const records = block.before.flatMap((line) => PEM_RECORD.exec(line)?.[1] ?? []);
-  const uses = block.before.flatMap((line) => PEM_USE.exec(line)?.[1] ?? []);
-  return withUse(keyFile(found.publicKey, records, found.warnings), uses);
+  const found = blocks.map((block) => fromBlock(block, now));
+  const publicKey = (found[0] as KeyFile).publicKey;
+  if (!found.every((other) => equal(other.publicKey.spki, publicKey.spki))) {
+    throw new FormatError("ERR_PEM", "a key and a certificate of another key", {
+      hint: "give the recipient's key or certificate alone",
+    });
+  }
+  const before = blocks.flatMap((block) => block.before);
+  const records = before.flatMap((line) => PEM_RECORD.exec(line)?.[1] ?? []);
+  const uses = before.flatMap((line) => PEM_USE.exec(line)?.[1] ?? []);
+  const warnings = found.flatMap((one) => one.warnings);
+  return withUse(keyFile(publicKey, records, warnings), uses);
 }
 
-function fromBlock({ label, bytes }: PemBlock, now: Date): KeyFile {
+function fromBlock({ label, bytes, hasHeaders }: PemBlock, now: Date): KeyFile {
+  if (hasHeaders) throw new FormatError("ERR_PEM", `PEM block ${label} has headers`);
+  if (CERTIFICATE_LABELS.has(label)) return parseCertificate(bytes, now);
   switch (label) {
     case "PUBLIC KEY":
       return keyFile(publicKeyFromFileSpki(bytes));
     case "RSA PUBLIC KEY":
       return keyFile(publicKeyFromPkcs1(bytes));
-    case "CERTIFICATE":
-    case "X509 CERTIFICATE":
-      return parseCertificate(bytes, now);
     default:
-      throw new UnsupportedError("ERR_KEY_FORMAT", `PEM block ${label} is not a public key`, {
-        hint: FORMS,
-      });
+      throw foreignPemBlock(label);
   }
 }
 
@@ -282,16 +339,7 @@ function checkedComment(comment: string): string {
   return comment.trim();
 }
 
-function unknownForm(bytes: Uint8Array): FormatError {
-  if (bytes.length === 0) return new FormatError("ERR_KEY_FORMAT", "empty file", { hint: FORMS });
-  const [first, second] = bytes;
-  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
-    return new FormatError("ERR_KEY_FORMAT", "text in UTF-16", {
-      hint: "PowerShell's '>' writes UTF-16; save the key as UTF-8 or ASCII",
-    });
-  }
-  return new FormatError("ERR_KEY_FORMAT", "not a public key in any known form", { hint: FORMS });
-}
+const CERTIFICATE_LABELS = new Set(["CERTIFICATE", "X509 CERTIFICATE"]);
 
 const RECORD = "p11seal-oaep";
 const PEM_RECORD = /^\s*p11seal-oaep\s*:\s*(.*?)\s*$/;
@@ -306,7 +354,3 @@ export const OAEP_HASHES = [
   "sha384",
   "sha512",
 ] as const satisfies readonly OaepHash[];
-
-const FORMS =
-  "known forms: PEM or DER public key, X.509 certificate, JWK, ssh-rsa or ecdsa-sha2 line, " +
-  "CryptoAPI's PUBLICKEYBLOB.";

@@ -1,6 +1,11 @@
 /**
  * PEM (RFC 7468): a label, base64 between two lines, and text before them that other tools ignore.
  * Stricter than most readers: base64 must be canonical, and only blanks may follow the last block.
+ *
+ * Lines of base64 may be indented (RFC 7468 §2), and so may whole blocks, as in YAML or XML; but
+ * only where no block begins at the start of a line. Beside one that does, an indented block is
+ * text, such as an example in a comment. OpenSSL sees it so too: two readers that take different
+ * keys from one file would be a danger.
  */
 import { fromBase64, toBase64 } from "../../bytes.js";
 import { FormatError } from "../../errors.js";
@@ -18,7 +23,7 @@ export interface PemBlock {
 
 /** True if a line of the text begins a block. */
 export function looksLikePem(text: string): boolean {
-  return /^-----BEGIN /m.test(text);
+  return /^[ \t]*-----BEGIN /m.test(text);
 }
 
 /**
@@ -28,12 +33,16 @@ export function looksLikePem(text: string): boolean {
  */
 export function parsePem(text: string): PemBlock[] {
   const blocks: PemBlock[] = [];
-  const lines = text.split(/\r?\n/).map((line) => line.trimEnd());
+  const isIndented = !/^-----BEGIN /m.test(text);
+  const written = text.split(/\r?\n/);
+  const lines = written.map((line) => line.trim());
   let before: string[] = [];
   let index = 0;
   while (index < lines.length) {
-    const line = lines[index++] as string;
-    if (!line.startsWith("-----BEGIN ")) {
+    const line = lines[index] as string;
+    const begins = isIndented ? line : (written[index] as string);
+    index++;
+    if (!begins.startsWith("-----BEGIN ")) {
       before.push(line);
       continue;
     }

@@ -39,8 +39,7 @@ function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
   if (text.length > MAX_FILE_LENGTH) {
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: too large to be a private key`);
   }
-  // `openssl ecparam -genkey` writes the curve's name in a separate block before the key.
-  const blocks = parseBlocks(text, name).filter(({ label }) => label !== "EC PARAMETERS");
+  const blocks = parseBlocks(text, name).filter(({ label }) => !BESIDE_THE_KEY.has(label));
   const [block] = blocks;
   if (block === undefined || blocks.length > 1) {
     throw new FormatError(
@@ -142,6 +141,18 @@ function openSshKey(name: string): UnsupportedError {
     { hint: "convert a copy of it with: ssh-keygen -p -m PKCS8 -f COPY" },
   );
 }
+
+/**
+ * `openssl ecparam -genkey` writes the curve's name before the key. HAProxy, stunnel and
+ * `openssl pkcs12` keep a key in one file with its certificates, and with a server's DH parameters.
+ */
+const BESIDE_THE_KEY = new Set([
+  "EC PARAMETERS",
+  "DH PARAMETERS",
+  "CERTIFICATE",
+  "X509 CERTIFICATE",
+  "TRUSTED CERTIFICATE",
+]);
 
 const MAX_FILE_LENGTH = 65_536;
 

@@ -22,9 +22,26 @@ export interface SshKey {
 
 /** True if the text begins like an OpenSSH key of any type, supported or not. */
 export function looksLikeSsh(text: string): boolean {
-  return /^(?:ssh-[a-z0-9-]+|(?:sk-)?ecdsa-sha2-[a-z0-9]+|sk-ssh-[a-z0-9-]+)(?:@[a-z.]+)?[ \t]/.test(
+  return /^(?:ssh-[a-z0-9-]+|(?:sk-)?ecdsa-sha2-[a-z0-9-]+|sk-ssh-[a-z0-9-]+)(?:@[a-z.]+)?[ \t]/.test(
     text,
   );
+}
+
+/**
+ * True for an OpenSSH key with something before it: options, as in authorized_keys (sshd(8)), or a
+ * host's name, as in known_hosts.
+ */
+export function hasTextBeforeSshKey(text: string): boolean {
+  const [line = ""] = text.split(/[\r\n]/, 1);
+  const found = /[ \t](?:ssh|(?:sk-)?ecdsa-sha2|sk-ssh)-[a-z0-9@.-]+[ \t]+AAAA/.exec(line);
+  return found !== null && !looksLikeSsh(line);
+}
+
+/** The error for such a line. */
+export function textBeforeSshKey(): FormatError {
+  return new FormatError("ERR_SSH_KEY", "an OpenSSH key with options or a host's name before it", {
+    hint: "give the part of the line from ssh-rsa or ecdsa-sha2-… on",
+  });
 }
 
 /**
@@ -128,6 +145,11 @@ function decode(base64: string): Uint8Array {
 function unsupportedType(type: string): UnsupportedError | FormatError {
   if (!looksLikeSsh(`${type} `)) {
     return new FormatError("ERR_SSH_KEY", "not an OpenSSH public key line");
+  }
+  if (type.includes("-cert-v")) {
+    return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH certificate (${type}), not a plain key`, {
+      hint: "give the key that it certifies: the file whose name lacks -cert",
+    });
   }
   if (type.startsWith("sk-")) {
     return new UnsupportedError("ERR_KEY_TYPE", `OpenSSH key of type ${type} can only sign`, {

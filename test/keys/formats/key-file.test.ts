@@ -264,6 +264,39 @@ describe("a certificate", () => {
   });
 });
 
+describe("a key beside its certificate", () => {
+  const certificate = fixtureText("rsa2048-sig.crt.pem");
+
+  it.each([
+    ["before it", PEM + certificate],
+    ["after it", certificate + PEM],
+  ])("is the key: %s", (_, file) => {
+    const { publicKey, warnings } = parse(`p11seal-oaep: sha1\n${file}`);
+    expect(publicKey.spki).toEqual(testKey("rsa2048").spki);
+    expect(warnings).toHaveLength(1);
+  });
+
+  it("its records count once, whichever block they stand before", () => {
+    expect(parse(`${certificate}p11seal-oaep: sha1\n${PEM}`).oaep).toBe("sha1");
+    const twice = `p11seal-oaep: sha1\n${certificate}p11seal-oaep: sha1\n${PEM}`;
+    expect(codeOf(() => parse(twice))).toBe("ERR_OAEP_RECORD");
+  });
+
+  it.each([
+    ["of another key", publicPem(TEST_KEYS.p256) + certificate],
+    ["with its chain", PEM + certificate + certificate],
+    ["which is there twice", certificate + certificate],
+  ])("is refused: %s", (_, file) => {
+    expect(codeOf(() => parse(file))).toBe("ERR_PEM");
+  });
+
+  it("a private key is refused, with the way to its certificate", () => {
+    const { code, text } = refusal(() => parse(TEST_KEYS.rsa2048 + certificate));
+    expect(code).toBe("ERR_PRIVATE_KEY_AS_RECIPIENT");
+    expect(text).toContain("openssl x509");
+  });
+});
+
 describe("JWK and OpenSSH files", () => {
   it("a JWK for signatures warns", () => {
     const jwk = { ...testKey("p256").object.export({ format: "jwk" }), use: "sig" };
