@@ -1,9 +1,8 @@
 /**
  * `npm run bench [-- --quick] [-- --small] [--bulk] [--growth] [--segments] [--write]`: how long
- * sealing and opening take, and how much memory; all but the comparison of segment sizes when
- * nothing is named. `--write` puts what is printed into docs/performance.md: a table takes the
- * place of the one with its name, the others stay. What docs/growth.svg shows is drawn from that
- * page.
+ * sealing and opening take, and how much memory; without a name, all but the comparison of segment
+ * sizes. `--write` puts what is printed into docs/performance.md: a table replaces the one of its
+ * name, the others stay. docs/growth.svg is drawn from that page.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -23,9 +22,8 @@ const DRAWING = path.join(root, "docs", "growth.svg");
 const PARTS = { small, bulk, growth, segments };
 
 /**
- * Certificates for all of Node's TLS connections, which Node 20 parses at each start, whatever it
- * is started for. That is the machine's and not ours: everything is measured without, and starting
- * also with.
+ * Certificates for Node's TLS connections, which Node 20 parses at every start. That cost is the
+ * machine's, not ours: everything is measured without them, and start-up also with them.
  */
 const certificates = process.env["NODE_EXTRA_CA_CERTS"];
 delete process.env["NODE_EXTRA_CA_CERTS"];

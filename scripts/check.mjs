@@ -1,6 +1,6 @@
 /**
- * `npm run check`: types, lint, borders, format, the reference, then the tests. Everything runs
- * whatever fails before it; the tests come last, so that their count is the last line.
+ * `npm run check`: types, lint, borders, format, the reference, then the tests. Each runs
+ * whatever failed before it. The tests come last, so that their count is the last line.
  */
 import path from "node:path";
 import { ensureDependencies } from "./lib/dependencies.mjs";

@@ -1,9 +1,8 @@
 /**
  * `npm run demo`: the main job from end to end, on a fresh clone. It builds p11seal, makes a token
  * with two exchange keys, seals a large file under their public halves, opens it with the token,
- * and shows three refusals. Everything it claims it checks; if anything is not as promised it says
- * so and ends with status 1. What it makes stays in .cache/demo, so that a second run takes
- * seconds.
+ * and shows three refusals. It checks everything it claims, and ends with status 1 if something is
+ * not as promised. What it makes stays in .cache/demo, so that a second run takes seconds.
  */
 import { spawnSync } from "node:child_process";
 import { createHash, generateKeyPairSync, randomBytes, randomInt } from "node:crypto";

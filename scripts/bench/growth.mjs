@@ -2,8 +2,8 @@
  * `npm run bench -- --growth [--quick]`: how cost grows from 1 KiB to 16 GiB, sealing and opening,
  * to /dev/null. With `--write` `plot.mjs` draws what the table says.
  *
- * Sealing reads a file of nothing, which takes no room. A sealed one does: the largest that the
- * disk has room for is opened. Sizes from 1 GiB on are run once.
+ * Sealing reads a sparse file, which takes no room. A sealed file does take room, so opening stops
+ * at the largest that fits on the disk. Sizes from 1 GiB on are run once.
  */
 import fs from "node:fs";
 import {

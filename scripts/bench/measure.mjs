@@ -1,7 +1,7 @@
 /**
- * What all of the bench measures with. Times mean something only beside one another in one run: the
- * commands of a table are run in turn, A B C A B C …, each from the same state of the machine, and
- * the lowest, the median and the highest of their wall times are given. Memory is the kernel's
+ * How the bench measures. Times can be compared only within one run: the commands of a table are
+ * run in turn, A B C A B C …, each from the same state of the machine, and the lowest, the median
+ * and the highest of their wall times are given. Memory is the kernel's
  * high-water mark of the process (Linux only).
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -21,7 +21,7 @@ const READ = Buffer.alloc(MIB);
  *   stdin?: string, pipes?: boolean, reads?: string[], clean?: string[], base?: string, }} Case
  *   `pipes`: stdin comes from a program and stdout goes to one, through pipes of the kernel.
  *   `reads`: its inputs. `clean`: its outputs. `base`: the case whose time this one's is divided
- *   by; the first, if it isn't said.
+ *   by; the first case if it is left out.
  * @typedef {{ ms: number, rssMiB: number | null }} Run
  * @typedef {(name: string) => string} At The path of a file of the bench.
  */
@@ -77,8 +77,8 @@ export async function table(title, cases, rounds) {
 }
 
 /**
- * One run of a command, which finds the machine as every other does: its outputs removed,
- * everything written, its inputs in the page cache.
+ * One run of a command. Every run starts alike: outputs removed, everything written to the disk,
+ * inputs in the page cache.
  * @param {Case} item
  */
 export async function measured(item) {
@@ -184,7 +184,7 @@ export function randomFile(name, size) {
 }
 
 /**
- * Files of nothing: they take no room, nor does what goes to /dev/null. @param {At} at @param
+ * Sparse files: they take no room, nor does what goes to /dev/null. @param {At} at @param
  * {number} size
  */
 export function sparse(at, size) {

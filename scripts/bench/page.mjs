@@ -23,7 +23,7 @@ export function withSections(page, printed) {
 }
 
 /**
- * What comes before the first heading, then each heading with what it heads. @param {string} text
+ * The text before the first heading, then each heading with its section. @param {string} text
  */
 function sectionsOf(text) {
   return text.split(/^(?=### )/m).map((section) => section.trim());

@@ -1,8 +1,8 @@
 /**
  * The table of `growth.mjs` and a drawing of it, an SVG on logarithmic axes: time above, memory
  * below. Drawn from the table's text, so that the drawing in docs/ shows what the page beside it
- * says. Greys and two colours that are told apart on light and on dark, and two shapes for those
- * who see no colours.
+ * says. Two colours that differ on light and dark backgrounds, and two shapes for those who can't
+ * tell colours apart.
  */
 
 /** Starts the section's heading. */

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- --segments [--quick]`: what the size of a segment does to sealing and opening
- * from file to file. Messages say their segment size; the program has no option for it, since
- * nobody needs one, and so `seal-segments.mjs` seals with the library.
+ * from file to file. A message states its segment size. The command line has no option for it,
+ * because nobody needs one, so `seal-segments.mjs` seals with the library.
  */
 import path from "node:path";
 import { root } from "../lib/run.mjs";

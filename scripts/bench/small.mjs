@@ -48,7 +48,7 @@ export async function small({ quick, certificates }) {
   }
 }
 
-/** A token with an RSA-3072 key, in a world of its own. @param {string} softHsm */
+/** A token with an RSA-3072 key, in a configuration of its own. @param {string} softHsm */
 function makeToken(softHsm) {
   const { env, remove } = makeTestEnvironment(softHsm, { reason: "not needed" });
   env["P11SEAL_MODULE"] = softHsm;
@@ -115,7 +115,7 @@ async function recipients(count, rounds) {
     const { publicKey } = crypto.generateKeyPairSync("ec", { namedCurve: "P-256" });
     return publicKeyFromSpki(publicKey.export({ type: "spki", format: "der" }));
   });
-  // A thousand true RSA keys would take minutes: numbers do, as long as they pass for a modulus.
+  // A thousand real RSA keys would take minutes. Numbers do, as long as they pass for a modulus.
   const { publicKey } = crypto.generateKeyPairSync("rsa", { modulusLength: 3072 });
   const modulus = Buffer.from(String(publicKey.export({ format: "jwk" }).n), "base64url");
   /** @type {import("../../src/index.js").Recipient[]} */

@@ -8,7 +8,7 @@ import { cache, root, run, say, SetupError } from "./run.mjs";
 
 const DIST = path.join(root, "dist");
 
-/** SHA-256 of what `dist/` was made from. */
+/** SHA-256 of the sources of `dist/`. */
 const STAMP = path.join(cache, "build.sha256");
 
 /** Installs the packages and builds, unless `dist/` was made from the same sources. */
@@ -46,7 +46,7 @@ export async function build() {
   }
 }
 
-/** Over all that decides what `dist/` holds. */
+/** A hash of everything that `dist/` depends on. */
 function sourcesHash() {
   const sources = fs.readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" });
   const names = [

@@ -15,7 +15,7 @@ import { root, SetupError } from "./run.mjs";
  */
 const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 
-/** What others know them by. Each is a bundle of its own, since no two run in one thread. */
+/** The bundles, by name. Each stands alone, except that `main` loads one of the `run-…` bundles. */
 const PROGRAMS = {
   main: "src/cli/main.ts",
   "run-messages": "src/cli/run-messages.ts",
@@ -48,7 +48,7 @@ export async function bundle(folder) {
     platform: "node",
     target: "node20.19",
     format: "cjs",
-    // Less to read and parse; names stay as they are, for whoever reads a stack.
+    // Less to read and parse. Names stay, for people who read a stack.
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: "none",

@@ -26,11 +26,11 @@ export interface CrewOrders {
   readonly jobs: SharedJobs;
 }
 
-/** Why a job failed. Those before it are written, and none after it will be. */
+/** Why a job failed. The jobs before it are written; none after it will be. */
 export type CrewFailure =
   { readonly kind: "not authentic" } | { readonly kind: "write"; readonly code: string };
 
-/** `written`: some jobs were written since the last message; `JobList.written` says which. */
+/** `written`: jobs were written since the last message; `JobList.written` says which. */
 export type CrewMessage = "ready" | "written" | CrewFailure;
 
 export interface SharedJobs {
@@ -42,12 +42,12 @@ export interface SharedJobs {
 }
 
 /**
- * The jobs, seen from the thread that adds them. Any thread takes the next; they are written in
- * order.
+ * The jobs, as the thread that adds them sees them. Any thread takes the next one; the results are
+ * written in order.
  */
 export class JobList {
   readonly shared: SharedJobs;
-  /** How many jobs may be unwritten at a time. */
+  /** How many jobs may be waiting to be written. */
   readonly entries: number;
   /** Buffers for segments; two more than there are entries. */
   readonly rooms: readonly Uint8Array[];
@@ -117,7 +117,7 @@ export function serve(port: MessagePort, orders: CrewOrders): void {
   tell("ready");
   for (;;) {
     const job = Atomics.add(counters, TAKEN, 1);
-    // With each job it adds, the other side looks at what was written. It adds none now: tell it.
+    // The other side looks at what was written whenever it adds a job. It adds none now: tell it.
     const isAdded = (added: number): boolean => added > job;
     if (!until(counters, ADDED, isAdded, PATIENCE_MS)) {
       tell("written");

@@ -1,7 +1,7 @@
 /**
  * Threads that seal or open the segments of a stream and write the results themselves, in order.
- * Made for pipes: this thread has its hands full with reading, and the bytes it read cross to
- * another processor only once.
+ * Made for pipes: reading keeps this thread busy, and the bytes it has read cross to another
+ * processor only once.
  *
  * The threads share memory: buffers for segments, and a list of jobs (`crew-work.ts`). The caller
  * is told when a segment is written. The last segment is done in this thread and handed to the
@@ -31,10 +31,10 @@ import {
   type Kind,
 } from "./crew-work.js";
 
-/** An output that its owner began, that threads continue, and that the owner takes up again. */
+/** An output that its owner begins, threads continue, and the owner takes up again. */
 export interface Sink {
   readonly fd: number;
-  /** Where to continue, in a file that is written by position. */
+  /** Where to continue, in a file that is written at positions. */
   readonly position?: number;
   /** Called with how many bytes were written. */
   wrote?(bytes: number): void;
@@ -48,9 +48,9 @@ export interface CrewOptions {
    * message.
    */
   readonly atOnce: boolean;
-  /** Called once, when the caller has written every segment that was handed back to it. */
+  /** Called once the caller has written every segment that was handed back to it. */
   readonly sink: () => Promise<Sink>;
-  /** Called at a failure: waiting for more input is in vain then. */
+  /** Called at a failure: there is no use in waiting for more input then. */
   readonly failed: () => void;
 }
 
@@ -62,7 +62,7 @@ export class Crew implements SegmentWork {
   readonly #jobs: JobList;
   readonly #free: Uint8Array[];
   readonly #members: Member[] = [];
-  /** Added to the list of jobs and not yet known to be written, in order. */
+  /** Added to the list of jobs, not yet known to be written; in order. */
   readonly #pending: Task[] = [];
   #sink: Sink | undefined;
   #position: number | undefined;

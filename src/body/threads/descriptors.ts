@@ -6,7 +6,7 @@ import { FileFailure } from "./failure.js";
 /**
  * A descriptor for the same pipe as `fd` whose writes block until the reader has taken them.
  * Blocking is a property of the open pipe, which Node has switched off for everyone who shares it.
- * Opened anew, through the kernel's list of our descriptors, the pipe has properties of its own.
+ * Opened anew through the kernel's list of our descriptors, it has properties of its own.
  * Returns `fd` where that is not possible.
  */
 export function blockingDescriptor(fd: number): number {
@@ -14,7 +14,7 @@ export function blockingDescriptor(fd: number): number {
   try {
     if (!fstatSync(fd).isFIFO()) return fd;
     const path = `/proc/self/fd/${fd}`;
-    // Opening a FIFO for writing waits for a reader, and ours may be gone: until then we are one.
+    // Opening a FIFO for writing waits for a reader, and ours may be gone: we stand in for it.
     reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
     return openSync(path, constants.O_WRONLY);
   } catch {
@@ -66,7 +66,7 @@ function tryWrite(
   }
 }
 
-/** Waiting on this ends only by its time limit. */
+/** A wait on this ends only at its time limit. */
 const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 const MIN_PAUSE_MS = 0.05;

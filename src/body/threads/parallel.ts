@@ -1,8 +1,7 @@
 /**
  * A body in segments sealed or opened from file to file by several threads: the same bytes as on
- * the stream path (`segment-stream.ts`), sooner. Opening either succeeds or steps back: whatever is
- * wrong with a message, the stream path finds and reports it, so that one place says what a bad
- * message is.
+ * the stream path (`segment-stream.ts`), sooner. Opening either succeeds or gives up: the stream
+ * path then finds what is wrong with the message, so only one place decides what a bad message is.
  */
 import { fstatSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -46,7 +45,7 @@ export interface SmallWrites {
 
 /**
  * Seals the whole file at `input` as a message's body: start, segments and trailer, from
- * `output.offset` on. What is added to the file meanwhile is sealed too, as when a stream is read
+ * `output.offset` on. Bytes added to the file meanwhile are sealed too, as when a stream is read
  * to its end.
  *
  * @throws FileFailure
@@ -58,7 +57,7 @@ export async function sealFile(
   options: ParallelOptions,
 ): Promise<void> {
   const { size } = fstatSync(input.fd);
-  // All but the last: which segment that is shows only when the others are done.
+  // All but the last: only when the others are done is it clear which segment is the last.
   const count = segmentCount(size, cipher) - 1;
   const leaves = makeTrailer === undefined ? undefined : new SharedArrayBuffer(32 * count);
   const plaintext = { fd: input.fd, offset: 0 };
@@ -94,7 +93,7 @@ export async function sealFile(
  * at the end of the file.
  *
  * @returns false when the body is not authentic, can't be read, or changed its length meanwhile:
- *   then throw the output away, and read the message as a stream to learn the reason
+ *   throw the output away then, and read the message as a stream to learn the reason
  * @throws FileFailure where the output can't be written
  */
 export async function openFile(
@@ -128,7 +127,7 @@ export async function openFile(
     const summary = summaryOf(treeOf(leaves), plaintextBytes);
     if (bytes === undefined || !holds(trailer, summary, bytes)) return false;
   }
-  // Bytes after its end make a message bad, also when they were added only now.
+  // Bytes after its end make a message bad, even those added while it was read.
   return fstatSync(input.fd).size === size;
 }
 
@@ -172,7 +171,7 @@ function firstOf(ends: readonly PromiseSettledResult<Failure | undefined>[]): Fa
   return failure;
 }
 
-/** Settles only when the thread is gone, so that nothing writes to a file that was given up. */
+/** Settles only when the thread is gone, so nothing writes to a file that has been given up. */
 function inThread(work: Work): Promise<Failure | undefined> {
   return new Promise((resolve, reject) => {
     let failure: Failure | undefined;
@@ -182,7 +181,7 @@ function inThread(work: Work): Promise<Failure | undefined> {
     try {
       worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: work });
     } catch {
-      // The system has no more threads. This one took no segment, so the others do them all.
+      // The system has no more threads. This one took no segment; the others do them all.
       resolve(undefined);
       return;
     }
@@ -205,7 +204,7 @@ function inThread(work: Work): Promise<Failure | undefined> {
   });
 }
 
-/** Turns a fault of the system's into the error that callers know. */
+/** Turns a fault of the system into the error that callers know. */
 async function asFileFailure<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;

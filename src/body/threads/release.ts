@@ -1,8 +1,8 @@
 /**
  * Gives memory back at once. A cipher returns each segment in a new buffer of hundreds of KiB. To
- * the garbage collector that looks like a few bytes, so it comes late: by then the next segments
- * have got fresh pages, which the kernel has to clear and no cache holds. Freed as soon as they are
- * written, a few buffers are used again and again: half the memory, and ciphers a third faster.
+ * the garbage collector that looks like a few bytes, so it runs late: by then the next segments
+ * have fresh pages, which the kernel had to clear and no cache holds. Freed as soon as they are
+ * written, the same few buffers serve again and again: half the memory, and ciphers a third faster.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 
@@ -26,10 +26,10 @@ function free(bytes: Uint8Array): void {
 }
 
 /**
- * Makes the C library keep freed memory for the next allocation. By itself it returns large blocks
- * to the kernel, and free memory at the end of the heap, so that each segment would get fresh
- * pages. What counts as large it learns from the largest block freed so far (glibc, mallopt(3),
- * M_MMAP_THRESHOLD): one is freed here. It was never touched, so it never had pages.
+ * Makes the C library keep freed memory for the next allocation. By itself it returns large blocks,
+ * and free memory at the end of the heap, to the kernel: each segment would get fresh pages. It
+ * learns what counts as large from the largest block freed so far (glibc, mallopt(3),
+ * M_MMAP_THRESHOLD), so one is freed here. It was never touched, so it never had pages.
  */
 export function keepFreedMemory(): void {
   free(new Uint8Array(Buffer.allocUnsafeSlow(LEARNT_BYTES).buffer));

@@ -1,7 +1,7 @@
 /**
- * Segments of a file sealed or opened out of order, by several threads that share nothing but a
- * counter: each takes the next few segments, reads them at their position, and writes the result at
- * its position. `segments.ts` seals or opens a segment, as on the stream path.
+ * Segments of a file sealed or opened out of order, by threads that share nothing but a few
+ * counters: each thread takes the next few segments, reads them at their position, and writes the
+ * results at theirs. `segments.ts` seals or opens a segment, as on the stream path.
  */
 import { readSync, writevSync } from "node:fs";
 import {
@@ -16,7 +16,7 @@ import {
 import { AuthenticationError } from "../../errors.js";
 import { keepFreedMemory, release } from "./release.js";
 
-/** What every thread that works on a body is given. */
+/** What each thread that works on a body is given. */
 export interface Work {
   readonly kind: "seal" | "open";
   readonly cipher: SegmentCipherState;
@@ -82,12 +82,11 @@ export function* workOn(work: Work): Generator<void, Failure | undefined> {
   const { count } = work;
   const perBatch = segmentsPerBatch(cipher.segmentBytes);
   const buffer = Buffer.allocUnsafeSlow(perBatch * cipher.segmentBytes);
-  const step = work.kind === "seal" ? sealBatch : openBatch;
   while (Atomics.load(state, STOPPED) === 0) {
     const first = Atomics.add(state, NEXT, 1) * perBatch;
     if (first >= count) return undefined;
     try {
-      step(work, cipher, buffer, { first, end: Math.min(first + perBatch, count), count });
+      workOnBatch(work, cipher, buffer, { first, end: Math.min(first + perBatch, count), count });
     } catch (error) {
       stop(work);
       return { ...faultOf(error), first };
@@ -109,39 +108,26 @@ interface Batch {
   readonly count: number;
 }
 
-function sealBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
+function workOnBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
   const { first, end, count } = batch;
-  const from = first * cipher.plaintextBytes;
-  const to = Math.min(end * cipher.plaintextBytes, work.plaintextBytes);
-  const plaintext = readAt(work.input, from, buffer.subarray(0, to - from));
-  const sealed: Uint8Array[] = [];
-  for (let index = first; index < end; index++) {
-    const start = (index - first) * cipher.plaintextBytes;
-    const bytes = plaintext.subarray(start, start + cipher.plaintextBytes);
-    const { parts, leaf } = sealSegment(cipher, segmentOf(work, index, count, bytes));
-    keepLeaf(work, index, leaf);
-    sealed.push(...parts);
-  }
-  writeAt(work.output, first * cipher.segmentBytes, sealed);
-  release(sealed);
-}
-
-function openBatch(work: Work, cipher: SegmentCipher, buffer: Buffer, batch: Batch): void {
-  const { first, end, count } = batch;
-  const from = first * cipher.segmentBytes;
+  const { segmentBytes, plaintextBytes } = cipher;
   const sealedBytes = work.plaintextBytes + count * overheadOf(cipher);
-  const to = Math.min(end * cipher.segmentBytes, sealedBytes);
-  const sealed = readAt(work.input, from, buffer.subarray(0, to - from));
-  const opened: Uint8Array[] = [];
+  const way =
+    work.kind === "seal"
+      ? { step: sealSegment, from: plaintextBytes, of: work.plaintextBytes, to: segmentBytes }
+      : { step: openSegment, from: segmentBytes, of: sealedBytes, to: plaintextBytes };
+  const length = Math.min(end * way.from, way.of) - first * way.from;
+  const read = readAt(work.input, first * way.from, buffer.subarray(0, length));
+  const results: Uint8Array[] = [];
   for (let index = first; index < end; index++) {
-    const start = (index - first) * cipher.segmentBytes;
-    const bytes = sealed.subarray(start, start + cipher.segmentBytes);
-    const { parts, leaf } = openSegment(cipher, segmentOf(work, index, count, bytes));
+    const start = (index - first) * way.from;
+    const bytes = read.subarray(start, start + way.from);
+    const { parts, leaf } = way.step(cipher, segmentOf(work, index, count, bytes));
     keepLeaf(work, index, leaf);
-    opened.push(...parts);
+    results.push(...parts);
   }
-  writeAt(work.output, first * cipher.plaintextBytes, opened);
-  release(opened);
+  writeAt(work.output, first * way.to, results);
+  release(results);
 }
 
 function segmentOf(work: Work, index: number, count: number, bytes: Uint8Array): Segment {

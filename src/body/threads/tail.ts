@@ -9,9 +9,9 @@ import { sealSegment, type SegmentCipher } from "../segments.js";
 import { readUpTo, shorter, writeAt, type Region } from "./stripes.js";
 
 /**
- * Seals from segment `first` to the end of the file, which had `size` bytes when it was looked at.
+ * Seals from segment `first` to the end of the file, which had `size` bytes when last looked at.
  *
- * @returns the sizes of the whole body, its other segments included
+ * @returns the sizes of the whole body, including the segments before `first`
  * @throws `SystemFailure`, which `faultOf` understands
  */
 export async function sealTail(
@@ -21,7 +21,7 @@ export async function sealTail(
   tail: {
     readonly first: number;
     readonly size: number;
-    /** Gets the segments' leaves; absent: they are not hashed. */
+    /** Gets the segments' leaves; if absent, they are not hashed. */
     readonly tree?: MerkleTree;
   },
 ): Promise<{ readonly plaintextBytes: number; readonly sealedBytes: number }> {

@@ -1,5 +1,5 @@
 /**
- * A thread's program. Started by `parallel.ts`, it works, reports how that ended, and exits;
+ * The program of a thread. Started by `parallel.ts`, it works, reports the outcome and exits;
  * started by `crew.ts`, it serves until it is ended.
  */
 import { parentPort, workerData } from "node:worker_threads";

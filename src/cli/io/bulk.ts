@@ -1,7 +1,6 @@
 /**
- * Moves the bytes of a body from input to output: by threads from file to file, where both are
- * files large enough for that, and otherwise as a stream. The way decides how long it takes, and
- * nothing else.
+ * Moves the bytes of a body from input to output: with threads where both are files and large
+ * enough, otherwise as a stream. Only the time it takes depends on the way.
  */
 import { openStream, sealStream, type BodyToOpen, type BodyToSeal } from "../../body/body.js";
 import { openSegments, sealSegments, type BodyChunk } from "../../body/segment-stream.js";
@@ -37,8 +36,8 @@ export async function sealInto(
 /** A message whose header is authentic, and its body still to come. */
 export interface OpenedMessage extends Omit<BegunOpening, "body"> {
   /**
-   * The plaintext as a stream: each chunk after it was checked, the last after the whole message
-   * was and `beforeLast` has run. The caller writes each to `output` before it asks for the next;
+   * The plaintext as a stream: each chunk once it has been checked, the last once the whole message
+   * has and `beforeLast` has run. The caller writes each to `output` before it asks for the next;
    * some may have been written by threads.
    */
   chunksFor(
@@ -93,7 +92,7 @@ interface Route {
 
 // ── As a stream ──
 
-// A generator around another one costs some microseconds a chunk: there is one at most here.
+// Each generator around another costs some microseconds per chunk, so there is at most one here.
 
 async function sealAsStream(body: BodyToSeal, route: Route): Promise<void> {
   const { input, output, meter } = route;
@@ -131,7 +130,7 @@ async function* openedChunks(
 }
 
 /**
- * Other threads to seal or open the segments of a stream; undefined where they are not worth it.
+ * Threads to seal or open the segments of a stream; undefined where they aren't worth starting.
  */
 async function crewFor(
   body: BodyToSeal | BodyToOpen,
@@ -140,7 +139,7 @@ async function crewFor(
   if (body.kind !== "segments") return undefined;
   const { size, chunks } = input;
   const sink = sinkOf(output);
-  // Only a source that can be let go while it is read: a failure must not wait for more input.
+  // A read of the source must be one that can be given up: a failure must not wait for more input.
   if (threads === 1 || sink === undefined || !isFilling(chunks)) return undefined;
   if (threads === undefined && size !== undefined && size < WORTHWHILE_BYTES) return undefined;
   const { Crew } = await import("../../body/threads/crew.js");
@@ -178,7 +177,7 @@ function sinkOf(output: Output): (() => Promise<Sink>) | undefined {
 
 // ── From file to file ──
 
-/** False: it has to be done as a stream. */
+/** @returns false if it has to be done as a stream */
 async function sealIntoFile(body: BodyToSeal, route: Route): Promise<boolean> {
   if (body.kind !== "segments") return false;
   const ends = await bothFiles(route);
@@ -188,7 +187,7 @@ async function sealIntoFile(body: BodyToSeal, route: Route): Promise<boolean> {
   return true;
 }
 
-/** The sealed segments begin at `offset` of the input. False: it has to be done as a stream. */
+/** The sealed segments begin at `offset` of the input. False if it has to be done as a stream. */
 async function openIntoFile(body: BodyToOpen, offset: number, route: Route): Promise<boolean> {
   if (body.kind !== "segments") return false;
   const ends = await bothFiles(route);

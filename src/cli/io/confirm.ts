@@ -16,7 +16,11 @@ export interface Confirmation {
   readonly refused: string;
 }
 
-/** Returns when a person at the terminal typed the word. @throws UsageError `ERR_NOT_CONFIRMED` */
+/**
+ * Returns once a person at the terminal has typed the word.
+ *
+ * @throws UsageError `ERR_NOT_CONFIRMED`
+ */
 export async function confirm(io: Io, confirmation: Confirmation): Promise<void> {
   const { act, question, word, otherwise, refused } = confirmation;
   const terminal = await io.terminal();

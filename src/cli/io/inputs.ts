@@ -72,7 +72,7 @@ export async function openInput(path: string, io: Io): Promise<Input> {
 
 /**
  * A regular file so small that reading it is faster than asking a thread to. `undefined` for
- * everything else, and if anything fails: then the usual way says why. A FIFO is not opened here,
+ * everything else, and on any failure: the usual way then says why. A FIFO is not opened here,
  * because its writer would find its reader gone.
  */
 function smallFile(path: string): Input | undefined {
@@ -80,7 +80,7 @@ function smallFile(path: string): Input | undefined {
   try {
     const seen = statSync(path, { throwIfNoEntry: false });
     if (seen?.isFile() !== true || seen.size > AT_ONCE_BYTES) return undefined;
-    // It may have become a FIFO since. Then this does not wait for a writer.
+    // If it has become a FIFO since, this does not wait for a writer.
     const file = openSync(path, constants.O_RDONLY | NO_WAITING);
     descriptor = file;
     const stats = fstatSync(file, { bigint: true });
@@ -127,7 +127,7 @@ async function* readAtOnce(
 /** Windows has no such flag. */
 const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
 
-/** Up to this many bytes, a system call is over sooner than a thread could be asked to make it. */
+/** Up to this many bytes, a system call takes less time than asking a thread to make it. */
 export const AT_ONCE_BYTES = 64 * 1024;
 
 /** A whole small file: a key, an identity, a list of recipients. */

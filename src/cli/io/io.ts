@@ -1,6 +1,6 @@
 /**
- * What a run uses of its process: three streams, an environment and, maybe, a terminal. The command
- * line takes them only from here, so that tests can run it within their own process.
+ * What a run uses of its process: three streams, the environment and perhaps a terminal. The
+ * command line gets them only from here, so tests can run it inside their own process.
  */
 import { fstatSync, writevSync } from "node:fs";
 import { Writable, type Readable } from "node:stream";
@@ -12,11 +12,11 @@ export interface Io {
   readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean };
-  /** A variable with a PIN is deleted once it was read. */
+  /** A variable that holds a PIN is deleted once it has been read. */
   readonly env: Record<string, string | undefined>;
   /** The descriptors of `stdin` and `stdout`, to find out whether both are the same file. */
   readonly descriptors?: { readonly stdin: number; readonly stdout: number };
-  /** The user's terminal, even if stdin is the message; undefined without one. */
+  /** The user's terminal, even when stdin is the message; undefined if there is none. */
   terminal(): Promise<Terminal | undefined>;
   /** True if it is the controlling terminal: a child process can ask there too. */
   readonly sharesTerminal?: boolean;
@@ -45,15 +45,15 @@ export function processIo(): Io {
   };
 }
 
-/** Where nothing can be said, the exit status still tells how the run ended. */
+/** Without a stderr, the exit status still says how the run ended. */
 function unheard(): void {
-  // Nobody is left to tell.
+  // There is nowhere left to report it.
 }
 
 /**
  * A stdout that is a file or a device, written to until all bytes are written or a write fails.
- * Node's own stream takes a partial write for a complete one, so that on a disk that fills up the
- * end would be lost silently; and it drops what is written to a block device.
+ * Node's own stream takes a partial write for a complete one, so a disk that fills up would lose
+ * the end without a word. It also drops what is written to a block device.
  */
 function fileBehindStdout(): Writable | undefined {
   try {
@@ -87,11 +87,11 @@ function fileBehindStdout(): Writable | undefined {
   });
 }
 
-/** The reader of our stdout went away, so that there is nobody to tell. */
+/** Whoever read our stdout has gone, so there is nobody to tell. */
 export class BrokenPipe extends Error {}
 
 /**
- * Writes everything to stdout. Waits, so that a slow reader isn't flooded.
+ * Writes everything to stdout, no faster than its reader takes it.
  *
  * @throws BrokenPipe; FileError `ERR_WRITE`
  */
@@ -113,7 +113,7 @@ export async function write(
   });
 }
 
-/** What a failed write to stdout is told as. */
+/** The error that reports a failed write to stdout. */
 export function stdoutFailure(error: unknown): Error {
   return errno(error) === "EPIPE" ? new BrokenPipe() : fileError("ERR_WRITE", "stdout", error);
 }

@@ -10,15 +10,15 @@ export interface Output {
   readonly paths?: OutputPaths;
   /** Writes the parts one after the other, in as few calls as possible. */
   write(...parts: readonly Uint8Array[]): Promise<void>;
-  /** For a file: it and its name must be on the disk before the run is over. */
+  /** For a file: it and its name must be on the disk before the run ends. */
   readonly durable?: boolean;
-  /** True if nobody looks at written bytes again, so that their memory may be freed. */
+  /** True if nobody needs bytes again once they are written, so their memory may be freed. */
   readonly forgets: boolean;
   /** For a file: lets the caller write at positions after what was written already. */
   file?(): Promise<OutputFile>;
   /**
-   * For a stream of this process: its descriptor, for threads to write to while nobody else does. A
-   * terminal has none, because there Ctrl-C must come through first.
+   * For a stream of this process: the descriptor that threads may write to while nobody else does.
+   * A terminal offers none: Ctrl-C must be able to stop what is written there.
    */
   readonly descriptor?: number;
   /** The error to throw when a write to that file or descriptor failed. */

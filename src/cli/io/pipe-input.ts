@@ -1,6 +1,6 @@
 /**
- * stdin as a pipe or socket, read into buffers that the reader lends: Node's own stdin allocates
- * one for each 64 KiB, and they are copied once more.
+ * stdin as a pipe or socket, read straight into the reader's buffers. Node's own stdin allocates a
+ * buffer for every 64 KiB, which is then copied once more.
  */
 import { Socket } from "node:net";
 import { fillingSource, type FillingSource } from "../../stream.js";
@@ -10,17 +10,17 @@ export class PipeInput {
   readonly chunks: FillingSource;
   readonly #descriptor: number;
   #socket: Socket | undefined;
-  /** What is to be filled now, and how much of it is. */
+  /** What is being filled, and how much of it is full. */
   #target: Uint8Array = NOTHING;
   #filled = 0;
   /**
-   * The buffer for the next read is settled at the end of the last one: here, unless a large target
-   * waits. What comes here is copied, so it is small.
+   * The buffer of the next read is chosen when the last one ends: this one, unless a large target
+   * is waiting. It is small, because its bytes are copied.
    */
   readonly #between = new Uint8Array(Buffer.allocUnsafeSlow(BETWEEN_BYTES).buffer);
   #into: Uint8Array = NOTHING;
   /**
-   * The part of `#between` that came and was not taken yet; while there is one, nothing is read.
+   * The bytes in `#between` that nobody has taken yet. While there are any, nothing is read.
    */
   #held: Uint8Array = NOTHING;
   #ended = false;
@@ -32,15 +32,15 @@ export class PipeInput {
     this.chunks = fillingSource((target) => this.#fill(target));
   }
 
-  /** Lets go of a pipe nobody will read to its end, or the process would wait for its writer. */
+  /** Gives up a pipe before its end: the process would wait for its writer otherwise. */
   close(): void {
     this.#end();
     this.#socket?.destroy();
   }
 
   /**
-   * All of a large `target`, unless the end comes before; a small one is for a header, and need not
-   * wait.
+   * Fills all of a large `target`, unless the end comes first. A small one is for a header, and is
+   * not worth a wait.
    */
   async #fill(target: Uint8Array): Promise<number> {
     this.#target = target;
@@ -78,7 +78,7 @@ export class PipeInput {
         return this.#held.length === 0;
       },
     };
-    // The types know it of `connect` only; the constructor takes it as well.
+    // The types have `onread` for `connect` only; the constructor takes it too.
     const options = { fd: this.#descriptor, readable: true, writable: false, onread };
     return new Socket(options)
       .on("end", () => {
@@ -110,8 +110,8 @@ export class PipeInput {
 
 const NOTHING = new Uint8Array(0);
 
-/** What a pipe holds. */
+/** The capacity of a pipe. */
 const PIPE_BYTES = 64 * 1024;
 
-/** A page: of these a pipe consists. */
+/** A page, the unit that pipes are made of. */
 const BETWEEN_BYTES = 4096;

@@ -1,19 +1,19 @@
-/** A progress bar on stderr, for work that takes long enough to make people wonder. */
+/** A progress bar on stderr, for work that takes long enough for people to wonder. */
 import type { SingleBar } from "cli-progress";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import { tapped } from "../../stream.js";
 import type { Io } from "./io.js";
 
-/** Work that takes less time shows no bar. */
+/** Shorter work shows no bar. */
 const PATIENCE_MS = 700;
 
-/** Less than this takes no time. Finding out whether there is a terminal would take longer. */
+/** Work on less than this is done before we know whether there is a terminal. */
 const LITTLE_BYTES = 4096;
 
 export interface Progress {
   /** Counts the bytes that pass. */
   through(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>;
-  /** Sets the bytes done so far, if they don't pass through. */
+  /** Sets how many bytes are done, where they don't pass through. */
   at(bytes: number): void;
   /** The work begins. Time before this, such as for typing a PIN, doesn't count. */
   start(): void;

@@ -33,7 +33,7 @@ export function exitStatus(error: unknown): number {
   return STATUSES.find(([kind]) => error instanceof kind)?.[1] ?? EXIT.failed;
 }
 
-/** How a run failed, as the audit log has it: an error's code, `cancelled` or `interrupted`. */
+/** How a run failed, as the audit log records it: an error's code, `cancelled` or `interrupted`. */
 export function outcomeOf(error: unknown): string {
   if (error instanceof P11SealError) return error.code;
   return error instanceof Cancelled ? "cancelled" : "interrupted";
@@ -67,7 +67,7 @@ interface ReportIo {
   readonly env: Io["env"];
 }
 
-/** Writes to stderr, as this run's options want it. */
+/** Writes to stderr, as the options of this run ask. */
 export class Report {
   readonly #io: ReportIo;
   readonly #options: ReportOptions;

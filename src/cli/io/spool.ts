@@ -46,7 +46,7 @@ export class Spool {
     return new Spool(source, handle, name);
   }
 
-  /** The bytes from the first one, each time; those that are missing yet come from the source. */
+  /** Starts at the first byte each time. Bytes that are not kept yet come from the source. */
   chunks(): FillingSource {
     let at = 0;
     return fillingSource(async (target) => {
@@ -71,7 +71,7 @@ export class Spool {
     try {
       unlinkSync(this.#name);
     } catch {
-      // What is left are sealed bytes.
+      // Only sealed bytes are left behind.
     }
   }
 

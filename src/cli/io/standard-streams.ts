@@ -11,8 +11,8 @@ import { fileError } from "../../store/system-error.js";
 type Fault = "closed" | "not open for this";
 
 /**
- * Why nothing can be written to stdout. `use`: content must arrive, whereas `text` may be thrown
- * away, as programs do that start others with /dev/null for their output.
+ * Why nothing can be written to stdout. `use`: content must arrive; text may be thrown away, as by
+ * programs that start others with /dev/null for their output.
  */
 export function stdoutFault(
   descriptor: number | undefined,
@@ -54,7 +54,7 @@ function faultOf(descriptor: number, useless: number): Fault | undefined {
   }
 }
 
-/** Linux says it; elsewhere the first read or write does. */
+/** Only Linux tells; elsewhere the first read or write does. */
 function accessOf(descriptor: number): number | undefined {
   if (process.platform !== "linux") return undefined;
   try {

@@ -62,7 +62,7 @@ export class FileOutput implements Output {
     return { temporary: resolve(this.#temporary), final: resolve(this.name) };
   }
 
-  /** If `place` fails, that file stays: this run did not make it. */
+  /** If `place` fails, the file stays: this run did not make it. */
   adopt(temporary: string): void {
     this.#temporary = temporary;
   }
@@ -71,8 +71,8 @@ export class FileOutput implements Output {
     const file = this.#opened();
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (length < WORTH_A_CALL_BYTES) {
-      // Small parts, such as a header, wait for larger ones. They are copied, since callers reuse
-      // them.
+      // Small parts, such as a header, wait for larger ones. They are copied, because callers
+      // reuse them.
       this.#small.push(...parts.map((part) => new Uint8Array(part)));
       this.#smallBytes += length;
       if (this.#smallBytes >= WORTH_A_CALL_BYTES) await this.#flush(file);
@@ -113,7 +113,7 @@ export class FileOutput implements Output {
       const mode = this.#modeToKeep(file);
       if (mode !== undefined) fchmodSync(file, mode);
     });
-    // After a crash, there must not be an empty file where there was a whole one.
+    // A crash must not leave an empty file where there was a whole one.
     if (this.#existing !== undefined || this.#options.durable === true) {
       await this.#try(promisify(fsync)(file));
     }
@@ -177,7 +177,7 @@ export class FileOutput implements Output {
     return Promise.resolve();
   }
 
-  /** Writes what waits, then `bytes`: in one call, unless the system takes less at a time. */
+  /** Writes what is waiting, then `bytes`: in one call, unless the system takes less at a time. */
   async #flush(file: number, ...bytes: readonly Uint8Array[]): Promise<void> {
     let rest = [...this.#small.splice(0), ...bytes];
     this.#smallBytes = 0;
@@ -188,7 +188,7 @@ export class FileOutput implements Output {
     }
   }
 
-  /** A thread does it if there is much to write; asking one takes longer than writing a little. */
+  /** A thread writes much; for a little, asking one takes longer than writing. */
   async #writeSome(file: number, parts: readonly Uint8Array[]): Promise<number> {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (length <= AT_ONCE_BYTES) return this.#trySync(() => writevSync(file, parts, this.#written));
@@ -237,12 +237,12 @@ export class FileOutput implements Output {
   }
 }
 
-/** For cleaning up: what fails stays as it is. */
+/** For cleaning up, where a failure changes nothing. */
 function attempt(step: () => void): void {
   try {
     step();
   } catch {
-    // It leaves a temporary file, which may be deleted.
+    // At worst a temporary file stays, which anyone may delete.
   }
 }
 

@@ -9,7 +9,7 @@ import { Spool } from "../../io/spool.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
-import type { Output } from "../../io/output.js";
+import type { Output, OutputOptions } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { fileError } from "../../../store/system-error.js";
 import { TextOnly } from "../../io/terminal-guard.js";
@@ -170,31 +170,26 @@ export function messagePaths(
 }
 
 /** Where plaintext, or a key, goes. */
-export async function privateOutput(
-  path: string | undefined,
-  inputs: readonly Input[],
-  args: Arguments,
-  { io }: Context,
-): Promise<Output> {
-  if (path === undefined || path === "-") return standardOutput(io, inputs);
-  return fileOutput(path, { force: args.flag("force"), mode: "private", inputs });
-}
+export const privateOutput = outputOf("private");
 
 /** Where anything else goes. */
-export async function publicOutput(
-  path: string | undefined,
-  inputs: readonly Input[],
-  args: Arguments,
-  { io }: Context,
-): Promise<Output> {
-  if (path === undefined || path === "-") return standardOutput(io, inputs);
-  return fileOutput(path, { force: args.flag("force"), mode: "public", inputs });
+export const publicOutput = outputOf("public");
+
+function outputOf(mode: OutputOptions["mode"]) {
+  return async (
+    path: string | undefined,
+    inputs: readonly Input[],
+    args: Arguments,
+    { io }: Context,
+  ): Promise<Output> => {
+    if (path === undefined || path === "-") return standardOutput(io, inputs);
+    return fileOutput(path, { force: args.flag("force"), mode, inputs });
+  };
 }
 
 /**
- * Delivers plaintext, of which only its end shows whether it is valid. A file gets its name after
- * that. A stream can't take anything back, so the message is first decrypted to its end and thrown
- * away.
+ * Delivers plaintext that only its end shows to be valid. A file gets its name after that. A stream
+ * can't take anything back, so the message is first decrypted to its end and thrown away.
  *
  * @param decrypted - a new pass over the ciphertext. If the output is a stream, the ciphertext was
  *   kept.

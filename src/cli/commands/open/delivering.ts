@@ -1,6 +1,6 @@
 /**
- * What happens to a message's plaintext once its header is authentic. Under a policy, the ledger
- * and the audit log know of the message before anyone has its plaintext.
+ * What happens to a message's plaintext once its header is authentic. Under a policy, the message
+ * is in the ledger and the audit log before anyone has its plaintext.
  */
 import type { Hash } from "node:crypto";
 import { dirname } from "node:path";
@@ -35,7 +35,7 @@ export interface Delivery {
   readonly context: Context;
 }
 
-/** Without a policy: to a file once the message was whole, to a pipe segment by segment. */
+/** Without a policy: to a file once the message is whole, to a pipe segment by segment. */
 export async function deliver(delivery: Delivery): Promise<void> {
   const { opened, output, log, turn, context } = delivery;
   await writePlaintext(delivery);
@@ -87,8 +87,8 @@ async function deliverToPipe(delivery: Delivery, admitted: Admitted): Promise<vo
 }
 
 /**
- * Gives its name to the plaintext that an earlier run accepted and left whole when it crashed. No
- * key is needed.
+ * Delivers the plaintext that an earlier run accepted, and left whole under its temporary name when
+ * it crashed. No key is needed.
  */
 export async function deliverDecrypted(
   { temporary, admitted }: AlreadyDecrypted,

@@ -1,6 +1,6 @@
 /**
- * What this receiver demands of a message before any key is touched: on the command line, and by
- * the policy in `config.toml`. The ledger is opened once, when the first message gets that far.
+ * What this receiver demands of a message before any key is touched, on the command line and in
+ * `config.toml`. The ledger is opened once, when the first message gets that far.
  */
 import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
@@ -97,7 +97,7 @@ export class Gate {
   }
 }
 
-/** Says, once a message was opened, who sent it, and what its serial shows. */
+/** Says who sent a message that has been opened, and what its serial shows. */
 export function noteAdmitted({ name, sender, reservation }: Admitted, { report }: Context): void {
   const { serial, createdMs } = sender;
   report.note(`from "${name}", sealed ${moment(createdMs)}, serial ${serial}`);

@@ -100,8 +100,9 @@ async function openAll(
 }
 
 /**
- * How many messages are opened at a time. One, if a policy has to decide on each before the next is
- * looked at, if one message's plaintext is another message, or if one can be read only once.
+ * How many messages are opened at a time. Only one, if a policy has to decide on each before the
+ * next is looked at, if one message's plaintext is another message, or if one can be read just
+ * once.
  */
 function sideBySide(tasks: readonly Task[], { gate }: OpenSettings): number {
   const sources = new Set(tasks.map(({ source }) => basename(source)));
@@ -109,7 +110,7 @@ function sideBySide(tasks: readonly Task[], { gate }: OpenSettings): number {
   return gate !== undefined || nested || !tasks.every(canBeReadAgain) ? 1 : AT_A_TIME;
 }
 
-/** A file, or nothing, which is reported when its turn comes. */
+/** A file, or a missing one, which is reported when its turn comes. */
 function canBeReadAgain({ source }: Task): boolean {
   try {
     return source !== "-" && (statSync(source, { throwIfNoEntry: false })?.isFile() ?? true);
@@ -119,14 +120,14 @@ function canBeReadAgain({ source }: Task): boolean {
 }
 
 /**
- * As many requests as the token's process takes at a time, so that none waits there for another.
+ * As many requests as the token's process takes at a time, so none waits there for another.
  */
 const AT_A_TIME = 4;
 
 /**
  * Opens a message again, alone, if it failed at the token beside others: another one may have
- * crashed the module, or the module can't do two things at once. If the token was removed half way,
- * opens the message from its beginning when the token is back.
+ * crashed the module, or the module can't do two things at once. If the token was removed half-way,
+ * opens the message from its beginning once the token is back.
  */
 async function openPatiently(
   task: Task,
@@ -183,7 +184,7 @@ async function receiptSettings(
   if (receipt === undefined) return undefined;
   const { path, key } = receipt;
   const find = (): Promise<Identity<SigningPublicKey>> => signerAt(key, tokens, context);
-  // A token is left alone until a message has passed; a fault in a file is reported before.
+  // A token is left alone until a message has passed. A fault in a file is reported before that.
   if (isPkcs11Uri(key)) return { path, identity: find };
   const identity = await find();
   return { path, identity: () => Promise.resolve(identity) };
@@ -230,7 +231,7 @@ async function isFolder(path: string): Promise<boolean> {
   );
 }
 
-/** After such an error the next file would fail alike, or use up another try of the PIN. */
+/** After such an error the next file would fail too, or use up another try of the PIN. */
 function endsRun(error: unknown): boolean {
   return (
     error instanceof Cancelled ||

@@ -1,6 +1,6 @@
 /**
- * One opening's entry in the audit log: gathered while the message passes, and written once, when
- * it is known how the opening ended. A message whose header can't be read counts as not opened; it
+ * One opening's entry in the audit log: gathered while the message is read, and written once, when
+ * the outcome is known. A message whose header can't be read counts as not opened; it
  * is not logged.
  */
 import { defined } from "../../../defined.js";
@@ -19,7 +19,7 @@ import { outcomeOf } from "../../io/report.js";
 
 export class OpeningLog {
   readonly #context: Context;
-  /** The chunks read so far; a header's length has a limit, so these have too. */
+  /** The chunks read so far. They are bounded, because the length of a header is. */
   #header: Uint8Array[] = [];
   #recording = true;
   #identity: Identity | undefined;
@@ -59,14 +59,13 @@ export class OpeningLog {
   }
 
   /**
-   * As `opened`, but without a policy: if the log can't be written, a note says so, and that is
-   * all.
+   * As `opened`, but without a policy: if the log can't be written, there is only a note.
    */
   async openedIfPossible(): Promise<void> {
     await this.#try("opened");
   }
 
-  /** The message was not opened, or not to its end. */
+  /** The message was not opened, or only in part. */
   async failed(error: unknown): Promise<void> {
     if (!this.#written) await this.#try(outcomeOf(error));
   }

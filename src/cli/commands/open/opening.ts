@@ -23,13 +23,12 @@ import type { Attempt, OpenSettings, Task } from "./settings.js";
 import { Abandoned, type Turn } from "./turns.js";
 
 /**
- * Not an error: a message failed at a token that others use too, and is to be opened again, alone.
+ * Not an error: a message failed at a token that others were using too. Open it again, alone.
  */
 export class NotAlone extends Error {}
 
 /**
- * @throws `NotAlone`; `Abandoned`; whatever keeps the message from being opened, once that is
- *   logged
+ * @throws `NotAlone`; `Abandoned`; whatever kept the message from being opened, after logging it
  */
 export async function openOne(
   task: Task,
@@ -47,7 +46,7 @@ export async function openOne(
     await openAndDeliver({ task, settings, turn, context, log, closeLater });
   } catch (error) {
     if (error instanceof Abandoned) throw error;
-    // Another message may have upset the token: that says nothing of this one.
+    // Another message may have upset the token, so this says nothing about ours.
     if (error instanceof TokenError && !alone) throw new NotAlone();
     await turn.come();
     await log.failed(error);
@@ -120,7 +119,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
 const AHEAD_OF_TURN_BYTES = 1024 * 1024;
 
 /**
- * An identity that asks for a PIN only in the message's turn (unless it has asked already), logged.
+ * Logs the use of an identity, which asks for a PIN only in its message's turn, and only once.
  */
 function attended(
   identity: Identity,

@@ -1,5 +1,5 @@
 /**
- * A sealed message as it is read: also hashed, kept on the disk, or recorded, where that is needed.
+ * A sealed message as it is read: hashed, kept on the disk or recorded where that is needed.
  */
 import type { Hash } from "node:crypto";
 import { verifySender } from "../../../envelope/messages.js";
@@ -26,7 +26,7 @@ export type CloseLater = <T extends Closable>(opened: T) => T;
 /**
  * @param blob - the header, where it is detached
  * @param how - `hash`: updated with all that is read; `spooled`: keep the message on the disk, so
- *   that its end can be checked first
+ *   its end can be checked first
  */
 export async function sealedFrom(
   input: Input,

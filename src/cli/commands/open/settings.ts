@@ -1,4 +1,4 @@
-/** What one message is opened with, and what messages that are opened side by side share. */
+/** What a message is opened with, and what messages that are opened side by side share. */
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import type { FindIdentities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
@@ -25,11 +25,11 @@ export interface OpenSettings {
   readonly receipt: ReceiptSettings | undefined;
   /** Replace existing files. */
   readonly force: boolean;
-  /** The plaintext is to be on the disk when the run is over; under a policy it always is. */
+  /** The plaintext must be on the disk when the run ends; under a policy it always is. */
   readonly durable: boolean;
   /** `-o -`: write to a terminal whatever the bytes are. */
   readonly anyBytes: boolean;
-  /** Under a policy, to a pipe: write each segment as soon as its tag was checked. */
+  /** Under a policy, to a pipe: write each segment as soon as its tag has been checked. */
   readonly stream: boolean;
   readonly tokens: Tokens;
   readonly shared: SharedState;
@@ -37,10 +37,10 @@ export interface OpenSettings {
 
 /** What messages that are opened side by side know of one another. */
 export interface SharedState {
-  /** Names of the identities that a message was opened with: their PINs were asked for. */
+  /** Names of the identities that have opened a message: their PINs have been asked for. */
   readonly used: Set<string>;
   /**
-   * How many messages are to have the token to themselves. While there are any, the others wait.
+   * How many messages wait to have the token to themselves. While any do, the others hold back.
    */
   toBeAlone: number;
 }
@@ -54,6 +54,6 @@ export interface Attempt {
 
 export interface ReceiptSettings {
   readonly path: string;
-  /** Looks for the key, on a token too; called when the message is known to be whole. */
+  /** Looks for the key, also on tokens; called once the message is known to be whole. */
   readonly identity: () => Promise<Identity<SigningPublicKey>>;
 }

@@ -1,27 +1,27 @@
 /**
- * Several pieces of work side by side, so that a token need not wait while files are read and
- * written. What can be seen from outside still happens in their order: questions, errors, notes,
- * and the names that files get. Work that is ahead of its turn waits with those.
+ * Several pieces of work side by side, so a token need not wait while files are read and written.
+ * What can be seen from outside still happens in order: questions, errors, notes, and the naming of
+ * files. Work that is ahead of its turn waits before it does any of these.
  */
 
 /** The turn of one piece of work. */
 export interface Turn {
   /** Everything before it is settled. */
   readonly hasCome: boolean;
-  /** Waits for that. Rejects with `Abandoned` when the run ends before. */
+  /** Waits for that. Rejects with `Abandoned` if the run ends first. */
   come(): Promise<void>;
-  /** Nothing of what is left to do need keep the next from its turn. */
+  /** Gives the next its turn: nothing that is left to do concerns it. */
   pass(): void;
 }
 
-/** Not an error: work that was ahead of its turn is given up, since the run ended before. */
+/** Not an error: work that was ahead of its turn is given up, because the run has ended. */
 export class Abandoned extends Error {}
 
 /**
- * Runs `count` pieces of work, up to `ahead` of them at a time; the first one alone, since what it
- * finds (a wrong PIN, no token) may end the run.
+ * Runs `count` pieces of work, up to `ahead` of them at a time; the first one alone, because what
+ * it finds (a wrong PIN, no token) may end the run.
  *
- * @param failed - told of failures in their order; whether to go on.
+ * @param failed - told of failures in order; returns whether to go on
  * @returns when all that was begun has ended
  */
 export async function inTurns(
@@ -46,7 +46,7 @@ export async function inTurns(
     for (const work of begun) work.abandon();
     for (const [index, work] of begun.entries()) {
       await work.ended;
-      // It had passed its turn on, and failed at what was left.
+      // It had passed its turn on, and then failed at the rest.
       const failure = work.hasCome ? work.newFailure() : undefined;
       if (failure !== undefined) failed(index, failure.error);
     }
@@ -68,7 +68,7 @@ class Work implements Turn {
       this.#come = resolve;
       this.#abandon = reject;
     });
-    // Whoever waits for it hears of it.
+    // Whoever waits for it gets the rejection.
     this.#coming.catch(() => undefined);
     this.#passed = new Promise((resolve) => {
       this.#pass = resolve;
@@ -92,7 +92,7 @@ class Work implements Turn {
     this.#pass();
   }
 
-  /** Gives it its turn, and waits until that has passed. */
+  /** Gives it its turn, and waits until it passes that on. */
   itsTurn(): Promise<void> {
     this.hasCome = true;
     this.#come();
@@ -108,6 +108,6 @@ class Work implements Turn {
 
   /** Ends waiting for a turn that will not come. */
   abandon(): void {
-    this.#abandon(new Abandoned("the run ended before"));
+    this.#abandon(new Abandoned("the run ended first"));
   }
 }

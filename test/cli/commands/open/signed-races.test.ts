@@ -110,18 +110,19 @@ describe("a crash at the worst moments", () => {
   const reached = async (state: "reserved" | "accepted"): Promise<void> => {
     while ((await status())[state] === 0) await new Promise((resolve) => setTimeout(resolve, 20));
   };
-
-  it("between acceptance and delivery leaves a message that is delivered later, without a key", async () => {
-    writeFileSync(there("m"), await signedMessage("content"));
-    const env = { P11SEAL_HOME: home };
-    // The acceptance is written, but its line in the audit log is not: holding that lock stops the
-    // run there.
-    await withLock(auditFiles(home).lock, async () => {
+  /** The acceptance is written, but not its line in the audit log: a held lock stops the run. */
+  const killedOnceAccepted = (): Promise<void> =>
+    withLock(auditFiles(home).lock, async () => {
+      const env = { P11SEAL_HOME: home };
       const running = start(["open", ...AS_BOB, "-o", "out", "m"], { cwd: folder, env });
       await reached("accepted");
       running.child.kill("SIGKILL");
       await running.ended;
     });
+
+  it("between acceptance and delivery leaves a message that is delivered later, without a key", async () => {
+    writeFileSync(there("m"), await signedMessage("content"));
+    await killedOnceAccepted();
     expect(existsSync(there("out"))).toBe(false);
     expect(readdirSync(folder).filter((name) => name.endsWith(".part"))).toHaveLength(1);
     const argv = [...NO_KEY, "-o", "out", "m"];
@@ -133,13 +134,7 @@ describe("a crash at the worst moments", () => {
 
   it("between acceptance and delivery leaves a message that can go elsewhere, once", async () => {
     writeFileSync(there("m"), await signedMessage("content"));
-    const env = { P11SEAL_HOME: home };
-    await withLock(auditFiles(home).lock, async () => {
-      const running = start(["open", ...AS_BOB, "-o", "out", "m"], { cwd: folder, env });
-      await reached("accepted");
-      running.child.kill("SIGKILL");
-      await running.ended;
-    });
+    await killedOnceAccepted();
     const opened = await openHere("m");
     expect(opened).toMatchObject({ status: 0 });
     expect(opened.stdout.toString()).toBe("content");
