@@ -25,7 +25,7 @@ export const FLOE_HEADER_BYTES = 74;
 /** Bytes by which a segment is longer than its plaintext: length field, IV and tag. */
 export const SEGMENT_OVERHEAD = 32;
 /** How many of these precede the ciphertext. */
-export const SEGMENT_PREFIX_BYTES = 16;
+const SEGMENT_PREFIX_BYTES = 16;
 /** The length field of a segment that is not the last. */
 const NOT_FINAL = 0xffff_ffff;
 /** FLOE §"Parameters": at most 2^40 segments in a message. */

@@ -211,7 +211,7 @@ export function bitLength(value: Uint8Array): number {
 }
 
 /** A point from a file, decompressed if it is compressed and valid. */
-export function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
+function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
   if (point[0] !== 0x02 && point[0] !== 0x03) return point;
   const { fieldBytes, openssl } = CURVES[curve];
   if (point.length !== 1 + fieldBytes) return point;

@@ -88,7 +88,7 @@ export async function admit(
 }
 
 /** @throws PolicyError `ERR_REWRAPPED` */
-export function requireIntact(sender: Pick<SignedMessage, "recipientsIntact">): void {
+function requireIntact(sender: Pick<SignedMessage, "recipientsIntact">): void {
   if (sender.recipientsIntact) return;
   throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
     hint: "somebody wrapped the message again for others; ask the sender for the original",

@@ -21,7 +21,7 @@ export const MAGIC = fromHex("8b5031310d0a1a0a");
 export const VERSION = 1;
 /** FLOE with AES-256-GCM and HKDF-Expand-SHA-384; HMAC-SHA-256; HKDF-SHA-256. */
 export const SUITE = 1;
-export const PRELUDE_BYTES = 16;
+const PRELUDE_BYTES = 16;
 export const MAC_BYTES = 32;
 export const MIN_SEG_LOG2 = 12;
 export const MAX_SEG_LOG2 = 22;

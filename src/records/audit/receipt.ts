@@ -36,7 +36,7 @@ export interface Receipt extends ReceiptStatement {
 }
 
 /** The longest receipt, bytes: room for the largest RSA key and signature. */
-export const MAX_RECEIPT_BYTES = 16_384;
+const MAX_RECEIPT_BYTES = 16_384;
 
 /**
  * A receipt, one line, signed by the receiver.

@@ -21,7 +21,7 @@ export interface NextSerial {
 }
 
 /** The stream of a sender who names none. */
-export const DEFAULT_STREAM = "default";
+const DEFAULT_STREAM = "default";
 
 /**
  * A serial that was never given out before, from the counters in the file at `path`. The file is

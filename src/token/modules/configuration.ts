@@ -28,7 +28,7 @@ export function configurationFault(path: string, where: Discovery): Configuratio
  * The configuration that SoftHSM will read: from the variable, of the development token, the user's
  * or the system's.
  */
-export function softHsmConfiguration({ env, home }: Pick<Discovery, "env" | "home">): {
+function softHsmConfiguration({ env, home }: Pick<Discovery, "env" | "home">): {
   readonly path: string;
   readonly isNamed: boolean;
 } {
