@@ -7,6 +7,7 @@ import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import { auditKey } from "./objects/key-audit.js";
+import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
 import { type Diagnosis, diagnose } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
@@ -29,6 +30,7 @@ import type {
   ModuleInfo,
   PinProvider,
   TokenInfo,
+  Trouble,
 } from "./values.js";
 import { formatUri, type Pkcs11Uri } from "./uri.js";
 import { matchesObject } from "./uri-match.js";
@@ -75,6 +77,21 @@ export class TokenAccess implements TokenService {
   async keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
     requireKeyType(uri);
     return (await this.#keysOfTokens(uri)).filter((key) => matchesObject(uri, key));
+  }
+
+  async troubles(uri: Pkcs11Uri = {}, depth: "tokens" | "keys" = "keys"): Promise<Trouble[]> {
+    const { tokens, troubles } = await this.#finder.survey(uri);
+    for (const token of depth === "keys" ? tokens : []) {
+      try {
+        await listed(token);
+      } catch (error) {
+        if (!(error instanceof TokenError)) throw error;
+        const { label, module } = token.info;
+        const about = { at: "token", name: `token "${label}"`, module, isNamed: false } as const;
+        troubles.push({ ...about, error: errorReport(error) });
+      }
+    }
+    return troubles;
   }
 
   async findKey(uri: Pkcs11Uri, options: { login?: boolean } = {}): Promise<KeyInfo> {
@@ -160,7 +177,7 @@ export class TokenAccess implements TokenService {
     if (tokens.length === 0) throw await this.#finder.none(uri);
     const findings: Finding[] = [];
     for (const token of tokens) {
-      const shown = await token.session("read", (session) => listKeys(session, token.info));
+      const shown = await listed(token);
       if (shown.length === 0 && uri.token === undefined && uri.serial === undefined) {
         this.#trace(
           `audit: token "${token.info.label}" shows no key without a PIN and is not logged in to`,
@@ -230,13 +247,12 @@ export class TokenAccess implements TokenService {
     const keys: KeyInfo[] = [];
     for (const token of await this.#finder.all(uri)) {
       try {
-        const found = await token.session("read", (session) => listKeys(session, token.info));
-        keys.push(...found);
+        keys.push(...(await listed(token)));
       } catch (error) {
         // One of several tokens may fail, but not one that the URI names.
         const isNamed = uri.token !== undefined || uri.serial !== undefined;
         if (isNamed || !(error instanceof TokenError)) throw error;
-        this.#trace(`token "${token.info.label}": ${error.message}`);
+        this.#trace(error.message);
       }
     }
     return keys;
@@ -250,6 +266,21 @@ export class TokenAccess implements TokenService {
         names.length === 0
           ? "the matching tokens show no key without a PIN"
           : `visible without a PIN: ${list(names)}`,
+    });
+  }
+}
+
+/** The keys that a token shows now. An error names the token. */
+async function listed(token: Token): Promise<KeyInfo[]> {
+  const { info } = token;
+  try {
+    return await token.session("read", (session) => listKeys(session, info));
+  } catch (error) {
+    if (!(error instanceof TokenError) || error.ckr === undefined) throw error;
+    const message = `token "${info.label}": ${error.message}`;
+    throw new TokenError(error.code, message, {
+      ...defined({ hint: error.hint }),
+      ...origin(error),
     });
   }
 }

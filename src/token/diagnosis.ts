@@ -6,6 +6,7 @@ import { toHex } from "../bytes.js";
 import { defined } from "../defined.js";
 import { TokenError } from "../errors.js";
 import { auditKey, auditNumbers } from "./objects/key-audit.js";
+import { errorReport } from "./modules/call.js";
 import { type ConfigurationFault, configurationFault } from "./modules/configuration.js";
 import type { Discovery } from "./modules/discover.js";
 import type { TokenFinder } from "./session/find.js";
@@ -16,7 +17,7 @@ import { makerOf, type QuirkInfo, quirksOf, told } from "./use/quirks.js";
 import type { Session } from "./session/session.js";
 import { isForSigning, situationOf, visiblePrivateKey } from "./use/situation.js";
 import type { Token } from "./session/token.js";
-import type { Finding, KeyInfo, KeyUse, ModuleInfo, TokenInfo } from "./values.js";
+import type { ErrorReport, Finding, KeyInfo, KeyUse, ModuleInfo, TokenInfo } from "./values.js";
 import type { Pkcs11Uri } from "./uri.js";
 import { matchesObject } from "./uri-match.js";
 
@@ -28,7 +29,15 @@ export interface Diagnosis {
 export interface ModuleDiagnosis extends ModuleInfo {
   /** For a module that did not start or shows no token: the fault in its environment. */
   readonly configuration?: ConfigurationFault;
+  /** Slots with a token that it can't read. */
+  readonly unread: readonly UnreadDiagnosis[];
   readonly tokens: readonly TokenDiagnosis[];
+}
+
+export interface UnreadDiagnosis {
+  /** As in `slot "Reader 00 00"`. */
+  readonly name: string;
+  readonly error: ErrorReport;
 }
 
 export interface TokenDiagnosis {
@@ -56,27 +65,24 @@ export interface KeyDiagnosis {
   readonly findings: readonly Finding[];
 }
 
-/** An error as plain values. */
-export interface ErrorReport {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-}
-
 /** Examines the modules, tokens and keys that match `uri`. Sends no PIN and uses no key. */
 export async function diagnose(
   finder: TokenFinder,
   where: Discovery,
   uri: Pkcs11Uri,
 ): Promise<Diagnosis> {
-  const tokens = await finder.all(uri);
+  const { tokens, troubles } = await finder.survey(uri);
   const modules: ModuleDiagnosis[] = [];
   for (const module of await finder.modulesFor(uri)) {
     const own = tokens.filter(({ info }) => info.module === module.path);
     const diagnosed: TokenDiagnosis[] = [];
     for (const token of own) diagnosed.push(await diagnoseToken(token, uri));
-    const fault = own.length === 0 ? configurationFault(module.path, where) : undefined;
-    modules.push({ ...module, ...defined({ configuration: fault }), tokens: diagnosed });
+    const isUnseen = own.length === 0 && module.error?.code !== "ERR_NATIVE_MISSING";
+    const fault = isUnseen ? configurationFault(module.path, where) : undefined;
+    const unread = troubles
+      .filter(({ at, module: path }) => at === "slot" && path === module.path)
+      .map(({ name, error }) => ({ name, error }));
+    modules.push({ ...module, ...defined({ configuration: fault }), unread, tokens: diagnosed });
   }
   return { modules };
 }
@@ -120,8 +126,4 @@ function errorFrom(run: () => void): ErrorReport | undefined {
     if (!(error instanceof TokenError)) throw error;
     return errorReport(error);
   }
-}
-
-function errorReport({ code, message, hint }: TokenError): ErrorReport {
-  return { code, message, ...defined({ hint }) };
 }

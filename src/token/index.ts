@@ -7,10 +7,10 @@ export { TokenAccess, type TokenAccessOptions } from "./access.js";
 export { TokenProcess, type TokenProcessOptions } from "./process/token-process.js";
 export type {
   Diagnosis,
-  ErrorReport,
   KeyDiagnosis,
   ModuleDiagnosis,
   TokenDiagnosis,
+  UnreadDiagnosis,
 } from "./diagnosis.js";
 export type { ConfigurationFault } from "./modules/configuration.js";
 export type { SystemPaths } from "./modules/well-known.js";

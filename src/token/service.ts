@@ -15,6 +15,7 @@ import type {
   MechanismInfo,
   ModuleInfo,
   TokenInfo,
+  Trouble,
 } from "./values.js";
 
 /**
@@ -38,6 +39,12 @@ export interface TokenService {
   findToken(uri: Pkcs11Uri): Promise<TokenInfo>;
   /** The key pairs that match and are visible without a PIN. */
   keys(uri?: Pkcs11Uri): Promise<KeyInfo[]>;
+  /**
+   * What may hide tokens that match, or their keys: modules, slots and tokens that can't be read.
+   *
+   * @param depth - `tokens`: modules and slots alone; no session is opened
+   */
+  troubles(uri?: Pkcs11Uri, depth?: "tokens" | "keys"): Promise<Trouble[]>;
   /**
    * The one key pair that matches. `login` makes private keys without a public half visible too.
    *

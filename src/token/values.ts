@@ -30,6 +30,8 @@ export interface ModuleInfo {
   readonly path: string;
   /** Where the path came from: `--module`, an environment variable, a `.module` file, … */
   readonly source: string;
+  /** The user named it, so that a fault in it is one of the command. */
+  readonly named: boolean;
   /** The library's description of itself; absent when it could not be loaded. */
   readonly library?: {
     readonly manufacturer: string;
@@ -39,7 +41,27 @@ export interface ModuleInfo {
     readonly cryptoki: string;
   };
   /** Why it could not be used. */
-  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
+  readonly error?: ErrorReport;
+}
+
+/** An error as plain values. */
+export interface ErrorReport {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** A fault that may hide a token or its keys. */
+export interface Trouble {
+  /** A module that can't be used, a slot whose token it can't read, a token whose keys it can't. */
+  readonly at: "module" | "slot" | "token";
+  /** As messages name it, as in `token "alice"`. */
+  readonly name: string;
+  /** The module's path. */
+  readonly module: string;
+  /** The user named the module. */
+  readonly isNamed: boolean;
+  readonly error: ErrorReport;
 }
 
 /** What a key may be used for. */

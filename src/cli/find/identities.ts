@@ -2,23 +2,40 @@
  * What to open with: the identities that `-i` names, or without it every exchange key on every
  * token present. No PIN is asked for before one of them is known to match.
  */
-import { FormatError, TokenError } from "../../errors.js";
+import { FormatError, NoMatchError, type P11SealError } from "../../errors.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
-import type { KeyInfo } from "../../token/values.js";
-import { isPkcs11Uri } from "../../token/uri.js";
+import type { TokenService } from "../../token/service.js";
+import type { KeyInfo, TokenInfo } from "../../token/values.js";
+import { matchesToken } from "../../token/uri-match.js";
+import { isPkcs11Uri, type Pkcs11Uri } from "../../token/uri.js";
 import { readSmall } from "../io/inputs.js";
 import { identityInFile } from "./identity-at.js";
 import type { Tokens } from "./tokens.js";
+import { decisive, troubleError, troubleText } from "./troubles.js";
 import type { Context } from "../command.js";
 
 export type ExchangeIdentity = Identity<ExchangePublicKey>;
 
-/** Looks for the keys, also on tokens. Called once a message was read. */
-export type FindIdentities = () => Promise<readonly ExchangeIdentity[]>;
+export interface Identities {
+  /** Looks for the keys, also on tokens. Called once a message was read. */
+  readonly find: () => Promise<readonly ExchangeIdentity[]>;
+  /**
+   * Why none of them matches a message, as far as can be told: a module, slot or token that can't
+   * be read, or else `error` with the tokens that may have the key.
+   */
+  readonly whyNone: (error: NoMatchError) => Promise<P11SealError>;
+}
+
+/** A part of what `-i` names. */
+interface Source {
+  readonly find: () => Promise<readonly ExchangeIdentity[]>;
+  /** Which tokens it looks at. */
+  readonly uri?: Pkcs11Uri;
+}
 
 /**
  * Reads what `-i` names, so that a fault in it is reported once, and before any message is read.
- * Tokens are looked at only when the result is called, and once.
+ * Tokens are looked at only when `find` is called, and once.
  *
  * @param words - the values of `-i`.
  */
@@ -26,31 +43,69 @@ export async function prepareIdentities(
   words: readonly string[],
   tokens: Tokens,
   context: Context,
-): Promise<FindIdentities> {
-  const finders: FindIdentities[] = [];
+): Promise<Identities> {
+  const sources: Source[] = [];
   for (const text of words) {
-    if (isPkcs11Uri(text)) finders.push(onToken(text, tokens));
-    else finders.push(...(await fromFile(text, tokens, context)));
+    if (isPkcs11Uri(text)) sources.push(onToken(text, tokens));
+    else sources.push(...(await fromFile(text, tokens, context)));
   }
-  if (words.length === 0) finders.push(() => everyKeyPresent(tokens));
+  if (words.length === 0) sources.push({ find: () => everyKeyPresent(tokens), uri: {} });
 
   let found: Promise<readonly ExchangeIdentity[]> | undefined;
   const find = async (): Promise<readonly ExchangeIdentity[]> => {
     const identities: ExchangeIdentity[] = [];
-    for (const one of finders) identities.push(...(await one()));
+    for (const one of sources) identities.push(...(await one.find()));
     return identities;
   };
-  return () => (found ??= find());
+  return {
+    find: () => (found ??= find()),
+    whyNone: (error) =>
+      whyNone(
+        error,
+        sources.flatMap(({ uri }) => uri ?? []),
+        tokens,
+      ),
+  };
+}
+
+/** `uris`: where the keys were looked for. */
+async function whyNone(
+  error: NoMatchError,
+  uris: readonly Pkcs11Uri[],
+  tokens: Tokens,
+): Promise<P11SealError> {
+  if (uris.length === 0) return error;
+  const access = await tokens.access();
+  const troubles = (await Promise.all(uris.map((uri) => access.troubles(uri)))).flat();
+  const trouble = decisive(troubles);
+  if (trouble !== undefined) return troubleError(trouble);
+  const silent = await silentTokens(uris, access);
+  const broken = new Set(troubles.map(troubleText));
+  const advice = [
+    ...(error.hint === undefined ? [] : [error.hint]),
+    ...silent.map(({ label }) => `token "${label}" shows no key without a PIN`),
+    ...[...broken].slice(0, 2),
+  ];
+  return new NoMatchError(error.code, error.message, { hint: advice.join("; ") });
+}
+
+/** Tokens that may have keys which show after login. */
+async function silentTokens(
+  uris: readonly Pkcs11Uri[],
+  access: TokenService,
+): Promise<readonly TokenInfo[]> {
+  const shown = new Set((await access.keys()).map(({ token }) => token.uri));
+  return (await access.tokens()).filter(
+    (token) =>
+      token.loginRequired && !shown.has(token.uri) && uris.some((uri) => matchesToken(uri, token)),
+  );
 }
 
 async function everyKeyPresent(tokens: Tokens): Promise<ExchangeIdentity[]> {
   return tokens.find({}, async (access) => {
     const keys = await access.keys();
-    if (keys.length === 0 && (await access.tokens()).length === 0) {
-      throw new TokenError("ERR_TOKEN_NOT_FOUND", "no token is present", {
-        hint: "insert one, or see what p11seal tokens finds; for a key file use -i",
-      });
-    }
+    // Throws the reason why there is no token.
+    if (keys.length === 0 && (await access.tokens()).length === 0) await access.findToken({});
     return keys.filter(canOpen).map((key) => tokens.identity(access, key));
   });
 }
@@ -59,9 +114,9 @@ async function everyKeyPresent(tokens: Tokens): Promise<ExchangeIdentity[]> {
  * A URI that names an object must match exactly one key. One that names a token stands for all its
  * keys. `inFile`: as for `Tokens.uri`.
  */
-function onToken(text: string, tokens: Tokens, inFile?: string): FindIdentities {
+function onToken(text: string, tokens: Tokens, inFile?: string): Source {
   const uri = tokens.uri(text, inFile);
-  return () =>
+  const find = (): Promise<ExchangeIdentity[]> =>
     tokens.find(uri, async (access) => {
       if (uri.object !== undefined || uri.id !== undefined) {
         return [tokens.identity(access, await access.findKey(uri))];
@@ -69,6 +124,7 @@ function onToken(text: string, tokens: Tokens, inFile?: string): FindIdentities 
       await access.findToken(uri);
       return (await access.keys(uri)).filter(canOpen).map((key) => tokens.identity(access, key));
     });
+  return { find, uri };
 }
 
 /** Without its public half a key can't be matched to a message; Ed25519 can only sign. */
@@ -76,13 +132,13 @@ function canOpen(key: KeyInfo): boolean {
   return key.publicKey !== undefined && key.publicKey.type !== "ed25519";
 }
 
-async function fromFile(path: string, tokens: Tokens, context: Context): Promise<FindIdentities[]> {
+async function fromFile(path: string, tokens: Tokens, context: Context): Promise<Source[]> {
   const bytes = await readSmall(path, context.io);
   const text = new TextDecoder("utf-8").decode(bytes);
   if (text.includes("-----BEGIN ")) {
     const identity = await identityInFile(bytes, path, "open", context);
     bytes.fill(0);
-    return [() => Promise.resolve([identity])];
+    return [{ find: () => Promise.resolve([identity]) }];
   }
   const lines = text
     .split(/\r?\n/)

@@ -6,7 +6,8 @@
  * faults that the sender's data may have caused, which callers turn into one and the same `null`.
  */
 import { defined } from "../../defined.js";
-import { TokenError } from "../../errors.js";
+import { type P11SealError, TokenError } from "../../errors.js";
+import type { ErrorReport } from "../values.js";
 import { returnValue } from "./ckr.js";
 
 /** Runs one PKCS#11 function. @throws TokenError with `fn` and `ckr`. */
@@ -25,6 +26,11 @@ export async function callAsync<T>(fn: string, run: () => Promise<T>): Promise<T
   } catch (error) {
     throw failure(fn, error);
   }
+}
+
+/** An error as plain values. */
+export function errorReport({ code, message, hint }: P11SealError): ErrorReport {
+  return { code, message, ...defined({ hint }) };
 }
 
 /** True when `error` is a TokenError with one of these return values. */

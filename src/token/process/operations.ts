@@ -94,6 +94,7 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "tokens",
   "findToken",
   "keys",
+  "troubles",
   "findKey",
   "generate",
   "probeOaep",

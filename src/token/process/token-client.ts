@@ -21,6 +21,7 @@ import type {
   ModuleInfo,
   PinReferrer,
   TokenInfo,
+  Trouble,
 } from "../values.js";
 import type { ClientEnd } from "./connection.js";
 import { Conversation, type Loss, type Task } from "./conversation.js";
@@ -60,6 +61,7 @@ const PATIENCE: Readonly<Record<string, number>> = {
   initDevelopmentToken: 10,
   modules: 4,
   keys: 4,
+  troubles: 4,
   findKey: 4,
   diagnose: 4,
   audit: 10,
@@ -114,6 +116,10 @@ export class TokenClient implements TokenService {
 
   keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
     return this.#request("keys", uri);
+  }
+
+  troubles(uri: Pkcs11Uri = {}, depth: "tokens" | "keys" = "keys"): Promise<Trouble[]> {
+    return this.#request("troubles", uri, depth);
   }
 
   findKey(uri: Pkcs11Uri, options: { login?: boolean } = {}): Promise<KeyInfo> {

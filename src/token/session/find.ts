@@ -4,11 +4,12 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError, UnsupportedError } from "../../errors.js";
+import { errorReport } from "../modules/call.js";
 import { type Discovery, discoverModules, namedModule } from "../modules/discover.js";
 import { type Module, type ModuleCandidate, openModule } from "../modules/module.js";
-import { presentTokens } from "./token-info.js";
+import { type SlotsSeen, tokensInSlots, type UnreadSlot } from "./token-info.js";
 import { Token } from "./token.js";
-import type { ModuleInfo, TokenInfo } from "../values.js";
+import type { ModuleInfo, TokenInfo, Trouble } from "../values.js";
 import { formatUri, type Pkcs11Uri } from "../uri.js";
 import { matchesLibrary, matchesModuleName, matchesSlot, matchesToken } from "../uri-match.js";
 
@@ -55,12 +56,30 @@ export class TokenFinder {
    * modules show it.
    */
   async all(uri: Pkcs11Uri): Promise<Token[]> {
+    return (await this.survey(uri)).tokens;
+  }
+
+  /** As `all`, with the modules and slots that may have such a token and could not be read. */
+  async survey(uri: Pkcs11Uri): Promise<{ tokens: Token[]; troubles: Trouble[] }> {
     requireKnown(uri);
     const found: Token[] = [];
-    for (const { module } of await this.#lookedFor(uri)) {
-      if (module === undefined || !matchesModuleName(uri, module.path)) continue;
-      if (!matchesLibrary(uri, module.library)) continue;
-      for (const { slot, details } of this.#ask(module)) {
+    const troubles: Trouble[] = [];
+    const unread: { readonly place: string; readonly trouble: Trouble }[] = [];
+    const readPlaces = new Set<string>();
+    for (const looked of await this.#lookedFor(uri)) {
+      const { candidate, module, error } = looked;
+      if (!matchesModuleName(uri, candidate.path)) continue;
+      if (error !== undefined) troubles.push(moduleTrouble(candidate, error));
+      if (module === undefined || !matchesLibrary(uri, module.library)) continue;
+      const shown = this.#ask(candidate, module);
+      if (shown.error !== undefined) troubles.push(moduleTrouble(candidate, shown.error));
+      for (const slot of shown.unread) {
+        const { description } = slot.names;
+        if (description !== "" && !matchesSlot(uri, slot.names)) continue;
+        unread.push({ place: description, trouble: slotTrouble(candidate, slot) });
+      }
+      for (const place of shown.read) readPlaces.add(place);
+      for (const { slot, details } of shown.present) {
         if (!matchesSlot(uri, details.slot) || !matchesToken(uri, details.info)) continue;
         const twin = found.find((one) => isSameToken(one.info, details.info));
         if (twin !== undefined) {
@@ -74,7 +93,9 @@ export class TokenFinder {
         found.push(token);
       }
     }
-    return found;
+    // A card in a reader is unknown to all modules but its own.
+    const mysteries = unread.filter(({ place }) => place === "" || !readPlaces.has(place));
+    return { tokens: found, troubles: [...troubles, ...mysteries.map(({ trouble }) => trouble)] };
   }
 
   /**
@@ -109,17 +130,36 @@ export class TokenFinder {
     });
   }
 
-  /** Why no token matches. */
+  /**
+   * Why no token matches: the fault of a module that the user named, or of all modules, or of a
+   * slot if no token can be read at all; else that there is no such token.
+   */
   async none(uri: Pkcs11Uri): Promise<TokenError> {
     const looked = await this.#lookedFor(uri);
     const broken = looked.find(({ candidate, error }) => candidate.explicit && error !== undefined);
     if (broken?.error !== undefined) return broken.error;
-    const present = (await this.all({})).map(({ info }) => info.label);
-    return new TokenError("ERR_TOKEN_NOT_FOUND", `no token matches ${formatUri(uri)}`, {
-      hint:
-        present.length === 0
-          ? "no token is present; `p11seal tokens` shows the modules that were looked at"
-          : `the tokens present are ${list(present)}`,
+    const errors = looked.flatMap(({ error }) => error ?? []);
+    const [first] = errors;
+    if (first !== undefined && errors.length === looked.length) {
+      return errors.find(({ code }) => code === "ERR_NATIVE_MISSING") ?? first;
+    }
+    const { tokens, troubles } = await this.survey({});
+    const unread = troubles.find(({ at }) => at === "slot");
+    if (tokens.length === 0 && unread !== undefined) {
+      const { code, message, hint } = unread.error;
+      return new TokenError(code, `${unread.name}: ${message}`, defined({ hint }));
+    }
+    const isAny = Object.keys(uri).length === 0;
+    const what = isAny ? "no token is present" : `no token matches ${formatUri(uri)}`;
+    const present = tokens.map(({ info }) => info.label);
+    const lost = looked.filter(({ error }) => error !== undefined).map((one) => one.candidate.path);
+    return new TokenError("ERR_TOKEN_NOT_FOUND", what, {
+      hint: [
+        ...(present.length === 0
+          ? ["insert it; `p11seal tokens` shows the modules that were looked at"]
+          : [`the tokens present are ${list(present)}`]),
+        ...(lost.length === 0 ? [] : [`not usable: module ${list(lost)}`]),
+      ].join("; "),
     });
   }
 
@@ -161,14 +201,18 @@ export class TokenFinder {
   }
 
   /** Lists a module's tokens. A module that fails does not hide the tokens of others. */
-  #ask(module: Module): ReturnType<typeof presentTokens> {
+  #ask({ path }: ModuleCandidate, module: Module): SlotsSeen & { readonly error?: TokenError } {
     this.#where.trying?.(module.path, "before");
     try {
-      return presentTokens(module, this.#trace);
+      const seen = tokensInSlots(module);
+      for (const { error } of seen.unread) {
+        this.#trace(`module ${path}: a token is left out: ${error.message}`);
+      }
+      return seen;
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
-      this.#trace(`module ${module.path}: ${error.message}`);
-      return [];
+      this.#trace(`module ${path}: ${error.message}`);
+      return { present: [], unread: [], read: [], error };
     } finally {
       this.#where.trying?.(module.path, "after");
     }
@@ -194,15 +238,24 @@ export class TokenFinder {
   }
 }
 
+function moduleTrouble({ path, explicit }: ModuleCandidate, error: TokenError): Trouble {
+  const about = { name: `module "${path}"`, module: path, isNamed: explicit };
+  return { at: "module", ...about, error: errorReport(error) };
+}
+
+function slotTrouble({ path, explicit }: ModuleCandidate, { names, error }: UnreadSlot): Trouble {
+  const name = names.description === "" ? `a slot of ${path}` : `slot "${names.description}"`;
+  return { at: "slot", name, module: path, isNamed: explicit, error: errorReport(error) };
+}
+
 function moduleInfo({ candidate, module, error }: Looked): ModuleInfo {
-  const { path, source } = candidate;
+  const { path, source, explicit: named } = candidate;
   const version = ({ major, minor }: { major: number; minor: number }): string =>
     `${major}.${minor}`;
   if (module !== undefined) {
     const { library } = module;
     return {
-      path,
-      source,
+      ...{ path, source, named },
       library: {
         ...library,
         version: version(library.version),
@@ -210,9 +263,7 @@ function moduleInfo({ candidate, module, error }: Looked): ModuleInfo {
       },
     };
   }
-  if (error === undefined) return { path, source };
-  const { code, message, hint } = error;
-  return { path, source, error: { code, message, ...defined({ hint }) } };
+  return { path, source, named, ...defined({ error: error && errorReport(error) }) };
 }
 
 /**

@@ -11,7 +11,7 @@ import { requireLength } from "./login.js";
 import { type Module, openModule } from "../modules/module.js";
 import { checkPin } from "./pin.js";
 import { Session } from "./session.js";
-import { presentTokens, readDetails, type TokenDetails } from "./token-info.js";
+import { tokensInSlots, readDetails, type TokenDetails } from "./token-info.js";
 import type { PinProvider, TokenInfo } from "../values.js";
 import type { SystemPaths } from "../modules/well-known.js";
 
@@ -100,7 +100,7 @@ async function init(
   module: Module,
   { label, pin, soPin }: DevelopmentTokenOptions,
 ): Promise<TokenInfo> {
-  const tokens = presentTokens(module, () => undefined);
+  const { present: tokens } = tokensInSlots(module);
   if (tokens.some(({ details }) => details.info.label === label)) {
     throw new TokenError("ERR_TOKEN_EXISTS", `a token labelled "${label}" exists already`, {
       hint: "choose another label; nothing was changed",

@@ -29,25 +29,56 @@ export interface PresentToken {
   readonly details: TokenDetails;
 }
 
+/** A slot with a token that the module can't read. */
+export interface UnreadSlot {
+  /** From CK_SLOT_INFO; the description is most often the reader's name. Empty if unreadable. */
+  readonly names: { readonly description: string; readonly manufacturer: string };
+  readonly error: TokenError;
+}
+
+export interface SlotsSeen {
+  /** The initialized tokens. */
+  readonly present: readonly PresentToken[];
+  readonly unread: readonly UnreadSlot[];
+  /** Descriptions of the slots whose token could be read, initialized or not. */
+  readonly read: readonly string[];
+}
+
 /**
- * The initialized tokens of a module. A slot whose token does not answer is left out, with one line
- * to `trace`: a card inserted upside down in one reader must not hide the card in another.
+ * The tokens in a module's slots. One that does not answer is left out: a card inserted upside down
+ * in one reader must not hide the card in another.
  */
-export function presentTokens(module: Module, trace: (line: string) => void): PresentToken[] {
+export function tokensInSlots(module: Module): SlotsSeen {
   const slots = call("C_GetSlotList", () => module.native.C_GetSlotList(true));
   const present: PresentToken[] = [];
+  const unread: UnreadSlot[] = [];
+  const read: string[] = [];
   for (const slot of slots) {
     try {
       const { flags } = call("C_GetTokenInfo", () => module.native.C_GetTokenInfo(slot));
+      read.push(slotNames(module, slot).description);
       // SoftHSM always shows one more token, waiting to be initialized.
       if ((flags & TOKEN_FLAG.TOKEN_INITIALIZED) === 0) continue;
       present.push({ slot, details: readDetails(module, slot) });
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
-      trace(`module ${module.path}: a token is left out: ${error.message}`);
+      unread.push({ names: slotNames(module, slot), error });
     }
   }
-  return present;
+  return { present, unread, read };
+}
+
+function slotNames({ native }: Module, slot: Buffer): UnreadSlot["names"] {
+  try {
+    const info = call("C_GetSlotInfo", () => native.C_GetSlotInfo(slot));
+    return {
+      description: trimmed(info.slotDescription),
+      manufacturer: trimmed(info.manufacturerID),
+    };
+  } catch (error) {
+    if (!(error instanceof TokenError)) throw error;
+    return { description: "", manufacturer: "" };
+  }
 }
 
 /** CK_TOKEN_INFO and CK_SLOT_INFO of a slot. */

@@ -28,6 +28,7 @@ import {
 import { EXIT, exitStatus, printable } from "../../io/report.js";
 import { json } from "../../io/table.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
+import { troubleError } from "../../find/troubles.js";
 import type { Context } from "../../command.js";
 
 export async function doctorCommand(args: Arguments, context: Context): Promise<number> {
@@ -80,12 +81,12 @@ async function verdictOn(
 ): Promise<Verdict> {
   let prospects: readonly Prospect[] = [];
   try {
-    const find = await prepareIdentities(args.texts("identity"), tokens, context);
-    const identities = await find();
-    prospects = await prospectsOf(info, identities, tokens);
+    const identities = await prepareIdentities(args.texts("identity"), tokens, context);
+    const keys = await identities.find();
+    prospects = await prospectsOf(info, keys, tokens);
     // As opening does: past keys whose token can't do it, but no further than any other fault.
     const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
-    if (chosen === undefined) throw await noMatch(identities.length, tokens);
+    if (chosen === undefined) throw await identities.whyNone(noMatch(keys.length));
     return { chosen, prospects, ...defined({ cause: chosen.cause }) };
   } catch (cause) {
     if (!(cause instanceof P11SealError) || cause instanceof UsageError) throw cause;
@@ -95,21 +96,10 @@ async function verdictOn(
 
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
-/** A key may be absent, or its token may hide it: names the tokens and modules that may have it. */
-async function noMatch(count: number, tokens: Tokens): Promise<NoMatchError> {
-  const access = await tokens.access();
-  const shown = (await access.keys()).map(({ token }) => token.uri);
-  const silent = (await access.tokens()).filter(({ uri }) => !shown.includes(uri));
-  const broken = (await access.modules()).filter(({ error }) => error !== undefined);
-  const advice = [
-    "insert the token that has the key",
-    ...silent.map(({ label }) => `token "${label}" shows no key without a PIN`),
-    ...broken.map(({ path }) => `module "${path}" does not load: p11seal doctor says why`),
-  ];
-  const keys = count === 1 ? "the one key at hand is" : `the ${count} keys at hand are`;
-  return new NoMatchError("ERR_NO_MATCH", `${keys} none that this message was sealed to`, {
-    hint: advice.join("; "),
-  });
+function noMatch(count: number): NoMatchError {
+  const keys = count === 1 ? "another key than the one" : `none of the ${count} keys`;
+  const message = count === 0 ? "no key is at hand" : `the message was sealed to ${keys} at hand`;
+  return new NoMatchError("ERR_NO_MATCH", message, { hint: "insert the token that has the key" });
 }
 
 function asData({ chosen, prospects, cause }: Verdict): object {
@@ -148,7 +138,7 @@ async function ofMachine(args: Arguments, tokens: Tokens, context: Context): Pro
   const uri = text === undefined ? {} : tokens.uri(text);
   const access = await tokens.access();
   const diagnosis = await access.diagnose(uri);
-  const cause = faultOf(diagnosis, text, args.texts("module").length > 0);
+  const cause = faultOf(diagnosis, text);
   const exit = cause === undefined ? EXIT.done : exitStatus(cause);
   const data = { works: cause === undefined, exit, cause: cause ? causeData(cause) : null };
   await write(
@@ -159,18 +149,17 @@ async function ofMachine(args: Arguments, tokens: Tokens, context: Context): Pro
 }
 
 /** Why no token can be used, or not the one that was asked for. */
-function faultOf(
-  { modules }: Diagnosis,
-  asked: string | undefined,
-  isNamed: boolean,
-): TokenError | undefined {
-  const broken = modules.find(({ error }) => error !== undefined);
+function faultOf({ modules }: Diagnosis, asked: string | undefined): TokenError | undefined {
   const tokens = modules.flatMap((module) => module.tokens);
-  if (broken?.error !== undefined && (isNamed || modules.length === 1)) {
+  const isHopeless = modules.every(({ error }) => error !== undefined);
+  const broken = modules.find(({ error, named }) => error !== undefined && (named || isHopeless));
+  if (broken?.error !== undefined) {
     return fault({ ...broken.error, ...broken.configuration, code: broken.error.code });
   }
   const [only] = tokens;
   if (only === undefined) {
+    const [unread] = modules.flatMap((module) => module.unread);
+    if (unread !== undefined) return troubleError({ at: "slot", ...unread });
     const configuration = modules.find((module) => module.configuration)?.configuration;
     const message = asked === undefined ? "no token is present" : `no token matches ${asked}`;
     const hint =
@@ -210,7 +199,8 @@ function describeMachine({ modules }: Diagnosis, cause: P11SealError | undefined
   return [...modules.map(moduleLines), [verdict]].map(indented).join("\n");
 }
 
-function moduleLines({ path, source, library, error, configuration, tokens }: ModuleDiagnosis) {
+function moduleLines(module: ModuleDiagnosis): string[] {
+  const { path, source, library, error, configuration, unread, tokens } = module;
   const about =
     library === undefined
       ? "does not load"
@@ -220,7 +210,12 @@ function moduleLines({ path, source, library, error, configuration, tokens }: Mo
     ...(error === undefined ? [] : [`cause: ${error.message}`]),
     ...(configuration === undefined ? [] : [`around it: ${configuration.message}`]),
     ...remedy(configuration?.hint ?? error?.hint),
-    ...(error === undefined && tokens.length === 0 ? ["no token"] : []),
+    ...unread.flatMap((slot) => [
+      slot.name,
+      `  cause: ${slot.error.message}`,
+      ...remedy(slot.error.hint, "  "),
+    ]),
+    ...(error === undefined && tokens.length + unread.length === 0 ? ["no token"] : []),
     ...tokens.flatMap(tokenLines),
   ];
 }
@@ -232,7 +227,7 @@ function tokenLines({ token, obstacle, keys, quirks, error }: TokenDiagnosis): s
       ? []
       : [`  cause: ${obstacle.message}`, ...remedy(obstacle.hint, "  ")]),
     ...(error === undefined ? [] : [`  cause: ${error.message}`, ...remedy(error.hint, "  ")]),
-    ...(keys.length === 0 ? ["  shows no key without a PIN"] : []),
+    ...(keys.length === 0 && error === undefined ? ["  shows no key without a PIN"] : []),
     ...keys.flatMap((key) => keyLines(key).map((line) => `  ${line}`)),
     ...quirks.map(({ fact }) => `  quirk: ${fact}`),
   ];

@@ -94,8 +94,8 @@ async function prospectsWith(
   const given = args.texts("identity");
   if (given.length === 0) return undefined;
   return withTokens(args, context, async (tokens) => {
-    const find = await prepareIdentities(given, tokens, context);
-    return prospectsOf(info, await find(), tokens);
+    const identities = await prepareIdentities(given, tokens, context);
+    return prospectsOf(info, await identities.find(), tokens);
   });
 }
 

@@ -5,6 +5,7 @@ import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { withTokens } from "../../find/tokens.js";
+import { decisive, troubleError, troubleText, whyEmpty } from "../../find/troubles.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
@@ -12,10 +13,20 @@ export async function keysListCommand(args: Arguments, context: Context): Promis
   const [text] = args.operands;
   await withTokens(args, context, async (tokens) => {
     const uri = text === undefined ? undefined : tokens.uri(text);
-    const keys = await (await tokens.access()).keys(uri);
+    const access = await tokens.access();
+    const keys = await access.keys(uri);
     const { stdout } = context.io;
     await write(stdout, args.flag("json") ? json({ keys: keys.map(asData) }) : describe(keys));
-    if (keys.length === 0) context.report.note("no key was found");
+    const troubles = await access.troubles(uri);
+    const trouble = decisive(troubles);
+    if (trouble !== undefined && (keys.length === 0 || trouble.at === "module")) {
+      throw troubleError(trouble);
+    }
+    for (const one of troubles) {
+      if (one.at !== "module") context.report.note(`not listed: ${troubleText(one)}`);
+    }
+    if (keys.length === 0)
+      context.report.note((await whyEmpty(uri ?? {}, access)) ?? "no key was found");
   });
 }
 

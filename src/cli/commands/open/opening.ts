@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { defined } from "../../../defined.js";
-import { TokenError } from "../../../errors.js";
+import { NoMatchError, TokenError } from "../../../errors.js";
 import { around } from "../../../keys/around.js";
 import type { Identity } from "../../../keys/key.js";
 import type { Context } from "../../command.js";
@@ -94,7 +94,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
         identities: async () => {
           await sealed.verify?.();
-          const identities = await settings.identities();
+          const identities = await settings.identities.find();
           return identities.map((identity) => attended(identity, settings, turn, log));
         },
       },
@@ -107,6 +107,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     if (admission.admitted === undefined) await deliver(delivery);
     else await deliverAdmitted(delivery, admission.admitted);
   } catch (error) {
+    if (error instanceof NoMatchError) throw await settings.identities.whyNone(error);
     if (!(error instanceof AlreadyDecrypted)) throw error;
     await deliverDecrypted(error, output, log, context);
   } finally {

@@ -1,6 +1,6 @@
 /** What a message is opened with, and what messages that are opened side by side share. */
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
-import type { FindIdentities } from "../../find/identities.js";
+import type { Identities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { Gate } from "./gate.js";
 import type { Turn } from "./turns.js";
@@ -19,7 +19,7 @@ export interface OpenSettings {
   readonly keyBlob: string | undefined;
   /** The value of `--threads`. */
   readonly threads: number | undefined;
-  readonly identities: FindIdentities;
+  readonly identities: Identities;
   /** What is demanded of a message; undefined: nothing. */
   readonly gate: Gate | undefined;
   readonly receipt: ReceiptSettings | undefined;

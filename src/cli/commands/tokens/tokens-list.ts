@@ -1,11 +1,10 @@
 /** `p11seal tokens`: which modules there are, and which tokens they show. Asks for no PIN. */
-import { defined } from "../../../defined.js";
-import { TokenError } from "../../../errors.js";
-import type { ModuleInfo, PinState, TokenInfo } from "../../../token/values.js";
+import type { ModuleInfo, PinState, TokenInfo, Trouble } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
+import { troubleError, troubleText, whyEmpty } from "../../find/troubles.js";
 import type { Context } from "../../command.js";
 
 export async function tokensCommand(args: Arguments, context: Context): Promise<undefined> {
@@ -13,22 +12,25 @@ export async function tokensCommand(args: Arguments, context: Context): Promise<
     const access = await tokens.access();
     const modules = await access.modules();
     const found = await access.tokens();
+    const troubles = await access.troubles({}, "tokens");
+    const unread = troubles.filter(({ at }) => at === "slot");
     const { stdout } = context.io;
     await write(
       stdout,
-      args.flag("json") ? json({ modules, tokens: found }) : describe(modules, found),
+      args.flag("json")
+        ? json({ modules, tokens: found, unread: unread.map(unreadData) })
+        : describe(modules, found),
     );
-    requireUsable(modules, args.texts("module").length > 0);
-    if (found.length === 0) context.report.note("no token is present");
+    const trouble = troubles.find(({ at, isNamed }) => at === "module" && isNamed);
+    if (trouble !== undefined) throw troubleError(trouble);
+    const why = found.length === 0 ? await whyEmpty({}, access) : undefined;
+    if (why !== undefined) context.report.note(why);
+    for (const slot of unread) context.report.note(troubleText(slot));
   });
 }
 
-/** A module that was named must work; those that were discovered may be broken. */
-function requireUsable(modules: readonly ModuleInfo[], asked: boolean): void {
-  const broken = modules.find(({ error }) => error !== undefined);
-  if (!asked || broken?.error === undefined) return;
-  const { code, message, hint } = broken.error;
-  throw new TokenError(code, message, defined({ hint }));
+function unreadData({ name, module, error }: Trouble): object {
+  return { slot: name, module, error };
 }
 
 function describe(modules: readonly ModuleInfo[], tokens: readonly TokenInfo[]): string {
