@@ -5,7 +5,7 @@
 import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { Cancelled, TokenError, UsageError } from "../../../errors.js";
+import { Cancelled, P11SealError, TokenError, UsageError } from "../../../errors.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -16,6 +16,7 @@ import { NotAlone, openOne } from "./opening.js";
 import type { Attempt, OpenSettings, ReceiptSettings, Task } from "./settings.js";
 import { requireDistinct } from "../../io/outputs.js";
 import { gateOf } from "./gate.js";
+import { Guesses } from "./guesses.js";
 import { BrokenPipe } from "../../io/io.js";
 import { EXIT } from "../../io/report.js";
 import { signerAt } from "../../find/identity-at.js";
@@ -52,7 +53,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   try {
     return await withTokens(args, context, async (tokens) => {
       const settings: OpenSettings = {
-        shared: { used: new Set(), toBeAlone: 0 },
+        shared: { used: new Set(), toBeAlone: 0, guesses: new Guesses() },
         ...{ keyBlob, threads, gate, tokens },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptSettings(receipt, tokens, context),
@@ -237,6 +238,7 @@ function endsRun(error: unknown): boolean {
     error instanceof Cancelled ||
     error instanceof BrokenPipe ||
     (error instanceof TokenError && !mayPass(error)) ||
+    (error instanceof P11SealError && error.code === "ERR_TOO_MANY_FAILURES") ||
     error instanceof UsageError
   );
 }

@@ -43,6 +43,11 @@ export class OpeningLog {
     this.#recording = false;
   }
 
+  /** The identity that was unlocked for the message, or is about to be. */
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+
   /** An identity is about to be unlocked for the message. */
   unlocking(identity: Identity): void {
     this.#identity = identity;

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { defined } from "../../../defined.js";
-import { NoMatchError, TokenError } from "../../../errors.js";
+import { AuthenticationError, NoMatchError, TokenError } from "../../../errors.js";
 import { around } from "../../../keys/around.js";
 import type { Identity } from "../../../keys/key.js";
 import type { Context } from "../../command.js";
@@ -99,7 +99,12 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
       },
       meter,
-    );
+    ).catch((error: unknown) => {
+      if (error instanceof AuthenticationError && log.identity !== undefined) {
+        settings.shared.guesses.failed(log.identity);
+      }
+      throw error;
+    });
     report.trace(`${input.name}: opened with ${opened.identity.name}`);
     meter.start();
     settings.shared.used.add(opened.identity.name);
@@ -131,6 +136,7 @@ function attended(
   return around(identity, {
     before: async () => {
       log.unlocking(identity);
+      shared.guesses.requireFew(identity);
       if (shared.toBeAlone > 0 || !shared.used.has(identity.name)) await turn.come();
     },
     using: (path) => {

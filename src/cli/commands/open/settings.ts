@@ -3,6 +3,7 @@ import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import type { Identities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { Gate } from "./gate.js";
+import type { Guesses } from "./guesses.js";
 import type { Turn } from "./turns.js";
 
 /** One message to open. */
@@ -43,6 +44,7 @@ export interface SharedState {
    * How many messages wait to have the token to themselves. While any do, the others hold back.
    */
   toBeAlone: number;
+  readonly guesses: Guesses;
 }
 
 /** One try to open a message. */

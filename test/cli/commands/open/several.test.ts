@@ -114,6 +114,30 @@ describe("several messages in one run", () => {
     for (const { path } of log) expect(path).toBe("C_UnwrapKey CKM_RSA_PKCS_OAEP sha1");
   });
 
+  it("stop, logged, when many are forged: someone may be guessing at the key", async () => {
+    const forged = Array.from({ length: 20 }, (_, n) => `forged-${n}`);
+    const { status, stderr, into, log } = await openAll([...forged, "0"], {
+      prepare(there) {
+        const bytes = readFileSync(join(folder, "0.p11s"));
+        for (const name of forged) {
+          // Within the wrapped key: 256 bytes near the start of the message.
+          bytes[200] = (bytes[200] ?? 0) + 1;
+          writeFileSync(join(there, `${name}.p11s`), bytes);
+        }
+      },
+    });
+    expect(status).toBe(4);
+    expect(opened(into)).toEqual([]);
+    const outcomes = log.map(({ outcome }) => outcome);
+    const failed = outcomes.filter((outcome) => outcome === "ERR_NOT_AUTHENTIC");
+    // Those that were under way beside the fifth still end.
+    expect(failed.length).toBeGreaterThanOrEqual(5);
+    expect(failed.length).toBeLessThanOrEqual(8);
+    expect(outcomes.slice(failed.length)).toEqual(["ERR_TOO_MANY_FAILURES"]);
+    expect(stderr).toMatch(/5 messages did not open with this key/);
+    expect(stderr).toMatch(/\d+ more not opened/);
+  });
+
   it("fail one by one, are reported in order, and do not affect the others", async () => {
     const names = ["0", "missing", "1", "foreign", "2", "bad", "3", "4"];
     const { status, stderr, into, log } = await openAll(names, {
