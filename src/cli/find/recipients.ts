@@ -13,7 +13,7 @@ import { quoted } from "../../store/system-error.js";
 import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
 import { pathOfHome } from "./home.js";
 import { isThere } from "./known-names.js";
-import { knownName } from "./sender.js";
+import { knownSender } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
 import type { Tokens } from "./tokens.js";
 
@@ -78,9 +78,9 @@ export async function requireNoSender(
 ): Promise<void> {
   // `-r alice.pem` needs no data folder, however unsafe the one is that is there.
   if (!(await isThere(directoryPath(pathOfHome(context.io.env), "senders")))) return;
-  const name = await knownName({ publicKey }, context);
-  if (name === undefined) return;
-  throw signingKeyAsRecipient(`${where}: the signing key of the sender ${quoted(name)}`);
+  const known = await knownSender({ publicKey }, context);
+  if (known === undefined) return;
+  throw signingKeyAsRecipient(`${where}: the signing key of the sender ${quoted(known.name)}`);
 }
 
 /** Recipients by their keys: none is sealed to twice. */

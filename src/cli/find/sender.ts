@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { toHex } from "../../bytes.js";
 import { readDirectory } from "../../records/directory/directory-file.js";
-import { holderOf, spokenFingerprint } from "../../records/directory/directory.js";
+import { holderOf, senderLimit, spokenFingerprint } from "../../records/directory/directory.js";
 import { defined } from "../../defined.js";
 import type { Sender, SenderInfo } from "../../envelope/envelope.js";
 import { P11SealError, UsageError } from "../../errors.js";
@@ -71,18 +71,35 @@ export async function senderOf(
   };
 }
 
+/** A sender whom the user knows. */
+export interface KnownSender {
+  readonly name: string;
+  /** Why the key does not count for that name, as in `the key of "zoe" was valid until …`. */
+  readonly limit?: string;
+}
+
 /**
- * The name under which the user trusts that key, if any. A directory that can't be read is noted,
- * and counts as empty: nothing is decided by this name.
+ * The sender in the user's directory who has that key, if any. A directory that can't be read is
+ * noted, and counts as empty: nothing is decided by this name.
+ *
+ * @param key - `createdMs`: when it signed; absent: not known
  */
-export async function knownName(
-  key: { readonly publicKey: PublicKey } | { readonly keyId: string },
+export async function knownSender(
+  key: ({ readonly publicKey: PublicKey } | { readonly keyId: string }) & {
+    readonly createdMs?: number;
+  },
   { io, report }: Context,
-): Promise<string | undefined> {
+): Promise<KnownSender | undefined> {
   try {
     const senders = await readDirectory(homeFolder(io.env), "senders");
-    if ("publicKey" in key) return holderOf(senders, key)?.name;
-    return senders.find(({ publicKey }) => toHex(publicKey.fingerprint) === key.keyId)?.name;
+    const entry =
+      "publicKey" in key
+        ? holderOf(senders, key)
+        : senders.find(({ publicKey }) => toHex(publicKey.fingerprint) === key.keyId);
+    if (entry === undefined) return undefined;
+    const nowMs = Date.now();
+    const limit = senderLimit(entry, key.createdMs ?? nowMs, nowMs)?.fact;
+    return { name: entry.name, ...defined({ limit }) };
   } catch (error) {
     if (!(error instanceof P11SealError)) throw error;
     report.note(error.message);
@@ -90,13 +107,25 @@ export async function knownName(
   }
 }
 
-/** A signer for people: the name as `knownName` finds it, or else the key's fingerprint. */
+/** A known sender as JSON has it: a name stands there only if the key counts for it. */
+export function senderData(known: KnownSender | undefined): {
+  readonly name: string | null;
+  readonly limit?: string;
+} {
+  if (known?.limit === undefined) return { name: known?.name ?? null };
+  return { name: null, limit: known.limit };
+}
+
+/** A signer for people: the sender's name, or else the key's fingerprint. */
 export async function nameOrFingerprint(
-  key: { readonly publicKey: PublicKey },
+  key: { readonly publicKey: PublicKey; readonly createdMs?: number },
   context: Context,
 ): Promise<string> {
-  const name = await knownName(key, context);
-  return name === undefined ? `an unknown key, ${spokenFingerprint(key.publicKey)}` : `"${name}"`;
+  const known = await knownSender(key, context);
+  const fingerprint = spokenFingerprint(key.publicKey);
+  if (known === undefined) return `an unknown key, ${fingerprint}`;
+  if (known.limit === undefined) return `"${known.name}"`;
+  return `a key that is not valid, ${fingerprint}: ${known.limit}`;
 }
 
 /**

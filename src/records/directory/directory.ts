@@ -186,20 +186,32 @@ export function requireUse(publicKey: PublicKey, kind: DirectoryKind): void {
 }
 
 function requireValid(entry: DirectoryEntry, createdMs: number, nowMs: number): void {
-  // Whoever stole a key can write any time into a message, so the receiver's clock counts as well.
-  const limit = outside(entry, nowMs) ?? outside(entry, createdMs);
+  const limit = senderLimit(entry, createdMs, nowMs);
   if (limit === undefined) return;
   const code = limit.early ? "ERR_SENDER_NOT_YET_VALID" : "ERR_SENDER_EXPIRED";
-  throw new PolicyError(code, `the key of "${entry.name}" ${limit.fact}`, {
-    hint: "ask the sender for a key that is valid now",
-  });
+  throw new PolicyError(code, limit.fact, { hint: "ask the sender for a key that is valid now" });
+}
+
+/**
+ * Why a key does not speak for its owner in what was signed at `createdMs`; undefined if it does.
+ * Whoever stole a key can write any time into a message, so the receiver's clock counts as well.
+ */
+export function senderLimit(
+  entry: DirectoryEntry,
+  createdMs: number,
+  nowMs: number,
+): Limit | undefined {
+  const limit = outside(entry, nowMs) ?? outside(entry, createdMs);
+  return limit && { ...limit, fact: `the key of "${entry.name}" ${limit.fact}` };
+}
+
+interface Limit {
+  readonly early: boolean;
+  readonly fact: string;
 }
 
 /** Why the key is not valid at that time; `undefined` if it is. */
-function outside(
-  { notBeforeMs, notAfterMs }: DirectoryEntry,
-  ms: number,
-): { readonly early: boolean; readonly fact: string } | undefined {
+function outside({ notBeforeMs, notAfterMs }: DirectoryEntry, ms: number): Limit | undefined {
   if (notBeforeMs !== undefined && ms < notBeforeMs) {
     return { early: true, fact: `is not valid before ${formatMoment(notBeforeMs)}` };
   }

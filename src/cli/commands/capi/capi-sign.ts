@@ -7,6 +7,7 @@ import {
   type SignatureForm,
 } from "../../../capi/index.js";
 import { DIGEST_BYTES, requireSigning, requireVerifiable } from "../../../capi/hash-signature.js";
+import { defined } from "../../../defined.js";
 import { AuthenticationError, UsageError } from "../../../errors.js";
 import { fingerprintText } from "../../../keys/public-key.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -16,7 +17,7 @@ import { hexOption, signatureForm } from "./capi-parameters.js";
 import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
 import { write, type Io } from "../../io/io.js";
 import { commit } from "../../io/outputs.js";
-import { knownName } from "../../find/sender.js";
+import { knownSender, senderData } from "../../find/sender.js";
 import { json, table } from "../../io/table.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 import { withTokens } from "../../find/tokens.js";
@@ -86,16 +87,17 @@ export async function capiVerifyCommand(args: Arguments, context: Context): Prom
         `${form.hash} is weak: whoever could choose what was signed may have forged this`,
       );
     }
-    const name = await knownName({ publicKey: signer }, context);
+    const { name, limit } = senderData(await knownSender({ publicKey: signer }, context));
     const fingerprint = fingerprintText(signer);
     const facts = {
       signature: "holds",
       hash: form.hash,
-      signer: { name: name ?? null, fingerprint },
+      signer: { name, fingerprint, ...defined({ limit }) },
     };
     const rows = [
       ["signature", `RSA with ${form.hash}, holds`],
-      ["signed by", name === undefined ? fingerprint : `${name}, ${fingerprint}`],
+      ["signed by", name === null ? fingerprint : `${name}, ${fingerprint}`],
+      ...(limit === undefined ? [] : [["not valid", limit]]),
     ];
     await write(io.stdout, args.flag("json") ? json(facts) : table(rows));
   });

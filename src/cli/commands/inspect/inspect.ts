@@ -14,7 +14,7 @@ import { write } from "../../io/io.js";
 import { humanSize } from "../../io/progress.js";
 import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
 import { printable } from "../../io/report.js";
-import { knownName } from "../../find/sender.js";
+import { knownSender, senderData, type KnownSender } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
@@ -31,12 +31,12 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
   try {
     const info = await inspectMessage((blob ?? input).chunks);
     const sizes = sizesOf(info, input, blob !== undefined);
-    const name =
-      info.sender?.signature === "holds" ? await knownName(info.sender, context) : undefined;
+    const known =
+      info.sender?.signature === "holds" ? await knownSender(info.sender, context) : undefined;
     const prospects = await prospectsWith(args, info, context);
     const text = args.flag("json")
-      ? JSON.stringify(asJson(file, info, sizes, name, prospects), undefined, 2) + "\n"
-      : describe(file, info, sizes, name) + describeProspects(prospects);
+      ? JSON.stringify(asJson(file, info, sizes, known, prospects), undefined, 2) + "\n"
+      : describe(file, info, sizes, known) + describeProspects(prospects);
     await write(io.stdout, text);
   } finally {
     await input.close();
@@ -61,11 +61,11 @@ function asJson(
   file: string,
   info: MessageInfo,
   sizes: Sizes,
-  name: string | undefined,
+  known: KnownSender | undefined,
   prospects: readonly Prospect[] | undefined,
 ): object {
   const { version, suite, segmentBytes, messageId, signed, headerBytes, recipients } = info;
-  const sender = info.sender && { ...info.sender, name: name ?? null };
+  const sender = info.sender && { ...info.sender, ...senderData(known) };
   const keys = prospects?.map(prospectData);
   return {
     file,
@@ -136,13 +136,13 @@ function describe(
   file: string,
   info: MessageInfo,
   { sealedBytes, contentBytes }: Sizes,
-  name: string | undefined,
+  known: KnownSender | undefined,
 ): string {
   const rows: Row[] = [
     ["file", file === "-" ? "stdin" : file],
     ["format", formatText(info)],
     ["message", info.messageId],
-    ...senderRows(info, name),
+    ...senderRows(info, known),
     ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
     ["header", exact(info.headerBytes)],
     ["content", contentBytes === null ? "not here, or not known" : exact(contentBytes)],
@@ -169,7 +169,10 @@ function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
 }
 
 /** No message says who owns the sender's key: the name is the user's own for that key. */
-function senderRows({ signed, sender }: MessageInfo, name: string | undefined): readonly Row[] {
+function senderRows(
+  { signed, sender }: MessageInfo,
+  known: KnownSender | undefined,
+): readonly Row[] {
   if (!signed || sender === undefined) return [["sender", "not signed"]];
   const { keyId, serial, streamId, createdMs, expiresMs, recipientsIntact } = sender;
   if (sender.signature !== "holds") {
@@ -178,7 +181,8 @@ function senderRows({ signed, sender }: MessageInfo, name: string | undefined): 
       ["verified", "nothing: the signature does not hold; somebody made or altered this"],
     ];
   }
-  const who = name === undefined ? "nobody known here" : `"${name}"`;
+  const name = known === undefined ? "nobody known here" : `"${known.name}"`;
+  const who = known?.limit === undefined ? name : `nobody: ${known.limit}`;
   const expires = expiresMs === undefined ? "" : `, expires ${moment(expiresMs)}`;
   return [
     ["sender", `${who}, key ${keyId}`],

@@ -1,9 +1,7 @@
 /** `p11seal receipt verify`: who confirms having received what. */
-import { toHex } from "../../../bytes.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import {
   ANY_SENDER,
-  holderOf,
   requireEntry,
   trustedSender,
   type DirectoryEntry,
@@ -16,6 +14,7 @@ import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
+import { knownSender, senderData, type KnownSender } from "../../find/sender.js";
 import { PublicKeys } from "../../find/public-keys.js";
 import { withTokens } from "../../find/tokens.js";
 import { readSmall, requireOneStdin } from "../../io/inputs.js";
@@ -38,9 +37,12 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
     key === undefined
       ? ofTrusted(bytes, by, senders)
       : verifyReceipt(bytes, await signingKeyOf(key, args, context));
-  const names = new Map(senders.map((entry) => [toHex(entry.publicKey.fingerprint), entry.name]));
-  const receiver = holderOf(senders, { publicKey: receipt.receiver })?.name;
-  const sender = names.get(receipt.sender);
+  const { receivedMs, createdMs } = receipt;
+  const receiver = await knownSender(
+    { publicKey: receipt.receiver, createdMs: receivedMs },
+    context,
+  );
+  const sender = await knownSender({ keyId: receipt.sender, createdMs }, context);
   const text = args.flag("json")
     ? json(asData(receipt, receiver, sender))
     : describe(receipt, receiver, sender);
@@ -74,29 +76,29 @@ async function signingKeyOf(
 
 function asData(
   receipt: Receipt,
-  receiverName: string | undefined,
-  senderName: string | undefined,
+  knownReceiver: KnownSender | undefined,
+  known: KnownSender | undefined,
 ): unknown {
   const { receiver, sender, ...statement } = receipt;
   return {
-    receiver: { name: receiverName ?? null, fingerprint: fingerprintText(receiver) },
-    sender: { name: senderName ?? null, fingerprint: `SHA256:${sender}` },
+    receiver: { ...senderData(knownReceiver), fingerprint: fingerprintText(receiver) },
+    sender: { ...senderData(known), fingerprint: `SHA256:${sender}` },
     ...statement,
   };
 }
 
 function describe(
   receipt: Receipt,
-  receiverName: string | undefined,
-  senderName: string | undefined,
+  knownReceiver: KnownSender | undefined,
+  known: KnownSender | undefined,
 ): string {
-  const named = (name: string | undefined, fingerprint: string): string =>
-    name === undefined ? fingerprint : `${name}, ${fingerprint}`;
+  const named = (one: KnownSender | undefined, fingerprint: string): string =>
+    one === undefined ? fingerprint : `${one.limit ?? one.name}, ${fingerprint}`;
   return table([
-    ["received by", named(receiverName, fingerprintText(receipt.receiver))],
+    ["received by", named(knownReceiver, fingerprintText(receipt.receiver))],
     ["opened", moment(receipt.receivedMs)],
     ["message", receipt.messageId],
-    ["sent by", named(senderName, `SHA256:${receipt.sender}`)],
+    ["sent by", named(known, `SHA256:${receipt.sender}`)],
     ["sealed", moment(receipt.createdMs)],
     ["serial", `${receipt.serial} of stream ${receipt.streamId}`],
     ["sealed file", `SHA-256 ${receipt.sealedSha256}`],

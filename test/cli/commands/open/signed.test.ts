@@ -431,6 +431,25 @@ describe("without a policy", () => {
     expect(outcomes(options.home)).toEqual(["opened"]);
   });
 
+  it.each([
+    ["ended", { notAfterMs: Date.now() - DAY }, "was valid until"],
+    ["has not begun", { notBeforeMs: Date.now() + DAY }, "is not valid before"],
+  ])("a sender whose validity %s is not named as if it held", async (_name, limits, fact) => {
+    const limited = await receiverHome(there("limited"), limits);
+    writeFileSync(there("m"), await signedMessage("content"));
+    const opened = await open([...AS_BOB, "m"], { cwd: folder, home: limited });
+    expect(opened).toMatchObject({ status: 0 });
+    expect(opened.stderr).toMatch(new RegExp(`signed by a key that is not valid.*"zoe" ${fact}`));
+    const inspected = async (...more: string[]): Promise<string> => {
+      const argv = ["inspect", ...more, "m"];
+      return String((await p11seal(argv, { cwd: folder, env: { P11SEAL_HOME: limited } })).stdout);
+    };
+    expect(await inspected()).toMatch(new RegExp(`^sender +nobody: the key of "zoe" ${fact}`, "m"));
+    expect(JSON.parse(await inspected("--json"))).toMatchObject({
+      sender: { name: null, limit: expect.stringContaining(fact) as unknown },
+    });
+  });
+
   it("an audit log that can't be written gives a note, and the message is opened", async () => {
     writeFileSync(there("m"), await unsigned());
     rmSync(join(home, "audit.jsonl"));

@@ -72,6 +72,16 @@ describe("a receipt", () => {
     },
   );
 
+  it("checked with a key names nobody whose key is no longer valid", async () => {
+    const argv = "receipt verify p384.receipt --key p384.pem";
+    const { stdout } = await p11seal(`${argv} --json`);
+    expect(JSON.parse(stdout.toString("utf8"))).toMatchObject({
+      receiver: { name: null, limit: expect.stringContaining('"old" was valid until') as unknown },
+    });
+    const text = (await p11seal(argv)).stdout.toString("utf8");
+    expect(text).toMatch(/^received by +the key of "old" was valid until 2020-01-01/m);
+  });
+
   it("says in words what was received, and by whom", async () => {
     const text = (await p11seal("receipt verify p256.receipt")).stdout.toString("utf8");
     expect(text).toMatch(/^received by +bob, SHA256:/m);
