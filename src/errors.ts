@@ -6,6 +6,7 @@
  * offending public value. `hint` is advice for a person. Neither ever contains a PIN, a key,
  * plaintext or a line of a key file.
  */
+import { defined } from "./defined.js";
 
 /**
  * The base class. The CLI's exit status, and a library caller's reaction, depend on the subclass.
@@ -21,6 +22,14 @@ export abstract class P11SealError extends Error {
     this.name = new.target.name;
     this.code = code;
     this.hint = options.hint;
+  }
+
+  /** The same error, which begins with where it was found, as in `friends.txt:3: …`. */
+  at(where: string): this {
+    const Kind = this.constructor as new (code: string, message: string, rest: object) => this;
+    const { code, message, cause } = this;
+    const rest = defined({ ...Object.fromEntries(Object.entries(this)), cause });
+    return new Kind(code, `${where}: ${message}`, rest);
   }
 }
 

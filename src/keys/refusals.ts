@@ -1,5 +1,4 @@
 /** Refusals that several key formats and holders of keys share. */
-import { defined } from "../defined.js";
 import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
 
 /** The error for a private key given as a recipient; `what` names its form. */
@@ -26,11 +25,7 @@ export function naming<T>(name: string, check: () => T): T {
   try {
     return check();
   } catch (error) {
-    for (const Kind of [FormatError, PolicyError, UnsupportedError]) {
-      if (error instanceof Kind) {
-        throw new Kind(error.code, `${name}: ${error.message}`, defined({ hint: error.hint }));
-      }
-    }
-    throw error;
+    const kinds = [FormatError, PolicyError, UnsupportedError];
+    throw kinds.some((kind) => error instanceof kind) ? (error as FormatError).at(name) : error;
   }
 }

@@ -4,7 +4,7 @@
  * stdin). A file in the working folder therefore can't pass for a known name.
  */
 import { dirname, isAbsolute, join } from "node:path";
-import type { UsageError } from "../../errors.js";
+import { P11SealError, type UsageError } from "../../errors.js";
 import { parsePublicKey, type KeyFile } from "../../keys/formats/key-file.js";
 import {
   isRecipientName,
@@ -97,9 +97,18 @@ export class PublicKeys {
     return this.follow(source, { purpose, where, folder: "." });
   }
 
-  /** Gets a key from where it is. Throws as `find`; PolicyError `ERR_URI_IN_FILE`. */
+  /**
+   * Gets a key from where it is. Errors about an entry of a file name the file, and where in it.
+   *
+   * @throws as `find`; PolicyError `ERR_URI_IN_FILE`
+   */
   async follow(source: RecipientSource, at: Place): Promise<FoundKey> {
-    const found = await this.#get(source, at);
+    const { inFile } = at;
+    const found = await this.#get(source, at).catch((error: unknown) => {
+      const isUnplaced =
+        error instanceof P11SealError && inFile !== undefined && !error.message.startsWith(inFile);
+      throw isUnplaced ? error.at(inFile) : error;
+    });
     if (at.purpose === "exchange") return found;
     // That a key is for signatures is no reason to warn of it here.
     const warnings = found.warnings.filter((text) =>

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import { UsageError } from "../../errors.js";
+import { UnsupportedError, UsageError } from "../../errors.js";
 import { requireRecipient } from "../../keys/formats/key-file.js";
 import type { PublicKey, Recipient } from "../../keys/key.js";
 import { directoryPath } from "../../records/directory/directory-file.js";
@@ -48,11 +48,20 @@ async function keysInFile(path: string, keys: PublicKeys, context: Context): Pro
   const bytes = await readSmall(path, context.io);
   const entries = parseRecipientsFile(recipientsText(bytes, name), name);
   if (entries.length === 0) context.report.note(`${name}: holds no recipients`);
+  if (entries.length > 0 && entries.every(({ kind }) => kind === "signs")) {
+    throw new UnsupportedError("ERR_SIGN_ONLY", `${name}: no key in it can receive, only sign`, {
+      hint: "ask the recipient for an RSA, P-256, P-384, P-521 or X25519 key",
+    });
+  }
   const folder = path === "-" ? "." : dirname(path);
   const found: FoundKey[] = [];
   for (const entry of entries) {
     const where = `${name}:${entry.line}`;
-    found.push(await keys.follow(entry, { purpose: "exchange", where, folder, inFile: where }));
+    if (entry.kind === "signs") {
+      context.report.note(`${where}: passed over: keys of type ${entry.type} can only sign`);
+    } else {
+      found.push(await keys.follow(entry, { purpose: "exchange", where, folder, inFile: where }));
+    }
   }
   return found;
 }

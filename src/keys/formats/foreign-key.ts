@@ -6,8 +6,8 @@ import { FormatError, type P11SealError, UnsupportedError } from "../../errors.j
 import { privateKeyAsRecipient } from "../refusals.js";
 
 /** The error for UTF-16, in which Windows' older tools save text. */
-export function textInUtf16(code: string, where = ""): FormatError {
-  return new FormatError(code, `${where}text in UTF-16`, {
+export function textInUtf16(code: string): FormatError {
+  return new FormatError(code, "text in UTF-16", {
     hint: "save it as UTF-8 or ASCII; PowerShell's '>' writes UTF-16",
   });
 }

@@ -27,6 +27,12 @@ export function looksLikeSsh(text: string): boolean {
   );
 }
 
+/** The type of an OpenSSH key that can only sign, if that is what the line begins with. */
+export function signingSshType(line: string): string | undefined {
+  const type = /^(?:ssh-(?:ed25519|ed448|dss)|sk-[a-z0-9-]+@openssh\.com)(?=[ \t])/.exec(line)?.[0];
+  return type?.includes("-cert-v") === true ? undefined : type;
+}
+
 /**
  * True for an OpenSSH key with something before it: options, as in authorized_keys (sshd(8)), or a
  * host's name, as in known_hosts.

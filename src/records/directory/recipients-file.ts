@@ -5,7 +5,7 @@
  * ```text
  * # comment
  * alice = ssh-rsa AAAA… alice@example.org
- * bob   = keys/bob.pem
+ * bob   = keys/bob.pem  # comment
  * carol = pkcs11:token=office;object=carol
  * {"kty":"EC", …}
  * dave  =
@@ -15,15 +15,25 @@
  * ```
  *
  * An entry is an OpenSSH line, a JWK on one line, a `pkcs11:` URI, the path of a key file, or a PEM
- * block of several lines. A name may precede it, followed by ` = `. Parsing touches no file and no
- * token: keys in the text are parsed, paths and URIs are left to the caller. Errors name the line.
+ * block of several lines. A name may precede it, followed by ` = `. A blank and `#` begin a
+ * comment, also after an entry. Parsing touches no file and no token: keys in the text are parsed,
+ * paths and URIs are left to the caller. Errors name the line.
+ *
+ * The keys that a forge publishes of a user, OpenSSH lines without names, are such a file too. Of
+ * those lines, the ones whose keys can only sign are told apart, not refused.
  */
 import { isUtf8 } from "node:buffer";
-import { ascii } from "../../bytes.js";
+import { ascii, looksLikeUtf16 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { type KeyFile, MAX_KEY_FILE_BYTES, parsePublicKey } from "../../keys/formats/key-file.js";
+import { textInUtf16 } from "../../keys/formats/foreign-key.js";
 import { privateKeyAsRecipient } from "../../keys/refusals.js";
-import { looksLikeSsh } from "../../keys/formats/ssh.js";
+import {
+  hasTextBeforeSshKey,
+  looksLikeSsh,
+  signingSshType,
+  textBeforeSshKey,
+} from "../../keys/formats/ssh.js";
 
 /** A recipient's key, or where to find it. */
 export type RecipientSource =
@@ -33,9 +43,19 @@ export type RecipientSource =
   /** As written; relative to the folder of the recipients file. */
   | { readonly kind: "path"; readonly path: string };
 
-export type RecipientEntry = RecipientSource & {
+export type NamedSource = RecipientSource & {
   /** As written. No two entries have the same name, regardless of case. */
   readonly name?: string;
+};
+
+/** An OpenSSH line without a name, whose key can only sign. `type` is its type of key. */
+export interface SigningLine {
+  readonly kind: "signs";
+  readonly type: string;
+  readonly name?: undefined;
+}
+
+export type RecipientEntry = (NamedSource | SigningLine) & {
   /** Where the entry starts, from 1. */
   readonly line: number;
 };
@@ -50,6 +70,7 @@ export const MAX_ENTRIES = 1024;
  * @throws FormatError `ERR_RECIPIENTS_FILE`
  */
 export function recipientsText(bytes: Uint8Array, where: string): string {
+  if (looksLikeUtf16(bytes)) throw textInUtf16("ERR_RECIPIENTS_FILE").at(where);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
@@ -122,6 +143,7 @@ export function parseRecipient(
   if (text.startsWith("{") || looksLikeSsh(text)) {
     return { kind: "key", key: parsePublicKey(ascii(text), where, options) };
   }
+  if (hasTextBeforeSshKey(text)) throw textBeforeSshKey().at(where);
   return { kind: "path", path: text };
 }
 
@@ -134,9 +156,12 @@ export function isRecipientName(text: string): boolean {
 export function findByName(
   entries: readonly RecipientEntry[],
   name: string,
-): RecipientEntry | undefined {
+): NamedSource | undefined {
   const folded = name.toLowerCase();
-  return entries.find((entry) => entry.name?.toLowerCase() === folded);
+  for (const entry of entries) {
+    if (entry.kind !== "signs" && entry.name?.toLowerCase() === folded) return entry;
+  }
+  return undefined;
 }
 
 // ── Details ──
@@ -145,13 +170,21 @@ function readEntry(first: string, lines: Lines, options: { now?: Date }): Recipi
   const line = lines.number;
   // Blanks around the sign tell the name in `a = b.pem` from the path `a=b.pem` and from base64.
   const [, left, right = ""] = /^(\S+)[ \t]+=(?:[ \t]+(.*))?$/.exec(first) ?? [];
-  if (left === undefined) return { ...readSource(first, lines, options), line };
+  if (left === undefined) {
+    const type = signingSshType(first);
+    // The key is read all the same: a damaged line is damaged, whatever its type says.
+    if (type === "ssh-ed25519") parsePublicKey(ascii(first), lines.where, options);
+    return type === undefined
+      ? { ...readSource(first, lines, options), line }
+      : { kind: "signs", type, line };
+  }
   if (!isRecipientName(left)) {
     throw lines.error(
       "a name has 1 to 64 letters, digits and . _ @ + -, and starts with a letter or digit",
     );
   }
-  if (right !== "") return { ...readSource(right, lines, options), name: left, line };
+  if (right !== "" && !right.startsWith("#"))
+    return { ...readSource(right, lines, options), name: left, line };
   let block = lines.next();
   while (block !== undefined && isBlank(block)) block = lines.next();
   if (block === undefined || !startsPem(block)) {
@@ -162,18 +195,24 @@ function readEntry(first: string, lines: Lines, options: { now?: Date }): Recipi
 
 function readSource(text: string, lines: Lines, options: { now?: Date }): RecipientSource {
   const where = lines.where;
-  if (!startsPem(text)) return parseRecipient(text, where, options);
+  if (!startsPem(text)) return parseRecipient(withoutComment(text), where, options);
   const block = ascii(pemBlock(text, lines));
   return { kind: "key", key: parsePublicKey(block, where, options) };
+}
+
+/** An OpenSSH line has a comment of its own, and a JWK may have such characters in its strings. */
+function withoutComment(entry: string): string {
+  if (looksLikeSsh(entry) || (entry.startsWith("{") && entry.endsWith("}"))) return entry;
+  return entry.replace(/[ \t]#.*$/, "").trimEnd();
 }
 
 function isBlank(line: string): boolean {
   return line === "" || line.startsWith("#");
 }
 
-/** An exported key starts with its OAEP record, if it has one. */
+/** An exported key starts with the records of its OAEP hash and its use, if it has them. */
 function startsPem(line: string): boolean {
-  return line.startsWith("-----BEGIN ") || line.startsWith("p11seal-oaep:");
+  return line.startsWith("-----BEGIN ") || /^p11seal-(?:oaep|use):/.test(line);
 }
 
 function pemBlock(first: string, lines: Lines): string {

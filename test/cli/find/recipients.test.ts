@@ -14,6 +14,7 @@ const fixtures = new URL("../../keys/fixtures/", import.meta.url);
 const at = (...names: string[]): string => join(folder, ...names);
 
 const sshLine = readFileSync(new URL("p256.ssh", fixtures), "utf8").trim();
+const ed25519Line = readFileSync(new URL("ed25519.ssh", fixtures), "utf8").trim();
 const jwk = JSON.stringify(createPublicKey(TEST_KEYS.p256).export({ format: "jwk" }));
 
 beforeAll(() => {
@@ -116,11 +117,37 @@ describe("a list of recipients", () => {
     expect(stderr).toContain("a message needs at least one recipient");
   });
 
-  it("with a fault names the line", async () => {
-    writeFileSync("faulty", "\n\nx = ssh-rsa AAAA\n");
+  it.each([
+    ["a damaged key", "x = ssh-rsa AAAA", 1],
+    ["a file that is not there", "x = nowhere.pem", 1],
+    ["a file that holds no key", "list-of-faults", 1],
+    ["a key that can only sign", `x = ${ed25519Line}`, 1],
+    ["a weak key", new URL("rsa1024.spki.pem", fixtures).pathname, 6],
+    ["options before a key", `no-pty,command="/bin/true" ${sshLine}`, 1],
+    ["a token that is not there", "pkcs11:token=nobody;object=x", 5],
+    ["a URI that is none", "pkcs11:=", 1],
+    ["a URI that names code", "pkcs11:token=a?module-path=/x.so", 6],
+  ])("with a fault names file and line: %s", async (_name, entry, expected) => {
+    writeFileSync("list-of-faults", "not a key\n");
+    writeFileSync("faulty", `alice.pem\n\n${entry}\n`);
     const { status, stderr } = await sealedTo(["-R", "faulty"]);
+    expect(stderr).toMatch(/^p11seal: faulty:3: /m);
+    expect(stderr.split("faulty:3").length).toBe(2);
+    expect(status).toBe(expected);
+  });
+
+  it("of a forge's user leaves out keys that can only sign, and says which", async () => {
+    const keys = [ed25519Line, "sk-ssh-ed25519@openssh.com AAAA", sshLine].join("\n");
+    const { types, stderr } = await sealedTo(["-R", "-", "bob.der"], { stdin: keys });
+    expect(types).toEqual(["hpke-p256"]);
+    expect(stderr).toMatch(/^p11seal: stdin:1: passed over: .*ssh-ed25519.*\n.*stdin:2: .*sk-ssh/);
+  });
+
+  it("in which nobody can receive is refused, whoever else receives", async () => {
+    writeFileSync("signers", `# bob\n${ed25519Line}\n`);
+    const { status, stderr } = await sealedTo(["-r", "alice.pem", "-R", "signers"]);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^p11seal: faulty:3: /);
+    expect(stderr).toMatch(/^p11seal: signers: no key in it can receive/);
   });
 });
 

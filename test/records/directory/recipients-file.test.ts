@@ -6,12 +6,13 @@ import {
   MAX_ENTRIES,
   parseRecipient,
   parseRecipientsFile,
+  recipientsText,
   type RecipientEntry,
 } from "../../../src/records/directory/recipients-file.js";
 import type { ExchangePublicKey } from "../../../src/keys/key.js";
 import { formatPublicKey } from "../../../src/keys/formats/key-file.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
-import { codeOf, refusal } from "../../keys/support.js";
+import { codeOf, refusal, testKey } from "../../keys/support.js";
 import { publicDer, publicPem, TEST_KEYS, type TestKeyName } from "../../support/keys.js";
 
 const NOW = new Date("2027-01-01T00:00:00Z");
@@ -31,13 +32,18 @@ function line(name: TestKeyName, format: "ssh" | "jwk" | "pem", oaep?: "sha1"): 
     .trimEnd();
 }
 
+function textOf(entry: Exclude<RecipientEntry, { kind: "key" }>): string {
+  if (entry.kind === "signs") return entry.type;
+  return entry.kind === "uri" ? entry.uri : entry.path;
+}
+
 /** The entry without its key's bytes, for comparisons. */
 function shape(entry: RecipientEntry): Record<string, unknown> {
   const { line: at, name, kind } = entry;
   const what =
     entry.kind === "key"
       ? { spki: entry.key.publicKey.spki, oaep: entry.key.oaep }
-      : { text: entry.kind === "uri" ? entry.uri : entry.path };
+      : { text: textOf(entry) };
   return { at, name, kind, ...what };
 }
 
@@ -74,6 +80,16 @@ describe("a recipients file that is refused", () => {
     ["a private key", `\n${TEST_KEYS.p256}`, "ERR_PRIVATE_KEY_AS_RECIPIENT", 2],
     ["an age identity", "AGE-SECRET-KEY-1QQQQQQQQ\n", "ERR_PRIVATE_KEY_AS_RECIPIENT", 1],
     ["an age recipient", `age1${"q".repeat(58)}\n`, "ERR_KEY_TYPE", 1],
+    ["options before a key", `\nbob = no-pty ${line("p256", "ssh")}\n`, "ERR_SSH_KEY", 2],
+    [
+      "a certificate of OpenSSH",
+      "ecdsa-sha2-nistp256-cert-v01@openssh.com AAAA x\n",
+      "ERR_KEY_TYPE",
+      1,
+    ],
+    ["a key of a name that can only sign", "bob = ssh-dss AAAA x\n", "ERR_KEY_TYPE", 1],
+    ["a damaged key that can only sign", "#\nssh-ed25519 AAAA x\n", "ERR_TRUNCATED", 2],
+    ["a name with a comment instead of a key", "bob = # later\n", "ERR_RECIPIENTS_FILE", 1],
     ["a record of another key", `p11seal-oaep: sha1\n${PEM}\n`, "ERR_OAEP_RECORD", 1],
     ["a line of more than 64 KiB", `# ${"x".repeat(65_536)}\n`, "ERR_RECIPIENTS_FILE", 1],
     [
@@ -151,10 +167,63 @@ describe("a recipients file", () => {
     ]);
   });
 
+  it("may have comments after its entries", () => {
+    const text = [
+      "a.pem # x",
+      "bob = keys/b.pem\t# the office",
+      "pkcs11:token=a;object=b   #",
+      `${line("p256", "jwk")} # {}?`,
+      `carol = ${line("p256", "ssh")} # not ours`,
+      "keys/#1.pem#2",
+      "dave = # below",
+      PEM,
+    ];
+    const spki = { spki: key("p256").spki };
+    expect(parse(text.join("\n")).map(shape)).toMatchObject([
+      { text: "a.pem" },
+      { text: "keys/b.pem" },
+      { text: "pkcs11:token=a;object=b" },
+      spki,
+      spki,
+      { text: "keys/#1.pem#2" },
+      { name: "dave", ...spki },
+    ]);
+  });
+
+  it("leaves a JWK's strings alone", () => {
+    const jwk = JSON.stringify({ ...JSON.parse(line("p256", "jwk")), kid: "a} # b" });
+    expect(parse(jwk).map(shape)).toMatchObject([{ spki: key("p256").spki }]);
+  });
+
+  it("as a forge gives it out tells the keys that can only sign from the others", () => {
+    const ed25519 = Buffer.from(formatPublicKey(testKey("ed25519"), "ssh")).toString();
+    const signing = [
+      ed25519.trim(),
+      "sk-ssh-ed25519@openssh.com AAAA",
+      "sk-ecdsa-sha2-nistp256@openssh.com AAAA x",
+      "ssh-dss AAAA",
+    ];
+    const text = [...signing, line("p256", "ssh")].join("\n");
+    expect(parse(text).map(shape)).toMatchObject([
+      ...signing.map((one, index) => ({
+        kind: "signs",
+        at: index + 1,
+        text: one.split(" ")[0],
+      })),
+      { spki: key("p256").spki },
+    ]);
+    // Whoever is named is meant to receive, and must not be left out.
+    expect(parse(`bob = ${ed25519}`).map(shape)).toMatchObject([{ name: "bob", kind: "key" }]);
+  });
+
   it("of exported PEM files, one after the other, has all of them", () => {
     const names = ["rsa2048", "p256", "x25519"] as const;
     const text = names
-      .map((name) => Buffer.from(formatPublicKey(key(name), "pem", { comment: name })).toString())
+      .map((name) =>
+        Buffer.from(
+          formatPublicKey(key(name), "pem", { comment: name, signOnly: false }),
+        ).toString(),
+      )
       .join("");
     expect(parse(text).map((entry) => shape(entry)["spki"])).toEqual(
       names.map((name) => key(name).spki),
@@ -224,6 +293,15 @@ describe("a recipients file", () => {
       ),
       { numRuns: 50 },
     );
+  });
+});
+
+describe("recipientsText", () => {
+  it.each(["utf16le", "\uFEFF"])("calls UTF-16 by its name (%j)", (how) => {
+    const bytes = Buffer.from(`${how === "\uFEFF" ? how : ""}a = b.pem\n`, "utf16le");
+    const found = refusal(() => recipientsText(new Uint8Array(bytes), "friends"));
+    expect(found.code).toBe("ERR_RECIPIENTS_FILE");
+    expect(found.text).toMatch(/^friends: text in UTF-16/);
   });
 });
 
