@@ -106,7 +106,9 @@ export class PublicKeys {
     const { inFile } = at;
     const found = await this.#get(source, at).catch((error: unknown) => {
       const isUnplaced =
-        error instanceof P11SealError && inFile !== undefined && !error.message.startsWith(inFile);
+        error instanceof P11SealError &&
+        inFile !== undefined &&
+        !error.message.startsWith(`${inFile}: `);
       throw isUnplaced ? error.at(inFile) : error;
     });
     if (at.purpose === "exchange") return found;

@@ -15,9 +15,9 @@
  * ```
  *
  * An entry is an OpenSSH line, a JWK on one line, a `pkcs11:` URI, the path of a key file, or a PEM
- * block of several lines. A name may precede it, followed by ` = `. A blank and `#` begin a
- * comment, also after an entry. Parsing touches no file and no token: keys in the text are parsed,
- * paths and URIs are left to the caller. Errors name the line.
+ * block of several lines. A name may precede it, followed by ` = `. A comment may follow it, after
+ * a blank and `#`. Parsing touches no file and no token: keys in the text are parsed, paths and
+ * URIs are left to the caller. Errors name the line.
  *
  * The keys that a forge publishes of a user, OpenSSH lines without names, are such a file too. Of
  * those lines, the ones whose keys can only sign are told apart, not refused.
@@ -183,8 +183,9 @@ function readEntry(first: string, lines: Lines, options: { now?: Date }): Recipi
       "a name has 1 to 64 letters, digits and . _ @ + -, and starts with a letter or digit",
     );
   }
-  if (right !== "" && !right.startsWith("#"))
+  if (right !== "" && !right.startsWith("#")) {
     return { ...readSource(right, lines, options), name: left, line };
+  }
   let block = lines.next();
   while (block !== undefined && isBlank(block)) block = lines.next();
   if (block === undefined || !startsPem(block)) {
