@@ -60,6 +60,13 @@ export class AuthenticMessage {
     return new AuthenticMessage(signer, message.blob, new Uint8Array(ciphertextHash.digest()));
   }
 
+  /** SHA-256 over the hashes of blob and ciphertext: no other message of any key blob has it. */
+  get id(): Uint8Array {
+    const blobHash = createHash("sha256").update(this.#blob).digest();
+    const id = createHash("sha256").update(blobHash).update(this.#ciphertextHash).digest();
+    return new Uint8Array(id);
+  }
+
   /**
    * Refuses another blob than the signed one.
    *

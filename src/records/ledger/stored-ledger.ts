@@ -62,25 +62,8 @@ export class StoredLedger implements Ledger {
     this.#around = surroundings;
   }
 
-  async reserve(message: SignedMessage, options: ReserveOptions): Promise<Reservation> {
-    if (options.output !== undefined) requirePaths(options.output);
-    const token = newToken();
-    const request = { ...options, token, owner: this.#around.owner() };
-    const decision = await this.#cleanedUp(() =>
-      this.#store.transact(message, (rows) => {
-        const facts = factsAbout([rows.own, rows.rival], this.#around);
-        const delivery = deliveryFact(rows.own, this.#around);
-        return decideReservation({ ...rows, ...facts, ...defined({ delivery }) }, message, request);
-      }),
-    );
-    if (decision.kind === "refuse") throw decision.error;
-    return new StoredReservation(
-      this.#store,
-      this.#around,
-      message,
-      { ...options, token },
-      decision,
-    );
+  reserve(message: SignedMessage, options: ReserveOptions): Promise<Reservation> {
+    return reserveIn(this.#store, message, options, this.#around);
   }
 
   async isUndelivered(message: SignedMessage): Promise<boolean> {
@@ -103,7 +86,7 @@ export class StoredLedger implements Ledger {
   async prune({ nowMs, windowMs }: { nowMs: number; windowMs: number }): Promise<Pruned> {
     const horizonMs = nowMs - windowMs;
     const claimant = { owner: this.#around.owner(), token: newToken(), nowMs };
-    const { pruned } = await this.#cleanedUp(() =>
+    const { pruned } = await cleanedUp(this.#around, () =>
       this.#store.prune(horizonMs, (rows) => {
         const facts = factsAbout(rows.reserved, this.#around);
         return decidePruning({ ...rows, ...facts }, horizonMs, claimant);
@@ -119,15 +102,30 @@ export class StoredLedger implements Ledger {
   close(): Promise<void> {
     return this.#store.close();
   }
+}
 
-  /** Removes the files that a decision names and asks again, until it names none. */
-  async #cleanedUp<D extends Writes>(decide: () => Promise<CleanUp | D>): Promise<D> {
-    for (;;) {
-      const decision = await decide();
-      if (!isCleanUp(decision)) return decision;
-      for (const file of decision.files) this.#around.removeTemporary(file);
-    }
-  }
+/** What a reservation needs of a store: all that one message's rows take. */
+export type MessageStore = Pick<LedgerStore, "transact">;
+
+/** `Ledger.reserve` over any store. */
+export async function reserveIn(
+  store: MessageStore,
+  message: SignedMessage,
+  options: ReserveOptions,
+  around: Surroundings = SYSTEM,
+): Promise<Reservation> {
+  if (options.output !== undefined) requirePaths(options.output);
+  const token = newToken();
+  const request = { ...options, token, owner: around.owner() };
+  const decision = await cleanedUp(around, () =>
+    store.transact(message, (rows) => {
+      const facts = factsAbout([rows.own, rows.rival], around);
+      const delivery = deliveryFact(rows.own, around);
+      return decideReservation({ ...rows, ...facts, ...defined({ delivery }) }, message, request);
+    }),
+  );
+  if (decision.kind === "refuse") throw decision.error;
+  return new StoredReservation(store, around, message, { ...options, token }, decision);
 }
 
 /** What the holder of a reservation may still do with the message, and when. */
@@ -135,13 +133,13 @@ class StoredReservation implements Reservation {
   readonly place: Reservation["place"];
   readonly gap: number;
   readonly redelivery?: Redelivery;
-  readonly #store: LedgerStore;
+  readonly #store: MessageStore;
   readonly #around: Surroundings;
   readonly #message: SignedMessage;
   readonly #options: ReserveOptions & { readonly token: string };
 
   constructor(
-    store: LedgerStore,
+    store: MessageStore,
     surroundings: Surroundings,
     message: SignedMessage,
     options: ReserveOptions & { readonly token: string },
@@ -214,6 +212,18 @@ function deliveryFact(
 ): DeliveryState | undefined {
   const delivery = own?.state === "accepted" ? deliveryOf(own) : undefined;
   return delivery && around.deliveryState(delivery);
+}
+
+/** Removes the files that a decision names and asks again, until it names none. */
+async function cleanedUp<D extends Writes>(
+  around: Surroundings,
+  decide: () => Promise<CleanUp | D>,
+): Promise<D> {
+  for (;;) {
+    const decision = await decide();
+    if (!isCleanUp(decision)) return decision;
+    for (const file of decision.files) around.removeTemporary(file);
+  }
 }
 
 function isCleanUp(decision: Writes): decision is CleanUp {

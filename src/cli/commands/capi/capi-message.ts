@@ -3,6 +3,7 @@
  * its signature, and to decrypt it to the end before any of it goes to a stream. A message is
  * delivered only once its end was reached.
  */
+import { dirname } from "node:path";
 import { readSdkFile } from "../../../capi/index.js";
 import { UsageError } from "../../../errors.js";
 import { Spool } from "../../io/spool.js";
@@ -10,7 +11,8 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
 import type { Output, OutputOptions } from "../../io/output.js";
-import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
+import { fileOutput, placeAll, standardOutput } from "../../io/outputs.js";
+import { syncFolder } from "../../../store/files.js";
 import { fileError } from "../../../store/system-error.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Context } from "../../command.js";
@@ -175,37 +177,55 @@ export const privateOutput = outputOf("private");
 /** Where anything else goes. */
 export const publicOutput = outputOf("public");
 
+/** `durable`: a file is on the disk once it is prepared. */
 function outputOf(mode: OutputOptions["mode"]) {
   return async (
     path: string | undefined,
     inputs: readonly Input[],
     args: Arguments,
     { io }: Context,
+    durable = false,
   ): Promise<Output> => {
     if (path === undefined || path === "-") return standardOutput(io, inputs);
-    return fileOutput(path, { force: args.flag("force"), mode, inputs });
+    return fileOutput(path, { force: args.flag("force"), mode, inputs, durable });
   };
+}
+
+/** A message on its way to its output. */
+export interface Delivery {
+  /** A new pass over the ciphertext. If the output is a stream, the ciphertext was kept. */
+  readonly decrypted: () => Promise<AsyncIterable<Uint8Array>>;
+  readonly output: Output;
+  /** Whether a terminal may get binary data. */
+  readonly anyBytes: boolean;
+  /** Accepts the message: all of it was checked, and nobody has its plaintext yet. */
+  readonly accept?: (() => Promise<void>) | undefined;
 }
 
 /**
  * Delivers plaintext that only its end shows to be valid. A file gets its name after that. A stream
  * can't take anything back, so the message is first decrypted to its end and thrown away.
- *
- * @param decrypted - a new pass over the ciphertext. If the output is a stream, the ciphertext was
- *   kept.
- * @param anyBytes - whether a terminal may get binary data.
  */
 export async function deliver(
-  decrypted: () => Promise<AsyncIterable<Uint8Array>>,
-  output: Output,
-  anyBytes: boolean,
+  { decrypted, output, anyBytes, accept }: Delivery,
   { io }: Context,
 ): Promise<void> {
   if (output.paths === undefined) {
     const toTerminal = io.stdout.isTTY === true && output.name === "stdout";
     const guard = toTerminal && !anyBytes ? new TextOnly() : undefined;
     for await (const chunk of await decrypted()) guard?.check(chunk);
+    await accept?.();
   }
   for await (const chunk of await decrypted()) await output.write(chunk);
-  await commit(output);
+  await output.prepare();
+  if (output.paths !== undefined) await accept?.();
+  await place(output);
+}
+
+/** Gives a prepared file its name. */
+export async function place(output: Output): Promise<void> {
+  placeAll([output]);
+  if (output.paths !== undefined && output.durable === true) {
+    await syncFolder(dirname(output.paths.final));
+  }
 }

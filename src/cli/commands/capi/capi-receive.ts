@@ -12,14 +12,12 @@ import {
 import { ALGORITHMS } from "../../../capi/algorithms.js";
 import { requireAuthentic } from "../../../capi/authentic.js";
 import { checkParameters } from "../../../capi/cipher.js";
-import { toHex } from "../../../bytes.js";
-import { readDirectory } from "../../../records/directory/directory-file.js";
-import { trustedSender } from "../../../records/directory/directory.js";
 import { defined } from "../../../defined.js";
-import { PolicyError, UsageError } from "../../../errors.js";
+import { UsageError } from "../../../errors.js";
 import type { OaepDecryption, RsaPrivateKey, RsaPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Arguments } from "../../arguments/arguments.js";
+import { ReceivedOnce } from "./capi-admission.js";
 import { CapiKeys } from "./capi-keys.js";
 import { deliver, MessageFiles, messagePaths, privateOutput } from "./capi-message.js";
 import { cipherParameters, keyPadding, signatureForm } from "./capi-parameters.js";
@@ -46,8 +44,12 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
   await withTokens(args, context, async (tokens) => {
     const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
     const use = new CapiUse("receive", context);
+    const home = homeFolder(io.env);
+    const policy = openPolicy(await readConfig(home), { from: [], windowMs: undefined });
     const files = await MessageFiles.open(args, io);
-    const output = await privateOutput(args.text("output"), files.inputs, args, context).catch(
+    const target = args.text("output");
+    const durable = policy !== undefined;
+    const output = await privateOutput(target, files.inputs, args, context, durable).catch(
       async (error: unknown) => {
         await files.close();
         throw error;
@@ -68,15 +70,17 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
           authentic = await AuthenticMessage.verify(first, files.signature, signer, form);
           use.signedBy(signer);
         }
-        const admitted = await admit(authentic, use, first.blob, context);
+        const { blob } = first;
+        const admitted =
+          policy && (await ReceivedOnce.admit({ authentic, blob }, policy, output, use, context));
 
-        try {
+        const decryptAndDeliver = async (): Promise<void> => {
           const own = await keys.exchange(args.required("identity"));
           const rejectionSecret = await use.home.rejectionSecret();
           const privateKey = remembering(use.privateKey(own));
           // The signature was over the first reading.
           let unread = authentic === undefined ? first : undefined;
-          const pass = async (): Promise<AsyncIterable<Uint8Array>> => {
+          const decrypted = async (): Promise<AsyncIterable<Uint8Array>> => {
             const message = unread ?? (await files.read());
             unread = undefined;
             const { plaintext } = await receiveMessage({
@@ -86,16 +90,22 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
             });
             return plaintext;
           };
+          const anyBytes = target === "-";
+          const accept = admitted && (() => admitted.accept());
           try {
-            await deliver(pass, output, args.text("output") === "-", context);
+            await deliver({ decrypted, output, anyBytes, accept }, context);
           } finally {
             privateKey.wipe();
           }
-        } catch (error) {
-          await admitted.release();
-          throw error;
+        };
+        try {
+          if ((await admitted?.deliverDecrypted()) !== true) await decryptAndDeliver();
+          await admitted?.noteDelivered(context);
+        } finally {
+          await admitted?.release();
         }
-        await noteReceived(algorithm, authentic?.signer, context);
+        const once = admitted !== undefined;
+        await noteReceived({ algorithm, signer: authentic?.signer, once }, context);
       });
     } finally {
       await output.close();
@@ -104,7 +114,7 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
   });
 }
 
-// ── The signature, and the user's policy ──
+// ── The signature ──
 
 /** `--signer`, with `--signature`: both or neither. */
 function signerOf(args: Arguments): string | undefined {
@@ -113,40 +123,6 @@ function signerOf(args: Arguments): string | undefined {
     throw new UsageError("ERR_USAGE", "--signature and --signer go together");
   }
   return signer;
-}
-
-/** A message that the policy admits. */
-interface Admitted {
-  /** Undoes the admission: the message was not delivered. */
-  release(): Promise<void>;
-}
-
-/**
- * `config.toml` may demand signed messages of certain senders, each only once. Messages of this
- * format have no time, so they are remembered forever.
- */
-async function admit(
-  authentic: AuthenticMessage | undefined,
-  use: CapiUse,
-  blob: Uint8Array,
-  { io }: Context,
-): Promise<Admitted> {
-  const home = homeFolder(io.env);
-  const policy = openPolicy(await readConfig(home), { from: [], windowMs: undefined });
-  if (policy === undefined) return { release: () => Promise.resolve() };
-  if (authentic === undefined) {
-    throw new PolicyError("ERR_UNSIGNED", "config.toml takes signed messages only", {
-      hint: "ask for a signature over blob and ciphertext, or for a message in p11seal's format",
-    });
-  }
-  const nowMs = Date.now();
-  const sender = { publicKey: authentic.signer, createdMs: nowMs };
-  trustedSender(await readDirectory(home, "senders"), sender, { from: policy.from, nowMs });
-  const message = `message ${toHex(blob)}`;
-  if (await use.home.reserve(message)) return { release: () => use.home.release(message) };
-  throw new PolicyError("ERR_REPLAYED", "a message with this key blob was received before", {
-    hint: "it was sent again; or an earlier run was killed, and the sender must send a new message",
-  });
 }
 
 // ── The key ──
@@ -182,9 +158,15 @@ function remembering(key: RsaPrivateKey): RsaPrivateKey & { wipe(): void } {
 
 // ── Notes about the message ──
 
+interface Received {
+  readonly algorithm: SessionAlgorithm;
+  readonly signer: RsaPublicKey | undefined;
+  /** True if the message can't have been received before. */
+  readonly once: boolean;
+}
+
 async function noteReceived(
-  algorithm: SessionAlgorithm,
-  signer: RsaPublicKey | undefined,
+  { algorithm, signer, once }: Received,
   context: Context,
 ): Promise<void> {
   const { report } = context;
@@ -193,7 +175,8 @@ async function noteReceived(
     report.note("not authenticated: anyone can have made or altered this message");
   } else {
     const who = await nameOrFingerprint({ publicKey: signer }, context);
-    report.note(`signed by ${who}; whether it was received before is not checked`);
+    const replay = once ? "not received before" : "whether it was received before is not checked";
+    report.note(`signed by ${who}; ${replay}`);
   }
   noteBetterWay(context);
 }

@@ -128,9 +128,10 @@ export async function capiOpenStoredCommand(args: Arguments, context: Context): 
         try {
           switch (task.kind) {
             case "decrypt": {
-              const pass = () =>
+              const decrypted = () =>
                 Promise.resolve(decryptMessage(key, parameters, body?.chunks() ?? []));
-              await deliver(pass, output, args.text("output") === "-", context);
+              const anyBytes = args.text("output") === "-";
+              await deliver({ decrypted, output, anyBytes }, context);
               return;
             }
             case "encrypt":

@@ -29,6 +29,7 @@ export class CapiUse {
   #askedBy: string | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
   #path: string | undefined;
+  #logged = false;
 
   /** `what`: the command, for the log. */
   constructor(what: string, context: Context) {
@@ -76,7 +77,16 @@ export class CapiUse {
     };
   }
 
-  /** Does the work, and logs its outcome. */
+  /**
+   * Logs that the message was opened, before anyone has its plaintext.
+   *
+   * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
+   */
+  async opened(): Promise<void> {
+    await this.#append("opened");
+  }
+
+  /** Does the work, and logs its outcome, unless that was done. */
   async record<T>(work: () => Promise<T>): Promise<T> {
     try {
       const result = await work();
@@ -108,14 +118,20 @@ export class CapiUse {
   }
 
   async #log(outcome: string): Promise<void> {
-    if (this.#blob === undefined) return;
-    const files = auditFiles(homeFolder(this.#context.io.env));
+    if (this.#logged) return;
     try {
-      await appendAudit(files, { event: "capi", outcome, ...this.#facts(this.#blob) }, Date.now());
+      await this.#append(outcome);
     } catch (error) {
       if (!(error instanceof P11SealError)) throw error;
       this.#context.report.note(`this is not in the audit log: ${error.message}`);
     }
+  }
+
+  async #append(outcome: string): Promise<void> {
+    if (this.#blob === undefined) return;
+    const files = auditFiles(homeFolder(this.#context.io.env));
+    await appendAudit(files, { event: "capi", outcome, ...this.#facts(this.#blob) }, Date.now());
+    this.#logged = true;
   }
 
   #facts(blob: Uint8Array): Omit<AuditEvent, "event" | "outcome"> {
