@@ -71,9 +71,9 @@ export interface Receiver {
   authenticate(sender: SenderInfo | undefined): Promise<void>;
   /**
    * What can reach the private keys; those to try first come first. Looking for keys may touch a
-   * token.
+   * token. `info` is of the message, and not yet authentic.
    */
-  identities(): Promise<readonly Identity[]>;
+  identities(info: MessageInfo): Promise<readonly Identity[]>;
 }
 
 /** A message whose header is made. */

@@ -59,9 +59,9 @@ export interface OpenOptions {
   /**
    * What can reach the private keys; the first that matches a recipient, and can do what opening
    * needs, is used. A function is called only after `authenticate`: looking for keys may touch a
-   * token.
+   * token. It gets what `inspectMessage` returns.
    */
-  readonly identities: readonly Identity[] | (() => Promise<readonly Identity[]>);
+  readonly identities: readonly Identity[] | ((info: MessageInfo) => Promise<readonly Identity[]>);
   /** The header, where it was detached from the body. */
   readonly header?: ByteSource;
   /**
@@ -176,10 +176,10 @@ class OrderedReceiver implements Receiver {
     this.#isAuthenticated = true;
   }
 
-  async identities(): Promise<readonly Identity[]> {
+  async identities(info: MessageInfo): Promise<readonly Identity[]> {
     this.requireAuthenticated();
     const { identities } = this.#options;
-    return typeof identities === "function" ? identities() : identities;
+    return typeof identities === "function" ? identities(info) : identities;
   }
 
   requireAuthenticated(): void {

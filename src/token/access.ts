@@ -4,7 +4,8 @@
  */
 import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
-import type { Identity, OaepHash } from "../keys/key.js";
+import { equal } from "../bytes.js";
+import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import { auditKey } from "./objects/key-audit.js";
 import { errorReport, origin } from "./modules/call.js";
@@ -14,10 +15,11 @@ import { list, type Precautions, TokenFinder } from "./session/find.js";
 import { generatePair } from "./objects/generate.js";
 import { keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
+import { kindOf } from "./objects/public-half.js";
 import { listMechanisms } from "./session/mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
-import { isForSigning, situationOf } from "./use/situation.js";
+import { isForSigning, situationOf, visiblePrivateKey } from "./use/situation.js";
 import type { Session } from "./session/session.js";
 import type { Token } from "./session/token.js";
 import type { TokenService } from "./service.js";
@@ -94,9 +96,8 @@ export class TokenAccess implements TokenService {
     return troubles;
   }
 
-  async findKey(uri: Pkcs11Uri, options: { login?: boolean } = {}): Promise<KeyInfo> {
+  async findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
     requireKeyType(uri);
-    if (options.login === true) await this.#logIn(await this.#finder.one(uri));
     const found = await this.keys(uri);
     const [key] = found;
     if (key === undefined) throw await this.#noKey(uri);
@@ -106,6 +107,18 @@ export class TokenAccess implements TokenService {
       });
     }
     return key;
+  }
+
+  async logIn(uri: Pkcs11Uri): Promise<void> {
+    await this.#logIn(await this.#finder.one(uri));
+  }
+
+  async withPublicHalf(
+    key: KeyInfo,
+    candidates: readonly PublicKey[],
+  ): Promise<KeyInfo | undefined> {
+    const publicKey = await this.#privateKeys.halfAmong(key, candidates);
+    return publicKey && { ...key, publicKey, kind: kindOf(publicKey) };
   }
 
   identity<P extends Purpose = "open">(
@@ -127,6 +140,7 @@ export class TokenAccess implements TokenService {
       const pair = await generatePair(token, session, request);
       try {
         const { key, notHonoured } = pair;
+        requireFindable(session, key);
         if (request.use === "sign") return { key, notHonoured };
         const oaep = await this.#privateKeys.prove(session, token, pair.privateObject, key);
         return { key, notHonoured, ...defined({ oaep }) };
@@ -178,7 +192,11 @@ export class TokenAccess implements TokenService {
     const findings: Finding[] = [];
     for (const token of tokens) {
       const shown = await listed(token);
-      if (shown.length === 0 && uri.token === undefined && uri.serial === undefined) {
+      const isNamed =
+        uri.token !== undefined ||
+        uri.serial !== undefined ||
+        (tokens.length === 1 && Object.keys(uri).length > 0);
+      if (shown.length === 0 && !isNamed) {
         this.#trace(
           `audit: token "${token.info.label}" shows no key without a PIN and is not logged in to`,
         );
@@ -261,13 +279,36 @@ export class TokenAccess implements TokenService {
   async #noKey(uri: Pkcs11Uri): Promise<TokenError> {
     if ((await this.#finder.all(uri)).length === 0) return this.#finder.none(uri);
     const names = (await this.#keysOfTokens(uri)).map(keyName);
+    const areOpen = (await this.#finder.all(uri)).every((token) => token.showsAll());
+    const when = areOpen ? "" : " without a PIN";
     return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
       hint:
         names.length === 0
-          ? "the matching tokens show no key without a PIN"
-          : `visible without a PIN: ${list(names)}`,
+          ? `the matching tokens show no key${when}`
+          : `visible${when}: ${list(names)}`,
     });
   }
+}
+
+/**
+ * Refuses a new key that no URI of ours would find again, or whose public half nobody could seal
+ * to.
+ */
+function requireFindable(session: Session, key: KeyInfo): void {
+  if (isFindable(session, key)) return;
+  throw new TokenError(
+    "ERR_KEY_UNUSABLE",
+    `token "${key.token.label}" made a key that could not be found again; it was destroyed`,
+    { hint: "the token changes labels or ids, or shows no public half; make it with its own tool" },
+  );
+}
+
+function isFindable(session: Session, key: KeyInfo): boolean {
+  const found = listKeys(session, key.token).filter(({ uri }) => uri === key.uri);
+  const [publicKey, again] = [key.publicKey, found[0]?.publicKey];
+  if (found.length !== 1 || publicKey === undefined || again === undefined) return false;
+  if (!equal(again.fingerprint, publicKey.fingerprint)) return false;
+  return visiblePrivateKey(session, key) !== undefined;
 }
 
 /** The keys that a token shows now. An error names the token. */

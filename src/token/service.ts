@@ -2,7 +2,7 @@
  * The interface to tokens. It takes and returns plain values only, so that modules can be loaded in
  * another process without a change outside this folder.
  */
-import type { Identity, OaepHash } from "../keys/key.js";
+import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import type { Diagnosis } from "./diagnosis.js";
 import type { Pkcs11Uri } from "./uri.js";
@@ -46,11 +46,23 @@ export interface TokenService {
    */
   troubles(uri?: Pkcs11Uri, depth?: "tokens" | "keys"): Promise<Trouble[]>;
   /**
-   * The one key pair that matches. `login` makes private keys without a public half visible too.
+   * The one key pair that matches, among those that show now.
    *
    * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`, and as `findToken`.
    */
-  findKey(uri: Pkcs11Uri, options?: { login?: boolean }): Promise<KeyInfo>;
+  findKey(uri: Pkcs11Uri): Promise<KeyInfo>;
+  /**
+   * Logs in to the one token that matches. What it hid until then shows from now on.
+   *
+   * @throws TokenError as `findToken`, `ERR_PIN_…`
+   */
+  logIn(uri: Pkcs11Uri): Promise<void>;
+  /**
+   * Supplies the public half of a key that shows none: one of `candidates`, or of an RSA key its
+   * modulus with the usual exponent. The one that fits is found by using the private key, so this
+   * logs in. Undefined if none fits.
+   */
+  withPublicHalf(key: KeyInfo, candidates: readonly PublicKey[]): Promise<KeyInfo | undefined>;
   /**
    * What can reach the private key, for `purpose`; by default to open messages. Nothing happens
    * until `unlock`, which logs in, and refuses a key that can't serve (TokenError `ERR_MECHANISM`),

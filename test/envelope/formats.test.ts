@@ -196,6 +196,8 @@ describe("whatever a format does,", () => {
     },
   });
 
+  const noInfo = {} as MessageInfo;
+
   const receiverOf = (receiver: Receiver): Receiver => ({
     authenticate: (sender) => receiver.authenticate(sender),
     identities: () => Promise.resolve(identities),
@@ -221,7 +223,7 @@ describe("whatever a format does,", () => {
   }
 
   it("no key is looked for before the sender was authenticated", async () => {
-    const { error, looked } = await opening(toyThat((receiver) => receiver.identities()));
+    const { error, looked } = await opening(toyThat((receiver) => receiver.identities(noInfo)));
     expect(error).toBeInstanceOf(TypeError);
     expect(looked).toBe(0);
   });
@@ -235,7 +237,7 @@ describe("whatever a format does,", () => {
     const refuse = (): Promise<void> => Promise.reject(new Error("refused"));
     const deaf = toyThat(async (receiver) => {
       await receiver.authenticate(undefined).catch(() => undefined);
-      await receiver.identities();
+      await receiver.identities(noInfo);
     });
     const { error, looked } = await opening(deaf, refuse);
     expect([error instanceof TypeError, looked]).toEqual([true, 0]);

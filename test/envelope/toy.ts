@@ -58,7 +58,7 @@ function toy(name: string, magic: string, body: ToyBody): Envelope {
       const { info, recipient, wrapped } = await read(sealed.header);
       await receiver.authenticate(undefined);
       const oaep = { hash: "sha256" } as const;
-      const { identity, contentKey } = await openByKey(await receiver.identities(), {
+      const { identity, contentKey } = await openByKey(await receiver.identities(info), {
         for: (key) =>
           recipient.matches(key)
             ? [{ type: "rsa-oaep", parameters: oaep, ciphertext: wrapped }]

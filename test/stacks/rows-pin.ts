@@ -39,7 +39,7 @@ async function tryWrongPin(bench: Bench, times: number) {
   const codes: string[] = [];
   for (let i = 0; i < times; i++) {
     try {
-      await door.findKey(parseUri(bench.uri), { login: true });
+      await door.logIn(parseUri(bench.uri));
       codes.push("logged in");
     } catch (error) {
       codes.push((error as TokenError).code);

@@ -415,7 +415,8 @@ describe("looking for a key", () => {
       publicHalf: false,
       privateHalf: { UNWRAP: true, SIGN: false, SIGN_RECOVER: false },
     });
-    const key = await access.findKey({ ...parseUri(token.uri), id }, { login: true });
+    await access.logIn(parseUri(token.uri));
+    const key = await access.findKey({ ...parseUri(token.uri), id });
     expect(key).toMatchObject({ seenAs: "private key", kind: "RSA-2048", uses: ["exchange"] });
     expect(await roundTrip(key, await access.identity(key).unlock(), "sha1")).toBe(true);
   });

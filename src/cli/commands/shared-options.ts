@@ -59,16 +59,29 @@ export const module = {
   },
 } satisfies Options;
 
-/** Of commands that may log in to a token. */
-export const tokenAccess = {
-  ...module,
+export const pinSource = {
   "pin-source": {
     type: "string",
     describe: `Where the PIN comes from: ${PIN_SOURCE} (default: ask)`,
   },
+} satisfies Options;
+
+/** Of commands that may log in to a token. */
+export const tokenAccess = {
+  ...module,
+  ...pinSource,
   wait: {
     type: "string",
     describe: "Seconds to wait for a missing token (default: at a terminal, no limit)",
+  },
+} satisfies Options;
+
+/** Of commands that need the public half of a key on a token. */
+export const publicHalf = {
+  public: {
+    type: "string",
+    repeatable: true,
+    describe: "The public key of a key whose token shows none; the token proves it (repeatable)",
   },
 } satisfies Options;
 

@@ -1,36 +1,58 @@
 /**
  * What to open with: the identities that `-i` names, or without it every exchange key on every
- * token present. No PIN is asked for before one of them is known to match.
+ * token present. No PIN is asked for before one of them is known to match, unless a token that `-i`
+ * names shows none.
  */
+import type { MessageInfo } from "../../envelope/envelope.js";
+import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError } from "../../errors.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
-import type { TokenService } from "../../token/service.js";
+import { keyName } from "../../token/objects/halves.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
-import { matchesToken } from "../../token/uri-match.js";
-import { isPkcs11Uri, type Pkcs11Uri } from "../../token/uri.js";
+import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import { readSmall } from "../io/inputs.js";
+import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
 import { identityInFile } from "./identity-at.js";
 import type { Tokens } from "./tokens.js";
-import { decisive, troubleError, troubleText } from "./troubles.js";
+import { decisive, silentTokens, troubleError, troubleText } from "./troubles.js";
 import type { Context } from "../command.js";
 
 export type ExchangeIdentity = Identity<ExchangePublicKey>;
 
 export interface Identities {
-  /** Looks for the keys, also on tokens. Called once a message was read. */
-  readonly find: () => Promise<readonly ExchangeIdentity[]>;
+  /**
+   * Looks for the keys, also on tokens. Called once a message was read. If no key that shows
+   * matches the message, tokens that the command line names and that show none are logged in to.
+   *
+   * @param beforeLogin - called before each login
+   */
+  readonly find: (
+    info: MessageInfo,
+    beforeLogin?: () => Promise<void>,
+  ) => Promise<readonly ExchangeIdentity[]>;
   /**
    * Why none of them matches a message, as far as can be told: a module, slot or token that can't
    * be read, or else `error` with the tokens that may have the key.
    */
   readonly whyNone: (error: NoMatchError) => Promise<P11SealError>;
+  /** For a command that takes no PIN: the tokens that `open` would log in to, to look. */
+  readonly unseen: () => readonly TokenInfo[];
 }
 
 /** A part of what `-i` names. */
 interface Source {
+  /** What can be seen without a PIN. */
   readonly find: () => Promise<readonly ExchangeIdentity[]>;
+  /** What else there is after login. */
+  readonly findMore?: (
+    info: MessageInfo,
+    beforeLogin: (() => Promise<void>) | undefined,
+  ) => Promise<readonly ExchangeIdentity[]>;
   /** Which tokens it looks at. */
   readonly uri?: Pkcs11Uri;
+  readonly unseen?: () => TokenInfo | undefined;
+  /** What would help if no key matches. */
+  readonly advice?: () => readonly string[];
 }
 
 /**
@@ -46,85 +68,179 @@ export async function prepareIdentities(
 ): Promise<Identities> {
   const sources: Source[] = [];
   for (const text of words) {
-    if (isPkcs11Uri(text)) sources.push(onToken(text, tokens));
+    if (isPkcs11Uri(text)) sources.push(new TokenSource(tokens.uri(text), tokens));
     else sources.push(...(await fromFile(text, tokens, context)));
   }
-  if (words.length === 0) sources.push({ find: () => everyKeyPresent(tokens), uri: {} });
-
-  let found: Promise<readonly ExchangeIdentity[]> | undefined;
-  const find = async (): Promise<readonly ExchangeIdentity[]> => {
-    const identities: ExchangeIdentity[] = [];
-    for (const one of sources) identities.push(...(await one.find()));
-    return identities;
-  };
+  if (words.length === 0) sources.push(everyKeyPresent(tokens));
   return {
-    find: () => (found ??= find()),
-    whyNone: (error) =>
-      whyNone(
-        error,
-        sources.flatMap(({ uri }) => uri ?? []),
-        tokens,
-      ),
+    find: async (info, beforeLogin) => {
+      const found: ExchangeIdentity[] = [];
+      for (const one of sources) found.push(...(await one.find()));
+      if (found.some(({ publicKey }) => matchesRecipient(info, publicKey))) return found;
+      for (const one of sources) found.push(...((await one.findMore?.(info, beforeLogin)) ?? []));
+      return found;
+    },
+    whyNone: (error) => whyNone(error, sources, tokens),
+    unseen: () => sources.flatMap((source) => source.unseen?.() ?? []),
   };
 }
 
-/** `uris`: where the keys were looked for. */
 async function whyNone(
   error: NoMatchError,
-  uris: readonly Pkcs11Uri[],
+  sources: readonly Source[],
   tokens: Tokens,
 ): Promise<P11SealError> {
+  const uris = sources.flatMap(({ uri }) => uri ?? []);
   if (uris.length === 0) return error;
   const access = await tokens.access();
   const troubles = (await Promise.all(uris.map((uri) => access.troubles(uri)))).flat();
   const trouble = decisive(troubles);
   if (trouble !== undefined) return troubleError(trouble);
-  const silent = await silentTokens(uris, access);
-  const broken = new Set(troubles.map(troubleText));
-  const advice = [
+  const advice = new Set([
     ...(error.hint === undefined ? [] : [error.hint]),
-    ...silent.map(({ label }) => `token "${label}" shows no key without a PIN`),
-    ...[...broken].slice(0, 2),
-  ];
-  return new NoMatchError(error.code, error.message, { hint: advice.join("; ") });
+    ...sources.flatMap((source) => source.advice?.() ?? []),
+    ...(isEvery(uris) ? await silentTokens(access, (uri) => `add -i '${uri}'`) : []),
+    ...troubles.map(troubleText),
+  ]);
+  const hint = [...advice].slice(0, MAX_HINTS).join("; ");
+  return new NoMatchError(error.code, error.message, { hint });
 }
 
-/** Tokens that may have keys which show after login. */
-async function silentTokens(
-  uris: readonly Pkcs11Uri[],
-  access: TokenService,
-): Promise<readonly TokenInfo[]> {
-  const shown = new Set((await access.keys()).map(({ token }) => token.uri));
-  return (await access.tokens()).filter(
-    (token) =>
-      token.loginRequired && !shown.has(token.uri) && uris.some((uri) => matchesToken(uri, token)),
-  );
+/** A hint is read by a person: a few facts will do. */
+const MAX_HINTS = 5;
+
+function isEvery(uris: readonly Pkcs11Uri[]): boolean {
+  return uris.some((uri) => Object.keys(uri).length === 0);
 }
 
-async function everyKeyPresent(tokens: Tokens): Promise<ExchangeIdentity[]> {
-  return tokens.find({}, async (access) => {
-    const keys = await access.keys();
-    // Throws the reason why there is no token.
-    if (keys.length === 0 && (await access.tokens()).length === 0) await access.findToken({});
-    return keys.filter(canOpen).map((key) => tokens.identity(access, key));
-  });
+function everyKeyPresent(tokens: Tokens): Source {
+  let shown: Promise<readonly ExchangeIdentity[]> | undefined;
+  const look = (): Promise<readonly ExchangeIdentity[]> =>
+    tokens.find({}, async (access) => {
+      const keys = await access.keys();
+      // Throws the reason why there is no token.
+      if (keys.length === 0 && (await access.tokens()).length === 0) await access.findToken({});
+      return keys.filter(canOpen).map((key) => tokens.identity(access, key));
+    });
+  return { find: () => (shown ??= look()), uri: {} };
 }
 
 /**
  * A URI that names an object must match exactly one key. One that names a token stands for all its
- * keys. `inFile`: as for `Tokens.uri`.
+ * keys.
  */
-function onToken(text: string, tokens: Tokens, inFile?: string): Source {
-  const uri = tokens.uri(text, inFile);
-  const find = (): Promise<ExchangeIdentity[]> =>
-    tokens.find(uri, async (access) => {
-      if (uri.object !== undefined || uri.id !== undefined) {
-        return [tokens.identity(access, await access.findKey(uri))];
+class TokenSource implements Source {
+  readonly uri: Pkcs11Uri;
+  readonly #tokens: Tokens;
+  readonly #advice = new Set<string>();
+  /** Private keys with the public half that was found for them, by URI. */
+  readonly #whole = new Map<string, KeyInfo>();
+  #shown: Promise<readonly KeyInfo[]> | undefined;
+  #afterLogin: Promise<readonly KeyInfo[]> | undefined;
+  #unseen: TokenInfo | undefined;
+
+  constructor(uri: Pkcs11Uri, tokens: Tokens) {
+    this.uri = uri;
+    this.#tokens = tokens;
+  }
+
+  readonly find = async (): Promise<readonly ExchangeIdentity[]> => {
+    const shown = await (this.#shown ??= this.#look());
+    return this.#identities(shown.filter(({ publicKey }) => publicKey !== undefined));
+  };
+
+  readonly findMore: Required<Source>["findMore"] = async (info, beforeLogin) => {
+    const shown = (await this.#shown) ?? [];
+    if (this.#namesKey() && shown.some(({ publicKey }) => publicKey !== undefined)) return [];
+    // A token that shows its keys is not asked for a PIN in vain.
+    if (!this.#namesKey() && shown.some(canOpen)) {
+      this.#advice.add("a key that its token hides until login is found if -i has object= or id=");
+      return [];
+    }
+    const depth = await this.#tokens.depth(this.uri);
+    if (depth.kind === "would") {
+      this.#unseen = depth.token;
+      return [];
+    }
+    if (depth.kind === "none") {
+      if (depth.reason !== undefined) this.#advice.add(depth.reason);
+      return this.#identities(this.#namesKey() ? shown : []);
+    }
+    await beforeLogin?.();
+    this.#afterLogin ??= this.#logIn();
+    return this.#identities(await this.#completed(await this.#afterLogin, info));
+  };
+
+  readonly unseen = (): TokenInfo | undefined => this.#unseen;
+
+  readonly advice = (): readonly string[] => [...this.#advice];
+
+  #namesKey(): boolean {
+    return this.uri.object !== undefined || this.uri.id !== undefined;
+  }
+
+  #look(): Promise<readonly KeyInfo[]> {
+    return this.#tokens.find(this.uri, async (access) => {
+      if (!this.#namesKey()) {
+        await access.findToken(this.uri);
+        return access.keys(this.uri);
       }
-      await access.findToken(uri);
-      return (await access.keys(uri)).filter(canOpen).map((key) => tokens.identity(access, key));
+      try {
+        return [await access.findKey(this.uri)];
+      } catch (error) {
+        if (!isKeyAbsent(error)) throw error;
+        const depth = await this.#tokens.depth(this.uri);
+        if (depth.kind === "none") throw advised(error, depth.reason);
+        // Where keys show, a name that none has is most likely wrong.
+        if (depth.kind === "would" && (await access.keys(parseUri(depth.token.uri))).length > 0) {
+          const { label } = depth.token;
+          throw advised(error, `open would log in to token "${label}" to look for it`);
+        }
+        return [];
+      }
     });
-  return { find, uri };
+  }
+
+  async #logIn(): Promise<readonly KeyInfo[]> {
+    try {
+      const access = await this.#tokens.access();
+      await access.logIn(this.uri);
+      return this.#namesKey() ? [await access.findKey(this.uri)] : await access.keys(this.uri);
+    } catch (error) {
+      // The next message may try again. A token that refused its PIN gets no second one.
+      this.#afterLogin = undefined;
+      throw error;
+    }
+  }
+
+  /** Keys without a public half get the one of this message's recipient that is theirs. */
+  async #completed(keys: readonly KeyInfo[], info: MessageInfo): Promise<readonly KeyInfo[]> {
+    const completed: KeyInfo[] = [];
+    for (const key of keys) {
+      if (key.publicKey !== undefined || key.seenAs !== "private key") completed.push(key);
+      else completed.push(await this.#complete(key, info));
+    }
+    return completed;
+  }
+
+  async #complete(key: KeyInfo, info: MessageInfo): Promise<KeyInfo> {
+    const known = this.#whole.get(key.uri);
+    if (known !== undefined) return known;
+    const candidates = (await this.#tokens.candidateHalves()).filter(
+      (one) => one.type !== "ed25519" && matchesRecipient(info, one),
+    );
+    const whole = await withHalf(key, candidates, await this.#tokens.access());
+    if (whole !== undefined) this.#whole.set(key.uri, whole);
+    else this.#advice.add(`${keyName(key)} shows no public half: give it with --public FILE`);
+    return whole ?? key;
+  }
+
+  /** A key that the URI names is refused if it can't open; others are passed over. */
+  async #identities(keys: readonly KeyInfo[]): Promise<readonly ExchangeIdentity[]> {
+    const access = await this.#tokens.access();
+    const usable = this.#namesKey() ? keys : keys.filter(canOpen);
+    return usable.map((key) => this.#tokens.identity(access, key));
+  }
 }
 
 /** Without its public half a key can't be matched to a message; Ed25519 can only sign. */
@@ -150,5 +266,5 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
       hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM",
     });
   }
-  return lines.map(({ uri, where }) => onToken(uri, tokens, where));
+  return lines.map(({ uri, where }) => new TokenSource(tokens.uri(uri, where), tokens));
 }

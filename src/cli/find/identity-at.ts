@@ -13,11 +13,12 @@ import { isPkcs11Uri } from "../../token/uri.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { printable } from "../io/report.js";
+import { wholeKeyAt } from "./hidden-keys.js";
 import type { Tokens } from "./tokens.js";
 
 /**
- * The key that `text` names: a `pkcs11:` URI, or the path of a private key file. A token is looked
- * at, but no PIN asked for, before `unlock`.
+ * The key that `text` names: a `pkcs11:` URI, or the path of a private key file. Unless the token
+ * hides the key, no PIN is asked for before `unlock`.
  *
  * @param checkFile - looks at a file first; throws to refuse it
  */
@@ -30,7 +31,8 @@ export async function identityAt<P extends Purpose>(
 ): Promise<Identity<PurposeKeys[P]>> {
   if (isPkcs11Uri(text)) {
     const uri = tokens.uri(text);
-    return tokens.find(uri, async (access) => access.identity(await access.findKey(uri), purpose));
+    const key = await wholeKeyAt(uri, tokens);
+    return (await tokens.access()).identity(key, purpose);
   }
   const bytes = await readSmall(text, context.io);
   try {

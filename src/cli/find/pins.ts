@@ -5,7 +5,7 @@
  */
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.js";
-import type { PinReference, PinReferrer, PinRequest } from "../../token/values.js";
+import type { PinReference, PinReferrer, PinRequest, TokenInfo } from "../../token/values.js";
 import type { Pkcs11Uri } from "../../token/uri.js";
 import { matchesToken } from "../../token/uri-match.js";
 import { printable } from "../io/report.js";
@@ -52,6 +52,19 @@ export function pinReferrer(sources: PinSources, context: Context): PinReferrer 
       ((asked: PinRequest) => atTerminal(asked, context));
     return refer(request);
   };
+}
+
+/** Whether a PIN for that token may be had. No source is read, and nobody asked. */
+export async function canGetPin(
+  { user, uris }: PinSources,
+  token: TokenInfo,
+  { io }: Context,
+): Promise<boolean> {
+  const isNamed = uris.some((uri) => uri.pinSource !== undefined && matchesToken(uri, token));
+  if (user !== undefined || isNamed || io.env["P11SEAL_PIN_SOURCE"] !== undefined) return true;
+  const terminal = await io.terminal();
+  terminal?.close();
+  return terminal !== undefined;
 }
 
 function fromUris(uris: readonly Pkcs11Uri[], { token }: PinRequest): PinReferrer | undefined {

@@ -1,4 +1,7 @@
-/** Public keys on tokens, in the form that key files are read to. No PIN is asked for. */
+/**
+ * Public keys on tokens, in the form that key files are read to. A PIN is asked for only to look
+ * for a key that does not show.
+ */
 import { defined } from "../../defined.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
@@ -6,6 +9,7 @@ import { publicHalf } from "../../token/objects/halves.js";
 import { reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo } from "../../token/values.js";
+import { wholeKeyAt } from "./hidden-keys.js";
 import type { Tokens } from "./tokens.js";
 
 /** @throws TokenError `ERR_PUBLIC_KEY_MISSING`; as `findKey` */
@@ -43,7 +47,7 @@ async function foundBy(
 ): Promise<{ readonly key: KeyInfo; readonly access: TokenService }> {
   const uri = tokens.uri(text, inFile);
   const access = await tokens.access();
-  return { key: await tokens.find(uri, () => access.findKey(uri)), access };
+  return { key: await wholeKeyAt(uri, tokens), access };
 }
 
 /** The OAEP hash that the key's token is known to undo, without trying it. */

@@ -6,14 +6,14 @@ import { resolve } from "node:path";
 import { defined } from "../../defined.js";
 import { TokenError, UsageError } from "../../errors.js";
 import { around } from "../../keys/around.js";
-import type { ExchangePublicKey, Identity } from "../../keys/key.js";
+import type { ExchangePublicKey, Identity, PublicKey } from "../../keys/key.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
 import { parseUri, parseUriInFile, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import { homeFolder } from "./home.js";
-import { pinReferrer } from "./pins.js";
+import { canGetPin, pinReferrer, type PinSources } from "./pins.js";
 import type { Context } from "../command.js";
 import type { Patience } from "./waiting.js";
 
@@ -23,21 +23,37 @@ export interface TokenOptions {
   /** Use a token's last PIN try. */
   readonly force: boolean;
   readonly patience: Patience;
+  /** The command takes a PIN. Others only look at what shows without one. */
+  readonly takesPin: boolean;
+  /** `--public`: files with public halves of keys that show none. */
+  readonly publicHalves: readonly string[];
 }
+
+/**
+ * What may be done to see more of the token that a URI names: log in; for a command that takes no
+ * PIN, say that others would; or nothing, with the reason if the token may hide something.
+ */
+export type Depth =
+  | { readonly kind: "login"; readonly token: TokenInfo }
+  | { readonly kind: "would"; readonly token: TokenInfo; readonly reason: string }
+  | { readonly kind: "none"; readonly reason?: string };
 
 export class Tokens {
   readonly #options: TokenOptions;
   readonly #context: Context;
   readonly #uris: Pkcs11Uri[] = [];
   readonly #pin: PinReferrer;
+  readonly #pinSources: PinSources;
   #access: Promise<TokenProcess> | undefined;
+  #halves: Promise<PublicKey[]> | undefined;
   /** The token whose key was last unlocked. */
   #inUse: TokenInfo | undefined;
 
   constructor(options: TokenOptions, context: Context) {
     this.#options = options;
     this.#context = context;
-    this.#pin = pinReferrer({ user: options.pinSource, uris: this.#uris }, context);
+    this.#pinSources = { user: options.pinSource, uris: this.#uris };
+    this.#pin = pinReferrer(this.#pinSources, context);
   }
 
   /**
@@ -51,6 +67,45 @@ export class Tokens {
     const uri = parseUri(text);
     this.#uris.push(uri);
     return uri;
+  }
+
+  /**
+   * Whether to log in to look for what `uri` names. The PIN is sent to no token but the only one
+   * that matches.
+   */
+  async depth(uri: Pkcs11Uri): Promise<Depth> {
+    let token: TokenInfo;
+    try {
+      token = await (await this.access()).findToken(uri);
+    } catch (error) {
+      if (isAbsence(error)) return { kind: "none" };
+      if (!(error instanceof TokenError) || error.code !== "ERR_TOKEN_NOT_UNIQUE") throw error;
+      const reason = "several tokens match, and none was logged in to; add token= or serial=";
+      return { kind: "none", reason };
+    }
+    if (!token.loginRequired) return { kind: "none" };
+    const name = `token "${token.label}"`;
+    if (!this.#uris.includes(uri)) {
+      const reason = `${name} may hide it until login, which a URI in a file never starts`;
+      return { kind: "none", reason };
+    }
+    if (!(await canGetPin(this.#pinSources, token, this.#context))) {
+      const reason = `${name} may hide it until login; say where its PIN is with --pin-source`;
+      return { kind: "none", reason };
+    }
+    if (!this.#options.takesPin) {
+      const reason = `${name} may hide it until login; p11seal keys export writes it to a file`;
+      return { kind: "would", token, reason };
+    }
+    return { kind: "login", token };
+  }
+
+  /** Public keys that may be missing on a token: from `--public` and the directory. */
+  candidateHalves(): Promise<PublicKey[]> {
+    this.#halves ??= import("./public-halves.js").then(({ candidateHalves }) =>
+      candidateHalves(this.#options.publicHalves, this.#context),
+    );
+    return this.#halves;
   }
 
   access(): Promise<TokenProcess> {
@@ -183,6 +238,8 @@ export async function withTokens<T>(
     modules: args.has("module") ? args.texts("module") : [],
     pinSource: args.has("pin-source") ? args.text("pin-source") : undefined,
     force: args.has("force") && args.flag("force"),
+    takesPin: args.has("pin-source"),
+    publicHalves: args.has("public") ? args.texts("public") : [],
     patience: {
       seconds: args.has("wait") ? secondsOf(args.text("wait")) : 0,
       json: args.reporting.json,

@@ -38,6 +38,24 @@ export async function whyEmpty(uri: Pkcs11Uri, access: TokenService): Promise<st
 }
 
 /**
+ * Which tokens may have keys that show only after login, a line for each.
+ *
+ * @param remedy - what to do, by the token's URI
+ */
+export async function silentTokens(
+  access: TokenService,
+  remedy: (uri: string) => string,
+): Promise<string[]> {
+  const shown = new Set((await access.keys()).map(({ token }) => token.uri));
+  return (await access.tokens())
+    .filter((token) => token.loginRequired && !shown.has(token.uri))
+    .map(
+      ({ label, uri }) =>
+        `token "${label}" shows no key without a PIN; if it may have the key: ${remedy(uri)}`,
+    );
+}
+
+/**
  * The trouble to report where nothing else was found. A broken module that the user did not name
  * is none: a system may list modules for hardware that was never connected.
  */

@@ -121,7 +121,7 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
   await receiver.authenticate(sender);
 
   const { identity, contentKey } = await openByKey(
-    await receiver.identities(),
+    await receiver.identities(messageInfo(header)),
     wrappedKeys(header.core.messageId, header.stanzas, (key) => {
       requireAddressee(header, key);
     }),

@@ -189,6 +189,7 @@ const ATTRIBUTES = {
   COPYABLE: { type: 0x171, kind: "bool" },
   DESTROYABLE: { type: 0x172, kind: "bool" },
   EC_PARAMS: { type: 0x180, kind: "bytes" },
+  PUBLIC_KEY_INFO: { type: 0x129, kind: "bytes" },
   EC_POINT: { type: 0x181, kind: "bytes" },
   ALWAYS_AUTHENTICATE: { type: 0x202, kind: "bool" },
 } as const satisfies Record<string, { type: number; kind: keyof KindValue }>;

@@ -18,7 +18,7 @@ export function suitedHalf<P extends Purpose>(key: KeyInfo, purpose: P): Purpose
 export function publicHalf(key: KeyInfo): PublicKey {
   if (key.publicKey !== undefined) return key.publicKey;
   throw new TokenError("ERR_PUBLIC_KEY_MISSING", `the public key of ${keyName(key)} is unknown`, {
-    hint: "the token shows neither a public key nor a certificate with the key's id",
+    hint: "the token shows neither a public key nor a certificate with its id; give it with --public FILE",
   });
 }
 

@@ -7,6 +7,7 @@
 import { equal } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
+import { failedWith } from "../modules/call.js";
 import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
 import { keyName } from "./halves.js";
 import { publicHalfOfCertificate, publicHalfOfKey } from "./public-half.js";
@@ -24,23 +25,41 @@ export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
   const isNew = (label: string, id: Uint8Array): boolean =>
     !keys.some((key) => isSamePair(key, label, id));
 
-  for (const object of session.find({ CLASS: CKO.PUBLIC_KEY })) {
-    keys.push(describe(session, object, token, "public key"));
-  }
-  for (const object of session.find({ CLASS: CKO.CERTIFICATE, CERTIFICATE_TYPE: CKC_X_509 })) {
-    const id = session.bytes(object, "ID") ?? new Uint8Array();
-    // Without an id a certificate cannot be assigned to a key. CA certificates often have none.
-    if (id.length > 0 && isNew(session.text(object, "LABEL"), id)) {
-      keys.push(describe(session, object, token, "certificate"));
+  unlessHidden(() => {
+    for (const object of session.find({ CLASS: CKO.PUBLIC_KEY })) {
+      keys.push(describe(session, object, token, "public key"));
     }
-  }
-  for (const object of session.find({ CLASS: CKO.PRIVATE_KEY })) {
-    const id = session.bytes(object, "ID") ?? new Uint8Array();
-    if (isNew(session.text(object, "LABEL"), id)) {
-      keys.push(describe(session, object, token, "private key"));
+  });
+  unlessHidden(() => {
+    for (const object of session.find({ CLASS: CKO.CERTIFICATE, CERTIFICATE_TYPE: CKC_X_509 })) {
+      const id = session.bytes(object, "ID") ?? new Uint8Array();
+      // Without an id a certificate cannot be assigned to a key. CA certificates often have none.
+      if (id.length > 0 && isNew(session.text(object, "LABEL"), id)) {
+        keys.push(describe(session, object, token, "certificate"));
+      }
     }
-  }
+  });
+  unlessHidden(() => {
+    for (const object of session.find({ CLASS: CKO.PRIVATE_KEY })) {
+      const id = session.bytes(object, "ID") ?? new Uint8Array();
+      if (isNew(session.text(object, "LABEL"), id)) {
+        keys.push(describe(session, object, token, "private key"));
+      }
+    }
+  });
   return keys;
+}
+
+/**
+ * Before login most tokens leave hidden objects out. Some answer a question about them with
+ * CKR_USER_NOT_LOGGED_IN instead, which hides no other objects.
+ */
+function unlessHidden(look: () => void): void {
+  try {
+    look();
+  } catch (error) {
+    if (!failedWith(error, "CKR_USER_NOT_LOGGED_IN")) throw error;
+  }
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   publicKeyFromEcPoint,
   publicKeyFromEd25519,
   publicKeyFromRsa,
+  publicKeyFromSpki,
   publicKeyFromX25519,
 } from "../../keys/public-key.js";
 import { CURVES, EC_CURVES } from "../../keys/formats/spki.js";
@@ -30,6 +31,18 @@ export interface PublicHalf {
 export function publicHalfOfKey(session: Session, object: Buffer): PublicHalf {
   return known(() => readKey(session, object)) ?? { kind: kindOfObject(session, object) };
 }
+
+/**
+ * The public half of an RSA private key with the exponent that practically every key has. Some
+ * tokens show the modulus and not the exponent. A use of the key tells if it is the right one.
+ */
+export function usualRsaHalf(session: Session, object: Buffer): PublicKey | undefined {
+  if (session.number(object, "KEY_TYPE") !== CKK.RSA) return undefined;
+  const modulus = session.bytes(object, "MODULUS");
+  return modulus?.length ? publicKeyFromRsa(modulus, USUAL_EXPONENT) : undefined;
+}
+
+const USUAL_EXPONENT = Uint8Array.of(1, 0, 1);
 
 /** The public half as an X.509 certificate object shows it. */
 export function publicHalfOfCertificate(session: Session, object: Buffer): PublicHalf {
@@ -90,12 +103,12 @@ function readKey(session: Session, object: Buffer): PublicKey | undefined {
   if (type === CKK.RSA) {
     const modulus = session.bytes(object, "MODULUS");
     const exponent = session.bytes(object, "PUBLIC_EXPONENT");
-    if (!modulus?.length || !exponent?.length) return undefined;
+    if (!modulus?.length || !exponent?.length) return readInfo(session, object);
     return publicKeyFromRsa(modulus, exponent);
   }
   const params = session.bytes(object, "EC_PARAMS");
   const value = session.bytes(object, "EC_POINT");
-  if (params === undefined || value === undefined) return undefined;
+  if (params === undefined || value === undefined) return readInfo(session, object);
   if (type === CKK.EC) {
     const curve = curveOf(params);
     const point = curve && pointOf(value, 1 + 2 * CURVES[curve].fieldBytes);
@@ -109,6 +122,12 @@ function readKey(session: Session, object: Buffer): PublicKey | undefined {
     if (ED25519_PARAMS.has(toHex(params))) return publicKeyFromEd25519(point);
   }
   return undefined;
+}
+
+/** CKA_PUBLIC_KEY_INFO (PKCS#11 v2.40 §4.7): a SubjectPublicKeyInfo, also of private keys. */
+function readInfo(session: Session, object: Buffer): PublicKey | undefined {
+  const info = session.bytes(object, "PUBLIC_KEY_INFO");
+  return info?.length ? publicKeyFromSpki(info) : undefined;
 }
 
 /** A key of an unknown kind has no public half. It does not keep other keys from being listed. */

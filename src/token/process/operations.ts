@@ -96,6 +96,8 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "keys",
   "troubles",
   "findKey",
+  "logIn",
+  "withPublicHalf",
   "generate",
   "probeOaep",
   "deleteKey",

@@ -5,7 +5,7 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import type { Identity, OaepHash } from "../../keys/key.js";
+import type { Identity, OaepHash, PublicKey } from "../../keys/key.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
 import type { Diagnosis } from "../diagnosis.js";
 import type { TokenService } from "../service.js";
@@ -66,6 +66,7 @@ const PATIENCE: Readonly<Record<string, number>> = {
   diagnose: 4,
   audit: 10,
   probeOaep: 4,
+  withPublicHalf: 4,
 };
 
 /**
@@ -122,8 +123,16 @@ export class TokenClient implements TokenService {
     return this.#request("troubles", uri, depth);
   }
 
-  findKey(uri: Pkcs11Uri, options: { login?: boolean } = {}): Promise<KeyInfo> {
-    return this.#request("findKey", uri, options);
+  findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
+    return this.#request("findKey", uri);
+  }
+
+  logIn(uri: Pkcs11Uri): Promise<void> {
+    return this.#request("logIn", uri);
+  }
+
+  withPublicHalf(key: KeyInfo, candidates: readonly PublicKey[]): Promise<KeyInfo | undefined> {
+    return this.#request("withPublicHalf", key, candidates);
   }
 
   identity<P extends Purpose = "open">(

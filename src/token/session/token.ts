@@ -204,6 +204,11 @@ export class Token {
     return this.#keeper?.isOpen() === true;
   }
 
+  /** True when no login would show more. */
+  showsAll(): boolean {
+    return !this.info.loginRequired || this.isLoggedIn();
+  }
+
   /** Closes the kept session and thereby, when no other is open in this process, ends the login. */
   close(): void {
     this.#keeper?.close();

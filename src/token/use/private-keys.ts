@@ -3,12 +3,15 @@
  * it can do. A key that cannot serve the purpose is refused, before a PIN is asked for if that can
  * be seen without one.
  */
+import { randomBytes } from "node:crypto";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { OaepHash, PrivateKey, PublicKey } from "../../keys/key.js";
 import { type Purpose, type PurposeKeys } from "../../keys/purpose.js";
+import { verifySignature } from "../../keys/signing.js";
 import { keyName, publicHalf, suitedHalf } from "../objects/halves.js";
 import { findPrivateKey } from "../objects/key-list.js";
+import { kindOf, usualRsaHalf } from "../objects/public-half.js";
 import type { Session } from "../session/session.js";
 import type { Token } from "../session/token.js";
 import type { KeyInfo, TokenInfo } from "../values.js";
@@ -64,6 +67,29 @@ export class PrivateKeys {
         ? new TokenRsaKey({ ...object, publicKey }, situation).provenHashes()
         : [],
     );
+  }
+
+  /**
+   * The public half of a key that shows none: the candidate with which a use of the private key
+   * comes out right. Logs in.
+   */
+  async halfAmong(key: KeyInfo, candidates: readonly PublicKey[]): Promise<PublicKey | undefined> {
+    const token = await this.#reach.again(key.token);
+    await this.#reach.logIn(token);
+    const { object, usual } = await token.session("read", (session) => {
+      const found = findPrivateKey(session, key);
+      return { object: found, usual: usualRsaHalf(session, found) };
+    });
+    const fitting = candidates.filter((one) => key.kind === "unknown" || kindOf(one) === key.kind);
+    for (const publicKey of [...(usual === undefined ? [] : [usual]), ...fitting]) {
+      const whole = { ...key, publicKey };
+      const situation = await token.session("read", (session) =>
+        situationOf(token, session, whole, object),
+      );
+      const { trace } = this.#reach;
+      if (await fits({ token, object, publicKey, trace }, situation)) return publicKey;
+    }
+    return undefined;
   }
 
   /**
@@ -157,7 +183,7 @@ function abilities(
     case "ec":
     case "x25519": {
       const ec = new TokenEcKey({ ...on, publicKey }, planFor("open", situation));
-      const signs = publicKey.type === "ec" && publicKey.curve !== "P-521" && can("sign");
+      const signs = publicKey.type === "ec" && !isP521(publicKey) && can("sign");
       return defined({
         agree: can("open") ? ec.agree.bind(ec) : undefined,
         sign: signs ? messageSigner({ ...on, publicKey }) : undefined,
@@ -166,6 +192,32 @@ function abilities(
     case "ed25519":
       return can("sign") ? { sign: messageSigner({ ...on, publicKey }) } : {};
   }
+}
+
+/** No message is signed with it. */
+function isP521(publicKey: PublicKey): boolean {
+  return publicKey.type === "ec" && publicKey.curve === "P-521";
+}
+
+/** Uses the private key on input of our own, for what it is allowed to do. */
+async function fits(
+  { token, object, publicKey, trace }: KeyObjectOnToken,
+  situation: Situation,
+): Promise<boolean> {
+  const plan = planFor("open", situation);
+  if (stepsToTry(plan).length > 0) {
+    if (publicKey.type === "rsa") {
+      const rsa = new TokenRsaKey({ token, object, publicKey, trace }, situation);
+      if ((await rsa.provenHashes()).length > 0) return true;
+    } else if (publicKey.type !== "ed25519") {
+      return new TokenEcKey({ token, object, publicKey, trace }, plan).isProven();
+    }
+  }
+  const isSigner = publicKey.type !== "x25519" && !isP521(publicKey);
+  if (!isSigner || stepsToTry(planFor("sign", situation)).length === 0) return false;
+  const message = randomBytes(32);
+  const signature = await messageSigner({ token, object, publicKey, trace })(message);
+  return verifySignature(publicKey, message, signature);
 }
 
 /** @throws TokenError `ERR_MECHANISM` when the key cannot serve `purpose` */

@@ -3,6 +3,7 @@
  * what its public half suggests, and the flags of the relevant mechanisms.
  */
 import { TokenError } from "../../errors.js";
+import { failedWith } from "../modules/call.js";
 import { CKM } from "../modules/constants.js";
 import { findPrivateKey, findPublicKeys } from "../objects/key-list.js";
 import { PLAN_MECHANISMS, type PlanAttribute, type PlanUse, type Situation } from "./plan.js";
@@ -46,7 +47,10 @@ export function visiblePrivateKey(session: Session, key: KeyInfo): Buffer | unde
   try {
     return findPrivateKey(session, key);
   } catch (error) {
-    if (error instanceof TokenError && error.ckr === undefined) return undefined;
+    const isNotVisible =
+      error instanceof TokenError &&
+      (error.ckr === undefined || failedWith(error, "CKR_USER_NOT_LOGGED_IN"));
+    if (isNotVisible) return undefined;
     throw error;
   }
 }

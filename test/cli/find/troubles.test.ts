@@ -99,8 +99,8 @@ describe("a module that can't be used", () => {
 
   it("is told where another one's tokens have no key for the message", async () => {
     const env = { P11SEAL_MODULE: `/nonexistent.so:${SOFTHSM_MODULE}` };
-    await freshToken("another");
-    expect(await cli(["open", "-i", "pkcs11:token=another", "k.p11s"], env)).toMatchObject({
+    const another = await freshToken("another");
+    expect(await cli(["open", "-i", another.uri, "k.p11s"], env)).toMatchObject({
       status: 5,
       stderr: expect.stringContaining("/nonexistent.so"),
     });

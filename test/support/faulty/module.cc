@@ -2,7 +2,8 @@
 // function that FAULTY_FUNCTION names. That one does what FAULTY_HOW says: crash, abort, exit,
 // hang, short or wrong (an attribute's value is cut or altered), or return a value given as a
 // number. With FAULTY_ONCE it does so only while that file exists, and deletes it. FAULTY_SKIP is
-// the number of calls that succeed first.
+// the number of calls that succeed first. With FAULTY_UNTIL_LOGIN all calls succeed after a login.
+// FAULTY_ATTRIBUTE is the number of the attribute that is cut or altered, CKA_VALUE by default.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,11 +16,13 @@
 static CK_FUNCTION_LIST_PTR real;
 static CK_FUNCTION_LIST ours;
 static int calls;
+static bool logged_in;
 
 // True if this call must fail.
 static bool is_due(const char *function) {
   const char *wanted = getenv("FAULTY_FUNCTION");
   if (!wanted || strcmp(wanted, function) != 0) return false;
+  if (logged_in && getenv("FAULTY_UNTIL_LOGIN")) return false;
   const char *skip = getenv("FAULTY_SKIP");
   if (calls++ < (skip ? atoi(skip) : 0)) return false;
   const char *once = getenv("FAULTY_ONCE");
@@ -47,7 +50,6 @@ FAULTY(C_GetTokenInfo, (CK_SLOT_ID s, CK_TOKEN_INFO_PTR i), (s, i))
 FAULTY(C_OpenSession,
        (CK_SLOT_ID s, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h),
        (s, f, a, n, h))
-FAULTY(C_Login, (CK_SESSION_HANDLE h, CK_USER_TYPE u, CK_UTF8CHAR_PTR p, CK_ULONG l), (h, u, p, l))
 FAULTY(C_FindObjectsInit, (CK_SESSION_HANDLE h, CK_ATTRIBUTE_PTR t, CK_ULONG c), (h, t, c))
 FAULTY(C_UnwrapKey,
        (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k, CK_BYTE_PTR w, CK_ULONG l,
@@ -63,11 +65,20 @@ FAULTY(C_Sign,
 FAULTY(C_DestroyObject, (CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o), (h, o))
 FAULTY(C_Finalize, (CK_VOID_PTR r), (r))
 
+static CK_RV faulty_C_Login(CK_SESSION_HANDLE h, CK_USER_TYPE u, CK_UTF8CHAR_PTR p, CK_ULONG l) {
+  if (is_due("C_Login")) return go_wrong();
+  CK_RV rv = real->C_Login(h, u, p, l);
+  if (rv == CKR_OK) logged_in = true;
+  return rv;
+}
+
 static CK_RV faulty_C_GetAttributeValue(CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o, CK_ATTRIBUTE_PTR t,
                                         CK_ULONG c) {
   CK_RV rv = real->C_GetAttributeValue(h, o, t, c);
   const char *how = getenv("FAULTY_HOW");
-  if (rv != CKR_OK || c != 1 || t->type != CKA_VALUE || !t->pValue) return rv;
+  const char *attribute = getenv("FAULTY_ATTRIBUTE");
+  CK_ATTRIBUTE_TYPE type = attribute ? strtoul(attribute, 0, 0) : CKA_VALUE;
+  if (rv != CKR_OK || c != 1 || t->type != type || !t->pValue) return rv;
   if (!is_due("C_GetAttributeValue")) return rv;
   if (!strcmp(how, "short")) t->ulValueLen -= 1;
   else if (!strcmp(how, "wrong")) ((CK_BYTE_PTR)t->pValue)[0] ^= 1;

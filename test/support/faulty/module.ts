@@ -31,9 +31,14 @@ export interface Fault {
   readonly skip?: number;
   /** Only one call fails, in any process. */
   readonly once?: boolean;
+  /** None fails after a login. */
+  readonly untilLogin?: boolean;
+  /** The attribute that is cut or altered; by default CKA_VALUE. */
+  readonly attribute?: number;
 }
 
-export function faultyEnvironment({ fn, how, skip, once }: Fault): Record<string, string> {
+export function faultyEnvironment(fault: Fault): Record<string, string> {
+  const { fn, how, skip, once, untilLogin, attribute } = fault;
   const marker = join(temporaryFolder("once"), "once");
   if (once === true) writeFileSync(marker, "");
   return {
@@ -42,5 +47,7 @@ export function faultyEnvironment({ fn, how, skip, once }: Fault): Record<string
     FAULTY_HOW: String(how),
     ...(skip === undefined ? {} : { FAULTY_SKIP: String(skip) }),
     ...(once === true ? { FAULTY_ONCE: marker } : {}),
+    ...(untilLogin === true ? { FAULTY_UNTIL_LOGIN: "1" } : {}),
+    ...(attribute === undefined ? {} : { FAULTY_ATTRIBUTE: String(attribute) }),
   };
 }

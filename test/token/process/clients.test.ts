@@ -197,8 +197,7 @@ describe("two clients of one server", () => {
         lost: () => undefined,
       });
     const [first, second] = [talk(), talk()];
-    const uri = { ...parseUri(token.uri), object: "rsa" };
-    await first.request({ method: "findKey", args: [uri, { login: true }] }, LIMIT_MS);
+    await first.request({ method: "logIn", args: [parseUri(token.uri)] }, LIMIT_MS);
     // An error that nobody foresaw, with a guess in its message.
     const guess = (client: Conversation): Promise<unknown> =>
       client.request({ method: USER_PIN }, LIMIT_MS).catch((error: unknown) => String(error));

@@ -12,6 +12,8 @@ import type {
   ModuleDiagnosis,
   TokenDiagnosis,
 } from "../../../token/diagnosis.js";
+import { requireTriable } from "../../../token/session/login.js";
+import type { TokenInfo } from "../../../token/values.js";
 import { planLines, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -48,6 +50,8 @@ interface Verdict {
   readonly chosen?: Prospect;
   readonly prospects: readonly Prospect[];
   readonly cause?: P11SealError;
+  /** The token that opening would log in to, to look for the key: nothing else is known of it. */
+  readonly unseen?: TokenInfo;
 }
 
 async function ofFile(
@@ -67,7 +71,7 @@ async function ofFile(
   const { cause } = verdict;
   const exit = cause === undefined ? EXIT.done : exitStatus(cause);
   const text = args.flag("json")
-    ? json({ file, opens: cause === undefined, exit, ...asData(verdict) })
+    ? json({ file, opens: verdict.unseen ? null : cause === undefined, exit, ...asData(verdict) })
     : describeVerdict(file, info, verdict);
   await write(context.io.stdout, text);
   return exit;
@@ -82,10 +86,15 @@ async function verdictOn(
   let prospects: readonly Prospect[] = [];
   try {
     const identities = await prepareIdentities(args.texts("identity"), tokens, context);
-    const keys = await identities.find();
+    const keys = await identities.find(info);
     prospects = await prospectsOf(info, keys, tokens);
     // As opening does: past keys whose token can't do it, but no further than any other fault.
     const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
+    const [unseen] = identities.unseen();
+    if (chosen === undefined && unseen !== undefined) {
+      requireTriable(unseen, false);
+      return { prospects, unseen };
+    }
     if (chosen === undefined) throw await identities.whyNone(noMatch(keys.length));
     return { chosen, prospects, ...defined({ cause: chosen.cause }) };
   } catch (cause) {
@@ -102,10 +111,10 @@ function noMatch(count: number): NoMatchError {
   return new NoMatchError("ERR_NO_MATCH", message, { hint: "insert the token that has the key" });
 }
 
-function asData({ chosen, prospects, cause }: Verdict): object {
+function asData({ chosen, prospects, cause, unseen }: Verdict): object {
   return {
     key: chosen?.name ?? null,
-    token: chosen?.token ?? null,
+    token: chosen?.token ?? unseen ?? null,
     way: chosen?.ways[0] ?? null,
     cause: cause === undefined ? null : causeData(cause),
     keys: prospects.map(prospectData),
@@ -113,12 +122,14 @@ function asData({ chosen, prospects, cause }: Verdict): object {
 }
 
 function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): string {
-  const { chosen, cause } = verdict;
+  const { chosen, cause, unseen } = verdict;
+  const token = chosen?.token ?? unseen;
   const name = file === "-" ? "stdin" : file;
   const lines = [
-    cause === undefined ? `${name}: will open` : `${name}: will not open`,
+    `${name}: ${cause !== undefined ? "will not open" : unseen ? "may open" : "will open"}`,
     ...(chosen === undefined ? [] : [`key: ${chosen.name}`]),
-    ...(chosen?.token === undefined ? [] : [`token: ${tokenText(chosen.token)}`]),
+    ...(token === undefined ? [] : [`token: ${tokenText(token)}`]),
+    ...(unseen === undefined ? [] : ["way: open would log in to this token to look for the key"]),
     ...(chosen === undefined ? [] : prospectLines(chosen)),
     ...(cause === undefined ? [] : [`cause: ${cause.message}`]),
     ...(cause?.hint === undefined ? [] : [`remedy: ${cause.hint}`]),
@@ -174,7 +185,8 @@ function faultOf({ modules }: Diagnosis, asked: string | undefined): TokenError 
   const isKey = asked !== undefined && /[:;](?:object|id)=/.test(asked);
   if (isKey && tokens.every(({ keys }) => keys.length === 0)) {
     const message = `no key matches ${asked}, as far as keys show without a PIN`;
-    return fault({ code: "ERR_KEY_NOT_FOUND", message, hint: "p11seal keys list shows them" });
+    const hint = "open, seal and keys list log in to look for it, if they are given this URI";
+    return fault({ code: "ERR_KEY_NOT_FOUND", message, hint });
   }
   return undefined;
 }

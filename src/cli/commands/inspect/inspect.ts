@@ -95,7 +95,7 @@ async function prospectsWith(
   if (given.length === 0) return undefined;
   return withTokens(args, context, async (tokens) => {
     const identities = await prepareIdentities(given, tokens, context);
-    return prospectsOf(info, await identities.find(), tokens);
+    return prospectsOf(info, await identities.find(info), tokens);
   });
 }
 

@@ -1,6 +1,16 @@
 /** `p11seal keys`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import { force, forceLastTry, general, json, module, tokenAccess, yes } from "../shared-options.js";
+import {
+  force,
+  forceLastTry,
+  general,
+  json,
+  module,
+  pinSource,
+  publicHalf,
+  tokenAccess,
+  yes,
+} from "../shared-options.js";
 
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
 
@@ -55,8 +65,8 @@ export const KEYS: CommandSet = {
     {
       name: "keys list",
       operands: "[uri]",
-      describe: "List the keys on all tokens, or those a URI matches; asks for no PIN",
-      options: { ...module, ...json, ...general },
+      describe: "List the keys on all tokens, or those a URI matches",
+      options: { ...forceLastTry, ...module, ...pinSource, ...json, ...general },
       examples: [
         ["keys list", "every key on every token"],
         ["keys list pkcs11:token=alice", "one token's"],
@@ -80,6 +90,7 @@ export const KEYS: CommandSet = {
           type: "boolean",
           describe: "RSA: find out which OAEP hashes the token can undo, and record the best (PIN)",
         },
+        ...publicHalf,
         ...force,
         ...tokenAccess,
         ...general,

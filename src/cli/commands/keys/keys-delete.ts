@@ -4,6 +4,7 @@ import { UsageError } from "../../../errors.js";
 import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { keyAt } from "../../find/hidden-keys.js";
 import { withTokens } from "../../find/tokens.js";
 import { confirm } from "../../io/confirm.js";
 
@@ -18,7 +19,7 @@ export async function keysDeleteCommand(args: Arguments, context: Context): Prom
       });
     }
     const access = await tokens.access();
-    const key = await tokens.find(uri, () => access.findKey(uri));
+    const key = await keyAt(uri, tokens);
     if (!args.flag("yes")) await confirmDeletion(key, context);
     await access.deleteKey(key);
     context.report.note(`deleted ${key.uri}`);

@@ -7,6 +7,7 @@ import { publicHalf } from "../../../token/objects/halves.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { doubtOf, signOnlyOf, sureOaep } from "../../find/token-key.js";
+import { wholeKeyAt } from "../../find/hidden-keys.js";
 import { withTokens } from "../../find/tokens.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { oneLine } from "../../io/report.js";
@@ -29,7 +30,7 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
         : await fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [] });
     try {
       const access = await tokens.access();
-      const key = await tokens.find(uri, () => access.findKey(uri));
+      const key = await wholeKeyAt(uri, tokens);
       const publicKey = publicHalf(key);
       let oaep: OaepHash | undefined;
       if (publicKey.type === "rsa" && args.flag("probe")) {

@@ -1,11 +1,19 @@
 /** `p11seal keys list`: the keys that tokens show without a PIN. */
 import { toHex } from "../../../bytes.js";
 import { fingerprintText } from "../../../keys/public-key.js";
+import type { Pkcs11Uri } from "../../../token/uri.js";
 import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { withTokens } from "../../find/tokens.js";
-import { decisive, troubleError, troubleText, whyEmpty } from "../../find/troubles.js";
+import { keysAt } from "../../find/hidden-keys.js";
+import { type Tokens, withTokens } from "../../find/tokens.js";
+import {
+  decisive,
+  silentTokens,
+  troubleError,
+  troubleText,
+  whyEmpty,
+} from "../../find/troubles.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
@@ -14,7 +22,7 @@ export async function keysListCommand(args: Arguments, context: Context): Promis
   await withTokens(args, context, async (tokens) => {
     const uri = text === undefined ? undefined : tokens.uri(text);
     const access = await tokens.access();
-    const keys = await access.keys(uri);
+    const keys = uri === undefined ? await access.keys() : await listed(uri, tokens, args);
     const { stdout } = context.io;
     await write(stdout, args.flag("json") ? json({ keys: keys.map(asData) }) : describe(keys));
     const troubles = await access.troubles(uri);
@@ -25,9 +33,37 @@ export async function keysListCommand(args: Arguments, context: Context): Promis
     for (const one of troubles) {
       if (one.at !== "module") context.report.note(`not listed: ${troubleText(one)}`);
     }
-    if (keys.length === 0)
+    if (keys.length === 0) {
       context.report.note((await whyEmpty(uri ?? {}, access)) ?? "no key was found");
+    }
+    for (const line of await hiding(uri, keys, tokens)) context.report.note(line);
   });
+}
+
+/** Which tokens may have keys that are not listed, and how to list them. */
+async function hiding(
+  uri: Pkcs11Uri | undefined,
+  keys: readonly KeyInfo[],
+  tokens: Tokens,
+): Promise<string[]> {
+  if (uri !== undefined) {
+    const depth = keys.length === 0 ? await tokens.depth(uri) : undefined;
+    return depth?.kind === "none" && depth.reason !== undefined ? [depth.reason] : [];
+  }
+  return silentTokens(await tokens.access(), (name) => `p11seal keys list '${name}'`);
+}
+
+/** A PIN source on the command line says to show all; else a login comes only where none shows. */
+async function listed(
+  uri: Pkcs11Uri,
+  tokens: Tokens,
+  args: Arguments,
+): Promise<readonly KeyInfo[]> {
+  const access = await tokens.access();
+  if (args.text("pin-source") !== undefined && (await tokens.depth(uri)).kind === "login") {
+    await access.logIn(uri);
+  }
+  return keysAt(uri, tokens);
 }
 
 function asData(key: KeyInfo): unknown {

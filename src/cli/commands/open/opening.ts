@@ -92,9 +92,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
           log.headerRead();
           await admission.demand(sender);
         },
-        identities: async () => {
+        identities: async (info) => {
           await sealed.verify?.();
-          const identities = await settings.identities.find();
+          const identities = await settings.identities.find(info, () => turn.come());
           return identities.map((identity) => attended(identity, settings, turn, log));
         },
       },

@@ -1,0 +1,30 @@
+/**
+ * Public keys that may be the missing half of a private key on a token: those that `--public`
+ * names, and those of the user's directory. Which one it is, a use of the private key tells.
+ */
+import type { PublicKey } from "../../keys/key.js";
+import { parsePublicKey } from "../../keys/formats/key-file.js";
+import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
+import type { Context } from "../command.js";
+import { readSmall } from "../io/inputs.js";
+import { homeFolder, pathOfHome } from "./home.js";
+import { isThere } from "./known-names.js";
+
+/** @throws as `readSmall`, `parsePublicKey`, `readDirectory` */
+export async function candidateHalves(
+  files: readonly string[],
+  context: Context,
+): Promise<PublicKey[]> {
+  const found: PublicKey[] = [];
+  for (const path of files) {
+    const bytes = await readSmall(path, context.io);
+    found.push(parsePublicKey(bytes, path === "-" ? "stdin" : path).publicKey);
+  }
+  const { env } = context.io;
+  for (const kind of ["recipients", "senders"] as const) {
+    if (!(await isThere(directoryPath(pathOfHome(env), kind)))) continue;
+    const entries = await readDirectory(homeFolder(env), kind);
+    found.push(...entries.map(({ publicKey }) => publicKey));
+  }
+  return found;
+}
