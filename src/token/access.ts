@@ -205,7 +205,7 @@ export class TokenAccess implements TokenService {
       await this.#logIn(token);
       await token.session("read", (session) => {
         for (const key of listKeys(session, token.info).filter((one) => matchesObject(uri, one))) {
-          findings.push(...this.#auditOne(session, key));
+          findings.push(...this.#auditOne(session, token, key));
         }
       });
     }
@@ -238,9 +238,9 @@ export class TokenAccess implements TokenService {
     this.#options.trace?.(line);
   };
 
-  #auditOne(session: Session, key: KeyInfo): Finding[] {
+  #auditOne(session: Session, token: Token, key: KeyInfo): Finding[] {
     try {
-      return auditKey(session, key);
+      return auditKey(session, key, token.details);
     } catch (error) {
       if ((error as Partial<TokenError>).code !== "ERR_KEY_NOT_FOUND") throw error;
       this.#trace(`audit: ${keyName(key)} has no private key here`);

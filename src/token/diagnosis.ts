@@ -5,7 +5,7 @@
 import { toHex } from "../bytes.js";
 import { defined } from "../defined.js";
 import { TokenError } from "../errors.js";
-import { auditKey, auditNumbers } from "./objects/key-audit.js";
+import { auditKey, auditPublicHalf } from "./objects/key-audit.js";
 import { errorReport } from "./modules/call.js";
 import { type ConfigurationFault, configurationFault } from "./modules/configuration.js";
 import type { Discovery } from "./modules/discover.js";
@@ -114,7 +114,10 @@ function diagnoseKey(token: Token, session: Session, key: KeyInfo): KeyDiagnosis
     ...{ uri, label, id: toHex(key.id), kind, uses, seenAs },
     ...defined({ fingerprint: publicKey && toHex(publicKey.fingerprint) }),
     plan: planFor(isForSigning(key) ? "sign" : "open", situationOf(token, session, key, object)),
-    findings: object === undefined ? auditNumbers(key) : auditKey(session, key),
+    findings:
+      object === undefined
+        ? auditPublicHalf(key, token.details)
+        : auditKey(session, key, token.details),
   };
 }
 

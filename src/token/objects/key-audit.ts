@@ -3,6 +3,8 @@
  * and uses no key.
  */
 import { isRoca } from "../../keys/roca.js";
+import type { TokenDetails } from "../session/token-info.js";
+import { leakingDevice } from "./eucleak.js";
 import { keyName } from "./halves.js";
 import { findPrivateKey } from "./key-list.js";
 import type { Session } from "../session/session.js";
@@ -10,12 +12,29 @@ import type { AttributeName } from "../modules/template.js";
 import type { Finding, KeyInfo } from "../values.js";
 
 /** Audits a key. The session must be logged in. */
-export function auditKey(session: Session, key: KeyInfo): Finding[] {
-  return [...auditNumbers(key), ...auditAttributes(session, findPrivateKey(session, key), key)];
+export function auditKey(session: Session, key: KeyInfo, token: TokenDetails): Finding[] {
+  const object = findPrivateKey(session, key);
+  const signs = session.flag(object, "SIGN") ?? key.uses.includes("sign");
+  return [
+    ...auditNumbers(key),
+    ...auditDevice(key, token, signs),
+    ...auditAttributes(session, object, key),
+  ];
 }
 
-/** Audits the public half alone. */
-export function auditNumbers(key: KeyInfo): Finding[] {
+/** Audits what shows without a PIN: the public half, and what the token is. */
+export function auditPublicHalf(key: KeyInfo, token: TokenDetails): Finding[] {
+  return [...auditNumbers(key), ...auditDevice(key, token, key.uses.includes("sign"))];
+}
+
+function auditDevice(key: KeyInfo, token: TokenDetails, signs: boolean): Finding[] {
+  const device = key.publicKey?.type === "ec" && signs ? leakingDevice(token) : undefined;
+  if (device === undefined) return [];
+  const what = `signs with ECDSA on ${device}, which leaks the key to whoever holds it a while`;
+  return [warning(key, "eucleak", what)];
+}
+
+function auditNumbers(key: KeyInfo): Finding[] {
   const { publicKey } = key;
   if (publicKey?.type !== "rsa") return [];
   const findings: Finding[] = [];
