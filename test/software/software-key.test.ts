@@ -14,7 +14,9 @@ import type {
   RsaPrivateKey,
   X25519PublicKey,
 } from "../../src/keys/key.js";
-import { needsPassphrase } from "../../src/keys/formats/private-file.js";
+import { der, TAG } from "../../src/keys/formats/der.js";
+import { formatPem } from "../../src/keys/formats/pem.js";
+import { needsPassphrase, readPrivateKey } from "../../src/keys/formats/private-file.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";
 import { isCanonical } from "../support/edwards.mjs";
@@ -23,6 +25,7 @@ import { fixture, fixtureText, refusal, testKey } from "../keys/support.js";
 import { agree, decryptOaep } from "../support/private-key.js";
 import { isFull } from "../support/scale.js";
 
+const DER = { format: "der", type: "pkcs8" } as const;
 const FILE_KEY = new Uint8Array(32).fill(7);
 
 async function rsa(pem: string): Promise<RsaPrivateKey> {
@@ -70,12 +73,45 @@ describe("a private key file that is refused", () => {
   });
 
   it.each([
-    ["OpenSSH's own form", fixture("openssh.private.pem"), "ERR_KEY_FORMAT"],
+    ["OpenSSH's own form, encrypted", fixture("openssh-encrypted.private.pem"), "ERR_KEY_FORMAT"],
     ["PEM's old encryption", fixture("legacy-encrypted.private.pem"), "ERR_KEY_FORMAT"],
     ["a key that can only sign", TEST_KEYS.ed25519, "ERR_SIGN_ONLY"],
   ])("%s: named", (_, pem, code) => {
     const found = refusal(() => softwareIdentity(pem, "key.pem", { passphrase: "test" }));
     expect([found.code, found.name]).toEqual([code, "UnsupportedError"]);
+  });
+
+  it.each([
+    ["a public key", publicPem(TEST_KEYS.p256), "messages are sealed to a public key"],
+    ["an OpenSSH line", fixtureText("p256.ssh"), "messages are sealed to a public key"],
+    ["a certificate", fixtureText("p256-agree.crt.pem"), "messages are sealed to a public key"],
+    ["a PKCS#12 file", Buffer.from(fixtureText("p256.p12.base64"), "base64"), "openssl pkcs12"],
+    ["DER", createPrivateKey(TEST_KEYS.p256).export(DER), "-inform DER"],
+    ["a PuTTY file", "PuTTY-User-Key-File-3: ssh-ed25519\n", "puttygen"],
+    ["an age identity", "# x\nAGE-SECRET-KEY-1QQ\n", "age"],
+    ["a JWK", '{"kty":"EC","d":"x"}', "PEM"],
+    ["UTF-16", Buffer.from(TEST_KEYS.p256, "utf16le"), "UTF-16"],
+    ["cosign's", blockOf("ENCRYPTED SIGSTORE PRIVATE KEY"), "cosign"],
+    ["an OpenPGP key", blockOf("PGP PRIVATE KEY BLOCK"), "GnuPG"],
+  ])("%s is called by its name, with a hint", (_, file, word) => {
+    const bytes = typeof file === "string" ? ascii(file) : new Uint8Array(file);
+    const { code, text } = refusal(() => softwareIdentity(bytes, "key.pem"));
+    expect([code, text.includes(word)]).toEqual(["ERR_PRIVATE_KEY", true]);
+  });
+
+  it.each([
+    ["2a864886f70d010503", "DES"],
+    ["2a864886f70d010c0101", "RC4"],
+    ["2a864886f70d010c0106", "RC2"],
+    ["2b0e030207", "DES"],
+    ["2a864886f70d0302", "RC2"],
+  ])("PKCS#8 under the cipher %s is refused before a passphrase is asked for", (oid, cipher) => {
+    const pem = formatPem("ENCRYPTED PRIVATE KEY", encryptedWith(oid));
+    for (const read of [needsPassphrase, readPrivateKey]) {
+      const { code, text } = refusal(() => read(pem, "key.pem"));
+      expect([code, text.includes(`encryption with ${cipher}`)]).toEqual(["ERR_KEY_FORMAT", true]);
+      expect(text).toContain("-provider legacy");
+    }
   });
 
   it("no message quotes the file, wherever it is damaged", () => {
@@ -380,3 +416,18 @@ const WEAK = {
   dq: "XJsEJHML57MNLZWKVSfeYepe3sjcjm8CAteh6VZd-KvGDpREEh9LtDNwrjcblFZXq4rssXjtJmi3ta9R1EZ2Qw",
   qi: "Paoqsw0jfYgEJDu-jQYunhp0fRj46EhfaiQSvO7USe4onTJoutIyuqDTjCg60jew2D2pZbaWgAwbm_hDE7bthA",
 };
+
+function blockOf(label: string): string {
+  return formatPem(label, new Uint8Array(32));
+}
+
+/** EncryptedPrivateKeyInfo (RFC 5958 §3): one of PKCS#5's first schemes, or PBES2 with a cipher. */
+function encryptedWith(oid: string): Uint8Array {
+  const object = (hex: string): Uint8Array => der(TAG.oid, fromHex(hex));
+  const nothing = der(TAG.sequence);
+  const isScheme = oid.startsWith("2a864886f70d01");
+  const pbes2 = der(TAG.sequence, nothing, der(TAG.sequence, object(oid)));
+  const scheme = isScheme ? [object(oid), nothing] : [object("2a864886f70d01050d"), pbes2];
+  const data = der(TAG.octetString, new Uint8Array(16));
+  return der(TAG.sequence, der(TAG.sequence, ...scheme), data);
+}

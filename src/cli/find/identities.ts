@@ -6,6 +6,7 @@
 import type { MessageInfo } from "../../envelope/envelope.js";
 import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError } from "../../errors.js";
+import { foreignPrivate } from "../../keys/formats/foreign-private.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import { keyName } from "../../token/objects/halves.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
@@ -262,6 +263,8 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
     .filter(({ uri }) => uri !== "" && !uri.startsWith("#"));
   // The file may be a secret: nothing of it is quoted.
   if (lines.length === 0 || !lines.every(({ uri }) => isPkcs11Uri(uri))) {
+    const foreign = foreignPrivate(bytes, path);
+    if (foreign !== undefined) throw foreign;
     throw new FormatError("ERR_IDENTITY_FILE", `"${path}" holds neither a key nor pkcs11: URIs`, {
       hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM",
     });

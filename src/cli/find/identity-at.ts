@@ -67,8 +67,9 @@ export async function identityInFile<P extends Purpose>(
   purpose: P,
   context: Context,
 ): Promise<Identity<PurposeKeys[P]>> {
+  const isEncrypted = needsPassphrase(bytes, path);
   await warnIfReadable(path, context);
-  const passphrase = needsPassphrase(bytes, path) ? await askPassphrase(path, context) : undefined;
+  const passphrase = isEncrypted ? await askPassphrase(path, context) : undefined;
   return softwareIdentity(bytes, path, { passphrase, purpose });
 }
 

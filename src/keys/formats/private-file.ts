@@ -1,11 +1,15 @@
 /**
- * Private key files: one key in PEM, as PKCS#8 (encrypted or not), PKCS#1 or SEC 1. The content is
- * secret: no message quotes any of it, and no OpenSSL error is passed on as a cause.
+ * Private key files: one key in PEM, as PKCS#8 (encrypted or not), PKCS#1, SEC 1 or OpenSSH's own
+ * form. The content is secret: no message quotes any of it, and no OpenSSL error is passed on as a
+ * cause.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { toHex } from "../../bytes.js";
 import { FormatError, TokenError, UnsupportedError } from "../../errors.js";
 import { DerReader, TAG } from "./der.js";
+import { foreignPrivate, foreignPrivateBlock } from "./foreign-private.js";
 import type { PublicKey } from "../key.js";
+import { OPENSSH_LABEL, parseOpenSshPrivate } from "./openssh-private.js";
 import { parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki } from "../public-key.js";
 import { naming } from "../refusals.js";
@@ -31,7 +35,7 @@ export function readPrivateKey(
 
 /** True if the file is encrypted PKCS#8. Throws as `readPrivateKey`. */
 export function needsPassphrase(pem: Uint8Array | string, name: string): boolean {
-  return privateBlock(pem, name).label === "ENCRYPTED PRIVATE KEY";
+  return privateBlock(pem, name).label === ENCRYPTED;
 }
 
 function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
@@ -39,22 +43,26 @@ function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
   if (text.length > MAX_FILE_LENGTH) {
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: too large to be a private key`);
   }
-  const blocks = parseBlocks(text, name).filter(({ label }) => !BESIDE_THE_KEY.has(label));
+  const all = parseBlocks(text, name);
+  const keys = all.filter(({ label }) => !BESIDE_THE_KEY.has(label));
+  // A certificate alone is what was meant for the key.
+  const blocks = keys.length === 0 && all.length === 1 ? all : keys;
   const [block] = blocks;
+  if (block === undefined) {
+    const foreign = typeof pem === "string" ? undefined : foreignPrivate(pem, name);
+    if (foreign !== undefined) throw foreign;
+  }
   if (block === undefined || blocks.length > 1) {
     throw new FormatError(
       "ERR_PRIVATE_KEY",
       `${name}: ${blocks.length} PEM blocks instead of one private key`,
     );
   }
-  if (block.hasHeaders) throw oldEncryption(name);
-  if (block.label === "OPENSSH PRIVATE KEY") throw openSshKey(name);
-  if (!DER_TYPES.has(block.label)) {
-    throw new FormatError(
-      "ERR_PRIVATE_KEY",
-      `${name}: PEM block ${block.label} is not a private key`,
-    );
-  }
+  if (block.hasHeaders) throw oldEncryption("PEM's old encryption is", name);
+  if (block.label === OPENSSH_LABEL) return block;
+  if (!DER_TYPES.has(block.label)) throw foreignPrivateBlock(block.label, name);
+  requireForm(block, name);
+  if (block.label === ENCRYPTED) requireNewerCipher(block, name);
   return block;
 }
 
@@ -71,10 +79,10 @@ function privateKeyOf(
   name: string,
   passphrase: Uint8Array | string | undefined,
 ): KeyObject {
-  requireForm({ label, bytes }, name);
+  if (label === OPENSSH_LABEL) return naming(name, () => parseOpenSshPrivate(bytes));
   const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const type = typeOf(label);
-  if (label !== "ENCRYPTED PRIVATE KEY") {
+  if (label !== ENCRYPTED) {
     try {
       return createPrivateKey({ key, format: "der", type });
     } catch {
@@ -118,7 +126,7 @@ function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: 
     const reader = new DerReader(bytes, "private key");
     const fields = reader.sequence();
     reader.end();
-    if (label !== "ENCRYPTED PRIVATE KEY") fields.read(TAG.integer); // The version.
+    if (label !== ENCRYPTED) fields.read(TAG.integer); // The version.
     fields.read(AFTER_VERSION[typeOf(label)]);
   } catch {
     throw new FormatError(
@@ -128,18 +136,41 @@ function requireForm({ label, bytes }: Pick<PemBlock, "label" | "bytes">, name: 
   }
 }
 
-function oldEncryption(name: string): UnsupportedError {
-  return new UnsupportedError("ERR_KEY_FORMAT", `${name}: PEM's old encryption is not supported`, {
-    hint: "it derives the key with one round of MD5; convert with: openssl pkcs8 -topk8 -in OLD -out NEW",
-  });
+/** Refuses ciphers that OpenSSL has put aside, before anybody is asked for a passphrase. */
+function requireNewerCipher({ bytes }: PemBlock, name: string): void {
+  let oids: string[];
+  try {
+    const scheme = new DerReader(bytes, "private key").sequence().sequence();
+    oids = [toHex(scheme.read(TAG.oid))];
+    if (oids[0] === PBES2) {
+      const parameters = scheme.sequence();
+      parameters.sequence(); // The key derivation.
+      oids.push(toHex(parameters.sequence().read(TAG.oid)));
+    }
+  } catch {
+    return; // OpenSSL says what is wrong with it.
+  }
+  const cipher = oids.map((oid) => OLD_CIPHERS.get(oid)).find((old) => old !== undefined);
+  if (cipher !== undefined) throw oldEncryption(`encryption with ${cipher} is`, name);
 }
 
-function openSshKey(name: string): UnsupportedError {
-  return new UnsupportedError(
-    "ERR_KEY_FORMAT",
-    `${name}: OpenSSH's own private key format is not supported`,
-    { hint: "convert a copy of it with: ssh-keygen -p -m PKCS8 -f COPY" },
-  );
+/** RFC 8018 A.4. */
+const PBES2 = "2a864886f70d01050d";
+
+/** RFC 8018 A.3 and B.2, RFC 7292 appendix C: DES, RC2 and RC4, by their OID's DER content. */
+const OLD_CIPHERS: ReadonlyMap<string, string> = new Map([
+  ...(["01", "03", "0a"] as const).map((end) => [`2a864886f70d0105${end}`, "DES"] as const),
+  ...(["04", "06", "0b"] as const).map((end) => [`2a864886f70d0105${end}`, "RC2"] as const),
+  ...(["01", "02"] as const).map((end) => [`2a864886f70d010c01${end}`, "RC4"] as const),
+  ...(["05", "06"] as const).map((end) => [`2a864886f70d010c01${end}`, "RC2"] as const),
+  ["2b0e030207", "DES"],
+  ["2a864886f70d0302", "RC2"],
+]);
+
+function oldEncryption(what: string, name: string): UnsupportedError {
+  return new UnsupportedError("ERR_KEY_FORMAT", `${name}: ${what} not supported`, {
+    hint: "it is no protection today; convert with: openssl pkcs8 -topk8 -provider default -provider legacy -in OLD -out NEW",
+  });
 }
 
 /**
@@ -155,6 +186,9 @@ const BESIDE_THE_KEY = new Set([
 ]);
 
 const MAX_FILE_LENGTH = 65_536;
+
+/** RFC 5958 §3. */
+const ENCRYPTED = "ENCRYPTED PRIVATE KEY";
 
 type DerType = "pkcs8" | "pkcs1" | "sec1";
 
