@@ -1,13 +1,20 @@
 /**
  * A lock between processes, without a database: for the text files of the data folder.
  *
- * A lock is a folder with exactly one file, whose name says who holds it: `free`, or `held-` and a
- * process. Taking the lock, taking it over from a dead process, and giving it back are each one
- * rename of a name that occurs once. If several processes try, one succeeds and the others find the
- * name gone. Nobody ever deletes a stale lock, which might by then be somebody's fresh one.
+ * A lock is a folder with exactly one file, whose name says who holds it: `free`, or `held-`, a
+ * process (host, boot, PID namespace, PID, start; see `owner.ts`) and since when. Taking the lock,
+ * taking it over, and giving it back are each one rename of a name that occurs once. If several
+ * processes try, one succeeds and the others find the name gone. Nobody ever deletes a stale lock,
+ * which might by then be somebody's fresh one.
+ *
+ * A lock is taken over from a process that is known to have ended. Whether one on another machine
+ * or in another container lives, nobody here can see. So the holder's lock is a lease: while it
+ * works, it shows that it lives by touching the file. Once it has not done so for a minute, and not
+ * while somebody watched either, it counts as dead. A process that was stopped for that long, and
+ * goes on, finds out before it writes (`HeldLock.confirm`).
  */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
@@ -17,6 +24,29 @@ import { errno, quoted, reason } from "./system-error.js";
 /** How long a process waits for others, whose work under these locks takes milliseconds. */
 const WAIT_MS = 10_000;
 
+/** How often a holder shows that it lives. */
+const HEARTBEAT_MS = 1000;
+
+/**
+ * How old the last sign of life is before a process that can't be looked at counts as dead. More
+ * than a holder's process may be blocked, as by a database that others use.
+ */
+const LEASE_MS = 60_000;
+
+/** How long somebody must have watched without a sign of life: clocks may differ. */
+const WATCH_MS = 3 * HEARTBEAT_MS;
+
+/** A lock while it is held. */
+export interface HeldLock {
+  /**
+   * Makes sure that nobody took the lock over, as after this process was stopped for a minute. Call
+   * it right before writing.
+   *
+   * @throws FileError `ERR_LOCKED`
+   */
+  confirm(): Promise<void>;
+}
+
 /**
  * Runs `action` while no other process, and no other call in this one, holds the lock at `path`.
  * The parent folder must exist.
@@ -25,14 +55,20 @@ const WAIT_MS = 10_000;
  */
 export async function withLock<T>(
   path: string,
-  action: () => Promise<T>,
+  action: (lock: HeldLock) => Promise<T>,
   options: { readonly waitMs?: number } = {},
 ): Promise<T> {
   const held = await take(path, options.waitMs ?? WAIT_MS);
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    void utimes(held, now, now).catch(() => undefined);
+  }, HEARTBEAT_MS);
+  heartbeat.unref();
   try {
-    return await action();
+    return await action({ confirm: () => confirm(path, held) });
   } finally {
-    // Fails only if somebody removed the folder: then there is nothing to give back.
+    clearInterval(heartbeat);
+    // Fails only if somebody removed the folder, or took the lock over: nothing to give back.
     await rename(held, join(path, FREE)).catch(() => undefined);
   }
 }
@@ -40,30 +76,89 @@ export async function withLock<T>(
 // ── Details ──
 
 const FREE = "free";
-const HELD = /^held-(.+)-[0-9a-f]{16}$/;
+const HELD = /^held-(.+)-([0-9a-f]{12})[0-9a-f]{4}$/;
 
 /** The name of its file while we hold it. */
 async function take(path: string, waitMs: number): Promise<string> {
-  const mine = join(path, `held-${thisProcess()}-${randomBytes(8).toString("hex")}`);
   const deadline = Date.now() + waitMs;
+  const watch = new Watch(path);
   for (;;) {
     const names = await namesIn(path);
     if (names === undefined) await makeLock(path);
-    const takeable = names?.find((name) => name === FREE || isAbandoned(name));
-    if (takeable !== undefined && (await renamed(join(path, takeable), mine))) return mine;
-    if (Date.now() >= deadline) {
-      throw new FileError("ERR_LOCKED", `another process holds "${path}"`, {
-        hint: "wait for it; if no p11seal is running, remove that folder",
-      });
+    const mine = join(path, heldName());
+    for (const name of names ?? []) {
+      const isTakeable = name === FREE || (await watch.isAbandoned(name));
+      if (isTakeable && (await renamed(join(path, name), mine))) return mine;
     }
+    if (Date.now() >= deadline) throw locked(path, watch.holder);
     // Random, so that two that wait don't keep colliding.
     await sleep(2 + Math.random() * 10);
   }
 }
 
-function isAbandoned(name: string): boolean {
-  const [, owner] = HELD.exec(name) ?? [];
-  return owner !== undefined && isRunning(owner) === false;
+/** Says who holds the lock, and since when: twelve digits are milliseconds, four are random. */
+function heldName(): string {
+  const since = Date.now().toString(16).padStart(12, "0");
+  return `held-${thisProcess()}-${since}${randomBytes(2).toString("hex")}`;
+}
+
+/** What one process sees of a lock while it waits for it. */
+class Watch {
+  readonly #path: string;
+  /** The last sign of life of a holder that can't be looked at, and since when it is the last. */
+  #seen: { readonly sign: string; readonly sinceMs: number } | undefined;
+  #holder: Holder = "unknown";
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  get holder(): Holder {
+    return this.#holder;
+  }
+
+  async isAbandoned(name: string): Promise<boolean> {
+    const [, owner, since] = HELD.exec(name) ?? [];
+    if (owner === undefined || since === undefined) return false;
+    const running = isRunning(owner);
+    this.#holder = running === undefined ? "out of sight" : "here";
+    if (running !== undefined) return !running;
+
+    const touched = await stat(join(this.#path, name)).catch(() => undefined);
+    if (touched === undefined) return false;
+    const sign = `${name} ${touched.mtimeMs}`;
+    const nowMs = performance.now();
+    if (this.#seen?.sign !== sign) this.#seen = { sign, sinceMs: nowMs };
+    // A rename keeps the time of the last change, which may be older than the lock.
+    const lastSignMs = Math.max(touched.mtimeMs, Number.parseInt(since, 16));
+    const isExpired = Math.abs(Date.now() - lastSignMs) > LEASE_MS;
+    return isExpired && nowMs - this.#seen.sinceMs >= WATCH_MS;
+  }
+}
+
+type Holder = "here" | "out of sight" | "unknown";
+
+function locked(path: string, holder: Holder): FileError {
+  const elsewhere = holder === "out of sight";
+  const who = elsewhere
+    ? "a process on another machine or in another container"
+    : "another process";
+  return new FileError("ERR_LOCKED", `${who} holds ${quoted(path)}`, {
+    hint: elsewhere
+      ? "try again: a minute after its last sign of life, the lock is taken over"
+      : "wait for it; if no p11seal is running, remove that folder",
+  });
+}
+
+async function confirm(path: string, held: string): Promise<void> {
+  try {
+    await stat(held);
+  } catch (error) {
+    throw new FileError("ERR_LOCKED", `another process took ${quoted(path)} over`, {
+      cause: error,
+      hint: "this one was stopped for too long; nothing was written, so try again",
+    });
+  }
 }
 
 async function renamed(from: string, to: string): Promise<boolean> {

@@ -2,6 +2,9 @@
  * Names a process so that another one can later see whether it still runs: by the machine, its
  * boot, the PID namespace, the PID, and when the process began. A PID alone means nothing after a
  * reboot, in another container, or once the kernel has reused it.
+ *
+ * A machine is known by its host name and its machine id (machine-id(5)). A host name alone does
+ * not tell a reboot from another machine: containers on two machines often have the same one.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
@@ -11,7 +14,7 @@ import { errno } from "./system-error.js";
 /** This process, as text that fits into a column or a file's name. */
 export function thisProcess(): string {
   return (self ??= formatOwner({
-    host: createHash("sha256").update(hostname()).digest("hex").slice(0, 12),
+    host: createHash("sha256").update(`${hostname()} ${machineId()}`).digest("hex").slice(0, 12),
     boot: bootId(),
     space: pidSpace(),
     pid: process.pid,
@@ -30,7 +33,7 @@ export function isRunning(text: string): boolean | undefined {
   const sameBoot = owner.boot === me.boot;
   // Two host names in one boot: containers of one kernel, or a machine that was renamed.
   if (owner.host !== me.host && (!sameBoot || me.boot === NONE)) return undefined;
-  if (!sameBoot) return false;
+  if (!sameBoot) return machineId() === NONE ? undefined : false;
   if (owner.space !== me.space) return undefined;
   return runsHere(owner);
 }
@@ -38,7 +41,7 @@ export function isRunning(text: string): boolean | undefined {
 // ── Details ──
 
 interface Owner {
-  /** Start of the SHA-256 of the host name. */
+  /** Start of the SHA-256 of host name and machine id. */
   readonly host: string;
   /** Start of the kernel's boot id; `0` if there is none. */
   readonly boot: string;
@@ -88,6 +91,15 @@ function processState(pid: number): { start: string; ended: boolean } | undefine
     return /^[0-9]+$/.test(start) ? { start, ended: /^[ZXx]$/.test(state) } : undefined;
   } catch {
     return undefined;
+  }
+}
+
+function machineId(): string {
+  try {
+    const id = readFileSync("/etc/machine-id", "latin1").trim();
+    return /^[0-9a-f]{32}$/.test(id) ? id : NONE;
+  } catch {
+    return NONE;
   }
 }
 

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { withLock } from "../../src/store/lock.js";
@@ -60,6 +68,67 @@ describe("a lock", () => {
     const lock = heldBy(freshFolder(), "0123456789ab-0-0-4711-1");
     await expect(withLock(lock, () => Promise.resolve(), { waitMs: 30 })).rejects.toMatchObject({
       code: "ERR_LOCKED",
+    });
+  });
+
+  it("is taken over from one that can't be looked at and gave no sign of life for long", async () => {
+    const lock = heldBy(freshFolder(), "0123456789ab-0-0-4711-1");
+    const [name = ""] = readdirSync(lock);
+    const longAgo = new Date(Date.now() - 61_000);
+    utimesSync(path.join(lock, name), longAgo, longAgo);
+    // Not at once: the other clock may be wrong.
+    await expect(withLock(lock, () => Promise.resolve(), { waitMs: 1500 })).rejects.toMatchObject({
+      code: "ERR_LOCKED",
+      message: `a process on another machine or in another container holds "${lock}"`,
+    });
+    await expect(withLock(lock, () => Promise.resolve("in"))).resolves.toBe("in");
+  }, 20_000);
+
+  it("is not taken from one that can't be looked at but shows that it lives", async () => {
+    const lock = heldBy(freshFolder(), "0123456789ab-0-0-4711-1");
+    const [name = ""] = readdirSync(lock);
+    // A clock that is two minutes slow.
+    const beat = setInterval(() => {
+      const slow = new Date(Date.now() - 120_000);
+      utimesSync(path.join(lock, name), slow, slow);
+    }, 1000);
+    const taken = withLock(lock, () => Promise.resolve(), { waitMs: 5000 });
+    await expect(taken).rejects.toMatchObject({ code: "ERR_LOCKED" });
+    clearInterval(beat);
+  }, 20_000);
+
+  it("is not taken from a new holder for the age of the file that it renamed", async () => {
+    const folder = freshFolder();
+    const lock = path.join(folder, "lock");
+    await withLock(lock, () => Promise.resolve());
+    const longAgo = new Date(Date.now() - 3_600_000);
+    utimesSync(path.join(lock, "free"), longAgo, longAgo);
+    await withLock(lock, async () => {
+      const [name = ""] = readdirSync(lock);
+      const since = Number.parseInt(name.slice(-16, -4), 16);
+      expect(Math.abs(Date.now() - since)).toBeLessThan(1000);
+      await Promise.resolve();
+    });
+  });
+
+  it("shows that its holder lives, and who it is", async () => {
+    const lock = path.join(freshFolder(), "lock");
+    await withLock(lock, async () => {
+      const [name = ""] = readdirSync(lock);
+      expect(name).toContain(thisProcess());
+      const before = statSync(path.join(lock, name)).mtimeMs;
+      await sleep(1300);
+      expect(statSync(path.join(lock, name)).mtimeMs).toBeGreaterThan(before);
+    });
+  });
+
+  it("tells a holder that it was taken over, before it writes", async () => {
+    const lock = path.join(freshFolder(), "lock");
+    await withLock(lock, async (held) => {
+      await expect(held.confirm()).resolves.toBeUndefined();
+      const [name = ""] = readdirSync(lock);
+      renameSync(path.join(lock, name), path.join(lock, name.replace(/.{16}$/, "0".repeat(16))));
+      await expect(held.confirm()).rejects.toMatchObject({ code: "ERR_LOCKED" });
     });
   });
 

@@ -11,6 +11,9 @@
  * the log may be whole lines ahead of its head, or end in half a line. Both are recognized; half a
  * line stays, and the next line explains it. A log that does not reach its head was cut. It
  * continues from the head, so that the gap stays visible for ever.
+ *
+ * The head also says how far the ledger had come, so that an older copy of the ledger is recognized
+ * when the log was rotated, emptied or damaged.
  */
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
@@ -19,7 +22,7 @@ import { ascii } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
 import { fileState, makeFolder, readWhole, syncFolder, writeWhole } from "../../store/files.js";
-import { withLock } from "../../store/lock.js";
+import { withLock, type HeldLock } from "../../store/lock.js";
 import { quoted, reason } from "../../store/system-error.js";
 import { NO_FOLLOW } from "../../store/temporary.js";
 import {
@@ -83,16 +86,17 @@ export function appendAudit(
 }
 
 /**
- * How far the ledger had come by the log's last line: the witness that `openLedger` takes.
- * `undefined` if no line says so.
+ * How far the ledger had come by the log's last line and its head: the witness that `openLedger`
+ * takes. `undefined` if neither says so.
  *
  * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
  */
 export async function auditWitness(files: AuditFiles): Promise<LedgerWitness | undefined> {
+  const head = await readHead(files);
   const handle = await openLog(files);
-  if (handle === undefined) return undefined;
+  if (handle === undefined) return head?.ledger;
   try {
-    return (await readTail(handle)).whole.line?.ledger;
+    return await witnessIn(handle, await readTail(handle), head);
   } finally {
     await handle.close();
   }
@@ -137,7 +141,7 @@ async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
     const entries = queue.splice(0, AT_ONCE);
     try {
       await makeFolder(dirname(files.log));
-      await withLock(files.lock, () => append(files, entries));
+      await withLock(files.lock, (lock) => append(files, entries, lock));
     } catch (error) {
       const told =
         error instanceof PolicyError || error instanceof TypeError
@@ -159,7 +163,7 @@ async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
 /** The most lines that are written under one lock: other processes wait for it too. */
 const AT_ONCE = 64;
 
-async function append(files: AuditFiles, entries: readonly Entry[]): Promise<void> {
+async function append(files: AuditFiles, entries: readonly Entry[], lock: HeldLock): Promise<void> {
   const isNew = (await fileState(files.log)) === "absent";
   const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW;
   const handle = await open(files.log, flags, 0o600);
@@ -178,10 +182,11 @@ async function append(files: AuditFiles, entries: readonly Entry[]): Promise<voi
       }
     });
     if (added.length === 0) return;
+    await lock.confirm();
     await handle.writeFile(chain.text);
     await handle.sync();
     if (isNew) await syncFolder(dirname(files.log));
-    await writeHead(files, chain.tip);
+    await writeHead(files, { ...chain.tip, ...defined({ ledger: chain.ledger }) });
     for (const { entry, head } of added) entry.resolve(head);
   } finally {
     await handle.close();
@@ -192,24 +197,24 @@ async function append(files: AuditFiles, entries: readonly Entry[]): Promise<voi
 class Chain {
   tip: AuditHead;
   text: string;
-  #ledger: LedgerWitness | undefined;
+  ledger: LedgerWitness | undefined;
 
   constructor(tip: AuditHead, text: string, ledger: LedgerWitness | undefined) {
     this.tip = tip;
     this.text = text;
-    this.#ledger = ledger;
+    this.ledger = ledger;
   }
 
   /** @throws TypeError if a field has the wrong form; then nothing was added */
   add(event: AuditEvent | AuditRepair, time: string): AuditHead {
-    const ledger = later(this.#ledger, event.ledger);
+    const ledger = later(this.ledger, event.ledger);
     const { n, hash } = this.tip;
     const fields = { ...event, ...defined({ ledger }) };
     const line = formatAuditLine({ ...fields, n: n + 1, time, prev: hash });
     if (Buffer.byteLength(line) > MAX_LINE_BYTES || parseAuditLine(line) === undefined) {
       throw new TypeError("a field of the audit event has the wrong form");
     }
-    this.#ledger = ledger;
+    this.ledger = ledger;
     this.tip = { n: n + 1, hash: lineHash(line) };
     this.text += `${line}\n`;
     return this.tip;
@@ -239,7 +244,8 @@ interface Connection {
 
 /** Finds where to continue. Reads the end of the log, and all of it only if that does not match. */
 async function connect(files: AuditFiles, handle: FileHandle): Promise<Connection> {
-  const { whole, rest, size } = await readTail(handle);
+  const tail = await readTail(handle);
+  const { whole, rest, size } = tail;
   let head = await readHead(files);
   if (size === 0 && head === undefined) {
     // Before the first line: from now on, a log without a head has lost it.
@@ -249,12 +255,12 @@ async function connect(files: AuditFiles, handle: FileHandle): Promise<Connectio
   const feed = rest === undefined ? "" : "\n";
   // A whole line that lacks its line feed only needs the line feed.
   const ended = rest !== undefined && follows(rest, whole.tip);
-  const { tip, line } = ended ? rest : whole;
+  const { tip } = ended ? rest : whole;
   const repairs: AuditRepair[] =
     rest === undefined || ended
       ? []
       : [{ event: "repair", outcome: "torn-line", torn: rest.tip.hash }];
-  const ledger = line?.ledger;
+  const ledger = await witnessIn(handle, tail, head);
 
   if (head === undefined) {
     repairs.push({ event: "repair", outcome: "no-head" });
@@ -263,6 +269,26 @@ async function connect(files: AuditFiles, handle: FileHandle): Promise<Connectio
     return { tip: head, repairs, text: feed, ledger };
   }
   return { tip, repairs, text: feed, ledger };
+}
+
+/**
+ * How far the ledger had come, by the end of the log and its head. The one with the higher number
+ * is the newer: a crash may leave the log ahead, whoever cuts it leaves it behind.
+ */
+async function witnessIn(
+  handle: FileHandle,
+  { whole, rest }: Tail,
+  head: StoredHead | undefined,
+): Promise<LedgerWitness | undefined> {
+  const last = rest !== undefined && follows(rest, whole.tip) ? rest : whole;
+  let { line } = last;
+  if (line === undefined) {
+    // The log ends in something else. It may be whole up to there.
+    await walkAuditLog(handle, { seen: (found) => (line = found) });
+  }
+  const seen = line?.ledger;
+  const isHeadNewer = head !== undefined && head.n >= (line?.n ?? 0);
+  return isHeadNewer ? later(seen, head.ledger) : later(head?.ledger, seen);
 }
 
 /** True if the log is unbroken and goes on beyond the head. */
@@ -308,15 +334,28 @@ function found(bytes: Buffer): FoundLine {
   return { line, tip: { n: line?.n ?? 0, hash: lineHash(bytes) } };
 }
 
-async function readHead(files: AuditFiles): Promise<AuditHead | undefined> {
-  const bytes = await readWhole(files.head, 256);
-  const text = new TextDecoder().decode(bytes ?? new Uint8Array());
-  const [, n, hash] = /^\{"n":(0|[1-9][0-9]{0,15}),"hash":"([0-9a-f]{64})"\}\n$/.exec(text) ?? [];
-  return n === undefined || hash === undefined ? undefined : { n: Number(n), hash };
+/** The head as its file has it. */
+interface StoredHead extends AuditHead {
+  /** How far the ledger had come. */
+  readonly ledger?: LedgerWitness;
 }
 
-async function writeHead(files: AuditFiles, { n, hash }: AuditHead): Promise<void> {
-  await writeWhole(files.head, ascii(`${JSON.stringify({ n, hash })}\n`));
+async function readHead(files: AuditFiles): Promise<StoredHead | undefined> {
+  const bytes = await readWhole(files.head, 512);
+  const [, n, hash, id, counter] = HEAD.exec(new TextDecoder().decode(bytes)) ?? [];
+  if (n === undefined || hash === undefined) return undefined;
+  const ledger = id === undefined ? undefined : { ledgerId: id, counter: Number(counter) };
+  return { n: Number(n), hash, ...defined({ ledger }) };
+}
+
+const HEAD = new RegExp(
+  '^\\{"n":(0|[1-9][0-9]{0,15}),"hash":"([0-9a-f]{64})"' +
+    '(?:,"ledger":\\{"ledgerId":"([0-9a-f]{32})","counter":(0|[1-9][0-9]{0,15})\\})?\\}\n$',
+);
+
+async function writeHead(files: AuditFiles, { n, hash, ledger }: StoredHead): Promise<void> {
+  const ordered = { n, hash, ...(ledger && { ledger: { ...ledger } }) };
+  await writeWhole(files.head, ascii(`${JSON.stringify(ordered)}\n`));
 }
 
 async function openLog(files: AuditFiles): Promise<FileHandle | undefined> {

@@ -37,13 +37,21 @@ export interface AuditProblem {
   readonly message: string;
 }
 
+export interface WalkOptions {
+  /** The head beside the log. */
+  readonly head?: AuditHead;
+  /** A head that was noted elsewhere. */
+  readonly expected?: AuditHead;
+  /** Gets each line that p11seal wrote. */
+  readonly seen?: (line: AuditLine) => void;
+}
+
 /**
  * @param handle - the log; absent if there is no file.
- * @param options - `head`: the one beside the log; `expected`: a head noted elsewhere.
  */
 export async function walkAuditLog(
   handle: FileHandle | undefined,
-  options: { readonly head?: AuditHead; readonly expected?: AuditHead },
+  options: WalkOptions,
 ): Promise<AuditReport> {
   const walk = new Walk(options);
   let rest = Buffer.alloc(0);
@@ -67,6 +75,7 @@ class Walk {
   readonly #expected: AuditHead | undefined;
   #tip = CHAIN_START;
   #lines = 0;
+  readonly #seen: (line: AuditLine) => void;
   #seenHead: boolean;
   #seenExpected: boolean;
   /** The line before, if we did not write it: half of one, if this line says so. */
@@ -74,7 +83,8 @@ class Walk {
   readonly #problems: AuditProblem[] = [];
   readonly #tornLines: number[] = [];
 
-  constructor(options: { readonly head?: AuditHead; readonly expected?: AuditHead }) {
+  constructor(options: WalkOptions) {
+    this.#seen = options.seen ?? (() => undefined);
     this.#head = options.head;
     this.#expected = options.expected;
     this.#seenHead = isAt(CHAIN_START, options.head);
@@ -91,6 +101,7 @@ class Walk {
     }
     if (!explained) this.#tellOdd();
     this.#odd = undefined;
+    this.#seen(line);
     this.#follow(line);
     if (line.event === "repair" && line.outcome === "no-head") {
       this.#tell("ERR_AUDIT_HEAD", "the head was missing when this line was written");

@@ -79,8 +79,9 @@ async function change<T>(
 ): Promise<T> {
   const path = directoryPath(folder, kind);
   await makeFolder(dirname(path));
-  return withLock(`${path}.lock`, async () => {
+  return withLock(`${path}.lock`, async (lock) => {
     const { changed, result } = edit(await readDirectory(folder, kind));
+    await lock.confirm();
     await writeWhole(path, ascii(formatDirectory(changed, kind)));
     return result;
   });

@@ -82,12 +82,15 @@ class MessageFile {
 
   async transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D> {
     try {
-      return await withLock(this.#lock, async () => {
+      return await withLock(this.#lock, async (lock) => {
         const rows = await readRows(this.#path);
         const own = rows.find((row) => isOf(row, message));
         const decision = decide({ meta: META, stream: undefined, own, rival: undefined });
         const changed = decision.changes.reduce(applied, rows);
-        if (changed !== rows) await writeRows(this.#path, changed);
+        if (changed !== rows) {
+          await lock.confirm();
+          await writeRows(this.#path, changed);
+        }
         return decision;
       });
     } catch (error) {

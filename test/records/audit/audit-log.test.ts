@@ -4,6 +4,7 @@ import {
   chmodSync,
   existsSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -286,6 +287,81 @@ describe("tampering with an audit log is found:", () => {
     appendFileSync(files.log, Buffer.alloc(1_000_000, 0xff));
     appendFileSync(files.log, "\n");
     expect(await problems(files)).toEqual(["ERR_AUDIT_FORM"]);
+  });
+});
+
+describe("how far the ledger had come", () => {
+  const known = { ledgerId: hex("ledger", 32), counter: 4 };
+  const losses: readonly (readonly [string, (files: AuditFiles) => void])[] = [
+    [
+      "was rotated",
+      ({ log }) => {
+        renameSync(log, `${log}.1`);
+      },
+    ],
+    [
+      "was emptied",
+      ({ log }) => {
+        truncateSync(log, 0);
+      },
+    ],
+    [
+      "was cut",
+      (files) => {
+        writeLines(files, linesOf(files).slice(0, 2));
+      },
+    ],
+    [
+      "ends in a line of junk",
+      ({ log }) => {
+        appendFileSync(log, "junk\n");
+      },
+    ],
+    [
+      "ends in junk without an end",
+      ({ log }) => {
+        appendFileSync(log, "junk".repeat(9999));
+      },
+    ],
+    [
+      "ends in junk, without a head",
+      ({ log, head }) => {
+        appendFileSync(log, "junk\n".repeat(9999));
+        rmSync(head);
+      },
+    ],
+    [
+      "ends in a line of an older ledger's state",
+      (files) => {
+        const [first = ""] = linesOf(files);
+        writeLines(files, [...linesOf(files), first]);
+      },
+    ],
+    [
+      "has lost its head",
+      ({ head }) => {
+        rmSync(head);
+      },
+    ],
+  ];
+
+  it.each(losses)("is known still when the log %s, and after the next line", async (_, lose) => {
+    const files = await newLog(4);
+    lose(files);
+    expect(await auditWitness(files)).toEqual(known);
+    const { ledger, ...without } = event(5);
+    expect(ledger).toBeDefined();
+    await appendAudit(files, without, NOW);
+    expect(await auditWitness(files)).toEqual(known);
+    expect(parseAuditLine(linesOf(files).at(-1) ?? "")?.ledger).toEqual(known);
+  });
+
+  it("is what the log says where a crash left the head behind", async () => {
+    const files = await newLog(3);
+    const head = readFileSync(files.head);
+    await appendAudit(files, event(4), NOW);
+    writeFileSync(files.head, head);
+    expect(await auditWitness(files)).toEqual(known);
   });
 });
 
