@@ -94,6 +94,7 @@ export {
   encodeBackupRecord,
   openBackup,
   openStoredKey,
+  requireStored,
   parseBackupRecord,
   storeSessionKey,
   type BackupHash,

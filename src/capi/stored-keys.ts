@@ -59,6 +59,20 @@ export async function storeSessionKey(
 }
 
 /**
+ * Checks whose a stored key is, without its private key: before a token is looked at, say.
+ *
+ * @throws AuthenticationError `ERR_SENDER_SIGNATURE`; PolicyError `ERR_WEAK_HASH`
+ */
+export async function requireStored(
+  { blob, signature }: StoredKey,
+  signer: RsaPublicKey,
+  form: SignatureForm = DEFAULT_FORM,
+): Promise<void> {
+  requireVerifiable(form);
+  if (!(await verifyData(signer, blob, signature, form))) throw notStored();
+}
+
+/**
  * The session key of a stored one. The signature is checked first; the private key is not used
  * before.
  *
@@ -66,17 +80,16 @@ export async function storeSessionKey(
  *   FormatError; NoMatchError; PolicyError `ERR_WEAK_HASH`; TokenError.
  */
 export async function openStoredKey(
-  { blob, signature }: StoredKey,
+  stored: StoredKey,
   privateKey: RsaPrivateKey,
   signer: RsaPublicKey,
   options: { readonly form?: SignatureForm; readonly padding?: KeyPadding } = {},
 ): Promise<SessionKey> {
-  const form = options.form ?? DEFAULT_FORM;
-  requireVerifiable(form);
-  const parsed = parseSimpleBlob(blob);
+  requireVerifiable(options.form ?? DEFAULT_FORM);
+  const parsed = parseSimpleBlob(stored.blob);
   requireFits(parsed, privateKey.publicKey);
-  if (!(await verifyData(signer, blob, signature, form))) throw notStored();
-  return open(blob, privateKey, options.padding);
+  await requireStored(stored, signer, options.form);
+  return open(stored.blob, privateKey, options.padding);
 }
 
 /** What an authority keeps of a session key. */

@@ -77,12 +77,15 @@ export async function diagnose(
     const own = tokens.filter(({ info }) => info.module === module.path);
     const diagnosed: TokenDiagnosis[] = [];
     for (const token of own) diagnosed.push(await diagnoseToken(token, uri));
-    const isUnseen = own.length === 0 && module.error?.code !== "ERR_NATIVE_MISSING";
+    const broken = troubles.find(({ at, module: path }) => at === "module" && path === module.path);
+    const error = module.error ?? broken?.error;
+    const isUnseen = own.length === 0 && error?.code !== "ERR_NATIVE_MISSING";
     const fault = isUnseen ? configurationFault(module.path, where) : undefined;
     const unread = troubles
       .filter(({ at, module: path }) => at === "slot" && path === module.path)
       .map(({ name, error }) => ({ name, error }));
-    modules.push({ ...module, ...defined({ configuration: fault }), unread, tokens: diagnosed });
+    const about = { ...module, ...defined({ error, configuration: fault }) };
+    modules.push({ ...about, unread, tokens: diagnosed });
   }
   return { modules };
 }

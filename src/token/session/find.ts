@@ -4,7 +4,7 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError, UnsupportedError } from "../../errors.js";
-import { errorReport } from "../modules/call.js";
+import { errorReport, origin } from "../modules/call.js";
 import { type Discovery, discoverModules, namedModule } from "../modules/discover.js";
 import { type Module, type ModuleCandidate, openModule } from "../modules/module.js";
 import { type SlotsSeen, tokensInSlots, type UnreadSlot } from "./token-info.js";
@@ -143,11 +143,18 @@ export class TokenFinder {
     if (first !== undefined && errors.length === looked.length) {
       return errors.find(({ code }) => code === "ERR_NATIVE_MISSING") ?? first;
     }
-    const { tokens, troubles } = await this.survey({});
-    const unread = troubles.find(({ at }) => at === "slot");
+    const { modulePath } = uri;
+    const { tokens, troubles } = await this.survey(defined({ modulePath }));
+    const ofModules = troubles.filter(({ at }) => at === "module");
+    const unread =
+      ofModules.find(({ isNamed }) => isNamed) ??
+      troubles.find(({ at }) => at === "slot") ??
+      (ofModules.length === looked.length ? ofModules[0] : undefined);
     if (tokens.length === 0 && unread !== undefined) {
-      const { code, message, hint } = unread.error;
-      return new TokenError(code, `${unread.name}: ${message}`, defined({ hint }));
+      const { at, name, error } = unread;
+      const { code, hint } = error;
+      const message = at === "slot" ? `${name}: ${error.message}` : error.message;
+      return new TokenError(code, message, defined({ hint }));
     }
     const isAny = Object.keys(uri).length === 0;
     const what = isAny ? "no token is present" : `no token matches ${formatUri(uri)}`;
@@ -211,8 +218,13 @@ export class TokenFinder {
       return seen;
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
-      this.#trace(`module ${path}: ${error.message}`);
-      return { present: [], unread: [], read: [], error };
+      const message = `module "${path}": ${error.message}`;
+      this.#trace(message);
+      const named = new TokenError(error.code, message, {
+        ...defined({ hint: error.hint }),
+        ...origin(error),
+      });
+      return { present: [], unread: [], read: [], error: named };
     } finally {
       this.#where.trying?.(module.path, "after");
     }

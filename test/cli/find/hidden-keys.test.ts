@@ -183,6 +183,22 @@ describe("a token that shows nothing before login", () => {
     expect(keys.map(({ label }) => label).sort()).toEqual(["rsa", "sign"]);
   });
 
+  it("opens CryptoAPI's blobs, after their signature was checked", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
+    writeFileSync("signer.key", pem, { mode: 0o600 });
+    writeFileSync("signer.pem", publicKey.export({ type: "spki", format: "pem" }));
+    const own = ["-i", at(vault, "rsa")];
+    await ok(["capi", "store", ...own, "--sign-with", "signer.key", "-o", "stored.blob"]);
+    expect(timesAsked()).toBe(1);
+    const open = ["capi", "open-stored", ...own, "--blob", "stored.blob"];
+    const opened = await ok([...open, "--signer", "signer.pem"]);
+    expect(opened.stdout.toString("utf8")).toContain("256 bits");
+    expect(timesAsked()).toBe(2);
+    expect((await cli([...open, "--signer", "rsa3072.pem"])).status).toBe(4);
+    expect(timesAsked()).toBe(2);
+  });
+
   it("is audited, and its keys can be deleted, by their URI", async () => {
     const audited = await ok(["keys", "audit", "--json", at(vault, "rsa")]);
     expect(audited.stdout.toString("utf8")).toContain("wrap-and-decrypt");

@@ -97,6 +97,16 @@ describe("a module that can't be used", () => {
     }
   });
 
+  it("can't list its slots: every command says so", async () => {
+    const outcomes = await told(failing({ fn: "C_GetSlotList", how: DEVICE_ERROR }));
+    for (const [command, { status, text }] of Object.entries(outcomes)) {
+      expect({ command, status, text }).toEqual({
+        ...{ command, status: 5 },
+        text: expect.stringMatching(/module "[^"]+": C_GetSlotList: [^]*CKR_DEVICE_ERROR/),
+      });
+    }
+  });
+
   it("is told where another one's tokens have no key for the message", async () => {
     const env = { P11SEAL_MODULE: `/nonexistent.so:${SOFTHSM_MODULE}` };
     const another = await freshToken("another");

@@ -6,6 +6,7 @@ import {
   backUpSessionKey,
   openBackup,
   openStoredKey,
+  requireStored,
   parseBackupRecord,
   storeSessionKey,
   type BackupRecord,
@@ -60,9 +61,10 @@ export async function capiBackUpCommand(args: Arguments, context: Context): Prom
       use.received(blob.bytes);
       await use.record(async () => {
         const authority = await keys.recipient(args.required("authority"), "--authority");
-        const own = await keys.exchange(args.required("identity"));
         const signing = await keys.signing(args.required("sign-with"));
         const stored = { blob: blob.bytes, signature: signature.bytes };
+        await requireStored(stored, signing.publicKey, { hash });
+        const own = await keys.exchange(args.required("identity"));
         const key = await openStoredKey(stored, use.privateKey(own), signing.publicKey, {
           ...{ form: { hash }, padding },
         });

@@ -8,6 +8,7 @@ import {
   encryptMessage,
   generateSessionKey,
   openStoredKey,
+  requireStored,
   parsePlaintextKeyBlob,
   parseSimpleBlob,
   storeSessionKey,
@@ -118,11 +119,13 @@ export async function capiOpenStoredCommand(args: Arguments, context: Context): 
         }
         const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
         const signer = await keys.signer(args.required("signer"), "--signer");
-        const own = await keys.exchange(args.required("identity"));
         const stored = { blob: blob.bytes, signature: signature.bytes };
+        const form = signatureForm(args);
+        // A token that hides its keys gets its PIN to look for one: not for a stranger's blob.
+        await requireStored(stored, signer, form);
+        const own = await keys.exchange(args.required("identity"));
         const key = await openStoredKey(stored, use.privateKey(own), signer, {
-          form: signatureForm(args),
-          padding: keyPadding(args),
+          ...{ form, padding: keyPadding(args) },
         });
         use.signedBy(signer);
         try {
