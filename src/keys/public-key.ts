@@ -210,8 +210,12 @@ export function bitLength(value: Uint8Array): number {
   return first === undefined ? 0 : 8 * bytes.length - Math.clz32(first) + 24;
 }
 
-/** A point from a file, decompressed if it is compressed and valid. */
-function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
+/**
+ * A point from elsewhere, decompressed if it is compressed (SEC 1 §2.3.4).
+ *
+ * @throws FormatError `ERR_POINT`: there is no such point
+ */
+export function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
   if (point[0] !== 0x02 && point[0] !== 0x03) return point;
   const { fieldBytes, openssl } = CURVES[curve];
   if (point.length !== 1 + fieldBytes) return point;

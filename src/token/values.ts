@@ -4,7 +4,10 @@
  */
 import type { OaepHash, PublicKey } from "../keys/key.js";
 
-/** State of the user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). */
+/**
+ * State of the user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). `not-set`: the token
+ * doesn't say that there is a PIN; there may be one.
+ */
 export type PinState = "ok" | "low" | "final-try" | "locked" | "not-set";
 
 /** A token, identified by label, serial number, model and manufacturer. */

@@ -3,12 +3,13 @@
  * certificate, or attributes of the private key object. Tokens encode points in several ways; the
  * result is in canonical form.
  */
-import { equal, fromHex, toHex } from "../../bytes.js";
+import { concat, equal, fromHex, toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
 import { parseCertificate } from "../../keys/formats/certificate.js";
 import { der, TAG } from "../../keys/formats/der.js";
 import type { EcCurve, PublicKey } from "../../keys/key.js";
 import {
+  decompress,
   publicKeyFromEcPoint,
   publicKeyFromEd25519,
   publicKeyFromRsa,
@@ -18,6 +19,9 @@ import {
 import { CURVES, EC_CURVES } from "../../keys/formats/spki.js";
 import { CKK } from "../modules/constants.js";
 import type { Session } from "../session/session.js";
+
+const UTF8_STRING = 0x0c;
+const PRINTABLE_STRING = 0x13;
 
 /** The public half, as far as the token shows it. */
 export interface PublicHalf {
@@ -80,15 +84,17 @@ export const CURVE25519_PARAMS = {
 } as const;
 
 /**
- * The point in CKA_EC_POINT: `bytes` long, and beginning with 04 where it is uncompressed. The
- * standard requires a DER OCTET STRING. Some tokens give the bare point, and tpm2-pkcs11 writes the
- * length of a P-521 point as one byte. All three forms are a known header and the point.
+ * The point in CKA_EC_POINT, `bytes` long. The standard requires a DER OCTET STRING. Some tokens
+ * give the bare point or a BIT STRING, and tpm2-pkcs11 writes the length of a P-521 point as one
+ * byte. All forms are a known header and the point.
  */
 export function pointOf(value: Uint8Array, bytes: number): Uint8Array | undefined {
+  const lengthOf = (content: number): number[] => (content < 0x80 ? [content] : [0x81, content]);
   const headers = [
     [],
-    ...(bytes < 0x80 ? [[TAG.octetString, bytes]] : [[TAG.octetString, 0x81, bytes]]),
+    [TAG.octetString, ...lengthOf(bytes)],
     [TAG.octetString, bytes],
+    [TAG.bitString, ...lengthOf(bytes + 1), 0],
   ];
   const header = headers.find(
     (one) =>
@@ -96,6 +102,17 @@ export function pointOf(value: Uint8Array, bytes: number): Uint8Array | undefine
       equal(value.subarray(0, one.length), Uint8Array.from(one)),
   );
   return header && value.slice(header.length);
+}
+
+/** The uncompressed point: given as such, compressed, or as x ‖ y. */
+function ecPointOf(value: Uint8Array, curve: EcCurve): Uint8Array | undefined {
+  const { fieldBytes } = CURVES[curve];
+  const uncompressed = pointOf(value, 1 + 2 * fieldBytes);
+  if (uncompressed !== undefined) return uncompressed;
+  const compressed = pointOf(value, 1 + fieldBytes);
+  if (compressed !== undefined) return decompress(curve, compressed);
+  const coordinates = pointOf(value, 2 * fieldBytes);
+  return coordinates && concat(Uint8Array.of(0x04), coordinates);
 }
 
 function readKey(session: Session, object: Buffer): PublicKey | undefined {
@@ -111,15 +128,16 @@ function readKey(session: Session, object: Buffer): PublicKey | undefined {
   if (params === undefined || value === undefined) return readInfo(session, object);
   if (type === CKK.EC) {
     const curve = curveOf(params);
-    const point = curve && pointOf(value, 1 + 2 * CURVES[curve].fieldBytes);
+    const point = curve && ecPointOf(value, curve);
     return curve && point && publicKeyFromEcPoint(curve, point);
   }
   // SoftHSM gives X25519 keys the type of the Edwards curves, so the parameters decide.
   if (type === CKK.EC_EDWARDS || type === CKK.EC_MONTGOMERY) {
     const point = pointOf(value, 32);
     if (point === undefined) return undefined;
-    if (X25519_PARAMS.has(toHex(params))) return publicKeyFromX25519(point);
-    if (ED25519_PARAMS.has(toHex(params))) return publicKeyFromEd25519(point);
+    const curve = nameIn(params) ?? toHex(params);
+    if (X25519_PARAMS.has(curve)) return publicKeyFromX25519(point);
+    if (ED25519_PARAMS.has(curve)) return publicKeyFromEd25519(point);
   }
   return undefined;
 }
@@ -153,15 +171,36 @@ function kindOfObject(session: Session, object: Buffer): string {
 }
 
 function curveOf(params: Uint8Array | undefined): EcCurve | undefined {
-  return params && EC_CURVES.find((curve) => equal(ecParams(curve), params));
+  if (params === undefined) return undefined;
+  const name = nameIn(params);
+  return EC_CURVES.find((curve) =>
+    name === undefined ? equal(ecParams(curve), params) : CURVE_NAMES[curve].includes(name),
+  );
 }
 
+/** A curve's name in a PrintableString or UTF8String, in lower case, without `id-`. */
+function nameIn([tag, length, ...text]: Uint8Array): string | undefined {
+  if ((tag !== PRINTABLE_STRING && tag !== UTF8_STRING) || length !== text.length) return undefined;
+  return Buffer.from(text).toString("latin1").toLowerCase().replace(/^id-/, "");
+}
+
+/** In lower case: SEC 2, ANSI X9.62, FIPS 186, and how libraries shorten that. */
+const CURVE_NAMES: Readonly<Record<EcCurve, readonly string[]>> = {
+  "P-256": ["secp256r1", "prime256v1", "p-256", "nist p-256", "nistp256", "p256", "ansix9p256r1"],
+  "P-384": ["secp384r1", "p-384", "nist p-384", "nistp384", "p384", "ansix9p384r1"],
+  "P-521": ["secp521r1", "p-521", "nist p-521", "nistp521", "p521", "ansix9p521r1"],
+};
+
 /**
- * The last one is an older OID of curve25519 (1.3.6.1.4.1.3029.1.5.1) that some libraries write.
+ * OIDs in DER, and names. The last OID is an older one of curve25519 (1.3.6.1.4.1.3029.1.5.1) that
+ * some libraries write.
  */
-const X25519_PARAMS = new Set([...CURVE25519_PARAMS.x25519.map(toHex), "060a2b060104019755010501"]);
-const ED25519_PARAMS = new Set(CURVE25519_PARAMS.ed25519.map(toHex));
+const X25519_PARAMS = new Set([
+  ...["curve25519", "x25519", "montgomery25519"],
+  ...["06032b656e", "060a2b060104019755010501"],
+]);
+const ED25519_PARAMS = new Set(["edwards25519", "ed25519", "06032b6570"]);
 
 function printableString(text: string): Uint8Array {
-  return der(0x13, new TextEncoder().encode(text));
+  return der(PRINTABLE_STRING, new TextEncoder().encode(text));
 }

@@ -14,9 +14,10 @@ import type { PinProvider, TokenInfo } from "../values.js";
 /**
  * Logs the user in through `session`. Returns the accepted PIN; undefined when none was needed.
  *
- * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_NOT_SET`, `ERR_PIN_PAD`,
+ * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_PAD`,
  * `ERR_PIN_FINAL_TRY` unless `force`; before it is sent: those of the provider, `ERR_PIN_EMPTY`,
- * `ERR_PIN_LENGTH`; after: `ERR_PIN_REFUSED`, `ERR_PIN_LOCKED`, `ERR_PIN_EXPIRED`.
+ * `ERR_PIN_LENGTH`; after: `ERR_PIN_REFUSED`, `ERR_PIN_LOCKED`, `ERR_PIN_EXPIRED`,
+ * `ERR_PIN_NOT_SET`.
  */
 export async function login(
   session: Session,
@@ -89,10 +90,6 @@ export function requireTriable(info: TokenInfo, force: boolean): void {
   switch (info.pin) {
     case "locked":
       throw locked(info);
-    case "not-set":
-      throw new TokenError("ERR_PIN_NOT_SET", `${name} has no user PIN yet`, {
-        hint: "set it with the SO PIN, using the token's own tool",
-      });
     case "final-try":
       if (!force) {
         throw new TokenError("ERR_PIN_FINAL_TRY", `${name} has one PIN try left`, {
@@ -102,6 +99,7 @@ export function requireTriable(info: TokenInfo, force: boolean): void {
       break;
     case "ok":
     case "low":
+    case "not-set": // C_Login tells whether that is so.
   }
   if (info.pinPad) {
     throw new TokenError("ERR_PIN_PAD", `${name} wants its PIN typed on the reader`, {
@@ -128,6 +126,12 @@ export function requireLength(pin: string, { info, pinBytes }: TokenDetails): vo
 function refusal(error: unknown, session: Session, info: TokenInfo): unknown {
   const name = `token "${info.label}"`;
   if (failedWith(error, "CKR_PIN_LOCKED")) return locked(info);
+  if (failedWith(error, "CKR_USER_PIN_NOT_INITIALIZED")) {
+    return new TokenError("ERR_PIN_NOT_SET", `${name} has no user PIN yet`, {
+      hint: "set it with the SO PIN, using the token's own tool",
+      ...origin(error),
+    });
+  }
   if (failedWith(error, "CKR_PIN_EXPIRED")) {
     return new TokenError("ERR_PIN_EXPIRED", `the PIN of ${name} has expired`, {
       hint: "set a new one with the token's own tool",

@@ -57,9 +57,11 @@ export function tokensInSlots(module: Module): SlotsSeen {
     try {
       const { flags } = call("C_GetTokenInfo", () => module.native.C_GetTokenInfo(slot));
       read.push(slotNames(module, slot).description);
-      // SoftHSM always shows one more token, waiting to be initialized.
-      if ((flags & TOKEN_FLAG.TOKEN_INITIALIZED) === 0) continue;
-      present.push({ slot, details: readDetails(module, slot) });
+      const details = readDetails(module, slot);
+      // SoftHSM always shows one more token, without names, that waits to be initialized. Some HSMs
+      // leave the flag out for tokens that are in use, and have names.
+      const isInitialized = (flags & TOKEN_FLAG.TOKEN_INITIALIZED) !== 0;
+      if (isInitialized || details.info.label !== "") present.push({ slot, details });
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
       unread.push({ names: slotNames(module, slot), error });
@@ -112,13 +114,17 @@ export function readDetails(module: Module, slot: Buffer): TokenDetails {
   };
 }
 
-/** What the flags say, most serious first (PKCS#11 v2.40 §3.2). */
+/**
+ * What the flags say, most serious first (PKCS#11 v2.40 §3.2). That no PIN is set comes last: the
+ * flag for it is missing on HSMs whose PIN is set.
+ */
 export function pinState(flags: number): PinState {
   const has = (flag: number): boolean => (flags & flag) !== 0;
   if (has(TOKEN_FLAG.USER_PIN_LOCKED)) return "locked";
-  if (has(TOKEN_FLAG.LOGIN_REQUIRED) && !has(TOKEN_FLAG.USER_PIN_INITIALIZED)) return "not-set";
   if (has(TOKEN_FLAG.USER_PIN_FINAL_TRY)) return "final-try";
-  return has(TOKEN_FLAG.USER_PIN_COUNT_LOW) ? "low" : "ok";
+  if (has(TOKEN_FLAG.USER_PIN_COUNT_LOW)) return "low";
+  const isSet = has(TOKEN_FLAG.USER_PIN_INITIALIZED) || !has(TOKEN_FLAG.LOGIN_REQUIRED);
+  return isSet ? "ok" : "not-set";
 }
 
 /**

@@ -1,7 +1,16 @@
 import { describe, expect, it } from "@jest/globals";
-import { fromHex, toHex } from "../../../src/bytes.js";
+import { ascii, concat, fromHex, toHex } from "../../../src/bytes.js";
+import { der, TAG } from "../../../src/keys/formats/der.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
-import { ecParams, kindOf, pointOf } from "../../../src/token/objects/public-half.js";
+import { CKK } from "../../../src/token/modules/constants.js";
+import {
+  ecParams,
+  kindOf,
+  pointOf,
+  publicHalfOfKey,
+  type PublicHalf,
+} from "../../../src/token/objects/public-half.js";
+import type { Session } from "../../../src/token/session/session.js";
 import { publicDer, TEST_KEYS } from "../../support/keys.js";
 
 const point = (bytes: number): Uint8Array =>
@@ -16,6 +25,8 @@ describe("a point out of CKA_EC_POINT", () => {
     ["P-256, bare", "", 65],
     ["P-521, bare", "", 133],
     ["X25519, DER", "0420", 32],
+    ["P-256, BIT STRING", "034200", 65],
+    ["P-521, BIT STRING", "03818600", 133],
   ])("is understood as %s", (_what, header, bytes) => {
     const value = Buffer.concat([fromHex(header), point(bytes)]);
     expect(toHex(pointOf(value, bytes) ?? new Uint8Array())).toBe(toHex(point(bytes)));
@@ -26,10 +37,84 @@ describe("a point out of CKA_EC_POINT", () => {
     ["a header alone", "0441"],
     ["another length", `0440${toHex(point(64))}`],
     ["a long form that is not minimal", `048141${toHex(point(65))}`],
-    ["another tag", `0341${toHex(point(65))}`],
+    ["another tag", `0241${toHex(point(65))}`],
+    ["a BIT STRING with bits left over", `034201${toHex(point(65))}`],
     ["trailing bytes", `0441${toHex(point(65))}00`],
   ])("is refused as %s", (_what, hex) => {
     expect(pointOf(fromHex(hex), 65)).toBeUndefined();
+  });
+});
+
+/** A session with one object, which has these attributes. */
+function sessionWith(keyType: number, attributes: Record<string, Uint8Array>): Session {
+  const session: Pick<Session, "number" | "bytes"> = {
+    number: () => keyType,
+    bytes: (_object, name) => attributes[name],
+  };
+  return session as Session;
+}
+
+function halfOf(keyType: number, EC_PARAMS: Uint8Array, EC_POINT: Uint8Array): PublicHalf {
+  return publicHalfOfKey(sessionWith(keyType, { EC_PARAMS, EC_POINT }), Buffer.alloc(8));
+}
+
+const named = (tag: number, name: string): Uint8Array => der(tag, ascii(name));
+
+describe("an EC key", () => {
+  const { spki } = publicKeyFromSpki(publicDer(TEST_KEYS.p256));
+  const whole = spki.slice(-65);
+  const [x, y] = [whole.subarray(1, 33), whole.subarray(33)];
+  const compressed = concat(Uint8Array.of(2 + ((y.at(-1) as number) & 1)), x);
+
+  it.each([
+    ["uncompressed, bare", whole],
+    ["compressed, in DER", der(TAG.octetString, compressed)],
+    ["compressed, bare", compressed],
+    ["compressed, in a BIT STRING", der(TAG.bitString, Uint8Array.of(0), compressed)],
+    ["as x ‖ y", concat(x, y)],
+    ["as x ‖ y in DER", der(TAG.octetString, x, y)],
+  ])("is known by its point %s", (_name, value) => {
+    expect(halfOf(CKK.EC, ecParams("P-256"), value).publicKey?.spki).toEqual(spki);
+  });
+
+  it("with a point that is not on the curve has no public half", () => {
+    const off = whole.slice();
+    off[64] = (off[64] as number) ^ 1;
+    for (const value of [off, off.slice(1)]) {
+      expect(halfOf(CKK.EC, ecParams("P-256"), value)).toEqual({ kind: "P-256" });
+    }
+  });
+
+  it.each(["secp256r1", "prime256v1", "P-256", "NIST P-256", "nistp256"])(
+    "is known by its curve's name %s",
+    (name) => {
+      for (const tag of [0x13, 0x0c]) {
+        expect(halfOf(CKK.EC, named(tag, name), whole).publicKey?.spki).toEqual(spki);
+      }
+    },
+  );
+
+  it.each(["secp384r1", "secp256k1", ""])("is not taken for one on %j", (name) => {
+    expect(halfOf(CKK.EC, named(0x13, name), whole).publicKey).toBeUndefined();
+  });
+
+  it("has a name whose length is right, or none", () => {
+    const params = concat(named(0x13, "secp256r1"), Uint8Array.of(0));
+    expect(halfOf(CKK.EC, params, whole).publicKey).toBeUndefined();
+  });
+});
+
+describe("a key on curve25519", () => {
+  it.each([
+    ["x25519", "curve25519"],
+    ["x25519", "X25519"],
+    ["x25519", "id-X25519"],
+    ["ed25519", "edwards25519"],
+    ["ed25519", "id-Ed25519"],
+  ] as const)("%s is known by the name %s", (key, name) => {
+    const { spki } = publicKeyFromSpki(publicDer(TEST_KEYS[key]));
+    const type = key === "x25519" ? CKK.EC_MONTGOMERY : CKK.EC_EDWARDS;
+    expect(halfOf(type, named(0x13, name), spki.slice(-32)).publicKey?.spki).toEqual(spki);
   });
 });
 

@@ -147,7 +147,6 @@ describe("a PIN", () => {
   it.each([
     ["locked", TOKEN_FLAG.USER_PIN_LOCKED, 0, "ERR_PIN_LOCKED"],
     ["at its final try", TOKEN_FLAG.USER_PIN_FINAL_TRY, 0, "ERR_PIN_FINAL_TRY"],
-    ["not set", 0, TOKEN_FLAG.USER_PIN_INITIALIZED, "ERR_PIN_NOT_SET"],
     ["typed on a reader", TOKEN_FLAG.PROTECTED_AUTHENTICATION_PATH, 0, "ERR_PIN_PAD"],
   ])("that is %s is neither asked for nor sent", async (_state, add, remove, code) => {
     const keys = await open(USER_PIN);
@@ -156,6 +155,13 @@ describe("a PIN", () => {
     expect(await unlockBoth(keys)).toEqual([code, code]);
     expect(asked).toEqual([]);
     expect(sent).toEqual([]);
+  });
+
+  it("is sent where the flag that says it is set is missing, as on some HSMs", async () => {
+    const keys = await open(USER_PIN);
+    removeFlags = TOKEN_FLAG.USER_PIN_INITIALIZED;
+    expect(await unlockBoth(keys)).toEqual([undefined, undefined]);
+    expect(sent).toEqual([USER_PIN]);
   });
 
   it("is sent on the final try if forced, and the source learns that", async () => {
@@ -177,6 +183,7 @@ describe("a PIN", () => {
     [0xa4, "ERR_PIN_LOCKED"],
     [0xa3, "ERR_PIN_EXPIRED"],
     [0xa1, "ERR_PIN_REFUSED"],
+    [0x102, "ERR_PIN_NOT_SET"],
     [0x30, "ERR_PKCS11"],
     [0xe0, "ERR_TOKEN_REMOVED"],
   ])("refused with return value 0x%x is %s, and sent once", async (value, code) => {
@@ -190,6 +197,12 @@ describe("a PIN", () => {
     const keys = await open(USER_PIN);
     loginFails = 0x100;
     expect(((await unlock(keys[0])) as { code?: string }).code).not.toMatch(/PIN/);
+  });
+
+  it("is sent to a token without CKF_TOKEN_INITIALIZED, if it has a name", async () => {
+    removeFlags = TOKEN_FLAG.TOKEN_INITIALIZED;
+    const keys = await open(USER_PIN);
+    expect(await unlockBoth(keys)).toEqual([undefined, undefined]);
   });
 
   it("is not asked for by a token that wants no login", async () => {
@@ -209,6 +222,8 @@ describe("the PIN's state", () => {
     [ready | TOKEN_FLAG.USER_PIN_COUNT_LOW | TOKEN_FLAG.USER_PIN_FINAL_TRY, "final-try"],
     [ready | TOKEN_FLAG.USER_PIN_FINAL_TRY | TOKEN_FLAG.USER_PIN_LOCKED, "locked"],
     [TOKEN_FLAG.LOGIN_REQUIRED, "not-set"],
+    [TOKEN_FLAG.LOGIN_REQUIRED | TOKEN_FLAG.USER_PIN_FINAL_TRY, "final-try"],
+    [TOKEN_FLAG.LOGIN_REQUIRED | TOKEN_FLAG.USER_PIN_LOCKED, "locked"],
     [0, "ok"],
   ])("of flags 0x%x is %s", (flags, state) => {
     expect(pinState(flags)).toBe(state);

@@ -68,5 +68,5 @@ const PIN_STATES: Readonly<Record<PinState, string>> = {
   low: "PIN low: wrong at least once",
   "final-try": "PIN has one try left",
   locked: "PIN locked",
-  "not-set": "PIN not set",
+  "not-set": "PIN perhaps not set",
 };
