@@ -89,14 +89,12 @@ export class Tokens {
       const reason = `${name} may hide it until login, which a URI in a file never starts`;
       return { kind: "none", reason };
     }
-    if (!(await canGetPin(this.#pinSources, token, this.#context))) {
-      const reason = `${name} may hide it until login; say where its PIN is with --pin-source`;
-      return { kind: "none", reason };
-    }
-    if (!this.#options.takesPin) {
-      const reason = `${name} may hide it until login; p11seal keys export writes it to a file`;
-      return { kind: "would", token, reason };
-    }
+    const remedy = this.#options.takesPin
+      ? "say where its PIN is with --pin-source"
+      : "this command takes no PIN; p11seal keys list and keys export do";
+    const reason = `${name} may hide it until login; ${remedy}`;
+    if (!(await canGetPin(this.#pinSources, token, this.#context))) return { kind: "none", reason };
+    if (!this.#options.takesPin) return { kind: "would", token, reason };
     return { kind: "login", token };
   }
 

@@ -219,6 +219,9 @@ describe("a token that shows nothing before login", () => {
     expect(opened.stderr).toContain(`-i '${vault.uri}'`);
     const listed = await ok(["keys", "list"]);
     expect(listed.stderr).toContain(`p11seal keys list '${vault.uri}'`);
+    const audited = await ok(["keys", "audit"], { pin: USER_PIN });
+    expect(audited.stderr).toContain(`p11seal keys audit '${vault.uri}'`);
+    rmSync("asked");
     const told = await cli(["doctor", "rsa2048.p11s"]);
     expect(told.stdout.toString("utf8")).toContain(`-i '${vault.uri}'`);
     expect(timesAsked()).toBe(0);
@@ -235,6 +238,12 @@ describe("a token that shows nothing before login", () => {
       const ended = await cli(argv);
       expect(ended).toMatchObject({ status, stderr: expect.stringContaining("a URI in a file") });
     }
+    expect(timesAsked()).toBe(0);
+  });
+
+  it("is no key for the lists of names, which take no PIN", async () => {
+    const added = await cli(["recipients", "add", "vault", at(vault, "rsa")]);
+    expect(added).toMatchObject({ status: 5, stderr: expect.stringContaining("keys export") });
     expect(timesAsked()).toBe(0);
   });
 
@@ -270,6 +279,8 @@ describe("a token that shows nothing before login", () => {
         token: { label: vault.label },
       });
     }
+    const inspected = await ok(["inspect", "-i", at(vault, "rsa"), "rsa2048.p11s"]);
+    expect(inspected.stderr).toContain(`would log in to token "${vault.label}"`);
     // Where keys show, a name that none has is most likely wrong.
     const misnamed = await cli(["doctor", "-i", at(lone, "rsa"), "rsa3072.p11s"]);
     expect(misnamed.status).toBe(5);

@@ -95,7 +95,11 @@ async function prospectsWith(
   if (given.length === 0) return undefined;
   return withTokens(args, context, async (tokens) => {
     const identities = await prepareIdentities(given, tokens, context);
-    return prospectsOf(info, await identities.find(info), tokens);
+    const prospects = await prospectsOf(info, await identities.find(info), tokens);
+    for (const { label } of identities.unseen()) {
+      context.report.note(`open would log in to token "${label}" to look for more keys`);
+    }
+    return prospects;
   });
 }
 
