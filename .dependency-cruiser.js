@@ -14,8 +14,8 @@ const DATABASE = "node_modules/(?:libsql|better-sqlite3)/";
 /** Modules that reach outside: files, other programs, the process. The core has none of these. */
 const OUTSIDE = "^(?:fs|fs/promises|child_process|process|sqlite)$";
 
-/** What is imported by everybody: byte strings, errors, secrets, streams. */
-const LEAVES = "^src/(?:bytes|defined|errors|secret|stream)[.]ts$";
+/** What is imported by everybody: byte strings, errors, secrets, streams, printable text. */
+const LEAVES = "^src/(?:bytes|defined|errors|printable|secret|stream)[.]ts$";
 
 /**
  * Each room and what it may import besides itself and the leaves.

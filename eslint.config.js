@@ -47,6 +47,16 @@ export default defineConfig(
     rules: { "no-restricted-globals": ["error", "jest"] },
   },
   {
+    // Plain JSON would bring C1 controls and overrides of direction to a terminal.
+    files: ["src/cli/**/*.ts"],
+    rules: {
+      "no-restricted-properties": [
+        "error",
+        { object: "JSON", property: "stringify", message: "Use printableJson." },
+      ],
+    },
+  },
+  {
     files: ["scripts/**", "examples/**", "test/**/*.mjs", "*.js"],
     // Undefined names are found by the compiler (checkJs), which knows Node's.
     rules: { "no-console": "off", "no-undef": "off" },
@@ -56,7 +66,7 @@ export default defineConfig(
     files: [
       "src/{keys,wrap,envelope,capi}/**/*.ts",
       "src/body/*.ts",
-      "src/{bytes,defined,errors,secret,stream}.ts",
+      "src/{bytes,defined,errors,printable,secret,stream}.ts",
     ],
     rules: { "no-restricted-globals": ["error", "process"] },
   },

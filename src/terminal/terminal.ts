@@ -5,11 +5,15 @@
 import { openSync } from "node:fs";
 import { ReadStream, WriteStream } from "node:tty";
 import { Cancelled, TokenError } from "../errors.js";
+import { printable } from "../printable.js";
 import { onInterrupt } from "./interrupts.js";
 
 /** A terminal that can ask questions. */
 export interface Terminal {
-  /** Asks for one line; returns it without its line break. `silent` turns off the echo. */
+  /**
+   * Asks for one line; returns it without its line break. `silent` turns off the echo. The prompt
+   * may have text from outside in it, which is made safe to show.
+   */
   ask(prompt: string, options: { readonly silent: boolean }): Promise<string>;
   close(): void;
 }
@@ -60,7 +64,7 @@ async function ask(
   });
   try {
     return await Promise.race([
-      read({ input, output, prompt, silent, terminal: true }),
+      read({ input, output, prompt: printable(prompt), silent, terminal: true }),
       endOfInput(input),
     ]);
   } catch (error) {

@@ -12,7 +12,6 @@ import { softwareIdentity } from "../../software/software-identity.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
-import { printable } from "../io/report.js";
 import { wholeKeyAt } from "./hidden-keys.js";
 import type { Tokens } from "./tokens.js";
 
@@ -92,7 +91,7 @@ async function askPassphrase(path: string, { io, report }: Context): Promise<str
     );
   }
   try {
-    const passphrase = await terminal.ask(printable(`passphrase for ${path}:`), { silent: true });
+    const passphrase = await terminal.ask(`passphrase for ${path}:`, { silent: true });
     report.conceal(passphrase);
     return passphrase;
   } finally {

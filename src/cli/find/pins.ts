@@ -8,7 +8,6 @@ import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.j
 import type { PinReference, PinReferrer, PinRequest, TokenInfo } from "../../token/values.js";
 import type { Pkcs11Uri } from "../../token/uri.js";
 import { matchesToken } from "../../token/uri-match.js";
-import { printable } from "../io/report.js";
 import type { Context } from "../command.js";
 
 export interface PinSources {
@@ -92,7 +91,7 @@ async function atTerminal(
     if (token.pin === "final-try") report.note("this is the last try before the PIN is locked");
     const name = `${fresh ? "new " : ""}${request.kind === "so" ? "security officer PIN" : "PIN"}`;
     const serial = token.serial === "" ? "" : ` (serial ${token.serial})`;
-    const first = printable(`${name} for token "${token.label}"${serial}:`);
+    const first = `${name} for token "${token.label}"${serial}:`;
     const questions = fresh ? [first, `${name} again:`] : [first];
     if (io.sharesTerminal === true) return { questions };
     const { askAlike } = await import("../../terminal/terminal.js");

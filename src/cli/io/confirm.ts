@@ -1,7 +1,7 @@
 /** Questions before something that can't be undone. The answer is a whole word, not a letter. */
 import { UsageError } from "../../errors.js";
 import type { Io } from "./io.js";
-import { printable } from "./report.js";
+import { printable } from "../../printable.js";
 
 export interface Confirmation {
   /** What is to be confirmed, as in "deleting a key". */
@@ -30,7 +30,7 @@ export async function confirm(io: Io, confirmation: Confirmation): Promise<void>
     });
   }
   try {
-    const answer = await terminal.ask(printable(question), { silent: false });
+    const answer = await terminal.ask(question, { silent: false });
     if (answer === word || answer === printable(word)) return;
   } finally {
     terminal.close();

@@ -1,6 +1,6 @@
 /**
  * What a run tells a person, or with `--json` a program, besides its results. The one place that
- * writes to stderr, chooses exit statuses, and makes foreign text safe to print.
+ * writes to stderr and chooses exit statuses. Foreign text is made safe to show.
  */
 import { defined } from "../../defined.js";
 import {
@@ -12,6 +12,7 @@ import {
   TokenError,
   UsageError,
 } from "../../errors.js";
+import { printable, printableJson } from "../../printable.js";
 import { BrokenPipe, type Io } from "./io.js";
 
 /** Documented in docs/cli.md. Their meanings never change. */
@@ -37,22 +38,6 @@ export function exitStatus(error: unknown): number {
 export function outcomeOf(error: unknown): string {
   if (error instanceof P11SealError) return error.code;
   return error instanceof Cancelled ? "cancelled" : "interrupted";
-}
-
-/**
- * Makes text from outside (labels of tokens and keys, names of files) safe to show: whatever could
- * move the cursor, recolour, or reorder a line is written as an escape.
- */
-export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => {
-    const point = character.codePointAt(0) ?? 0;
-    return SHORT_ESCAPES[character] ?? `\\u{${point.toString(16)}}`;
-  });
-}
-
-/** Text from outside as a part of a line, in files that have one entry a line. */
-export function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 export interface ReportOptions {
@@ -125,7 +110,7 @@ export class Report {
     const { hint } = description;
     const message = about === undefined ? description.message : `${about}: ${description.message}`;
     if (this.#options.json) {
-      this.#write(JSON.stringify({ error: { ...description, message, exit: status } }) + "\n");
+      this.#write(printableJson({ error: { ...description, message, exit: status } }) + "\n");
     } else {
       this.#line(`p11seal: ${message}`);
       if (hint !== undefined) this.#line(`hint: ${hint}`);
@@ -195,12 +180,3 @@ const STATUSES = [
   [TokenError, EXIT.token],
   [PolicyError, EXIT.policy],
 ] as const;
-
-/**
- * Control characters, line separators, marks and overrides of direction ("Trojan Source"),
- * zero-width characters, and halves of surrogate pairs.
- */
-const UNPRINTABLE =
-  /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\p{Cs}]/gu;
-
-const SHORT_ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };

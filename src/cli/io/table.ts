@@ -1,5 +1,5 @@
 /** Results as text: tables for people, JSON for programs. */
-import { printable } from "./report.js";
+import { printable, printableJson } from "../../printable.js";
 
 /** Rows as lines, with foreign text made safe. Columns are aligned, two blanks apart. */
 export function table(rows: readonly (readonly string[])[]): string {
@@ -18,5 +18,5 @@ export function table(rows: readonly (readonly string[])[]): string {
 
 /** JSON as every command prints it. */
 export function json(value: unknown): string {
-  return JSON.stringify(value, undefined, 2) + "\n";
+  return printableJson(value, 2) + "\n";
 }

@@ -10,7 +10,7 @@ export function binaryToTerminal(what: string): UsageError {
 
 /**
  * Accepts text and refuses the rest: bytes that are not UTF-8, and control characters other than
- * white space. Call `check` before the bytes are shown.
+ * white space, and overrides of direction. Call `check` before the bytes are shown.
  */
 export class TextOnly {
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -23,5 +23,7 @@ export class TextOnly {
       throw binaryToTerminal("binary content");
     }
     if (/[^\P{Cc}\t\n\r]/u.test(text)) throw binaryToTerminal("binary content");
+    // Right-to-left text needs marks and embeddings. An override makes it read as something else.
+    if (/[\u202d\u202e]/.test(text)) throw binaryToTerminal("text that overrides its direction");
   }
 }

@@ -25,6 +25,7 @@ import {
 } from "./dotnet-key.js";
 import { foreignKey, foreignPemBlock, textInUtf16, unknownForm } from "./foreign-key.js";
 import { formatJwk, parseJwk } from "./jwk.js";
+import { printable } from "../../printable.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
@@ -327,13 +328,14 @@ function withUse(file: KeyFile, records: readonly string[]): KeyFile {
 
 function checkedComment(comment: string): string {
   // A line break, or what looks like a record, would end the comment and start something else.
+  // Others of these characters would move the cursor or reorder the line of whoever looks at it.
   if (
-    /\p{Cc}|\p{Zl}|\p{Zp}/u.test(comment) ||
+    printable(comment) !== comment ||
     [RECORD, USE_RECORD].some((record) => comment.includes(record))
   ) {
     throw new UsageError(
       "ERR_COMMENT",
-      "the comment contains a control character, or looks like a record of ours",
+      "the comment contains a character that can't be shown, or looks like a record of ours",
     );
   }
   return comment.trim();

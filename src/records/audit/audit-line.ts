@@ -4,6 +4,7 @@
  * tokens and codes of errors, and never a secret.
  */
 import { createHash } from "node:crypto";
+import { printableJson } from "../../printable.js";
 import type { LedgerWitness } from "../ledger/ledger.js";
 import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
 
@@ -64,7 +65,7 @@ export const MAX_LINE_BYTES = 4096;
 export function formatAuditLine(line: AuditLine): string {
   const known: Readonly<Record<string, unknown>> = { ...line };
   const ordered = FIELDS.filter(([name]) => known[name] !== undefined);
-  return JSON.stringify(Object.fromEntries(ordered.map(([name]) => [name, known[name]])));
+  return printableJson(Object.fromEntries(ordered.map(([name]) => [name, known[name]])));
 }
 
 /** The line's value; `undefined` for anything that `formatAuditLine` would not write. */

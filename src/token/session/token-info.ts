@@ -145,7 +145,10 @@ function tokenUri(names: {
 /** PKCS#11 v2.40 §3.2, CK_SLOT_INFO. */
 const REMOVABLE_DEVICE = 0x02;
 
-/** Fields are padded with spaces; some modules pad with NUL. */
+/**
+ * Fields are padded with spaces. Some modules end them with NUL, and leave what was in memory after
+ * it. No such text can be shown, nor handed to a PIN command in its environment.
+ */
 function trimmed(field: string): string {
-  return field.replace(/[\0 ]+$/, "");
+  return field.replace(/\0[^]*$/, "").replace(/ +$/, "");
 }

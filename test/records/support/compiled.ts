@@ -23,7 +23,16 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** The part of `src/` that a program needs: everything that src/records/ledger imports. */
-const PARTS = ["bytes.ts", "defined.ts", "errors.ts", "records", "store", "keys", "secret.ts"];
+const PARTS = [
+  "bytes.ts",
+  "defined.ts",
+  "errors.ts",
+  "printable.ts",
+  "records",
+  "store",
+  "keys",
+  "secret.ts",
+];
 
 export interface Compiled {
   /** Starts `test/records/support/NAME` with the compiled sources at `P11SEAL_COMPILED`. */

@@ -13,7 +13,6 @@ import { requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, requireDistinct } from "../../io/outputs.js";
-import { printable } from "../../io/report.js";
 import { quoted } from "../../../store/system-error.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
@@ -99,5 +98,5 @@ export async function readState(args: Arguments): Promise<Uint8Array> {
 function shownName({ name }: Party): string {
   const bytes = typeof name === "string" ? new TextEncoder().encode(name) : name;
   const text = Buffer.from(bytes).toString("latin1");
-  return /^[ -~]+$/.test(text) ? printable(text) : `hex:${toHex(bytes)}`;
+  return /^[ -~]+$/.test(text) ? text : `hex:${toHex(bytes)}`;
 }

@@ -20,7 +20,7 @@ import { PublicKeys, type FoundKey, type KeyOrigin } from "../../find/public-key
 import { requireNoSender } from "../../find/recipients.js";
 import { withTokens } from "../../find/tokens.js";
 import { write } from "../../io/io.js";
-import { oneLine } from "../../io/report.js";
+import { oneLine } from "../../../printable.js";
 import { table } from "../../io/table.js";
 import { ledgerPath, makeHomeLedger } from "../ledger/home-ledger.js";
 import { fingerprintRows } from "./directory-show.js";

@@ -27,7 +27,8 @@ import {
   prospectLines,
   prospectsOf,
 } from "../../find/prospects.js";
-import { EXIT, exitStatus, printable } from "../../io/report.js";
+import { printable } from "../../../printable.js";
+import { EXIT, exitStatus } from "../../io/report.js";
 import { json } from "../../io/table.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import { troubleError } from "../../find/troubles.js";

@@ -13,7 +13,8 @@ import { prepareIdentities } from "../../find/identities.js";
 import { write } from "../../io/io.js";
 import { humanSize } from "../../io/progress.js";
 import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
-import { printable } from "../../io/report.js";
+import { printable } from "../../../printable.js";
+import { json } from "../../io/table.js";
 import { knownSender, senderData, type KnownSender } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
@@ -35,7 +36,7 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
       info.sender?.signature === "holds" ? await knownSender(info.sender, context) : undefined;
     const prospects = await prospectsWith(args, info, context);
     const text = args.flag("json")
-      ? JSON.stringify(asJson(file, info, sizes, known, prospects), undefined, 2) + "\n"
+      ? json(asJson(file, info, sizes, known, prospects))
       : describe(file, info, sizes, known) + describeProspects(prospects);
     await write(io.stdout, text);
   } finally {

@@ -10,7 +10,7 @@ import { doubtOf, signOnlyOf, sureOaep } from "../../find/token-key.js";
 import { wholeKeyAt } from "../../find/hidden-keys.js";
 import { withTokens } from "../../find/tokens.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
-import { oneLine } from "../../io/report.js";
+import { oneLine } from "../../../printable.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 
 export async function keysExportCommand(args: Arguments, context: Context): Promise<undefined> {

@@ -9,7 +9,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
-import { oneLine } from "../../io/report.js";
+import { oneLine } from "../../../printable.js";
 import { json, table } from "../../io/table.js";
 import { signOnlyOf } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";

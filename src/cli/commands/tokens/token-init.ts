@@ -6,7 +6,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
 import { pinReferrer } from "../../find/pins.js";
-import { printable } from "../../io/report.js";
+import { printable } from "../../../printable.js";
 import { json } from "../../io/table.js";
 import type { Context } from "../../command.js";
 
