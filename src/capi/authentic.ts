@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { equal } from "../bytes.js";
+import { doesNotHold } from "./signature-doubts.js";
 import { AuthenticationError, PolicyError } from "../errors.js";
 import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
 import { type ByteSource, chunks } from "../stream.js";
@@ -49,12 +50,10 @@ export class AuthenticMessage {
       form,
     );
     if (!verifyDigest(signer, digest, signature, form)) {
-      throw new AuthenticationError(
-        "ERR_SENDER_SIGNATURE",
+      throw doesNotHold(
         "the sender's signature does not hold",
-        {
-          hint: "It must be over the key blob followed by the ciphertext; if it was, don't use them.",
-        },
+        "It must be over the key blob followed by the ciphertext; if it was, don't use them.",
+        { bytes: signature, by: signer, form },
       );
     }
     return new AuthenticMessage(signer, message.blob, new Uint8Array(ciphertextHash.digest()));

@@ -172,7 +172,7 @@ export const DIGEST_BYTES: Readonly<Record<CapiHash, number>> = {
 };
 
 /** The DER of a DigestInfo before its digest (RFC 8017 §9.2, note 1). */
-const DIGEST_INFO: Readonly<Record<CapiHash, string>> = {
+export const DIGEST_INFO: Readonly<Record<CapiHash, string>> = {
   md5: "3020300c06082a864886f70d020505000410",
   sha1: "3021300906052b0e03021a05000414",
   sha256: "3031300d060960864801650304020105000420",

@@ -25,6 +25,7 @@ import { wrapSessionKey } from "./exchange.js";
 import { readU32le, readU64le, u32le, u64le } from "../keys/formats/little-endian.js";
 import { type KeyPadding, requireFits, unwrapSessionKey } from "./session-key-unwrap.js";
 import { requireVerifiable, signData, type SignatureForm, verifyData } from "./hash-signature.js";
+import { doesNotHold } from "./signature-doubts.js";
 
 /** A stored key: two things, or two files. */
 export interface StoredKey {
@@ -69,7 +70,8 @@ export async function requireStored(
   form: SignatureForm = DEFAULT_FORM,
 ): Promise<void> {
   requireVerifiable(form);
-  if (!(await verifyData(signer, blob, signature, form))) throw notStored();
+  if (await verifyData(signer, blob, signature, form)) return;
+  throw notStored({ bytes: signature, by: signer, form });
 }
 
 /**
@@ -138,7 +140,9 @@ export async function openBackup(
   const parsed = parseSimpleBlob(record.blob);
   requireFits(parsed, privateKey.publicKey);
   const { hash, signature } = record;
-  if (!(await verifyData(client, signedPart(record), signature, { hash }))) throw notStored();
+  if (!(await verifyData(client, signedPart(record), signature, { hash }))) {
+    throw notStored({ bytes: signature, by: client, form: { hash } });
+  }
   return open(record.blob, privateKey, options.padding);
 }
 
@@ -226,13 +230,11 @@ function malformed(detail: string): FormatError {
   return new FormatError("ERR_RECORD", `not a backup record: ${detail}`);
 }
 
-function notStored(): AuthenticationError {
-  return new AuthenticationError(
-    "ERR_SENDER_SIGNATURE",
+function notStored(signature: Parameters<typeof doesNotHold>[2]): AuthenticationError {
+  return doesNotHold(
     "the stored key's signature does not hold",
-    {
-      hint: "Somebody put another key in its place, or it is signed with another key; don't use it.",
-    },
+    "Somebody put another key in its place, or it is signed with another key; don't use it.",
+    signature,
   );
 }
 

@@ -6,9 +6,10 @@ import {
   verifyDigest,
   type SignatureForm,
 } from "../../../capi/index.js";
+import { doesNotHold } from "../../../capi/signature-doubts.js";
 import { DIGEST_BYTES, requireSigning, requireVerifiable } from "../../../capi/hash-signature.js";
 import { defined } from "../../../defined.js";
-import { AuthenticationError, UsageError } from "../../../errors.js";
+import { type AuthenticationError, UsageError } from "../../../errors.js";
 import { fingerprintText } from "../../../keys/public-key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { CapiKeys } from "./capi-keys.js";
@@ -78,7 +79,7 @@ export async function capiVerifyCommand(args: Arguments, context: Context): Prom
         digest === undefined
           ? await verifyData(signer, inOrder(data), signature.bytes, { ...form, allowMd5 })
           : verifyDigest(signer, digest, signature.bytes, form);
-      if (!holds) throw doesNotHold();
+      if (!holds) throw notHolding({ bytes: signature.bytes, by: signer, form });
     } finally {
       for (const input of inputs) await input.close();
     }
@@ -150,10 +151,10 @@ async function* inOrder(inputs: readonly Input[]): AsyncGenerator<Uint8Array, vo
   for (const input of inputs) yield* input.chunks;
 }
 
-function doesNotHold(): AuthenticationError {
-  return new AuthenticationError("ERR_SENDER_SIGNATURE", "the signature does not hold", {
-    hint:
-      "the data was altered, or another key signed it; or --hash, --description or --no-hash-oid " +
-      "differ, which a signature doesn't show",
-  });
+function notHolding(signature: Parameters<typeof doesNotHold>[2]): AuthenticationError {
+  return doesNotHold(
+    "the signature does not hold",
+    "the data was altered, or another key signed it; or --description differs",
+    signature,
+  );
 }

@@ -192,6 +192,14 @@ describe("capi sign and verify", () => {
     await bench.refused([...verify, ...description, "@a"], "ERR_SENDER_SIGNATURE");
   });
 
+  it("say of a signature in another order that it is in one", async () => {
+    await bench.ok(["sign", "-i", "@alice-sign.key", "-o", "@ordered.sig", "@m.txt"]);
+    bench.write("big.sig", Buffer.from(bench.read("ordered.sig")).reverse());
+    const argv = ["verify", "--signer", "@alice-sign.blob", "--signature", "@big.sig", "@m.txt"];
+    const { stderr } = await bench.refused(argv, "ERR_SENDER_SIGNATURE");
+    expect(stderr).toContain("big-endian");
+  });
+
   it("take a finished hash value instead", async () => {
     const hash = ["hash-session-key", ...OWN, "--blob", "@s.blob", "--part", "text:alice"];
     const hashed = await bench.ok([...hash, "--part", "key", "--hash", "sha384"]);
