@@ -12,7 +12,7 @@ import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
 import { type Diagnosis, diagnose } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
-import { generatePair } from "./objects/generate.js";
+import { generatePair, type NewPair } from "./objects/generate.js";
 import { keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { kindOf } from "./objects/public-half.js";
@@ -140,7 +140,7 @@ export class TokenAccess implements TokenService {
       const pair = await generatePair(token, session, request);
       try {
         const { key, notHonoured } = pair;
-        requireFindable(session, key);
+        requireFindable(session, pair);
         if (request.use === "sign") return { key, notHonoured };
         const oaep = await this.#privateKeys.prove(session, token, pair.privateObject, key);
         return { key, notHonoured, ...defined({ oaep }) };
@@ -294,8 +294,12 @@ export class TokenAccess implements TokenService {
  * Refuses a new key that no URI of ours would find again, or whose public half nobody could seal
  * to.
  */
-function requireFindable(session: Session, key: KeyInfo): void {
-  if (isFindable(session, key)) return;
+function requireFindable(session: Session, { key, ...pair }: NewPair): void {
+  // An object that is not the token's own goes with the session.
+  const isLasting = [pair.publicObject, pair.privateObject].every(
+    (object) => session.flag(object, "TOKEN") !== false,
+  );
+  if (isLasting && isFindable(session, key)) return;
   throw new TokenError(
     "ERR_KEY_UNUSABLE",
     `token "${key.token.label}" made a key that could not be found again; it was destroyed`,

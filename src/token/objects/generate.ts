@@ -161,10 +161,15 @@ function checked(
     );
   }
   const key = describe(session, publicObject, token.info, "public key");
+  const isHidden = session.flag(publicObject, "PRIVATE") === true;
   return {
     key,
     publicObject,
     privateObject,
-    notHonoured: [...draft.givenUp, ...differences(flag, draft)],
+    notHonoured: [
+      ...draft.givenUp,
+      ...differences(flag, draft),
+      ...(isHidden ? ["the public key shows only after login: name the key by its URI"] : []),
+    ],
   };
 }

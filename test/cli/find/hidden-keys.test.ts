@@ -6,7 +6,7 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { buildFaultyModule, faultyEnvironment } from "../../support/faulty/module.js";
+import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
 import { type ImportOptions, importValues } from "../../support/import-key.js";
 import { rawDone, rawSteps } from "../../support/raw-token.js";
 import { SO_PIN, SOFTHSM_MODULE, USER_PIN } from "../../support/softhsm.js";
@@ -378,6 +378,15 @@ describe("a private key alone", () => {
     }
   });
 
+  it("is deleted by its URI", async () => {
+    await importKey(lone, KEYS.p256, {
+      ...{ label: "old", id: Uint8Array.of(9), privateHalf: DERIVE, publicHalf: false },
+    });
+    await ok(["keys", "delete", "--yes", at(lone, "old")]);
+    expect((await cli(["keys", "delete", "--yes", at(lone, "old")])).status).toBe(5);
+    expect(timesAsked()).toBe(2);
+  });
+
   it("signs with a public half that a signature proves", async () => {
     const signing = ["--sign-with", at(lone, "sign"), "-o", "signed", "--force", "note"];
     await ok(["seal", "-r", "rsa2048.pem", "--public", "p384.pem", ...signing]);
@@ -418,12 +427,20 @@ describe("an ordinary token", () => {
 });
 
 describe("keys generate", () => {
-  it.each([
-    ["changes ids", { fn: "C_GetAttributeValue", how: "wrong", attribute: 0x102 } as const],
-    [
-      "shows no public half",
-      { fn: "C_GetAttributeValue", how: "short", attribute: 0x181 } as const,
-    ],
+  it("says of a key whose public half the token hides that it has to be named", async () => {
+    const token = await freshToken("hides");
+    // CKA_PRIVATE of the public key is read as true, and that of the private key as false.
+    const fault = { fn: "C_GetAttributeValue", how: "wrong", attribute: 2 } as const;
+    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const made = ["--token", token.uri, "--label", "k", "--type", "ec:p256"];
+    const { stderr } = await ok(["keys", "generate", ...made], { env });
+    expect(stderr).toContain("the public key shows only after login");
+  });
+
+  it.each<[string, Fault]>([
+    ["changes ids", { fn: "C_GetAttributeValue", how: "wrong", attribute: 0x102 }],
+    ["keeps no objects", { fn: "C_GetAttributeValue", how: "wrong", attribute: 1 }],
+    ["shows no public half", { fn: "C_GetAttributeValue", how: "short", attribute: 0x181 }],
   ])("keeps no key that could not be found again: a token that %s", async (what, fault) => {
     const token = await freshToken(what);
     const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
