@@ -133,9 +133,7 @@ function checkPresence(values: Values, operands: readonly string[], spec: Comman
   if (missing.length > 0) throw new Refusal(`missing: ${missing.join(", ")}`);
   if (operands.includes("")) throw new Refusal("an operand is empty");
   const extra = operands[most];
-  if (extra !== undefined) {
-    throw new Refusal(`unexpected operand: "${extra}"`, { hint: spec.operandsHint });
-  }
+  if (extra !== undefined) throw new Refusal(`unexpected operand: "${extra}"`);
 }
 
 function withoutValue(error: Error): Refusal {

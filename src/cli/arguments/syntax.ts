@@ -18,8 +18,6 @@ export interface CommandSyntax {
   readonly name: string;
   /** `<uri>` is required, `[file]` is not, `[files..]` is any number: as in `<name> [key]`. */
   readonly operands?: string;
-  /** What to do instead of giving more operands. */
-  readonly operandsHint?: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
 

@@ -38,6 +38,17 @@ export function stdinFault(descriptor: number | undefined): FileError | undefine
   return fileError("ERR_READ", "stdin", { code: "EBADF" }, hint);
 }
 
+/** Whether results and messages go to the same place: a terminal, or a job's log. */
+export function stdoutIsStderr(stdout: number | undefined): boolean {
+  if (stdout === undefined) return false;
+  try {
+    const [results, messages] = [fstatSync(stdout), fstatSync(2)];
+    return results.dev === messages.dev && results.ino === messages.ino;
+  } catch {
+    return false;
+  }
+}
+
 /** open(2): the lowest two bits of a descriptor's flags. */
 const ACCESS = { mask: 3, readOnly: 0, writeOnly: 1, both: 2 } as const;
 

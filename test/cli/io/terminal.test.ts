@@ -92,6 +92,10 @@ describe("a secret that is asked for", () => {
   });
 });
 
+/** What `open` notes when it was given one file, and no name for what is in it. */
+const ONE_FILE =
+  "p11seal: one file is opened to stdout; -o FOLDER writes it to a file, as with several\n";
+
 describe("output to a terminal", () => {
   const at = (...argv: string[]): Promise<{ shown: string; status: number }> =>
     atTerminal(argv, [], { cwd: folder });
@@ -99,14 +103,17 @@ describe("output to a terminal", () => {
   it("may be text", async () => {
     const { shown, status } = await at("open", "-i", "bob.key", "text.p11s");
     expect(status).toBe(0);
-    expect(shown.replaceAll("\r\n", "\n")).toBe(readFileSync(join(folder, "text"), "utf8"));
+    expect(shown.replaceAll("\r\n", "\n")).toBe(
+      ONE_FILE + readFileSync(join(folder, "text"), "utf8"),
+    );
   });
 
   it.each(["binary", "escape"])("may not be %s data", async (name) => {
     const { shown, status } = await at("open", "-i", "bob.key", `${name}.p11s`);
     expect(status).toBe(2);
     expect(shown).toBe(
-      "p11seal: binary content would go to the terminal\r\n" +
+      ONE_FILE.replace("\n", "\r\n") +
+        "p11seal: binary content would go to the terminal\r\n" +
         "hint: name a file with -o, redirect stdout, or insist with -o -\r\n",
     );
   });

@@ -19,7 +19,8 @@ import type { AlreadyDecrypted } from "./admission.js";
 import type { Admitted } from "./gate.js";
 import type { OpeningLog } from "./opening-log.js";
 import { writeReceipt } from "./receipt-output.js";
-import type { OpenSettings, Task } from "./settings.js";
+import type { Task } from "../file-tasks.js";
+import type { OpenSettings } from "./settings.js";
 import type { Turn } from "./turns.js";
 
 export interface Delivery {

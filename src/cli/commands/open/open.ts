@@ -3,9 +3,8 @@
  * others are still opened, unless the PIN was the reason. `opening.ts` opens one.
  */
 import { statSync } from "node:fs";
-import { stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { Cancelled, P11SealError, TokenError, UsageError } from "../../../errors.js";
+import { basename } from "node:path";
+import { UsageError } from "../../../errors.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -13,19 +12,25 @@ import { threadsOf } from "../../io/bulk.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { NotAlone, openOne } from "./opening.js";
-import type { Attempt, OpenSettings, ReceiptSettings, Task } from "./settings.js";
+import {
+  endsRun,
+  EXTENSION,
+  mayPass,
+  openedName,
+  planTasks,
+  targetsOf,
+  type Task,
+} from "../file-tasks.js";
+import type { Attempt, OpenSettings, ReceiptSettings } from "./settings.js";
 import { requireDistinct } from "../../io/outputs.js";
 import { gateOf } from "./gate.js";
 import { Guesses } from "./guesses.js";
-import { BrokenPipe } from "../../io/io.js";
 import { EXIT } from "../../io/report.js";
+import { stdoutIsStderr } from "../../io/standard-streams.js";
 import { signerAt } from "../../find/identity-at.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { inTurns, type Turn } from "./turns.js";
 import type { Context } from "../../command.js";
-
-/** Sealed files are meant to end in this; an opened file's name goes without it. */
-const EXTENSION = ".p11s";
 
 export async function openCommand(args: Arguments, context: Context): Promise<number> {
   const files = args.operands.length === 0 ? ["-"] : args.operands;
@@ -44,7 +49,8 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
     throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
   }
   const threads = threadsOf(args.text("threads"));
-  const tasks = await plan(files, args.text("output"));
+  const tasks = await planTasks(files, args.text("output"), openedName);
+  noteOneToStdout(args, tasks, context);
 
   const receipt = receiptPaths(args, tasks);
   if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
@@ -67,6 +73,17 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   } finally {
     await gate?.close();
   }
+}
+
+/**
+ * With one file, `open *.p11s` writes to stdout. Says so where the plaintext may come unexpected:
+ * if stdout goes where messages go too, such as a terminal or a job's log.
+ */
+function noteOneToStdout(args: Arguments, tasks: readonly Task[], { io, report }: Context): void {
+  const [only, more] = tasks;
+  if (only === undefined || more !== undefined || args.text("output") !== undefined) return;
+  if (!only.source.endsWith(EXTENSION) || !stdoutIsStderr(io.descriptors?.stdout)) return;
+  report.note("one file is opened to stdout; -o FOLDER writes it to a file, as with several");
 }
 
 async function openAll(
@@ -190,66 +207,3 @@ async function receiptSettings(
   const identity = await find();
   return { path, identity: () => Promise.resolve(identity) };
 }
-
-function targetsOf(tasks: readonly Task[]): string[] {
-  return tasks.flatMap(({ target }) => (target === undefined ? [] : [target]));
-}
-
-/** Where each file's plaintext goes; decided before anything is opened. */
-async function plan(files: readonly string[], output: string | undefined): Promise<Task[]> {
-  const folder = output !== undefined && output !== "-" && (await isFolder(output));
-  const [only] = files;
-  if (files.length === 1 && only !== undefined && !folder) {
-    return [{ source: only, target: output === "-" ? undefined : output }];
-  }
-  if (!folder && output !== undefined) {
-    throw new UsageError("ERR_USAGE", `"${output}" is not a folder, and there are several files`, {
-      hint: "give a folder with -o, or no -o: each is then opened beside itself",
-    });
-  }
-  const tasks = files.map((source) => ({
-    source,
-    target: join(output ?? dirname(source), openedName(source)),
-  }));
-  await requireDistinct(tasks.map(({ target }) => target));
-  return tasks;
-}
-
-function openedName(source: string): string {
-  const name = basename(source);
-  if (!name.endsWith(EXTENSION) || name === EXTENSION) {
-    throw new UsageError("ERR_USAGE", `"${source}" does not end in ${EXTENSION}`, {
-      hint: `the opened file is named by taking ${EXTENSION} off; or open it alone with -o FILE`,
-    });
-  }
-  return name.slice(0, -EXTENSION.length);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-}
-
-/** After such an error the next file would fail too, or use up another try of the PIN. */
-function endsRun(error: unknown): boolean {
-  return (
-    error instanceof Cancelled ||
-    error instanceof BrokenPipe ||
-    (error instanceof TokenError && !mayPass(error)) ||
-    (error instanceof P11SealError && error.code === "ERR_TOO_MANY_FAILURES") ||
-    error instanceof UsageError
-  );
-}
-
-/** The token or its module failed at one message, and may succeed at the next. */
-function mayPass(error: unknown): boolean {
-  return error instanceof TokenError && MAY_PASS.has(error.code);
-}
-
-const MAY_PASS: ReadonlySet<string> = new Set([
-  "ERR_TOKEN_CRASHED",
-  "ERR_TOKEN_REMOVED",
-  "ERR_TOKEN_TIMEOUT",
-]);

@@ -19,7 +19,8 @@ import { noteAdmitted } from "./gate.js";
 import { OpeningLog } from "./opening-log.js";
 import { receiptOutput } from "./receipt-output.js";
 import { sealedFrom, type Closable, type CloseLater } from "./sealed-input.js";
-import type { Attempt, OpenSettings, Task } from "./settings.js";
+import type { Task } from "../file-tasks.js";
+import type { Attempt, OpenSettings } from "./settings.js";
 import { Abandoned, type Turn } from "./turns.js";
 
 /**

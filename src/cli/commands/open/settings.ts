@@ -6,14 +6,6 @@ import type { Gate } from "./gate.js";
 import type { Guesses } from "./guesses.js";
 import type { Turn } from "./turns.js";
 
-/** One message to open. */
-export interface Task {
-  /** A path, or `-`. */
-  readonly source: string;
-  /** A path, or undefined for stdout. */
-  readonly target: string | undefined;
-}
-
 /** What all messages of a command are opened with. */
 export interface OpenSettings {
   /** Where the header is, if it is not in the message's file. */

@@ -18,10 +18,8 @@ export const SEAL: CommandSet = {
   commands: [
     {
       name: "seal",
-      operands: "[file]",
-      operandsHint:
-        "one file is sealed at a time: put several into an archive, with tar for example",
-      describe: "Seal a file under the public keys of its recipients",
+      operands: "[files..]",
+      describe: "Seal files under the public keys of its recipients",
       options: {
         recipient: {
           alias: "r",
@@ -35,7 +33,11 @@ export const SEAL: CommandSet = {
           repeatable: true,
           describe: 'A file of recipients, one a line; "-" is stdin (repeatable)',
         },
-        output: { alias: "o", type: "string", describe: 'The sealed file; "-" is stdout' },
+        output: {
+          alias: "o",
+          type: "string",
+          describe: 'The sealed file, or a folder for several; "-" is stdout',
+        },
         "key-blob": {
           type: "string",
           describe: "Write the header, with the wrapped keys, to a separate file",
@@ -66,6 +68,7 @@ export const SEAL: CommandSet = {
       examples: [
         ["seal -r alice.pem -o report.p11s report.pdf", "to one recipient"],
         ["seal -r alice.pem -r bob.crt -R team.txt -o plan.p11s plan.txt", "to several"],
+        ["seal -r alice.pem -o outbox/ *.pdf", "many files; .p11s is added to their names"],
         ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
         [
           `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,

@@ -1,40 +1,77 @@
-/** `p11seal seal`: plaintext in, a message out, in one file or, with `--key-blob`, in two. */
+/**
+ * `p11seal seal`: plaintext in, messages out, one for each file; a message is one file or, with
+ * `--key-blob`, two. Files are sealed in their order, to the same recipients. If one fails, the
+ * others are still sealed, unless the reason would hold for them too.
+ */
 import { defined } from "../../../defined.js";
-import { UsageError } from "../../../errors.js";
-import type { OaepHash } from "../../../keys/key.js";
+import { TokenError, UsageError } from "../../../errors.js";
+import type { Identity, OaepHash, SigningPublicKey } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";
+import type { Context } from "../../command.js";
+import { signerAt } from "../../find/identity-at.js";
+import { resolveRecipients } from "../../find/recipients.js";
+import { senderOf, signingOptions, type SigningOptions } from "../../find/sender.js";
+import { withTokens } from "../../find/tokens.js";
 import { sealInto, threadsOf } from "../../io/bulk.js";
-import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
+import { openInput, requireOneStdin } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
-import { resolveRecipients } from "../../find/recipients.js";
-import { signerAt } from "../../find/identity-at.js";
-import { senderOf, signingOptions } from "../../find/sender.js";
+import { EXIT } from "../../io/report.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
-import { withTokens } from "../../find/tokens.js";
-import type { Context } from "../../command.js";
+import {
+  endsRun,
+  planTasks,
+  requireNoSourceReplaced,
+  sealedName,
+  targetsOf,
+  type Task,
+} from "../file-tasks.js";
 
-export async function sealCommand(args: Arguments, context: Context): Promise<undefined> {
-  const [file = "-"] = args.operands;
+/** What all files of a command are sealed with. */
+interface SealSettings {
+  readonly recipients: Awaited<ReturnType<typeof resolveRecipients>>;
+  readonly oaep: OaepHash | undefined;
+  readonly signer:
+    { readonly identity: Identity<SigningPublicKey>; readonly options: SigningOptions } | undefined;
+  /** Where the header goes, if not into the message's file. */
+  readonly keyBlob: string | undefined;
+  /** The value of `--threads`. */
+  readonly threads: number | undefined;
+  /** Replace existing files. */
+  readonly force: boolean;
+  /** The message must be on the disk when the run ends. */
+  readonly durable: boolean;
+}
+
+export async function sealCommand(args: Arguments, context: Context): Promise<number> {
+  const files = args.operands.length === 0 ? ["-"] : args.operands;
   const output = args.text("output");
   const keyBlob = args.text("key-blob");
   const threads = threadsOf(args.text("threads"));
   const oaep = args.text("oaep") as OaepHash | undefined;
   const signing = signingOptions(args);
+  if (files.length > 1 && keyBlob !== undefined) {
+    throw new UsageError("ERR_USAGE", "a key blob belongs to one message, and several were given");
+  }
   requireOneStdin([
-    file,
+    ...files,
     ...args.texts("recipients-file"),
     ...(signing === undefined ? [] : [signing.key]),
   ]);
-  const toStdout = output === undefined || output === "-";
+  const tasks = await planTasks(files, output, sealedName);
+  const toStdout = targetsOf(tasks).length === 0;
   if (toStdout && keyBlob === "-") {
     throw new UsageError("ERR_USAGE", "message and key blob would both go to stdout", {
       hint: "name a file for one of them, with -o or --key-blob",
     });
   }
-  if (output === undefined && context.io.stdout.isTTY === true) {
+  if (toStdout && output === undefined && context.io.stdout.isTTY === true) {
     throw binaryToTerminal("a sealed message");
+  }
+  if (files.length > 1) requireNoSourceReplaced(tasks);
+  if (keyBlob !== undefined && keyBlob !== "-") {
+    await requireDistinct([...targetsOf(tasks), keyBlob]);
   }
 
   return withTokens(args, context, async (tokens) => {
@@ -52,45 +89,59 @@ export async function sealCommand(args: Arguments, context: Context): Promise<un
       identity: await signerAt(signing.key, tokens, context),
       options: signing,
     };
-
-    const input = await openInput(file, context.io);
-    const outputs: Output[] = [];
-    const meter = progress(context.io, { size: input.size, quiet: context.report.quiet });
-    try {
-      await requireDistinct(
-        [output, keyBlob].filter((path): path is string => path !== undefined && path !== "-"),
-      );
-      const target = async (path: string | undefined): Promise<Output> => {
-        const opened = await outputAt(path ?? "-", input, args, context);
-        outputs.push(opened);
-        return opened;
-      };
-      const message = await target(output);
-      const blob = keyBlob === undefined ? message : await target(keyBlob);
-
-      const sender = signer && (await senderOf(signer.identity, signer.options, context));
-      const options = {
-        recipients,
-        ...defined({ oaep, sender }),
-      };
-      await sealInto(input, { header: blob, body: message }, options, meter, threads);
-      await commit(...outputs);
-    } finally {
-      meter.stop();
-      for (const opened of outputs) await opened.close();
-      await input.close();
-    }
-    return undefined;
+    const [force, durable] = [args.flag("force"), args.flag("sync")];
+    const settings = { recipients, oaep, signer, keyBlob, threads, force, durable };
+    return sealAll(tasks, settings, context);
   });
 }
 
-function outputAt(
-  path: string,
-  input: Input,
-  args: Arguments,
-  { io }: Context,
-): Output | Promise<Output> {
-  if (path === "-") return standardOutput(io, [input]);
-  const [force, durable] = [args.flag("force"), args.flag("sync")];
-  return fileOutput(path, { force, durable, mode: "public", inputs: [input] });
+async function sealAll(
+  tasks: readonly Task[],
+  settings: SealSettings,
+  context: Context,
+): Promise<number> {
+  let status: number = EXIT.done;
+  for (const [index, task] of tasks.entries()) {
+    try {
+      await sealOne(task, settings, context);
+    } catch (error) {
+      const exit = context.report.failure(error, tasks.length > 1 ? task.source : undefined);
+      if (status === EXIT.done) status = exit;
+      // The token's fault would be the next file's as well: it is to sign them all.
+      if (!(error instanceof TokenError) && !endsRun(error)) continue;
+      const left = tasks.length - index - 1;
+      if (left > 0) context.report.note(`${left} more not sealed`);
+      break;
+    }
+  }
+  return status;
+}
+
+/** Both outputs are checked before a signed message's serial number is taken. */
+async function sealOne(task: Task, settings: SealSettings, context: Context): Promise<void> {
+  const { recipients, oaep, signer, keyBlob, threads, force, durable } = settings;
+  const { io, report } = context;
+  const input = await openInput(task.source, io);
+  const outputs: Output[] = [];
+  const meter = progress(io, { size: input.size, quiet: report.quiet });
+  const outputAt = async (path: string | undefined): Promise<Output> => {
+    const isFile = path !== undefined && path !== "-";
+    const opened = isFile
+      ? await fileOutput(path, { force, durable, mode: "public", inputs: [input] })
+      : standardOutput(io, [input]);
+    outputs.push(opened);
+    return opened;
+  };
+  try {
+    const message = await outputAt(task.target);
+    const header = keyBlob === undefined ? message : await outputAt(keyBlob);
+    const sender = signer && (await senderOf(signer.identity, signer.options, context));
+    const options = { recipients, ...defined({ oaep, sender }) };
+    await sealInto(input, { header, body: message }, options, meter, threads);
+    await commit(...outputs);
+  } finally {
+    meter.stop();
+    for (const opened of outputs) await opened.close();
+    await input.close();
+  }
 }

@@ -1,0 +1,125 @@
+/**
+ * What `seal` and `open` have in common where they take several files: which file each result goes
+ * to, decided before any work is done, and which errors end the run.
+ */
+import { statSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Cancelled, P11SealError, TokenError, UsageError } from "../../errors.js";
+import { BrokenPipe } from "../io/io.js";
+import { requireDistinct } from "../io/outputs.js";
+
+/** Sealed files are meant to end in this; an opened file's name goes without it. */
+export const EXTENSION = ".p11s";
+
+/** One file to seal or open. */
+export interface Task {
+  /** A path, or `-`. */
+  readonly source: string;
+  /** A path, or undefined for stdout. */
+  readonly target: string | undefined;
+}
+
+/**
+ * Where each file's result goes. One file goes to stdout, or where `output` says. Several, or one
+ * with a folder, get names of their own: in that folder, or else beside each source.
+ *
+ * @param output - the value of `-o`
+ * @param rename - the result's base name, from its source. @throws UsageError
+ */
+export async function planTasks(
+  files: readonly string[],
+  output: string | undefined,
+  rename: (source: string) => string,
+): Promise<Task[]> {
+  const folder = output !== undefined && output !== "-" && (await isFolder(output));
+  const [only] = files;
+  if (files.length === 1 && only !== undefined && !folder) {
+    return [{ source: only, target: output === "-" ? undefined : output }];
+  }
+  if (!folder && output !== undefined) {
+    throw new UsageError("ERR_USAGE", `"${output}" is not a folder, and there are several files`, {
+      hint: "give a folder with -o, or no -o: each result then goes beside its file",
+    });
+  }
+  const tasks = files.map((source) => ({
+    source,
+    target: join(output ?? dirname(source), rename(source)),
+  }));
+  await requireDistinct(targetsOf(tasks));
+  return tasks;
+}
+
+export function targetsOf(tasks: readonly Task[]): string[] {
+  return tasks.flatMap(({ target }) => (target === undefined ? [] : [target]));
+}
+
+/** A sealed file's base name. @throws UsageError for stdin */
+export function sealedName(source: string): string {
+  if (source !== "-") return basename(source) + EXTENSION;
+  throw new UsageError("ERR_USAGE", "stdin has no name that a sealed file could be named after", {
+    hint: "seal it alone, with -o FILE",
+  });
+}
+
+/** An opened file's base name. @throws UsageError */
+export function openedName(source: string): string {
+  const name = basename(source);
+  if (!name.endsWith(EXTENSION) || name === EXTENSION) {
+    throw new UsageError("ERR_USAGE", `"${source}" does not end in ${EXTENSION}`, {
+      hint: `the opened file is named by taking ${EXTENSION} off; or open it alone with -o FILE`,
+    });
+  }
+  return name.slice(0, -EXTENSION.length);
+}
+
+/** Refuses results that would replace a file that is still to be read, even with `--force`. */
+export function requireNoSourceReplaced(tasks: readonly Task[]): void {
+  const sources = new Set(tasks.map(({ source }) => identityOf(source)));
+  for (const { source, target } of tasks) {
+    const identity = target === undefined ? undefined : identityOf(target);
+    if (identity === undefined || !sources.has(identity)) continue;
+    throw new UsageError("ERR_SAME_FILE", `"${source}" would replace "${target}", another input`, {
+      hint: "give a folder with -o, or leave one of the two out",
+    });
+  }
+}
+
+/** Which regular file a path leads to; undefined if it leads to none. */
+function identityOf(path: string): string | undefined {
+  try {
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stats?.isFile() === true ? `${stats.dev}:${stats.ino}` : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+}
+
+/** After such an error the next file would fail too, or use up another try of the PIN. */
+export function endsRun(error: unknown): boolean {
+  return (
+    error instanceof Cancelled ||
+    error instanceof BrokenPipe ||
+    (error instanceof TokenError && !mayPass(error)) ||
+    (error instanceof P11SealError && error.code === "ERR_TOO_MANY_FAILURES") ||
+    error instanceof UsageError
+  );
+}
+
+/** The token or its module failed at one message, and may succeed at the next. */
+export function mayPass(error: unknown): boolean {
+  return error instanceof TokenError && MAY_PASS.has(error.code);
+}
+
+const MAY_PASS: ReadonlySet<string> = new Set([
+  "ERR_TOKEN_CRASHED",
+  "ERR_TOKEN_REMOVED",
+  "ERR_TOKEN_TIMEOUT",
+]);
