@@ -3,12 +3,16 @@
  * A chunk is whatever a stream happens to deliver at once; its size has no meaning.
  */
 import { Readable } from "node:stream";
-import type { ReadableStream } from "node:stream/web";
-import { concat } from "./bytes.js";
+import { concat, unshared } from "./bytes.js";
 import { AuthenticationError } from "./errors.js";
 
-/** Any source of bytes. Node's and the web's readable streams are async iterables. */
-export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array> | Uint8Array;
+/**
+ * Any source of bytes. `ReadableStream` is the web's, by its global name: in programs compiled with
+ * TypeScript's DOM types that is a type of its own, which need not be an async iterable. In Node
+ * each one is.
+ */
+export type ByteSource =
+  AsyncIterable<Uint8Array> | Iterable<Uint8Array> | ReadableStream<Uint8Array> | Uint8Array;
 
 /**
  * A source that can also write into its reader's buffer, which saves a copy. A reader uses either
@@ -65,8 +69,11 @@ async function* seen(
 /** Bytes read at once: a segment of the default size. */
 const CHUNK_BYTES = 256 * 1024;
 
-/** An output stream that can be read once: by iteration, as a Node or web stream, or as a whole. */
-export class ByteStream implements AsyncIterable<Uint8Array> {
+/**
+ * An output stream that can be read once: by iteration, as a Node or web stream, or as a whole. Its
+ * chunks are never in shared memory, which the web's `Response` and `Blob` refuse.
+ */
+export class ByteStream implements AsyncIterable<Uint8Array<ArrayBuffer>> {
   readonly #chunks: AsyncIterable<Uint8Array>;
   readonly #release: () => Promise<void>;
   #taken = false;
@@ -80,13 +87,17 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
     this.#release = release;
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array<ArrayBuffer>> {
     // A second reader would find nothing, and mistake that for an empty message.
     if (this.#taken) throw new TypeError("a byte stream can be read only once");
     this.#taken = true;
     const iterator = this.#chunks[Symbol.asyncIterator]();
     return {
-      next: () => iterator.next(),
+      next: async () => {
+        const next = await iterator.next();
+        if (next.done === true) return { done: true, value: undefined };
+        return { done: false, value: unshared(next.value) };
+      },
       // A generator that is ended before its first step never runs its own `finally`.
       return: async () => {
         await iterator.return?.();
@@ -102,14 +113,13 @@ export class ByteStream implements AsyncIterable<Uint8Array> {
   }
 
   /** As a web stream. */
-  web(): ReadableStream<Uint8Array> {
+  web(): ReadableStream<Uint8Array<ArrayBuffer>> {
     // The global class, since Node loads that one lazily.
-    const stream: ReadableStream<Uint8Array> = globalThis.ReadableStream.from(this);
-    return stream;
+    return globalThis.ReadableStream.from(this);
   }
 
   /** All of it, in memory: for messages known to be small. */
-  bytes(): Promise<Uint8Array> {
+  bytes(): Promise<Uint8Array<ArrayBuffer>> {
     return collect(this);
   }
 
@@ -135,7 +145,7 @@ export async function* chunks(source: ByteSource): AsyncGenerator<Uint8Array, vo
 }
 
 /** Everything a source delivers, joined. */
-export async function collect(source: ByteSource): Promise<Uint8Array> {
+export async function collect(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   for await (const chunk of chunks(source)) parts.push(chunk);
   return concat(...parts);

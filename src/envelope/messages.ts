@@ -4,6 +4,7 @@
  * move the body themselves.
  */
 import { openBody, sealBody } from "../body/body.js";
+import { unshared } from "../bytes.js";
 import type { ExchangePublicKey, Identity } from "../keys/key.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import type {
@@ -23,7 +24,7 @@ export interface Sealed {
   /** 16 bytes, hexadecimal. */
   readonly messageId: string;
   /** Everything before the body, as a file of its own: the article's key blob. */
-  readonly header: Uint8Array;
+  readonly header: Uint8Array<ArrayBuffer>;
   /** The rest: the article's encrypted message. */
   readonly body: ByteStream;
   /** Header and body, one after the other. */
@@ -43,7 +44,7 @@ export async function sealMessage(plaintext: ByteSource, options: SealOptions): 
     const { messageId, header, body: toSeal } = await beginSealing(options);
     const body = new ByteStream(sealBody(toSeal, reader), release);
     const stream = (): ByteStream => new ByteStream(inOrder(header, body), release);
-    return { messageId, header, body, stream };
+    return { messageId, header: unshared(header), body, stream };
   } catch (error) {
     await reader.close();
     throw error;

@@ -34,7 +34,7 @@ export interface OpenedRanges {
    * @throws AuthenticationError `ERR_SEGMENT`, `ERR_TRUNCATED`; RangeError; whatever the source
    *   throws
    */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Opens the last segment. It opens only if it was the last one that was sealed, so afterwards
    * `size` is certain. Throws as `read` does.

@@ -1,0 +1,162 @@
+/**
+ * The published declarations as another package sees them: through the `exports` map, in strict
+ * mode, with libraries checked too, with TypeScript's DOM types and without.
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+
+const root = join(import.meta.dirname, "..");
+
+/** Streams and buffers in and out, with the web's types as with Node's. */
+const STREAMS = `
+import { createReadStream } from "node:fs";
+import { PassThrough, Readable } from "node:stream";
+import {
+  inspect, open, openRanges, seal, verifySender,
+  type ByteSource, type Identity, type RandomAccessSource, type Recipient,
+} from "p11seal";
+
+export async function web(response: Response, blob: Blob, to: Recipient, by: Identity) {
+  if (response.body === null) throw new Error("no body");
+  const sealed = await seal(response.body, { recipients: [to] });
+  const others: ByteSource[] = [
+    blob.stream(), new Uint8Array(1), Buffer.from("x"), [new Uint8Array(1)],
+    createReadStream("x"), Readable.from([]), new PassThrough(), sealed.body,
+  ];
+  for (const other of others) await seal(other, { recipients: [to] });
+  await inspect(response.body);
+  await verifySender(response.body, { header: response.body });
+  const { plaintext } = await open(response.body, { header: blob.stream(), identities: [by] });
+  const body = sealed.stream().web();
+  const request: RequestInit = { method: "POST", body };
+  await sealed.body.web().pipeTo(new WritableStream<Uint8Array>());
+  sealed.stream().web().pipeThrough(new TransformStream<Uint8Array, Uint8Array>());
+  new Response(sealed.header);
+  new Blob([sealed.header, await plaintext.bytes()]);
+  await crypto.subtle.digest("SHA-256", await sealed.stream().bytes());
+  return [request, new Response(sealed.stream().web()), new Response(plaintext.web())];
+}
+
+export async function parts(source: RandomAccessSource, by: Identity): Promise<Response> {
+  const ranges = await openRanges(source, { identities: [by] });
+  return new Response(await ranges.read(0, 10));
+}
+`;
+
+/** Every kind of key, sender and policy that the options take. */
+const KEYS = `
+import {
+  parsePublicKey, PolicyError, publicKeyFromSpki, requireRecipient, requireSigner, seal,
+  softwareIdentity, type OpenOptions, type Recipient, type SealOptions, type Sender,
+} from "p11seal";
+
+export async function signed(pem: Uint8Array, to: Recipient, serial: number, expires?: number) {
+  const identity = softwareIdentity(pem, "zoe.key", { purpose: "sign" });
+  const sender: Sender = {
+    publicKey: requireSigner(publicKeyFromSpki(identity.publicKey.spki)),
+    key: await identity.unlock(),
+    streamId: new Uint8Array(16),
+    serial,
+    createdMs: Date.now(),
+    ...(expires === undefined ? {} : { expiresMs: expires }),
+  };
+  const options: SealOptions = { recipients: [to], oaep: "sha256", segLog2: 16, sender };
+  return seal(new Uint8Array(1), options);
+}
+
+export const receive: OpenOptions = {
+  identities: async (info) => (info.signed ? [] : []),
+  authenticate: async (sender) => {
+    if (sender?.expiresMs === undefined) throw new PolicyError("ERR_X", "no", { hint: "none" });
+  },
+};
+
+export const recipient = requireRecipient(parsePublicKey(new Uint8Array(1), "bob.pem"));
+`;
+
+/** Tokens and CryptoAPI; the declarations of `p11seal/token` use those of `pkcs11js`. */
+const TOKENS = `
+import * as capi from "p11seal/capi";
+import { parseUri, pinFromSource, TokenAccess, TokenProcess } from "p11seal/token";
+
+export const access = new TokenAccess({ home: "x", env: {}, pin: pinFromSource("fd:3") });
+export async function find(tokens: TokenProcess) {
+  return tokens.identity(await tokens.findKey(parseUri("pkcs11:token=office")), "capi-open");
+}
+export const kind = capi.blobKind(new Uint8Array(1));
+`;
+
+const folder = mkdtempSync(join(tmpdir(), "p11seal-types-"));
+
+beforeAll(() => {
+  const modules = join(folder, "node_modules");
+  // Copies: links would be followed back to the packages of the checkout.
+  const copy = (from: string, to: string): void => {
+    mkdirSync(dirname(join(modules, to)), { recursive: true });
+    cpSync(join(root, from), join(modules, to), { recursive: true });
+  };
+  copy("dist", "p11seal/dist");
+  copy("package.json", "p11seal/package.json");
+  for (const name of ["@types/node", "undici-types"]) copy(`node_modules/${name}`, name);
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** What tsc says about programs with these sources; the empty string: they compile. */
+function compiled(sources: readonly string[], options: Readonly<Record<string, unknown>>): string {
+  const files = sources.map((source, i) => {
+    writeFileSync(join(folder, `sample-${i}.ts`), source);
+    return `sample-${i}.ts`;
+  });
+  const compilerOptions = {
+    module: "NodeNext",
+    target: "ES2023",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    noEmit: true,
+    skipLibCheck: false,
+    types: ["node"],
+    ...options,
+  };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const done = spawnSync(process.execPath, [tsc, "-p", folder], {
+    encoding: "utf8",
+    env: { ...process.env, NODE_OPTIONS: "" },
+  });
+  return done.stdout;
+}
+
+const PROGRAMS: readonly (readonly [string, object])[] = [
+  ["Node alone", { lib: ["ES2023"] }],
+  ["Node and the DOM", { lib: ["ES2023", "DOM"] }],
+  ["a bundler", { lib: ["ES2023", "DOM"], module: "ESNext", moduleResolution: "Bundler" }],
+];
+
+describe.each(PROGRAMS)("the types of p11seal, compiled for %s", (_, options) => {
+  it("take and return the streams of Node and the web, and every option", () => {
+    expect(compiled([STREAMS, KEYS], { ...options })).toBe("");
+  });
+});
+
+describe("the types of p11seal", () => {
+  it("are not any: a text is no source of bytes", () => {
+    const wrong = STREAMS.replace('Buffer.from("x")', '"x"');
+    expect(compiled([wrong], { lib: ["ES2023", "DOM"] })).toContain("'string' is not assignable");
+  });
+
+  it("of tokens and CryptoAPI compile, where pkcs11js is installed", () => {
+    cpSync(join(root, "node_modules/pkcs11js"), join(folder, "node_modules/pkcs11js"), {
+      recursive: true,
+      filter: (path) => !path.includes("build"),
+    });
+    expect(compiled([TOKENS], { lib: ["ES2023", "DOM"] })).toBe("");
+  });
+});
