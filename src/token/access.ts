@@ -4,7 +4,6 @@
  */
 import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
-import { equal } from "../bytes.js";
 import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import { auditKey } from "./objects/key-audit.js";
@@ -12,14 +11,15 @@ import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
 import { type Diagnosis, diagnose } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
-import { generatePair, type NewPair } from "./objects/generate.js";
+import { requireFindable } from "./objects/findable.js";
+import { generatePair, requireSound } from "./objects/generate.js";
 import { keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { kindOf } from "./objects/public-half.js";
 import { listMechanisms } from "./session/mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
-import { isForSigning, situationOf, visiblePrivateKey } from "./use/situation.js";
+import { isForSigning, situationOf } from "./use/situation.js";
 import type { Session } from "./session/session.js";
 import type { Token } from "./session/token.js";
 import type { TokenService } from "./service.js";
@@ -290,31 +290,6 @@ export class TokenAccess implements TokenService {
   }
 }
 
-/**
- * Refuses a new key that no URI of ours would find again, or whose public half nobody could seal
- * to.
- */
-function requireFindable(session: Session, { key, ...pair }: NewPair): void {
-  // An object that is not the token's own goes with the session.
-  const isLasting = [pair.publicObject, pair.privateObject].every(
-    (object) => session.flag(object, "TOKEN") !== false,
-  );
-  if (isLasting && isFindable(session, key)) return;
-  throw new TokenError(
-    "ERR_KEY_UNUSABLE",
-    `token "${key.token.label}" made a key that could not be found again; it was destroyed`,
-    { hint: "the token changes labels or ids, or shows no public half; make it with its own tool" },
-  );
-}
-
-function isFindable(session: Session, key: KeyInfo): boolean {
-  const found = listKeys(session, key.token).filter(({ uri }) => uri === key.uri);
-  const [publicKey, again] = [key.publicKey, found[0]?.publicKey];
-  if (found.length !== 1 || publicKey === undefined || again === undefined) return false;
-  if (!equal(again.fingerprint, publicKey.fingerprint)) return false;
-  return visiblePrivateKey(session, key) !== undefined;
-}
-
 /** The keys that a token shows now. An error names the token. */
 async function listed(token: Token): Promise<KeyInfo[]> {
   const { info } = token;
@@ -336,22 +311,4 @@ function requireKeyType(uri: Pkcs11Uri): void {
   throw new UsageError("ERR_URI_TYPE", `type=${uri.type} does not name a key pair`, {
     hint: "use type=private, or leave it out",
   });
-}
-
-function requireSound({ label, type, use, allowDecrypt }: GenerateRequest): void {
-  if (label === "" || label.length > 255 || /\p{Cc}/u.test(label)) {
-    throw new UsageError(
-      "ERR_KEY_LABEL",
-      "the label is empty, too long, or has control characters",
-    );
-  }
-  if ((type === "x25519" && use === "sign") || (type === "ed25519" && use === "exchange")) {
-    const other = use === "sign" ? "ed25519" : "x25519";
-    throw new UsageError("ERR_KEY_TYPE_USE", `a key of type ${type} is not for use "${use}"`, {
-      hint: `${other} is the type for it on this curve`,
-    });
-  }
-  if (allowDecrypt && (use !== "exchange" || !type.startsWith("rsa:"))) {
-    throw new UsageError("ERR_ALLOW_DECRYPT", "only RSA exchange keys can be allowed to decrypt");
-  }
 }

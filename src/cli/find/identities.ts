@@ -155,7 +155,7 @@ class TokenSource implements Source {
     if (this.#namesKey() && shown.some(({ publicKey }) => publicKey !== undefined)) return [];
     // A token that shows its keys is not asked for a PIN in vain.
     if (!this.#namesKey() && shown.some(canOpen)) {
-      this.#advice.add("a key that its token hides until login is found if -i has object= or id=");
+      if (shown.some(({ token }) => token.loginRequired)) this.#advice.add(NAME_HIDDEN_KEY);
       return [];
     }
     const depth = await this.#tokens.depth(this.uri);
@@ -243,6 +243,8 @@ class TokenSource implements Source {
     return usable.map((key) => this.#tokens.identity(access, key));
   }
 }
+
+const NAME_HIDDEN_KEY = "a key that its token hides until login is found if -i has object= or id=";
 
 /** Without its public half a key can't be matched to a message; Ed25519 can only sign. */
 function canOpen(key: KeyInfo): boolean {

@@ -5,7 +5,7 @@
  * reported.
  */
 import { randomBytes } from "node:crypto";
-import { PolicyError, TokenError } from "../../errors.js";
+import { PolicyError, TokenError, UsageError } from "../../errors.js";
 import { failedWith, refusesTemplate } from "../modules/call.js";
 import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
 import { describe } from "./key-list.js";
@@ -49,6 +49,25 @@ export async function generatePair(
     }
   }
   throw refusal instanceof Error ? refusal : new TypeError("no draft of a key was tried");
+}
+
+/** @throws UsageError: no key is to be made of this */
+export function requireSound({ label, type, use, allowDecrypt }: GenerateRequest): void {
+  if (label === "" || label.length > 255 || /\p{Cc}/u.test(label)) {
+    throw new UsageError(
+      "ERR_KEY_LABEL",
+      "the label is empty, too long, or has control characters",
+    );
+  }
+  if ((type === "x25519" && use === "sign") || (type === "ed25519" && use === "exchange")) {
+    const other = use === "sign" ? "ed25519" : "x25519";
+    throw new UsageError("ERR_KEY_TYPE_USE", `a key of type ${type} is not for use "${use}"`, {
+      hint: `${other} is the type for it on this curve`,
+    });
+  }
+  if (allowDecrypt && (use !== "exchange" || !type.startsWith("rsa:"))) {
+    throw new UsageError("ERR_ALLOW_DECRYPT", "only RSA exchange keys can be allowed to decrypt");
+  }
 }
 
 /**
