@@ -29,7 +29,7 @@ const ROOMS = {
   "^src/envelope/": ["^src/keys/", "^src/wrap/", "^src/body/(?!threads/)"],
   "^src/software/": ["^src/keys/", "^src/wrap/rsa-"],
   "^src/capi/": ["^src/keys/", "^src/wrap/(?:rsa-|rejection)", "^src/software/"],
-  "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/terminal/"],
+  "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/terminal/", "^src/store/file-modes"],
   "^src/store/": [],
   "^src/terminal/": [],
   "^src/records/": ["^src/keys/", "^src/store/"],

@@ -6,6 +6,7 @@ import { constants, type Stats, statSync } from "node:fs";
 import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
+import { modeHint } from "./file-modes.js";
 import { errno, fileError, quoted, reason } from "./system-error.js";
 import { CREATE, NO_FOLLOW, temporaryBeside } from "./temporary.js";
 
@@ -131,6 +132,10 @@ function refuseOthers(path: string, stats: Stats, sticky: boolean): void {
 
 function unsafe(path: string, fact: string): PolicyError {
   return new PolicyError("ERR_UNSAFE_FILE", `"${path}" ${fact}`, {
-    hint: "it must belong to you, and nobody else may write to it (chmod go-w)",
+    hint: modeHint(
+      path,
+      "it must belong to you, and nobody else may write to it (chmod go-w)",
+      "set P11SEAL_HOME to a folder on another file system",
+    ),
   });
 }

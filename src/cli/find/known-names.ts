@@ -6,6 +6,7 @@ import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { PolicyError, UsageError } from "../../errors.js";
 import { defined } from "../../defined.js";
+import { modeHint } from "../../store/file-modes.js";
 import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
 import {
   findEntry,
@@ -106,7 +107,11 @@ async function readRecipientsFile(path: string, { io }: Context): Promise<Recipi
   // Whoever may write to it chooses whom "alice" is. Windows reports no such bits.
   if (process.platform !== "win32" && (stats.mode & 0o022) !== 0) {
     throw new PolicyError("ERR_RECIPIENTS_FILE_MODE", `${quoted(path)} can be changed by others`, {
-      hint: `take that away with: chmod go-w '${path}'`,
+      hint: modeHint(
+        path,
+        `take that away with: chmod go-w '${path}'`,
+        "set P11SEAL_HOME to a folder on another file system",
+      ),
     });
   }
   // And what holds for each file of the data folder: ours, regular, in a folder of ours.

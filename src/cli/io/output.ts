@@ -58,6 +58,8 @@ export interface OutputOptions {
   readonly force: boolean;
   /** `private`, for plaintext: only its owner may read it (0600). `public`: 0666 less the umask. */
   readonly mode: "private" | "public";
+  /** For `private`: told when a file has its name, and others can read it all the same. */
+  readonly exposed?: (name: string) => void;
   /** Files that are being read and must not be overwritten. */
   readonly inputs: readonly Input[];
   /** It must be on the disk when `prepare` is done, even if it replaces nothing. */

@@ -13,6 +13,7 @@ import { defined } from "../../defined.js";
 import { FileError, UsageError } from "../../errors.js";
 import { syncFolder } from "../../store/files.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
+import type { Context } from "../command.js";
 import { stdoutFailure, write, type Io } from "./io.js";
 import { stdoutFault } from "./standard-streams.js";
 import { fileError, quoted } from "../../store/system-error.js";
@@ -65,6 +66,13 @@ export function standardOutput(io: Io, inputs: readonly Input[]): Output {
       // What was written there can't be taken back.
     },
     close: nothing,
+  };
+}
+
+/** For `OutputOptions.exposed`. */
+export function noteExposed({ report }: Context): (name: string) => void {
+  return (name) => {
+    report.note(`${name}: other users may read it: its file system ignores permissions`);
   };
 }
 

@@ -42,6 +42,8 @@ export class FileOutput implements Output {
   #file: number | undefined;
   #forget: (() => void) | undefined;
   #placed = false;
+  /** It was made for its owner alone, and the file system has given it another mode. */
+  #isExposed = false;
   #small: Uint8Array[] = [];
   #smallBytes = 0;
   #written = 0;
@@ -113,6 +115,7 @@ export class FileOutput implements Output {
       const mode = this.#modeToKeep(file);
       if (mode !== undefined) fchmodSync(file, mode);
     });
+    this.#isExposed = this.#options.mode === "private" && this.#ignoredMode(file);
     // A crash must not leave an empty file where there was a whole one.
     if (this.#existing !== undefined || this.#options.durable === true) {
       await this.#try(promisify(fsync)(file));
@@ -140,6 +143,7 @@ export class FileOutput implements Output {
       else placeNew(this.#temporary, this.name);
     });
     this.#placed = true;
+    if (this.#isExposed) this.#options.exposed?.(this.name);
   }
 
   displace(): void {
@@ -213,6 +217,13 @@ export class FileOutput implements Output {
     const old = this.#existing;
     if (old?.uid !== own.uid || old.gid !== own.gid || old.mode === own.mode) return undefined;
     return Number(old.mode) & 0o777;
+  }
+
+  /** Others can read the file although nobody asked for that: its file system has no modes. */
+  #ignoredMode(file: number): boolean {
+    if (process.platform === "win32") return false;
+    const wanted = this.#modeToKeep(file) ?? MODES.private;
+    return (this.#trySync(() => fstatSync(file)).mode & ~wanted & 0o044) !== 0;
   }
 
   async #try<T>(step: Promise<T>): Promise<T> {

@@ -10,6 +10,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TokenError, UsageError } from "../../errors.js";
+import { modeHint } from "../../store/file-modes.js";
 import { pinSource, withoutPins } from "./pin-variables.js";
 import type { PinProvider, PinRequest } from "../values.js";
 import type { Pkcs11Uri } from "../uri.js";
@@ -179,7 +180,11 @@ async function fromFile(path: string): Promise<string> {
     // such bits.
     if (process.platform !== "win32" && (mode & 0o026) !== 0) {
       throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
-        hint: `take their access away with: chmod 600 ${path}`,
+        hint: modeHint(
+          path,
+          `take their access away with: chmod 600 ${path}`,
+          "keep the PIN on another file system, or use cmd:COMMAND",
+        ),
       });
     }
     return await readPin(file.createReadStream({ autoClose: false }), `PIN file "${path}"`);

@@ -11,7 +11,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
 import type { Output, OutputOptions } from "../../io/output.js";
-import { fileOutput, placeAll, standardOutput } from "../../io/outputs.js";
+import { fileOutput, noteExposed, placeAll, standardOutput } from "../../io/outputs.js";
 import { syncFolder } from "../../../store/files.js";
 import { fileError } from "../../../store/system-error.js";
 import { TextOnly } from "../../io/terminal-guard.js";
@@ -183,11 +183,12 @@ function outputOf(mode: OutputOptions["mode"]) {
     path: string | undefined,
     inputs: readonly Input[],
     args: Arguments,
-    { io }: Context,
+    context: Context,
     durable = false,
   ): Promise<Output> => {
-    if (path === undefined || path === "-") return standardOutput(io, inputs);
-    return fileOutput(path, { force: args.flag("force"), mode, inputs, durable });
+    if (path === undefined || path === "-") return standardOutput(context.io, inputs);
+    const force = args.flag("force");
+    return fileOutput(path, { force, mode, inputs, durable, exposed: noteExposed(context) });
   };
 }
 

@@ -21,7 +21,7 @@ import { hexBytes, keyPadding } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
 import { requireOneStdin, type Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
-import { commit, fileOutput, requireDistinct } from "../../io/outputs.js";
+import { commit, fileOutput, noteExposed, requireDistinct } from "../../io/outputs.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
@@ -186,7 +186,10 @@ async function withStep(
         : undefined;
       const force = args.flag("force") || !makesState;
       const state = await opened(
-        fileOutput(statePath, { force, mode: "private", inputs, durable: true }),
+        fileOutput(statePath, {
+          ...{ force, mode: "private", inputs, durable: true },
+          exposed: noteExposed(context),
+        }),
       );
       await work({
         keys: new CapiKeys(tokens, context, args.has("allow-weak") && args.flag("allow-weak")),

@@ -11,7 +11,7 @@ import type { Context } from "../../command.js";
 import { beginOpeningOf } from "../../io/bulk.js";
 import { openInput, type Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
-import { fileOutput, standardOutput } from "../../io/outputs.js";
+import { fileOutput, noteExposed, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
 import { Admission, AlreadyDecrypted } from "./admission.js";
 import { deliver, deliverAdmitted, deliverDecrypted } from "./delivering.js";
@@ -150,12 +150,13 @@ function outputFor(
   { target }: Task,
   inputs: readonly Input[],
   { force, gate, durable }: OpenSettings,
-  { io }: Context,
+  context: Context,
 ): Output | Promise<Output> {
-  if (target === undefined) return standardOutput(io, inputs);
+  if (target === undefined) return standardOutput(context.io, inputs);
   return fileOutput(target, {
     force,
     mode: "private",
+    exposed: noteExposed(context),
     inputs,
     durable: durable || gate !== undefined,
   });
