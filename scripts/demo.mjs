@@ -44,7 +44,7 @@ await runMain(async () => {
   const plain = largeFile();
   const bytes = fs.statSync(plain).size;
   sealAndOpen(p11seal, plain);
-  showRefusals(p11seal);
+  showRefusals(p11seal, bytes);
   conclude(bytes, reused);
   return 0;
 });
@@ -135,8 +135,11 @@ function sealAndOpen(p11seal, plain) {
   }
 }
 
-/** @param {P11seal} p11seal */
-function showRefusals(p11seal) {
+/**
+ * @param {P11seal} p11seal
+ * @param {number} bytes of plaintext in the message
+ */
+function showRefusals(p11seal, bytes) {
   const opened = `${FOLDER}/refused`;
   const tampered = `${FOLDER}/tampered.p11s`;
   const foreign = `${FOLDER}/foreign.p11s`;
@@ -164,9 +167,9 @@ function showRefusals(p11seal) {
   refuse("a wrong PIN", openWith("rsa", WRONG_PIN, opened, MESSAGE), 5);
   fs.rmSync(WRONG_PIN);
 
-  title("5. Refused: a file in which one bit was changed, in the middle");
+  title("5. Refused: a file in which one bit was changed, in the middle of its content");
   fs.copyFileSync(MESSAGE, tampered, fs.constants.COPYFILE_FICLONE);
-  flipBit(tampered);
+  flipBit(tampered, fs.statSync(tampered).size - 1 - Math.floor(bytes / 2));
   refuse("a tampered file", openWith("p256", PIN, opened, tampered), 4);
   fs.rmSync(tampered);
 
@@ -241,14 +244,16 @@ function largeFile() {
   return made;
 }
 
-/** @param {string} file */
-function flipBit(file) {
+/**
+ * @param {string} file
+ * @param {number} at
+ */
+function flipBit(file, at) {
   const handle = fs.openSync(file, "r+");
-  const middle = Math.floor(fs.fstatSync(handle).size / 2);
   const byte = Buffer.alloc(1);
-  fs.readSync(handle, byte, 0, 1, middle);
+  fs.readSync(handle, byte, 0, 1, at);
   byte.writeUInt8(byte.readUInt8() ^ 1);
-  fs.writeSync(handle, byte, 0, 1, middle);
+  fs.writeSync(handle, byte, 0, 1, at);
   fs.closeSync(handle);
 }
 

@@ -21,6 +21,11 @@ const lines = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block = 
   block.split("\n").filter((line) => line !== ""),
 );
 
+const report = join(folder, "work", "report.p11s");
+/** Part of the line that seals the report; and the message it makes. */
+const SEALED_LINE = "-o report.p11s";
+let sealed = Buffer.alloc(0);
+
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
@@ -62,6 +67,18 @@ describe("README's tour", () => {
     const wanted = Number(/# exit status (\d)/.exec(line)?.[1] ?? 0);
     const { status, output } = run(line);
     expect({ line, output, status }).toEqual({ line, output, status: wanted });
+    if (line.includes(SEALED_LINE)) sealed = readFileSync(report);
+  });
+
+  it("tampered with bytes of the report's body, and made the message no longer", () => {
+    const tampered = readFileSync(report);
+    expect(tampered.length).toBe(sealed.length);
+    const changed = [...sealed.keys()].filter((at) => sealed[at] !== tampered[at]);
+    const { headerBytes } = JSON.parse(run("p11seal inspect --json report.p11s").output) as {
+      headerBytes: number;
+    };
+    expect(changed.length).toBeGreaterThan(0);
+    expect(Math.min(...changed)).toBeGreaterThanOrEqual(headerBytes);
   });
 
   it("ends with a library example that runs on the key it made", () => {
