@@ -336,6 +336,16 @@ describe("a private key alone", () => {
     expect(createPublicKey(pem).equals(createPublicKey(KEYS.rsa3072))).toBe(true);
   });
 
+  it("opens if its token shows the modulus and not the exponent", async () => {
+    const typeInvalid = 0x12;
+    const fault = { fn: "C_GetAttributeValue", how: typeInvalid, attribute: 0x122 } as const;
+    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    await ok(["open", "-i", at(lone, "rsa"), "--force", "-o", "opened", "rsa3072.p11s"], { env });
+    const { stdout } = await ok(["keys", "export", at(lone, "rsa")], { env });
+    expect(createPublicKey(stdout).equals(createPublicKey(KEYS.rsa3072))).toBe(true);
+    expect(timesAsked()).toBe(2);
+  });
+
   it("says where the public half of a curve can be given", async () => {
     for (const argv of [
       ["open", "-i", at(lone, "ec"), "-o", "never", "p256.p11s"],

@@ -132,3 +132,26 @@ describe("a key's kind", () => {
 it("a curve's parameters are its OID", () => {
   expect(toHex(ecParams("P-256"))).toBe("06082a8648ce3d030107");
 });
+
+describe("CKA_PUBLIC_KEY_INFO of a private key", () => {
+  const PUBLIC_KEY_INFO = publicDer(TEST_KEYS.p256);
+
+  it("is its public half where its point or its exponent is not shown", () => {
+    const params = { EC_PARAMS: ecParams("P-256"), PUBLIC_KEY_INFO };
+    const half = publicHalfOfKey(sessionWith(CKK.EC, params), Buffer.alloc(8));
+    expect(half.kind).toBe("P-256");
+    expect(half.publicKey?.fingerprint).toEqual(publicKeyFromSpki(PUBLIC_KEY_INFO).fingerprint);
+    const rsa = { MODULUS: new Uint8Array(256), PUBLIC_KEY_INFO: publicDer(TEST_KEYS.rsa2048) };
+    expect(publicHalfOfKey(sessionWith(CKK.RSA, rsa), Buffer.alloc(8)).publicKey?.type).toBe("rsa");
+  });
+
+  it.each([
+    ["empty", new Uint8Array()],
+    ["no key", fromHex("3000")],
+  ])("is none if it is %s", (_what, value) => {
+    const params = { EC_PARAMS: ecParams("P-256"), PUBLIC_KEY_INFO: value };
+    expect(publicHalfOfKey(sessionWith(CKK.EC, params), Buffer.alloc(8))).toEqual({
+      kind: "P-256",
+    });
+  });
+});
