@@ -220,13 +220,22 @@ export class Reader {
     return filled;
   }
 
+  /**
+   * What is at hand, without waiting for the source: up to `most` of the bytes that come next. They
+   * stay to be read.
+   */
+  atHand(most: number): Uint8Array {
+    return this.#current.slice(this.#offset, this.#offset + most);
+  }
+
   /** Exactly `length` bytes, or throws `ERR_TRUNCATED`; `what` names them in the message. */
   async exactly(length: number, what: string): Promise<Uint8Array> {
     const bytes = await this.upTo(length);
     if (bytes.length < length) {
       throw new AuthenticationError(
         "ERR_TRUNCATED",
-        `${what} ends after ${bytes.length} of ${length} bytes`,
+        `${what} is cut off after ${bytes.length} of ${length} bytes`,
+        { hint: "the rest is missing; get it again, whole" },
       );
     }
     return bytes;

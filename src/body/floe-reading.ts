@@ -28,9 +28,13 @@ export async function readFloeSegment(
 }
 
 function cut(index: number): AuthenticationError {
-  return new AuthenticationError("ERR_TRUNCATED", `the message ends within segment ${index}`, {
-    hint: "the message is not complete; ask for it again",
-  });
+  return new AuthenticationError(
+    "ERR_TRUNCATED",
+    `the message is cut off within segment ${index}`,
+    {
+      hint: "the message is not complete; ask for it again",
+    },
+  );
 }
 
 function damaged(index: number, length: number): AuthenticationError {

@@ -1,7 +1,7 @@
 /** The message formats that are known, and which of them a message has. */
 import type { Reader } from "../stream.js";
 import type { Envelope } from "./envelope.js";
-import { notAMessage } from "./foreign.js";
+import { notAMessage, TELLING_BYTES } from "./foreign.js";
 import { native } from "./native/native.js";
 
 /** The format that messages are sealed in. */
@@ -30,13 +30,12 @@ export function registerFormat(envelope: Envelope): () => void {
  * @throws FormatError `ERR_NOT_A_MESSAGE`
  */
 export async function formatOf(header: Reader): Promise<Envelope> {
-  let seen: Uint8Array = new Uint8Array(0);
   for (const envelope of known) {
     const start = await header.peek(Math.min(envelope.startBytes, MAX_START_BYTES));
     if (envelope.detect(start)) return envelope;
-    if (start.length > seen.length) seen = start;
   }
-  throw notAMessage(seen);
+  // More than the formats asked for helps to name it, but nobody waits for it.
+  throw notAMessage(header.atHand(TELLING_BYTES));
 }
 
 /** No format gets to see more of a message before it is detected. */

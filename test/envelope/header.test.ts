@@ -87,7 +87,7 @@ describe("a message cut within its magic", () => {
         expect(error).toMatchObject({
           name: "AuthenticationError",
           code: "ERR_TRUNCATED",
-          message: `the start of the message ends after ${length} of 16 bytes`,
+          message: `the start of the message is cut off after ${length} of 16 bytes`,
         });
       }
     }

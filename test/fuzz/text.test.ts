@@ -7,7 +7,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
-import { ascii, concat, toBase64 } from "../../src/bytes.js";
+import { ascii, concat, fromHex, toBase64 } from "../../src/bytes.js";
+import { notAMessage } from "../../src/envelope/foreign.js";
 import { parseRecipientsFile } from "../../src/records/directory/recipients-file.js";
 import { P11SealError } from "../../src/errors.js";
 import { formatPublicKey, parsePublicKey } from "../../src/keys/formats/key-file.js";
@@ -134,6 +135,26 @@ describe("a damaged key in a form of Windows or .NET", () => {
     expect(report.codes.size).toBeGreaterThan(5);
     expect(report.taken).toBeGreaterThan(report.tried / 100);
     expect(report.slowestMs).toBeLessThan(10_000);
+  }, 120_000);
+});
+
+describe("input that is no message", () => {
+  it("is refused with a few printable words, whatever it is", async () => {
+    const seeds = [
+      fromHex("8b5031310d0a1a0a01011200"),
+      fromHex("3082010006092a864886f70d010703a0"),
+      fromHex("85010c03aabbccdd"),
+      ascii('Content-Type: multipart/encrypted;\n protocol="application/pgp-encrypted"\n'),
+      ascii(`eyJhbGciOiJ9.${"A".repeat(70)}.${"B".repeat(70)}.c.d`),
+      ascii('{"protected":"eyJ","ciphertext":"abc"}'),
+      new Uint8Array(Buffer.from("\ufeffage-encryption.org/v1\n", "utf16le")),
+      ascii(`${"Content-Type: ".repeat(250)}\n<a:${"x".repeat(500)}`),
+    ];
+    const report = await fuzz(seeds, scaled(200_000, 5000), 9580, (input) => {
+      return refusal(notAMessage(input));
+    });
+    expect(report.broken).toEqual([]);
+    expect(report.slowestMs).toBeLessThan(1000);
   }, 120_000);
 });
 

@@ -97,7 +97,7 @@ describe("a reader", () => {
     const reader = new Reader(data.subarray(0, 10));
     await expect(reader.exactly(16, "the header MAC")).rejects.toMatchObject({
       code: "ERR_TRUNCATED",
-      message: "the header MAC ends after 10 of 16 bytes",
+      message: "the header MAC is cut off after 10 of 16 bytes",
     });
   });
 

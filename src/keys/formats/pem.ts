@@ -50,7 +50,11 @@ export function parsePem(text: string): PemBlock[] {
     if (label === undefined || label.length > 40)
       throw new FormatError("ERR_PEM", `line ${index} is not a PEM label`);
     const end = lines.indexOf(`-----END ${label}-----`, index);
-    if (end < 0) throw new FormatError("ERR_PEM", `PEM block ${label} has no END line`);
+    if (end < 0) {
+      throw new FormatError("ERR_PEM", `PEM block ${label} has no END line`, {
+        hint: "the file is cut off, or its END line is damaged",
+      });
+    }
     const body = lines.slice(index, end);
     const hasHeaders = body.some((bodyLine) => bodyLine.includes(":"));
     blocks.push({ label, bytes: hasHeaders ? NOTHING : decode(body, label), before, hasHeaders });
