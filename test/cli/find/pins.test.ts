@@ -160,12 +160,6 @@ describe("at the terminal", () => {
     expect(final.told()).toContain("last try");
   });
 
-  it("a token's label can't play tricks", async () => {
-    const { pin, asked } = setUp({ typed: ["p"] });
-    await pin({ token: { ...REQUEST.token, label: "\u001b[2Jalice" } });
-    expect(asked[0]).toBe('PIN for token "\\u{1b}[2Jalice" (serial 12):');
-  });
-
   it("that is not there, the PIN is missing, and it is said how to give it", async () => {
     await expect(setUp({}).pin()).rejects.toMatchObject({
       code: "ERR_PIN_MISSING",

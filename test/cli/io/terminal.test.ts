@@ -1,6 +1,6 @@
 /** At a terminal: questions without echo, Ctrl-C, binary output, the progress bar. */
 import { createPrivateKey, randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { beforeAll, describe, expect, it } from "@jest/globals";
@@ -46,6 +46,18 @@ describe("a secret that is asked for", () => {
     expect(shown).not.toMatch(/correct|horse|[*]/);
     expect(shown.endsWith("\r\n")).toBe(true);
     expect(readFileSync(join(folder, "opened"))).toEqual(readFileSync(join(folder, "text")));
+  });
+
+  it("is asked for in words that play no tricks, whatever name is in them", async () => {
+    const name = "lo\u001b[2Jcked.key";
+    copyFileSync(join(folder, "locked.key"), join(folder, name));
+    const question = "passphrase for lo\\u{1b}[2Jcked.key:";
+    const { status } = await atTerminal(
+      ["open", "-i", name, "-o", "opened-too", "text.p11s"],
+      [[question, `${PASSPHRASE}\r`]],
+      { cwd: folder },
+    );
+    expect(status).toBe(0);
   });
 
   it("is asked for once when it is wrong", async () => {
