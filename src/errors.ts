@@ -72,5 +72,8 @@ export class TokenError extends P11SealError {
 /** The format allows it, but policy refuses it. Exit status 6. */
 export class PolicyError extends P11SealError {}
 
+/** The caller's own signal ended a call of the library. `cause` is the signal's reason. */
+export class AbortedError extends P11SealError {}
+
 /** The user pressed Ctrl-C at a prompt. Not a failure: only the exit status, 130, reports it. */
 export class Cancelled extends Error {}

@@ -16,13 +16,14 @@ export {
   type Opened,
   type OpenOptions,
   type Sealed,
+  type SealMessageOptions as SealOptions,
 } from "./envelope/messages.js";
+export type { Watching } from "./envelope/watched.js";
 export { openRanges, type OpenedRanges, type RandomAccessSource } from "./envelope/ranges.js";
 export type {
   ClaimedSender,
   MessageInfo,
   RecipientInfo,
-  SealOptions,
   Sender,
   SenderInfo,
 } from "./envelope/envelope.js";
@@ -72,6 +73,7 @@ export { Secret } from "./secret.js";
 
 // Errors
 export {
+  AbortedError,
   AuthenticationError,
   FileError,
   FormatError,

@@ -17,7 +17,9 @@ import type {
   SealOptions,
   SenderInfo,
 } from "./envelope.js";
+import { AbortedError } from "../errors.js";
 import { DEFAULT_FORMAT, formatOf } from "./formats.js";
+import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
 
 /** A sealed message. Its header is ready; its body is sealed as it is read, once. */
 export interface Sealed {
@@ -31,18 +33,27 @@ export interface Sealed {
   stream(): ByteStream;
 }
 
+export interface SealMessageOptions extends SealOptions, Watching {}
+
 /**
  * Seals `plaintext` under a fresh content key to every recipient.
  *
  * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`,
- * `ERR_SAME_KEY`; UnsupportedError `ERR_KEY_SIZE`; TokenError from a signing key on a token
+ *   `ERR_SAME_KEY`; UnsupportedError `ERR_KEY_SIZE`; TokenError from a signing key on a token;
+ *   AbortedError `ERR_ABORTED`
  */
-export async function sealMessage(plaintext: ByteSource, options: SealOptions): Promise<Sealed> {
-  const reader = new Reader(plaintext);
+export async function sealMessage(
+  plaintext: ByteSource,
+  options: SealMessageOptions,
+): Promise<Sealed> {
+  const { signal } = options;
+  const reader = new Reader(watched(plaintext, options));
   const release = (): Promise<void> => reader.close();
   try {
-    const { messageId, header, body: toSeal } = await beginSealing(options);
-    const body = new ByteStream(sealBody(toSeal, reader), release);
+    requireRunning(signal);
+    const begun = await unlessAborted(beginSealing(options), signal);
+    const { messageId, header, body: toSeal } = begun;
+    const body = new ByteStream(whileRunning(sealBody(toSeal, reader), signal), release);
     const stream = (): ByteStream => new ByteStream(inOrder(header, body), release);
     return { messageId, header: unshared(header), body, stream };
   } catch (error) {
@@ -56,7 +67,7 @@ export function beginSealing(options: SealOptions): Promise<BegunSealing> {
   return DEFAULT_FORMAT.beginSealing(options);
 }
 
-export interface OpenOptions {
+export interface OpenOptions extends Watching {
   /**
    * What can reach the private keys; the first that matches a recipient, and can do what opening
    * needs, is used. A function is called only after `authenticate`: looking for keys may touch a
@@ -92,13 +103,15 @@ export interface Opened {
  *
  * @throws FormatError `ERR_NOT_A_MESSAGE`; UnsupportedError; AuthenticationError; PolicyError
  * `ERR_REWRAPPED`, `ERR_SAME_KEY`, `ERR_NOT_ADDRESSEE`; NoMatchError `ERR_NO_MATCH`, before any
- * identity was unlocked; TokenError from unlocking; whatever `authenticate` throws
+ * identity was unlocked; TokenError from unlocking; whatever `authenticate` throws; AbortedError
+ * `ERR_ABORTED`
  */
 export async function openMessage(sealed: ByteSource, options: OpenOptions): Promise<Opened> {
-  const reader = new Reader(sealed);
+  const reader = new Reader(watched(sealed, options));
   try {
     const { body, ...opened } = await beginOpening(reader, options);
-    return { ...opened, plaintext: new ByteStream(openBody(body, reader), () => reader.close()) };
+    const chunks = whileRunning(openBody(body, reader), options.signal);
+    return { ...opened, plaintext: new ByteStream(chunks, () => reader.close()) };
   } catch (error) {
     await reader.close();
     throw error;
@@ -110,12 +123,49 @@ export async function openMessage(sealed: ByteSource, options: OpenOptions): Pro
  * is done. Throws alike.
  */
 export function beginOpening(reader: Reader, options: OpenOptions): Promise<BegunOpening> {
-  return withReaders(reader, options.header, async (envelope, sealed) => {
-    const receiver = new OrderedReceiver(options);
-    const begun = await envelope.beginOpening(sealed, receiver);
-    receiver.requireAuthenticated();
-    return begun;
+  return interruptible(options, (interrupted) =>
+    withReaders(reader, interrupted, async (envelope, sealed) => {
+      const receiver = new OrderedReceiver(interrupted);
+      const begun = await envelope.beginOpening(sealed, receiver);
+      receiver.requireAuthenticated();
+      return begun;
+    }),
+  );
+}
+
+/**
+ * Opening that the signal interrupts anywhere but in `authenticate`: what that did, such as a
+ * reservation, the caller can then undo.
+ */
+async function interruptible(
+  options: OpenOptions,
+  begin: (options: OpenOptions) => Promise<BegunOpening>,
+): Promise<BegunOpening> {
+  const { signal, identities } = options;
+  if (signal === undefined) return begin(options);
+  requireRunning(signal);
+  let deciding = Promise.resolve();
+  const begun = begin({
+    ...options,
+    authenticate(sender) {
+      requireRunning(signal);
+      deciding = options.authenticate?.(sender) ?? Promise.resolve();
+      return deciding;
+    },
+    async identities(info) {
+      requireRunning(signal);
+      const found = typeof identities === "function" ? await identities(info) : identities;
+      // No PIN is asked for on behalf of a caller who has gone.
+      requireRunning(signal);
+      return found;
+    },
   });
+  try {
+    return await unlessAborted(begun, signal);
+  } catch (error) {
+    if (error instanceof AbortedError) await deciding.catch(() => undefined);
+    throw error;
+  }
 }
 
 /**
@@ -123,15 +173,15 @@ export function beginOpening(reader: Reader, options: OpenOptions): Promise<Begu
  * its start, and the one at its end over every byte between.
  *
  * @returns `undefined` for an unsigned message, of which nothing was checked
- * @throws AuthenticationError; PolicyError `ERR_SAME_KEY`
+ * @throws AuthenticationError; PolicyError `ERR_SAME_KEY`; AbortedError `ERR_ABORTED`
  */
 export async function verifySender(
   sealed: ByteSource,
-  options: Pick<OpenOptions, "header"> = {},
+  options: Pick<OpenOptions, "header"> & Watching = {},
 ): Promise<SenderInfo | undefined> {
-  const reader = new Reader(sealed);
+  const reader = new Reader(watched(sealed, options));
   try {
-    return await withReaders(reader, options.header, (envelope, readers) =>
+    return await withReaders(reader, options, (envelope, readers) =>
       envelope.verifySender(readers),
     );
   } finally {
@@ -191,13 +241,13 @@ class OrderedReceiver implements Receiver {
 /** Calls `use` with the message's format, and with readers for its header and its body. */
 async function withReaders<T>(
   reader: Reader,
-  detachedHeader: ByteSource | undefined,
+  { header: detachedHeader, signal }: Pick<OpenOptions, "header" | "signal">,
   use: (envelope: Envelope, sealed: SealedReaders) => Promise<T>,
 ): Promise<T> {
   if (detachedHeader === undefined) {
     return use(await formatOf(reader), { header: reader, body: reader });
   }
-  const header = new Reader(detachedHeader);
+  const header = new Reader(watched(detachedHeader, { signal }));
   try {
     return await use(await formatOf(header), { header, body: reader });
   } finally {

@@ -8,6 +8,7 @@ import type { Identity } from "../keys/key.js";
 import { Reader } from "../stream.js";
 import type { MessageInfo } from "./envelope.js";
 import { beginOpening, type OpenOptions } from "./messages.js";
+import { requireRunning, unlessAborted, watched } from "./watched.js";
 
 /** A message that can be read at any offset: a file, an object in a store. */
 export interface RandomAccessSource {
@@ -32,7 +33,7 @@ export interface OpenedRanges {
    * in its original place.
    *
    * @throws AuthenticationError `ERR_SEGMENT`, `ERR_TRUNCATED`; RangeError; whatever the source
-   *   throws
+   *   throws; AbortedError `ERR_ABORTED`
    */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
@@ -56,9 +57,10 @@ export interface OpenedRanges {
  */
 export async function openRanges(
   source: RandomAccessSource,
-  options: OpenOptions,
+  options: Omit<OpenOptions, "onProgress">,
 ): Promise<OpenedRanges> {
-  const reader = new Reader(fromStart(source));
+  const { signal } = options;
+  const reader = new Reader(watched(fromStart(source), { signal }));
   try {
     const { info, identity, body } = await beginOpening(reader, options);
     if (body.kind !== "segments") {
@@ -67,7 +69,7 @@ export async function openRanges(
       });
     }
     const end = source.size - (body.trailer?.bytes ?? 0);
-    const segments = { source, cipher: body.cipher, start: reader.consumed, end };
+    const segments = { source, signal, cipher: body.cipher, start: reader.consumed, end };
     return rangesOf(segments, { info, identity });
   } finally {
     await reader.close();
@@ -77,6 +79,7 @@ export async function openRanges(
 /** All segments, one after the other, within a source. */
 interface SealedSegments {
   readonly source: RandomAccessSource;
+  readonly signal: AbortSignal | undefined;
   readonly cipher: SegmentCipher;
   readonly start: number;
   readonly end: number;
@@ -116,13 +119,14 @@ function rangesOf(
 }
 
 async function openSegmentOf(
-  { source, cipher, start, end }: SealedSegments,
+  { source, signal, cipher, start, end }: SealedSegments,
   index: number,
   count: number,
 ): Promise<Uint8Array> {
   const from = start + index * cipher.segmentBytes;
   const length = Math.min(cipher.segmentBytes, end - from);
-  const sealed = await source.read(from, length);
+  requireRunning(signal);
+  const sealed = await unlessAborted(source.read(from, length), signal);
   if (sealed.length !== length) throw cut();
   return cipher.open(index, index === count - 1, sealed);
 }
