@@ -147,6 +147,24 @@ export class Database {
     }
   }
 
+  /**
+   * Makes the file smaller if much of it is unused. False: it could not be, as on a full disk or
+   * while others use it; the database is as before.
+   *
+   * @throws DatabaseFailure "damaged"
+   */
+  compact(): boolean {
+    const [unused, pages] = [this.#number("freelist_count"), this.#number("page_count")];
+    if (4 * unused < pages) return true;
+    try {
+      this.#execute("VACUUM");
+      return true;
+    } catch (error) {
+      if (error instanceof DatabaseFailure && error.kind !== "damaged") return false;
+      throw error;
+    }
+  }
+
   /** What SQLite itself finds wrong with the file. */
   check(): string[] {
     const rows = this.select(["integrity_check"], "FROM pragma_integrity_check");

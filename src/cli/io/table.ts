@@ -20,3 +20,26 @@ export function table(rows: readonly (readonly string[])[]): string {
 export function json(value: unknown): string {
   return printableJson(value, 2) + "\n";
 }
+
+/** A list within `jsonParts`, read as it is written. */
+export type JsonList = AsyncIterable<unknown>;
+
+/** An object as `json` prints it, with lists at its end that may be longer than memory allows. */
+export async function* jsonParts(
+  fields: Readonly<Record<string, unknown>>,
+  lists: Readonly<Record<string, JsonList>>,
+): AsyncGenerator<string, void, undefined> {
+  yield json(fields).slice(0, -"\n}\n".length);
+  for (const [name, list] of Object.entries(lists)) {
+    let before = `,\n  ${printableJson(name)}: [`;
+    let isEmpty = true;
+    for await (const item of list) {
+      const text = printableJson(item, 2).replaceAll("\n", "\n    ");
+      yield `${before}\n    ${text}`;
+      before = ",";
+      isEmpty = false;
+    }
+    yield isEmpty ? `${before}]` : "\n  ]";
+  }
+  yield "\n}\n";
+}

@@ -15,7 +15,6 @@ import type { Delivery } from "./delivery.js";
 import type {
   LedgerWitness,
   OutputPaths,
-  Pruned,
   Redelivery,
   Reservation,
   SignedMessage,
@@ -37,6 +36,7 @@ import {
   type MessageRow,
   type PruningRows,
   type Rows,
+  type StreamKey,
   type StreamRow,
   type Writes,
 } from "./ledger-store.js";
@@ -232,17 +232,21 @@ export function decideRelease({ own }: Rows, token: string): Noted {
 
 export interface Pruning extends Writes {
   readonly kind: "prune";
-  readonly pruned: Pruned;
+  /** How many messages it forgets. */
+  readonly removed: number;
+  /** The last stream of this step; absent once there is none left. */
+  readonly last: StreamKey | undefined;
 }
 
 /**
- * Forgets delivered messages sealed before `horizonMs`, and reservations that nobody holds. The
+ * One step of pruning: forgets delivered messages sealed before `horizonMs`, of some streams, and
+ * reservations that nobody holds. The
  * highest forgotten serial becomes the stream's floor. Everything up to the floor counts as
  * accepted, so a longer window, later on, lets nothing in again. Messages that are not delivered
  * yet are kept.
  */
 export function decidePruning(
-  { old, reserved, messages, owners }: PruningRows & Facts,
+  { old, reserved, owners }: PruningRows & Facts,
   horizonMs: number,
   claimant: Claimant,
 ): CleanUp | Pruning {
@@ -255,11 +259,16 @@ export function decidePruning(
     return { kind: "stream", stream: { ...stream, floor } };
   });
   const removed = old.reduce((sum, stream) => sum + stream.messages, 0);
-  const forget: Change[] =
-    removed === 0 ? [] : [{ kind: "forget", sealedBeforeMs: horizonMs }, { kind: "count" }];
+  const forget = old.map(({ stream }): Change => ({
+    kind: "forget",
+    stream,
+    sealedBeforeMs: horizonMs,
+  }));
+  if (removed > 0) forget.push({ kind: "count" });
   return {
     kind: "prune",
-    pruned: { removed, kept: messages - removed - abandoned.length },
+    last: old.at(-1)?.stream,
+    removed,
     changes: [
       ...floors,
       ...forget,

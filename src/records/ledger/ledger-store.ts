@@ -19,10 +19,19 @@ export interface LedgerStore {
    * counts.
    */
   transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D>;
-  /** The same for pruning, with the rows that it is about. */
-  prune<D extends Writes>(horizonMs: number, decide: (rows: PruningRows) => D): Promise<D>;
+  /** The same for pruning, with the rows that the next step of it is about. */
+  prune<D extends Writes>(
+    step: { readonly horizonMs: number; readonly after?: StreamKey | undefined },
+    decide: (rows: PruningRows) => D,
+  ): Promise<D>;
+  /** Gives the space of what was pruned back. False: it could not, and nothing else is wrong. */
+  compact(): Promise<boolean>;
   status(): Promise<LedgerStatus>;
-  contents(): Promise<LedgerContents>;
+  meta(): Promise<MetaRow>;
+  /** The next streams, by sender and stream id; none are left if it is empty. */
+  streamsAfter(key: StreamKey | undefined): Promise<readonly StreamRow[]>;
+  /** The next messages, by sender, stream id and serial; none are left if it is empty. */
+  messagesAfter(key: MessageRow | undefined): Promise<readonly MessageInStream[]>;
   /** What the store itself finds wrong with its data, as in a damaged file; empty: nothing. */
   check(): Promise<string[]>;
   close(): Promise<void>;
@@ -41,8 +50,8 @@ export type Change =
   | { readonly kind: "delete"; readonly message: MessageRow }
   /** The stream's row becomes this one, whether or not it has one already. */
   | { readonly kind: "stream"; readonly stream: StreamRow }
-  /** Deletes all delivered messages that were sealed before. */
-  | { readonly kind: "forget"; readonly sealedBeforeMs: number }
+  /** Deletes all delivered messages of the stream that were sealed before. */
+  | { readonly kind: "forget"; readonly stream: StreamKey; readonly sealedBeforeMs: number }
   /** Adds one to the ledger's counter. */
   | { readonly kind: "count" };
 
@@ -56,25 +65,27 @@ export interface Rows {
   readonly rival: MessageRow | undefined;
 }
 
-/** What pruning is about: delivered messages sealed before the horizon, and all reservations. */
+/**
+ * What a step of pruning is about: delivered messages sealed before the horizon, of the next
+ * streams that have any, and reservations.
+ */
 export interface PruningRows {
+  /** All of them in the first step, none in the others. */
   readonly reserved: readonly MessageRow[];
+  /** By sender and stream id; empty after the last step. */
   readonly old: readonly {
     readonly stream: StreamRow;
     /** How many of the stream's messages are old. */
     readonly messages: number;
     readonly highestSerial: number;
   }[];
-  /** How many messages there are in all. */
-  readonly messages: number;
 }
 
-export interface LedgerContents {
-  readonly meta: MetaRow;
-  /** By sender and stream id. */
-  readonly streams: readonly StreamRow[];
-  /** By sender, stream id and serial. */
-  readonly messages: readonly MessageRow[];
+/** A message, and what its stream's row says. */
+export interface MessageInStream {
+  readonly message: MessageRow;
+  /** Absent if there is no row of its stream. */
+  readonly highest: number | undefined;
 }
 
 export interface MetaRow {
@@ -85,9 +96,12 @@ export interface MetaRow {
   readonly sinceMs: number;
 }
 
-export interface StreamRow {
+export interface StreamKey {
   readonly sender: string;
   readonly streamId: string;
+}
+
+export interface StreamRow extends StreamKey {
   /** Highest serial accepted. */
   readonly highest: number;
   /** Highest serial that was pruned; -1: none. */

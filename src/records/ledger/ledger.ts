@@ -136,29 +136,38 @@ export interface Pruned {
   readonly removed: number;
   /** How many are left. */
   readonly kept: number;
+  /** Present if the file keeps the space that they took. */
+  readonly spaceKept?: true;
 }
 
-/** Everything, for people and other programs. */
+/**
+ * Everything, for people and other programs. The lists can be read once, and are read bit by bit:
+ * of what is accepted or pruned meanwhile, some may be in them and some not.
+ */
 export interface LedgerExport extends LedgerWitness {
   readonly type: "p11seal ledger v1";
   readonly createdMs: number;
   readonly sinceMs: number;
-  readonly streams: readonly {
-    readonly sender: string;
-    readonly streamId: string;
-    /** Highest serial accepted. */
-    readonly highest: number;
-    /** Highest serial that was pruned; -1: none. */
-    readonly floor: number;
-  }[];
-  readonly messages: readonly {
-    readonly sender: string;
-    readonly messageId: string;
-    readonly streamId: string;
-    readonly serial: number;
-    readonly createdMs: number;
-    readonly state: "reserved" | "accepted" | "delivered";
-    readonly acceptedMs?: number;
-    readonly final?: string;
-  }[];
+  readonly streams: AsyncIterable<ExportedStream>;
+  readonly messages: AsyncIterable<ExportedMessage>;
+}
+
+export interface ExportedStream {
+  readonly sender: string;
+  readonly streamId: string;
+  /** Highest serial accepted. */
+  readonly highest: number;
+  /** Highest serial that was pruned; -1: none. */
+  readonly floor: number;
+}
+
+export interface ExportedMessage {
+  readonly sender: string;
+  readonly messageId: string;
+  readonly streamId: string;
+  readonly serial: number;
+  readonly createdMs: number;
+  readonly state: "reserved" | "accepted" | "delivered";
+  readonly acceptedMs?: number;
+  readonly final?: string;
 }

@@ -8,11 +8,12 @@ import { DatabaseFailure, type Database, type Row, type Schema } from "../../sto
 import type { Value } from "../../store/sqlite-binding.js";
 import type { LedgerStatus, SignedMessage } from "./ledger.js";
 import type {
-  LedgerContents,
+  MessageInStream,
   MessageRow,
   MetaRow,
   PruningRows,
   Rows,
+  StreamKey,
   StreamRow,
 } from "./ledger-store.js";
 
@@ -96,21 +97,25 @@ export function readRows(
   };
 }
 
-export function readPruning(database: Database, horizonMs: number): PruningRows {
-  const [{ messages } = {}] = database.select(
-    ["messages"],
-    "FROM (SELECT count(*) AS messages FROM messages)",
-  );
+/** What a step of pruning is about. Only the first one looks for reservations, in every row. */
+export function readPruning(
+  database: Database,
+  { horizonMs, after }: { readonly horizonMs: number; readonly after?: StreamKey | undefined },
+): PruningRows {
   const old = database.select(
     [...STREAM_COLUMNS, "old", "latest"],
-    `FROM (SELECT sender, stream, count(*) AS old, max(serial) AS latest FROM messages
-       WHERE state = 'delivered' AND created_ms < ? GROUP BY sender, stream)
+    `FROM (SELECT sender, stream, count(*) AS old, max(serial) AS latest
+         FROM messages INDEXED BY sqlite_autoindex_messages_2
+         WHERE (sender, stream) > (?, ?) AND state = 'delivered' AND created_ms < ?
+         GROUP BY sender, stream ORDER BY sender, stream LIMIT ${STREAMS_AT_ONCE})
        LEFT JOIN streams USING (sender, stream)`,
+    after?.sender ?? "",
+    after?.streamId ?? "",
     horizonMs,
   );
-  const reserved = database.select(MESSAGE_COLUMNS, "FROM messages WHERE state = 'reserved'");
+  const isReserved = "FROM messages WHERE state = 'reserved'";
+  const reserved = after === undefined ? database.select(MESSAGE_COLUMNS, isReserved) : [];
   return {
-    messages: Number(messages),
     reserved: reserved.map(messageRow),
     // A stream without its row has no highest serial, and is damage.
     old: old.map((row) => ({
@@ -121,17 +126,34 @@ export function readPruning(database: Database, horizonMs: number): PruningRows 
   };
 }
 
-export function readContents(database: Database): LedgerContents {
-  const streams = database.select(STREAM_COLUMNS, "FROM streams ORDER BY sender, stream");
-  const messages = database.select(
-    MESSAGE_COLUMNS,
-    "FROM messages ORDER BY sender, stream, messages.serial",
+/** The next streams, by sender and stream id. */
+export function readStreams(database: Database, after: StreamKey | undefined): StreamRow[] {
+  const rows = database.select(
+    STREAM_COLUMNS,
+    `FROM streams WHERE (sender, stream) > (?, ?)
+       ORDER BY streams.sender, streams.stream LIMIT ${ROWS_AT_ONCE}`,
+    after?.sender ?? "",
+    after?.streamId ?? "",
   );
-  return {
-    meta: readMeta(database),
-    streams: streams.map(streamRow),
-    messages: messages.map(messageRow),
-  };
+  return rows.map(streamRow);
+}
+
+/** The next messages, by sender, stream id and serial. */
+export function readMessages(database: Database, after: MessageRow | undefined): MessageInStream[] {
+  // The columns' names in ORDER BY would mean the results, which no index has.
+  const rows = database.select(
+    [...MESSAGE_COLUMNS, "highest"],
+    `FROM (SELECT * FROM messages WHERE (sender, stream, serial) > (?, ?, ?)
+         ORDER BY messages.sender, messages.stream, messages.serial LIMIT ${ROWS_AT_ONCE})
+       LEFT JOIN streams USING (sender, stream)`,
+    after?.sender ?? "",
+    after?.streamId ?? "",
+    after?.serial ?? -1,
+  );
+  return rows.map((row) => ({
+    message: messageRow(row),
+    highest: row["highest"] === undefined ? undefined : integerOf(row, "highest"),
+  }));
 }
 
 export function readStatus(database: Database): LedgerStatus {
@@ -177,8 +199,18 @@ export function deleteMessage(database: Database, row: MessageRow): void {
   if (database.run(sql, ...keyOf(row)) !== 1) throw damaged("messages");
 }
 
-export function forgetDelivered(database: Database, sealedBeforeMs: number): void {
-  database.run("DELETE FROM messages WHERE state = 'delivered' AND created_ms < ?", sealedBeforeMs);
+export function forgetDelivered(
+  database: Database,
+  { sender, streamId }: StreamKey,
+  sealedBeforeMs: number,
+): void {
+  database.run(
+    `DELETE FROM messages INDEXED BY sqlite_autoindex_messages_2
+       WHERE sender = ? AND stream = ? AND state = 'delivered' AND created_ms < ?`,
+    sender,
+    streamId,
+    sealedBeforeMs,
+  );
 }
 
 export function putStream(database: Database, row: StreamRow): void {
@@ -236,6 +268,10 @@ function integerOf(row: Row, name: string): number {
 function damaged(what: string): DatabaseFailure {
   return new DatabaseFailure("damaged", `${what} holds a value that was never written there`);
 }
+
+/** So many rows are in memory at a time, and other processes wait for so many. */
+const ROWS_AT_ONCE = 1000;
+const STREAMS_AT_ONCE = 1000;
 
 const STREAM_COLUMNS = ["sender", "stream", "highest", "floor"];
 /** Which message it is, what its sender says about it, and what the ledger knows. */

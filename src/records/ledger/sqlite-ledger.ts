@@ -10,10 +10,14 @@ import { BEGIN_ANEW, ledgerExists, NEW_LEDGER } from "./ledger-refusals.js";
 import { requireNotOlder } from "./ledger-rules.js";
 import type {
   Change,
-  LedgerContents,
   LedgerStore,
+  MessageInStream,
+  MessageRow,
+  MetaRow,
   PruningRows,
   Rows,
+  StreamKey,
+  StreamRow,
   Writes,
 } from "./ledger-store.js";
 import {
@@ -22,11 +26,12 @@ import {
   insertMessage,
   LEDGER_SCHEMA,
   putStream,
-  readContents,
+  readMessages,
   readMeta,
   readPruning,
   readRows,
   readStatus,
+  readStreams,
   updateMessage,
 } from "./sqlite-ledger-rows.js";
 import { StoredLedger } from "./stored-ledger.js";
@@ -90,30 +95,35 @@ class SqliteStore implements LedgerStore {
     return this.#decided(() => decide(readRows(this.#database, message)));
   }
 
-  prune<D extends Writes>(horizonMs: number, decide: (rows: PruningRows) => D): Promise<D> {
-    return this.#decided(() => decide(readPruning(this.#database, horizonMs)));
+  prune<D extends Writes>(
+    step: Parameters<LedgerStore["prune"]>[0],
+    decide: (rows: PruningRows) => D,
+  ): Promise<D> {
+    return this.#decided(() => decide(readPruning(this.#database, step)));
+  }
+
+  compact(): Promise<boolean> {
+    return guarded(this.#path, () => Promise.resolve(this.#database.compact()));
   }
 
   status(): Promise<LedgerStatus> {
     return this.#transaction(() => readStatus(this.#database));
   }
 
-  contents(): Promise<LedgerContents> {
-    return this.#transaction(() => readContents(this.#database));
+  meta(): Promise<MetaRow> {
+    return this.#transaction(() => readMeta(this.#database));
   }
 
-  async check(): Promise<string[]> {
-    return this.#transaction(() => {
-      const problems = this.#database.check();
-      if (problems.length > 0) return problems;
-      try {
-        readContents(this.#database);
-        return [];
-      } catch (error) {
-        if (error instanceof DatabaseFailure && error.kind === "damaged") return [error.message];
-        throw error;
-      }
-    });
+  streamsAfter(key: StreamKey | undefined): Promise<StreamRow[]> {
+    return this.#transaction(() => readStreams(this.#database, key));
+  }
+
+  messagesAfter(key: MessageRow | undefined): Promise<MessageInStream[]> {
+    return this.#transaction(() => readMessages(this.#database, key));
+  }
+
+  check(): Promise<string[]> {
+    return this.#transaction(() => this.#database.check());
   }
 
   close(): Promise<void> {
@@ -149,7 +159,7 @@ function write(database: Database, change: Change): void {
       putStream(database, change.stream);
       break;
     case "forget":
-      forgetDelivered(database, change.sealedBeforeMs);
+      forgetDelivered(database, change.stream, change.sealedBeforeMs);
       break;
     case "count":
       database.run("UPDATE meta SET counter = counter + 1");

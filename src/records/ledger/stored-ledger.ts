@@ -39,7 +39,13 @@ import {
   type Facts,
   type OwnerState,
 } from "./ledger-rules.js";
-import { deliveryOf, type LedgerStore, type MessageRow, type Writes } from "./ledger-store.js";
+import {
+  deliveryOf,
+  type LedgerStore,
+  type MessageRow,
+  type StreamKey,
+  type Writes,
+} from "./ledger-store.js";
 
 /** Processes and files, as the ledger sees them. */
 export interface Surroundings {
@@ -80,23 +86,33 @@ export class StoredLedger implements Ledger {
 
   async verify(): Promise<string[]> {
     const problems = await this.#store.check();
-    return problems.length > 0 ? problems : impossibleIn(await this.#store.contents());
+    return problems.length > 0 ? problems : impossibleIn(this.#store);
   }
 
   async prune({ nowMs, windowMs }: { nowMs: number; windowMs: number }): Promise<Pruned> {
     const horizonMs = nowMs - windowMs;
     const claimant = { owner: this.#around.owner(), token: newToken(), nowMs };
-    const { pruned } = await cleanedUp(this.#around, () =>
-      this.#store.prune(horizonMs, (rows) => {
-        const facts = factsAbout(rows.reserved, this.#around);
-        return decidePruning({ ...rows, ...facts }, horizonMs, claimant);
-      }),
-    );
-    return pruned;
+    let removed = 0;
+    let after: StreamKey | undefined;
+    do {
+      const step = { horizonMs, after };
+      const decision = await cleanedUp(this.#around, () =>
+        this.#store.prune(step, (rows) => {
+          const facts = factsAbout(rows.reserved, this.#around);
+          return decidePruning({ ...rows, ...facts }, horizonMs, claimant);
+        }),
+      );
+      removed += decision.removed;
+      after = decision.last;
+    } while (after !== undefined);
+    const left = await this.#store.status();
+    const kept = left.reserved + left.accepted + left.delivered;
+    const isCompact = removed === 0 || (await this.#store.compact());
+    return { removed, kept, ...(!isCompact && { spaceKept: true }) };
   }
 
   async export(): Promise<LedgerExport> {
-    return exportOf(await this.#store.contents());
+    return exportOf(this.#store);
   }
 
   close(): Promise<void> {

@@ -3,6 +3,7 @@ import { renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Ledger } from "../../../src/records/ledger/ledger.js";
 import { initLedger, openLedger } from "../../../src/records/ledger/sqlite-ledger.js";
+import { rawDatabase } from "../support/raw-database.js";
 import { DAY, freshFolder, hex, message, MINUTE, NOW } from "../support/messages.js";
 
 const now = { nowMs: NOW };
@@ -299,6 +300,17 @@ describe("pruning", () => {
   });
 });
 
+/** The export with its lists read to their ends. */
+async function wholeExport(ledger: Ledger) {
+  const { streams, messages, ...fields } = await ledger.export();
+  const all = async <T>(items: AsyncIterable<T>): Promise<T[]> => {
+    const read: T[] = [];
+    for await (const item of items) read.push(item);
+    return read;
+  };
+  return { ...fields, streams: await all(streams), messages: await all(messages) };
+}
+
 describe("export and status", () => {
   it("of an empty ledger are empty", async () => {
     const { ledger } = await newLedger();
@@ -308,7 +320,7 @@ describe("export and status", () => {
       ...{ counter: 0, createdMs: NOW, sinceMs: 0, reserved: 0, accepted: 0, delivered: 0 },
       ...{ senders: 0, streams: 0 },
     });
-    expect(await ledger.export()).toMatchObject({ messages: [], streams: [] });
+    expect(await wholeExport(ledger)).toMatchObject({ messages: [], streams: [] });
     expect(await ledger.prune({ nowMs: NOW, windowMs: 0 })).toEqual({ removed: 0, kept: 0 });
   });
 
@@ -316,7 +328,7 @@ describe("export and status", () => {
     const { ledger } = await newLedger();
     await accept(ledger, 1);
     await ledger.reserve(message(2), now);
-    const all = await ledger.export();
+    const all = await wholeExport(ledger);
     expect(all).toMatchObject({
       type: "p11seal ledger v1",
       counter: 1,
@@ -328,5 +340,68 @@ describe("export and status", () => {
     });
     expect(JSON.parse(JSON.stringify(all))).toEqual(all);
     expect(await ledger.status()).toMatchObject({ oldestMs: NOW - MINUTE, ledgerId: all.ledgerId });
+  });
+});
+
+describe("a ledger of more messages than are read at a time", () => {
+  const MESSAGES = 2500;
+
+  /** `streams` streams with as many messages each, accepted and delivered 30 days ago. */
+  async function filled(streams: number) {
+    const made = await newLedger();
+    await made.ledger.close();
+    const database = rawDatabase(made.file);
+    const sender = message(1).keyId;
+    database.exec("BEGIN");
+    for (let index = 0; index < MESSAGES; index++) {
+      const stream = `'${hex(`stream ${index % streams}`, 32)}'`;
+      const serial = Math.floor(index / streams);
+      database.exec(
+        `INSERT INTO streams VALUES ('${sender}', ${stream}, ${serial}, -1)
+           ON CONFLICT DO UPDATE SET highest = excluded.highest`,
+      );
+      database.exec(
+        `INSERT INTO messages (sender, message_id, stream, serial, created_ms, state, accepted_ms,
+             lease_ms)
+           VALUES ('${sender}', '${hex(`message ${index}`, 32)}', ${stream}, ${serial},
+             ${NOW - 30 * DAY}, 'delivered', ${NOW - 30 * DAY}, 0)`,
+      );
+    }
+    database.exec(`UPDATE meta SET counter = ${MESSAGES}`);
+    database.exec("COMMIT");
+    database.close();
+    return { file: made.file, ledger: await openLedger(made.file) };
+  }
+
+  it.each([1, 7, MESSAGES])("in %d streams is exported, verified and pruned whole", async (n) => {
+    const { file, ledger } = await filled(n);
+    const all = await wholeExport(ledger);
+    expect(all.streams).toHaveLength(n);
+    expect(new Set(all.messages.map(({ messageId }) => messageId)).size).toBe(MESSAGES);
+    expect(await ledger.verify()).toEqual([]);
+
+    const size = statSync(file).size;
+    const { counter } = await ledger.status();
+    expect(await ledger.prune({ nowMs: NOW, windowMs: 7 * DAY })).toEqual({
+      removed: MESSAGES,
+      kept: 0,
+    });
+    expect((await ledger.status()).counter).toBeGreaterThan(counter);
+    const after = await wholeExport(ledger);
+    expect(after.messages).toEqual([]);
+    expect(after.streams.map(({ floor }) => floor)).toEqual(all.streams.map((s) => s.highest));
+    // The space is given back.
+    expect(statSync(file).size).toBeLessThan(size / 2);
+    expect(await ledger.verify()).toEqual([]);
+  });
+
+  it("tells of each of the last ones that its stream contradicts", async () => {
+    const { file, ledger } = await filled(3);
+    await ledger.close();
+    const database = rawDatabase(file);
+    database.exec(`UPDATE streams SET highest = highest - 5`);
+    database.close();
+    const problems = await (await openLedger(file)).verify();
+    expect(problems).toHaveLength(15);
   });
 });

@@ -183,7 +183,8 @@ describe("a sender's stream", () => {
       const next = await nextSerial(path.join(by.folder, "serials.db"), keyId, "reports");
       await by.open(await seal(next), { inOrder: true });
     }
-    const { streams } = await by.ledger.export();
+    const streams = [];
+    for await (const stream of (await by.ledger.export()).streams) streams.push(stream);
     expect(streams).toMatchObject([{ sender: keyId, highest: 3, floor: -1 }]);
   });
 });

@@ -12,11 +12,13 @@ import type {
 import type { OwnerState } from "../../../src/records/ledger/ledger-rules.js";
 import type {
   Change,
-  LedgerContents,
   LedgerStore,
+  MessageInStream,
   MessageRow,
+  MetaRow,
   PruningRows,
   Rows,
+  StreamKey,
   StreamRow,
   Writes,
 } from "../../../src/records/ledger/ledger-store.js";
@@ -68,7 +70,12 @@ export class MemoryStore implements LedgerStore {
     );
   }
 
-  prune<D extends Writes>(horizonMs: number, decide: (rows: PruningRows) => D): Promise<D> {
+  prune<D extends Writes>(
+    { horizonMs, after }: Parameters<LedgerStore["prune"]>[0],
+    decide: (rows: PruningRows) => D,
+  ): Promise<D> {
+    const key = (stream: StreamKey | undefined): string =>
+      stream === undefined ? "" : `${stream.sender} ${stream.streamId}`;
     const isOld = (row: MessageRow): boolean =>
       row.state === "delivered" && row.createdMs < horizonMs;
     return this.#decided(() => {
@@ -80,9 +87,12 @@ export class MemoryStore implements LedgerStore {
         return { stream, messages: messages.length, highestSerial };
       });
       return decide({
-        messages: this.rows.length,
-        reserved: this.rows.filter(({ state }) => state === "reserved"),
-        old: old.filter(({ messages }) => messages > 0),
+        reserved: this.rows.filter((row) => after === undefined && row.state === "reserved"),
+        // One stream at a time.
+        old: old
+          .filter(({ messages, stream }) => messages > 0 && key(stream) > key(after))
+          .sort((a, b) => (key(a.stream) < key(b.stream) ? -1 : 1))
+          .slice(0, 1),
       });
     });
   }
@@ -99,8 +109,23 @@ export class MemoryStore implements LedgerStore {
     });
   }
 
-  contents(): Promise<LedgerContents> {
-    return Promise.resolve({ meta: this.#meta(), streams: this.streams, messages: this.rows });
+  compact(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  meta(): Promise<MetaRow> {
+    return Promise.resolve(this.#meta());
+  }
+
+  streamsAfter(key: StreamKey | undefined): Promise<StreamRow[]> {
+    return Promise.resolve(key === undefined ? [...this.streams] : []);
+  }
+
+  messagesAfter(key: MessageRow | undefined): Promise<MessageInStream[]> {
+    const highest = ({ sender, streamId }: MessageRow): number | undefined =>
+      this.#tables.streams.get(`${sender} ${streamId}`)?.highest;
+    const all = this.rows.map((message) => ({ message, highest: highest(message) }));
+    return Promise.resolve(key === undefined ? all : []);
   }
 
   check(): Promise<string[]> {
@@ -111,7 +136,7 @@ export class MemoryStore implements LedgerStore {
     return Promise.resolve();
   }
 
-  #meta(): { ledgerId: string; counter: number; createdMs: number; sinceMs: number } {
+  #meta(): MetaRow {
     const { counter } = this.#tables;
     return { ledgerId: hex("ledger", 32), counter, createdMs: NOW, sinceMs: this.#sinceMs };
   }
@@ -168,7 +193,9 @@ function write(tables: Tables, change: Change): void {
     }
     case "forget":
       for (const [key, row] of messages) {
-        if (row.state === "delivered" && row.createdMs < change.sealedBeforeMs) {
+        const isOfStream =
+          row.sender === change.stream.sender && row.streamId === change.stream.streamId;
+        if (isOfStream && row.state === "delivered" && row.createdMs < change.sealedBeforeMs) {
           messages.delete(key);
         }
       }

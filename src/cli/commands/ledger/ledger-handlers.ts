@@ -5,14 +5,14 @@ import { defined } from "../../../defined.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import { auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
 import { moment, parseDuration } from "../../../records/duration.js";
-import type { Ledger, LedgerExport, LedgerStatus } from "../../../records/ledger/ledger.js";
+import type { ExportedMessage, Ledger, LedgerStatus } from "../../../records/ledger/ledger.js";
 import { DEFAULT_WINDOW_MS } from "../../../records/policy.js";
 import { openLedger } from "../../../records/ledger/sqlite-ledger.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
 import { ledgerPath, makeHomeLedger, openHomeLedger } from "./home-ledger.js";
-import { json, table } from "../../io/table.js";
+import { json, jsonParts, table } from "../../io/table.js";
 import type { Context } from "../../command.js";
 
 export async function ledgerInitCommand(args: Arguments, context: Context): Promise<undefined> {
@@ -71,20 +71,58 @@ export async function ledgerPruneCommand(args: Arguments, context: Context): Pro
   const pruned = await withLedger(openHomeLedger(home), (ledger) =>
     ledger.prune({ nowMs: Date.now(), windowMs }),
   );
+  const { spaceKept, ...counts } = pruned;
+  if (spaceKept === true) {
+    context.report.note(
+      "the file is as large as before; prune again when there is room to copy it",
+    );
+  }
   const text = table([
     ["removed", String(pruned.removed)],
     ["kept", String(pruned.kept)],
   ]);
-  await write(context.io.stdout, args.flag("json") ? json(pruned) : text);
+  await write(context.io.stdout, args.flag("json") ? json(counts) : text);
 }
 
 /** Opened without the audit log, so that an outdated ledger can be looked at too. */
 export async function ledgerExportCommand(args: Arguments, context: Context): Promise<undefined> {
   const path = ledgerPath(homeFolder(context.io.env));
-  const all = await withLedger(openLedger(path), (ledger) => ledger.export());
-  await write(context.io.stdout, args.flag("json") ? json(all) : table(rowsOf(all)));
-  if (all.messages.length === 0) context.report.note("no message in the ledger");
+  await withLedger(openLedger(path), async (ledger) => {
+    const { streams, messages, ...fields } = await ledger.export();
+    const counted = counting(messages);
+    const parts = args.flag("json")
+      ? jsonParts(fields, { streams, messages: counted.items })
+      : linesOf(counted.items);
+    for await (const text of joined(parts)) await write(context.io.stdout, text);
+    if (counted.count() === 0) context.report.note("no message in the ledger");
+  });
 }
+
+/** The same items, and how many there were. */
+function counting<T>(items: AsyncIterable<T>): { items: AsyncIterable<T>; count: () => number } {
+  let count = 0;
+  async function* counted(): AsyncGenerator<T, void, undefined> {
+    for await (const item of items) {
+      count++;
+      yield item;
+    }
+  }
+  return { items: counted(), count: () => count };
+}
+
+/** Texts put together until they are worth a call. */
+async function* joined(parts: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
+  let text = "";
+  for await (const part of parts) {
+    text += part;
+    if (text.length < WORTH_A_CALL) continue;
+    yield text;
+    text = "";
+  }
+  if (text !== "") yield text;
+}
+
+const WORTH_A_CALL = 65_536;
 
 async function withLedger<T>(
   opening: Promise<Ledger>,
@@ -127,9 +165,16 @@ function describe(path: string, status: LedgerStatus): string {
   ]);
 }
 
-function rowsOf({ messages }: LedgerExport): string[][] {
-  return messages.map(({ state, createdMs, sender, streamId, serial, messageId }) => [
-    ...[state, moment(createdMs), messageId],
-    ...[`serial ${serial}`, `stream ${streamId}`, `sender SHA256:${sender}`],
-  ]);
+/** A line for each message. The serial comes last, as its length differs. */
+async function* linesOf(
+  messages: AsyncIterable<ExportedMessage>,
+): AsyncGenerator<string, void, undefined> {
+  for await (const { state, createdMs, sender, streamId, serial, messageId } of messages) {
+    yield table([
+      [
+        ...[state.padEnd("delivered".length), moment(createdMs), messageId],
+        ...[`stream ${streamId}`, `sender SHA256:${sender}`, `serial ${serial}`],
+      ],
+    ]);
+  }
 }

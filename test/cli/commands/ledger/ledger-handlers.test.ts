@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, renameSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { appendAudit, auditFiles } from "../../../../src/records/audit/audit-log.js";
-import type { LedgerExport } from "../../../../src/records/ledger/ledger.js";
+import type { ExportedMessage, ExportedStream } from "../../../../src/records/ledger/ledger.js";
 import { openLedger } from "../../../../src/records/ledger/sqlite-ledger.js";
 import { DAY, message } from "../../../records/support/messages.js";
 import { temporaryFolder } from "../../support/folder.js";
@@ -75,7 +75,10 @@ describe("a ledger", () => {
     await accept(2, Date.now());
     const { stdout } = await p11seal("ledger export");
     expect(stdout.toString("utf8").trim().split("\n")).toHaveLength(2);
-    const all = dataOf(await p11seal("ledger export --json")) as LedgerExport;
+    const all = dataOf(await p11seal("ledger export --json")) as {
+      messages: ExportedMessage[];
+      streams: ExportedStream[];
+    };
     expect(all.messages.map(({ messageId }) => messageId).sort()).toEqual(
       [message(1).messageId, message(2).messageId].sort(),
     );
