@@ -60,7 +60,7 @@ export const OPEN: CommandSet = {
       examples: [
         ["open -o report.pdf report.p11s", "with any token that has the key"],
         [`open -i ${EXCHANGE_URI} report.pdf.p11s > report.pdf`, "with one key"],
-        ["open --from bob -o plan.txt plan.p11s", "only if bob signed it, and never twice"],
+        ["open --from bob -o plan.txt plan.p11s", "only if bob signed it, and once"],
         ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is removed from their names"],
       ],
       load: async () => (await import("./open.js")).openCommand,
