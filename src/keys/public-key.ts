@@ -9,12 +9,14 @@
 import { createHash, createPrivateKey, createPublicKey, diffieHellman, ECDH } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { concat, equal, fromHex, toHex } from "../bytes.js";
+import { defined } from "../defined.js";
 import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
 import { withoutLeadingZeros } from "./formats/der.js";
 import type {
   EcCurve,
   EcPublicKey,
   Ed25519PublicKey,
+  OaepHash,
   ExchangePublicKey,
   PublicKey,
   RsaPublicKey,
@@ -47,7 +49,20 @@ export function publicKeyFromSpki(spki: Uint8Array): PublicKey {
  * `publicKeyFromSpki`.
  */
 export function publicKeyFromFileSpki(spki: Uint8Array): PublicKey {
+  return keyInSpki(spki).publicKey;
+}
+
+/**
+ * The same, with the OAEP hash of an `id-RSAES-OAEP` key (RFC 4055), whose canonical encoding is
+ * that of the plain RSA key.
+ */
+export function keyInSpki(spki: Uint8Array): { publicKey: PublicKey; oaep?: OaepHash } {
   const value = parseSpki(spki);
+  if (value.type === "rsa") return { publicKey: keyOf(value), ...defined({ oaep: value.oaep }) };
+  return { publicKey: otherKey(value) };
+}
+
+function otherKey(value: SpkiValue): PublicKey {
   if (value.type !== "ec") return keyOf(value);
   return publicKeyFromEcPoint(value.curve, decompress(value.curve, value.point));
 }

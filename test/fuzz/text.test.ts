@@ -14,6 +14,7 @@ import { P11SealError } from "../../src/errors.js";
 import { formatPublicKey, parsePublicKey } from "../../src/keys/formats/key-file.js";
 import { encodePublicKeyBlob } from "../../src/keys/formats/capi-blob.js";
 import type { RsaPublicKey } from "../../src/keys/key.js";
+import { parseOpenSshPrivate } from "../../src/keys/formats/openssh-private.js";
 import { publicKeyFromSpki, rsaNumbers } from "../../src/keys/public-key.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
@@ -134,6 +135,26 @@ describe("a damaged key in a form of Windows or .NET", () => {
     expect(report.broken).toEqual([]);
     expect(report.codes.size).toBeGreaterThan(5);
     expect(report.taken).toBeGreaterThan(report.tried / 100);
+    expect(report.slowestMs).toBeLessThan(10_000);
+  }, 120_000);
+});
+
+describe("a damaged OpenSSH private key", () => {
+  it("is refused, or is a key", async () => {
+    const seeds = ["ed25519", "rsa", "encrypted"].map((name) => {
+      const pem = readFileSync(join(fixtures, `openssh-${name}.private.pem`), "utf8");
+      return new Uint8Array(Buffer.from(pem.replaceAll(/-----.*-----/g, ""), "base64"));
+    });
+    const report = await fuzz(seeds, scaled(100_000, 5000), 4253, (input) => {
+      try {
+        parseOpenSshPrivate(input);
+        return true;
+      } catch (error) {
+        return refusal(error);
+      }
+    });
+    expect(report.broken).toEqual([]);
+    expect(report.codes.size).toBeGreaterThan(1);
     expect(report.slowestMs).toBeLessThan(10_000);
   }, 120_000);
 });

@@ -4,13 +4,16 @@
  * not at all. If the certificate itself speaks against the use, that becomes a warning.
  */
 import { X509Certificate } from "node:crypto";
+import { defined } from "../../defined.js";
 import { FormatError } from "../../errors.js";
 import { DerReader, TAG } from "./der.js";
-import type { PublicKey } from "../key.js";
-import { publicKeyFromFileSpki } from "../public-key.js";
+import type { OaepHash, PublicKey } from "../key.js";
+import { keyInSpki } from "../public-key.js";
 
 export interface Certificate {
   readonly publicKey: PublicKey;
+  /** The hash of an `id-RSAES-OAEP` key (RFC 4055 §4). */
+  readonly oaep?: OaepHash;
   /** Facts in lower case, such as "certificate expired on 2024-05-01". */
   readonly warnings: readonly string[];
 }
@@ -27,12 +30,12 @@ export function parseCertificate(bytes: Uint8Array, now: Date): Certificate {
     throw new FormatError("ERR_CERTIFICATE", "not an X.509 certificate");
   }
   const { spki, keyUsage } = readCertificate(bytes);
-  const publicKey = publicKeyFromFileSpki(spki);
+  const { publicKey, oaep } = keyInSpki(spki);
   const warnings = [
     ...validityWarnings(certificate, now),
     ...keyUsageWarnings(publicKey, keyUsage),
   ];
-  return { publicKey, warnings };
+  return { publicKey, warnings, ...defined({ oaep }) };
 }
 
 interface Fields {

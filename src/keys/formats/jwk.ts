@@ -78,7 +78,10 @@ function parseObject(text: string): Members {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new FormatError("ERR_JWK", "not a JSON object");
   }
-  return value as Members;
+  // .NET's JsonWebKey writes every member: those without a value as null, or as an empty list.
+  const isAbsent = (member: unknown) =>
+    member === null || (Array.isArray(member) && member.length === 0);
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => !isAbsent(member)));
 }
 
 function parseKey(members: Members): PublicKey {

@@ -28,7 +28,7 @@ import { formatJwk, parseJwk } from "./jwk.js";
 import { printable } from "../../printable.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
-import { publicKeyFromFileSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
+import { keyInSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
 import { naming, privateKeyAsRecipient, signingKeyAsRecipient } from "../refusals.js";
 import {
   formatSshLine,
@@ -221,11 +221,16 @@ function fromDer(bytes: Uint8Array, now: Date): KeyFile {
   if (outer.peek() !== TAG.sequence) throw unknownForm(bytes);
   outer.skip();
   const second = outer.peek();
-  if (second === TAG.bitString) return keyFile(publicKeyFromFileSpki(bytes));
+  if (second === TAG.bitString) return fromSpki(bytes);
   if (second === TAG.sequence) return parseCertificate(bytes, now);
   // EncryptedPrivateKeyInfo, RFC 5958 §3.
   if (second === TAG.octetString) throw privateKeyAsRecipient("this DER file");
   throw unknownForm(bytes);
+}
+
+/** The hash of an RSAES-OAEP key is as good as a record of it. */
+function fromSpki(bytes: Uint8Array): KeyFile {
+  return { ...keyInSpki(bytes), warnings: [] };
 }
 
 function fromBlob(bytes: Uint8Array): KeyFile {
@@ -258,6 +263,11 @@ function fromPem(text: string, now: Date): KeyFile {
   }
   const before = blocks.flatMap((block) => block.before);
   const records = before.flatMap((line) => PEM_RECORD.exec(line)?.[1] ?? []);
+  const own = new Set(found.flatMap(({ oaep }) => oaep ?? []));
+  if (own.size > 1 || (own.size > 0 && records.some((record) => !own.has(record as OaepHash)))) {
+    throw new FormatError("ERR_OAEP_RECORD", "the key's own OAEP hash is not the recorded one");
+  }
+  if (records.length === 0) records.push(...own);
   const uses = before.flatMap((line) => PEM_USE.exec(line)?.[1] ?? []);
   const warnings = found.flatMap((one) => one.warnings);
   return withUse(keyFile(publicKey, records, warnings), uses);
@@ -268,7 +278,7 @@ function fromBlock({ label, bytes, hasHeaders }: PemBlock, now: Date): KeyFile {
   if (CERTIFICATE_LABELS.has(label)) return parseCertificate(bytes, now);
   switch (label) {
     case "PUBLIC KEY":
-      return keyFile(publicKeyFromFileSpki(bytes));
+      return fromSpki(bytes);
     case "RSA PUBLIC KEY":
       return keyFile(publicKeyFromPkcs1(bytes));
     default:

@@ -7,17 +7,24 @@ import { fromHex, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { UnsupportedError } from "../../errors.js";
 import { der, DerReader, derUnsigned, TAG } from "./der.js";
-import type { EcCurve } from "../key.js";
+import type { EcCurve, OaepHash } from "../key.js";
 
 /** What a SubjectPublicKeyInfo holds; numbers big-endian without leading zeros. */
 export type SpkiValue =
-  | { readonly type: "rsa"; readonly modulus: Uint8Array; readonly exponent: Uint8Array }
+  | {
+      readonly type: "rsa";
+      readonly modulus: Uint8Array;
+      readonly exponent: Uint8Array;
+      /** Of `id-RSAES-OAEP` (RFC 4055 §4): the hash that the key is restricted to. */
+      readonly oaep?: OaepHash;
+    }
   | { readonly type: "ec"; readonly curve: EcCurve; readonly point: Uint8Array }
   | { readonly type: "x25519" | "ed25519"; readonly point: Uint8Array };
 
 /**
- * Parses DER. An `rsaEncryption` key without its NULL parameter is accepted; compare with
- * `encodeSpki` of the result to see whether the encoding was canonical.
+ * Parses DER. `id-RSAES-OAEP` is read as RSA with a hash. An `rsaEncryption` key without its NULL
+ * parameter is accepted; compare with `encodeSpki` of the result to see whether the encoding was
+ * canonical.
  *
  * @throws FormatError `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`; UnsupportedError `ERR_KEY_TYPE`.
  */
@@ -35,6 +42,11 @@ export function parseSpki(spki: Uint8Array): SpkiValue {
       if (parameters.peek() === TAG.null) parameters.readEmpty(TAG.null);
       parameters.end();
       return { type: "rsa", ...parsePkcs1(point) };
+    case OID.rsaOaep: {
+      const oaep = parameters.peek() === undefined ? undefined : readOaep(parameters.sequence());
+      parameters.end();
+      return { type: "rsa", ...parsePkcs1(point), ...defined({ oaep }) };
+    }
     case OID.ec:
       return { type: "ec", curve: readCurve(parameters), point };
     case OID.x25519:
@@ -100,6 +112,45 @@ function readCurve(parameters: DerReader): EcCurve {
   });
 }
 
+/**
+ * RSAES-OAEP-params (RFC 4055 §4): hash, mask generation function and label, each left out where it
+ * is the default: SHA-1, MGF1 with SHA-1, and none.
+ */
+function readOaep(parameters: DerReader): OaepHash {
+  const field = (tag: number): DerReader | undefined =>
+    parameters.peek() === tag
+      ? new DerReader(parameters.read(tag), "RSAES-OAEP parameters")
+      : undefined;
+  const hash = hashIn(field(0xa0)?.sequence());
+  const mgf = field(0xa1)?.sequence();
+  const isMgf1 = mgf === undefined || toHex(mgf.read(TAG.oid)) === MGF1;
+  const mgfHash = isMgf1 ? hashIn(mgf?.sequence()) : undefined;
+  const source = field(0xa2)?.sequence();
+  const hasLabel =
+    source !== undefined &&
+    (toHex(source.read(TAG.oid)) !== P_SPECIFIED || source.read(TAG.octetString).length > 0);
+  parameters.end();
+  if (hash === undefined || !isMgf1 || mgfHash !== hash || hasLabel) {
+    throw new UnsupportedError(
+      "ERR_KEY_TYPE",
+      "RSAES-OAEP key with parameters that are not known",
+      {
+        hint: "one hash for both, SHA-1 or SHA-2 of 256 bits or more, and no label are supported",
+      },
+    );
+  }
+  return hash;
+}
+
+/** The hash of an AlgorithmIdentifier, whose parameters are NULL or absent (RFC 4055 §2.1). */
+function hashIn(algorithm: DerReader | undefined): OaepHash | undefined {
+  if (algorithm === undefined) return "sha1";
+  const oid = toHex(algorithm.read(TAG.oid));
+  if (algorithm.peek() !== undefined) algorithm.readEmpty(TAG.null);
+  algorithm.end();
+  return OAEP_OIDS.get(oid);
+}
+
 function unsupportedAlgorithm(algorithm: string): UnsupportedError {
   const known = OTHER_ALGORITHMS.get(algorithm);
   const message =
@@ -131,10 +182,21 @@ function oidText(hex: string): string {
 /** DER contents of the algorithms' OIDs, in hexadecimal. */
 const OID = {
   rsa: "2a864886f70d010101",
+  rsaOaep: "2a864886f70d010107",
   ec: "2a8648ce3d0201",
   x25519: "2b656e",
   ed25519: "2b6570",
 } as const;
+
+/** RFC 4055 §2.2, §4. */
+const MGF1 = "2a864886f70d010108";
+const P_SPECIFIED = "2a864886f70d010109";
+const OAEP_OIDS: ReadonlyMap<string, OaepHash> = new Map([
+  ["2b0e03021a", "sha1"],
+  ["608648016503040201", "sha256"],
+  ["608648016503040202", "sha384"],
+  ["608648016503040203", "sha512"],
+]);
 
 export const EC_CURVES = ["P-256", "P-384", "P-521"] as const satisfies readonly EcCurve[];
 
@@ -158,7 +220,6 @@ const OTHER_ALGORITHMS = new Map<string, { name: string; hint?: string }>([
     "2a864886f70d01010a",
     { name: "RSA-PSS", hint: "a key marked for PSS may only sign; an exchange key is needed" },
   ],
-  ["2a864886f70d010107", { name: "RSAES-OAEP" }],
   ["2a8648ce380401", { name: "DSA" }],
   ["2a8648ce3e0201", { name: "Diffie-Hellman" }],
   ["2b656f", { name: "X448" }],

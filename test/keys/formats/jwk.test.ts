@@ -37,6 +37,20 @@ describe("a JWK that is no public key", () => {
     },
   );
 
+  it("is one, though every member that it lacks is there as null or an empty list", () => {
+    const absent = [null, []];
+    const names = ["alg", "use", "key_ops", "keys", "d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    for (const value of absent) {
+      const members = Object.fromEntries(names.map((name) => [name, value]));
+      const found = parse({ ...jwkOf("rsa2048"), ...members });
+      expect(found).toEqual({ publicKey: testKey("rsa2048"), signOnly: false });
+    }
+    expect(codeOf(() => parse({ ...jwkOf("rsa2048"), n: null }))).toBe("ERR_JWK");
+    expect(codeOf(() => parse({ ...jwkOf("p256"), d: [null] }))).toBe(
+      "ERR_PRIVATE_KEY_AS_RECIPIENT",
+    );
+  });
+
   it("broken JSON with a private key in it is not quoted", () => {
     const { code, text } = refusal(() => parseJwk('{"kty":"EC","d":"c2VjcmV0LXNlY3JldA", }x'));
     expect(code).toBe("ERR_JWK");
