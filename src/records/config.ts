@@ -17,6 +17,7 @@ import { defined } from "../defined.js";
 import { FormatError, UsageError } from "../errors.js";
 import { parseDuration } from "./duration.js";
 import { DEFAULT_SKEW_MS, DEFAULT_WINDOW_MS } from "./policy.js";
+import { exactText } from "../store/exact.js";
 import { readWhole } from "../store/files.js";
 import { tomlTable } from "../store/toml.js";
 
@@ -57,7 +58,9 @@ export function configPath(folder: string): string {
 export async function readConfig(folder: string): Promise<Config> {
   const path = configPath(folder);
   const bytes = await readWhole(path, MAX_CONFIG_BYTES);
-  return bytes === undefined ? {} : parseConfig(new TextDecoder().decode(bytes), path);
+  if (bytes === undefined) return {};
+  const text = exactText(bytes, (line) => malformed(`${path}:${line}`, "not UTF-8"));
+  return parseConfig(text, path);
 }
 
 /**

@@ -449,6 +449,36 @@ describe("a name that is not UTF-8", () => {
     expect(stderr).toContain("case/list:2: not UTF-8");
   });
 
+  it("is refused in an identity file, with its line", () => {
+    const uris = Buffer.from("# mine\npkcs11:token=a;object=Ren\xe9\n", "latin1");
+    writeFileSync(join(folder, "ids"), uris);
+    const { status, stderr } = shell(`"$0" "$1" open -i case/ids m.p11s`);
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toContain("case/ids:2: not UTF-8");
+  });
+
+  describe("of the working folder", () => {
+    const below = `odd="$PWD/case/$(printf '\\377')"; mkdir -p "$odd"; top="$PWD"; cd "$odd";`;
+    const trusted = `"$0" "$1" senders add alice "$top/alice.pem" > "$top/case/added"`;
+    const signed = `"$0" "$1" seal -r "$top/bob.pem" --sign-with "$top/alice.key" -o ../s.p11s "$top/content"`;
+    const open = `"$0" "$1" open --from alice -i "$top/bob.key"`;
+
+    it("does not matter where paths are not kept", () => {
+      const line = `"$0" "$1" seal -r "$top/bob.pem" -o m "$top/content" && "$0" "$1" open -i "$top/bob.key" -o o m`;
+      expect(shell(`${below} ${line} && cmp o "$top/content"`)).toMatchObject({ status: 0 });
+    });
+
+    it("is refused where they are, before anything is accepted", () => {
+      const line = `${below} ${trusted} && ${signed} && ${open} -o o ../s.p11s`;
+      const { status, stderr } = shell(line);
+      expect({ status, stderr }).toMatchObject({ status: 2 });
+      expect(stderr).toContain("the name of the working folder is not UTF-8");
+      const again = shell(`${below} ${open} -o "$top/case/o" ../s.p11s`);
+      expect(again).toMatchObject({ status: 0 });
+      expect(readFileSync(join(folder, "o"))).toEqual(content);
+    });
+  });
+
   it("is not one with a U+FFFD of its own", () => {
     const line = `"$0" "$1" seal -r bob.pem -o "$(printf 'case/\\357\\277\\275')" content`;
     expect(shell(line)).toMatchObject({ status: 0 });

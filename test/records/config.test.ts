@@ -46,6 +46,16 @@ describe("the user's standing orders", () => {
     expect(message).toBe("config.toml:3: not TOML");
   });
 
+  it("are refused where they are not UTF-8, with the line", async () => {
+    const folder = freshFolder();
+    const text = 'require = "signed"\nfrom = ["Ren\xe9"]\n';
+    writeFileSync(configPath(folder), Buffer.from(text, "latin1"));
+    await expect(readConfig(folder)).rejects.toMatchObject({
+      code: "ERR_CONFIG",
+      message: `${configPath(folder)}:2: not UTF-8`,
+    });
+  });
+
   it("are empty without a file, and refused if others can write to it", async () => {
     const folder = freshFolder();
     expect(await readConfig(folder)).toEqual({});

@@ -11,6 +11,7 @@ import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import { keyName } from "../../token/objects/halves.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
+import { exactText } from "../../store/exact.js";
 import { readSmall } from "../io/inputs.js";
 import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
 import { identityInFile } from "./identity-at.js";
@@ -271,5 +272,13 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
       hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM",
     });
   }
+  // A comment too: an editor that saved it so has saved the URIs so.
+  exactText(
+    bytes,
+    (line) =>
+      new FormatError("ERR_IDENTITY_FILE", `${path}:${line}: not UTF-8`, {
+        hint: "save the file as UTF-8, or write such bytes of a URI as %XX",
+      }),
+  );
   return lines.map(({ uri, where }) => new TokenSource(tokens.uri(uri, where), tokens));
 }

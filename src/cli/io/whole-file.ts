@@ -26,6 +26,7 @@ import { after } from "../../bytes.js";
 import { FileError } from "../../errors.js";
 import type { OutputPaths } from "../../records/ledger/ledger.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
+import { requireExactFolder } from "../../store/exact.js";
 import { CREATE, placeNew, temporaryBeside } from "../../store/temporary.js";
 import { AT_ONCE_BYTES } from "./inputs.js";
 import type { Output, OutputFile, OutputOptions } from "./output.js";
@@ -48,8 +49,13 @@ export class FileOutput implements Output {
   #smallBytes = 0;
   #written = 0;
 
-  /** `existing`: the regular file at `path` now, if there is one. */
+  /**
+   * `existing`: the regular file at `path` now, if there is one.
+   *
+   * @throws UsageError `ERR_NOT_UTF8` if a durable output's absolute path can't be told
+   */
   constructor(path: string, existing: BigIntStats | undefined, options: OutputOptions) {
+    if (options.durable === true) requireExactFolder(path);
     this.name = path;
     this.#existing = existing;
     this.#options = options;

@@ -17,7 +17,12 @@ import {
   type DirectoryEntry,
   type DirectoryKind,
 } from "./directory.js";
-import { formatDirectory, MAX_DIRECTORY_BYTES, parseDirectory } from "./directory-format.js";
+import {
+  directoryText,
+  formatDirectory,
+  MAX_DIRECTORY_BYTES,
+  parseDirectory,
+} from "./directory-format.js";
 
 /** The list's file in the data folder. */
 export function directoryPath(folder: string, kind: DirectoryKind): string {
@@ -35,7 +40,7 @@ export async function readDirectory(
 ): Promise<DirectoryEntry[]> {
   const path = directoryPath(folder, kind);
   const bytes = await readWhole(path, MAX_DIRECTORY_BYTES);
-  return bytes === undefined ? [] : parseDirectory(new TextDecoder().decode(bytes), kind, path);
+  return bytes === undefined ? [] : parseDirectory(directoryText(bytes, path), kind, path);
 }
 
 /**

@@ -5,6 +5,7 @@ import { defined } from "../../defined.js";
 import { FormatError, P11SealError } from "../../errors.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
+import { exactText } from "../../store/exact.js";
 import { tomlTable } from "../../store/toml.js";
 import {
   findEntry,
@@ -20,6 +21,15 @@ import { isRecipientName } from "./recipients-file.js";
 
 /** The longest file, bytes. */
 export const MAX_DIRECTORY_BYTES = 16 * 1024 * 1024;
+
+/**
+ * The text of a directory's file.
+ *
+ * @throws FormatError `ERR_DIRECTORY`: not UTF-8
+ */
+export function directoryText(bytes: Uint8Array, where: string): string {
+  return exactText(bytes, (line) => malformed(`${where}:${line}`, "not UTF-8"));
+}
 
 /**
  * @param where - the file's name in messages.

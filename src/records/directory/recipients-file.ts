@@ -22,12 +22,12 @@
  * The keys that a forge publishes of a user, OpenSSH lines without names, are such a file too. Of
  * those lines, the ones whose keys can only sign are told apart, not refused.
  */
-import { isUtf8 } from "node:buffer";
 import { ascii, looksLikeUtf16 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { type KeyFile, MAX_KEY_FILE_BYTES, parsePublicKey } from "../../keys/formats/key-file.js";
 import { textInUtf16 } from "../../keys/formats/foreign-key.js";
 import { privateKeyAsRecipient } from "../../keys/refusals.js";
+import { exactText } from "../../store/exact.js";
 import {
   hasTextBeforeSshKey,
   looksLikeSsh,
@@ -71,15 +71,13 @@ export const MAX_ENTRIES = 1024;
  */
 export function recipientsText(bytes: Uint8Array, where: string): string {
   if (looksLikeUtf16(bytes)) throw textInUtf16("ERR_RECIPIENTS_FILE").at(where);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    const lines = Buffer.from(bytes).toString("latin1").split("\n");
-    const line = lines.findIndex((text) => !isUtf8(Buffer.from(text, "latin1")));
-    throw new FormatError("ERR_RECIPIENTS_FILE", `${where}:${line + 1}: not UTF-8`, {
-      hint: "save the file as UTF-8; a path in it must be UTF-8 too",
-    });
-  }
+  return exactText(
+    bytes,
+    (line) =>
+      new FormatError("ERR_RECIPIENTS_FILE", `${where}:${line}: not UTF-8`, {
+        hint: "save the file as UTF-8; a path in it must be UTF-8 too",
+      }),
+  );
 }
 
 /**

@@ -319,6 +319,19 @@ describe("the directory's files", () => {
     ]);
   });
 
+  it("are refused where they are not UTF-8, with the line, and stay as they are", async () => {
+    const folder = freshFolder();
+    await addEntry(folder, "senders", alice);
+    const file = path.join(folder, "senders.toml");
+    const spoilt = Buffer.concat([readFileSync(file), Buffer.from("# Ren\xe9\n", "latin1")]);
+    writeFileSync(file, spoilt);
+    const line = spoilt.toString("latin1").split("\n").length - 1;
+    const refusal = { code: "ERR_DIRECTORY", message: `${file}:${line}: not UTF-8` };
+    await expect(readDirectory(folder, "senders")).rejects.toMatchObject(refusal);
+    await expect(removeEntry(folder, "senders", "alice")).rejects.toMatchObject(refusal);
+    expect(readFileSync(file)).toEqual(spoilt);
+  });
+
   it("are not believed when others can write them", async () => {
     const folder = freshFolder();
     await addEntry(folder, "senders", alice);

@@ -1,6 +1,7 @@
 /** `p11seal token init`: a development token on SoftHSM, without any configuration by hand. */
 import { resolve } from "node:path";
 import { defined } from "../../../defined.js";
+import { requireExactFolder } from "../../../store/exact.js";
 import { TokenProcess } from "../../../token/process/token-process.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
@@ -15,6 +16,7 @@ export async function tokenInitCommand(args: Arguments, context: Context): Promi
   const sources = { user: args.text("pin-source"), so: args.text("so-pin-source"), uris: [] };
   const pin = pinReferrer(sources, context);
   const module = args.text("module");
+  if (module !== undefined) requireExactFolder(module);
   const tokens = new TokenProcess({ home: homeFolder(io.env), env: io.env, pin });
   try {
     const token = await tokens.initDevelopmentToken({
