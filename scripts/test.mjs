@@ -1,7 +1,7 @@
 /**
  * `npm test [-- JEST ARGUMENTS]`: from nothing to a test run. `npm run test:slow` is the same with
  * `--slow`, which gives the tests that repeat something all of their rounds
- * (test/support/scale.ts).
+ * (test/support/scale.ts). `--as-built` runs them with dist/ as it is.
  */
 import { ensureBuild } from "./lib/build.mjs";
 import { runJest } from "./lib/jest.mjs";
@@ -10,13 +10,15 @@ import { runMain, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
 
+const OWN = ["--slow", "--as-built"];
+
 await runMain(async () => {
-  await ensureBuild();
+  if (!process.argv.includes("--as-built")) await ensureBuild();
   const softHsm = ensureSoftHsm();
   const nss = ensureNss();
   if ("reason" in nss) say(`without the tests on a second module: ${nss.reason}`);
   const { env, remove } = makeTestEnvironment(softHsm, nss);
-  const asked = process.argv.slice(2).filter((arg) => arg !== "--slow");
+  const asked = process.argv.slice(2).filter((arg) => !OWN.includes(arg));
   if (process.argv.includes("--slow")) env["SLOW"] = "1";
   const args = [...asked];
   if (process.env["P11SEAL_TEST_STACKS"] === "none") {

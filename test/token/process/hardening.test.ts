@@ -13,9 +13,11 @@ const onLinux = process.platform === "linux" ? describe : describe.skip;
 const BUILT = new URL("../../../dist/token/process/start-ahead.js", import.meta.url).href;
 
 /** Starts the token's process below a shell with a limit, and says what `look` sees in it. */
-async function looked(look: string): Promise<string> {
+async function looked(look: string, before = ""): Promise<string> {
   const program = `
-    const { childFor } = await import(${JSON.stringify(BUILT)});
+    const BUILT = ${JSON.stringify(BUILT)};
+    const { childFor } = await import(BUILT);
+    ${before}
     const fs = await import("node:fs");
     const child = childFor(process.env, undefined);
     let stderr = "";
@@ -54,6 +56,17 @@ onLinux("the token's process", () => {
       await wait(500);
       console.log(JSON.stringify({ stderr, status: child.exitCode, signal: child.signalCode }));`);
     expect(JSON.parse(seen)).toEqual({ stderr: "", status: null, signal: null });
+  });
+
+  it("has no variable in its environment that a PIN source names, when it starts or later", async () => {
+    const seen = await looked(
+      'console.log(fs.readFileSync("/proc/" + child.pid + "/environ", "latin1"));',
+      'const { pinSource } = await import(new URL("../session/pin-variables.js", BUILT).href);' +
+        'pinSource("env:TOKEN_PIN"); process.env.TOKEN_PIN = "13572468"; process.env.OTHER = "kept";',
+    );
+    expect(seen).toContain("OTHER=kept");
+    expect(seen).not.toContain("TOKEN_PIN");
+    expect(seen).not.toContain("13572468");
   });
 
   it("that hears nonsense ends with a status and says nothing", async () => {

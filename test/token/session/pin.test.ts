@@ -2,6 +2,7 @@ import { chmodSync, closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { checkPin, pinFromSource, pinFromUri } from "../../../src/token/session/pin.js";
+import { pinSource, withoutPins } from "../../../src/token/session/pin-variables.js";
 import type { PinRequest } from "../../../src/token/values.js";
 import { parseUri } from "../../../src/token/uri.js";
 import { temporaryFolder } from "../modules/temporary.js";
@@ -142,6 +143,15 @@ describe("a PIN source", () => {
       expect(shown).not.toBe("");
       expect(shown).not.toContain("secret");
     }
+  });
+});
+
+describe("a variable that a PIN source names", () => {
+  it("is in no child's environment, and others are", () => {
+    const env = { TOKEN_PIN: "13572468", PATH: "/bin", TOKEN_PIN_2: "kept" };
+    expect(withoutPins(env)).toEqual(env);
+    expect(pinSource("env:TOKEN_PIN")).toEqual({ kind: "env", rest: "TOKEN_PIN" });
+    expect(withoutPins(env)).toEqual({ PATH: "/bin", TOKEN_PIN_2: "kept" });
   });
 });
 
