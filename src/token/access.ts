@@ -2,6 +2,7 @@
  * `TokenService` with the modules in this process. Modules are loaded when first needed, and a PIN
  * is asked for at most once per token.
  */
+import { equal } from "../bytes.js";
 import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
@@ -35,7 +36,7 @@ import type {
   Trouble,
 } from "./values.js";
 import { formatUri, type Pkcs11Uri } from "./uri.js";
-import { matchesObject } from "./uri-match.js";
+import { lacksPercents, matchesByType, matchesKey } from "./uri-match.js";
 
 export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
@@ -78,7 +79,7 @@ export class TokenAccess implements TokenService {
 
   async keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
     requireKeyType(uri);
-    return (await this.#keysOfTokens(uri)).filter((key) => matchesObject(uri, key));
+    return (await this.#keysOfTokens(uri)).filter((key) => matchesKey(uri, key));
   }
 
   async troubles(uri: Pkcs11Uri = {}, depth: "tokens" | "keys" = "keys"): Promise<Trouble[]> {
@@ -97,16 +98,26 @@ export class TokenAccess implements TokenService {
   }
 
   async findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
-    requireKeyType(uri);
-    const found = await this.keys(uri);
-    const [key] = found;
-    if (key === undefined) throw await this.#noKey(uri);
-    if (found.length > 1) {
-      throw new TokenError("ERR_KEY_NOT_UNIQUE", `${found.length} keys match ${formatUri(uri)}`, {
-        hint: "add token= or id= to the URI; `p11seal keys list` shows them",
-      });
-    }
+    const [key, ...copies] = await this.findCopies(uri);
+    if (copies.length > 0) throw notUnique(uri, copies.length + 1, "add token= to the URI");
     return key;
+  }
+
+  async findCopies(uri: Pkcs11Uri): Promise<[KeyInfo, ...KeyInfo[]]> {
+    const matching = await this.keys(uri);
+    const exact = matching.filter((key) => matchesByType(uri, key));
+    const [key, ...others] = exact.length > 0 ? exact : matching;
+    if (key === undefined) throw await this.#noKey(uri);
+    const all = [key, ...others];
+    const tokens = new Set(all.map(({ token }) => token.uri));
+    const areCopies = tokens.size === all.length && others.every((one) => isSameKey(one, key));
+    if (areCopies) return [key, ...others];
+    const isLabel = tokens.size === 1 && uri.id === undefined;
+    throw notUnique(
+      uri,
+      all.length,
+      isLabel ? "add id= to the URI" : "add token= or id= to the URI",
+    );
   }
 
   async logIn(uri: Pkcs11Uri): Promise<void> {
@@ -204,7 +215,7 @@ export class TokenAccess implements TokenService {
       }
       await this.#logIn(token);
       await token.session("read", (session) => {
-        for (const key of listKeys(session, token.info).filter((one) => matchesObject(uri, one))) {
+        for (const key of listKeys(session, token.info).filter((one) => matchesKey(uri, one))) {
           findings.push(...this.#auditOne(session, token, key));
         }
       });
@@ -277,17 +288,42 @@ export class TokenAccess implements TokenService {
   }
 
   async #noKey(uri: Pkcs11Uri): Promise<TokenError> {
-    if ((await this.#finder.all(uri)).length === 0) return this.#finder.none(uri);
-    const names = (await this.#keysOfTokens(uri)).map(keyName);
-    const areOpen = (await this.#finder.all(uri)).every((token) => token.showsAll());
-    const when = areOpen ? "" : " without a PIN";
+    const tokens = await this.#finder.all(uri);
+    if (tokens.length === 0) return this.#finder.none(uri);
+    const keys = await this.#keysOfTokens(uri);
+    const meant = keys.find(({ id }) => uri.id !== undefined && lacksPercents(uri.id, id));
+    const when = tokens.every((token) => token.showsAll()) ? "" : " without a PIN";
+    const names = keys.map((key) => nameFor(uri, key));
+    const visible =
+      names.length === 0
+        ? `the matching tokens show no key${when}`
+        : `visible${when}: ${list(names)}`;
     return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
-      hint:
-        names.length === 0
-          ? `the matching tokens show no key${when}`
-          : `visible${when}: ${list(names)}`,
+      hint: meant === undefined ? visible : `write each byte of the id with %: ${idText(meant)}`,
     });
   }
+}
+
+/** A key's name, with its id where the URI asks for one. */
+function nameFor(uri: Pkcs11Uri, key: KeyInfo): string {
+  const name = keyName(key);
+  return uri.id === undefined || key.label === "" ? name : `${name} (${idText(key)})`;
+}
+
+/** As in `id=%9D%EB`. */
+function idText({ id }: KeyInfo): string {
+  return formatUri({ id }).slice("pkcs11:".length);
+}
+
+function isSameKey({ publicKey }: KeyInfo, other: KeyInfo): boolean {
+  if (publicKey === undefined || other.publicKey === undefined) return false;
+  return equal(publicKey.fingerprint, other.publicKey.fingerprint);
+}
+
+function notUnique(uri: Pkcs11Uri, count: number, advice: string): TokenError {
+  return new TokenError("ERR_KEY_NOT_UNIQUE", `${count} keys match ${formatUri(uri)}`, {
+    hint: `${advice}; \`p11seal keys list\` shows them`,
+  });
 }
 
 /** The keys that a token shows now. An error names the token. */

@@ -19,7 +19,7 @@ import { isForSigning, situationOf, visiblePrivateKey } from "./use/situation.js
 import type { Token } from "./session/token.js";
 import type { ErrorReport, Finding, KeyInfo, KeyUse, ModuleInfo, TokenInfo } from "./values.js";
 import type { Pkcs11Uri } from "./uri.js";
-import { matchesObject } from "./uri-match.js";
+import { matchesKey } from "./uri-match.js";
 
 /** The modules in the order of preference. */
 export interface Diagnosis {
@@ -100,7 +100,7 @@ async function diagnoseToken(token: Token, uri: Pkcs11Uri): Promise<TokenDiagnos
   try {
     const keys = await token.session("read", (session) =>
       listKeys(session, info)
-        .filter((key) => matchesObject(uri, key))
+        .filter((key) => matchesKey(uri, key))
         .map((key) => diagnoseKey(token, session, key)),
     );
     return { ...about, keys };

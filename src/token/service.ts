@@ -51,6 +51,8 @@ export interface TokenService {
    * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`, and as `findToken`.
    */
   findKey(uri: Pkcs11Uri): Promise<KeyInfo>;
+  /** As `findKey`, but the same key may be on several tokens: any of them will do. */
+  findCopies(uri: Pkcs11Uri): Promise<[KeyInfo, ...KeyInfo[]]>;
   /**
    * Logs in to the one token that matches. What it hid until then shows from now on.
    *

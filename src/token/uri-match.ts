@@ -2,8 +2,9 @@
  * Matching RFC 7512 URIs: every attribute that a URI has must be equal to what a module reports.
  * Attributes that it lacks match everything.
  */
-import { equal } from "../bytes.js";
+import { equal, toHex } from "../bytes.js";
 import type { Pkcs11Uri } from "./uri.js";
+import type { KeyInfo, ObjectName } from "./values.js";
 
 /** The names in CK_TOKEN_INFO. Padding with blanks is ignored. */
 export interface TokenNames {
@@ -63,16 +64,47 @@ export function matchesModuleName(uri: Pkcs11Uri, path: string): boolean {
   return stem === uri.moduleName || stem === `lib${uri.moduleName}`;
 }
 
-/** Matches an object by label and id; the caller chooses its class. */
-export function matchesObject(
-  uri: Pkcs11Uri,
-  object: { readonly label: string; readonly id: Uint8Array },
-): boolean {
+/** Matches a key pair: label and id are those of any of its objects that are visible. */
+export function matchesKey(uri: Pkcs11Uri, { objects }: Pick<KeyInfo, "objects">): boolean {
+  return objects.some((object) => matchesObject(uri, object));
+}
+
+/**
+ * True if `id` is what a URI has whose writer left % signs out of `meant`: `9deb` or `%9deb` for
+ * the bytes 9d eb, as some versions of pkcs11-tool print it.
+ */
+export function lacksPercents(id: Uint8Array, meant: Uint8Array): boolean {
+  let rests = new Set([toHex(meant)]);
+  for (const byte of id) {
+    const digit = String.fromCharCode(byte).toLowerCase();
+    const readings = [toHex(Uint8Array.of(byte)), ...(/[0-9a-f]/.test(digit) ? [digit] : [])];
+    rests = new Set(
+      [...rests].flatMap((rest) =>
+        readings.filter((one) => rest.startsWith(one)).map((one) => rest.slice(one.length)),
+      ),
+    );
+  }
+  return rests.has("");
+}
+
+/** Matches a key pair by an object of the class that the URI's `type` names. */
+export function matchesByType(uri: Pkcs11Uri, { objects }: Pick<KeyInfo, "objects">): boolean {
+  const wanted = uri.type === undefined ? undefined : CLASSES[uri.type];
+  return objects.some((object) => object.class === wanted && matchesObject(uri, object));
+}
+
+function matchesObject(uri: Pkcs11Uri, object: ObjectName): boolean {
   return (
     (uri.object === undefined || uri.object === object.label) &&
     (uri.id === undefined || equal(uri.id, object.id))
   );
 }
+
+const CLASSES: Readonly<Partial<Record<Required<Pkcs11Uri>["type"], ObjectName["class"]>>> = {
+  private: "private key",
+  public: "public key",
+  cert: "certificate",
+};
 
 function matchesText(wanted: string | undefined, found: string): boolean {
   return wanted === undefined || wanted.trimEnd() === found.trimEnd();

@@ -70,6 +70,18 @@ export interface Trouble {
 /** What a key may be used for. */
 export type KeyUse = "exchange" | "sign";
 
+/** The kinds of object that a key pair consists of. */
+export type ObjectClass = "public key" | "certificate" | "private key";
+
+/** What an object of a key pair is called. */
+export interface ObjectName {
+  readonly class: ObjectClass;
+  /** CKA_LABEL. */
+  readonly label: string;
+  /** CKA_ID. */
+  readonly id: Uint8Array;
+}
+
 /** A key pair on a token, as far as it is visible without a PIN. */
 export interface KeyInfo {
   readonly token: TokenInfo;
@@ -83,7 +95,9 @@ export interface KeyInfo {
   /** The uses that the public object allows: ENCRYPT, WRAP or DERIVE → exchange; VERIFY → sign. */
   readonly uses: readonly KeyUse[];
   /** Where the public half was found. */
-  readonly seenAs: "public key" | "certificate" | "private key";
+  readonly seenAs: ObjectClass;
+  /** The pair's objects that are visible: a URI may name any of them. */
+  readonly objects: readonly ObjectName[];
   /** An RFC 7512 URI that finds exactly this key again. */
   readonly uri: string;
 }

@@ -31,7 +31,7 @@ export const keyRows: readonly Row[] = [
     const key = await bench.key("rsa:2048");
     const door = bench.open({ pin: () => Promise.reject(new Error("a PIN was asked for")) });
     const listed = await door.keys(parseUri(bench.uri));
-    const found = listed.find(({ uri }) => uri === key.uri);
+    const found = listed.find(({ label }) => label === key.label);
     expect(found?.kind).toBe(key.kind);
     expect(found?.publicKey).toBeDefined();
     await door.close();

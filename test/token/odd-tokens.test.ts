@@ -3,14 +3,17 @@
  * duplicate names, used by two processes.
  */
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createPublicKey, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
+import type { EcPublicKey } from "../../src/keys/key.js";
+import { publicKeyFromSpki } from "../../src/keys/public-key.js";
+import { requireCapability } from "../../src/keys/purpose.js";
 import type { TokenAccess } from "../../src/token/access.js";
 import type { KeyInfo } from "../../src/token/values.js";
 import { parseUri } from "../../src/token/uri.js";
-import { TEST_KEYS } from "../support/keys.js";
+import { TEST_KEYS, type TestKeyName } from "../support/keys.js";
 import {
   freshToken,
   importKey,
@@ -56,10 +59,10 @@ async function opens(key: KeyInfo, by = access): Promise<boolean> {
 }
 
 /** The certificate of a TEST key, as a token's tools store it with the key. */
-async function addCertificate(id: number, file: string): Promise<void> {
+async function addCertificate(id: number, file: string, to = token): Promise<void> {
   const pem = readFileSync(new URL(`../keys/fixtures/${file}`, import.meta.url), "utf8");
   const der = Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ""), "base64");
-  await withRawSession(token, (native, session) => {
+  await withRawSession(to, (native, session) => {
     native.C_CreateObject(session, [
       { type: 0, value: 1 },
       { type: 1, value: true },
@@ -149,11 +152,51 @@ describe("a certificate", () => {
   });
 
   it("without its private key is distinguished from one with it", async () => {
-    await addCertificate(6, "rsa2048-enc.crt.pem");
+    await addCertificate(6, "p256-agree.crt.pem");
     await expect(access.identity(await find(6)).unlock()).rejects.toMatchObject({
       code: "ERR_KEY_NOT_FOUND",
-      hint: expect.stringContaining("the private key is elsewhere"),
+      hint: expect.stringContaining("no private key on this token has its id"),
     });
+  });
+});
+
+describe("objects that were stored one by one, with ids of their own", () => {
+  let split: TestToken;
+  const at = (id: number): Promise<KeyInfo> =>
+    access.findKey({ ...parseUri(split.uri), id: Uint8Array.of(id) });
+  const add = (key: TestKeyName, id: number, use: "UNWRAP" | "DERIVE"): Promise<void> =>
+    importKey(split, TEST_KEYS[key], {
+      ...{ label: key, id: Uint8Array.of(id), publicHalf: false },
+      privateHalf: { ...NO_USE, [use]: true },
+    });
+
+  beforeAll(async () => {
+    split = await freshToken("split");
+    await add("rsa2048", 0x46, "UNWRAP");
+    await addCertificate(0x45, "rsa2048-enc.crt.pem", split);
+    await add("p384", 0x48, "DERIVE");
+    await add("p256", 0x49, "DERIVE");
+    await addCertificate(0x47, "p256-agree.crt.pem", split);
+    await access.rescan();
+  });
+
+  it("belong together by the key that they show", async () => {
+    expect(await opens(await at(0x45))).toBe(true);
+    // Now that it shows, the private key's id finds the pair too.
+    const key = await at(0x46);
+    expect(key.objects.map(({ class: one }) => one)).toEqual(["certificate", "private key"]);
+    expect(key.uri).toMatch(/;object=rsa2048;type=private;id=%46$/);
+    expect(await opens(key)).toBe(true);
+  });
+
+  it("belong together if a use of the private key shows it", async () => {
+    const privateKey = await access.identity(await at(0x47)).unlock();
+    const { publicKey, privateKey: peer } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const spki = new Uint8Array(publicKey.export({ format: "der", type: "spki" }));
+    const { point } = publicKeyFromSpki(spki) as EcPublicKey;
+    const secret = await requireCapability(privateKey, "agree")(point);
+    const own = { privateKey: peer, publicKey: createPublicKey(TEST_KEYS.p256) };
+    expect(secret?.expose()).toEqual(new Uint8Array(diffieHellman(own)));
   });
 });
 

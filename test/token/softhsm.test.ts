@@ -1,11 +1,5 @@
 /** The token layer on SoftHSM: every kind of key, in every way. */
-import {
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from "node:crypto";
+import { diffieHellman, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { ascii } from "../../src/bytes.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
@@ -352,16 +346,34 @@ describe("looking for a key", () => {
     });
   });
 
-  it("refuses two private keys with one id, and a private key of another pair", async () => {
+  it("tells two keys with one id by the key itself, or else by their labels", async () => {
     const id = Uint8Array.of(9, 9);
     const privateHalf = { UNWRAP: true };
     await importKey(token, TEST_KEYS.rsa2048, { label: "first", id, privateHalf });
     await importKey(token, TEST_KEYS.rsa3072, { label: "second", id, privateHalf });
-    const first = await access.findKey({ ...parseUri(token.uri), id, object: "first" });
-    await expect(access.identity(first).unlock()).rejects.toMatchObject({
-      code: "ERR_KEY_NOT_UNIQUE",
-    });
+    for (const object of ["first", "second"]) {
+      const key = await access.findKey({ ...parseUri(token.uri), id, object });
+      expect(await roundTrip(key, await access.identity(key).unlock(), "sha1")).toBe(true);
+      expect(key.uri).toContain(`object=${object}`);
+    }
+    const both = { ...parseUri(token.uri), id };
+    await expect(access.findKey(both)).rejects.toMatchObject({ code: "ERR_KEY_NOT_UNIQUE" });
 
+    const same = { id: Uint8Array.of(9, 11), privateHalf: { DERIVE: true } };
+    for (const label of ["one", "other"]) {
+      const pem = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+      const text = pem.export({ format: "pem", type: "pkcs8" }) as string;
+      await importKey(token, text, { ...same, label });
+    }
+    for (const object of ["one", "other"]) {
+      const key = await access.findKey({ ...parseUri(token.uri), object });
+      await access.identity(key).unlock();
+      expect(await access.plan(key)).toMatchObject({ key: key.uri, assumed: [] });
+    }
+  });
+
+  it("refuses a private key of another pair", async () => {
+    const privateHalf = { UNWRAP: true };
     const other = Uint8Array.of(9, 10);
     await importKey(token, TEST_KEYS.rsa3072, {
       label: "half",
@@ -370,7 +382,8 @@ describe("looking for a key", () => {
       privateHalf,
     });
     await withRawSession(token, (native, session) => {
-      const { n } = createPublicKey(TEST_KEYS.rsa2048).export({ format: "jwk" });
+      const fresh = generateKeyPairSync("rsa", { modulusLength: 2048 });
+      const { n } = fresh.publicKey.export({ format: "jwk" });
       native.C_CreateObject(session, [
         { type: 0, value: 2 },
         { type: 1, value: true },
@@ -381,7 +394,9 @@ describe("looking for a key", () => {
         { type: 0x122, value: Buffer.of(1, 0, 1) },
       ]);
     });
-    const half = await access.findKey({ ...parseUri(token.uri), id: other });
+    const uri = { ...parseUri(token.uri), id: other };
+    await expect(access.findKey(uri)).rejects.toMatchObject({ code: "ERR_KEY_NOT_UNIQUE" });
+    const half = await access.findKey({ ...uri, type: "public" });
     await expect(access.identity(half).unlock()).rejects.toMatchObject({
       code: "ERR_KEY_MISMATCH",
     });

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { formatUri, parseUri, type Pkcs11Uri } from "../../src/token/uri.js";
-import { matchesModuleName, matchesObject, matchesToken } from "../../src/token/uri-match.js";
+import {
+  lacksPercents,
+  matchesByType,
+  matchesKey,
+  matchesModuleName,
+  matchesToken,
+} from "../../src/token/uri-match.js";
+import type { ObjectName } from "../../src/token/values.js";
 import { describeVectors, vectorJson } from "../support/vectors.js";
 
 function codeOf(text: string): string | undefined {
@@ -229,11 +236,42 @@ describe("matching", () => {
     expect(matchesToken(parseUri("pkcs11:token="), TOKEN)).toBe(false);
   });
 
+  const pair = (...objects: [ObjectName["class"], string, ...number[]][]) => ({
+    objects: objects.map(([kind, label, ...id]) => ({
+      ...{ class: kind, label },
+      id: Uint8Array.from(id),
+    })),
+  });
+
+  it("takes the names of any object of a pair, as they stand together", () => {
+    const card = pair(["public key", "KEY MAN pubkey", 3], ["certificate", "Key Management", 4]);
+    const matches = (text: string): boolean => matchesKey(parseUri(`pkcs11:${text}`), card);
+    expect(matches("object=KEY%20MAN%20pubkey;id=%03;type=private")).toBe(true);
+    expect(matches("object=Key%20Management;type=cert")).toBe(true);
+    expect(matches("object=Key%20Management;id=%03")).toBe(false);
+    expect(matchesByType(parseUri("pkcs11:id=%04;type=cert"), card)).toBe(true);
+    expect(matchesByType(parseUri("pkcs11:id=%04;type=private"), card)).toBe(false);
+    expect(matchesByType(parseUri("pkcs11:id=%04"), card)).toBe(false);
+  });
+
+  it.each([
+    ["9deb45", true],
+    ["%9deb45", true],
+    ["9DEB45", true],
+    ["%9d%eb45", true],
+    ["9deb", false],
+    ["9deb4500", false],
+    ["", false],
+  ])("knows an id without its percent signs: %s", (text, isIt) => {
+    const id = parseUri(`pkcs11:id=${text}`).id ?? new Uint8Array();
+    expect(lacksPercents(id, Uint8Array.of(0x9d, 0xeb, 0x45))).toBe(isIt);
+  });
+
   it("compares ids byte by byte", () => {
-    const key = { label: "k", id: Uint8Array.of(1, 2) };
-    expect(matchesObject(parseUri("pkcs11:id=%01%02;object=k"), key)).toBe(true);
-    expect(matchesObject(parseUri("pkcs11:id=%01"), key)).toBe(false);
-    expect(matchesObject(parseUri("pkcs11:object=K"), key)).toBe(false);
+    const key = pair(["public key", "k", 1, 2]);
+    expect(matchesKey(parseUri("pkcs11:id=%01%02;object=k"), key)).toBe(true);
+    expect(matchesKey(parseUri("pkcs11:id=%01"), key)).toBe(false);
+    expect(matchesKey(parseUri("pkcs11:object=K"), key)).toBe(false);
   });
 
   it.each([

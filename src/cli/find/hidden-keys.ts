@@ -13,25 +13,33 @@ import type { Tokens } from "./tokens.js";
 
 /** The one key that a URI names, wherever it is hidden. @throws as `findKey`, `logIn` */
 export function keyAt(uri: Pkcs11Uri, tokens: Tokens): Promise<KeyInfo> {
+  return lookedFor(uri, tokens, (access) => access.findKey(uri));
+}
+
+/** As `keyAt`, with its public half, if that can be had. Of copies on several tokens, the first. */
+export async function wholeKeyAt(uri: Pkcs11Uri, tokens: Tokens): Promise<KeyInfo> {
+  const [key] = await lookedFor(uri, tokens, (access) => access.findCopies(uri));
+  if (key.publicKey !== undefined || (await tokens.depth(uri)).kind !== "login") return key;
+  const whole = await withHalf(key, await tokens.candidateHalves(), await tokens.access());
+  return whole ?? key;
+}
+
+function lookedFor<T>(
+  uri: Pkcs11Uri,
+  tokens: Tokens,
+  find: (access: TokenService) => Promise<T>,
+): Promise<T> {
   return tokens.find(uri, async (access) => {
     try {
-      return await access.findKey(uri);
+      return await find(access);
     } catch (error) {
       if (!isKeyAbsent(error)) throw error;
       const depth = await tokens.depth(uri);
       if (depth.kind !== "login") throw advised(error, depth.reason);
       await access.logIn(uri);
-      return access.findKey(uri);
+      return find(access);
     }
   });
-}
-
-/** As `keyAt`, with its public half, if that can be had. */
-export async function wholeKeyAt(uri: Pkcs11Uri, tokens: Tokens): Promise<KeyInfo> {
-  const key = await keyAt(uri, tokens);
-  if (key.publicKey !== undefined || (await tokens.depth(uri)).kind !== "login") return key;
-  const whole = await withHalf(key, await tokens.candidateHalves(), await tokens.access());
-  return whole ?? key;
 }
 
 /** The keys that a URI matches. If none shows, those that show after login. */

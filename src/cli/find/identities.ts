@@ -5,10 +5,11 @@
  */
 import type { MessageInfo } from "../../envelope/envelope.js";
 import { matchesRecipient } from "../../envelope/messages.js";
-import { FormatError, NoMatchError, type P11SealError } from "../../errors.js";
+import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
 import { foreignPrivate } from "../../keys/formats/foreign-private.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import { keyName } from "../../token/objects/halves.js";
+import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import { exactText } from "../../store/exact.js";
@@ -128,8 +129,8 @@ function everyKeyPresent(tokens: Tokens): Source {
 }
 
 /**
- * A URI that names an object must match exactly one key. One that names a token stands for all its
- * keys.
+ * A URI that names an object must match exactly one key, which may be on several tokens. Any other
+ * stands for all keys of the tokens that match.
  */
 class TokenSource implements Source {
   readonly uri: Pkcs11Uri;
@@ -184,11 +185,13 @@ class TokenSource implements Source {
   #look(): Promise<readonly KeyInfo[]> {
     return this.#tokens.find(this.uri, async (access) => {
       if (!this.#namesKey()) {
-        await access.findToken(this.uri);
-        return access.keys(this.uri);
+        const keys = await access.keys(this.uri);
+        // Throws the reason why no token matches. Several may.
+        if (keys.length === 0) await requireToken(this.uri, access);
+        return keys;
       }
       try {
-        return [await access.findKey(this.uri)];
+        return await access.findCopies(this.uri);
       } catch (error) {
         if (!isKeyAbsent(error)) throw error;
         const depth = await this.#tokens.depth(this.uri);
@@ -207,7 +210,7 @@ class TokenSource implements Source {
     try {
       const access = await this.#tokens.access();
       await access.logIn(this.uri);
-      return this.#namesKey() ? [await access.findKey(this.uri)] : await access.keys(this.uri);
+      return this.#namesKey() ? await access.findCopies(this.uri) : await access.keys(this.uri);
     } catch (error) {
       // The next message may try again. A token that refused its PIN gets no second one.
       this.#afterLogin = undefined;
@@ -246,6 +249,15 @@ class TokenSource implements Source {
 }
 
 const NAME_HIDDEN_KEY = "a key that its token hides until login is found if -i has object= or id=";
+
+/** @throws TokenError why no token matches; several may */
+async function requireToken(uri: Pkcs11Uri, access: TokenService): Promise<void> {
+  try {
+    await access.findToken(uri);
+  } catch (error) {
+    if (!(error instanceof TokenError) || error.code !== "ERR_TOKEN_NOT_UNIQUE") throw error;
+  }
+}
 
 /** Without its public half a key can't be matched to a message; Ed25519 can only sign. */
 function canOpen(key: KeyInfo): boolean {

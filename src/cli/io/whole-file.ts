@@ -117,11 +117,13 @@ export class FileOutput implements Output {
   async prepare(): Promise<void> {
     const file = this.#opened();
     await this.#flush(file);
-    this.#trySync(() => {
+    const kept = this.#trySync(() => {
       const mode = this.#modeToKeep(file);
       if (mode !== undefined) fchmodSync(file, mode);
+      return mode;
     });
-    this.#isExposed = this.#options.mode === "private" && this.#ignoredMode(file);
+    this.#isExposed =
+      this.#options.mode === "private" && this.#ignored(file, kept ?? MODES.private);
     // A crash must not leave an empty file where there was a whole one.
     if (this.#existing !== undefined || this.#options.durable === true) {
       await this.#try(promisify(fsync)(file));
@@ -226,9 +228,8 @@ export class FileOutput implements Output {
   }
 
   /** Others can read the file although nobody asked for that: its file system has no modes. */
-  #ignoredMode(file: number): boolean {
+  #ignored(file: number, wanted: number): boolean {
     if (process.platform === "win32") return false;
-    const wanted = this.#modeToKeep(file) ?? MODES.private;
     return (this.#trySync(() => fstatSync(file)).mode & ~wanted & 0o044) !== 0;
   }
 

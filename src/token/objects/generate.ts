@@ -9,6 +9,7 @@ import { PolicyError, TokenError, UsageError } from "../../errors.js";
 import { failedWith, refusesTemplate } from "../modules/call.js";
 import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
 import { describe } from "./key-list.js";
+import { readObject, visiblePairs } from "./pairs.js";
 import { type Draft, differences, draftsFor, MODULUS_BITS } from "./key-policy.js";
 import type { Session } from "../session/session.js";
 import { type AttributeName, plainMechanism, template } from "../modules/template.js";
@@ -179,8 +180,13 @@ function checked(
       { hint: "the token ignores CKA_SENSITIVE or CKA_EXTRACTABLE, so it cannot protect keys" },
     );
   }
-  const key = describe(session, publicObject, token.info, "public key");
   const isHidden = session.flag(publicObject, "PRIVATE") === true;
+  const pairs = visiblePairs(session);
+  const made = pairs.find((one) => one.some(({ handle }) => publicObject.equals(handle))) ?? [
+    readObject(session, publicObject, "public key"),
+    readObject(session, privateObject, "private key"),
+  ];
+  const key = describe(made, token.info, pairs);
   return {
     key,
     publicObject,

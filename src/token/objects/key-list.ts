@@ -1,175 +1,148 @@
 /**
- * Key pairs on a token: listed by what is visible without a PIN, and found again by CKA_ID. A pair
- * has up to three objects with the same CKA_ID: public key, certificate, and private key. Any of
- * them may be missing or, before login, hidden. A lookup finds exactly one key or reports what it
- * found instead.
+ * Key pairs on a token: listed as the session sees them, and their halves found again. A lookup
+ * finds exactly one object or reports what it found instead.
  */
 import { equal } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import { failedWith } from "../modules/call.js";
-import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
 import { keyName } from "./halves.js";
-import { publicHalfOfCertificate, publicHalfOfKey } from "./public-half.js";
+import { contentOf, type KeyObject, mayPair, objectsOf, type Pair, visiblePairs } from "./pairs.js";
 import type { Session } from "../session/session.js";
-import type { KeyInfo, KeyUse, TokenInfo } from "../values.js";
-import { formatUri, type Pkcs11Uri, parseUri } from "../uri.js";
+import type { KeyInfo, TokenInfo } from "../values.js";
+import { formatUri, parseUri } from "../uri.js";
 
 /**
- * Every key pair that the session can see, each once. A pair is represented by its public key
- * object, else its certificate, else its private key, which is visible after login or where the
- * token hides nothing.
+ * Every key pair that the session can see, each once. Private keys are visible after login, or
+ * where the token hides nothing.
  */
 export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
-  const keys: KeyInfo[] = [];
-  const isNew = (label: string, id: Uint8Array): boolean =>
-    !keys.some((key) => isSamePair(key, label, id));
-
-  unlessHidden(() => {
-    for (const object of session.find({ CLASS: CKO.PUBLIC_KEY })) {
-      keys.push(describe(session, object, token, "public key"));
-    }
-  });
-  unlessHidden(() => {
-    for (const object of session.find({ CLASS: CKO.CERTIFICATE, CERTIFICATE_TYPE: CKC_X_509 })) {
-      const id = session.bytes(object, "ID") ?? new Uint8Array();
-      // Without an id a certificate cannot be assigned to a key. CA certificates often have none.
-      if (id.length > 0 && isNew(session.text(object, "LABEL"), id)) {
-        keys.push(describe(session, object, token, "certificate"));
-      }
-    }
-  });
-  unlessHidden(() => {
-    for (const object of session.find({ CLASS: CKO.PRIVATE_KEY })) {
-      const id = session.bytes(object, "ID") ?? new Uint8Array();
-      if (isNew(session.text(object, "LABEL"), id)) {
-        keys.push(describe(session, object, token, "private key"));
-      }
-    }
-  });
-  return keys;
+  const pairs = visiblePairs(session);
+  return pairs.map((pair) => describe(pair, token, pairs));
 }
 
 /**
- * Before login most tokens leave hidden objects out. Some answer a question about them with
- * CKR_USER_NOT_LOGGED_IN instead, which hides no other objects.
+ * Describes a key pair. Its public key stands for it, else its certificate, else its private key.
+ *
+ * @param all - the token's pairs, from which its URI has to tell it
  */
-function unlessHidden(look: () => void): void {
-  try {
-    look();
-  } catch (error) {
-    if (!failedWith(error, "CKR_USER_NOT_LOGGED_IN")) throw error;
-  }
+export function describe(pair: Pair, token: TokenInfo, all: readonly Pair[]): KeyInfo {
+  const [first] = pair;
+  const half = pair.find(({ half: { publicKey } }) => publicKey !== undefined)?.half;
+  return {
+    token,
+    label: first.label,
+    id: first.id,
+    ...(half ?? first.half),
+    uses: first.uses,
+    seenAs: first.class,
+    objects: pair.map(({ class: objectClass, label, id }) => ({ class: objectClass, label, id })),
+    uri: keyUri(pair, token, all),
+  };
+}
+
+/**
+ * A URI that finds the pair again, also with other tools. `type=private` says that the names are
+ * those of the private key. On many cards its label is another than the public key's, so a hidden
+ * one is named by the id that they share.
+ */
+function keyUri(pair: Pair, token: TokenInfo, all: readonly Pair[]): string {
+  const [first] = pair;
+  const privateKey = pair.find((one) => one.class === "private key");
+  const { label, id } = privateKey ?? first;
+  const isOnlyId =
+    id.length > 0 && all.every((one) => one === pair || one.every((o) => !equal(o.id, id)));
+  const showsLabel = label !== "" && (privateKey !== undefined || !isOnlyId);
+  const isPrivate = privateKey !== undefined || !showsLabel;
+  return formatUri({
+    ...parseUri(token.uri),
+    ...defined({
+      object: showsLabel ? label : undefined,
+      id: id.length > 0 ? id : undefined,
+      type: isPrivate ? ("private" as const) : undefined,
+    }),
+  });
 }
 
 /**
  * The private key object of a listed key. The session must be logged in.
  *
  * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; `ERR_KEY_MISMATCH` when the private
- * key belongs to another public key.
+ * key of that name belongs to another public key.
  */
 export function findPrivateKey(session: Session, key: KeyInfo): Buffer {
-  const found = session.find({ CLASS: CKO.PRIVATE_KEY, ...pairAttributes(key) });
-  const [object] = found;
-  if (object === undefined) {
-    throw new TokenError(
-      "ERR_KEY_NOT_FOUND",
-      `token "${key.token.label}" has no private key for ${keyName(key)}`,
-      {
-        hint: "only the public half is on this token; the private key is elsewhere",
-      },
-    );
-  }
-  if (found.length > 1) {
-    throw new TokenError(
-      "ERR_KEY_NOT_UNIQUE",
-      `${found.length} private keys on token "${key.token.label}" have the id of ${keyName(key)}`,
-      { hint: "give the keys different ids with the token's own tool" },
-    );
-  }
-  requireSamePair(session, object, key);
-  return object;
+  const named = objectsOf(session, "private key", names(key));
+  const [only, ...more] = named;
+  if (only !== undefined && more.length === 0 && fits(only, key)) return only.handle;
+  return chosen(key, named, visiblePairs(session)).handle;
+}
+
+/** Private keys that may be the other half of a key, though nothing that they show says so. */
+export function possiblePrivateKeys(session: Session, key: KeyInfo): Buffer[] {
+  return visiblePairs(session)
+    .filter(([first]) => first.class === "private key" && first.content === undefined)
+    .flatMap((pair) => pair.filter((one) => fits(one, key)).map(({ handle }) => handle));
 }
 
 /** Public key objects of a listed key. */
 export function findPublicKeys(session: Session, key: KeyInfo): Buffer[] {
-  return session.find({ CLASS: CKO.PUBLIC_KEY, ...pairAttributes(key) });
+  const named = objectsOf(session, "public key", names(key)).filter((one) => fits(one, key));
+  const content = contentOf(key.publicKey);
+  const found =
+    named.length > 0 || content === undefined
+      ? named
+      : objectsOf(session, "public key").filter((one) => one.content === content);
+  return found.map(({ handle }) => handle);
 }
 
-/** Describes the key pair that an object belongs to. `seenAs` is the object's class. */
-export function describe(
-  session: Session,
-  object: Buffer,
-  token: TokenInfo,
-  seenAs: KeyInfo["seenAs"],
-): KeyInfo {
-  const label = session.text(object, "LABEL");
-  const id = session.bytes(object, "ID") ?? new Uint8Array();
-  const half =
-    seenAs === "certificate"
-      ? publicHalfOfCertificate(session, object)
-      : publicHalfOfKey(session, object);
-  return {
-    token,
-    label,
-    id,
-    ...half,
-    uses: seenAs === "certificate" ? ["exchange", "sign"] : usesOf(session, object),
-    seenAs,
-    uri: keyUri(token, label, id, seenAs),
-  };
+// ── Details ──
+
+function chosen(key: KeyInfo, named: readonly KeyObject[], pairs: readonly Pair[]): KeyObject {
+  const joined = (pairs.find((pair) => isOf(pair, key)) ?? []).filter(isPrivate);
+  const fitting = named.filter((one) => fits(one, key));
+  const labels = new Set(key.objects.map(({ label }) => label));
+  const labelled = fitting.filter(({ label }) => labels.has(label));
+  const [only, ...more] = labelled.length === 1 ? labelled : fitting.length > 0 ? fitting : joined;
+  const on = `token "${key.token.label}"`;
+  if (only !== undefined && more.length === 0) return only;
+  if (more.length > 0) {
+    const message = `${fitting.length} private keys on ${on} have the id of ${keyName(key)}`;
+    throw new TokenError("ERR_KEY_NOT_UNIQUE", message, {
+      hint: "give the keys different ids with the token's own tool",
+    });
+  }
+  if (named.length > 0) {
+    const message = `the public and private keys of ${keyName(key)} on ${on} do not match`;
+    throw new TokenError("ERR_KEY_MISMATCH", message, {
+      hint: "two keys share an id; give them different ones with the token's own tool",
+    });
+  }
+  throw new TokenError("ERR_KEY_NOT_FOUND", `${on} has no private key for ${keyName(key)}`, {
+    hint: !pairs.some((pair) => pair.some(isPrivate))
+      ? "only the public half is on this token; the private key is elsewhere"
+      : "no private key on this token has its id, nor shows that it is its other half",
+  });
 }
 
-/**
- * The uses that an object allows. Public and private objects have different operations of a use.
- */
-function usesOf(session: Session, object: Buffer): KeyUse[] {
-  const any = (
-    ...names: ("ENCRYPT" | "WRAP" | "DERIVE" | "DECRYPT" | "UNWRAP" | "SIGN" | "VERIFY")[]
-  ) => names.some((one) => session.flag(object, one) === true);
-  const uses: KeyUse[] = [];
-  if (any("ENCRYPT", "WRAP", "DERIVE", "DECRYPT", "UNWRAP")) uses.push("exchange");
-  if (any("VERIFY", "SIGN")) uses.push("sign");
-  return uses;
-}
-
-/**
- * A URI that finds the key again, also with other tools. A certificate's label is not the key's.
- */
-function keyUri(
-  token: TokenInfo,
-  label: string,
-  id: Uint8Array,
-  seenAs: KeyInfo["seenAs"],
-): string {
-  const uri: Pkcs11Uri = { ...parseUri(token.uri), type: "private" };
-  const hasId = id.length > 0;
-  const showsLabel = label !== "" && (seenAs !== "certificate" || !hasId);
-  const object = showsLabel ? label : undefined;
-  return formatUri({ ...uri, ...defined({ object, id: hasId ? id : undefined }) });
-}
-
-/** Attributes that the objects of a pair share: the id or, on tokens that give none, the label. */
-function pairAttributes(key: KeyInfo): { ID: Uint8Array } | { LABEL: string } {
-  return key.id.length > 0 ? { ID: key.id } : { LABEL: key.label };
-}
-
-function isSamePair(key: KeyInfo, label: string, id: Uint8Array): boolean {
-  if (key.id.length > 0 || id.length > 0) return equal(key.id, id);
-  return key.label === label;
-}
-
-/** Checks RSA keys, whose private key objects show the modulus. Others show nothing to compare. */
-function requireSamePair(session: Session, object: Buffer, key: KeyInfo): void {
-  const { publicKey } = key;
-  if (publicKey?.type !== "rsa" || session.number(object, "KEY_TYPE") !== CKK.RSA) return;
-  const modulus = session.bytes(object, "MODULUS");
-  if (modulus === undefined || modulus.length === 0) return;
-  const start = modulus.findIndex((byte) => byte !== 0);
-  if (equal(modulus.subarray(Math.max(start, 0)), publicKey.modulus)) return;
-  throw new TokenError(
-    "ERR_KEY_MISMATCH",
-    `the public and private keys of ${keyName(key)} on token "${key.token.label}" do not match`,
-    { hint: "two keys share an id; give them different ones with the token's own tool" },
+/** True for the pair that was listed as `key`. */
+function isOf(pair: Pair, key: KeyInfo): boolean {
+  return pair.some(
+    (one) =>
+      one.class === key.seenAs &&
+      one.label === key.label &&
+      equal(one.id, key.id) &&
+      fits(one, key),
   );
+}
+
+function isPrivate(object: KeyObject): boolean {
+  return object.class === "private key";
+}
+
+function fits(object: KeyObject, { publicKey, kind }: KeyInfo): boolean {
+  return mayPair(object, { content: contentOf(publicKey), half: { kind } });
+}
+
+/** What the objects of a pair share by name: the id or, on tokens that give none, the label. */
+function names(key: KeyInfo): { ID: Uint8Array } | { LABEL: string } {
+  return key.id.length > 0 ? { ID: key.id } : { LABEL: key.label };
 }

@@ -96,6 +96,7 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "keys",
   "troubles",
   "findKey",
+  "findCopies",
   "logIn",
   "withPublicHalf",
   "generate",

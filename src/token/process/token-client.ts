@@ -63,6 +63,7 @@ const PATIENCE: Readonly<Record<string, number>> = {
   keys: 4,
   troubles: 4,
   findKey: 4,
+  findCopies: 4,
   diagnose: 4,
   audit: 10,
   probeOaep: 4,
@@ -125,6 +126,10 @@ export class TokenClient implements TokenService {
 
   findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
     return this.#request("findKey", uri);
+  }
+
+  findCopies(uri: Pkcs11Uri): Promise<[KeyInfo, ...KeyInfo[]]> {
+    return this.#request("findCopies", uri);
   }
 
   logIn(uri: Pkcs11Uri): Promise<void> {

@@ -307,7 +307,7 @@ function requireKnown(uri: Pkcs11Uri): void {
 
 /** At most five names, quoted, for a hint. */
 export function list(names: readonly string[]): string {
-  const shown = names.slice(0, 5).map((one) => (one.startsWith('"') ? one : `"${one}"`));
+  const shown = names.slice(0, 5).map((one) => (/^"|^the /.test(one) ? one : `"${one}"`));
   const more = names.length - shown.length;
   return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }

@@ -10,7 +10,7 @@ import type { OaepHash, PrivateKey, PublicKey } from "../../keys/key.js";
 import { type Purpose, type PurposeKeys } from "../../keys/purpose.js";
 import { verifySignature } from "../../keys/signing.js";
 import { keyName, publicHalf, suitedHalf } from "../objects/halves.js";
-import { findPrivateKey } from "../objects/key-list.js";
+import { findPrivateKey, possiblePrivateKeys } from "../objects/key-list.js";
 import { kindOf, usualRsaHalf } from "../objects/public-half.js";
 import type { Session } from "../session/session.js";
 import type { Token } from "../session/token.js";
@@ -138,14 +138,44 @@ export class PrivateKeys {
       requireWay(known, key, purpose);
     });
     await this.#reach.logIn(token);
-    const found = await token.session("read", (session) => {
-      const object = findPrivateKey(session, key);
-      return { object, situation: situationOf(token, session, key, object) };
-    });
+    const object = await this.#privateKeyOf(token, key);
+    const found = await token.session("read", (session) => ({
+      object,
+      situation: situationOf(token, session, key, object),
+    }));
     requireWay(found.situation, key, purpose);
     if (purpose === "open") this.#tellPlan(found.situation);
     const { trace } = this.#reach;
     return use({ token, object: found.object, publicKey: publicHalf(key), trace }, found.situation);
+  }
+
+  /**
+   * The private key by what its object shows or, where only a use of it can tell, by that: EC keys
+   * show nothing of their public half on most tokens.
+   */
+  async #privateKeyOf(token: Token, key: KeyInfo): Promise<Buffer> {
+    const found = await token.session("read", (session) => {
+      try {
+        return { object: findPrivateKey(session, key), possible: [], absence: undefined };
+      } catch (error) {
+        if (!(error instanceof TokenError) || error.code !== "ERR_KEY_NOT_FOUND") throw error;
+        return {
+          object: undefined,
+          possible: possiblePrivateKeys(session, key),
+          absence: error,
+        };
+      }
+    });
+    if (found.object !== undefined) return found.object;
+    const { trace } = this.#reach;
+    for (const object of found.possible) {
+      const situation = await token.session("read", (session) =>
+        situationOf(token, session, key, object),
+      );
+      const publicKey = publicHalf(key);
+      if (await fits({ token, object, publicKey, trace }, situation)) return object;
+    }
+    throw found.absence;
   }
 
   #tellPlan(situation: Situation): void {

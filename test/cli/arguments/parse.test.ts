@@ -218,7 +218,7 @@ describe("help", () => {
     ...["seal --help", "seal -h", "seal help", "help seal", "--help seal", "seal -qh"],
     ...["seal --nonsense --help", "seal -r --help", "seal a b c -h"],
   ])("is shown for: %s", async (line) => {
-    expect(await meaningOf(words(line))).toContain("p11seal seal [file]");
+    expect(await meaningOf(words(line))).toContain("p11seal seal [files..]");
   });
 
   it.each([

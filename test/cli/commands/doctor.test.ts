@@ -149,7 +149,7 @@ describe("inspect -i", () => {
   it("says which way the token would go, without a PIN", async () => {
     const text = await ok("inspect", "-i", `${TOKEN};object=rsa`, "rsa.p11s");
     expect(text).toMatch(
-      /^with pkcs11:.*object=rsa.*:\n {2}way: C_UnwrapKey CKM_RSA_PKCS_OAEP sha1$/m,
+      /^with pkcs11:.*type=private;id=%.*:\n {2}way: C_UnwrapKey CKM_RSA_PKCS_OAEP sha1$/m,
     );
     const { keys } = JSON.parse(
       await ok("inspect", "--json", "-i", `${TOKEN};object=rsa`, "rsa.p11s"),

@@ -447,8 +447,18 @@ describe("keys generate", () => {
     expect(stderr).toContain("the public key shows only after login");
   });
 
+  it("finds a key again whose id the token gives back changed", async () => {
+    const token = await freshToken("changes ids");
+    const fault = { fn: "C_GetAttributeValue", how: "wrong", attribute: 0x102 } as const;
+    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const made = ["--token", token.uri, "--label", "k", "--type", "ec:p256"];
+    const { stdout } = await ok(["keys", "generate", ...made], { env });
+    const [uri = ""] = /pkcs11:\S+/.exec(stdout.toString()) ?? [];
+    const exported = await ok(["keys", "export", uri], { env });
+    expect(exported.stdout.toString()).toContain("BEGIN PUBLIC KEY");
+  });
+
   it.each<[string, Fault]>([
-    ["changes ids", { fn: "C_GetAttributeValue", how: "wrong", attribute: 0x102 }],
     ["keeps no objects", { fn: "C_GetAttributeValue", how: "wrong", attribute: 1 }],
     ["shows no public half", { fn: "C_GetAttributeValue", how: "short", attribute: 0x181 }],
   ])("keeps no key that could not be found again: a token that %s", async (what, fault) => {

@@ -15,6 +15,8 @@ function sessionWith(flags: Readonly<Record<string, boolean>>): Session {
     find: () => [Buffer.alloc(8)],
     flag: (_object: Buffer, name: string) => flags[name],
     number: () => undefined,
+    bytes: () => undefined,
+    text: () => "",
   } as unknown as Session;
 }
 

@@ -353,7 +353,7 @@ describe("open with a token", () => {
   it("says with -v which way the token took", async () => {
     const { stderr } = await ok(["open", "-v", "-i", RSA, "exchange.p11s"], withPin);
     expect(stderr).toContain("C_UnwrapKey");
-    expect(stderr).toMatch(/opened with pkcs11:.*object=exchange/);
+    expect(stderr).toMatch(/opened with pkcs11:token=cli-alice;.*;type=private;id=%/);
   });
 
   it("logs in once for many files", async () => {
