@@ -39,6 +39,7 @@ beforeEach(() => {
 it("each is tested here", () => {
   expect(readdirSync(examples).sort()).toEqual([
     "open-with-a-token.mjs",
+    "receive-once.mjs",
     "receive-with-a-policy.mjs",
     "seal-in-a-service.mjs",
   ]);
@@ -128,5 +129,67 @@ describe("the receiver with a policy", () => {
     expect(stderr).toMatch(new RegExp(`^${code}`));
     expect(readdirSync(folder).filter((name) => name.startsWith("out"))).toEqual([]);
     expect(existsSync(there("seen")) ? readdirSync(there("seen")) : []).toEqual([]);
+  });
+});
+
+describe("the receiver that does as open --from", () => {
+  const receive = (message: string, output = "out"): Promise<Ended> =>
+    run("receive-once.mjs", [there("home"), "alice.key", message, output]).ended;
+
+  beforeEach(async () => {
+    writeFileSync(there("zoe.key"), TEST_KEYS.p384, { mode: 0o600 });
+    writeFileSync(there("zoe.pem"), publicPem(TEST_KEYS.p384));
+    const seal = ["seal", "-r", "alice.pem", "report.txt"];
+    await cli(...seal, "--sign-with", "zoe.key", "-o", "zoe.p11s");
+    await cli(...seal, "--sign-with", "bob.key", "-o", "bob.p11s");
+    await cli(...seal, "-o", "unsigned.p11s");
+    writeFileSync(there("cut.p11s"), readFileSync(there("zoe.p11s")).subarray(0, -1));
+    await cli("senders", "add", "zoe", "zoe.pem");
+  });
+
+  it("delivers, without a key, what a killed run had accepted", async () => {
+    const crash = `import fs from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      fs.linkSync = () => process.kill(process.pid, "SIGKILL");
+      syncBuiltinESMExports();`;
+    writeFileSync(there("crash.mjs"), crash);
+    const args = [there("home"), "alice.key", "zoe.p11s", "out"];
+    const env = { NODE_OPTIONS: `--import ${there("crash.mjs")}` };
+    expect((await run("receive-once.mjs", args, env).ended).status).not.toBe(0);
+    expect(existsSync(there("out"))).toBe(false);
+    args[1] = "no.key";
+    const { status, stdout } = await run("receive-once.mjs", args).ended;
+    expect(status).toBe(0);
+    expect(stdout.toString()).toMatch(/^delivered message /);
+    expect(readFileSync(there("out")).equals(content)).toBe(true);
+    expect(readdirSync(folder).filter((name) => name.endsWith(".part"))).toEqual([]);
+  });
+
+  it("accepts a message once, also for the command line, and after it was cut", async () => {
+    expect(await receive("cut.p11s")).toMatchObject({ status: 1 });
+    expect(await receive("zoe.p11s")).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(there("out")).equals(content)).toBe(true);
+    const again = await receive("zoe.p11s", "twice");
+    expect(again).toMatchObject({ status: 1 });
+    expect(again.stderr).toMatch(/^ERR_REPLAYED: /);
+    const args = ["open", "-i", "alice.key", "--from", "zoe", "-o", "twice", "zoe.p11s"];
+    const env = { P11SEAL_HOME: there("home") };
+    expect(await p11seal(args, { cwd: folder, env })).toMatchObject({ status: 6 });
+    expect(await p11seal(["ledger", "status"], { cwd: folder, env })).toMatchObject({ status: 0 });
+    expect(await p11seal(["audit-log", "verify"], { cwd: folder, env })).toMatchObject({
+      status: 0,
+    });
+    expect(existsSync(there("twice"))).toBe(false);
+  });
+
+  it.each([
+    ["unsigned.p11s", "ERR_UNSIGNED"],
+    ["bob.p11s", "ERR_SENDER_UNKNOWN"],
+    ["cut.p11s", "ERR_"],
+  ])("refuses %s: %s, and leaves nothing", async (message, code) => {
+    const { status, stderr } = await receive(message);
+    expect({ status, stderr }).toMatchObject({ status: 1 });
+    expect(stderr).toMatch(new RegExp(`^${code}`));
+    expect(readdirSync(folder).filter((name) => /out|part/.test(name))).toEqual([]);
   });
 });

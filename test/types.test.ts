@@ -80,12 +80,14 @@ export const recipient = requireRecipient(parsePublicKey(new Uint8Array(1), "bob
 /** Tokens and CryptoAPI; the declarations of `p11seal/token` use those of `pkcs11js`. */
 const TOKENS = `
 import * as capi from "p11seal/capi";
+import * as records from "p11seal/records";
 import { parseUri, pinFromSource, TokenAccess, TokenProcess } from "p11seal/token";
 
 export const access = new TokenAccess({ home: "x", env: {}, pin: pinFromSource("fd:3") });
 export async function find(tokens: TokenProcess) {
   return tokens.identity(await tokens.findKey(parseUri("pkcs11:token=office")), "capi-open");
 }
+export const policy = records.openPolicy({}, { from: ["any"] });
 export const kind = capi.blobKind(new Uint8Array(1));
 `;
 

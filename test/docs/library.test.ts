@@ -9,7 +9,7 @@ import { publicPem, TEST_KEYS } from "../support/keys.js";
 
 const root = join(import.meta.dirname, "../..");
 const page = readFileSync(join(root, "docs/library.md"), "utf8");
-const examples = [...page.matchAll(/^## (.+?)$.*?^```js\n(.*?)^```$/gms)].map(
+const examples = [...page.matchAll(/^## ([^\n]+)$(?:(?!^## ).)*?^```js\n(.*?)^```$/gms)].map(
   ([, title = "", code = ""]) => [title, code] as const,
 );
 

@@ -4,7 +4,7 @@
  */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { makeHomeLedger } from "../../../src/cli/commands/ledger/home-ledger.js";
+import { makeHomeLedger } from "../../../src/records/ledger/home-ledger.js";
 import { addEntry } from "../../../src/records/directory/directory-file.js";
 import type { DirectoryEntry } from "../../../src/records/directory/directory.js";
 import { sealMessage } from "../../../src/envelope/messages.js";

@@ -22,7 +22,7 @@ import { withTokens } from "../../find/tokens.js";
 import { write } from "../../io/io.js";
 import { oneLine } from "../../../printable.js";
 import { table } from "../../io/table.js";
-import { ledgerPath, makeHomeLedger } from "../ledger/home-ledger.js";
+import { ledgerPath, makeHomeLedger } from "../../../records/ledger/home-ledger.js";
 import { fingerprintRows } from "./directory-show.js";
 
 export function addTo(kind: DirectoryKind): Run {

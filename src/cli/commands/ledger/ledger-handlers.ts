@@ -11,7 +11,7 @@ import { openLedger } from "../../../records/ledger/sqlite-ledger.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
-import { ledgerPath, makeHomeLedger, openHomeLedger } from "./home-ledger.js";
+import { ledgerPath, makeHomeLedger, openHomeLedger } from "../../../records/ledger/home-ledger.js";
 import { json, jsonParts, table } from "../../io/table.js";
 import type { Context } from "../../command.js";
 

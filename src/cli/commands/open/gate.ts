@@ -92,7 +92,7 @@ export class Gate {
   }
 
   async #open(): Promise<Ledger> {
-    const { openHomeLedger } = await import("../ledger/home-ledger.js");
+    const { openHomeLedger } = await import("../../../records/ledger/home-ledger.js");
     return openHomeLedger(this.#home);
   }
 }

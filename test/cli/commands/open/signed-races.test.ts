@@ -3,7 +3,7 @@ import { randomBytes, randomInt } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { openHomeLedger } from "../../../../src/cli/commands/ledger/home-ledger.js";
+import { openHomeLedger } from "../../../../src/records/ledger/home-ledger.js";
 import { auditFiles } from "../../../../src/records/audit/audit-log.js";
 import type { LedgerStatus } from "../../../../src/records/ledger/ledger.js";
 import { withLock } from "../../../../src/store/lock.js";

@@ -2,10 +2,10 @@
  * The ledger of the data folder. The audit log there says which ledger, and how recent, it must be.
  */
 import { join } from "node:path";
-import { appendAudit, auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
-import type { Ledger, LedgerWitness } from "../../../records/ledger/ledger.js";
-import { initLedger, openLedger } from "../../../records/ledger/sqlite-ledger.js";
-import { makeFolder } from "../../../store/files.js";
+import { appendAudit, auditFiles, auditWitness } from "../audit/audit-log.js";
+import type { Ledger, LedgerWitness } from "./ledger.js";
+import { initLedger, openLedger } from "./sqlite-ledger.js";
+import { makeFolder } from "../../store/files.js";
 
 export function ledgerPath(home: string): string {
   return join(home, "ledger.db");
