@@ -12,6 +12,12 @@ export function printable(text: string): string {
   });
 }
 
+/** The first few names, and how many more there are: a hint is read by a person. */
+export function fewOf(names: readonly string[], most: number): string {
+  const more = names.length - most;
+  return names.slice(0, most).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
 /** As part of a line that stays as it is, in files with one entry a line. */
 export function oneLine(text: string): string {
   return text.replace(UNPRINTABLE, "?");

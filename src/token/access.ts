@@ -17,6 +17,7 @@ import { generatePair, requireSound } from "./objects/generate.js";
 import { keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { kindOf } from "./objects/public-half.js";
+import { howToTellApart } from "./objects/telling-apart.js";
 import { listMechanisms } from "./session/mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
@@ -99,7 +100,7 @@ export class TokenAccess implements TokenService {
 
   async findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
     const [key, ...copies] = await this.findCopies(uri);
-    if (copies.length > 0) throw notUnique(uri, copies.length + 1, "add token= to the URI");
+    if (copies.length > 0) throw notUnique(uri, [key, ...copies]);
     return key;
   }
 
@@ -112,12 +113,7 @@ export class TokenAccess implements TokenService {
     const tokens = new Set(all.map(({ token }) => token.uri));
     const areCopies = tokens.size === all.length && others.every((one) => isSameKey(one, key));
     if (areCopies) return [key, ...others];
-    const isLabel = tokens.size === 1 && uri.id === undefined;
-    throw notUnique(
-      uri,
-      all.length,
-      isLabel ? "add id= to the URI" : "add token= or id= to the URI",
-    );
+    throw notUnique(uri, all);
   }
 
   async logIn(uri: Pkcs11Uri): Promise<void> {
@@ -320,9 +316,9 @@ function isSameKey({ publicKey }: KeyInfo, other: KeyInfo): boolean {
   return equal(publicKey.fingerprint, other.publicKey.fingerprint);
 }
 
-function notUnique(uri: Pkcs11Uri, count: number, advice: string): TokenError {
-  return new TokenError("ERR_KEY_NOT_UNIQUE", `${count} keys match ${formatUri(uri)}`, {
-    hint: `${advice}; \`p11seal keys list\` shows them`,
+function notUnique(uri: Pkcs11Uri, keys: readonly KeyInfo[]): TokenError {
+  return new TokenError("ERR_KEY_NOT_UNIQUE", `${keys.length} keys match ${formatUri(uri)}`, {
+    hint: howToTellApart(uri, keys),
   });
 }
 

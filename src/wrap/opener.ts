@@ -6,6 +6,7 @@
 import { NoMatchError, P11SealError, PolicyError } from "../errors.js";
 import type { Identity, OaepParameters, PrivateKey, PublicKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
+import { fewOf } from "../printable.js";
 import { Secret } from "../secret.js";
 import { hpkeOpen, type HpkeCurve } from "./hpke.js";
 import { orSubstitute, randomSubstitute, type Rejection } from "./rejection.js";
@@ -84,7 +85,11 @@ function matching(
     .map((identity) => ({ identity, wraps: wrapped.for(identity.publicKey) }))
     .filter(({ wraps }) => wraps.length > 0);
   if (found.length > 0) return found;
-  const tried = identities.map(({ name }) => name).join(", ") || "none";
+  const tried =
+    fewOf(
+      identities.map(({ name }) => name),
+      3,
+    ) || "none";
   throw new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
     hint: `identities tried: ${tried}; see whom it is for with: p11seal inspect`,
   });

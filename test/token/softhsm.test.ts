@@ -339,7 +339,11 @@ describe("looking for a key", () => {
       privateHalf: { DERIVE: true },
     });
     const uri = { ...parseUri(token.uri), object: "same" };
-    await expect(access.findKey(uri)).rejects.toMatchObject({ code: "ERR_KEY_NOT_UNIQUE" });
+    // They are on one token and have one label: only the id helps.
+    await expect(access.findKey(uri)).rejects.toMatchObject({
+      code: "ERR_KEY_NOT_UNIQUE",
+      hint: "add id= to the URI; `p11seal keys list` shows them",
+    });
     expect((await access.findKey({ ...uri, id })).kind).toBe("P-256");
     await expect(access.findKey({ ...uri, object: "none" })).rejects.toMatchObject({
       code: "ERR_KEY_NOT_FOUND",

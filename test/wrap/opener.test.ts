@@ -36,6 +36,17 @@ const pkcs1Wrap = (key: Uint8Array): WrappedKey => ({
   ciphertext: pkcs1Encrypt(rsa.publicKey.object, key),
 });
 
+describe("no identity that matches", () => {
+  it("is told with a few of those tried, however many there are", async () => {
+    const many = Array.from({ length: 400 }, (_, n) => ({ ...rsa, name: `key ${n}` }));
+    const wrapped = { ...message([]), for: () => [] };
+    await expect(openByKey(many, wrapped)).rejects.toMatchObject({
+      code: "ERR_NO_MATCH",
+      hint: "identities tried: key 0, key 1, key 2 and 397 more; see whom it is for with: p11seal inspect",
+    });
+  });
+});
+
 async function opened(wrapped: WrappedKeys, identities = [rsa]): Promise<Uint8Array> {
   return (await openByKey(identities, wrapped)).contentKey.expose();
 }

@@ -13,9 +13,9 @@ import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import { exactText } from "../../store/exact.js";
-import { readSmall } from "../io/inputs.js";
 import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
 import { identityInFile } from "./identity-at.js";
+import { readIdentity } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
 import { decisive, silentTokens, troubleError, troubleText } from "./troubles.js";
 import type { Context } from "../command.js";
@@ -265,7 +265,7 @@ function canOpen(key: KeyInfo): boolean {
 }
 
 async function fromFile(path: string, tokens: Tokens, context: Context): Promise<Source[]> {
-  const bytes = await readSmall(path, context.io);
+  const bytes = await readIdentity(path, context.io);
   const text = new TextDecoder("utf-8").decode(bytes);
   if (text.includes("-----BEGIN ")) {
     const identity = await identityInFile(bytes, path, "open", context);

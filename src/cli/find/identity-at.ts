@@ -11,8 +11,8 @@ import { requireSigner } from "../../keys/signer-strength.js";
 import { softwareIdentity } from "../../software/software-identity.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import type { Context } from "../command.js";
-import { readSmall } from "../io/inputs.js";
 import { wholeKeyAt } from "./hidden-keys.js";
+import { readIdentity } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
 
 /**
@@ -33,7 +33,7 @@ export async function identityAt<P extends Purpose>(
     const key = await wholeKeyAt(uri, tokens);
     return (await tokens.access()).identity(key, purpose);
   }
-  const bytes = await readSmall(text, context.io);
+  const bytes = await readIdentity(text, context.io);
   try {
     checkFile?.(bytes);
     return await identityInFile(bytes, text, purpose, context);

@@ -15,6 +15,7 @@ import { pathOfHome } from "./home.js";
 import { isThere } from "./known-names.js";
 import { knownSender } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
+import { tokenNamed } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
 
 /** Each recipient once, in the order given. `texts` are from `-r`, `files` from `-R`. */
@@ -70,7 +71,7 @@ function unknownRecipient(word: string): UsageError {
   return new UsageError(
     "ERR_RECIPIENT_UNKNOWN",
     `${quoted(word)} is neither a file nor a known name`,
-    { hint: "see who is known with: p11seal recipients list" },
+    { hint: `see who is known with: p11seal recipients list; ${tokenNamed(word)}` },
   );
 }
 

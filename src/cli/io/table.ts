@@ -1,8 +1,13 @@
 /** Results as text: tables for people, JSON for programs. */
 import { printable, printableJson } from "../../printable.js";
 
-/** Rows as lines, with foreign text made safe. Columns are aligned, two blanks apart. */
-export function table(rows: readonly (readonly string[])[]): string {
+/**
+ * Rows as lines, with foreign text made safe. Columns are aligned, two blanks apart.
+ *
+ * @param columns - the terminal's width, if there is one: columns that do not fit go on lines of
+ *   their own, below their row
+ */
+export function table(rows: readonly (readonly string[])[], columns = Infinity): string {
   const safe = rows.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of safe) {
@@ -10,10 +15,24 @@ export function table(rows: readonly (readonly string[])[]): string {
       widths[column] = Math.max(widths[column] ?? 0, cell.length);
     });
   }
+  const beside = columnsThatFit(widths, columns);
   return safe
-    .map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  "))
+    .flatMap((row) => [
+      row
+        .slice(0, beside)
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  "),
+      ...row.slice(beside).flatMap((cell) => (cell === "" ? [] : [`    ${cell}`])),
+    ])
     .map((line) => line.trimEnd() + "\n")
     .join("");
+}
+
+/** How many columns, from the left, stand beside each other: at least one. */
+function columnsThatFit(widths: readonly number[], columns: number): number {
+  let taken = 0;
+  const first = widths.findIndex((width) => (taken += width + 2) - 2 > columns);
+  return first < 0 ? widths.length : Math.max(1, first);
 }
 
 /** JSON as every command prints it. */

@@ -13,7 +13,7 @@ export const LEASE_MS = 15 * 60_000;
 export function replayed(row: MessageRow): PolicyError {
   const when = row.acceptedMs === undefined ? "before" : `on ${moment(row.acceptedMs)}`;
   return new PolicyError("ERR_REPLAYED", `message ${row.messageId} was opened ${when}`, {
-    hint: "it was sent again; nothing was opened this time",
+    hint: "you opened it before, or it was sent again; to read it once more, open it without --from",
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError, UnsupportedError } from "../../errors.js";
+import { fewOf } from "../../printable.js";
 import { errorReport, origin } from "../modules/call.js";
 import { type Discovery, discoverModules, namedModule } from "../modules/discover.js";
 import { type Module, type ModuleCandidate, openModule } from "../modules/module.js";
@@ -307,7 +308,8 @@ function requireKnown(uri: Pkcs11Uri): void {
 
 /** At most five names, quoted, for a hint. */
 export function list(names: readonly string[]): string {
-  const shown = names.slice(0, 5).map((one) => (/^"|^the /.test(one) ? one : `"${one}"`));
-  const more = names.length - shown.length;
-  return shown.join(", ") + (more > 0 ? ` and ${more} more` : "");
+  return fewOf(
+    names.map((one) => (/^"|^the /.test(one) ? one : `"${one}"`)),
+    5,
+  );
 }

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { freshToken } from "../../support/softhsm.js";
 import { temporaryFolder, writeKeys } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
 import { p11seal, type Ended } from "../support/spawn.js";
@@ -204,6 +205,15 @@ describe("of the machine", () => {
     const text = await ok("doctor", "-i", TOKEN);
     expect(text).toMatch(/^ {4}key "rsa", RSA-2048, pkcs11:.*: opens with C_UnwrapKey CKM_RSA/m);
     expect(text).toMatch(/^works: a token can be used$/m);
+  });
+
+  it("tells a quirk of the library once, whatever the number of tokens", async () => {
+    await freshToken("doctor-second");
+    const text = await ok("doctor");
+    expect(text.match(/^ {2}token "doctor/gm)).toHaveLength(2);
+    const quirks = text.match(/^ *quirk.*$/gm) ?? [];
+    expect(quirks.length).toBeGreaterThan(0);
+    expect(new Set(quirks).size).toBe(quirks.length);
   });
 
   it.each([

@@ -29,7 +29,7 @@ export function listOf(kind: DirectoryKind): Run {
       entry.source,
     ]);
     const data = { [kind]: entries.map((entry) => asData(entry, nowMs)) };
-    await write(io.stdout, args.flag("json") ? json(data) : table(rows));
+    await write(io.stdout, args.flag("json") ? json(data) : table(rows, io.stdout.columns));
     if (entries.length === 0) report.note(`nobody in ${directoryPath(home, kind)}`);
     return undefined;
   };

@@ -27,7 +27,7 @@ import {
   prospectLines,
   prospectsOf,
 } from "../../find/prospects.js";
-import { printable } from "../../../printable.js";
+import { fewOf, printable } from "../../../printable.js";
 import { EXIT, exitStatus } from "../../io/report.js";
 import { json } from "../../io/table.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
@@ -230,10 +230,11 @@ function moduleLines(module: ModuleDiagnosis): string[] {
     ]),
     ...(error === undefined && tokens.length + unread.length === 0 ? ["no token"] : []),
     ...tokens.flatMap(tokenLines),
+    ...quirkLines(tokens),
   ];
 }
 
-function tokenLines({ token, obstacle, keys, quirks, error }: TokenDiagnosis): string[] {
+function tokenLines({ token, obstacle, keys, error }: TokenDiagnosis): string[] {
   return [
     `token ${tokenText(token)}`,
     ...(obstacle === undefined
@@ -242,8 +243,17 @@ function tokenLines({ token, obstacle, keys, quirks, error }: TokenDiagnosis): s
     ...(error === undefined ? [] : [`  cause: ${error.message}`, ...remedy(error.hint, "  ")]),
     ...(keys.length === 0 && error === undefined ? ["  shows no key without a PIN"] : []),
     ...keys.flatMap((key) => keyLines(key).map((line) => `  ${line}`)),
-    ...quirks.map(({ fact }) => `  quirk: ${fact}`),
   ];
+}
+
+/** A quirk is most often the library's: it is told once, with its tokens if others lack it. */
+function quirkLines(tokens: readonly TokenDiagnosis[]): string[] {
+  const facts = new Set(tokens.flatMap(({ quirks }) => quirks.map(({ fact }) => fact)));
+  return [...facts].map((fact) => {
+    const having = tokens.filter(({ quirks }) => quirks.some((one) => one.fact === fact));
+    const labels = having.map(({ token }) => `"${token.label}"`);
+    return `quirk${having.length < tokens.length ? ` of ${fewOf(labels, 3)}` : ""}: ${fact}`;
+  });
 }
 
 function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] {

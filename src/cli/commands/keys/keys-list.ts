@@ -24,7 +24,10 @@ export async function keysListCommand(args: Arguments, context: Context): Promis
     const access = await tokens.access();
     const keys = uri === undefined ? await access.keys() : await listed(uri, tokens, args);
     const { stdout } = context.io;
-    await write(stdout, args.flag("json") ? json({ keys: keys.map(asData) }) : describe(keys));
+    await write(
+      stdout,
+      args.flag("json") ? json({ keys: keys.map(asData) }) : describe(keys, stdout.columns),
+    );
     const troubles = await access.troubles(uri);
     const trouble = decisive(troubles);
     if (trouble !== undefined && (keys.length === 0 || trouble.at === "module")) {
@@ -79,7 +82,7 @@ function asData(key: KeyInfo): unknown {
   };
 }
 
-function describe(keys: readonly KeyInfo[]): string {
+function describe(keys: readonly KeyInfo[], columns: number | undefined): string {
   return table(
     keys.map((key) => [
       key.label === "" ? "(no label)" : key.label,
@@ -88,5 +91,6 @@ function describe(keys: readonly KeyInfo[]): string {
       key.publicKey === undefined ? "public half not found" : fingerprintText(key.publicKey),
       key.uri,
     ]),
+    columns,
   );
 }

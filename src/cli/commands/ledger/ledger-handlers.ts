@@ -53,7 +53,10 @@ export async function ledgerVerifyCommand(args: Arguments, context: Context): Pr
   const home = homeFolder(context.io.env);
   const problems = await withLedger(openHomeLedger(home), (ledger) => ledger.verify());
   const rows = problems.map((problem) => [problem]);
-  await write(context.io.stdout, args.flag("json") ? json({ problems }) : table(rows));
+  await write(
+    context.io.stdout,
+    args.flag("json") ? json({ problems }) : table(rows, context.io.stdout.columns),
+  );
   if (problems.length > 0) {
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
     throw new PolicyError("ERR_LEDGER_DAMAGED", `${count} in the ledger "${ledgerPath(home)}"`, {

@@ -19,7 +19,7 @@ export async function tokensCommand(args: Arguments, context: Context): Promise<
       stdout,
       args.flag("json")
         ? json({ modules, tokens: found, unread: unread.map(unreadData) })
-        : describe(modules, found),
+        : describe(modules, found, stdout.columns),
     );
     const trouble = troubles.find(({ at, isNamed }) => at === "module" && isNamed);
     if (trouble !== undefined) throw troubleError(trouble);
@@ -33,7 +33,11 @@ function unreadData({ name, module, error }: Trouble): object {
   return { slot: name, module, error };
 }
 
-function describe(modules: readonly ModuleInfo[], tokens: readonly TokenInfo[]): string {
+function describe(
+  modules: readonly ModuleInfo[],
+  tokens: readonly TokenInfo[],
+  columns: number | undefined,
+): string {
   const rows: string[][] = [];
   for (const module of modules) {
     const { library, error } = module;
@@ -51,7 +55,7 @@ function describe(modules: readonly ModuleInfo[], tokens: readonly TokenInfo[]):
     stateOf(token),
     token.uri,
   ]);
-  return [table(rows), table(found)].filter((part) => part !== "").join("\n");
+  return [table(rows, columns), table(found, columns)].filter((part) => part !== "").join("\n");
 }
 
 function stateOf(token: TokenInfo): string {

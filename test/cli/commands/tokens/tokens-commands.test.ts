@@ -480,6 +480,8 @@ describe("keys audit", () => {
     const { stdout } = await ok(["keys", "audit", uri, "--json"], withPin);
     const { findings } = JSON.parse(stdout.toString("utf8")) as { findings: { rule: string }[] };
     expect(findings.map(({ rule }) => rule)).toEqual(["wrap-and-decrypt"]);
+    const { stderr } = await ok(["keys", "audit", uri], withPin);
+    expect(stderr).toContain("p11seal: 1 finding (1 warning) in 1 key\n");
     expect((await cli(["keys", "audit", uri, "--strict"], withPin)).status).toBe(6);
   });
 });
