@@ -28,13 +28,15 @@ const DEFAULT_STREAM = "default";
  * made when it is first needed.
  *
  * @param senderKeyId - SHA-256 of the sender's SPKI, hexadecimal
- * @throws UsageError `ERR_STREAM_NAME`; FileError `ERR_SERIALS_DAMAGED`, `ERR_SERIALS_WRITE`;
- *   PolicyError `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`, `ERR_SERIALS_VERSION`
+ * @param options - `waitMs`: how long to wait for other processes that keep the file locked
+ * @throws UsageError `ERR_STREAM_NAME`; FileError `ERR_SERIALS_DAMAGED`, `ERR_SERIALS_WRITE`,
+ *   `ERR_SERIALS_BUSY`; PolicyError `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`, `ERR_SERIALS_VERSION`
  */
 export async function nextSerial(
   path: string,
   senderKeyId: string,
   streamName: string = DEFAULT_STREAM,
+  options: { readonly waitMs?: number } = {},
 ): Promise<NextSerial> {
   if (!/^[0-9a-f]{64}$/.test(senderKeyId)) throw new TypeError("senderKeyId: 64 hex digits");
   if (!/^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$/.test(streamName)) {
@@ -44,7 +46,7 @@ export async function nextSerial(
   }
   await makeFolder(dirname(path));
   try {
-    const database = await openOrMake(path);
+    const database = await openOrMake(path, options);
     try {
       return database.transaction(() => advance(database, senderKeyId, streamName));
     } finally {
@@ -76,10 +78,10 @@ function advance(database: Database, sender: string, name: string): NextSerial {
   return { streamId: fromHex(stream), serial: Number(serial) };
 }
 
-async function openOrMake(path: string): Promise<Database> {
+async function openOrMake(path: string, options: { waitMs?: number }): Promise<Database> {
   // If another process makes the file first, that one is opened.
   await Database.create(path, SCHEMA, () => undefined);
-  return Database.open(path, SCHEMA);
+  return Database.open(path, SCHEMA, options);
 }
 
 const SCHEMA: Schema = {
@@ -113,7 +115,6 @@ function serialsFailure(path: string, { kind, message, cause }: DatabaseFailure)
         hint: "a newer p11seal made the file; use that one",
       });
     case "write":
-    case "busy":
       return new FileError(
         "ERR_SERIALS_WRITE",
         `the counters "${path}" can't be written: ${message}`,
@@ -121,6 +122,12 @@ function serialsFailure(path: string, { kind, message, cause }: DatabaseFailure)
           cause,
           hint: "nothing was signed; make room on the disk, or make it and its folder writable",
         },
+      );
+    case "busy":
+      return new FileError(
+        "ERR_SERIALS_BUSY",
+        `other processes keep the counters "${path}" locked`,
+        { cause, hint: "nothing was signed; try again" },
       );
   }
 }

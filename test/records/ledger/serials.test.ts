@@ -6,6 +6,7 @@ import { nextSerial } from "../../../src/records/ledger/serials.js";
 import { compile, type Compiled } from "../support/compiled.js";
 import { CAN_MOUNT, mountSmallDisk } from "../support/disks.js";
 import { freshFolder, hex } from "../support/messages.js";
+import { rawDatabase } from "../support/raw-database.js";
 import { scaled } from "../../support/scale.js";
 
 const alice = hex("alice", 64);
@@ -74,6 +75,23 @@ describe("serials", () => {
     await nextSerial(file, alice);
     chmodSync(file, 0o666);
     await expect(nextSerial(file, alice)).rejects.toMatchObject({ code: "ERR_UNSAFE_FILE" });
+  });
+
+  it("are not given out while another process keeps the file locked", async () => {
+    const file = newFile();
+    await nextSerial(file, alice);
+    const other = rawDatabase(file);
+    try {
+      other.exec("BEGIN EXCLUSIVE");
+      await expect(nextSerial(file, alice, undefined, { waitMs: 50 })).rejects.toMatchObject({
+        code: "ERR_SERIALS_BUSY",
+        hint: "nothing was signed; try again",
+      });
+      other.exec("ROLLBACK");
+    } finally {
+      other.close();
+    }
+    await expect(nextSerial(file, alice)).resolves.toMatchObject({ serial: 2 });
   });
 
   itIfMounts("are not given out on a full disk", async () => {
