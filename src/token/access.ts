@@ -95,7 +95,8 @@ export class TokenAccess implements TokenService {
         troubles.push({ ...about, error: errorReport(error) });
       }
     }
-    return troubles;
+    const overlooked = await this.#finder.overlooked(uri);
+    return [...troubles, ...(overlooked === undefined ? [] : [overlooked])];
   }
 
   async findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
@@ -290,12 +291,17 @@ export class TokenAccess implements TokenService {
     const meant = keys.find(({ id }) => uri.id !== undefined && lacksPercents(uri.id, id));
     const when = tokens.every((token) => token.showsAll()) ? "" : " without a PIN";
     const names = keys.map((key) => nameFor(uri, key));
+    const overlooked = (await this.#finder.overlooked(uri))?.error;
     const visible =
       names.length === 0
         ? `the matching tokens show no key${when}`
         : `visible${when}: ${list(names)}`;
     return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
-      hint: meant === undefined ? visible : `write each byte of the id with %: ${idText(meant)}`,
+      hint: [
+        meant === undefined ? visible : `write each byte of the id with %: ${idText(meant)}`,
+        ...(overlooked === undefined ? [] : [overlooked.message]),
+        ...(overlooked?.hint === undefined ? [] : [overlooked.hint]),
+      ].join("; "),
     });
   }
 }

@@ -29,6 +29,8 @@ export interface Diagnosis {
 export interface ModuleDiagnosis extends ModuleInfo {
   /** For a module that did not start or shows no token: the fault in its environment. */
   readonly configuration?: ConfigurationFault;
+  /** Tokens that the module does not look at, and how to use them. */
+  readonly overlooked?: ErrorReport;
   /** Slots with a token that it can't read. */
   readonly unread: readonly UnreadDiagnosis[];
   readonly tokens: readonly TokenDiagnosis[];
@@ -73,6 +75,7 @@ export async function diagnose(
 ): Promise<Diagnosis> {
   const { tokens, troubles } = await finder.survey(uri);
   const modules: ModuleDiagnosis[] = [];
+  const overlooked = await finder.overlooked(uri);
   for (const module of await finder.modulesFor(uri)) {
     const own = tokens.filter(({ info }) => info.module === module.path);
     const diagnosed: TokenDiagnosis[] = [];
@@ -84,7 +87,14 @@ export async function diagnose(
     const unread = troubles
       .filter(({ at, module: path }) => at === "slot" && path === module.path)
       .map(({ name, error }) => ({ name, error }));
-    const about = { ...module, ...defined({ error, configuration: fault }) };
+    const about = {
+      ...module,
+      ...defined({
+        error,
+        configuration: fault,
+        overlooked: overlooked?.module === module.path ? overlooked.error : undefined,
+      }),
+    };
     modules.push({ ...about, unread, tokens: diagnosed });
   }
   return { modules };

@@ -56,8 +56,11 @@ export interface ErrorReport {
 
 /** A fault that may hide a token or its keys. */
 export interface Trouble {
-  /** A module that can't be used, a slot whose token it can't read, a token whose keys it can't. */
-  readonly at: "module" | "slot" | "token";
+  /**
+   * A module that can't be used, a slot whose token it can't read, a token whose keys it can't; or
+   * a configuration with tokens that the module does not look at.
+   */
+  readonly at: "module" | "slot" | "token" | "configuration";
   /** As messages name it, as in `token "alice"`. */
   readonly name: string;
   /** The module's path. */

@@ -17,7 +17,7 @@ import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
 import { identityInFile } from "./identity-at.js";
 import { readIdentity } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
-import { decisive, silentTokens, troubleError, troubleText } from "./troubles.js";
+import { decisive, overlookedText, silentTokens, troubleError, troubleText } from "./troubles.js";
 import type { Context } from "../command.js";
 
 export type ExchangeIdentity = Identity<ExchangePublicKey>;
@@ -103,7 +103,8 @@ async function whyNone(
     ...(error.hint === undefined ? [] : [error.hint]),
     ...sources.flatMap((source) => source.advice?.() ?? []),
     ...(isEvery(uris) ? await silentTokens(access, (uri) => `add -i '${uri}'`) : []),
-    ...troubles.map(troubleText),
+    ...overlookedText(troubles),
+    ...troubles.filter(({ at }) => at !== "configuration").map(troubleText),
   ]);
   const hint = [...advice].slice(0, MAX_HINTS).join("; ");
   return new NoMatchError(error.code, error.message, { hint });

@@ -21,6 +21,13 @@ export function troubleError(trouble: Fault): TokenError {
   return new TokenError(code, troubleText(trouble), defined({ hint }));
 }
 
+/** What a module does not look at, with how to use it. */
+export function overlookedText(troubles: readonly Fault[]): string[] {
+  return troubles
+    .filter(({ at }) => at === "configuration")
+    .map(({ error }) => (error.hint ? `${error.message}; ${error.hint}` : error.message));
+}
+
 /**
  * Why a list of what matches `uri` is empty, in a line. That a token is absent is no fault.
  *
@@ -62,6 +69,6 @@ export async function silentTokens(
 export function decisive(troubles: readonly Trouble[]): Trouble | undefined {
   return (
     troubles.find(({ at, isNamed }) => at === "module" && isNamed) ??
-    troubles.find(({ at }) => at !== "module")
+    troubles.find(({ at }) => at === "slot" || at === "token")
   );
 }

@@ -3,7 +3,14 @@
  * when a library fails to start or shows no token, to say what is missing. Nothing is loaded or
  * changed here.
  */
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { type Discovery, developmentToken, namedSoftHsmConf } from "./discover.js";
@@ -25,6 +32,31 @@ export function configurationFault(path: string, where: Discovery): Configuratio
 }
 
 /**
+ * SoftHSM reads one configuration alone. The fault is that another one has tokens, which nobody
+ * sees: the user's or the system's beside the development token's, or the development token's
+ * beside the one in SOFTHSM2_CONF.
+ */
+export function overlookedTokens(
+  where: Pick<Discovery, "env" | "home">,
+): ConfigurationFault | undefined {
+  const { conf } = developmentToken(where.home);
+  if (!existsSync(conf)) return undefined;
+  const read = softHsmConfiguration(where).path;
+  const other = read === conf ? usualConfiguration(where) : conf;
+  if (other === undefined) return undefined;
+  const folder = tokenFolder(other);
+  if (folder === undefined || !holdsTokens(folder)) return undefined;
+  if (realPath(folder) === realPath(tokenFolder(read) ?? "")) return undefined;
+  return {
+    message: `SoftHSM's tokens of "${other}" are not looked at: it reads one configuration, "${read}"`,
+    hint:
+      other === conf
+        ? "unset SOFTHSM2_CONF to use them"
+        : `to use them, set SOFTHSM2_CONF=${other}`,
+  };
+}
+
+/**
  * The configuration that SoftHSM will read: from the variable, of the development token, the user's
  * or the system's.
  */
@@ -34,13 +66,34 @@ function softHsmConfiguration({ env, home }: Pick<Discovery, "env" | "home">): {
 } {
   const named = namedSoftHsmConf(env);
   if (named !== undefined) return { path: named, isNamed: true };
-  const found = [
-    developmentToken(home).conf,
+  const { conf } = developmentToken(home);
+  const found = existsSync(conf) ? conf : usualConfiguration({ env });
+  return { path: found ?? "/etc/softhsm/softhsm2.conf", isNamed: false };
+}
+
+/** The one that SoftHSM reads when no variable is set: the user's, or else the system's. */
+function usualConfiguration({ env }: Pick<Discovery, "env">): string | undefined {
+  return [
     join(env["HOME"] ?? homedir(), ".config", "softhsm2", "softhsm2.conf"),
     "/etc/softhsm/softhsm2.conf",
     "/etc/softhsm2.conf",
+    "/opt/homebrew/etc/softhsm/softhsm2.conf",
+    "/usr/local/etc/softhsm/softhsm2.conf",
   ].find((path) => existsSync(path));
-  return { path: found ?? "/etc/softhsm/softhsm2.conf", isNamed: false };
+}
+
+/** `directories.tokendir` of a configuration. */
+function tokenFolder(conf: string): string | undefined {
+  return /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(textOf(conf))?.[1];
+}
+
+/** Each token is a folder. What this user can't read holds none for them. */
+function holdsTokens(folder: string): boolean {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).some((entry) => entry.isDirectory());
+  } catch {
+    return false;
+  }
 }
 
 type Look = (where: Discovery) => ConfigurationFault | undefined;
@@ -61,7 +114,7 @@ function softHsm(where: Discovery): ConfigurationFault | undefined {
     "set SOFTHSM2_CONF to SoftHSM's configuration, or make a development token with `p11seal token init`";
   const fault = faultOf(path, constants.R_OK);
   if (fault !== undefined) return { message: `${who}, which ${fault}`, hint };
-  const folder = /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(textOf(path))?.[1];
+  const folder = tokenFolder(path);
   if (folder === undefined) return { message: `${who}, which names no directories.tokendir`, hint };
   const folderFault = faultOf(folder, constants.R_OK | constants.W_OK | constants.X_OK);
   if (folderFault === undefined) return undefined;
@@ -168,5 +221,13 @@ function textOf(path: string): string {
     return readFileSync(path, "utf8");
   } catch {
     return "";
+  }
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
   }
 }

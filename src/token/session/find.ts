@@ -6,8 +6,9 @@ import { defined } from "../../defined.js";
 import { TokenError, UnsupportedError } from "../../errors.js";
 import { fewOf } from "../../printable.js";
 import { errorReport, origin } from "../modules/call.js";
+import { overlookedTokens } from "../modules/configuration.js";
 import { type Discovery, discoverModules, namedModule } from "../modules/discover.js";
-import { type Module, type ModuleCandidate, openModule } from "../modules/module.js";
+import { isSoftHsm, type Module, type ModuleCandidate, openModule } from "../modules/module.js";
 import { type SlotsSeen, tokensInSlots, type UnreadSlot } from "./token-info.js";
 import { Token } from "./token.js";
 import type { ModuleInfo, TokenInfo, Trouble } from "../values.js";
@@ -131,6 +132,22 @@ export class TokenFinder {
     });
   }
 
+  /** SoftHSM's tokens that are not looked at, as it reads one configuration alone. */
+  async overlooked(uri: Pkcs11Uri): Promise<Trouble | undefined> {
+    const softHsm = (await this.modulesFor(uri)).find(
+      ({ path, library }) => isSoftHsm(path) && library !== undefined,
+    );
+    const fault = softHsm && overlookedTokens(this.#where);
+    if (softHsm === undefined || fault === undefined) return undefined;
+    const { path, named } = softHsm;
+    const about = { name: `module "${path}"`, module: path, isNamed: named };
+    return {
+      at: "configuration",
+      ...about,
+      error: { code: "ERR_SOFTHSM_CONFIGURATION", ...fault },
+    };
+  }
+
   /**
    * Why no token matches: the fault of a module that the user named, or of all modules, or of a
    * slot if no token can be read at all; else that there is no such token.
@@ -160,6 +177,7 @@ export class TokenFinder {
     const isAny = Object.keys(uri).length === 0;
     const what = isAny ? "no token is present" : `no token matches ${formatUri(uri)}`;
     const present = tokens.map(({ info }) => info.label);
+    const overlooked = await this.overlooked(defined({ modulePath }));
     const lost = looked.filter(({ error }) => error !== undefined).map((one) => one.candidate.path);
     return new TokenError("ERR_TOKEN_NOT_FOUND", what, {
       hint: [
@@ -167,6 +185,8 @@ export class TokenFinder {
           ? ["insert it; `p11seal tokens` shows the modules that were looked at"]
           : [`the tokens present are ${list(present)}`]),
         ...(lost.length === 0 ? [] : [`not usable: module ${list(lost)}`]),
+        ...(overlooked === undefined ? [] : [overlooked.error.message]),
+        ...(overlooked?.error.hint === undefined ? [] : [overlooked.error.hint]),
       ].join("; "),
     });
   }

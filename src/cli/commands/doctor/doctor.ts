@@ -213,7 +213,7 @@ function describeMachine({ modules }: Diagnosis, cause: P11SealError | undefined
 }
 
 function moduleLines(module: ModuleDiagnosis): string[] {
-  const { path, source, library, error, configuration, unread, tokens } = module;
+  const { path, source, library, error, configuration, overlooked, unread, tokens } = module;
   const about =
     library === undefined
       ? "does not load"
@@ -223,6 +223,7 @@ function moduleLines(module: ModuleDiagnosis): string[] {
     ...(error === undefined ? [] : [`cause: ${error.message}`]),
     ...(configuration === undefined ? [] : [`around it: ${configuration.message}`]),
     ...remedy(configuration?.hint ?? error?.hint),
+    ...(overlooked === undefined ? [] : [overlooked.message, ...remedy(overlooked.hint)]),
     ...unread.flatMap((slot) => [
       slot.name,
       `  cause: ${slot.error.message}`,

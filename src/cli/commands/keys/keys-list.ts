@@ -9,6 +9,7 @@ import { keysAt } from "../../find/hidden-keys.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import {
   decisive,
+  overlookedText,
   silentTokens,
   troubleError,
   troubleText,
@@ -34,10 +35,12 @@ export async function keysListCommand(args: Arguments, context: Context): Promis
       throw troubleError(trouble);
     }
     for (const one of troubles) {
-      if (one.at !== "module") context.report.note(`not listed: ${troubleText(one)}`);
+      if (one.at === "slot" || one.at === "token")
+        context.report.note(`not listed: ${troubleText(one)}`);
     }
     if (keys.length === 0) {
       context.report.note((await whyEmpty(uri ?? {}, access)) ?? "no key was found");
+      for (const line of overlookedText(troubles)) context.report.note(line);
     }
     for (const line of await hiding(uri, keys, tokens)) context.report.note(line);
   });

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { defined } from "../../../defined.js";
 import { requireExactFolder } from "../../../store/exact.js";
 import { TokenProcess } from "../../../token/process/token-process.js";
+import { overlookedTokens } from "../../../token/modules/configuration.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../find/home.js";
 import { write } from "../../io/io.js";
@@ -24,6 +25,8 @@ export async function tokenInitCommand(args: Arguments, context: Context): Promi
       ...defined({ module: module === undefined ? undefined : resolve(module) }),
     });
     await write(io.stdout, args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
+    const overlooked = overlookedTokens({ home: homeFolder(io.env), env: io.env });
+    if (overlooked !== undefined) report.note(`${overlooked.message}; ${overlooked.hint}`);
     report.note("a development token: its keys are files on this disk, protected only by the PIN");
     report.note(
       `next: p11seal keys generate --token '${token.uri}' --label exchange --type rsa:3072`,

@@ -4,7 +4,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import { withTokens } from "../../find/tokens.js";
-import { troubleError, troubleText, whyEmpty } from "../../find/troubles.js";
+import { overlookedText, troubleError, troubleText, whyEmpty } from "../../find/troubles.js";
 import type { Context } from "../../command.js";
 
 export async function tokensCommand(args: Arguments, context: Context): Promise<undefined> {
@@ -26,6 +26,7 @@ export async function tokensCommand(args: Arguments, context: Context): Promise<
     const why = found.length === 0 ? await whyEmpty({}, access) : undefined;
     if (why !== undefined) context.report.note(why);
     for (const slot of unread) context.report.note(troubleText(slot));
+    for (const line of overlookedText(troubles)) context.report.note(line);
   });
 }
 
