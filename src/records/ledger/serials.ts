@@ -30,7 +30,8 @@ const DEFAULT_STREAM = "default";
  * @param senderKeyId - SHA-256 of the sender's SPKI, hexadecimal
  * @param options - `waitMs`: how long to wait for other processes that keep the file locked
  * @throws UsageError `ERR_STREAM_NAME`; FileError `ERR_SERIALS_DAMAGED`, `ERR_SERIALS_WRITE`,
- *   `ERR_SERIALS_BUSY`; PolicyError `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`, `ERR_SERIALS_VERSION`
+ *   `ERR_SERIALS_BUSY`; PolicyError `ERR_UNSAFE_FILE`; UnsupportedError `ERR_NO_SQLITE`,
+ *   `ERR_SERIALS_VERSION`
  */
 export async function nextSerial(
   path: string,
