@@ -3,7 +3,7 @@
  * mode, with libraries checked too, with TypeScript's DOM types and without.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
@@ -61,7 +61,7 @@ export async function signed(pem: Uint8Array, to: Recipient, serial: number, exp
     streamId: new Uint8Array(16),
     serial,
     createdMs: Date.now(),
-    ...(expires === undefined ? {} : { expiresMs: expires }),
+    expiresMs: expires,
   };
   const options: SealOptions = { recipients: [to], oaep: "sha256", segLog2: 16, sender };
   return seal(new Uint8Array(1), options);
@@ -74,8 +74,16 @@ export const receive: OpenOptions = {
   },
 };
 
+export const passedOn = (options: Partial<SealOptions>, to: Recipient): SealOptions => ({
+  recipients: [to], oaep: options.oaep, signal: options.signal, onProgress: options.onProgress,
+});
+
 export const recipient = requireRecipient(parsePublicKey(new Uint8Array(1), "bob.pem"));
 `;
+
+/** The program in README. */
+const [, README = ""] =
+  /^```js\n(.*?)^```$/ms.exec(readFileSync(join(root, "README.md"), "utf8")) ?? [];
 
 /** Tokens and CryptoAPI; the declarations of `p11seal/token` use those of `pkcs11js`. */
 const TOKENS = `
@@ -144,11 +152,15 @@ const PROGRAMS: readonly (readonly [string, object])[] = [
 
 describe.each(PROGRAMS)("the types of p11seal, compiled for %s", (_, options) => {
   it("take and return the streams of Node and the web, and every option", () => {
-    expect(compiled([STREAMS, KEYS], { ...options })).toBe("");
+    expect(compiled([STREAMS, KEYS, README], { ...options })).toBe("");
   });
 });
 
 describe("the types of p11seal", () => {
+  it("are tried with a program from README", () => {
+    expect(README).toContain('from "p11seal"');
+  });
+
   it("are not any: a text is no source of bytes", () => {
     const wrong = STREAMS.replace('Buffer.from("x")', '"x"');
     expect(compiled([wrong], { lib: ["ES2023", "DOM"] })).toContain("'string' is not assignable");

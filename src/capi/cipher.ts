@@ -20,16 +20,16 @@ export type CipherMode = "cbc" | "ecb" | "cfb";
 /** What no blob says, and both ends must agree on. Absent: CryptoAPI's default. */
 export interface CipherParameters {
   /** By default CBC. Not for RC4. */
-  readonly mode?: CipherMode;
+  readonly mode?: CipherMode | undefined;
   /** `KP_IV`, one block; by default zeros. Not for ECB and RC4. */
-  readonly iv?: Uint8Array;
+  readonly iv?: Uint8Array | undefined;
   /**
    * RC2 and RC4 only. `zero`, the default, puts 11 zero bytes after a key of 40 bits, and nothing
    * after a longer one; `none` is CRYPT_NO_SALT; bytes are KP_SALT_EX.
    */
-  readonly salt?: "zero" | "none" | Uint8Array;
+  readonly salt?: "zero" | "none" | Uint8Array | undefined;
   /** RC2 only, `KP_EFFECTIVE_KEYLEN`: 1 to 1024; by default the bits of the key that travelled. */
-  readonly effectiveBits?: number;
+  readonly effectiveBits?: number | undefined;
 }
 
 /**

@@ -42,17 +42,17 @@ export interface SendOptions {
   /** Exchange keys, at least one; each gets a blob of its own, in their order. */
   readonly recipients: readonly RsaPublicKey[];
   /** By default AES-256. */
-  readonly algorithm?: SessionAlgorithm;
+  readonly algorithm?: SessionAlgorithm | undefined;
   /** For RC2 and RC4: 40 to 128. */
-  readonly keyBits?: number;
+  readonly keyBits?: number | undefined;
   /** A stored session key, in place of a new one; then `parameters.iv` must be given. */
-  readonly sessionKey?: SessionKey;
+  readonly sessionKey?: SessionKey | undefined;
   /** What the receiver must be told besides, as the blob doesn't say it. */
-  readonly parameters?: CipherParameters;
+  readonly parameters?: CipherParameters | undefined;
   /** By default PKCS#1 v1.5, as `CryptExportKey` without flags. */
-  readonly padding?: KeyPadding;
+  readonly padding?: KeyPadding | undefined;
   /** Takes ciphers that no new message should use, ECB, and recipients' keys below 2,048 bits. */
-  readonly allowWeak?: boolean;
+  readonly allowWeak?: boolean | undefined;
   /** Signs blob and ciphertext, once for each recipient. */
   readonly signer?: { readonly key: RsaPrivateKey; readonly form: SignatureForm };
 }
@@ -156,10 +156,10 @@ export interface ReceiveOptions extends UnwrapOptions {
   readonly blob: Uint8Array;
   readonly ciphertext: ByteSource;
   readonly privateKey: RsaPrivateKey;
-  readonly parameters?: CipherParameters;
+  readonly parameters?: CipherParameters | undefined;
   /** That blob and ciphertext were signed; or `allowUnauthenticated`. */
-  readonly authentic?: AuthenticMessage;
-  readonly allowUnauthenticated?: boolean;
+  readonly authentic?: AuthenticMessage | undefined;
+  readonly allowUnauthenticated?: boolean | undefined;
 }
 
 export interface ReceivedMessage {

@@ -22,7 +22,7 @@ export interface UnwrapOptions {
    * 32 secret bytes of this host: what the keys of implicit rejection are made from. By default
    * random for each process; a command line that is started once a message keeps them in a file.
    */
-  readonly rejectionSecret?: Secret;
+  readonly rejectionSecret?: Secret | undefined;
 }
 
 /** A session key, and whether it is the one the sender wrapped. */

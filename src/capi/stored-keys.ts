@@ -37,10 +37,10 @@ export interface StoredKey {
 export interface StoreOptions {
   readonly signer: RsaPrivateKey;
   /** By default SHA-256 over the blob alone. */
-  readonly form?: SignatureForm;
-  readonly padding?: KeyPadding;
+  readonly form?: SignatureForm | undefined;
+  readonly padding?: KeyPadding | undefined;
   /** Takes exchange keys below 2,048 bits. */
-  readonly allowWeak?: boolean;
+  readonly allowWeak?: boolean | undefined;
 }
 
 /**

@@ -49,13 +49,13 @@ export interface Phase2 {
 
 export interface RunOptions extends Pick<UnwrapOptions, "rejectionSecret"> {
   /** Takes exchange keys below 2,048 bits. */
-  readonly allowWeak?: boolean;
+  readonly allowWeak?: boolean | undefined;
   /**
    * The receiver's memory of first messages: told the message's name (`phase1Id`), says whether it
    * is new and keeps it. Without it, a repeated first message starts another run, which its sender
    * can't finish.
    */
-  readonly reserve?: (id: string) => Promise<boolean>;
+  readonly reserve?: ((id: string) => Promise<boolean>) | undefined;
 }
 
 /** One party's side of one run. */

@@ -178,11 +178,11 @@ export interface SealOptions {
   /** Whom to seal to: 1 to 1,024 keys. */
   readonly recipients: readonly Recipient[];
   /** OAEP hash for RSA recipients; by default what is recorded with each key, or two stanzas. */
-  readonly oaep?: OaepHash;
+  readonly oaep?: OaepHash | undefined;
   /** A segment has 2^segLog2 bytes; 12 to 22, by default 18. */
-  readonly segLog2?: number;
+  readonly segLog2?: number | undefined;
   /** Who signs; absent: the message says nothing of its sender. */
-  readonly sender?: Sender;
+  readonly sender?: Sender | undefined;
 }
 
 /** The sender, and what is signed. The caller provides the time and the serial number. */
@@ -196,5 +196,5 @@ export interface Sender {
   readonly serial: number;
   /** Milliseconds since 1970-01-01T00:00Z. */
   readonly createdMs: number;
-  readonly expiresMs?: number;
+  readonly expiresMs?: number | undefined;
 }

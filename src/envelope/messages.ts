@@ -75,12 +75,12 @@ export interface OpenOptions extends Watching {
    */
   readonly identities: readonly Identity[] | ((info: MessageInfo) => Promise<readonly Identity[]>);
   /** The header, where it was detached from the body. */
-  readonly header?: ByteSource;
+  readonly header?: ByteSource | undefined;
   /**
    * The receiver's policy about senders. Called once the sender's signature was checked (or with
    * `undefined` for an unsigned message) and before any key is looked for; throws to refuse.
    */
-  readonly authenticate?: (sender: SenderInfo | undefined) => Promise<void>;
+  readonly authenticate?: ((sender: SenderInfo | undefined) => Promise<void>) | undefined;
 }
 
 /** A message whose header is authentic. */

@@ -61,7 +61,7 @@ export interface Recipient {
    * For RSA: the OAEP hash the holder's token is known to unwrap, as recorded with the exported
    * key. Without it the sender writes one stanza for SHA-256 and one for SHA-1.
    */
-  readonly oaep?: OaepHash;
+  readonly oaep?: OaepHash | undefined;
 }
 
 /**

@@ -18,8 +18,8 @@ export const DEFAULT_SKEW_MS = 5 * 60_000;
 export interface FreshnessOptions {
   /** The receiver's clock, milliseconds since 1970-01-01T00:00Z. */
   readonly nowMs: number;
-  readonly windowMs?: number;
-  readonly skewMs?: number;
+  readonly windowMs?: number | undefined;
+  readonly skewMs?: number | undefined;
 }
 
 /** @throws PolicyError `ERR_UNSIGNED` */

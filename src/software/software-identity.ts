@@ -15,7 +15,7 @@ export interface SoftwareIdentityOptions<P extends Purpose> {
   /** For encrypted PKCS#8; `needsPassphrase` tells whether to ask. */
   readonly passphrase?: Uint8Array | string | undefined;
   /** What the key is wanted for; by default to open messages. */
-  readonly purpose?: P;
+  readonly purpose?: P | undefined;
 }
 
 /**

@@ -43,11 +43,11 @@ export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
   readonly pin: PinProvider;
   /** Try a PIN also where a wrong one would lock the token. */
-  readonly force?: boolean;
+  readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
-  readonly trace?: (line: string) => void;
+  readonly trace?: ((line: string) => void) | undefined;
   /** Called after each attempt to log in, with the error of one that failed. */
-  readonly loginEnded?: (token: TokenInfo, refusal: unknown) => void;
+  readonly loginEnded?: ((token: TokenInfo, refusal: unknown) => void) | undefined;
 }
 
 export class TokenAccess implements TokenService {

@@ -103,5 +103,8 @@ describe("docs/library.md", () => {
       errors: "",
       status: 0,
     });
+    // An aborted opening leaves nothing.
+    const names = readdirSync(folder);
+    expect(names.filter((name) => name === "never.txt" || name.endsWith(".part"))).toEqual([]);
   });
 });

@@ -69,8 +69,8 @@ export interface Claimant {
 }
 
 export interface ReservationRequest extends Claimant {
-  readonly inOrder?: boolean;
-  readonly output?: OutputPaths;
+  readonly inOrder?: boolean | undefined;
+  readonly output?: OutputPaths | undefined;
 }
 
 export interface Refusal extends Writes {
@@ -169,7 +169,7 @@ export function isUndelivered({ own }: Rows, message: SignedMessage): boolean {
 export interface AcceptanceRequest {
   readonly token: string;
   readonly nowMs: number;
-  readonly inOrder?: boolean;
+  readonly inOrder?: boolean | undefined;
   /** The plaintext's file, if it goes to one. */
   readonly delivery?: Delivery;
 }

@@ -33,9 +33,9 @@ export interface ReserveOptions {
   /** The receiver's clock, milliseconds since 1970-01-01T00:00Z. */
   readonly nowMs: number;
   /** Refuse every serial except the next of its stream. */
-  readonly inOrder?: boolean;
+  readonly inOrder?: boolean | undefined;
   /** Where the plaintext will be written: what a crash leaves of it, the next run removes. */
-  readonly output?: OutputPaths;
+  readonly output?: OutputPaths | undefined;
 }
 
 /** Absolute paths. */

@@ -14,12 +14,12 @@ import { type SystemPaths, systemPaths } from "./well-known.js";
 
 export interface Discovery {
   /** Absolute paths of `--module`. */
-  readonly modules?: readonly string[];
+  readonly modules?: readonly string[] | undefined;
   /** P11SEAL_HOME. */
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** By default this machine's paths; tests pass their own. */
-  readonly system?: SystemPaths;
+  readonly system?: SystemPaths | undefined;
 }
 
 /** Candidates in order, each file once. */

@@ -31,7 +31,7 @@ import { packError, type PackedError, type Start } from "./wire.js";
 
 export interface TokenClientOptions {
   /** Absolute paths of modules; without any, those that are found. */
-  readonly modules?: readonly string[];
+  readonly modules?: readonly string[] | undefined;
   /** P11SEAL_HOME. */
   readonly home: string;
   /**
@@ -39,16 +39,16 @@ export interface TokenClientOptions {
    */
   readonly pin: PinReferrer;
   /** Try a PIN also where a wrong one would lock the token. */
-  readonly force?: boolean;
+  readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
-  readonly trace?: (line: string) => void;
+  readonly trace?: ((line: string) => void) | undefined;
   /**
    * How long the token may take for one operation, milliseconds; making a key may take ten times as
    * long. Waiting for a person does not count. By default half a minute.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Requests that are under way at once; by default four, as many threads as Node has for them. */
-  readonly sessions?: number;
+  readonly sessions?: number | undefined;
 }
 
 const TIMEOUT_MS = 30_000;

@@ -11,7 +11,7 @@ export interface TokenProcessOptions extends TokenClientOptions {
   /** Environment of the process, which gets it without the variables that hold a PIN. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The process's program; by default the one beside this file. */
-  readonly program?: string;
+  readonly program?: string | undefined;
 }
 
 export class TokenProcess extends TokenClient {

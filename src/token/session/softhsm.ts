@@ -23,13 +23,13 @@ export interface DevelopmentTokenOptions {
   /**
    * SoftHSM's library; by default `P11SEAL_SOFTHSM2`, the one used last, or one at a usual path.
    */
-  readonly module?: string;
+  readonly module?: string | undefined;
   /** A `SOFTHSM2_CONF` in it overrides the data folder, as it does in discovery. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pin: PinProvider;
   readonly soPin: PinProvider;
   /** By default this machine's paths; tests pass their own. */
-  readonly system?: SystemPaths;
+  readonly system?: SystemPaths | undefined;
 }
 
 /**
