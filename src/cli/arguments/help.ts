@@ -92,8 +92,18 @@ function addCommand(program: Argv, spec: CommandSpec, word: string): void {
     for (const [name, option] of Object.entries(spec.options)) {
       inner.option(name, yargsOption(option));
     }
+    inner.usage(`${usageOf(spec)}\n\n${spec.describe}`);
     return inner.version(false).epilogue(examplesOf(spec));
   });
+}
+
+/** The command with all that it can't do without. */
+function usageOf({ name, operands, needs, options }: CommandSpec): string {
+  const required = Object.entries(options)
+    .filter(([, option]) => option.required === true)
+    .map(([option]) => `--${option} ${option.toUpperCase()}`);
+  const parts = ["p11seal", name, ...required, needs, "[options]", operands];
+  return parts.filter((part) => part !== undefined).join(" ");
 }
 
 function yargsOption(option: OptionSpec): Options {

@@ -68,7 +68,7 @@ function helpAsked([first = "", ...more]: readonly string[]): readonly string[] 
   return more.filter((word) => word !== "help" && !word.startsWith("-"));
 }
 
-function notACommand([word]: readonly string[], group: string, set: CommandSet): Refusal {
+function notACommand([word, ...more]: readonly string[], group: string, set: CommandSet): Refusal {
   if (word === undefined) {
     return new Refusal(group === "" ? "no command was given" : `"${group}" needs a command`);
   }
@@ -76,11 +76,40 @@ function notACommand([word]: readonly string[], group: string, set: CommandSet):
     return new Refusal(`unknown option: ${word.replace(/=[^]*$/, "")}`);
   }
   const before = group === "" ? "" : `${group} `;
-  const names = [...set.commands.map(({ name }) => name), ...Object.keys(set.groups ?? {})];
-  const words = names
-    .filter((name) => name.startsWith(before))
-    .map((name) => name.slice(before.length).split(" ")[0] ?? "");
-  const found = nearestOf(word, words);
-  const meant = found === undefined ? undefined : `"p11seal ${before}${found}"`;
+  const found = meantBy(group, [word, ...more], set);
+  const meant = found === undefined ? undefined : `"p11seal ${found}"`;
   return new Refusal(`unknown command: ${before}${word}`, { meant });
 }
+
+/** The command or group most likely meant, word by word: `key lsit` is `keys list`. */
+function meantBy(group: string, words: readonly string[], set: CommandSet): string | undefined {
+  const known = [...set.commands.map(({ name }) => name), ...Object.keys(set.groups ?? {})];
+  const start = group === "" ? "" : `${group} `;
+  let found = start;
+  for (const word of words) {
+    const next = known
+      .filter((name) => name.startsWith(found))
+      .map((name) => name.slice(found.length).split(" ")[0] ?? "");
+    const synonym = found === "" ? SYNONYMS.get(word) : undefined;
+    const meant = next.includes(word) ? word : (synonym ?? nearestOf(word, next));
+    if (meant === undefined) break;
+    found += `${meant} `;
+    if (known.includes(found.trimEnd()) && !Object.hasOwn(set.groups ?? {}, found.trimEnd())) break;
+  }
+  return found.length > start.length ? found.trimEnd() : undefined;
+}
+
+/** What other programs call it. */
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ["encrypt", "seal"],
+  ["enc", "seal"],
+  ["wrap", "seal"],
+  ["decrypt", "open"],
+  ["dec", "open"],
+  ["unseal", "open"],
+  ["unwrap", "open"],
+  ["info", "inspect"],
+  ["show", "inspect"],
+  ["keygen", "keys generate"],
+  ["genkey", "keys generate"],
+]);

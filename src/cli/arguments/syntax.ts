@@ -18,6 +18,8 @@ export interface CommandSyntax {
   readonly name: string;
   /** `<uri>` is required, `[file]` is not, `[files..]` is any number: as in `<name> [key]`. */
   readonly operands?: string;
+  /** For help: options of which one is needed, as in `-r RECIPIENT`. */
+  readonly needs?: string;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
 

@@ -21,6 +21,13 @@ describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
     expect(help).toMatch(new RegExp(`Examples:\n {2}# .+\n {2}p11seal ${name}[ \n]`));
   });
 
+  it("names in its usage what the command can't do without", async () => {
+    const [usage] = (await run([...words, "--help"])).stdout.toString("utf8").split("\n\n");
+    const needed = Object.entries(options).filter(([, { required }]) => required === true);
+    for (const [option] of needed) expect(usage).toMatch(new RegExp(`\\s--${option}\\s`));
+    expect(usage).toContain(`p11seal ${name}`);
+  });
+
   it("has examples that parse", async () => {
     const spec = specs.find((one) => one.name === name);
     expect(spec?.examples.length).toBeGreaterThan(0);

@@ -218,7 +218,7 @@ describe("help", () => {
     ...["seal --help", "seal -h", "seal help", "help seal", "--help seal", "seal -qh"],
     ...["seal --nonsense --help", "seal -r --help", "seal a b c -h"],
   ])("is shown for: %s", async (line) => {
-    expect(await meaningOf(words(line))).toContain("p11seal seal [files..]");
+    expect(await meaningOf(words(line))).toContain("p11seal seal -r RECIPIENT [options] [files..]");
   });
 
   it.each([
@@ -248,6 +248,21 @@ describe("a command line that means nothing", () => {
     ["keys", '"keys" needs a command', "see: p11seal keys --help"],
     ["sael", "unknown command: sael", 'did you mean "p11seal seal"? see: p11seal --help'],
     ["xyzzy", "unknown command: xyzzy", "see: p11seal --help"],
+    [
+      "encrypt -r x f",
+      "unknown command: encrypt",
+      'did you mean "p11seal seal"? see: p11seal --help',
+    ],
+    ["decrypt f", "unknown command: decrypt", 'did you mean "p11seal open"? see: p11seal --help'],
+    ["key list", "unknown command: key", 'did you mean "p11seal keys list"? see: p11seal --help'],
+    ["key lsit x", "unknown command: key", 'did you mean "p11seal keys list"? see: p11seal --help'],
+    ["key xyzzy", "unknown command: key", 'did you mean "p11seal keys"? see: p11seal --help'],
+    ["keys xyzzy", "unknown command: keys xyzzy", "see: p11seal keys --help"],
+    [
+      "keygen",
+      "unknown command: keygen",
+      'did you mean "p11seal keys generate"? see: p11seal --help',
+    ],
     [
       "capi three-phase beginn",
       "unknown command: capi three-phase beginn",
@@ -287,7 +302,7 @@ describe("a command line that means nothing", () => {
       '--oaep takes sha1, sha256, sha384 or sha512, not "md5"',
       "see: p11seal seal --help",
     ],
-    ["keys generate --label x", "missing: --token, --type", "see: p11seal keys generate --help"],
+    ["keys generate --label x", "missing: --type", "see: p11seal keys generate --help"],
     ["keys export", "missing: <uri>", "see: p11seal keys export --help"],
     ["keys list a b", 'unexpected operand: "b"', "see: p11seal keys list --help"],
     ["keys list -- a b", 'unexpected operand: "b"', "see: p11seal keys list --help"],

@@ -23,7 +23,7 @@ export const KEYS: CommandSet = {
       name: "keys generate",
       describe: "Make a key pair on a token and print its URI and fingerprint",
       options: {
-        token: { type: "string", required: true, describe: "pkcs11: URI of the token" },
+        token: { type: "string", describe: "pkcs11: URI of the token (default: the only one)" },
         label: { type: "string", required: true, describe: "The new key's label" },
         type: {
           type: "string",

@@ -2,14 +2,16 @@
 import type { OaepHash, PublicKey } from "../../../keys/key.js";
 import { formatPublicKey } from "../../../keys/formats/key-file.js";
 import { fingerprintText } from "../../../keys/public-key.js";
-import type { GeneratedKey, KeyInfo, KeyType, KeyUse } from "../../../token/values.js";
+import type { TokenService } from "../../../token/service.js";
+import type { Pkcs11Uri } from "../../../token/uri.js";
+import type { GeneratedKey, KeyInfo, KeyType, KeyUse, TokenInfo } from "../../../token/values.js";
 import { defined } from "../../../defined.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { write } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
-import { oneLine } from "../../../printable.js";
+import { fewOf, oneLine } from "../../../printable.js";
 import { json, table } from "../../io/table.js";
 import { signOnlyOf } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";
@@ -30,12 +32,13 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
   }
 
   await withTokens(args, context, async (tokens) => {
-    const uri = tokens.uri(args.required("token"));
+    const text = args.text("token");
+    const uri = text === undefined ? {} : tokens.uri(text);
     // Opened first: a key whose public half can't be written would stay on the token all the same.
     const output = path === undefined ? undefined : await outputAt(path, args, context);
     try {
       const access = await tokens.access();
-      const token = await tokens.find(uri, () => access.findToken(uri));
+      const token = await tokens.find(uri, () => chosenToken(uri, access));
       const label = args.required("label");
       const made = await access.generate(token, { type, label, use, allowDecrypt });
       const { publicKey } = made.key;
@@ -56,6 +59,17 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
     } finally {
       await output?.close();
     }
+  });
+}
+
+/** The one token that the URI matches; without `--token`, the only one there is. */
+async function chosenToken(uri: Pkcs11Uri, access: TokenService): Promise<TokenInfo> {
+  if (Object.keys(uri).length > 0) return access.findToken(uri);
+  const found = await access.tokens();
+  if (found.length < 2) return access.findToken(uri);
+  const uris = found.map((token) => `'${token.uri}'`);
+  throw new TokenError("ERR_TOKEN_NOT_UNIQUE", `there are ${found.length} tokens`, {
+    hint: `say which with --token, as in ${fewOf(uris, 2)}; see: p11seal tokens`,
   });
 }
 

@@ -19,6 +19,7 @@ export const SEAL: CommandSet = {
     {
       name: "seal",
       operands: "[files..]",
+      needs: "-r RECIPIENT",
       describe: "Seal files under the public keys of its recipients",
       options: {
         recipient: {

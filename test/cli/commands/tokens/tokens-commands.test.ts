@@ -473,6 +473,13 @@ describe("keys audit", () => {
     expect(stdout.toString("utf8")).toBe("");
   });
 
+  it("asks which of several tokens is meant where none was named", async () => {
+    const argv = ["keys", "generate", "--label", "x", "--type", "ec:p256"];
+    const { status, stderr } = await cli(argv, withPin);
+    expect(status).toBe(5);
+    expect(stderr).toMatch(/there are \d+ tokens\nhint: say which with --token, as in 'pkcs11:/);
+  });
+
   it("names a key that may decrypt too, and fails for it only with --strict", async () => {
     const argv = ["--token", "pkcs11:token=cli-alice", "--label", "both", "--type", "rsa:2048"];
     await ok(["keys", "generate", ...argv, "--allow-decrypt"], withPin);
