@@ -12,8 +12,8 @@ import { cache, capture, root, runMain, say, SetupError } from "./lib/run.mjs";
 import { MUTANTS } from "./mutants/list.mjs";
 import { mutated } from "./mutants/mutated.mjs";
 
-/** What a copy needs; node_modules is linked. */
-const COPIED = ["src", "test", "scripts", "docs", "examples", "dist", ".cache/build.sha256"];
+/** What is not copied: nobody needs it, or it is linked. */
+const LEFT_OUT = new Set([".git", ".cache", "node_modules", "coverage"]);
 
 await runMain(async () => {
   const words = process.argv.slice(2);
@@ -28,7 +28,7 @@ await runMain(async () => {
     copyTree(copy);
     const tests = [...new Set(chosen.map(({ test }) => test))];
     say(`${tests.length} test files without any mutant`);
-    const sound = runTests(copy, tests, true);
+    const sound = runTests(copy, tests, false);
     if (sound.outcome !== "passed") {
       throw new SetupError(`${sound.output}\nthe tests have to pass before mutants are tried`);
     }
@@ -40,13 +40,14 @@ await runMain(async () => {
 
 /** @param {string} copy */
 function copyTree(copy) {
-  const files = fs
-    .readdirSync(root, { withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name !== ".git")
-    .map(({ name }) => name);
-  for (const name of [...files, ...COPIED]) {
+  for (const name of fs.readdirSync(root)) {
+    if (LEFT_OUT.has(name)) continue;
     fs.cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
   }
+  // What says that dist/ is up to date is the copy's own.
+  fs.mkdirSync(path.join(copy, ".cache"));
+  const stamp = path.join(".cache", "build.sha256");
+  fs.copyFileSync(path.join(root, stamp), path.join(copy, stamp));
   // The modules that tests load were fetched already.
   for (const name of fs.readdirSync(cache)) {
     const target = path.join(copy, ".cache", name);

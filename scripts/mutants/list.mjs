@@ -60,7 +60,7 @@ export const MUTANTS = [
     what: "open under a policy asks for no flush",
     file: "src/cli/commands/open/opening.ts",
     find: "durable: durable || gate !== undefined",
-    replace: "durable",
+    replace: "durable: durable && gate !== undefined",
     test: "test/cli/commands/open/flushed.test.ts",
     built: true,
   },
@@ -152,10 +152,17 @@ export const MUTANTS = [
     test: "test/token/session/pin.test.ts",
   },
   {
-    what: "a PIN file that others can read is used",
+    what: "a PIN file that its group can read is used",
     file: "src/token/session/pin.ts",
-    find: "(mode & 0o026) !== 0",
-    replace: "(mode & 0o022) !== 0",
+    find: "? 0o026 : 0o066;",
+    replace: "? 0o026 : 0o026;",
+    test: "test/token/session/pin.test.ts",
+  },
+  {
+    what: "a PIN file of root's that everybody can read is used",
+    file: "src/token/session/pin.ts",
+    find: "? 0o026 : 0o066;",
+    replace: "? 0o022 : 0o066;",
     test: "test/token/session/pin.test.ts",
   },
   {
@@ -381,7 +388,7 @@ export const MUTANTS = [
     file: "src/keys/public-key.ts",
     find: "  if (isRoca(modulus)) {",
     replace: "  if (isRoca(modulus) && allowWeak) {",
-    test: "test/keys/roca.test.ts",
+    test: "test/keys/signer-strength.test.ts",
   },
   {
     what: "a signature made over SHA-1",
@@ -425,7 +432,7 @@ export const MUTANTS = [
     file: "src/records/ledger/ledger-rules.ts",
     find: "  if (!same || found.counter < witness.counter) throw rolledBack(found, witness);",
     replace: "  if (!same) throw rolledBack(found, witness);",
-    test: "test/records/ledger/ledger.test.ts",
+    test: "test/records/ledger/ledger-faults.test.ts",
   },
   {
     what: "a sender's key before its validity holds",

@@ -175,10 +175,8 @@ async function fromFile(path: string): Promise<string> {
     throw sourceFailed(`PIN file "${path}" cannot be read`, cause);
   }
   try {
-    const { mode } = await file.stat();
-    // Other users may neither read nor write it, and the group may not write it. Windows has no
-    // such bits.
-    if (process.platform !== "win32" && (mode & 0o026) !== 0) {
+    const { mode, uid } = await file.stat();
+    if (process.platform !== "win32" && (mode & refusedBits(uid)) !== 0) {
       throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
         hint: modeHint(
           path,
@@ -191,6 +189,14 @@ async function fromFile(path: string): Promise<string> {
   } finally {
     await file.close();
   }
+}
+
+/**
+ * As ssh has it for private keys, nobody else may read or write a file of this user's. One that
+ * root made for a group, as a container gets a secret with mode 0440, that group may read.
+ */
+function refusedBits(uid: number): number {
+  return uid === 0 && process.getuid?.() !== 0 ? 0o026 : 0o066;
 }
 
 function fromDescriptor(fd: number): Promise<string> {

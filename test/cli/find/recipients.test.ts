@@ -89,12 +89,19 @@ describe("a recipient", () => {
   });
 });
 
-it("the recipients file that others may change is not believed", async () => {
-  chmodSync(join(home, "recipients"), 0o666);
-  expect((await sealedTo(["-r", "carol"])).status).toBe(6);
-  chmodSync(join(home, "recipients"), 0o600);
-  expect((await sealedTo(["-r", "carol"])).status).toBe(0);
-});
+it.each([0o620, 0o602, 0o666])(
+  "the recipients file of mode %o, that others may change, is not believed",
+  async (mode) => {
+    chmodSync(join(home, "recipients"), mode);
+    const { status, stderr } = await sealedTo(["-r", "carol", "--json"]);
+    expect({ status, code: /ERR_[A-Z_]+/.exec(stderr)?.[0] }).toEqual({
+      status: 6,
+      code: "ERR_RECIPIENTS_FILE_MODE",
+    });
+    chmodSync(join(home, "recipients"), 0o600);
+    expect((await sealedTo(["-r", "carol"])).status).toBe(0);
+  },
+);
 
 describe("a list of recipients", () => {
   it("may have names, comments, keys, PEM blocks, and paths relative to itself", async () => {

@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, openSync, writeFileSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it } from "@jest/globals";
+import { describe, expect, it, jest } from "@jest/globals";
 import { checkPin, pinFromSource, pinFromUri } from "../../../src/token/session/pin.js";
 import { pinSource, withoutPins } from "../../../src/token/session/pin-variables.js";
 import type { PinRequest } from "../../../src/token/values.js";
@@ -121,10 +122,36 @@ describe("a PIN source", () => {
     expect(await codeOf(() => checkPin("12\u000034"))).toBe("ERR_PIN_FORMAT");
   });
 
-  it.each([0o644, 0o620, 0o602])("in a file of mode %o is refused", async (mode) => {
+  it.each([0o644, 0o640, 0o620, 0o602])("in a file of mode %o is refused", async (mode) => {
     expect(await codeOf(() => pinFromSource(`file:${file("m", "1234", mode)}`)(request))).toBe(
       "ERR_PIN_FILE_MODE",
     );
+  });
+
+  it("in a file that root gave to this user's group is read, if nobody else can", async () => {
+    const user = jest.spyOn(process, "getuid").mockReturnValue(4711);
+    const handle = await open(file("probe", ""), "r");
+    const stat = jest.spyOn(Object.getPrototypeOf(handle) as FileHandle, "stat");
+    try {
+      await handle.close();
+      for (const [uid, mode, outcome] of [
+        [0, 0o440, undefined],
+        [0, 0o444, "ERR_PIN_FILE_MODE"],
+        [0, 0o460, "ERR_PIN_FILE_MODE"],
+        [4711, 0o440, "ERR_PIN_FILE_MODE"],
+        [4712, 0o440, "ERR_PIN_FILE_MODE"],
+        [4711, 0o400, undefined],
+      ] as const) {
+        stat.mockResolvedValue({ uid, mode: 0o100000 | mode } as never);
+        const source = `file:${file("g", "1234")}`;
+        expect([uid, mode, await codeOf(() => pinFromSource(source)(request))]).toEqual([
+          ...[uid, mode, outcome],
+        ]);
+      }
+    } finally {
+      user.mockRestore();
+      stat.mockRestore();
+    }
   });
 
   it("is never repeated in an error", async () => {
