@@ -472,6 +472,21 @@ export const MUTANTS = [
     test: "test/token/modules/modules.test.ts",
   },
 
+  {
+    what: "a development token that others can change is used",
+    file: "src/cli/find/home.ts",
+    find: "    DEVELOPMENT_TOKEN.map((name) => join(softHsm, name)),\n",
+    replace: "    DEVELOPMENT_TOKEN.slice(0, 0).map((name) => join(softHsm, name)),\n",
+    test: "test/cli/find/home.test.ts",
+  },
+  {
+    what: "others' configuration of SoftHSM is used",
+    file: "src/token/modules/discover.ts",
+    find: "[home, folder, conf].some(isOthers)",
+    replace: "[home].some(isOthers)",
+    test: "test/cli/find/home.test.ts",
+  },
+
   // ── The brake on guessing ──
   {
     what: "a batch of forged messages goes on",

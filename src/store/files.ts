@@ -32,6 +32,20 @@ export function requireOwnFolder(path: string): void {
 }
 
 /**
+ * Refuses a folder in the data folder, and what is in it, if others can write to either.
+ *
+ * @throws PolicyError `ERR_UNSAFE_FILE`
+ */
+export function requireOwnPaths(folder: string, inside: readonly string[]): void {
+  // Most data folders have none, and every command pays for a look.
+  if (statSync(folder, { throwIfNoEntry: false }) === undefined) return;
+  for (const path of [folder, ...inside]) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (stats !== undefined) refuseOthers(path, stats, false);
+  }
+}
+
+/**
  * Whether there is a file at `path`. It must be regular, and ours, and nobody else may be able to
  * write or replace it: whoever can, decides whom we trust and what we remember.
  *

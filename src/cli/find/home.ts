@@ -2,20 +2,29 @@
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { UsageError } from "../../errors.js";
-import { requireOwnFolder } from "../../store/files.js";
+import { requireOwnFolder, requireOwnPaths } from "../../store/files.js";
 import type { Io } from "../io/io.js";
 
 /**
  * `P11SEAL_HOME`, or else where the platform keeps such data. The folder may not exist. One that
- * others can write to is refused whole, since any file in it may be theirs.
+ * others can write to is refused whole, since any file in it may be theirs. So is one in which they
+ * can change the development token: its files say which library runs, and which keys it shows.
  *
  * @throws UsageError `ERR_USAGE`; PolicyError `ERR_UNSAFE_FILE`
  */
 export function homeFolder(env: Io["env"]): string {
   const folder = pathOfHome(env);
   requireOwnFolder(folder);
+  const softHsm = join(folder, "softhsm");
+  requireOwnPaths(
+    softHsm,
+    DEVELOPMENT_TOKEN.map((name) => join(softHsm, name)),
+  );
   return folder;
 }
+
+/** As in `token/modules/discover.ts`, which would load more than most commands need. */
+const DEVELOPMENT_TOKEN = ["softhsm2.conf", "module", "tokens"] as const;
 
 /** The folder, unchecked: to see if there is one. @throws UsageError `ERR_USAGE` */
 export function pathOfHome(env: Io["env"]): string {

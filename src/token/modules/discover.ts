@@ -92,7 +92,7 @@ function lookAround(options: Discovery, system: SystemPaths): ModuleCandidate[] 
       explicit: true,
     })),
     ...(env["P11SEAL_SYSTEM_MODULES"] === "0" ? [] : systemModules(system)),
-    ...(existsSync(developmentToken(home).conf) ? softHsmPaths(options) : [])
+    ...(ownConf(home) !== undefined ? softHsmPaths(options) : [])
       .slice(0, 1)
       .map((path) => ({ path, source: "development token", explicit: false, named: true })),
   ];
@@ -122,8 +122,7 @@ function startSettings(
     return defined({ parameters });
   }
   if (isSoftHsm(realPath(candidate.path)) || isSoftHsm(candidate.path)) {
-    const { conf } = developmentToken(home);
-    const chosen = namedSoftHsmConf(env) ?? (existsSync(conf) ? conf : undefined);
+    const chosen = namedSoftHsmConf(env) ?? ownConf(home);
     // SoftHSM takes an empty variable for a file name.
     const isEmpty = env["SOFTHSM2_CONF"] === "";
     return chosen === undefined && !isEmpty ? {} : { environment: { SOFTHSM2_CONF: chosen } };
@@ -136,6 +135,13 @@ function nssParameters(folder: string | undefined): string | undefined {
   if (folder === undefined || folder === "") return undefined;
   const escaped = folder.replace(/['\\]/g, "\\$&");
   return `configdir='sql:${escaped}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=`;
+}
+
+/** The development token's configuration, unless others can make it name their keys. */
+function ownConf(home: string): string | undefined {
+  const { folder, conf } = developmentToken(home);
+  if (!existsSync(conf)) return undefined;
+  return [home, folder, conf].some(isOthers) ? undefined : conf;
 }
 
 function recordedModule(home: string): string | undefined {

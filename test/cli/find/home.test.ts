@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
-import { softHsmPaths } from "../../../src/token/modules/discover.js";
+import { discoverModules, softHsmPaths } from "../../../src/token/modules/discover.js";
 import { temporaryFolder, writeKeys } from "../support/folder.js";
 import { run } from "../support/run.js";
 
@@ -38,5 +38,39 @@ describe.each([0o775, 0o757])("a data folder with mode %o", (mode) => {
     chmodSync(home, mode);
     expect(softHsmPaths({ home, env: {}, system })).toEqual([]);
     chmodSync(home, 0o700);
+  });
+});
+
+describe("a development token that others can change", () => {
+  const parts = [
+    ["its folder", "softhsm", 0o770],
+    ["its configuration", "softhsm/softhsm2.conf", 0o620],
+    ["its module", "softhsm/module", 0o602],
+    ["its keys", "softhsm/tokens", 0o707],
+  ] as const;
+  beforeAll(() => {
+    writeFileSync(join(home, "softhsm", "softhsm2.conf"), "");
+    mkdirSync(join(home, "softhsm", "tokens"));
+    for (const [, path] of parts) chmodSync(join(home, path), 0o700);
+  });
+
+  it.each(parts)("by %s is refused", async (_what, path, mode) => {
+    chmodSync(join(home, path), mode);
+    const { status, stderr } = await run(["senders", "list"], { env });
+    chmodSync(join(home, path), 0o700);
+    expect(stderr).toContain(`"${join(home, path)}" can be written by others`);
+    expect(status).toBe(6);
+    expect((await run(["senders", "list"], { env })).status).toBe(0);
+  });
+
+  it("is none to the library", () => {
+    const system = { wellKnown: [], p11KitConfigs: [], p11KitModules: [] };
+    const found = (): unknown => discoverModules({ home, env: {}, system });
+    expect(found()).toHaveLength(1);
+    for (const path of ["softhsm", "softhsm/softhsm2.conf"]) {
+      chmodSync(join(home, path), 0o770);
+      expect(found()).toEqual([]);
+      chmodSync(join(home, path), 0o700);
+    }
   });
 });
