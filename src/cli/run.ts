@@ -36,7 +36,10 @@ export async function main(
   try {
     requireExactText(argv, io.env);
     const about = () => ({ version: version(), columns: io.stdout.columns });
-    const parsed = await parse(argv, commands, about);
+    const parsed = await parse(argv, commands, about, async (list) => {
+      const { KnownNames } = await import("./find/known-names.js");
+      return await new KnownNames({ io, report }).list(list);
+    });
     if (typeof parsed === "string") {
       await write(io.stdout, parsed);
       return EXIT.done;

@@ -34,6 +34,34 @@ export function readWords(spec: CommandSyntax, words: readonly string[]): Argume
   return new Arguments(spec, values, all);
 }
 
+/**
+ * Where the word after these would stand: as the value of an option, or as an operand, counted from
+ * 0. Words that the command doesn't take are passed over.
+ */
+export function nextPlace(spec: CommandSyntax, words: readonly string[]): OptionSpec | number {
+  let option: OptionSpec | undefined;
+  let operands = 0;
+  for (const [i, word] of words.entries()) {
+    if (word === "--") return operands + words.length - i - 1;
+    if (isOption(word)) option = optionAwaiting(word, { ...spec.options, help: HELP });
+    else if (option !== undefined) option = undefined;
+    else operands++;
+  }
+  return option ?? operands;
+}
+
+/** The option in this word whose value is the next word. */
+function optionAwaiting(word: string, options: Options): OptionSpec | undefined {
+  try {
+    const last = longOptions(word, options).at(-1)?.slice(2) ?? "";
+    const option = optionOf(last, options);
+    return option?.type === "string" ? option : undefined;
+  } catch (error) {
+    if (error instanceof Refusal) return undefined;
+    throw error;
+  }
+}
+
 /** `--help` and `-h`; `-qh` is found when letters are. */
 export function isHelp(word: string): boolean {
   return word === "--help" || word === "-h";

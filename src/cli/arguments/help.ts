@@ -1,7 +1,4 @@
-/**
- * Help and completions, rendered by yargs from the commands' specifications. It parses nothing
- * else.
- */
+/** Help, rendered by yargs from the commands' specifications. It parses nothing else. */
 import type { Argv, Options } from "yargs";
 import type { CommandSet, CommandSpec } from "../command.js";
 import { defined } from "../../defined.js";
@@ -25,28 +22,8 @@ export function helpFor(
   return rendered([...words, "--help"], set, options);
 }
 
-/**
- * One proposal a line. Options only once a dash was typed, so that an empty word completes to
- * files; without the `--r` that yargs proposes beside `-r`.
- *
- * @param argv - the request, the program's name, and the words typed so far.
- */
-export async function completionsFor(
-  argv: readonly string[],
-  set: CommandSet,
-  options: HelpOptions,
-): Promise<string> {
-  const current = argv.at(-1) ?? "";
-  const proposed = await rendered(argv, set, options);
-  return proposed
-    .split("\n")
-    .filter((line) => line !== "" && (current.startsWith("-") || !line.startsWith("-")))
-    .filter((line) => !/^--[A-Za-z](?::|$)/.test(line))
-    .map((line) => line + "\n")
-    .join("");
-}
-
-async function rendered(
+/** What yargs prints for a command line: help, or completions. */
+export async function rendered(
   argv: readonly string[],
   set: CommandSet,
   { version, columns }: HelpOptions,

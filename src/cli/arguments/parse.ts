@@ -3,6 +3,7 @@
  * loaded for what it prints: loading it takes longer than sealing a small file does.
  */
 import type { CommandSet, CommandSpec, Parsed } from "../command.js";
+import type { NamesOf } from "./completions.js";
 import { isHelp, readWords } from "./grammar.js";
 import type { HelpOptions } from "./help.js";
 import { asUsageError, nearestOf, Refusal } from "./refusal.js";
@@ -19,9 +20,14 @@ export async function parse(
   argv: readonly string[],
   set: CommandSet,
   options: () => HelpOptions,
+  namesOf: NamesOf = () => Promise.resolve([]),
 ): Promise<Parsed | string> {
   if (argv[0] === COMPLETIONS_REQUEST) {
-    return (await import("./help.js")).completionsFor(argv, set, options());
+    const typed = argv.slice(2);
+    const { spec, known } = commandOf(typed, set);
+    const request = { argv, spec, words: typed.slice(known.length) };
+    const { completionsFor } = await import("./completions.js");
+    return await completionsFor(request, set, options(), namesOf);
   }
   const { spec, known } = commandOf(argv, set);
   const words = argv.slice(known.length);

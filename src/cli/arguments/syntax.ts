@@ -1,5 +1,14 @@
 /** How a command is written: its words, operands and options, as data. */
 
+/** Names from the directory that a value may be, for completion. */
+export interface KnownNamesSpec {
+  readonly of: "senders" | "recipients";
+  /** Other words that may stand there. */
+  readonly also?: readonly string[];
+  /** The value may be a file's path as well. */
+  readonly orFile?: true;
+}
+
 export interface OptionSpec {
   /** One letter. */
   readonly alias?: string;
@@ -9,6 +18,7 @@ export interface OptionSpec {
   readonly required?: true;
   readonly choices?: readonly string[];
   readonly default?: string;
+  readonly names?: KnownNamesSpec;
   /** One line of help. */
   readonly describe: string;
 }
@@ -20,6 +30,8 @@ export interface CommandSyntax {
   readonly operands?: string;
   /** For help: options of which one is needed, as in `-r RECIPIENT`. */
   readonly needs?: string;
+  /** If the first operand is a known name. */
+  readonly operandNames?: KnownNamesSpec;
   readonly options: Readonly<Record<string, OptionSpec>>;
 }
 

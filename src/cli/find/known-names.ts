@@ -13,9 +13,11 @@ import {
   requireValidRecipient,
   trustedSender,
   type DirectoryEntry,
+  type DirectoryKind,
 } from "../../records/directory/directory.js";
 import {
   findByName,
+  isRecipientName,
   parseRecipientsFile,
   recipientsText,
   type RecipientEntry,
@@ -75,6 +77,29 @@ export class KnownNames {
     }
     requireValidRecipient(entry, Date.now());
     return known;
+  }
+
+  /**
+   * Every name, to be proposed to a person: of senders, or of recipients in both lists. A list that
+   * is refused or damaged has none; the command that uses it says why.
+   */
+  async list(kind: DirectoryKind): Promise<readonly string[]> {
+    let home: string;
+    try {
+      home = homeFolder(this.#context.io.env);
+    } catch {
+      return [];
+    }
+    const known = async () => (await readDirectory(home, kind)).map(({ name }) => name);
+    const written = async () =>
+      (await this.#recipientsFile(join(home, "recipients"))).flatMap((entry) =>
+        entry.kind === "signs" ? [] : (entry.name ?? []),
+      );
+    const lists = await Promise.all(
+      (kind === "recipients" ? [known, written] : [known]).map((names) => names().catch(() => [])),
+    );
+    // A shell gets them, so whatever a parser lets through: only what is safe in a script.
+    return [...new Set(lists.flat().filter(isRecipientName))];
   }
 
   #recipientsFile(path: string): Promise<RecipientEntry[]> {

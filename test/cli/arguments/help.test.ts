@@ -1,12 +1,9 @@
-/** User documentation: --help, docs/cli.md and completion, compared with the existing commands. */
-import { readdirSync, readFileSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+/** User documentation: --help and docs/cli.md, compared with the existing commands. */
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
 import { EXIT } from "../../../src/cli/io/report.js";
 import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
-import { temporaryFolder } from "../support/folder.js";
 import { run } from "../support/run.js";
-import { PROGRAM, startProgram } from "../support/spawn.js";
 
 const page = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8");
 const { commands: specs, groups } = ALL_COMMANDS;
@@ -118,70 +115,5 @@ describe("docs/cli.md", () => {
     const links = [...page.matchAll(/\]\(#([^)]+)\)/g)].map(([, link]) => link);
     expect(links.length).toBeGreaterThan(10);
     for (const link of links) expect(headings).toContain(link);
-  });
-});
-
-describe("completion", () => {
-  const bin = temporaryFolder();
-  const proposals = async (...words: string[]): Promise<string[]> => {
-    const { stdout } = await run(["--get-yargs-completions", "p11seal", ...words]);
-    return stdout
-      .toString("utf8")
-      .split("\n")
-      .filter((line) => line !== "");
-  };
-
-  it("proposes commands, and those within a group", async () => {
-    expect(await proposals("")).toEqual(expect.arrayContaining(["seal", "open", "tokens", "keys"]));
-    expect(await proposals("keys", "")).toEqual(
-      expect.arrayContaining(["generate", "list", "export", "delete", "audit"]),
-    );
-  });
-
-  it.each(commands)("proposes every option of $name", async ({ words, options }) => {
-    const proposed = await proposals(...words, "-");
-    for (const [name, { alias }] of Object.entries(options)) {
-      expect(proposed).toContain(`--${name}`);
-      if (alias !== undefined) expect(proposed).toContain(`-${alias}`);
-    }
-    expect(proposed.filter((option) => /^--.$/.test(option))).toEqual([]);
-  });
-
-  it("proposes the values of an option that has a list of them", async () => {
-    expect(await proposals("keys", "export", "--format", "")).toEqual([
-      "pem",
-      "der",
-      "jwk",
-      "ssh",
-      "capi",
-    ]);
-  });
-
-  it("leaves the names of files to the shell", async () => {
-    expect(await proposals("seal", "-r", "alice.pem", "")).toEqual([]);
-  });
-
-  it.each(["bash", "zsh"])("has a script for %s that asks the program", async (shell) => {
-    const { status, stdout } = await run(["completion", shell]);
-    expect(status).toBe(0);
-    expect(stdout.toString("utf8")).toContain("p11seal --get-yargs-completions");
-  });
-
-  it("works in bash", async () => {
-    symlinkSync(PROGRAM, join(bin, "p11seal"));
-    const script = `source <(p11seal completion bash)
-      t() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _p11seal; echo "\${COMPREPLY[@]}"; }
-      t p11seal ins; t p11seal keys export --format j; t p11seal seal note; t p11seal open --id`;
-    const env = { PATH: `${bin}:${process.env["PATH"] ?? ""}` };
-    const { ended } = startProgram("bash", ["-c", script], { env });
-    expect(await ended).toMatchObject({ status: 0, stderr: "" });
-    expect((await ended).stdout.toString("utf8")).toBe("inspect\njwk\n\n--identity\n");
-  });
-
-  it("is for the user's shell by default", async () => {
-    const zsh = await run(["completion"], { env: { SHELL: "/usr/bin/zsh" } });
-    expect(zsh.stdout.toString("utf8")).toContain("#compdef p11seal");
-    const other = await run(["completion"], { env: { SHELL: "/bin/dash" } });
-    expect(other.stdout.toString("utf8")).toContain("complete -o bashdefault");
   });
 });

@@ -73,6 +73,7 @@ export const CAPI: CommandSet = {
         to: {
           type: "string",
           repeatable: true,
+          names: { of: "recipients", orFile: true },
           describe: "A recipient: PUBLICKEYBLOB, key file, certificate, or known name (repeatable)",
         },
         blob: {

@@ -80,6 +80,7 @@ export const signatureForm = {
 
 export const signer = {
   type: "string",
+  names: { of: "senders", orFile: true },
   describe: "The signer's public key: PUBLICKEYBLOB, key file, certificate, or known sender",
 } as const satisfies OptionSpec;
 

@@ -19,6 +19,7 @@ const terms = {
   peer: {
     type: "string",
     required: true,
+    names: { of: "recipients", orFile: true },
     describe: "The other side's exchange key: PUBLICKEYBLOB, key file, certificate, known name",
   },
   name: {

@@ -7,11 +7,12 @@ export const COMPLETION: CommandSet = {
     {
       name: "completion",
       operands: "[shell]",
-      describe: "Print a completion script for bash or zsh",
+      describe: "Print a completion script for bash, zsh or fish",
       options: { ...general },
       examples: [
         ["completion bash > ~/.local/share/bash-completion/completions/p11seal", "for bash"],
         ["completion zsh > ~/.zfunc/_p11seal", "for zsh, with that folder in fpath"],
+        ["completion fish > ~/.config/fish/completions/p11seal.fish", "for fish"],
       ],
       load: async () => (await import("./completion-script.js")).completionCommand,
     },

@@ -45,6 +45,7 @@ export const DIRECTORY: CommandSet = {
     {
       name: "senders show",
       operands: "<name>",
+      operandNames: { of: "senders" },
       describe: "Show a sender's fingerprint to read out, its origin and limits",
       options: { ...json, ...general },
       examples: [["senders show alice", "to compare by telephone"]],
@@ -53,6 +54,7 @@ export const DIRECTORY: CommandSet = {
     {
       name: "senders remove",
       operands: "<name>",
+      operandNames: { of: "senders" },
       describe: "Stop trusting a sender",
       options: { ...yes, ...general },
       examples: [["senders remove alice", "asks for the name to be typed"]],
@@ -79,6 +81,7 @@ export const DIRECTORY: CommandSet = {
     {
       name: "recipients show",
       operands: "<name>",
+      operandNames: { of: "recipients" },
       describe: "Show a recipient's fingerprint to read out, its origin and limits",
       options: { ...json, ...general },
       examples: [["recipients show alice", "to compare by telephone"]],
@@ -87,6 +90,7 @@ export const DIRECTORY: CommandSet = {
     {
       name: "recipients remove",
       operands: "<name>",
+      operandNames: { of: "recipients" },
       describe: "Forget a recipient",
       options: { ...yes, ...general },
       examples: [["recipients remove alice", "asks for the name to be typed"]],

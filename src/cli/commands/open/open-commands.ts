@@ -36,6 +36,7 @@ export const OPEN: CommandSet = {
         from: {
           type: "string",
           repeatable: true,
+          names: { of: "senders", also: ["any"] },
           describe: 'Open only what this trusted sender signed, once; "any" of them (repeatable)',
         },
         "in-order": { type: "boolean", describe: "With --from: refuse all but the next serial" },

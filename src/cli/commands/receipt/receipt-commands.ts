@@ -16,7 +16,11 @@ export const RECEIPT: CommandSet = {
           type: "string",
           describe: "The receiver's public signing key: file, pkcs11: URI, ssh line or JWK",
         },
-        by: { type: "string", describe: "The receiver's name among the senders (default: any)" },
+        by: {
+          type: "string",
+          names: { of: "senders" },
+          describe: "The receiver's name among the senders (default: any)",
+        },
         ...module,
         ...json,
         ...general,

@@ -26,6 +26,7 @@ export const SEAL: CommandSet = {
           alias: "r",
           type: "string",
           repeatable: true,
+          names: { of: "recipients", orFile: true },
           describe: "Key or certificate file, ssh key line, pkcs11: URI or known name (repeatable)",
         },
         "recipients-file": {
