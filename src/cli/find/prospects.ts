@@ -45,6 +45,15 @@ export async function prospectsOf(
   return prospects;
 }
 
+/** True if nothing of it is a guess. Most tokens hide private keys, and their uses, until login. */
+export function isCertain({ plan }: Prospect): boolean {
+  return plan === undefined || isPlanCertain(plan);
+}
+
+export function isPlanCertain(plan: Plan): boolean {
+  return plan.assumed.length === 0 && stepsToTry(plan)[0]?.standing === "offered";
+}
+
 /** A prospect for `--json`. */
 export function prospectData({ name, plan, ways, cause }: Prospect): object {
   return {

@@ -22,6 +22,8 @@ import { openInput } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import {
   causeData,
+  isCertain,
+  isPlanCertain,
   type Prospect,
   prospectData,
   prospectLines,
@@ -72,7 +74,7 @@ async function ofFile(
   const { cause } = verdict;
   const exit = cause === undefined ? EXIT.done : exitStatus(cause);
   const text = args.flag("json")
-    ? json({ file, opens: verdict.unseen ? null : cause === undefined, exit, ...asData(verdict) })
+    ? json({ file, opens: opens(verdict), exit, ...asData(verdict) })
     : describeVerdict(file, info, verdict);
   await write(context.io.stdout, text);
   return exit;
@@ -112,6 +114,12 @@ function noMatch(count: number): NoMatchError {
   return new NoMatchError("ERR_NO_MATCH", message, { hint: "insert the token that has the key" });
 }
 
+/** Null where only a login would tell. */
+function opens({ chosen, cause, unseen }: Verdict): boolean | null {
+  if (cause !== undefined) return false;
+  return unseen !== undefined || (chosen !== undefined && !isCertain(chosen)) ? null : true;
+}
+
 function asData({ chosen, prospects, cause, unseen }: Verdict): object {
   return {
     key: chosen?.name ?? null,
@@ -126,8 +134,9 @@ function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): str
   const { chosen, cause, unseen } = verdict;
   const token = chosen?.token ?? unseen;
   const name = file === "-" ? "stdin" : file;
+  const certainty = opens(verdict);
   const lines = [
-    `${name}: ${cause !== undefined ? "will not open" : unseen ? "may open" : "will open"}`,
+    `${name}: ${certainty === null ? "may open" : certainty ? "will open" : "will not open"}`,
     ...(chosen === undefined ? [] : [`key: ${chosen.name}`]),
     ...(token === undefined ? [] : [`token: ${tokenText(token)}`]),
     ...(unseen === undefined ? [] : ["way: open would log in to this token to look for the key"]),
@@ -259,8 +268,9 @@ function quirkLines(tokens: readonly TokenDiagnosis[]): string[] {
 
 function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] {
   const [first] = stepsToTry(plan);
-  const verb = plan.operation === "sign" ? "signs" : "opens";
-  const how = first === undefined ? `${verb} nothing` : `${verb} with ${first.way}`;
+  const verb = plan.operation === "sign" ? "sign" : "open";
+  const will = isPlanCertain(plan) ? `${verb}s` : `may ${verb}`;
+  const how = first === undefined ? `${verb}s nothing` : `${will} with ${first.way}`;
   return [
     `key ${label === "" ? "(no label)" : `"${label}"`}, ${kind}, ${uri}: ${how}`,
     ...(first === undefined ? planLines(plan).map((line) => `  ${line}`) : []),
