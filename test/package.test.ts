@@ -17,6 +17,7 @@ import { afterAll, describe, expect, it } from "@jest/globals";
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly bin: Readonly<Record<string, string>>;
+  readonly man: string;
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>;
 }
 
@@ -53,6 +54,7 @@ describe("the package", () => {
     expect(files).toEqual(
       expect.arrayContaining([
         "dist/cli/main.js",
+        manifest.man,
         "dist/index.js",
         "dist/index.d.ts",
         "dist/token/index.d.ts",
@@ -70,7 +72,7 @@ describe("the package", () => {
   it("holds nothing else: no sources, tests, keys but the kit's, tokens or settings", () => {
     const strange = files.filter(
       (path) =>
-        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
+        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/man\/p11seal\.1|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
           path,
         ),
     );

@@ -4,6 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { bundle } from "./bundle.mjs";
 import { ensureDependencies } from "./dependencies.mjs";
+import { writeManPage } from "./man-page.mjs";
 import { cache, root, run, say, SetupError } from "./run.mjs";
 
 const DIST = path.join(root, "dist");
@@ -20,9 +21,9 @@ export async function ensureBuild() {
 }
 
 /**
- * Compiles `src/` to `dist/`, and bundles the command line. The new `dist/` takes the old one's
- * place only when it is whole: a type error leaves the old one as it was, and no file of a deleted
- * source stays behind.
+ * Compiles `src/` to `dist/`, bundles the command line, and writes the man page. The new `dist/`
+ * takes the old one's place only when it is whole: a type error leaves the old one as it was, and
+ * no file of a deleted source stays behind.
  */
 export async function build() {
   ensureDependencies();
@@ -38,6 +39,7 @@ export async function build() {
     }
     fs.rmSync(path.join(made, "cli"), { recursive: true });
     await bundle(path.join(made, "cli"));
+    await writeManPage(path.join(made, "man"));
     if (fs.existsSync(DIST)) fs.renameSync(DIST, path.join(folder, "old"));
     fs.renameSync(made, DIST);
     fs.writeFileSync(STAMP, stamp);
@@ -54,7 +56,9 @@ function sourcesHash() {
     "tsconfig.json",
     "tsconfig.build.json",
     "package-lock.json",
+    "package.json",
     path.join("scripts", "lib", "bundle.mjs"),
+    path.join("scripts", "lib", "man-page.mjs"),
   ];
   const hash = createHash("sha256");
   for (const name of names.sort()) {

@@ -37,7 +37,7 @@ export async function rendered(
     .usage("Seal files to a key on a hardware token; open them with the token.\n\n$0 <command>")
     .alias("help", "h")
     .version(version)
-    .epilogue(`${examplesOf(...set.commands.slice(0, 2))}\n\n${EXIT_STATUSES}`);
+    .epilogue(`${examplesOf(...set.commands.slice(0, 2))}\n\n${exitStatuses()}`);
   addLevel(program, "", set);
   let output = "";
   // Nothing in it is asynchronous, whatever its type says. Completions come with the last call.
@@ -75,7 +75,7 @@ function addCommand(program: Argv, spec: CommandSpec, word: string): void {
 }
 
 /** The command with all that it can't do without. */
-function usageOf({ name, operands, needs, options }: CommandSpec): string {
+export function usageOf({ name, operands, needs, options }: CommandSpec): string {
   const required = Object.entries(options)
     .filter(([, option]) => option.required === true)
     .map(([option]) => `--${option} ${option.toUpperCase()}`);
@@ -97,6 +97,13 @@ function examplesOf(...specs: readonly CommandSpec[]): string {
   return ["Examples:", ...lines].join("\n");
 }
 
-const EXIT_STATUSES =
-  "Exit status: 0 done, 1 failed, 2 usage, 3 no identity matches, 4 not authentic,\n" +
-  "5 token or PIN, 6 refused by policy.";
+/** What each exit status from 0 on means. */
+export const EXIT_STATUSES = [
+  ...["done", "failed", "usage", "no identity matches", "not authentic"],
+  ...["token or PIN", "refused by policy"],
+] as const;
+
+function exitStatuses(): string {
+  const all = EXIT_STATUSES.map((meaning, status) => `${status} ${meaning}`);
+  return `Exit status: ${all.slice(0, 5).join(", ")},\n${all.slice(5).join(", ")}.`;
+}
