@@ -17,7 +17,8 @@ import { afterAll, describe, expect, it } from "@jest/globals";
 interface Manifest {
   readonly dependencies: Readonly<Record<string, string>>;
   readonly bin: Readonly<Record<string, string>>;
-  readonly man: string;
+  /** npm links the page of a global installation only if this is a list. */
+  readonly man: readonly string[];
   readonly exports: Readonly<Record<string, string | { types: string; default: string }>>;
 }
 
@@ -54,7 +55,7 @@ describe("the package", () => {
     expect(files).toEqual(
       expect.arrayContaining([
         "dist/cli/main.js",
-        manifest.man,
+        ...manifest.man,
         "dist/index.js",
         "dist/index.d.ts",
         "dist/token/index.d.ts",
@@ -77,6 +78,10 @@ describe("the package", () => {
         ),
     );
     expect(strange).toEqual([]);
+  });
+
+  it("has its man page where npm links it", () => {
+    expect(manifest.man).toEqual(["dist/man/p11seal.1"]);
   });
 
   it("names the packages inside the program, with their licences", () => {

@@ -8,10 +8,10 @@ import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
 
 const root = new URL("../../../", import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as {
-  readonly man: string;
+  readonly man: readonly [string];
   readonly version: string;
 };
-const path = fileURLToPath(new URL(manifest.man, root));
+const path = fileURLToPath(new URL(manifest.man[0], root));
 const source = readFileSync(path, "utf8");
 
 const CHARACTERS: Readonly<Record<string, string>> = {
