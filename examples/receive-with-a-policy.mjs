@@ -4,9 +4,9 @@
  *   node examples/receive-with-a-policy.mjs alice.key zoe.pem seen report.p11s report.txt
  *
  * `seen` is a folder with an empty file for each message that was accepted. This policy fits on a
- * page; `p11seal open --from` and receive-once.mjs do more. Their ledger also refuses gaps and old serial numbers,
- * notices when it was put back to an earlier state, and delivers a message that a crash
- * interrupted.
+ * page; `p11seal open --from` and receive-once.mjs do more. Their ledger also refuses gaps and old
+ * serial numbers, notices when it was put back to an earlier state, and delivers a message that a
+ * crash interrupted.
  */
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream, existsSync } from "node:fs";
