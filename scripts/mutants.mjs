@@ -1,8 +1,8 @@
 /**
- * `npm run test:mutants [-- WORD…]`: whether a test fails when a guard is taken away. Each entry of
- * scripts/mutants/list.mjs is applied by itself to a copy of the tree, and its test is run there.
- * The run fails if a mutant survives, if an entry no longer fits the source, or if a test fails
- * without any mutant. Words choose entries by their description, source file or test.
+ * `npm run test:mutants [-- WORD…]`: whether a test fails when a guard is taken away. Each entry
+ * of scripts/mutants/list.mjs is applied by itself to a copy of the tree, and its test is run
+ * there. The run fails if a mutant survives, if an entry no longer fits the source, or if a test
+ * fails without any mutant. Words choose entries by their description, source file or test.
  */
 import fs from "node:fs";
 import os from "node:os";

@@ -1,7 +1,7 @@
 /**
- * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and runs
- * the token suite on each, with all published vectors. It ends with a line for each stack and one
- * for all. `token-table.mjs` makes the table in docs/tokens.md from the results,
+ * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and
+ * runs the token suite on each, with all published vectors. It ends with a line for each stack and
+ * one for all. `token-table.mjs` makes the table in docs/tokens.md from the results,
  * .cache/token-results.json.
  */
 import fs from "node:fs";

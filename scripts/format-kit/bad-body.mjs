@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey, diffieHellman, sign } from "node:crypto";
 import * as f from "../../test/docs/formulas.mjs";
 import { withL } from "./bad-sender.mjs";
-import { extension, FULL, spoiled, text } from "./good.mjs";
+import { extension, FULL, refusedBy, spoiled, text } from "./good.mjs";
 import { modulusOf } from "./wraps.mjs";
 import { randomOf, writeMessage } from "./writer.mjs";
 
@@ -15,17 +15,7 @@ export function badBodies(pems) {
   const pem = (/** @type {string} */ name) => /** @type {string} */ (pems[name]);
   const to = [{ pem: pem("p256") }];
   const sender = { pem: pem("ed25519-sign") };
-  /**
-   * @type {(step: number, error: string) => (name: string, why: string, spec: Partial<Spec>, more?:
-   *   Partial<Case>) => Case}
-   */
-  const refused =
-    (step, error) =>
-    (name, why, spec, more = {}) => ({
-      ...{ name, why, keys: ["p256"], step, error, spec: { to, ...spec } },
-      ...(spec.sender === undefined ? {} : { sender: "ed25519-sign" }),
-      ...more,
-    });
+  const refused = refusedBy(to);
   const unauthentic = refused(12, "ERR_NOT_AUTHENTIC");
   const segment = refused(14, "ERR_SEGMENT");
   const trailer = refused(15, "ERR_TRAILER");

@@ -1,6 +1,6 @@
 /** Messages that a reader refuses at steps 1 to 6: what anyone can see without any key. */
 import * as f from "../../test/docs/formulas.mjs";
-import { extension, FULL, text } from "./good.mjs";
+import { extension, FULL, refusedBy, text } from "./good.mjs";
 import { cbor, head, MAGIC } from "./writer.mjs";
 
 /** @typedef {import("./good.mjs").Case} Case */
@@ -11,17 +11,7 @@ export function badHeaders(pems) {
   const pem = (/** @type {string} */ name) => /** @type {string} */ (pems[name]);
   const to = [{ pem: pem("p256") }];
   const sender = { pem: pem("ed25519-sign") };
-  /**
-   * @type {(step: number, error: string) => (name: string, why: string, spec: Partial<Spec>, more?:
-   *   Partial<Case>) => Case}
-   */
-  const refused =
-    (step, error) =>
-    (name, why, spec, more = {}) => ({
-      ...{ name, why, keys: ["p256"], spec: { to, ...spec }, step, error },
-      ...(spec.sender === undefined ? {} : { sender: "ed25519-sign" }),
-      ...more,
-    });
+  const refused = refusedBy(to);
   const foreign = refused(1, "ERR_NOT_A_MESSAGE");
   const cut = (/** @type {number} */ step) => refused(step, "ERR_TRUNCATED");
   const whole = (/** @type {(all: Buffer) => Uint8Array} */ change) => ({

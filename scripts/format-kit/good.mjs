@@ -159,6 +159,21 @@ export function goodCases(pems) {
   ];
 }
 
+/**
+ * What makes a message to `to` that is refused at a step, with an error, for one reason.
+ * @param {import("./writer.mjs").Wrapping[]} to
+ * @returns {(step: number, error: string) => (name: string, why: string,
+ *   spec: Partial<import("./writer.mjs").Spec>, more?: Partial<Case>) => Case}
+ */
+export const refusedBy =
+  (to) =>
+  (step, error) =>
+  (name, why, spec, more = {}) => ({
+    ...{ name, why, keys: ["p256"], step, error, spec: { to, ...spec } },
+    ...(spec.sender === undefined ? {} : { sender: "ed25519-sign" }),
+    ...more,
+  });
+
 /** @param {number} type @param {string} body */
 export const extension = (type, body) =>
   f.join(f.uint(2, type), f.uint(4, body.length), f.ascii(body));

@@ -13,6 +13,7 @@ import {
   constants,
 } from "node:crypto";
 import * as f from "../../test/docs/formulas.mjs";
+import { power } from "../../test/support/edwards.mjs";
 
 /** @typedef {Uint8Array} Bytes */
 
@@ -128,17 +129,6 @@ export function ecdsa(pem, hash, message, random) {
   const z = number(f.hash(hash, message));
   const s = (power(k, order - 2n, order) * (z + r * number(Buffer.from(d, "base64url")))) % order;
   return f.join(fixed(r, bytes), fixed(s, bytes));
-}
-
-/** @param {bigint} base @param {bigint} exponent @param {bigint} modulus */
-function power(base, exponent, modulus) {
-  let result = 1n;
-  let square = base % modulus;
-  for (let rest = exponent; rest > 0n; rest >>= 1n) {
-    if ((rest & 1n) === 1n) result = (result * square) % modulus;
-    square = (square * square) % modulus;
-  }
-  return result;
 }
 
 /**

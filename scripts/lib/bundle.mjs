@@ -15,7 +15,9 @@ import { root, SetupError } from "./run.mjs";
  */
 const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
 
-/** The bundles, by name. Each stands alone, except that `main` loads one of the `run-…` bundles. */
+/**
+ * The bundles, by name. Each stands alone, except that `main` loads one of the `run-…` bundles.
+ */
 const PROGRAMS = {
   main: "src/cli/main.ts",
   "run-messages": "src/cli/run-messages.ts",

@@ -1,7 +1,7 @@
 /**
  * The Merkle tree hash of RFC 6962 §2.1 over a body's segments, computed as they pass. A leaf is
- * SHA-256(00 ‖ segment), a node SHA-256(01 ‖ left ‖ right). The signature at the end of a signed
- * message covers the root.
+ * SHA-256(00 ‖ segment), a node SHA-256(01 ‖ left ‖ right). The signature at the end of a
+ * signed message covers the root.
  *
  * Leaves can be hashed on any thread, in any order. `add` takes them in order and keeps one hash
  * for each bit of the count, so memory does not grow.

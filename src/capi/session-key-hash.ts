@@ -73,7 +73,10 @@ export function deriveSessionKey(
   return { algorithm, bytes: new Secret(bytes) };
 }
 
-/** The CryptDeriveKey page, steps 1 to 5: H(36…36 ⊕ value) ‖ H(5c…5c ⊕ value), pads of 64 bytes. */
+/**
+ * The CryptDeriveKey page, steps 1 to 5: H(36…36 ⊕ value) ‖ H(5c…5c ⊕ value). Each pad has 64
+ * bytes.
+ */
 function stretch(hash: CapiHash, value: Uint8Array): Uint8Array {
   const halves = [0x36, 0x5c].map((pad) => {
     const buffer = new Uint8Array(64).fill(pad);

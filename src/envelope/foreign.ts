@@ -70,6 +70,8 @@ function encodedUtf16(start: Uint8Array): KnownFile | undefined {
 const ASK_AGAIN =
   "it can't be repaired; send the file itself, as binary (scp, FTP's binary mode, an attachment)";
 
+const IN_POWERSHELL = `in PowerShell, use -o FILE instead of '>' and '|'; ${ASK_AGAIN}`;
+
 const CHANGED_LINES: KnownFile = {
   what: "its line ends were converted by a text transfer",
   hint: ASK_AGAIN,
@@ -77,12 +79,12 @@ const CHANGED_LINES: KnownFile = {
 
 const RECODED: KnownFile = {
   what: "its bytes were converted as if they were text",
-  hint: `in PowerShell, use -o FILE instead of '>' and '|'; ${ASK_AGAIN}`,
+  hint: IN_POWERSHELL,
 };
 
 const UTF16: KnownFile = {
   what: "its bytes were converted to UTF-16 text, as PowerShell's '>' does",
-  hint: `in PowerShell, use -o FILE instead of '>' and '|'; ${ASK_AGAIN}`,
+  hint: IN_POWERSHELL,
 };
 
 const SHIFTED: KnownFile = {

@@ -30,7 +30,7 @@ export function requireEd25519(point: Uint8Array): void {
   if (y >= P) {
     throw new FormatError("ERR_POINT", "Ed25519 key is not in its canonical encoding");
   }
-  // This takes both points with x = 0 as well, so "−0" (RFC 8032 §5.1.3 step 4) never gets past it.
+  // This takes both points with x = 0 as well, so "−0" (RFC 8032 §5.1.3 step 4) is refused.
   if (SMALL_ORDER_Y.has(y)) {
     throw new PolicyError("ERR_WEAK_KEY", "Ed25519 key has small order: anybody can sign for it", {
       hint: "no sound program makes such a key; ask its owner, and whoever gave it to you",
@@ -41,7 +41,9 @@ export function requireEd25519(point: Uint8Array): void {
   }
 }
 
-/** Euler's criterion, for x² = (y² − 1) / (d·y² + 1) as the product, which is a square alike. */
+/**
+ * Euler's criterion, for x² = (y² − 1) / (d·y² + 1) as the product, which is a square alike.
+ */
 function isSquare(value: bigint): boolean {
   const base = value % P;
   let power = 1n;
@@ -64,7 +66,7 @@ const D = 0x52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a3n;
 const HALF_OF_P = ((P - 1n) / 2n).toString(2);
 
 /**
- * y of a point of order 8; the others are −y, 0 (order 4), −1 (order 2) and 1 (the neutral point).
+ * y of a point of order 8; the others are −y, 0 (order 4), −1 (order 2) and 1 (neutral).
  */
 const ORDER_8_Y = littleEndian(
   fromHex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),

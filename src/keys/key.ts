@@ -120,10 +120,10 @@ export interface PrivateKey<Public extends PublicKey = PublicKey> {
   readonly publicKey: Public;
   readonly oaep?: OaepDecryption;
   /**
-   * RSAES-PKCS1-v1_5 decryption (RFC 8017 §7.2.2), always with as many calls for a bad block as for
-   * a good one. Resolves and rejects as `OaepDecryption.decrypt`. The `null` must not be seen by
-   * anybody: `unwrapRsa` (src/wrap) puts another key in its place. A library below may do the same
-   * by itself and deliver a key of random length.
+   * RSAES-PKCS1-v1_5 decryption (RFC 8017 §7.2.2), always with as many calls for a bad block as
+   * for a good one. Resolves and rejects as `OaepDecryption.decrypt`. The `null` must not be seen
+   * by anybody: `unwrapRsa` (src/wrap) puts another key in its place. A library below may do the
+   * same by itself and deliver a key of random length.
    */
   readonly decryptPkcs1?: (ciphertext: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**

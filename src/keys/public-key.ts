@@ -140,8 +140,8 @@ export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
 }
 
 /**
- * Refuses a peer's point that is not a valid public key on the curve (SP 800-56A §5.6.2.3). Call it
- * before using a private key with the point, above all one on a token.
+ * Refuses a peer's point that is not a valid public key on the curve (SP 800-56A §5.6.2.3). Call
+ * it before using a private key with the point, above all one on a token.
  *
  * @throws FormatError `ERR_POINT`.
  */

@@ -20,7 +20,9 @@ export function signingKeyAsRecipient(reason: string): PolicyError {
   });
 }
 
-/** Runs a check of a key. Where it refuses, the refusal starts with `name`, as in `key.pem: …`. */
+/**
+ * Runs a check of a key. Where it refuses, the refusal starts with `name`, as in `key.pem: …`.
+ */
 export function naming<T>(name: string, check: () => T): T {
   try {
     return check();

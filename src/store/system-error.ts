@@ -1,5 +1,5 @@
 /**
- * What the operating system says of a file, in words and with its name for it (ENOSPC, EACCES, …).
+ * What the operating system says of a file, in words and with its name for it, as in ENOSPC.
  */
 import { getSystemErrorMap } from "node:util";
 import { defined } from "../defined.js";

@@ -95,7 +95,9 @@ export interface KeyInfo {
   readonly publicKey?: PublicKey;
   /** As in "RSA-3072", "P-256", "X25519"; "unknown" where the token does not say. */
   readonly kind: string;
-  /** The uses that the public object allows: ENCRYPT, WRAP or DERIVE → exchange; VERIFY → sign. */
+  /**
+   * The uses that the public object allows: ENCRYPT, WRAP or DERIVE → exchange; VERIFY → sign.
+   */
   readonly uses: readonly KeyUse[];
   /** Where the public half was found. */
   readonly seenAs: ObjectClass;

@@ -43,8 +43,8 @@ export async function hpkeSeal(
 }
 
 /**
- * HPKE's OpenBase (RFC 9180 §6.1). `null` for every fault of `enc` or `ciphertext`: a point that is
- * not on the curve, a failed agreement, a wrong tag. Rejects only as `agree` does.
+ * HPKE's OpenBase (RFC 9180 §6.1). `null` for every fault of `enc` or `ciphertext`: a point that
+ * is not on the curve, a failed agreement, a wrong tag. Rejects only as `agree` does.
  */
 export async function hpkeOpen(
   recipient: EcPublicKey | X25519PublicKey,

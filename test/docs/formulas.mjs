@@ -115,8 +115,8 @@ export function hpkeSchedule(type, dh, enc, point, messageId) {
 export const floeParameters = (segLog2) => join(uint(2, 0), uint(4, 2 ** segLog2), uint(4, 32));
 
 /**
- * @param {Bytes} key @param {Bytes} start parameters ‖ iv @param {Bytes} purpose @param {Bytes} aad
- *   @param {number} length
+ * @param {Bytes} key @param {Bytes} start parameters ‖ iv @param {Bytes} purpose @param {Bytes}
+ *   aad @param {number} length
  */
 export const floeKdf = (key, start, purpose, aad, length) =>
   expand("sha384", key, join(start, purpose, aad), length);

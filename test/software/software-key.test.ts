@@ -421,7 +421,9 @@ function blockOf(label: string): string {
   return formatPem(label, new Uint8Array(32));
 }
 
-/** EncryptedPrivateKeyInfo (RFC 5958 §3): one of PKCS#5's first schemes, or PBES2 with a cipher. */
+/**
+ * EncryptedPrivateKeyInfo (RFC 5958 §3): one of PKCS#5's first schemes, or PBES2 with a cipher.
+ */
 function encryptedWith(oid: string): Uint8Array {
   const object = (hex: string): Uint8Array => der(TAG.oid, fromHex(hex));
   const nothing = der(TAG.sequence);

@@ -115,7 +115,8 @@ function affine([x, y, z]) {
 }
 
 /**
- * x = (x1·y2 + x2·y1) / (1 + t), y = (y1·y2 + x1·x2) / (1 − t), t = d·x1·x2·y1·y2, over z.
+ * x = (x1·y2 + x2·y1) / (1 + t), y = (y1·y2 + x1·x2) / (1 − t), t = d·x1·x2·y1·y2, over
+ * z.
  * @param {Projective} a @param {Projective} b @returns {Projective}
  */
 function addProjective([x1, y1, z1], [x2, y2, z2]) {
@@ -144,13 +145,13 @@ function inverse(value) {
   return power(mod(value), P - 2n);
 }
 
-/** @param {bigint} base @param {bigint} exponent */
-function power(base, exponent) {
+/** @param {bigint} base @param {bigint} exponent @param {bigint} modulus */
+export function power(base, exponent, modulus = P) {
   let result = 1n;
-  let square = base % P;
+  let square = base % modulus;
   for (let rest = exponent; rest > 0n; rest >>= 1n) {
-    if ((rest & 1n) === 1n) result = (result * square) % P;
-    square = (square * square) % P;
+    if ((rest & 1n) === 1n) result = (result * square) % modulus;
+    square = (square * square) % modulus;
   }
   return result;
 }

@@ -3,8 +3,8 @@
  * process: modules read their environment at process start, and the tested code must not check
  * itself. Steps come as JSON on standard input, results go as JSON to standard output.
  *
- * Bytes are `{ "hex": "…" }`. Templates were checked by src/token/modules/template.ts on the other
- * side.
+ * Bytes are `{ "hex": "…" }`. Templates were checked by src/token/modules/template.ts on the
+ * other side.
  */
 import fs from "node:fs";
 import pkcs11js from "pkcs11js";

@@ -76,7 +76,8 @@ export function encodeSignedPart(segLog2: number, core: Core): Uint8Array {
 }
 
 /**
- * SIG: len u32 ‖ algorithm u16 ‖ spkiLen u16 ‖ SPKI ‖ sigLen u16 ‖ signature; empty if unsigned.
+ * SIG: len u32 ‖ algorithm u16 ‖ spkiLen u16 ‖ SPKI ‖ sigLen u16 ‖ signature. Empty in
+ * an unsigned message.
  */
 export function encodeSignature(signature: CoreSignature | undefined): Uint8Array {
   if (signature === undefined) return new Uint8Array(0);

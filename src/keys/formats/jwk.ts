@@ -1,6 +1,7 @@
 /**
- * JSON Web Keys (RFC 7517; RFC 7518 §6 for RSA and EC, RFC 8037 §2 for X25519 and Ed25519), public
- * keys only. A JWK with private members is refused, so that nobody passes one on as a recipient.
+ * JSON Web Keys (RFC 7517; RFC 7518 §6 for RSA and EC, RFC 8037 §2 for X25519 and Ed25519),
+ * public keys only. A JWK with private members is refused, so that nobody passes one on as a
+ * recipient.
  */
 import { createHash } from "node:crypto";
 import { concat, toBase64Url } from "../../bytes.js";
@@ -191,7 +192,9 @@ function quoted(name: string): string {
   return /^[A-Za-z0-9._-]{1,40}$/.test(name) ? `'${name}'` : "of an unknown name";
 }
 
-/** RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2. `k` is a symmetric key, as secret as the others. */
+/**
+ * RFC 7518 §6.2.2, §6.3.2, §6.4; RFC 8037 §2. `k` is a symmetric key, as secret as the others.
+ */
 const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 
 const ALG_OAEP: ReadonlyMap<string, OaepHash> = new Map([

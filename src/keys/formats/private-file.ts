@@ -196,7 +196,9 @@ function typeOf(label: string): DerType {
   return DER_TYPES.get(label) ?? "pkcs8";
 }
 
-/** RFC 5958 §2 and §3: the algorithm; RFC 8017 A.1.2: the modulus; RFC 5915 §3: the private key. */
+/**
+ * RFC 5958 §2 and §3: the algorithm; RFC 8017 A.1.2: the modulus; RFC 5915 §3: the private key.
+ */
 const AFTER_VERSION: Readonly<Record<DerType, number>> = {
   pkcs8: TAG.sequence,
   pkcs1: TAG.integer,

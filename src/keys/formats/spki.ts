@@ -1,7 +1,7 @@
 /**
- * SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), bytes ↔ values: the algorithm, the curve, and the bare
- * key inside. Knows every kind of key that p11seal supports, and the names of some that it doesn't,
- * so that a refusal can name them.
+ * SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), bytes ↔ values: the algorithm, the curve, and the
+ * bare key inside. Knows every kind of key that p11seal supports, and the names of some that it
+ * doesn't, so that a refusal can name them.
  */
 import { fromHex, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
@@ -113,8 +113,8 @@ function readCurve(parameters: DerReader): EcCurve {
 }
 
 /**
- * RSAES-OAEP-params (RFC 4055 §4): hash, mask generation function and label, each left out where it
- * is the default: SHA-1, MGF1 with SHA-1, and none.
+ * RSAES-OAEP-params (RFC 4055 §4): hash, mask generation function and label, each left out where
+ * it is the default: SHA-1, MGF1 with SHA-1, and none.
  */
 function readOaep(parameters: DerReader): OaepHash {
   const field = (tag: number): DerReader | undefined =>

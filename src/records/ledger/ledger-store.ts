@@ -4,7 +4,7 @@
  * ledger can be kept elsewhere without copying any.
  */
 import type { Delivery } from "./delivery.js";
-import type { LedgerStatus, SignedMessage } from "./ledger.js";
+import type { ExportedMessage, ExportedStream, LedgerStatus, SignedMessage } from "./ledger.js";
 
 /**
  * All rows and transactions of one ledger. Every method is one transaction: alone among all
@@ -101,21 +101,10 @@ export interface StreamKey {
   readonly streamId: string;
 }
 
-export interface StreamRow extends StreamKey {
-  /** Highest serial accepted. */
-  readonly highest: number;
-  /** Highest serial that was pruned; -1: none. */
-  readonly floor: number;
-}
+export type StreamRow = ExportedStream;
 
 /** Unique by sender and message id, and by sender, stream and serial. */
-export interface MessageRow {
-  readonly sender: string;
-  readonly messageId: string;
-  readonly streamId: string;
-  readonly serial: number;
-  readonly createdMs: number;
-  readonly state: "reserved" | "accepted" | "delivered";
+export interface MessageRow extends Omit<ExportedMessage, "acceptedMs" | "final"> {
   /** Absent exactly while the message is reserved. */
   readonly acceptedMs: number | undefined;
   /** The process that opens it, while one does. */
