@@ -84,7 +84,10 @@ export class TokenAccess implements TokenService {
   }
 
   async troubles(uri: Pkcs11Uri = {}, depth: "tokens" | "keys" = "keys"): Promise<Trouble[]> {
-    const { tokens, troubles } = await this.#finder.survey(uri);
+    const { tokens, troubles: seen } = await this.#finder.survey(uri);
+    // A token that the URI names and that is there is not behind a fault of other hardware.
+    const isThere = tokens.length > 0 && (uri.token !== undefined || uri.serial !== undefined);
+    const troubles = isThere ? seen.filter(({ isNamed }) => isNamed) : [...seen];
     for (const token of depth === "keys" ? tokens : []) {
       try {
         await listed(token);

@@ -4,7 +4,8 @@
  */
 import { spawn } from "node:child_process";
 import { createPublicKey, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { EcPublicKey } from "../../src/keys/key.js";
@@ -25,6 +26,7 @@ import {
   withRawSession,
 } from "../support/softhsm.js";
 import { decryptOaep } from "../support/private-key.js";
+import { temporaryFolder } from "./modules/temporary.js";
 
 let token: TestToken;
 let access: TokenAccess;
@@ -197,6 +199,22 @@ describe("objects that were stored one by one, with ids of their own", () => {
     const secret = await requireCapability(privateKey, "agree")(point);
     const own = { privateKey: peer, publicKey: createPublicKey(TEST_KEYS.p256) };
     expect(secret?.expose()).toEqual(new Uint8Array(diffieHellman(own)));
+  });
+});
+
+describe("a module of the system's that does not load", () => {
+  it("is no trouble of a token that is named and there, but may hide others", async () => {
+    const broken = join(temporaryFolder("broken-module"), "libbroken.so");
+    writeFileSync(broken, "not a library", { mode: 0o644 });
+    const system = { wellKnown: [broken, SOFTHSM_MODULE], p11KitConfigs: [], p11KitModules: [] };
+    const env = { ...process.env, P11SEAL_SYSTEM_MODULES: undefined };
+    const around = softHsmAccess({ modules: [], system, env });
+    const faultsFor = async (uri: string): Promise<string[]> =>
+      (await around.troubles(parseUri(uri))).map(({ module }) => module);
+    expect(await faultsFor(token.uri)).toEqual([]);
+    expect(await faultsFor("pkcs11:")).toEqual([broken]);
+    expect(await faultsFor("pkcs11:token=nobody")).toEqual([broken]);
+    await around.close();
   });
 });
 
