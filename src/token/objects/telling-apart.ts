@@ -6,7 +6,7 @@ import type { KeyInfo } from "../values.js";
 /** Advice for a URI that matches these keys, of which there are at least two. */
 export function howToTellApart(uri: Pkcs11Uri, keys: readonly KeyInfo[]): string {
   const helpful = ATTRIBUTES.filter(
-    ({ name, of }) => uri[name] === undefined && new Set(keys.map(of)).size > 1,
+    ({ name, of }) => uri[name] === undefined && canBeNamed(keys.map(of)),
   );
   const sure = helpful.find(({ of }) => new Set(keys.map(of)).size === keys.length);
   const names = (sure === undefined ? withoutRepeat(helpful) : [sure]).map(
@@ -16,6 +16,11 @@ export function howToTellApart(uri: Pkcs11Uri, keys: readonly KeyInfo[]): string
     return "no URI tells them apart: give them different ids with the token's own tool";
   }
   return `add ${names.join(" and ")} to the URI; \`p11seal keys list\` shows them`;
+}
+
+/** An empty attribute in a URI names nothing. */
+function canBeNamed(values: readonly string[]): boolean {
+  return new Set(values).size > 1 && !values.includes("");
 }
 
 /** A token that its label tells apart needs no serial number. */
@@ -29,7 +34,8 @@ const ATTRIBUTES: readonly {
   readonly of: (key: KeyInfo) => string;
 }[] = [
   { name: "token", of: ({ token }) => token.label },
-  { name: "id", of: ({ id }) => toHex(id) },
+  // A label is easier to type than an id.
   { name: "object", of: ({ label }) => label },
+  { name: "id", of: ({ id }) => toHex(id) },
   { name: "serial", of: ({ token }) => token.serial },
 ];

@@ -29,6 +29,8 @@ describe("keys that one URI matches", () => {
       [key("a", "k", 1), key("a", "l", 1)],
       "add object= to",
     ],
+    ["with two labels and ids", {}, [key("a", "k", 1), key("a", "l", 2)], "add object= to"],
+    ["of which one has no label", {}, [key("a", "", 1), key("a", "l", 2)], "add id= to"],
     ["alike in all", {}, [key("a", "k", 1), key("a", "k", 1)], "no URI tells them apart"],
   ])("%s", (_, uri, keys, advice) => {
     expect(howToTellApart(uri, keys)).toMatch(new RegExp(`^${advice}`));
