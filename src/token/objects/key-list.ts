@@ -6,7 +6,15 @@ import { equal } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { keyName } from "./halves.js";
-import { contentOf, type KeyObject, mayPair, objectsOf, type Pair, visiblePairs } from "./pairs.js";
+import {
+  contentOf,
+  handlesOf,
+  type KeyObject,
+  mayPair,
+  objectsOf,
+  type Pair,
+  visiblePairs,
+} from "./pairs.js";
 import type { Session } from "../session/session.js";
 import type { KeyInfo, TokenInfo } from "../values.js";
 import { formatUri, parseUri } from "../uri.js";
@@ -33,7 +41,7 @@ export function describe(pair: Pair, token: TokenInfo, all: readonly Pair[]): Ke
     label: first.label,
     id: first.id,
     ...(half ?? first.half),
-    uses: first.uses,
+    uses: first.uses(),
     seenAs: first.class,
     objects: pair.map(({ class: objectClass, label, id }) => ({ class: objectClass, label, id })),
     uri: keyUri(pair, token, all),
@@ -73,7 +81,9 @@ export function findPrivateKey(session: Session, key: KeyInfo): Buffer {
   const named = objectsOf(session, "private key", names(key));
   const [only, ...more] = named;
   if (only !== undefined && more.length === 0 && fits(only, key)) return only.handle;
-  return chosen(key, named, visiblePairs(session)).handle;
+  // Before login there are most often none: then nothing has to be read.
+  const areNone = named.length === 0 && handlesOf(session, "private key").length === 0;
+  return chosen(key, named, areNone ? [] : visiblePairs(session)).handle;
 }
 
 /** Private keys that may be the other half of a key, though nothing that they show says so. */

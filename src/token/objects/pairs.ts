@@ -18,8 +18,8 @@ export interface KeyObject extends ObjectName {
   readonly half: PublicHalf;
   /** What the key itself is, as far as the object shows it: equal for objects of one pair. */
   readonly content: string | undefined;
-  /** The uses that the object allows. A certificate allows any. */
-  readonly uses: readonly KeyUse[];
+  /** The uses that the object allows. A certificate allows any. Read when asked for. */
+  uses(): readonly KeyUse[];
 }
 
 /** The objects of one pair: public keys first, then certificates, then private keys. */
@@ -41,23 +41,34 @@ export function visiblePairs(session: Session): Pair[] {
 type Growing = [KeyObject, ...KeyObject[]];
 
 /** The objects of a class that the session can see. `named`: only those with this id or label. */
-export function objectsOf(
-  session: Session,
-  objectClass: ObjectClass,
-  named?: { readonly ID: Uint8Array } | { readonly LABEL: string },
-): KeyObject[] {
+export function objectsOf(session: Session, objectClass: ObjectClass, named?: Naming): KeyObject[] {
+  return unlessHidden(() =>
+    handlesOf(session, objectClass, named).map((handle) =>
+      readObject(session, handle, objectClass),
+    ),
+  );
+}
+
+/** As `objectsOf`, without reading them. */
+export function handlesOf(session: Session, objectClass: ObjectClass, named?: Naming): Buffer[] {
   const kind = objectClass === "certificate" ? { CERTIFICATE_TYPE: CKC_X_509 } : {};
+  return unlessHidden(() => session.find({ CLASS: CKO_OF[objectClass], ...kind, ...named }));
+}
+
+/**
+ * Before login most tokens leave hidden objects out. Some answer a question about them with
+ * CKR_USER_NOT_LOGGED_IN instead, which hides no other objects.
+ */
+function unlessHidden<T>(look: () => T[]): T[] {
   try {
-    return session
-      .find({ CLASS: CKO_OF[objectClass], ...kind, ...named })
-      .map((handle) => readObject(session, handle, objectClass));
+    return look();
   } catch (error) {
-    // Before login most tokens leave hidden objects out. Some answer a question about them with
-    // this instead, which hides no other objects.
     if (failedWith(error, "CKR_USER_NOT_LOGGED_IN")) return [];
     throw error;
   }
 }
+
+type Naming = { readonly ID: Uint8Array } | { readonly LABEL: string };
 
 /** Reads an object. */
 export function readObject(session: Session, handle: Buffer, objectClass: ObjectClass): KeyObject {
@@ -70,7 +81,7 @@ export function readObject(session: Session, handle: Buffer, objectClass: Object
     label: session.text(handle, "LABEL"),
     id: session.bytes(handle, "ID") ?? new Uint8Array(),
     content: contentOf(half.publicKey) ?? (isCertificate ? undefined : modulusOf(session, handle)),
-    uses: isCertificate ? ["exchange", "sign"] : usesOf(session, handle),
+    uses: () => (isCertificate ? ["exchange", "sign"] : usesOf(session, handle)),
   };
 }
 
