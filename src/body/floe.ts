@@ -205,7 +205,7 @@ export interface FloeContext {
   readonly aad: Uint8Array;
 }
 
-/** AEAD_ID 00 (AES-256-GCM) ‖ KDF_ID 00 (HKDF-Expand-SHA-384) ‖ segment length ‖ IV length. */
+/** AEAD_ID 00 (AES-256-GCM) ‖ KDF_ID 00 (HKDF-Expand-SHA-384) ‖ segment and IV lengths. */
 function encodeParameters({ segmentBytes }: FloeParameters): Uint8Array {
   return concat(Uint8Array.of(0, 0), u32(segmentBytes), u32(32));
 }
