@@ -6,8 +6,8 @@
  * initialized. A library is never unloaded, because vendors' libraries leave threads running.
  */
 import { defined } from "../../defined.js";
-import type { PKCS11 } from "pkcs11js";
 import { TokenError } from "../../errors.js";
+import { type Cryptoki, loadBinding } from "./binding.js";
 import { call, callAsync, failedWith, origin } from "./call.js";
 import { OS_LOCKING_OK } from "./constants.js";
 import { checkModuleFile } from "./module-file.js";
@@ -41,11 +41,11 @@ export class Module {
   readonly path: string;
   readonly library: LibraryInfo;
   /** pkcs11js's object. Use it only inside `call` or `run`. */
-  readonly native: PKCS11;
+  readonly native: Cryptoki;
   readonly #inFlight = new Set<readonly unknown[]>();
   readonly #release: () => void;
 
-  constructor(path: string, native: PKCS11, library: LibraryInfo, release: () => void) {
+  constructor(path: string, native: Cryptoki, library: LibraryInfo, release: () => void) {
     this.path = path;
     this.native = native;
     this.library = library;
@@ -91,11 +91,11 @@ export class Module {
  */
 export async function openModule(candidate: ModuleCandidate): Promise<Module> {
   const real = checkModuleFile(candidate.path, candidate.explicit || candidate.named === true);
-  const { PKCS11 } = await loadNative();
+  const newBinding = await loadBinding();
   // No await from here on, so two calls for the same module cannot interleave.
   let loaded = registry.get(real);
   if (loaded === undefined) {
-    loaded = { native: load(new PKCS11(), candidate.path), users: 0, ours: false };
+    loaded = { native: load(newBinding(), candidate.path), users: 0, ours: false };
     registry.set(real, loaded);
   }
   const entry = loaded;
@@ -120,7 +120,7 @@ export async function openModule(candidate: ModuleCandidate): Promise<Module> {
 }
 
 interface Loaded {
-  readonly native: PKCS11;
+  readonly native: Cryptoki;
   users: number;
   /** True when this process's own call initialized the module, and so must finalize it. */
   ours: boolean;
@@ -133,9 +133,9 @@ const registry = new Map<string, Loaded>();
  * Objects whose `load` failed, kept here because any call on them crashes, and so may collecting
  * them.
  */
-const broken: PKCS11[] = [];
+const broken: Cryptoki[] = [];
 
-function load(native: PKCS11, path: string): PKCS11 {
+function load(native: Cryptoki, path: string): Cryptoki {
   try {
     native.load(path);
     return native;
@@ -155,7 +155,7 @@ function load(native: PKCS11, path: string): PKCS11 {
 }
 
 /** Calls C_Initialize. True when this call initialized the module. */
-function initialize(native: PKCS11, candidate: ModuleCandidate): boolean {
+function initialize(native: Cryptoki, candidate: ModuleCandidate): boolean {
   const { parameters, environment = {}, path } = candidate;
   const options = {
     flags: OS_LOCKING_OK,
@@ -220,7 +220,7 @@ function setEnvironment(pairs: readonly (readonly [string, string | undefined])[
   }
 }
 
-function libraryInfo(native: PKCS11): LibraryInfo {
+function libraryInfo(native: Cryptoki): LibraryInfo {
   const info = call("C_GetInfo", () => native.C_GetInfo());
   return {
     manufacturer: info.manufacturerID.trim(),
@@ -228,23 +228,4 @@ function libraryInfo(native: PKCS11): LibraryInfo {
     version: info.libraryVersion,
     cryptoki: info.cryptokiVersion,
   };
-}
-
-/** pkcs11js, an optional native package: it may be missing or not built. */
-async function loadNative(): Promise<{ PKCS11: new () => PKCS11 }> {
-  try {
-    const loaded = (await import("pkcs11js")) as unknown as {
-      default: { PKCS11: new () => PKCS11 };
-    };
-    return loaded.default;
-  } catch (cause) {
-    throw new TokenError(
-      "ERR_NATIVE_MISSING",
-      "the package pkcs11js is not installed or not built",
-      {
-        hint: "using a token needs it: with a C++ compiler, make and python3 at hand, run npm install pkcs11js",
-        cause,
-      },
-    );
-  }
 }

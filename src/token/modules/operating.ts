@@ -4,11 +4,11 @@
  * kB (docs/tokens.md) and starts a thread. When nothing else is waiting, the synchronous call is
  * the better one.
  */
-import type { PKCS11 } from "pkcs11js";
+import type { Cryptoki } from "./binding.js";
 
 /** The functions that `Module.run` passes to its callback. */
 export type Operating = Pick<
-  PKCS11,
+  Cryptoki,
   | "C_DecryptAsync"
   | "C_DeriveKeyAsync"
   | "C_GenerateKeyPairAsync"
@@ -31,7 +31,7 @@ export function setSideBySide(waited: () => boolean): void {
 }
 
 /** The form for the next operation. */
-export function nextForm(native: PKCS11): Operating {
+export function nextForm(native: Cryptoki): Operating {
   if (onThreads < MAX_ON_THREADS && isWaitedFor()) {
     onThreads += 1;
     return native;
@@ -39,7 +39,7 @@ export function nextForm(native: PKCS11): Operating {
   return plainForm(native);
 }
 
-function plainForm(native: PKCS11): Operating {
+function plainForm(native: Cryptoki): Operating {
   return {
     C_DecryptAsync: async (...args) => Promise.resolve(native.C_Decrypt(...args)),
     C_DeriveKeyAsync: async (...args) => Promise.resolve(native.C_DeriveKey(...args)),

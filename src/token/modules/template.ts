@@ -6,9 +6,9 @@
  * that PKCS#11 v2.40 §4 gives each attribute.
  */
 import { defined } from "../../defined.js";
-import type { Attribute, Mechanism } from "pkcs11js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";
 import { PSS_SALT_BYTES } from "../../keys/signing.js";
+import type { Attribute, Mechanism } from "./binding.js";
 import { CKD_NULL, CKG, CKM, CKZ_DATA_SPECIFIED, PARAMS } from "./constants.js";
 
 /** Values for attributes, by name without `CKA_`. Bytes are copied; order is kept. */
@@ -83,7 +83,7 @@ export function ecdhMechanism(peer: Uint8Array): Mechanism {
   }
   return {
     mechanism: CKM.ECDH1_DERIVE,
-    parameter: { type: PARAMS.EC_DH, kdf: CKD_NULL, publicData: Buffer.from(peer) } as never,
+    parameter: { type: PARAMS.EC_DH, kdf: CKD_NULL, publicData: Buffer.from(peer) },
   };
 }
 
@@ -96,7 +96,7 @@ export function pssMechanism(): Mechanism {
       hashAlg: CKM.SHA256,
       mgf: CKG.MGF1_SHA256,
       saltLen: PSS_SALT_BYTES,
-    } as never,
+    },
   };
 }
 

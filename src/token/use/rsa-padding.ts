@@ -2,10 +2,10 @@
  * The two paddings of RSA encryption. Each knows how a token undoes it, how the host undoes it, and
  * how to make a block to try the token with.
  */
-import type { Mechanism } from "pkcs11js";
 import type { OaepParameters, RsaPublicKey } from "../../keys/key.js";
 import { oaepDecode, oaepEncrypt } from "../../wrap/rsa-oaep.js";
 import { pkcs1Decode, pkcs1Encrypt } from "../../wrap/rsa-pkcs1.js";
+import type { Mechanism } from "../modules/binding.js";
 import { CKM } from "../modules/constants.js";
 import { oaepMechanism, plainMechanism } from "../modules/template.js";
 

@@ -3,9 +3,9 @@
  * raw RSA and the host undoes the padding.
  */
 import { randomBytes } from "node:crypto";
-import type { Mechanism } from "pkcs11js";
 import { equal } from "../../bytes.js";
 import type { RsaPublicKey } from "../../keys/key.js";
+import type { Mechanism } from "../modules/binding.js";
 import { call, dependsOnCiphertext, refusesTemplate } from "../modules/call.js";
 import { CKM } from "../modules/constants.js";
 import { type AttributeValues, plainMechanism, template } from "../modules/template.js";

@@ -3,10 +3,10 @@
  * the host, which every signing token supports; with CKM_EDDSA over the message; or with
  * CKM_RSA_PKCS over the data to be padded (PKCS#11 v2.40 §2.1.6).
  */
-import type { Mechanism } from "pkcs11js";
 import { TokenError } from "../../errors.js";
 import type { PrivateKey, RsaPublicKey, SigningPublicKey } from "../../keys/key.js";
 import { messageDigest, signatureAlgorithm, signatureBytes } from "../../keys/signing.js";
+import type { Mechanism } from "../modules/binding.js";
 import { call } from "../modules/call.js";
 import { CKM } from "../modules/constants.js";
 import { plainMechanism, pssMechanism } from "../modules/template.js";
