@@ -474,7 +474,7 @@ export const MUTANTS = [
 
   {
     what: "a development token that others can change is used",
-    file: "src/cli/find/home.ts",
+    file: "src/store/home.ts",
     find: "    DEVELOPMENT_TOKEN.map((name) => join(softHsm, name)),\n",
     replace: "    DEVELOPMENT_TOKEN.slice(0, 0).map((name) => join(softHsm, name)),\n",
     test: "test/cli/find/home.test.ts",

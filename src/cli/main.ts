@@ -4,7 +4,7 @@
  * and the rest starts sooner when Node may keep its compiled code.
  */
 import { writeSync } from "node:fs";
-import { useCodeCache } from "./code-cache.js";
+import { useCodeCache } from "../store/code-cache.js";
 import { version } from "./version.js";
 
 async function start(): Promise<void> {

@@ -27,7 +27,7 @@ import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { fileState } from "../../store/files.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
-import { homeFolder, pathOfHome } from "./home.js";
+import { homeFolder, pathOfHome } from "../../store/home.js";
 
 export interface KnownKey {
   readonly source: RecipientSource;

@@ -7,7 +7,7 @@ import { parsePublicKey } from "../../keys/formats/key-file.js";
 import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
-import { homeFolder, pathOfHome } from "./home.js";
+import { homeFolder, pathOfHome } from "../../store/home.js";
 import { isThere } from "./known-names.js";
 
 /** @throws as `readSmall`, `parsePublicKey`, `readDirectory` */

@@ -11,7 +11,7 @@ import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
 import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
-import { pathOfHome } from "./home.js";
+import { pathOfHome } from "../../store/home.js";
 import { isThere } from "./known-names.js";
 import { knownSender } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";

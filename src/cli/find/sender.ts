@@ -12,7 +12,7 @@ import { P11SealError, UsageError } from "../../errors.js";
 import type { Identity, PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { moment, parseDuration } from "../../records/duration.js";
 import type { Arguments } from "../arguments/arguments.js";
-import { homeFolder } from "./home.js";
+import { homeFolder } from "../../store/home.js";
 import type { Context } from "../command.js";
 
 /** What a command line says about signing a message. */

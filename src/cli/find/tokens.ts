@@ -12,7 +12,7 @@ import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
 import { parseUri, parseUriInFile, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
-import { homeFolder } from "./home.js";
+import { homeFolder } from "../../store/home.js";
 import { canGetPin, pinReferrer, type PinSources } from "./pins.js";
 import type { Context } from "../command.js";
 import type { Patience } from "./waiting.js";

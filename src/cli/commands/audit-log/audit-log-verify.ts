@@ -8,7 +8,7 @@ import {
 } from "../../../records/audit/audit-log.js";
 import { defined } from "../../../defined.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import type { Context } from "../../command.js";

@@ -13,7 +13,7 @@ import { trustedSender } from "../../../records/directory/directory.js";
 import type { Reservation } from "../../../records/ledger/ledger.js";
 import { MessageFolder } from "../../../records/ledger/message-folder.js";
 import type { Context } from "../../command.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import type { Output } from "../../io/output.js";
 import { place } from "./capi-message.js";
 import type { CapiUse } from "./capi-use.js";

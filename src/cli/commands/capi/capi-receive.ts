@@ -22,7 +22,7 @@ import { CapiKeys } from "./capi-keys.js";
 import { deliver, MessageFiles, messagePaths, privateOutput } from "./capi-message.js";
 import { cipherParameters, keyPadding, signatureForm } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { nameOrFingerprint } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";

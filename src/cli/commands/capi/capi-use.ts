@@ -14,7 +14,7 @@ import { requireCapability } from "../../../keys/purpose.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { CapiHome } from "./capi-home.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
 import { outcomeOf } from "../../io/report.js";
 

@@ -15,7 +15,7 @@ import {
 import { fileState } from "../../../store/files.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context, Run } from "../../command.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { PublicKeys, type FoundKey, type KeyOrigin } from "../../find/public-keys.js";
 import { requireNoSender } from "../../find/recipients.js";
 import { withTokens } from "../../find/tokens.js";

@@ -7,7 +7,7 @@ import {
 } from "../../../records/directory/directory.js";
 import { fingerprintText } from "../../../keys/public-key.js";
 import type { Context, Run } from "../../command.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { confirm } from "../../io/confirm.js";
 
 export function removeFrom(kind: DirectoryKind): Run {

@@ -12,7 +12,7 @@ import {
   type DirectoryKind,
 } from "../../../records/directory/directory.js";
 import type { Run } from "../../command.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 

@@ -9,7 +9,7 @@ import type { ExportedMessage, Ledger, LedgerStatus } from "../../../records/led
 import { DEFAULT_WINDOW_MS } from "../../../records/policy.js";
 import { openLedger } from "../../../records/ledger/sqlite-ledger.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { write } from "../../io/io.js";
 import { ledgerPath, makeHomeLedger, openHomeLedger } from "../../../records/ledger/home-ledger.js";
 import { json, jsonParts, table } from "../../io/table.js";

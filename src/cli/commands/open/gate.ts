@@ -12,7 +12,7 @@ import { moment, parseDuration } from "../../../records/duration.js";
 import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/ledger.js";
 import { admit, requireSigned } from "../../../records/policy.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
 
 /** A message that this process, and no other, may open. */

@@ -13,7 +13,7 @@ import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { tapped } from "../../../stream.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
 import { outcomeOf } from "../../io/report.js";
 

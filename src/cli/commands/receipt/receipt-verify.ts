@@ -13,7 +13,7 @@ import { requireSigner } from "../../../keys/signer-strength.js";
 import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { knownSender, senderData, type KnownSender } from "../../find/sender.js";
 import { PublicKeys } from "../../find/public-keys.js";
 import { withTokens } from "../../find/tokens.js";

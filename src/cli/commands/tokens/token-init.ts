@@ -5,7 +5,7 @@ import { requireExactFolder } from "../../../store/exact.js";
 import { TokenProcess } from "../../../token/process/token-process.js";
 import { overlookedTokens } from "../../../token/modules/configuration.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../find/home.js";
+import { homeFolder } from "../../../store/home.js";
 import { write } from "../../io/io.js";
 import { pinReferrer } from "../../find/pins.js";
 import { printable } from "../../../printable.js";

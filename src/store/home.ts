@@ -1,9 +1,10 @@
 /** The user's data folder (docs/cli.md, "Files"). */
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { UsageError } from "../../errors.js";
-import { requireOwnFolder, requireOwnPaths } from "../../store/files.js";
-import type { Io } from "../io/io.js";
+import { UsageError } from "../errors.js";
+import { requireOwnFolder, requireOwnPaths } from "./files.js";
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * `P11SEAL_HOME`, or else where the platform keeps such data. The folder may not exist. One that
@@ -12,7 +13,7 @@ import type { Io } from "../io/io.js";
  *
  * @throws UsageError `ERR_USAGE`; PolicyError `ERR_UNSAFE_FILE`
  */
-export function homeFolder(env: Io["env"]): string {
+export function homeFolder(env: Environment): string {
   const folder = pathOfHome(env);
   requireOwnFolder(folder);
   const softHsm = join(folder, "softhsm");
@@ -27,7 +28,7 @@ export function homeFolder(env: Io["env"]): string {
 const DEVELOPMENT_TOKEN = ["softhsm2.conf", "module", "tokens"] as const;
 
 /** The folder, unchecked: to see if there is one. @throws UsageError `ERR_USAGE` */
-export function pathOfHome(env: Io["env"]): string {
+export function pathOfHome(env: Environment): string {
   const own = env["P11SEAL_HOME"];
   if (own !== undefined && own !== "") {
     if (!isAbsolute(own)) {
@@ -38,7 +39,7 @@ export function pathOfHome(env: Io["env"]): string {
   return join(dataFolder(env), "p11seal");
 }
 
-function dataFolder(env: Io["env"]): string {
+function dataFolder(env: Environment): string {
   const home = env["HOME"] ?? homedir();
   if (process.platform === "win32") return env["LOCALAPPDATA"] ?? join(home, "AppData", "Local");
   if (process.platform === "darwin") return join(home, "Library", "Application Support");

@@ -14,14 +14,14 @@ import {
 import nodeModule from "node:module";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
-import { useCodeCache } from "../../src/cli/code-cache.js";
+import { useCodeCache } from "../../src/store/code-cache.js";
 import {
   childEnvironment,
   keepCodeIn,
   restoreEnvironment,
 } from "../../src/token/process/environment.js";
-import { temporaryFolder } from "./support/folder.js";
-import { p11seal } from "./support/spawn.js";
+import { temporaryFolder } from "../cli/support/folder.js";
+import { p11seal } from "../cli/support/spawn.js";
 
 /** Since Node 22.1. */
 const KEEPS_CODE = "enableCompileCache" in nodeModule;
