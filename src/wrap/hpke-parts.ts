@@ -1,6 +1,6 @@
 /**
  * The algorithms that HPKE is put together from, over `node:crypto`: DHKEM's sending half, HKDF and
- * AES-256-GCM, in the shape the `hpke` package wants. Its own go through WebCrypto, where each of a
+ * the AEADs, in the shape the `hpke` package wants. Its own go through WebCrypto, where each of a
  * dozen steps waits for a thread: several times the cost of the agreement itself.
  */
 import {
@@ -160,29 +160,38 @@ const MAX_BLOCKS = 255;
 
 export const HKDF_SHA256 = hkdf(0x0001, "sha256", 32);
 
-/** AES-256-GCM with a tag of 16 bytes (NIST SP 800-38D). */
-export const AES_256_GCM: AEADFactory = () => ({
-  id: 0x0002,
-  type: "AEAD",
-  name: "AES-256-GCM",
-  Nk: 32,
-  Nn: 12,
-  Nt: TAG_BYTES,
-  Seal: (key, nonce, aad, plaintext) => {
-    const cipher = createCipheriv("aes-256-gcm", key, nonce).setAAD(aad);
-    const ciphertext = concat(cipher.update(plaintext), cipher.final());
-    return Promise.resolve(concat(ciphertext, cipher.getAuthTag()));
-  },
-  Open: async (key, nonce, aad, ciphertext) => {
-    const end = Math.max(0, ciphertext.length - TAG_BYTES);
-    const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG_BYTES });
-    decipher.setAAD(aad).setAuthTag(ciphertext.subarray(end));
-    const plaintext = decipher.update(ciphertext.subarray(0, end));
-    return Promise.resolve(concat(plaintext, decipher.final()));
-  },
-});
-
 const TAG_BYTES = 16;
+
+/** The AEADs that messages use (RFC 9180 §7.3), by their names in `node:crypto`. */
+export type HpkeAead = "aes-256-gcm" | "chacha20-poly1305";
+
+/** With keys of 32 bytes, nonces of 12 and tags of 16 (RFC 5116 §5.2, RFC 8439 §2.8). */
+export const AEADS: Readonly<Record<HpkeAead, AEADFactory>> = {
+  "aes-256-gcm": aead(0x0002, "AES-256-GCM", "aes-256-gcm"),
+  "chacha20-poly1305": aead(0x0003, "ChaCha20Poly1305", "chacha20-poly1305"),
+};
+
+function aead(id: number, name: string, algorithm: HpkeAead): AEADFactory {
+  // Of the two lists of overloads each takes one of the names: their union fits neither.
+  const of = algorithm as "chacha20-poly1305";
+  const tag = { authTagLength: TAG_BYTES };
+  return () => ({
+    ...{ id, type: "AEAD", name, Nk: 32, Nn: 12, Nt: TAG_BYTES },
+    Seal: (key, nonce, aad, plaintext) => {
+      const cipher = createCipheriv(of, key, nonce, tag);
+      cipher.setAAD(aad, { plaintextLength: plaintext.length });
+      const ciphertext = concat(cipher.update(plaintext), cipher.final());
+      return Promise.resolve(concat(ciphertext, cipher.getAuthTag()));
+    },
+    Open: async (key, nonce, aad, ciphertext) => {
+      const end = Math.max(0, ciphertext.length - TAG_BYTES);
+      const decipher = createDecipheriv(of, key, nonce, tag);
+      decipher.setAAD(aad, { plaintextLength: end }).setAuthTag(ciphertext.subarray(end));
+      const plaintext = decipher.update(ciphertext.subarray(0, end));
+      return Promise.resolve(concat(plaintext, decipher.final()));
+    },
+  });
+}
 
 function unsupported(): Promise<never> {
   return Promise.reject(new NotSupportedError("not a part of HPKE that messages use"));

@@ -10,24 +10,26 @@ import { CipherSuite, type KEMFactory, type Key } from "hpke";
 import { concat } from "../bytes.js";
 import type { EcPublicKey, PrivateKey, X25519PublicKey } from "../keys/key.js";
 import { validatePoint } from "../keys/public-key.js";
+import type { Secret } from "../secret.js";
 import {
-  AES_256_GCM,
+  AEADS,
   dhkem,
   HKDF_SHA256,
   KEMS,
   recipientKey,
   sharedSecret,
+  type HpkeAead,
   type HpkeCurve,
 } from "./hpke-parts.js";
 
-export type { HpkeCurve } from "./hpke-parts.js";
+export type { HpkeAead, HpkeCurve } from "./hpke-parts.js";
 
 /** Bytes of the encapsulated key `enc`: an uncompressed point, or a u-coordinate. */
 export function encBytes(curve: HpkeCurve): number {
   return KEMS[curve].encBytes;
 }
 
-/** Bytes of the AEAD tag that `hpkeSeal` adds (AES-256-GCM). */
+/** Bytes of the AEAD tag that `hpkeSeal` adds. */
 export const HPKE_TAG_BYTES = 16;
 
 /** HPKE's SealBase (RFC 9180 §6.1): `enc` and the ciphertext of `plaintext`. */
@@ -36,8 +38,9 @@ export async function hpkeSeal(
   plaintext: Uint8Array,
   info: Uint8Array,
   aad: Uint8Array,
+  aead: HpkeAead = "aes-256-gcm",
 ): Promise<{ enc: Uint8Array; ciphertext: Uint8Array }> {
-  const suite = suites(curveOf(recipient));
+  const suite = suiteOf(curveOf(recipient), aead);
   const sealed = await suite.Seal(recipientKey(recipient), plaintext, { info, aad });
   return { enc: sealed.encapsulatedSecret, ciphertext: sealed.ciphertext };
 }
@@ -53,18 +56,16 @@ export async function hpkeOpen(
   ciphertext: Uint8Array,
   info: Uint8Array,
   aad: Uint8Array,
+  aead: HpkeAead = "aes-256-gcm",
 ): Promise<Uint8Array | null> {
   const curve = curveOf(recipient);
-  if (!isPoint(curve, enc)) return null;
-  const shared = await agree(enc);
+  const shared = await agreed(curve, agree, enc);
   if (shared === null) return null;
-  const dh = shared.expose();
   try {
-    if (dh.length !== KEMS[curve].dhBytes || (curve === "X25519" && isZero(dh))) return null;
     const suite = new CipherSuite(
-      kemWithAgreement(curve, dh, recipient.point),
+      kemWithAgreement(curve, shared.expose(), recipient.point),
       HKDF_SHA256,
-      AES_256_GCM,
+      AEADS[aead],
     );
     return await suite.Open(NOWHERE, enc, ciphertext, { info, aad });
   } catch {
@@ -74,11 +75,34 @@ export async function hpkeOpen(
   }
 }
 
-/** The suite `hpkeSeal` uses for a curve: the curve's DHKEM, HKDF-SHA-256, AES-256-GCM. */
-function suites(curve: HpkeCurve): CipherSuite {
-  return (made[curve] ??= new CipherSuite(() => dhkem(curve), HKDF_SHA256, AES_256_GCM));
+/**
+ * Raw Diffie-Hellman with a peer's point, of the right length whatever a token says. `null` for
+ * every fault of the point, which never reaches a token, and where the agreement fails. Rejects
+ * only as `agree` does.
+ */
+export async function agreed(
+  curve: HpkeCurve,
+  agree: NonNullable<PrivateKey["agree"]>,
+  peer: Uint8Array,
+): Promise<Secret | null> {
+  if (!isPoint(curve, peer)) return null;
+  const shared = await agree(peer);
+  if (shared === null) return null;
+  const dh = shared.expose();
+  if (dh.length === KEMS[curve].dhBytes && !(curve === "X25519" && isZero(dh))) return shared;
+  shared.wipe();
+  return null;
 }
-const made: Partial<Record<HpkeCurve, CipherSuite>> = {};
+
+/** The suite `hpkeSeal` uses: the curve's DHKEM, HKDF-SHA-256, and the AEAD. */
+function suiteOf(curve: HpkeCurve, aead: HpkeAead): CipherSuite {
+  return (made[`${curve} ${aead}`] ??= new CipherSuite(
+    () => dhkem(curve),
+    HKDF_SHA256,
+    AEADS[aead],
+  ));
+}
+const made: Partial<Record<`${HpkeCurve} ${HpkeAead}`, CipherSuite>> = {};
 
 function curveOf(key: EcPublicKey | X25519PublicKey): HpkeCurve {
   return key.type === "ec" ? key.curve : "X25519";

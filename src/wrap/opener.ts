@@ -4,12 +4,19 @@
  * operation with its private key.
  */
 import { NoMatchError, P11SealError, PolicyError } from "../errors.js";
-import type { Identity, OaepParameters, PrivateKey, PublicKey } from "../keys/key.js";
+import type {
+  EcPublicKey,
+  Identity,
+  OaepParameters,
+  PrivateKey,
+  PublicKey,
+  X25519PublicKey,
+} from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
 import { fewOf } from "../printable.js";
 import { Secret } from "../secret.js";
-import { hpkeOpen, type HpkeCurve } from "./hpke.js";
-import { orSubstitute, randomSubstitute, type Rejection } from "./rejection.js";
+import { agreed, hpkeOpen, type HpkeAead, type HpkeCurve } from "./hpke.js";
+import { orSubstitute, randomSubstitute, type Rejection, type Unwrapped } from "./rejection.js";
 import { type RsaWrap, unwrapRsa } from "./rsa-unwrap.js";
 
 /** The content key under HPKE's base mode (RFC 9180 §6.1). */
@@ -20,24 +27,41 @@ export interface HpkeWrap {
   readonly ciphertext: Uint8Array;
   readonly info: Uint8Array;
   readonly aad: Uint8Array;
+  /** By default AES-256-GCM. */
+  readonly aead?: HpkeAead;
+}
+
+/** The content key under what a format derives from raw Diffie-Hellman in a way of its own. */
+export interface AgreementWrap {
+  readonly type: "agreement";
+  readonly curve: HpkeCurve;
+  /** An uncompressed point, or a u-coordinate. */
+  readonly peer: Uint8Array;
+  /** The content key; `null` for every fault. `shared` is as long as the curve's field. */
+  readonly open: (shared: Uint8Array) => Uint8Array | null;
+  /** It doesn't say whose it is: any key of its curve may turn out to be the one. */
+  readonly unnamed?: boolean;
 }
 
 /** The content key as one recipient's stanza has it. */
-export type WrappedKey = RsaWrap | HpkeWrap;
+export type WrappedKey = RsaWrap | HpkeWrap | AgreementWrap;
 
 /** What a format says of a message's wrapped keys. */
 export interface WrappedKeys {
-  /** Those that were made for this key, as its tag or name in the message tells. */
+  /**
+   * Those that were made for this key, as its tag or name in the message tells; and those that may
+   * have been (`unnamed`).
+   */
   readonly for: (key: PublicKey) => readonly WrappedKey[];
   /** Length of the content key. */
   readonly keyBytes: number;
   /** Throws to refuse a key that matched, before it is unlocked. */
   readonly admit?: (key: PublicKey) => void;
   /**
-   * What goes on where a wrap gives no key; by default random bytes. A format with PKCS#1 v1.5
+   * What goes on where an RSA wrap gives no key; by default random bytes. A format with PKCS#1 v1.5
    * needs one that is the same for the same wrap (`derivedSubstitute`).
    */
-  readonly substituteFor?: (wrap: WrappedKey) => Secret;
+  readonly substituteFor?: (wrap: RsaWrap) => Secret;
 }
 
 export interface OpenedByKey {
@@ -47,70 +71,91 @@ export interface OpenedByKey {
 }
 
 /**
- * The content key through the first identity that matches. One whose holder can't do what its wraps
- * need (another OAEP hash, no such operation) gives way to the next: that says nothing of the
+ * The content key through the first identity that a wrap names. One whose holder can't do what its
+ * wraps need (another OAEP hash, no such operation) gives way to the next: that says nothing of the
  * message. Any other failure ends the opening.
  *
- * @throws NoMatchError `ERR_NO_MATCH`, before any identity was unlocked; PolicyError
- *   `ERR_OAEP_HASH`; TokenError from unlocking; whatever `admit` throws
+ * Wraps that name nobody come last, each an operation with each key that may be theirs: whoever
+ * calls decides which keys are worth that.
+ *
+ * @throws NoMatchError `ERR_NO_MATCH`, before any identity was unlocked, or after all that may have
+ *   matched were tried; PolicyError `ERR_OAEP_HASH`; TokenError from unlocking; whatever `admit`
+ *   throws
  */
 export async function openByKey(
   identities: readonly Identity[],
   wrapped: WrappedKeys,
 ): Promise<OpenedByKey> {
-  let refusal: unknown;
-  for (const { identity, wraps } of matching(identities, wrapped)) {
-    wrapped.admit?.(identity.publicKey);
+  const candidates = identities.map((identity) => {
+    const wraps = wrapped.for(identity.publicKey);
+    return { identity, named: wraps.filter((wrap) => !isUnnamed(wrap)), wraps };
+  });
+  let refusal: P11SealError | undefined;
+  for (const { identity, named } of candidates) {
+    if (named.length === 0) continue;
     try {
-      const privateKey = await identity.unlock();
-      const contentKey = await unwrapOne(identity.publicKey, privateKey, wraps, wrapped);
-      return { identity, contentKey };
+      const privateKey = await unlock(identity, wrapped);
+      const { key } = await unwrapOne(privateKey, bestOf(named, privateKey), wrapped);
+      return { identity, contentKey: key };
     } catch (error) {
-      if (!(error instanceof P11SealError) || !UNFIT.has(error.code)) throw error;
-      refusal ??= error;
+      refusal ??= unfitness(error);
     }
   }
-  throw refusal;
+  for (const { identity, wraps } of candidates) {
+    const unnamed = wraps.filter(isUnnamed);
+    if (unnamed.length === 0) continue;
+    try {
+      const privateKey = await unlock(identity, wrapped);
+      for (const wrap of unnamed) {
+        const { key, genuine } = await unwrapOne(privateKey, wrap, wrapped);
+        if (genuine) return { identity, contentKey: key };
+        key.wipe();
+      }
+    } catch (error) {
+      refusal ??= unfitness(error);
+    }
+  }
+  throw refusal ?? noMatch(identities);
 }
 
-/** What is wrong with an identity, whatever the message. */
+function isUnnamed(wrap: WrappedKey): boolean {
+  return wrap.type === "agreement" && wrap.unnamed === true;
+}
+
+function unlock(identity: Identity, { admit }: WrappedKeys): Promise<PrivateKey> {
+  admit?.(identity.publicKey);
+  return identity.unlock();
+}
+
+/** What is wrong with an identity, whatever the message. @throws any other error */
+function unfitness(error: unknown): P11SealError {
+  if (error instanceof P11SealError && UNFIT.has(error.code)) return error;
+  throw error;
+}
+
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
-/** Identities that a wrap was made for, with its wraps; at least one. Nothing is unlocked here. */
-function matching(
-  identities: readonly Identity[],
-  wrapped: WrappedKeys,
-): { identity: Identity; wraps: readonly WrappedKey[] }[] {
-  const found = identities
-    .map((identity) => ({ identity, wraps: wrapped.for(identity.publicKey) }))
-    .filter(({ wraps }) => wraps.length > 0);
-  if (found.length > 0) return found;
-  const tried =
-    fewOf(
-      identities.map(({ name }) => name),
-      3,
-    ) || "none";
-  throw new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
-    hint: `identities tried: ${tried}; see whom it is for with: p11seal inspect`,
+function noMatch(identities: readonly Identity[]): NoMatchError {
+  const names = identities.map(({ name }) => name);
+  return new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
+    hint: `identities tried: ${fewOf(names, 3) || "none"}; see whom it is for with: p11seal inspect`,
   });
 }
 
-async function unwrapOne(
-  publicKey: PublicKey,
+function unwrapOne(
   privateKey: PrivateKey,
-  wraps: readonly WrappedKey[],
-  { keyBytes, substituteFor = () => randomSubstitute(keyBytes) }: WrappedKeys,
-): Promise<Secret> {
-  const wrap = bestOf(wraps, privateKey);
-  const rejection: Rejection = {
-    fits: (length) => length === keyBytes,
-    substitute: substituteFor(wrap),
-  };
-  const { key } =
-    wrap.type === "hpke"
-      ? await orSubstitute(() => hpkeSecret(publicKey, privateKey, wrap), rejection)
-      : await unwrapRsa(privateKey, wrap, rejection, { keyBytes });
-  return key;
+  wrap: WrappedKey,
+  { keyBytes, substituteFor }: WrappedKeys,
+): Promise<Unwrapped> {
+  const fits = (length: number): boolean => length === keyBytes;
+  if (wrap.type === "hpke" || wrap.type === "agreement") {
+    const rejection: Rejection = { fits, substitute: randomSubstitute(keyBytes) };
+    return wrap.type === "hpke"
+      ? orSubstitute(() => hpkeSecret(privateKey, wrap), rejection)
+      : orSubstitute(() => agreementSecret(privateKey, wrap), rejection);
+  }
+  const substitute = substituteFor?.(wrap) ?? randomSubstitute(keyBytes);
+  return unwrapRsa(privateKey, wrap, { fits, substitute }, { keyBytes });
 }
 
 /** The wrap to try: with RSA-OAEP, the one whose hash the key's holder undoes best. */
@@ -151,15 +196,34 @@ function noSuchOaep(
 }
 
 async function hpkeSecret(
-  publicKey: PublicKey,
   privateKey: PrivateKey,
-  { curve, enc, ciphertext, info, aad }: HpkeWrap,
+  { curve, enc, ciphertext, info, aad, aead }: HpkeWrap,
 ): Promise<Secret | null> {
   const agree = requireCapability(privateKey, "agree");
-  const isCurve = publicKey.type === "ec" ? publicKey.curve === curve : publicKey.type === "x25519";
-  if (!isCurve || publicKey.type === "rsa" || publicKey.type === "ed25519") {
-    throw new TypeError("the wrap was made for a key of another kind");
-  }
-  const key = await hpkeOpen(publicKey, agree, enc, ciphertext, info, aad);
+  const recipient = keyOnCurve(privateKey.publicKey, curve);
+  const key = await hpkeOpen(recipient, agree, enc, ciphertext, info, aad, aead);
   return key === null ? null : new Secret(key);
+}
+
+async function agreementSecret(
+  privateKey: PrivateKey,
+  { curve, peer, open }: AgreementWrap,
+): Promise<Secret | null> {
+  const agree = requireCapability(privateKey, "agree");
+  keyOnCurve(privateKey.publicKey, curve);
+  const shared = await agreed(curve, agree, peer);
+  if (shared === null) return null;
+  try {
+    const key = open(shared.expose());
+    return key === null ? null : new Secret(key);
+  } finally {
+    shared.wipe();
+  }
+}
+
+/** @throws TypeError a format's mistake: it takes a wrap for one of a key that can't undo it */
+function keyOnCurve(key: PublicKey, curve: HpkeCurve): EcPublicKey | X25519PublicKey {
+  if (key.type === "ec" && key.curve === curve) return key;
+  if (key.type === "x25519" && curve === "X25519") return key;
+  throw new TypeError("the wrap was made for a key of another kind");
 }

@@ -2,16 +2,23 @@
  * From wrapped keys to a content key, with formats made up for it: who is unlocked, and what comes
  * out.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, diffieHellman, generateKeyPairSync, randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { ascii } from "../../src/bytes.js";
 import { PolicyError, TokenError } from "../../src/errors.js";
-import type { OaepParameters, PublicKey } from "../../src/keys/key.js";
+import type { ExchangePublicKey, Identity, OaepParameters, PublicKey } from "../../src/keys/key.js";
 import { Secret } from "../../src/secret.js";
-import { openByKey, type WrappedKey, type WrappedKeys } from "../../src/wrap/opener.js";
+import {
+  type AgreementWrap,
+  openByKey,
+  type WrappedKey,
+  type WrappedKeys,
+} from "../../src/wrap/opener.js";
 import { derivedSubstitute } from "../../src/wrap/rejection.js";
+import type { RsaWrap } from "../../src/wrap/rsa-unwrap.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import { pkcs1Encrypt } from "../../src/wrap/rsa-pkcs1.js";
+import { softwareIdentity } from "../../src/software/software-identity.js";
 import { answering, counting, identityOf } from "../support/identities.js";
 
 const contentKey = new Uint8Array(32).fill(0x4b);
@@ -26,12 +33,12 @@ function message(wraps: readonly WrappedKey[], more: Partial<WrappedKeys> = {}):
   return { for: (key) => (isSame(key, publicKey) ? wraps : []), keyBytes: 32, ...more };
 }
 
-function oaepWrap(parameters: OaepParameters, key: Uint8Array = contentKey): WrappedKey {
+function oaepWrap(parameters: OaepParameters, key: Uint8Array = contentKey): RsaWrap {
   const ciphertext = oaepEncrypt(rsa.publicKey.object, key, parameters);
   return { type: "rsa-oaep", parameters, ciphertext };
 }
 
-const pkcs1Wrap = (key: Uint8Array): WrappedKey => ({
+const pkcs1Wrap = (key: Uint8Array): RsaWrap => ({
   type: "rsa-pkcs1",
   ciphertext: pkcs1Encrypt(rsa.publicKey.object, key),
 });
@@ -138,11 +145,79 @@ describe("an OAEP label, and an MGF1 hash of its own,", () => {
   });
 });
 
+describe("a key derived from raw Diffie-Hellman in a format's own way", () => {
+  const x25519 = counting(identityOf("x25519"));
+  const made = (name: string): Identity<ExchangePublicKey> => {
+    const { privateKey } = generateKeyPairSync("x25519");
+    return softwareIdentity(privateKey.export({ format: "pem", type: "pkcs8" }), name);
+  };
+  const other = counting(made("other"));
+  const gone = new TokenError("ERR_TOKEN_REMOVED", "gone");
+
+  /** A wrap for `key`, whose shared secret masks the content key. */
+  function wrapFor(key: ExchangePublicKey, unnamed: boolean): AgreementWrap {
+    const { privateKey, publicKey } = generateKeyPairSync("x25519");
+    const mask = diffieHellman({ privateKey, publicKey: key.object });
+    const check = createHash("sha256").update(mask).digest();
+    return {
+      ...{ type: "agreement", curve: "X25519", unnamed },
+      peer: new Uint8Array(publicKey.export({ format: "der", type: "spki" }).subarray(-32)),
+      open: (shared) =>
+        createHash("sha256").update(shared).digest().equals(check) ? contentKey.slice() : null,
+    };
+  }
+  const wrapped = (...wraps: AgreementWrap[]): WrappedKeys => ({
+    for: (key) => (key.type === "x25519" ? wraps : []),
+    keyBytes: 32,
+  });
+  const forOther = (): AgreementWrap => wrapFor(other.identity.publicKey, true);
+
+  it("opens; where the wrap names its key and does not open, a random key goes on", async () => {
+    const { publicKey } = x25519.identity;
+    const good = await opened(wrapped(wrapFor(publicKey, false)), [x25519.identity]);
+    expect(good).toEqual(contentKey);
+    const bad = wrapped(wrapFor(other.identity.publicKey, false));
+    expect(await opened(bad, [x25519.identity])).not.toEqual(contentKey);
+  });
+
+  it("is tried with one key after the other where wraps name none", async () => {
+    const [x, o] = [counting(x25519.identity), counting(other.identity)];
+    const { identity, contentKey: found } = await openByKey(
+      [x.identity, o.identity],
+      wrapped(wrapFor(made("third").publicKey, true), forOther()),
+    );
+    expect(identity).toBe(o.identity);
+    expect(found.expose()).toEqual(contentKey);
+    expect([x.unlocks, x.operations.length, o.operations.length]).toEqual([1, 2, 2]);
+  });
+
+  it("is no key's where none opens it", async () => {
+    await expect(openByKey([x25519.identity], wrapped(forOther()))).rejects.toMatchObject({
+      code: "ERR_NO_MATCH",
+    });
+  });
+
+  it("is tried only if no other wrap names a key", async () => {
+    const unasked = counting(identityOf("x25519"));
+    const both: WrappedKeys = {
+      for: (key) => (key.type === "x25519" ? [forOther()] : [oaepWrap({ hash: "sha256" })]),
+      keyBytes: 32,
+    };
+    expect(await opened(both, [unasked.identity, rsa])).toEqual(contentKey);
+    expect(unasked.unlocks).toBe(0);
+  });
+
+  it("ends with a token's failure, at the first trial", async () => {
+    const failing = answering(x25519.identity.publicKey, () => Promise.reject(gone));
+    await expect(openByKey([failing], wrapped(forOther()))).rejects.toBe(gone);
+  });
+});
+
 describe("a wrap that gives no content key", () => {
   const short = new Uint8Array(16).fill(1);
   const other = identityOf("rsa3072").publicKey.object;
   const foreign = oaepEncrypt(other, contentKey, { hash: "sha256" }).subarray(0, 256);
-  const broken: [string, WrappedKey][] = [
+  const broken: [string, RsaWrap][] = [
     ["one of another length", oaepWrap({ hash: "sha256" }, short)],
     ["an empty one", oaepWrap({ hash: "sha256" }, new Uint8Array(0))],
     [
@@ -162,7 +237,7 @@ describe("a wrap that gives no content key", () => {
 
   it.each(broken)("%s: the format's substitute goes on, where it has one", async (_, wrap) => {
     const secret = new Secret(randomBytes(32));
-    const substituteFor = ({ ciphertext }: WrappedKey): Secret =>
+    const substituteFor = ({ ciphertext }: RsaWrap): Secret =>
       derivedSubstitute("a format", ciphertext, secret, 32);
     const wrapped = message([wrap], { substituteFor });
     expect(await opened(wrapped)).toEqual(await opened(wrapped));
