@@ -7,8 +7,9 @@ import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
 import { modeHint } from "./file-modes.js";
+import { removeLeftovers } from "./leftovers.js";
 import { errno, fileError, quoted, reason } from "./system-error.js";
-import { CREATE, NO_FOLLOW, temporaryBeside } from "./temporary.js";
+import { CREATE, NO_FOLLOW, ownTemporaryBeside } from "./temporary.js";
 
 /** Makes the folder, and those above it, for their owner alone. An existing one stays as it is. */
 export async function makeFolder(path: string): Promise<void> {
@@ -94,7 +95,8 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
  * @throws FileError `ERR_WRITE`
  */
 export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = temporaryBeside(path);
+  removeLeftovers(dirname(path));
+  const temporary = ownTemporaryBeside(path);
   try {
     const handle = await open(temporary, CREATE, 0o600);
     try {

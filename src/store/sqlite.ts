@@ -16,7 +16,8 @@ import { UnsupportedError } from "../errors.js";
 import { fileState, syncFolder } from "./files.js";
 import { connect, resultCode, type Connection, type Value } from "./sqlite-binding.js";
 import { errno } from "./system-error.js";
-import { CREATE, placeNew, temporaryBeside } from "./temporary.js";
+import { removeLeftovers } from "./leftovers.js";
+import { CREATE, ownTemporaryBeside, placeNew } from "./temporary.js";
 
 /** A row's columns by name, numbers in decimal; `undefined` for NULL and for empty text. */
 export type Row = Readonly<Record<string, string | undefined>>;
@@ -82,7 +83,8 @@ export class Database {
     fill: (database: Database) => void,
   ): Promise<boolean> {
     if ((await fileState(path)) === "present") return false;
-    const temporary = temporaryBeside(path);
+    removeLeftovers(dirname(path));
+    const temporary = ownTemporaryBeside(path);
     try {
       await (await openFile(temporary, CREATE, 0o600)).close();
       const database = new Database(await opened(temporary));

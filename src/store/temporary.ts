@@ -1,24 +1,52 @@
 /**
  * How a file appears whole or not at all: its bytes go to a temporary file beside it, which then
- * gets the name. A run that is killed leaves at most the temporary file, which may be deleted.
+ * gets the name. A run that is killed leaves at most the temporary file. The temporary name tells
+ * whose it is, so that a later run can remove it (`leftovers.ts`).
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, linkSync, openSync, renameSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { thisProcess } from "./owner.js";
 import { errno } from "./system-error.js";
 
 /** Refuses a symbolic link where a file is opened. Windows has no such flag. */
 export const NO_FOLLOW = (constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
 
-/** A name in the same folder that nothing has yet: `.NAME.p11seal-`, eight digits and `.part`. */
+/**
+ * A name in the same folder that nothing has yet: `.NAME.p11seal-`, eight random digits and
+ * `.part`. No other run ever removes such a file, so a ledger may name it.
+ */
 export function temporaryBeside(path: string): string {
-  const suffix = `.p11seal-${randomBytes(4).toString("hex")}.part`;
-  // Common file systems allow 255 bytes; a backup of what is replaced adds ".old".
-  const room = 255 - ".".length - suffix.length - ".old".length;
+  return keptName(ownTemporaryBeside(path));
+}
+
+/**
+ * The same with this process after the digits (`owner.ts`): once that has ended, another run may
+ * remove the file.
+ */
+export function ownTemporaryBeside(path: string): string {
+  const suffix = `.p11seal-${randomBytes(4).toString("hex")}-${thisProcess()}.part`;
+  const room = MAX_NAME_BYTES - ".".length - suffix.length - LONGEST_SUFFIX.length;
   let kept = basename(path);
   while (Buffer.byteLength(kept) > room) kept = Array.from(kept).slice(0, -1).join("");
   return join(dirname(path), `.${kept}${suffix}`);
 }
+
+/** The name of a temporary file, or of its directory entry alone, without the process. */
+export function keptName(temporary: string): string {
+  return temporary.replace(/(\.p11seal-[0-9a-f]{8})-[0-9a-f-]+\.part$/, "$1.part");
+}
+
+/**
+ * What may lie beside a temporary file: a second name of what it replaces, and the files of a
+ * database that is being made (sqlite.org/tempfiles.html).
+ */
+export const BESIDE_TEMPORARY = [".old", "-journal", "-wal", "-shm"] as const;
+
+const LONGEST_SUFFIX = "-journal";
+
+/** The least of common file systems: eCryptfs allows 143 bytes, most others 255. */
+const MAX_NAME_BYTES = 143;
 
 /** How a temporary file is opened: made now, and no link. On Windows O_EXCL alone refuses one. */
 export const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW;

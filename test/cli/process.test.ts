@@ -205,7 +205,9 @@ describe("a process that is interrupted half way", () => {
     const running = start(argv, { cwd: folder, stdin: null });
     running.child.stdin?.write(stdin);
     const part = (): string | undefined =>
-      readdirSync(folder).find((name) => /^\.out\.p11seal-[0-9a-f]{8}\.part$/.test(name));
+      readdirSync(folder).find((name) =>
+        /^\.out\.p11seal-[0-9a-f]{8}-[0-9a-f-]+\.part$/.test(name),
+      );
     await until(() => sizeOf(join(folder, part() ?? "none")) > 0, "a temporary file");
     return { running, temporary: part() ?? "" };
   }
@@ -237,16 +239,26 @@ describe("a process that is interrupted half way", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("by SIGKILL leaves a file of an obvious name, which the next run is not stopped by", async () => {
+  it("by SIGKILL leaves a file of an obvious name, which the next run removes", async () => {
     writeFileSync(join(folder, "out"), OLD);
     const { running, temporary } = await halfWay("--force");
     running.child.kill("SIGKILL");
     await running.ended;
     expect(readdirSync(folder).sort()).toEqual([temporary, "out"]);
     expect(readFileSync(join(folder, "out"))).toEqual(OLD);
-    const argv = ["seal", "-r", join(root, "bob.pem"), "--force", "-o", "out"];
+    const argv = ["seal", "-r", join(root, "bob.pem"), "-o", "other"];
     expect(await p11seal(argv, { cwd: folder, stdin: "again" })).toMatchObject({ status: 0 });
-    expect(readdirSync(folder).sort()).toEqual([temporary, "out"]);
+    expect(readdirSync(folder).sort()).toEqual(["other", "out"]);
+  });
+
+  it("is not mistaken for one that goes on", async () => {
+    const { running, temporary } = await halfWay();
+    const argv = ["seal", "-r", join(root, "bob.pem"), "-o", "other"];
+    expect(await p11seal(argv, { cwd: folder, stdin: "again" })).toMatchObject({ status: 0 });
+    expect(readdirSync(folder).sort()).toEqual([temporary, "other"]);
+    running.child.stdin?.end();
+    expect(await running.ended).toMatchObject({ status: 0 });
+    expect(readdirSync(folder).sort()).toEqual(["other", "out"]);
   });
 });
 

@@ -9,7 +9,10 @@ let calls: string[] = [];
 
 /** Temporary files by the name that they will get. */
 const nameOf = (path: unknown): string =>
-  basename(String(path)).replace(/^\.(.+)\.p11seal-[0-9a-f]{8}\.part$/, "$1 (temporary)");
+  basename(String(path)).replace(
+    /^\.(.+)\.p11seal-[0-9a-f]{8}(?:-[0-9a-f-]+)?\.part$/,
+    "$1 (temporary)",
+  );
 
 const names = new Map<number, string>();
 

@@ -17,7 +17,7 @@ jest.unstable_mockModule("node:crypto", () => ({
   ...nodeCrypto,
   randomBytes: (size: number) => Buffer.alloc(size, 7),
 }));
-const { CREATE, NO_FOLLOW, temporaryBeside } = await import("../../src/store/temporary.js");
+const { CREATE, NO_FOLLOW, ownTemporaryBeside } = await import("../../src/store/temporary.js");
 const { writeWhole } = await import("../../src/store/files.js");
 const { fileOutput } = await import("../../src/cli/io/outputs.js");
 
@@ -59,7 +59,7 @@ const planted: readonly [string, (path: string) => void][] = [
 
 describe.each(planted)("where %s has the temporary file's name", (_, plant) => {
   it("an output is refused, and nothing is written", async () => {
-    plant(temporaryBeside(target));
+    plant(ownTemporaryBeside(target));
     const before = readdirSync(folder);
     const output = await fileOutput(target, { force: true, mode: "private", inputs: [] });
     const work = async (): Promise<void> => {
@@ -72,7 +72,7 @@ describe.each(planted)("where %s has the temporary file's name", (_, plant) => {
   });
 
   it("a file of the data folder is refused, and nothing is written", async () => {
-    plant(temporaryBeside(target));
+    plant(ownTemporaryBeside(target));
     await expect(writeWhole(target, Buffer.from("ours"))).rejects.toMatchObject({
       code: "ERR_WRITE",
     });

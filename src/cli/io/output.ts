@@ -64,4 +64,6 @@ export interface OutputOptions {
   readonly inputs: readonly Input[];
   /** It must be on the disk when `prepare` is done, even if it replaces nothing. */
   readonly durable?: boolean;
+  /** Once prepared, a ledger may name its temporary file, which no other run removes by itself. */
+  readonly inLedger?: boolean;
 }

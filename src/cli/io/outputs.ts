@@ -18,6 +18,7 @@ import { stdoutFailure, write, type Io } from "./io.js";
 import { stdoutFault } from "./standard-streams.js";
 import { fileError, quoted } from "../../store/system-error.js";
 import type { Output, OutputOptions } from "./output.js";
+import { removeLeftovers } from "../../store/leftovers.js";
 import { NO_FOLLOW } from "../../store/temporary.js";
 import { exists, FileOutput } from "./whole-file.js";
 
@@ -41,6 +42,7 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
     if (!options.force) throw exists(path);
   }
   requireFolder(path);
+  removeLeftovers(dirname(path));
   return new FileOutput(path, existing, options);
 }
 

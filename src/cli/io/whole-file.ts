@@ -27,7 +27,7 @@ import { FileError } from "../../errors.js";
 import type { OutputPaths } from "../../records/ledger/ledger.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import { requireExactFolder } from "../../store/exact.js";
-import { CREATE, placeNew, temporaryBeside } from "../../store/temporary.js";
+import { CREATE, keptName, ownTemporaryBeside, placeNew } from "../../store/temporary.js";
 import { AT_ONCE_BYTES } from "./inputs.js";
 import type { Output, OutputFile, OutputOptions } from "./output.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
@@ -59,7 +59,7 @@ export class FileOutput implements Output {
     this.name = path;
     this.#existing = existing;
     this.#options = options;
-    this.#temporary = temporaryBeside(path);
+    this.#temporary = ownTemporaryBeside(path);
   }
 
   get durable(): boolean {
@@ -124,6 +124,7 @@ export class FileOutput implements Output {
     });
     this.#isExposed =
       this.#options.mode === "private" && this.#ignored(file, kept ?? MODES.private);
+    if (this.#options.inLedger === true) this.#keep();
     // A crash must not leave an empty file where there was a whole one.
     if (this.#existing !== undefined || this.#options.durable === true) {
       await this.#try(promisify(fsync)(file));
@@ -217,6 +218,15 @@ export class FileOutput implements Output {
       this.#file = this.#trySync(() => openSync(this.#temporary, CREATE, mode));
     }
     return this.#file;
+  }
+
+  /** From here on the plaintext may be all that is left of an accepted message. */
+  #keep(): void {
+    const kept = keptName(this.#temporary);
+    this.#trySync(() => {
+      renameSync(this.#temporary, kept);
+    });
+    this.#temporary = kept;
   }
 
   /** The mode of the file to be replaced, if it has the same owner. */

@@ -7,6 +7,7 @@ import { lstatSync, unlinkSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { FileError, PolicyError } from "../../errors.js";
 import { errno, quoted, reason } from "../../store/system-error.js";
+import { keptName } from "../../store/temporary.js";
 import type { OutputPaths } from "./ledger.js";
 
 /** A plaintext file as it was when its message was accepted. */
@@ -46,10 +47,13 @@ export function deliveryState(delivery: Delivery): "placed" | "waiting" | "gone"
  */
 export function removeTemporary(temporary: string): void {
   if (!temporary.endsWith(TEMPORARY_SUFFIX)) return;
-  try {
-    if (lstatSync(temporary).isFile()) unlinkSync(temporary);
-  } catch {
-    // Gone, or out of reach: the message does not depend on it.
+  // The process may have ended between its file's renaming and the acceptance.
+  for (const name of new Set([temporary, keptName(temporary)])) {
+    try {
+      if (lstatSync(name).isFile()) unlinkSync(name);
+    } catch {
+      // Gone, or out of reach: the message does not depend on it.
+    }
   }
 }
 

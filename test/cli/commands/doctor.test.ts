@@ -1,8 +1,9 @@
 /** What `doctor` and `inspect -i` predict, and that it comes true, on SoftHSM. */
 import { generateKeyPairSync } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { thisProcess } from "../../../src/store/owner.js";
 import { freshToken } from "../../support/softhsm.js";
 import { temporaryFolder, writeKeys } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
@@ -207,6 +208,26 @@ describe("of the machine", () => {
     const text = await ok("doctor", "-i", TOKEN);
     expect(text).toMatch(/^ {4}key "rsa", RSA-2048, pkcs11:.*: may open with C_UnwrapKey CKM_RSA/m);
     expect(text).toMatch(/^works: a token can be used$/m);
+  });
+
+  it("names what killed runs left behind, and what becomes of it", async () => {
+    const ended = `.x.p11seal-01234567-${thisProcess().replace(/-[0-9]+$/, "-1")}.part`;
+    const kept = ".x.p11seal-01234567.part";
+    for (const name of [ended, kept, `home/${ended}`]) writeFileSync(at(name), "half");
+    try {
+      const { stdout } = await alone(["doctor"]);
+      const text = stdout.toString("utf8");
+      expect(text).toContain(`  ${ended}: unfinished; the next run that writes to this folder`);
+      expect(text).toContain(`  ${kept}: perhaps all there is of a message or file; open the`);
+      expect(text).toContain(`  ${at("home")}/${ended}: unfinished;`);
+      const told = await alone(["doctor", "--json"]);
+      const { leftBehind } = JSON.parse(told.stdout.toString("utf8")) as { leftBehind: object[] };
+      expect(leftBehind).toHaveLength(3);
+      expect(leftBehind).toContainEqual({ path: kept, state: "kept" });
+      expect(existsSync(at(ended))).toBe(true);
+    } finally {
+      for (const name of [ended, kept, `home/${ended}`]) rmSync(at(name));
+    }
   });
 
   it("tells a quirk of the library once, whatever the number of tokens", async () => {

@@ -74,7 +74,7 @@ describe("an output file", () => {
     const output = await fileOutput(target, OPTIONS);
     expect(readdirSync(folder)).toEqual([]);
     await output.write(NEW);
-    expect(readdirSync(folder)[0]).toMatch(/^\.out\.p11seal-[0-9a-f]{8}\.part$/);
+    expect(readdirSync(folder)[0]).toMatch(/^\.out\.p11seal-[0-9a-f]{8}-[0-9a-f-]+\.part$/);
     await output.close();
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -177,18 +177,19 @@ export const privateOutput = outputOf("private");
 /** Where anything else goes. */
 export const publicOutput = outputOf("public");
 
-/** `durable`: a file is on the disk once it is prepared. */
+/** `inLedger`: as in `OutputOptions`, and a file is on the disk once it is prepared. */
 function outputOf(mode: OutputOptions["mode"]) {
   return async (
     path: string | undefined,
     inputs: readonly Input[],
     args: Arguments,
     context: Context,
-    durable = false,
+    inLedger = false,
   ): Promise<Output> => {
     if (path === undefined || path === "-") return standardOutput(context.io, inputs);
     const force = args.flag("force");
-    return fileOutput(path, { force, mode, inputs, durable, exposed: noteExposed(context) });
+    const exposed = noteExposed(context);
+    return fileOutput(path, { force, mode, inputs, durable: inLedger, inLedger, exposed });
   };
 }
 

@@ -48,8 +48,8 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
     const policy = openPolicy(await readConfig(home), { from: [], windowMs: undefined });
     const files = await MessageFiles.open(args, io);
     const target = args.text("output");
-    const durable = policy !== undefined;
-    const output = await privateOutput(target, files.inputs, args, context, durable).catch(
+    const inLedger = policy !== undefined;
+    const output = await privateOutput(target, files.inputs, args, context, inLedger).catch(
       async (error: unknown) => {
         await files.close();
         throw error;

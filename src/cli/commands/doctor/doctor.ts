@@ -17,6 +17,7 @@ import type { TokenInfo } from "../../../token/values.js";
 import { planLines, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
+import type { Leftover } from "../../../store/leftovers.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { openInput } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
@@ -32,6 +33,7 @@ import {
 import { fewOf, printable } from "../../../printable.js";
 import { EXIT, exitStatus } from "../../io/report.js";
 import { json } from "../../io/table.js";
+import { leftBehind, leftBehindLines } from "./left-behind.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import { troubleError } from "../../find/troubles.js";
 import type { Context } from "../../command.js";
@@ -161,10 +163,13 @@ async function ofMachine(args: Arguments, tokens: Tokens, context: Context): Pro
   const diagnosis = await access.diagnose(uri);
   const cause = faultOf(diagnosis, text);
   const exit = cause === undefined ? EXIT.done : exitStatus(cause);
+  const left = leftBehind(context);
   const data = { works: cause === undefined, exit, cause: cause ? causeData(cause) : null };
   await write(
     context.io.stdout,
-    args.flag("json") ? json({ ...data, ...diagnosis }) : describeMachine(diagnosis, cause),
+    args.flag("json")
+      ? json({ ...data, ...diagnosis, leftBehind: left })
+      : describeMachine(diagnosis, left, cause),
   );
   return exit;
 }
@@ -213,12 +218,20 @@ function fault({
   return new TokenError(code, message, defined({ hint }));
 }
 
-function describeMachine({ modules }: Diagnosis, cause: P11SealError | undefined): string {
+function describeMachine(
+  { modules }: Diagnosis,
+  left: readonly Leftover[],
+  cause: P11SealError | undefined,
+): string {
   const verdict =
     cause === undefined
       ? "works: a token can be used"
       : `does not work: ${cause.message}${cause.hint === undefined ? "" : ` (${cause.hint})`}`;
-  return [...modules.map(moduleLines), [verdict]].map(indented).join("\n");
+  const parts = [...modules.map(moduleLines), leftBehindLines(left), [verdict]];
+  return parts
+    .filter((lines) => lines.length > 0)
+    .map(indented)
+    .join("\n");
 }
 
 function moduleLines(module: ModuleDiagnosis): string[] {

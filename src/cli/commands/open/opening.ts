@@ -159,5 +159,6 @@ function outputFor(
     exposed: noteExposed(context),
     inputs,
     durable: durable || gate !== undefined,
+    inLedger: gate !== undefined,
   });
 }

@@ -132,6 +132,18 @@ describe("a crash at the worst moments", () => {
     expect(await openHere("-o", "more", "m")).toMatchObject({ status: 6, code: "ERR_REPLAYED" });
   });
 
+  it("between acceptance and delivery leaves a plaintext that no other run removes", async () => {
+    writeFileSync(there("m"), await signedMessage("content"));
+    await killedOnceAccepted();
+    const [waiting] = readdirSync(folder).filter((name) => name.endsWith(".part"));
+    writeFileSync(there("other"), await signedMessage("other content"));
+    expect(await openHere("-o", "other.out", "other")).toMatchObject({ status: 0 });
+    expect(readdirSync(folder)).toContain(waiting);
+    const argv = [...NO_KEY, "-o", "out", "m"];
+    expect(await open(argv, { cwd: folder, home })).toMatchObject({ status: 0 });
+    expect(readFileSync(there("out"), "utf8")).toBe("content");
+  });
+
   it("between acceptance and delivery leaves a message that can go elsewhere, once", async () => {
     writeFileSync(there("m"), await signedMessage("content"));
     await killedOnceAccepted();

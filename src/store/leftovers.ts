@@ -1,0 +1,93 @@
+/**
+ * Temporary files that earlier runs left in a folder, because they were killed or the power failed.
+ * The next run that writes there removes those that nobody needs: a file of our own, whose name
+ * tells a process that has ended (`temporary.ts`, `owner.ts`). Others stay, since they may be in
+ * use: of a process that can't be seen from here, or kept because a ledger names them.
+ */
+import { Buffer } from "node:buffer";
+import { lstatSync, readdirSync, unlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { isRunning } from "./owner.js";
+import { BESIDE_TEMPORARY } from "./temporary.js";
+
+export interface Leftover {
+  readonly path: string;
+  /**
+   * `ended`: the next run that writes there removes it. `unseen`: its run may still go on, on
+   * another machine or in another container. `kept`: no run removes it by itself; it may be an
+   * accepted plaintext, or what a forced run replaced.
+   */
+  readonly state: "ended" | "unseen" | "kept";
+}
+
+/** What is left in a folder, without what running processes use. Never throws. */
+export function leftoversIn(folder: string): Leftover[] {
+  return entriesIn(folder).flatMap(({ name, state }) =>
+    state === "running" ? [] : [{ path: join(folder, name.toString()), state }],
+  );
+}
+
+/**
+ * Removes what nobody needs, once for each folder in the life of this process. Never throws: what
+ * can't be removed stays, and gets in nobody's way.
+ */
+export function removeLeftovers(folder: string): void {
+  const path = resolve(folder);
+  if (looked.has(path)) return;
+  looked.add(path);
+  for (const { name, state } of entriesIn(path)) {
+    if (state !== "ended") continue;
+    attempt(() => {
+      unlinkSync(inFolder(path, name));
+    });
+  }
+}
+
+// ── Details ──
+
+const looked = new Set<string>();
+
+interface Entry {
+  /** Bytes: a name that is not UTF-8 would otherwise become another file's. */
+  readonly name: Buffer;
+  readonly state: Leftover["state"] | "running";
+}
+
+const NAME = new RegExp(
+  String.raw`^\..+\.p11seal-[0-9a-f]{8}(?:-([0-9a-f-]+))?\.part(${BESIDE_TEMPORARY.join("|")})?$`,
+  "s",
+);
+
+function entriesIn(folder: string): Entry[] {
+  const names = attempt(() => readdirSync(folder, { encoding: "latin1" })) ?? [];
+  return names.flatMap((text) => {
+    const [match, owner, beside] = NAME.exec(text) ?? [];
+    if (match === undefined) return [];
+    const name = Buffer.from(text, "latin1");
+    const stats = attempt(() => lstatSync(inFolder(folder, name)));
+    // Not what somebody else put there, nor a link.
+    if (stats?.isFile() !== true || stats.uid !== (process.geteuid?.() ?? stats.uid)) return [];
+    // The content that a forced run replaced, if this is its last name.
+    const isLast = beside === ".old" && stats.nlink === 1;
+    return [{ name, state: owner === undefined ? "kept" : stateOf(owner, isLast) }];
+  });
+}
+
+function stateOf(owner: string, isLast: boolean): Entry["state"] {
+  const running = isRunning(owner);
+  if (running === undefined) return "unseen";
+  if (running) return "running";
+  return isLast ? "kept" : "ended";
+}
+
+function inFolder(folder: string, name: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(join(folder, "/")), name]);
+}
+
+function attempt<T>(step: () => T): T | undefined {
+  try {
+    return step();
+  } catch {
+    return undefined;
+  }
+}
