@@ -33,6 +33,7 @@ const ROOMS = {
   "^src/store/": [],
   "^src/terminal/": [],
   "^src/records/": ["^src/keys/", "^src/store/"],
+  "^src/plugin/": ["^src/(?:keys|wrap|envelope|software|token|terminal|store)/"],
   "^src/cli/": ["^src/"],
 };
 
@@ -77,14 +78,26 @@ export default {
     {
       name: "only src/envelope knows a message format",
       severity: "error",
-      from: { path: "^src/", pathNot: "^src/envelope/" },
+      from: { path: "^src/", pathNot: "^src/(?:envelope|plugin)/" },
       to: { path: "^src/envelope/[^/]+/" },
+    },
+    {
+      name: "the plugin knows age's stanzas alone",
+      severity: "error",
+      from: { path: "^src/plugin/" },
+      to: { path: "^src/envelope/(?!age/)[^/]+/" },
     },
     {
       name: "nobody imports the command line",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/cli/" },
       to: { path: "^src/cli/" },
+    },
+    {
+      name: "nobody imports the plugin, but the command line its identity strings",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/plugin/" },
+      to: { path: "^src/plugin/", pathNot: "^src/plugin/plugin-identity[.]ts$" },
     },
     {
       name: "only src/token loads PKCS#11 bindings",
