@@ -42,8 +42,9 @@ async function authenticate(sender) {
   if (existsSync(join(seen, sender.messageId))) refuseReplay();
 }
 
-function refuseReplay() {
-  throw new PolicyError("REPLAYED", "the message was accepted before");
+/** @param {unknown} [cause] */
+function refuseReplay(cause) {
+  throw new PolicyError("REPLAYED", "the message was accepted before", { cause });
 }
 
 const part = `${output}.${process.pid}.part`;
@@ -58,7 +59,7 @@ try {
   // fails, so that of two processes that open the same message only one goes on.
   await writeFile(join(seen, info.messageId), "", { flag: "wx" }).catch((error) => {
     if (error.code !== "EEXIST") throw error;
-    refuseReplay();
+    refuseReplay(error);
   });
   await rename(part, output);
   console.log(`accepted message ${info.messageId}`);

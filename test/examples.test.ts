@@ -38,6 +38,7 @@ beforeEach(() => {
 
 it("each is tested here", () => {
   expect(readdirSync(examples).sort()).toEqual([
+    "development-token.mjs",
     "open-with-a-token.mjs",
     "receive-once.mjs",
     "receive-with-a-policy.mjs",
@@ -92,6 +93,26 @@ describe("the program that opens with a token", () => {
     expect(status).toBe(1);
     expect(stderr).toMatch(/^ERR_PIN_REFUSED: /);
     expect(readdirSync(folder).filter((name) => name.startsWith("out"))).toEqual([]);
+  });
+});
+
+describe("the program that makes a development token", () => {
+  const make = (pinFile: string): Promise<Ended> => {
+    const uri = `pkcs11:token=dev?pin-source=file:${pinFile}`;
+    return run("development-token.mjs", [uri, "dev", SOFTHSM_MODULE]).ended;
+  };
+
+  it("makes it, and opens with it", async () => {
+    writeFileSync(there("dev.pin"), "246810\n", { mode: 0o600 });
+    const { status, stdout, stderr } = await make(there("dev.pin"));
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout.toString()).toMatch(/^made pkcs11:token=dev;.*;object=exchange;.*\na trial\n$/);
+  });
+
+  it("says with which code it failed", async () => {
+    const { status, stderr } = await make(there("no.pin"));
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^ERR_PIN_SOURCE_FAILED: /);
   });
 });
 
