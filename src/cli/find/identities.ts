@@ -79,13 +79,26 @@ export async function prepareIdentities(
     find: async (info, beforeLogin) => {
       const found: ExchangeIdentity[] = [];
       for (const one of sources) found.push(...(await one.find()));
-      if (found.some(({ publicKey }) => matchesRecipient(info, publicKey))) return found;
+      const matching = found.filter(({ publicKey }) => matchesRecipient(info, publicKey));
+      if (matching.length > 0) return doubtfulLast(found, matching, tokens);
       for (const one of sources) found.push(...((await one.findMore?.(info, beforeLogin)) ?? []));
       return found;
     },
     whyNone: (error) => whyNone(error, sources, tokens),
     unseen: () => sources.flatMap((source) => source.unseen?.() ?? []),
   };
+}
+
+/** Of several keys that match, those that may not work come last: no PIN is asked for in vain. */
+async function doubtfulLast(
+  found: readonly ExchangeIdentity[],
+  matching: readonly ExchangeIdentity[],
+  tokens: Tokens,
+): Promise<readonly ExchangeIdentity[]> {
+  if (matching.length === 1) return found;
+  const doubtful = new Set<ExchangeIdentity>();
+  for (const one of matching) if (await tokens.isDoubtful(one)) doubtful.add(one);
+  return [...found.filter((one) => !doubtful.has(one)), ...doubtful];
 }
 
 async function whyNone(

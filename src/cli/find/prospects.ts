@@ -6,7 +6,7 @@ import type { MessageInfo } from "../../envelope/envelope.js";
 import { P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { OaepHash } from "../../keys/key.js";
 import { requireTriable } from "../../token/session/login.js";
-import { type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
+import { doubtIn, type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri } from "../../token/uri.js";
 import type { ExchangeIdentity } from "./identities.js";
@@ -75,9 +75,18 @@ export function prospectLines({ plan, ways, cause }: Prospect): string[] {
   return [
     `way: ${first}`,
     ...others.map((way) => `else: ${way}`),
+    ...inDoubt(plan),
     ...(plan?.assumed ?? []).map((one) => `assumed: ${one}`),
     ...(plan?.contextLogin === true ? planLines(plan).filter((l) => l.startsWith("the PIN")) : []),
   ];
+}
+
+/** What makes the first way doubtful, and what would tell. */
+export function inDoubt(plan: Plan | undefined): string[] {
+  const doubt = plan && doubtIn(plan);
+  if (plan === undefined || doubt === undefined) return [];
+  const would = plan.operation === "sign" ? "signing" : "opening a message";
+  return [`in doubt: ${doubt}; ${would} tries it all the same, and tells`];
 }
 
 async function prospectOf(

@@ -6,7 +6,7 @@ import { defined } from "../../defined.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
 import { publicHalf } from "../../token/objects/halves.js";
-import { reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
+import { doubtIn, isOffered, reasonsAgainst } from "../../token/use/plan.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo } from "../../token/values.js";
 import { wholeKeyAt } from "./hidden-keys.js";
@@ -59,12 +59,12 @@ export async function sureOaep(key: KeyInfo, access: TokenService): Promise<Oaep
 /** Why the key's token may not open what is sealed to it, as far as can be seen without a PIN. */
 export async function doubtOf(key: KeyInfo, access: TokenService): Promise<string | undefined> {
   const plan = await access.plan(key, "open");
-  if (plan.steps.some(({ standing }) => standing === "offered")) return undefined;
+  if (isOffered(plan)) return undefined;
   const token = `token "${key.token.label}"`;
-  const [doubted] = stepsToTry(plan);
-  return doubted === undefined
+  const doubt = doubtIn(plan);
+  return doubt === undefined
     ? `${token} cannot open what is sealed to this key: ${reasonsAgainst(plan)}`
-    : `whether ${token} can open what is sealed to this key is not certain: ${doubted.reason}`;
+    : `whether ${token} can open what is sealed to this key is not certain: ${doubt}`;
 }
 
 /** As its public object says. */

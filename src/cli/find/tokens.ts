@@ -9,6 +9,7 @@ import { around } from "../../keys/around.js";
 import type { ExchangePublicKey, Identity, PublicKey } from "../../keys/key.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
+import { isOffered } from "../../token/use/plan.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
 import { parseUri, parseUriInFile, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
@@ -46,6 +47,8 @@ export class Tokens {
   readonly #pinSources: PinSources;
   #access: Promise<TokenProcess> | undefined;
   #halves: Promise<PublicKey[]> | undefined;
+  /** The keys of the identities given out. */
+  readonly #keys = new WeakMap<Identity, KeyInfo>();
   /** The token whose key was last unlocked. */
   #inUse: TokenInfo | undefined;
 
@@ -131,11 +134,23 @@ export class Tokens {
 
   /** A key to open with. */
   identity(access: TokenService, key: KeyInfo): Identity<ExchangePublicKey> {
-    return around(access.identity(key), {
+    const identity = around(access.identity(key), {
       before: () => {
         this.#inUse = key.token;
       },
     });
+    this.#keys.set(identity, key);
+    return identity;
+  }
+
+  /** True for a key that its token lists no way to open with: others are tried, and their PINs. */
+  async isDoubtful(identity: Identity): Promise<boolean> {
+    const key = this.#keys.get(identity);
+    if (key === undefined) return false;
+    const access = await this.access();
+    // A fault of its token is told when the key's turn comes.
+    const plan = await access.plan(key, "open").catch(() => undefined);
+    return plan !== undefined && !isOffered(plan);
   }
 
   /**

@@ -21,6 +21,8 @@ export class Token {
   readonly module: Module;
   /** CK_SLOT_ID, 8 bytes; never leaves `src/token`. */
   readonly slot: Buffer;
+  /** Unlisted mechanisms, with their function, that were tried and that the token does not have. */
+  readonly refused = new Set<string>();
   readonly #mechanisms = new Map<number, { flags: number; min: number; max: number } | undefined>();
   #details: TokenDetails;
   #keeper: Session | undefined;

@@ -5,15 +5,16 @@
  */
 import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { equal } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { FormatError, type TokenError } from "../../errors.js";
 import { der, TAG } from "../../keys/formats/der.js";
 import type { EcPublicKey, UseOptions, X25519PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki, validatePoint } from "../../keys/public-key.js";
 import { CURVES } from "../../keys/formats/spki.js";
 import type { Secret } from "../../secret.js";
-import { dependsOnCiphertext } from "../modules/call.js";
+import { dependsOnCiphertext, refusesTemplate } from "../modules/call.js";
 import type { KeyObjectOnToken } from "./key-object.js";
-import { type Plan, type PlanStep, stepsToTry } from "./plan.js";
+import { type Plan, type PlanStep, stepsToTry, unlistedIn } from "./plan.js";
 import { secretTemplate } from "./secret-template.js";
 import type { Session } from "../session/session.js";
 import { type AttributeValues, ecdhMechanism, template } from "../modules/template.js";
@@ -30,7 +31,8 @@ export class TokenEcKey {
     this.#key = key;
     const ways = stepsToTry(plan).map((step): Way => {
       const use = (peer: Uint8Array): Promise<Uint8Array | null> => this.#derive(peer, step);
-      return { name: step.way, use, selfTest: () => this.#selfTest(use) };
+      const unlisted = unlistedIn(step);
+      return { name: step.way, use, selfTest: () => this.#selfTest(use), ...defined({ unlisted }) };
     });
     this.#ways = new Ways(key.token, "derive a shared secret", ways, key.trace);
   }
@@ -55,7 +57,10 @@ export class TokenEcKey {
   /**
    * Tries the templates until one yields a secret of the right length; `null` when none does.
    */
-  #derive(peer: Uint8Array, { point, templates = [] }: PlanStep): Promise<Uint8Array | null> {
+  #derive(
+    peer: Uint8Array,
+    { point, templates = [], unlisted }: PlanStep,
+  ): Promise<Uint8Array | null> {
     const encoded = point === "der" ? der(TAG.octetString, peer) : peer;
     return this.#key.token.session("read", async (session) => {
       let failure: TokenError | undefined;
@@ -72,6 +77,8 @@ export class TokenEcKey {
           }
         } catch (error) {
           if (!dependsOnCiphertext(error)) throw error;
+          // No template makes up for a mechanism that is not there.
+          if (unlisted === true && !refusesTemplate(error)) throw error;
           failure ??= error;
         }
       }

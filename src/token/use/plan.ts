@@ -16,8 +16,8 @@ export interface Plan {
   /** The key's URI. */
   readonly key: string;
   /**
-   * In the order in which they are tried: those offered, then those in doubt; those left out come
-   * last.
+   * In the order in which they are tried: those offered, then those in doubt, of which the unlisted
+   * ones come last; then those left out.
    */
   readonly steps: readonly PlanStep[];
   /**
@@ -58,6 +58,11 @@ export interface PlanStep {
   /** `doubted`: allowed by flags and attributes, but not known to work; tried last. */
   readonly standing: "offered" | "doubted" | "left out";
   readonly reason: string;
+  /**
+   * The token does not list the mechanism for this function. Some tokens have it all the same, so
+   * it is tried once, on input of our own, after every other way.
+   */
+  readonly unlisted?: true;
 }
 
 /** What a plan is made from. */
@@ -171,7 +176,7 @@ export function planFor(
   const steps = WAYS.filter(
     (way) => way.operation === operation && way.types.includes(type),
   ).flatMap((way) => hashes.map((hash) => stepOf(way, situation, hash, isUnusual)));
-  const ordered = STANDINGS.flatMap((standing) => steps.filter((one) => one.standing === standing));
+  const ordered = [...steps].sort((one, other) => rank(one) - rank(other));
   return {
     operation,
     key: situation.key,
@@ -198,6 +203,22 @@ export function stepsToTry({ steps }: Plan, hash?: OaepHash): PlanStep[] {
   return steps.filter(
     ({ standing, oaep }) => standing !== "left out" && (hash === undefined || oaep === hash),
   );
+}
+
+/** Function and mechanism of a step that the token does not list. */
+export function unlistedIn({ fn, mechanism, unlisted }: PlanStep): string | undefined {
+  return unlisted === true ? `${fn} ${mechanism}` : undefined;
+}
+
+/** True if there is a way that is expected to work. */
+export function isOffered({ steps }: Plan): boolean {
+  return steps.some(({ standing }) => standing === "offered");
+}
+
+/** Why the first way may not work, if there is one and that is so. */
+export function doubtIn(plan: Plan): string | undefined {
+  const [first] = stepsToTry(plan);
+  return first?.standing === "doubted" ? first.reason : undefined;
 }
 
 /** Why steps were left out: each reason once. */
@@ -229,7 +250,12 @@ export function planLines(plan: Plan, hashes: readonly OaepHash[] = OAEP_HASHES)
 
 // ── Steps ──
 
-const STANDINGS = ["offered", "doubted", "left out"] as const;
+/** Steps of a lower rank come first. */
+function rank({ standing, unlisted }: PlanStep): number {
+  if (standing === "offered") return 0;
+  if (standing === "left out") return 3;
+  return unlisted === true ? 2 : 1;
+}
 
 function stepOf(
   way: WayKind,
@@ -272,12 +298,12 @@ function standingOf(
   { mechanisms, attributes, seen, quirks }: Situation,
   hash: OaepHash | undefined,
   isUnusual: boolean,
-): Pick<PlanStep, "standing" | "reason"> {
+): Pick<PlanStep, "standing" | "reason" | "unlisted"> {
   const leftOut = (reason: string) => ({ standing: "left out", reason }) as const;
   const flags = mechanisms[mechanism];
   const doing = DOING[fn];
-  if (flags === undefined) return leftOut(`the token does not have CKM_${mechanism}`);
-  if ((flags & flag) === 0) return leftOut(`the token does not ${doing} with CKM_${mechanism}`);
+  const missing = quirks.find(({ effect }) => effect.missing?.includes(mechanism));
+  if (flags === undefined && missing !== undefined) return leftOut(missing.fact);
   if (use !== undefined && attributes[use] === false) {
     const who = seen === "private key" ? `(CKA_${use} is false)` : "by what its public half says";
     return leftOut(`the key may not ${doing} ${who}`);
@@ -289,6 +315,12 @@ function standingOf(
     if (isUnusual && quirks.some(({ effect }) => effect.oaepLabels === false)) {
       return leftOut("the token takes no OAEP label, and no MGF1 hash but OAEP's own");
     }
+  }
+  if (flags === undefined || (flags & flag) === 0) {
+    const lacks = flags === undefined ? `CKM_${mechanism}` : `CKM_${mechanism} to ${doing} with`;
+    return { standing: "doubted", reason: `the token does not list ${lacks}`, unlisted: true };
+  }
+  if (onToken !== undefined) {
     const doubt = quirks.find(({ effect }) => effect.oaep?.includes(onToken) === false);
     if (doubt !== undefined) return { standing: "doubted", reason: doubt.fact };
   }
@@ -306,10 +338,11 @@ const DOING: Readonly<Record<PlanStep["fn"], string>> = {
   C_Sign: "sign",
 };
 
+/** Those of the ways offered; where there are none, those of the ways that are not listed. */
 function hashesOf(steps: readonly PlanStep[]): OaepHash[] {
-  return OAEP_HASHES.filter((hash) =>
-    steps.some(({ oaep, standing }) => oaep === hash && standing === "offered"),
-  );
+  const offered = steps.filter(({ standing }) => standing === "offered");
+  const hopeful = offered.length > 0 ? offered : steps.filter(({ unlisted }) => unlisted === true);
+  return OAEP_HASHES.filter((hash) => hopeful.some(({ oaep }) => oaep === hash));
 }
 
 /** The hash of a token that undoes only one. */

@@ -21,6 +21,7 @@ import {
   planFor,
   planLines,
   type PlanOperation,
+  type PlanStep,
   reasonsAgainst,
   type Situation,
   stepsToTry,
@@ -198,29 +199,30 @@ function abilities(
   situation: Situation,
 ): Omit<PrivateKey, "publicKey"> {
   const on = { token, object, trace };
-  const can = (operation: PlanOperation): boolean =>
-    stepsToTry(planFor(operation, situation)).length > 0;
+  const step = (operation: PlanOperation): PlanStep | undefined =>
+    stepsToTry(planFor(operation, situation))[0];
+  const [signs, signsPkcs1] = [step("sign"), step("sign-pkcs1")];
   switch (publicKey.type) {
     case "rsa": {
       const key = { ...on, publicKey };
       const { oaep, decryptPkcs1 } = new TokenRsaKey(key, situation);
       return defined({
         ...{ oaep, decryptPkcs1 },
-        sign: can("sign") ? messageSigner(key) : undefined,
-        signPkcs1: can("sign-pkcs1") ? pkcs1Signer(key) : undefined,
+        sign: signs && messageSigner(key, signs),
+        signPkcs1: signsPkcs1 && pkcs1Signer(key, signsPkcs1),
       });
     }
     case "ec":
     case "x25519": {
       const ec = new TokenEcKey({ ...on, publicKey }, planFor("open", situation));
-      const signs = publicKey.type === "ec" && !isP521(publicKey) && can("sign");
+      const isSigner = publicKey.type === "ec" && !isP521(publicKey);
       return defined({
-        agree: can("open") ? ec.agree.bind(ec) : undefined,
-        sign: signs ? messageSigner({ ...on, publicKey }) : undefined,
+        agree: step("open") && ec.agree.bind(ec),
+        sign: isSigner && signs ? messageSigner({ ...on, publicKey }, signs) : undefined,
       });
     }
     case "ed25519":
-      return can("sign") ? { sign: messageSigner({ ...on, publicKey }) } : {};
+      return signs ? { sign: messageSigner({ ...on, publicKey }, signs) } : {};
   }
 }
 
@@ -244,10 +246,17 @@ async function fits(
     }
   }
   const isSigner = publicKey.type !== "x25519" && !isP521(publicKey);
-  if (!isSigner || stepsToTry(planFor("sign", situation)).length === 0) return false;
+  const [step] = stepsToTry(planFor("sign", situation));
+  if (!isSigner || step === undefined) return false;
   const message = randomBytes(32);
-  const signature = await messageSigner({ token, object, publicKey, trace })(message);
-  return verifySignature(publicKey, message, signature);
+  try {
+    const signature = await messageSigner({ token, object, publicKey, trace }, step)(message);
+    return verifySignature(publicKey, message, signature);
+  } catch (error) {
+    const isNotThere = error instanceof TokenError && error.code === "ERR_MECHANISM";
+    if (isNotThere && step.unlisted === true) return false;
+    throw error;
+  }
 }
 
 /** @throws TokenError `ERR_MECHANISM` when the key cannot serve `purpose` */

@@ -35,6 +35,8 @@ export interface Quirk extends QuirkInfo {
     readonly oaepLabels?: false;
     /** The template of a new secret that is tried first. */
     readonly template?: "bare";
+    /** Mechanisms, without `CKM_`, that are not there if they are not listed. */
+    readonly missing?: readonly string[];
     /** Encodings of a peer's point that the library understands. */
     readonly points?: readonly ("raw" | "der")[];
   };
@@ -177,6 +179,6 @@ const TABLE: readonly (Quirk & { readonly applies: (maker: Maker) => boolean })[
     fact: "p11-kit up to 0.25 passes neither ECDH nor AES on to a token elsewhere",
     source: "measured on 0.24.1 (docs/tokens.md)",
     applies: isP11Kit,
-    effect: {},
+    effect: { missing: ["ECDH1_DERIVE"] },
   },
 ];

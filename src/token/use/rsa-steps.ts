@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { equal } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import type { RsaPublicKey } from "../../keys/key.js";
 import type { Mechanism } from "../modules/binding.js";
 import { call, dependsOnCiphertext, refusesTemplate } from "../modules/call.js";
@@ -11,7 +12,7 @@ import { CKM } from "../modules/constants.js";
 import { type AttributeValues, plainMechanism, template } from "../modules/template.js";
 import type { Session } from "../session/session.js";
 import type { KeyObjectOnToken } from "./key-object.js";
-import type { PlanStep } from "./plan.js";
+import { type PlanStep, unlistedIn } from "./plan.js";
 import type { RsaPadding } from "./rsa-padding.js";
 import { namesLength, secretTemplate, type TemplateName } from "./secret-template.js";
 import { type Way, WayFailed } from "./ways.js";
@@ -43,9 +44,16 @@ export class RsaSteps {
       const found = await use(own.ciphertext);
       return found !== null && own.isMessage(found);
     };
-    return fn === "C_UnwrapKey"
-      ? { name, use, selfTest, useEvenly: (input) => this.#unwrapEvenly(input, padding, step) }
-      : { name, use, selfTest };
+    return {
+      ...{ name, use, selfTest },
+      ...defined({
+        unlisted: unlistedIn(step),
+        useEvenly:
+          fn === "C_UnwrapKey"
+            ? (input: Uint8Array) => this.#unwrapEvenly(input, padding, step)
+            : undefined,
+      }),
+    };
   }
 
   // ── C_UnwrapKey ──

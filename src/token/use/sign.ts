@@ -7,24 +7,29 @@ import { TokenError } from "../../errors.js";
 import type { PrivateKey, RsaPublicKey, SigningPublicKey } from "../../keys/key.js";
 import { messageDigest, signatureAlgorithm, signatureBytes } from "../../keys/signing.js";
 import type { Mechanism } from "../modules/binding.js";
-import { call } from "../modules/call.js";
+import { call, dependsOnCiphertext, origin } from "../modules/call.js";
 import { CKM } from "../modules/constants.js";
 import { plainMechanism, pssMechanism } from "../modules/template.js";
 import type { KeyObjectOnToken } from "./key-object.js";
+import type { PlanStep } from "./plan.js";
 
 /**
  * Signs messages with the key's algorithm (`signatureAlgorithm`).
  *
- * @throws TokenError `ERR_MECHANISM` when the token returns a signature of the wrong length
+ * @param step - the plan's
+ * @throws TokenError `ERR_MECHANISM` when the token returns a signature of the wrong length, or
+ *   does not list the mechanism and does not have it either
  */
 export function messageSigner(
   key: KeyObjectOnToken<SigningPublicKey>,
+  step: PlanStep,
 ): NonNullable<PrivateKey["sign"]> {
   const { publicKey } = key;
   const how = {
     name: signatureAlgorithm(publicKey).name,
     mechanism: mechanismFor(publicKey),
     length: signatureBytes(publicKey),
+    step,
   };
   return (message) => signOnToken(key, messageDigest(publicKey, message), how);
 }
@@ -32,11 +37,13 @@ export function messageSigner(
 /** Pads with PKCS#1 v1.5 and signs. Throws as `messageSigner`. */
 export function pkcs1Signer(
   key: KeyObjectOnToken<RsaPublicKey>,
+  step: PlanStep,
 ): NonNullable<PrivateKey["signPkcs1"]> {
   const how = {
     name: "PKCS#1 v1.5",
     mechanism: plainMechanism(CKM.RSA_PKCS),
     length: key.publicKey.modulus.length,
+    step,
   };
   return (payload) => signOnToken(key, payload, how);
 }
@@ -51,11 +58,12 @@ async function signOnToken(
     readonly mechanism: Mechanism;
     /** Of the signature, in bytes. */
     readonly length: number;
+    readonly step: PlanStep;
   },
 ): Promise<Uint8Array> {
-  const { name, mechanism, length } = how;
+  const { name, mechanism, length, step } = how;
   const data = Buffer.from(input);
-  return token.session("read", async (session) => {
+  const signed = token.session("read", async (session) => {
     const output = Buffer.alloc(length);
     const { handle } = session;
     call("C_SignInit", () => {
@@ -74,6 +82,20 @@ async function signOnToken(
     }
     trace(`sign: C_Sign ${name} on token "${token.info.label}"`);
     return new Uint8Array(signature);
+  });
+  try {
+    return await signed;
+  } catch (error) {
+    throw step.unlisted === true ? notThere(error, step, token.info.label) : error;
+  }
+}
+
+/** A mechanism that was tried although the token does not list it. */
+function notThere(error: unknown, { reason, way }: PlanStep, label: string): unknown {
+  if (!dependsOnCiphertext(error)) return error;
+  return new TokenError("ERR_MECHANISM", `token "${label}" cannot sign with this key: ${reason}`, {
+    hint: `tried all the same, without success: ${way} (${error.message})`,
+    ...origin(error),
   });
 }
 

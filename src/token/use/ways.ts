@@ -15,13 +15,18 @@
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
-import { dependsOnCiphertext, origin } from "../modules/call.js";
+import { dependsOnCiphertext, failedWith, origin } from "../modules/call.js";
 import type { Token } from "../session/token.js";
 
 /** One way, ready to be tried. */
 export interface Way {
   /** As in "C_UnwrapKey CKM_RSA_PKCS_OAEP sha256". */
   readonly name: string;
+  /**
+   * The function and mechanism, as in "C_UnwrapKey CKM_RSA_PKCS_OAEP", of a way that the token does
+   * not list. It is tried on input of our own before anything else, once.
+   */
+  readonly unlisted?: string;
   /**
    * Takes what the sender sent and returns the secret; `null` when the result has the wrong form.
    */
@@ -73,6 +78,7 @@ export class Ways {
   async use(input: Uint8Array, using?: Using): Promise<Secret | null> {
     for (const way of this.#ways) {
       if (this.#works.get(way) === false) continue;
+      if (way.unlisted !== undefined && !(await this.#isWorking(way))) continue;
       this.#tell(way, using);
       try {
         const secret = await way.use(input);
@@ -96,6 +102,7 @@ export class Ways {
   async useEvenly(input: Uint8Array, using?: Using): Promise<Secret | null> {
     for (const way of this.#ways) {
       if (this.#works.get(way) === false) continue;
+      if (way.unlisted !== undefined && !(await this.#isWorking(way))) continue;
       this.#tell(way, using);
       try {
         if (way.useEvenly === undefined && !(await this.#isWorking(way))) throw new WayFailed();
@@ -139,9 +146,24 @@ export class Ways {
   async #isWorking(way: Way): Promise<boolean> {
     const settled = this.#works.get(way);
     if (settled !== undefined) return settled;
-    const works = await this.#tried(way);
+    const { unlisted } = way;
+    const works =
+      unlisted === undefined ? await this.#tried(way) : await this.#triedUnlisted(way, unlisted);
     this.#works.set(way, works);
     return works;
+  }
+
+  /** What the token once said it does not have, it is not asked for again, with any key. */
+  async #triedUnlisted(way: Way, unlisted: string): Promise<boolean> {
+    if (this.#token.refused.has(unlisted)) return false;
+    this.#trace(
+      `unwrap: trying ${way.name}, which token "${this.#token.info.label}" does not list`,
+    );
+    return this.#tried(way, (error) => {
+      if (failedWith(error, "CKR_MECHANISM_INVALID", "CKR_FUNCTION_NOT_SUPPORTED")) {
+        this.#token.refused.add(unlisted);
+      }
+    });
   }
 
   /**
@@ -163,12 +185,13 @@ export class Ways {
     return works;
   }
 
-  async #tried(way: Way): Promise<boolean> {
+  async #tried(way: Way, failed?: (error: TokenError) => void): Promise<boolean> {
     try {
       return await way.selfTest();
     } catch (error) {
       if (!dependsOnCiphertext(error)) throw error;
       await this.#requireToken(error);
+      failed?.(error);
       return false;
     }
   }
@@ -186,17 +209,22 @@ export class Ways {
   }
 
   #noWay(): TokenError {
-    const tried = this.#ways.map(({ name }) => name).join(", ");
     return new TokenError(
       "ERR_MECHANISM",
       `this key cannot ${this.#what} on token "${this.#token.info.label}"`,
-      {
-        hint:
-          tried === ""
-            ? this.#leftOut || "neither the key's attributes nor the token's mechanisms allow it"
-            : `tried, without success: ${tried}`,
-      },
+      { hint: this.#whatWasTried() },
     );
+  }
+
+  #whatWasTried(): string {
+    const names = (ways: readonly Way[]): string => ways.map(({ name }) => name).join(", ");
+    const listed = names(this.#ways.filter(({ unlisted }) => unlisted === undefined));
+    const unlisted = names(this.#ways.filter((way) => way.unlisted !== undefined));
+    const lists = listed === "" ? "the token lists no way to do it" : `tried ${listed}`;
+    if (unlisted !== "")
+      return `${lists}; tried what it does not list, without success: ${unlisted}`;
+    if (listed !== "") return `tried, without success: ${listed}`;
+    return this.#leftOut || "neither the key's attributes nor the token's mechanisms allow it";
   }
 }
 

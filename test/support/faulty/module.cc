@@ -4,6 +4,8 @@
 // number. With FAULTY_ONCE it does so only while that file exists, and deletes it. FAULTY_SKIP is
 // the number of calls that succeed first. With FAULTY_UNTIL_LOGIN all calls succeed after a login.
 // FAULTY_ATTRIBUTE is the number of the attribute that is cut or altered, CKA_VALUE by default.
+// On tokens whose labels begin with FAULTY_UNLISTED the module says of every mechanism that it is
+// not there, and has it all the same. FAULTY_CALLS is a file to which the name of each function called is appended.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,8 +20,17 @@ static CK_FUNCTION_LIST ours;
 static int calls;
 static bool logged_in;
 
+static void note(const char *function) {
+  const char *path = getenv("FAULTY_CALLS");
+  FILE *file = path ? fopen(path, "a") : 0;
+  if (!file) return;
+  fprintf(file, "%s\n", function);
+  fclose(file);
+}
+
 // True if this call must fail.
 static bool is_due(const char *function) {
+  note(function);
   const char *wanted = getenv("FAULTY_FUNCTION");
   if (!wanted || strcmp(wanted, function) != 0) return false;
   if (logged_in && getenv("FAULTY_UNTIL_LOGIN")) return false;
@@ -62,8 +73,19 @@ FAULTY(C_DeriveKey,
 FAULTY(C_Sign,
        (CK_SESSION_HANDLE h, CK_BYTE_PTR d, CK_ULONG l, CK_BYTE_PTR s, CK_ULONG_PTR n),
        (h, d, l, s, n))
+FAULTY(C_DecryptInit, (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (h, m, k))
+FAULTY(C_SignInit, (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (h, m, k))
 FAULTY(C_DestroyObject, (CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o), (h, o))
 FAULTY(C_Finalize, (CK_VOID_PTR r), (r))
+
+static CK_RV faulty_C_GetMechanismInfo(CK_SLOT_ID s, CK_MECHANISM_TYPE m, CK_MECHANISM_INFO_PTR i) {
+  const char *label = getenv("FAULTY_UNLISTED");
+  CK_TOKEN_INFO token;
+  if (label && real->C_GetTokenInfo(s, &token) == CKR_OK &&
+      !strncmp((const char *)token.label, label, strlen(label)))
+    return CKR_MECHANISM_INVALID;
+  return real->C_GetMechanismInfo(s, m, i);
+}
 
 static CK_RV faulty_C_Login(CK_SESSION_HANDLE h, CK_USER_TYPE u, CK_UTF8CHAR_PTR p, CK_ULONG l) {
   if (is_due("C_Login")) return go_wrong();
@@ -102,6 +124,9 @@ extern "C" CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
   ours.C_UnwrapKey = faulty_C_UnwrapKey;
   ours.C_DeriveKey = faulty_C_DeriveKey;
   ours.C_Sign = faulty_C_Sign;
+  ours.C_DecryptInit = faulty_C_DecryptInit;
+  ours.C_SignInit = faulty_C_SignInit;
+  ours.C_GetMechanismInfo = faulty_C_GetMechanismInfo;
   ours.C_DestroyObject = faulty_C_DestroyObject;
   ours.C_Finalize = faulty_C_Finalize;
   ours.C_GetAttributeValue = faulty_C_GetAttributeValue;

@@ -35,10 +35,14 @@ export interface Fault {
   readonly untilLogin?: boolean;
   /** The attribute that is cut or altered; by default CKA_VALUE. */
   readonly attribute?: number;
+  /** Tokens with this label list no mechanism, and have them all the same. */
+  readonly unlisted?: string;
+  /** A file to which the name of each function called is appended. */
+  readonly calls?: string;
 }
 
 export function faultyEnvironment(fault: Fault): Record<string, string> {
-  const { fn, how, skip, once, untilLogin, attribute } = fault;
+  const { fn, how, skip, once, untilLogin, attribute, unlisted, calls } = fault;
   const marker = join(temporaryFolder("once"), "once");
   if (once === true) writeFileSync(marker, "");
   return {
@@ -48,6 +52,8 @@ export function faultyEnvironment(fault: Fault): Record<string, string> {
     ...(skip === undefined ? {} : { FAULTY_SKIP: String(skip) }),
     ...(once === true ? { FAULTY_ONCE: marker } : {}),
     ...(untilLogin === true ? { FAULTY_UNTIL_LOGIN: "1" } : {}),
+    ...(unlisted === undefined ? {} : { FAULTY_UNLISTED: unlisted }),
+    ...(calls === undefined ? {} : { FAULTY_CALLS: calls }),
     ...(attribute === undefined ? {} : { FAULTY_ATTRIBUTE: String(attribute) }),
   };
 }

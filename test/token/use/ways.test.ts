@@ -49,9 +49,10 @@ function settle<T>(answer: T | number): Promise<T> {
   });
 }
 
-function waysOf(ways: Way[], isPresent = true): Ways {
+function waysOf(ways: Way[], isPresent = true, refused = new Set<string>()): Ways {
   const token = {
     info: { label: "t" },
+    refused,
     isPresent: () => isPresent,
     isStillPresent: () => Promise.resolve(isPresent),
   } as unknown as Token;
@@ -210,6 +211,63 @@ describe("a way that is used evenly", () => {
   it.each([Uint8Array.of(1), null])("gives nothing of a token that is gone: %j", async (answer) => {
     const itself = { ...way(null, true), useEvenly: () => Promise.resolve(answer) };
     expect(await evenly(waysOf([itself], false))).toBe("ERR_TOKEN_REMOVED");
+  });
+});
+
+describe("a way that the token does not list", () => {
+  const unlisted = (answer: Answer, selfTest: boolean | number): Fake => ({
+    ...way(answer, selfTest),
+    unlisted: "C_DeriveKey CKM_X",
+  });
+  const counted = (answer: Answer, selfTest: boolean | number): [Fake, () => number[]] => {
+    const inner = way(answer, selfTest);
+    const fake = { ...inner, unlisted: "C_DeriveKey CKM_X" };
+    return [fake, () => [inner.tested, inner.used]];
+  };
+
+  it.each([["use", outcome] as const, ["useEvenly", evenly] as const])(
+    "sees the sender's input only after our own, once it works (%s)",
+    async (_name, use) => {
+      const [works, calls] = counted(Uint8Array.of(4), true);
+      const ways = waysOf([works]);
+      expect(await use(ways)).toEqual([4]);
+      expect(await use(ways)).toEqual([4]);
+      expect(calls()).toEqual([1, 2]);
+    },
+  );
+
+  it.each([MECHANISM_INVALID, GENERAL_ERROR, 0x54, false] as const)(
+    "and does not have either (%s) is tried once, and never sees the sender's input",
+    async (selfTest) => {
+      const [fails, calls] = counted(Uint8Array.of(4), selfTest);
+      const ways = waysOf([fails]);
+      for (const use of [outcome, evenly, outcome]) expect(await use(ways)).toBe("ERR_MECHANISM");
+      expect(calls()).toEqual([1, 0]);
+    },
+  );
+
+  it("is not asked for again with another key, once the token said that it does not have it", async () => {
+    const refused = new Set<string>();
+    await outcome(waysOf([unlisted(null, GENERAL_ERROR)], true, refused));
+    expect([...refused]).toEqual([]);
+    await outcome(waysOf([unlisted(null, MECHANISM_INVALID)], true, refused));
+    const [later, calls] = counted(Uint8Array.of(4), true);
+    expect(await outcome(waysOf([later], true, refused))).toBe("ERR_MECHANISM");
+    expect(calls()).toEqual([0, 0]);
+  });
+
+  it("stands in the error beside what the token lists", async () => {
+    const hintOf = (ways: Way[]): Promise<unknown> =>
+      waysOf(ways)
+        .use(new Uint8Array())
+        .catch((error: unknown) => (error as TokenError).hint);
+    const last = { ...unlisted(null, false), name: "another" };
+    expect(await hintOf([way(MECHANISM_INVALID, false), last])).toBe(
+      "tried a way; tried what it does not list, without success: another",
+    );
+    expect(await hintOf([last])).toBe(
+      "the token lists no way to do it; tried what it does not list, without success: another",
+    );
   });
 });
 

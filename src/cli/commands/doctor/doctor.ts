@@ -23,6 +23,7 @@ import { openInput } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import {
   causeData,
+  inDoubt,
   isCertain,
   isPlanCertain,
   type Prospect,
@@ -286,7 +287,7 @@ function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] 
   const how = first === undefined ? `${verb}s nothing` : `${will} with ${first.way}`;
   return [
     `key ${label === "" ? "(no label)" : `"${label}"`}, ${kind}, ${uri}: ${how}`,
-    ...(first === undefined ? planLines(plan).map((line) => `  ${line}`) : []),
+    ...(first === undefined ? planLines(plan) : inDoubt(plan)).map((line) => `  ${line}`),
     ...findings.map(({ severity, rule, message }) => `  ${severity} ${rule}: ${message}`),
   ];
 }
