@@ -22,6 +22,8 @@ interface Looked {
   readonly error?: TokenError;
 }
 
+type Look = Promise<Looked>;
+
 /** Keeps one faulty module from blocking the others. */
 export interface Precautions {
   /** Modules not to be loaded, by path, each with the reason. */
@@ -34,8 +36,9 @@ export class TokenFinder {
   readonly #where: Discovery & Precautions;
   readonly #trace: (line: string) => void;
   readonly #tokens = new Map<string, Token>();
-  readonly #named = new Map<string, Promise<Looked>>();
-  #discovered: Promise<Looked[]> | undefined;
+  /** The modules looked at so far, by path: those that URIs name by path, and those discovered. */
+  readonly #looks = { named: new Map<string, Look>(), discovered: new Map<string, Look>() };
+  #candidates: readonly ModuleCandidate[] | undefined;
 
   constructor(where: Discovery & Precautions, trace: (line: string) => void) {
     this.#where = where;
@@ -44,13 +47,12 @@ export class TokenFinder {
 
   /** Every module that was tried, in order of preference. */
   async modules(): Promise<ModuleInfo[]> {
-    return (await this.#looked()).map(moduleInfo);
+    return this.modulesFor({});
   }
 
   /** Those of `modules` that match a URI. */
   async modulesFor(uri: Pkcs11Uri): Promise<ModuleInfo[]> {
-    const looked = await this.#lookedFor(uri);
-    return looked.filter(({ candidate }) => matchesModuleName(uri, candidate.path)).map(moduleInfo);
+    return (await this.#lookedFor(uri)).map(moduleInfo);
   }
 
   /**
@@ -70,7 +72,6 @@ export class TokenFinder {
     const readPlaces = new Set<string>();
     for (const looked of await this.#lookedFor(uri)) {
       const { candidate, module, error } = looked;
-      if (!matchesModuleName(uri, candidate.path)) continue;
       if (error !== undefined) troubles.push(moduleTrouble(candidate, error));
       if (module === undefined || !matchesLibrary(uri, module.library)) continue;
       const shown = this.#ask(candidate, module);
@@ -195,37 +196,33 @@ export class TokenFinder {
   async close(): Promise<void> {
     for (const token of this.#tokens.values()) token.close();
     this.#tokens.clear();
-    const named = await Promise.all(this.#named.values());
-    const looked = [...((await this.#discovered) ?? []), ...named];
-    this.#discovered = undefined;
-    this.#named.clear();
+    const { named, discovered } = this.#looks;
+    const looked = await Promise.all([...discovered.values(), ...named.values()]);
+    this.#candidates = undefined;
+    discovered.clear();
+    named.clear();
     for (const { module } of looked) await module?.close();
   }
 
-  #looked(): Promise<Looked[]> {
-    this.#discovered ??= this.#lookAll();
-    return this.#discovered;
-  }
-
-  async #lookAll(): Promise<Looked[]> {
-    const looked: Looked[] = [];
-    for (const candidate of discoverModules(this.#where)) {
-      looked.push(await this.#look(candidate));
-    }
-    for (const { error } of looked) if (error) this.#trace(error.message);
-    return looked;
-  }
-
-  /** The module that a URI names by path, or else all that were discovered. */
-  #lookedFor(uri: Pkcs11Uri): Promise<Looked[]> {
+  /**
+   * The module that a URI names by path, or else the discovered ones, in order: all of them, or
+   * those with the name that the URI gives. No other is loaded.
+   */
+  async #lookedFor(uri: Pkcs11Uri): Promise<Looked[]> {
     const { modulePath } = uri;
-    if (modulePath === undefined) return this.#looked();
-    let looked = this.#named.get(modulePath);
-    if (looked === undefined) {
-      looked = this.#look(namedModule(modulePath, this.#where));
-      this.#named.set(modulePath, looked);
+    const looks = modulePath === undefined ? this.#looks.discovered : this.#looks.named;
+    const candidates =
+      modulePath === undefined
+        ? (this.#candidates ??= discoverModules(this.#where))
+        : [namedModule(modulePath, this.#where)];
+    const looked: Looked[] = [];
+    for (const candidate of candidates) {
+      if (!matchesModuleName(uri, candidate.path)) continue;
+      const look = looks.get(candidate.path) ?? this.#look(candidate);
+      looks.set(candidate.path, look);
+      looked.push(await look);
     }
-    return looked.then((one) => [one]);
+    return looked;
   }
 
   /** Lists a module's tokens. A module that fails does not hide the tokens of others. */
@@ -259,6 +256,7 @@ export class TokenFinder {
       return { candidate, module: await openModule(candidate) };
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
+      this.#trace(error.message);
       return { candidate, error };
     } finally {
       this.#where.trying?.(candidate.path, "after");

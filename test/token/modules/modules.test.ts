@@ -194,6 +194,23 @@ describe("a broken module", () => {
     await access.close();
   });
 
+  it("without the name that a URI's module-name gives is not loaded", async () => {
+    const token = await freshToken("by-name");
+    const other = fileNamed("opensc-pkcs11.so", "not a library");
+    const tried: string[] = [];
+    const access = new TokenAccess({
+      ...{ modules: [other, SOFTHSM_MODULE], home: folder, env: process.env },
+      pin: () => Promise.reject(new Error("no PIN")),
+      trying: (path) => tried.push(path),
+    });
+    const uri = parseUri(token.uri);
+    expect((await access.findToken({ ...uri, moduleName: "softhsm2" })).label).toBe(token.label);
+    expect(new Set(tried)).toEqual(new Set([SOFTHSM_MODULE]));
+    expect((await access.findToken(uri)).label).toBe(token.label);
+    expect(tried).toContain(other);
+    await access.close();
+  });
+
   it("that is a library but no module, or lacks what it needs, takes nobody down", () => {
     const { status, signal, output } = runInPlainNode(
       "broken-modules.ts",
