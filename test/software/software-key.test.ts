@@ -105,6 +105,15 @@ describe("a private key file that is refused", () => {
     ["2a864886f70d010c0106", "RC2"],
     ["2b0e030207", "DES"],
     ["2a864886f70d0302", "RC2"],
+    ["2b0e030206", "DES"],
+    ["2b0e030209", "DES"],
+    ["2a864886f70d0304", "RC4"],
+    ["2a864886f70d0309", "RC5"],
+    ["2b0601040197550102", "Blowfish"],
+    ["2a864886f67d07420a", "CAST5"],
+    ["2a864886f67d07420c", "CAST5"],
+    ["2a831a8c9a440104", "SEED"],
+    ["2b06010401813c07010102", "IDEA"],
   ])("PKCS#8 under the cipher %s is refused before a passphrase is asked for", (oid, cipher) => {
     const pem = formatPem("ENCRYPTED PRIVATE KEY", encryptedWith(oid));
     for (const read of [needsPassphrase, readPrivateKey]) {
@@ -113,6 +122,26 @@ describe("a private key file that is refused", () => {
       expect(text).toContain("-provider legacy");
     }
   });
+
+  it.each([
+    ["cipher", "60864801650304012a", "60864801650304017f"],
+    ["pseudo-random function", "2a864886f70d0209", "2a864886f70d027f"],
+    ["key derivation", "2a864886f70d01050c", "2a864886f70d01057f"],
+    ["scheme", "2a864886f70d01050d", "2a864886f70d01057f"],
+  ])(
+    "PKCS#8 under a %s that OpenSSL lacks is not taken for a wrong passphrase",
+    (_, known, lacking) => {
+      const key = createPrivateKey(TEST_KEYS.p256);
+      const encrypted = key.export({ ...DER, cipher: "aes-256-cbc", passphrase: "right" });
+      const changed = encrypted.toString("hex").replace(known, lacking);
+      const pem = formatPem("ENCRYPTED PRIVATE KEY", fromHex(changed));
+      const { code, text } = refusal(() => readPrivateKey(pem, "key.pem", "right"));
+      expect([code, changed.includes(lacking)]).toEqual(["ERR_KEY_FORMAT", true]);
+      expect(text).toContain("AES-256");
+      const whole = formatPem("ENCRYPTED PRIVATE KEY", encrypted);
+      expect(refusal(() => readPrivateKey(whole, "key.pem", "wrong")).code).toBe("ERR_PASSPHRASE");
+    },
+  );
 
   it("no message quotes the file, wherever it is damaged", () => {
     const lines = TEST_KEYS.p256.split("\n");
@@ -427,7 +456,7 @@ function blockOf(label: string): string {
 function encryptedWith(oid: string): Uint8Array {
   const object = (hex: string): Uint8Array => der(TAG.oid, fromHex(hex));
   const nothing = der(TAG.sequence);
-  const isScheme = oid.startsWith("2a864886f70d01");
+  const isScheme = oid.startsWith("2a864886f70d01") || oid === "2a864886f67d07420c";
   const pbes2 = der(TAG.sequence, nothing, der(TAG.sequence, object(oid)));
   const scheme = isScheme ? [object(oid), nothing] : [object("2a864886f70d01050d"), pbes2];
   const data = der(TAG.octetString, new Uint8Array(16));

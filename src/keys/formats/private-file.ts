@@ -97,7 +97,10 @@ function privateKeyOf(
   try {
     const secret = typeof passphrase === "string" ? passphrase : Buffer.from(passphrase);
     return createPrivateKey({ key, format: "der", type, passphrase: secret });
-  } catch {
+  } catch (error) {
+    // `ERR_OSSL_EVP_UNSUPPORTED`, `…_UNKNOWN_PBE_ALGORITHM` and others: no passphrase would do.
+    const { code = "" } = error as { code?: string };
+    if (/^ERR_OSSL_EVP_UN(?:SUPPORTED|KNOWN)/.test(code)) throw unknownEncryption(name);
     throw new TokenError("ERR_PASSPHRASE", `${name}: private key doesn't decrypt`, {
       hint: "the passphrase is wrong, or the file is damaged",
     });
@@ -150,26 +153,46 @@ function requireNewerCipher({ bytes }: PemBlock, name: string): void {
   } catch {
     return; // OpenSSL says what is wrong with it.
   }
-  const cipher = oids.map((oid) => OLD_CIPHERS.get(oid)).find((old) => old !== undefined);
+  const cipher = oids.map(oldCipher).find((old) => old !== undefined);
   if (cipher !== undefined) throw oldEncryption(`encryption with ${cipher} is`, name);
 }
 
 /** RFC 8018 A.4. */
 const PBES2 = "2a864886f70d01050d";
 
-/** RFC 8018 A.3 and B.2, RFC 7292 appendix C: DES, RC2 and RC4, by their OID's DER content. */
-const OLD_CIPHERS: ReadonlyMap<string, string> = new Map([
-  ...(["01", "03", "0a"] as const).map((end) => [`2a864886f70d0105${end}`, "DES"] as const),
-  ...(["04", "06", "0b"] as const).map((end) => [`2a864886f70d0105${end}`, "RC2"] as const),
-  ...(["01", "02"] as const).map((end) => [`2a864886f70d010c01${end}`, "RC4"] as const),
-  ...(["05", "06"] as const).map((end) => [`2a864886f70d010c01${end}`, "RC2"] as const),
-  ["2b0e030207", "DES"],
-  ["2a864886f70d0302", "RC2"],
-]);
+/** Beginnings of OIDs, in the hexadecimal digits of their DER content, with what they stand for. */
+const OLD_CIPHERS: readonly (readonly [start: string, ends: readonly string[], cipher: string])[] =
+  [
+    // PKCS#5 and PKCS#12: a password's scheme with its cipher (RFC 8018 A.3, RFC 7292 appendix C).
+    ["2a864886f70d0105", ["01", "03", "0a"], "DES"],
+    ["2a864886f70d0105", ["04", "06", "0b"], "RC2"],
+    ["2a864886f70d010c01", ["01", "02"], "RC4"],
+    ["2a864886f70d010c01", ["05", "06"], "RC2"],
+    ["2a864886f67d0742", ["0c"], "CAST5"],
+    // PBES2's ciphers: RFC 8018 B.2, and those that OpenSSL and Bouncy Castle write.
+    ["2b0e0302", ["06", "07", "08", "09"], "DES"],
+    ["2a864886f70d03", ["02", "03"], "RC2"],
+    ["2a864886f70d03", ["04"], "RC4"],
+    ["2a864886f70d03", ["08", "09"], "RC5"],
+    ["2b06010401975501", ["01", "02", "03", "04"], "Blowfish"], // cryptlib's numbers
+    ["2a864886f67d0742", ["0a"], "CAST5"], // RFC 2984
+    ["2a831a8c9a4401", ["03", "04", "05", "06"], "SEED"], // RFC 4269
+    ["2b06010401813c070101", ["01", "02", "03", "04"], "IDEA"],
+  ];
+
+function oldCipher(oid: string): string | undefined {
+  return OLD_CIPHERS.find(([start, ends]) => ends.some((end) => oid === start + end))?.[2];
+}
 
 function oldEncryption(what: string, name: string): UnsupportedError {
   return new UnsupportedError("ERR_KEY_FORMAT", `${name}: ${what} not supported`, {
     hint: "it is no protection today; convert with: openssl pkcs8 -topk8 -provider default -provider legacy -in OLD -out NEW",
+  });
+}
+
+function unknownEncryption(name: string): UnsupportedError {
+  return new UnsupportedError("ERR_KEY_FORMAT", `${name}: encrypted in a way that OpenSSL lacks`, {
+    hint: "write it again with the program that made it, as PKCS#8 with AES-256 and PBKDF2",
   });
 }
 
