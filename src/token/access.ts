@@ -21,7 +21,7 @@ import { howToTellApart } from "./objects/telling-apart.js";
 import { listMechanisms } from "./session/mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
-import { isForSigning, situationOf } from "./use/situation.js";
+import { isForSigning, shownSituation } from "./use/situation.js";
 import type { Session } from "./session/session.js";
 import type { Token } from "./session/token.js";
 import type { TokenService } from "./service.js";
@@ -168,7 +168,9 @@ export class TokenAccess implements TokenService {
     operation: PlanOperation = isForSigning(key) ? "sign" : "open",
   ): Promise<Plan> {
     const token = await this.#finder.again(key.token);
-    return token.session("read", (session) => planFor(operation, situationOf(token, session, key)));
+    return token.session("read", (session) =>
+      planFor(operation, shownSituation(token, session, key)),
+    );
   }
 
   probeOaep(key: KeyInfo): Promise<OaepHash[]> {

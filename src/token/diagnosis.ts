@@ -15,7 +15,7 @@ import { requireTriable } from "./session/login.js";
 import { type Plan, planFor } from "./use/plan.js";
 import { makerOf, type QuirkInfo, quirksOf, told } from "./use/quirks.js";
 import type { Session } from "./session/session.js";
-import { isForSigning, situationOf, visiblePrivateKey } from "./use/situation.js";
+import { isForSigning, shownSituation, visiblePrivateKey } from "./use/situation.js";
 import type { Token } from "./session/token.js";
 import type { ErrorReport, Finding, KeyInfo, KeyUse, ModuleInfo, TokenInfo } from "./values.js";
 import type { Pkcs11Uri } from "./uri.js";
@@ -126,7 +126,7 @@ function diagnoseKey(token: Token, session: Session, key: KeyInfo): KeyDiagnosis
   return {
     ...{ uri, label, id: toHex(key.id), kind, uses, seenAs },
     ...defined({ fingerprint: publicKey && toHex(publicKey.fingerprint) }),
-    plan: planFor(isForSigning(key) ? "sign" : "open", situationOf(token, session, key, object)),
+    plan: planFor(isForSigning(key) ? "sign" : "open", shownSituation(token, session, key)),
     findings:
       object === undefined
         ? auditPublicHalf(key, token.details)

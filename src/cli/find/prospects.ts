@@ -8,7 +8,6 @@ import type { OaepHash } from "../../keys/key.js";
 import { requireTriable } from "../../token/session/login.js";
 import { doubtIn, type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
-import { isPkcs11Uri, parseUri } from "../../token/uri.js";
 import type { ExchangeIdentity } from "./identities.js";
 import type { Tokens } from "./tokens.js";
 
@@ -32,15 +31,17 @@ export async function prospectsOf(
   tokens: Tokens,
 ): Promise<Prospect[]> {
   const prospects: Prospect[] = [];
-  for (const { name, publicKey } of identities) {
+  for (const identity of identities) {
+    const { name, publicKey } = identity;
+    const key = tokens.keyOf(identity);
     const wrapped = info.recipients.filter((recipient) => recipient.matches(publicKey));
     if (wrapped.length === 0) continue;
-    if (!isPkcs11Uri(name)) {
+    if (key === undefined) {
       prospects.push({ name, ways: ["a private key file: no token is needed"] });
       continue;
     }
     const hashes = wrapped.flatMap(({ oaep }) => (oaep === undefined ? [] : [oaep]));
-    prospects.push(await prospectOf(name, hashes, tokens));
+    prospects.push(await prospectOf(name, key, hashes, tokens));
   }
   return prospects;
 }
@@ -91,17 +92,11 @@ export function inDoubt(plan: Plan | undefined): string[] {
 
 async function prospectOf(
   name: string,
+  key: KeyInfo,
   hashes: readonly OaepHash[],
   tokens: Tokens,
 ): Promise<Prospect> {
   const access = await tokens.access();
-  let key: KeyInfo;
-  try {
-    key = await access.findKey(parseUri(name));
-  } catch (cause) {
-    if (!(cause instanceof P11SealError)) throw cause;
-    return { name, ways: [], cause };
-  }
   const plan = await access.plan(key, "open");
   const about = { name, token: key.token, plan };
   try {

@@ -143,9 +143,14 @@ export class Tokens {
     return identity;
   }
 
+  /** The token's key that an identity from `identity` stands for. */
+  keyOf(identity: Identity): KeyInfo | undefined {
+    return this.#keys.get(identity);
+  }
+
   /** True for a key that its token lists no way to open with: others are tried, and their PINs. */
   async isDoubtful(identity: Identity): Promise<boolean> {
-    const key = this.#keys.get(identity);
+    const key = this.keyOf(identity);
     if (key === undefined) return false;
     const access = await this.access();
     // A fault of its token is told when the key's turn comes.

@@ -93,6 +93,22 @@ export function possiblePrivateKeys(session: Session, key: KeyInfo): Buffer[] {
     .flatMap((pair) => pair.filter((one) => fits(one, key)).map(({ handle }) => handle));
 }
 
+/**
+ * True if another key has the id of a listed one, or on tokens that give none its label, and no
+ * private key shows whose it is. Most RSA keys do, by their modulus; EC keys don't.
+ */
+export function sharesNames(session: Session, key: KeyInfo): boolean {
+  const own = contentOf(key.publicKey);
+  const held = objectsOf(session, "private key", names(key)).filter((one) => fits(one, key));
+  const certain = held.filter(({ content }) => content !== undefined && content === own);
+  if (certain.length === 1) return false;
+  const others = [
+    ...objectsOf(session, "public key", names(key)),
+    ...objectsOf(session, "certificate", names(key)),
+  ].filter(({ content, half }) => content !== own && (own === undefined || half.kind === key.kind));
+  return held.length > 1 || others.length > 0;
+}
+
 /** Public key objects of a listed key. */
 export function findPublicKeys(session: Session, key: KeyInfo): Buffer[] {
   const named = objectsOf(session, "public key", names(key)).filter((one) => fits(one, key));

@@ -78,6 +78,8 @@ export interface Situation {
   /** Where the attributes were read: without a PIN, often only the public half is visible. */
   readonly seen: "private key" | "public key" | "nothing";
   readonly quirks: readonly Quirk[];
+  /** Another key shows under its names: which private key is its own, only a use of it can tell. */
+  readonly sharesNames?: boolean;
 }
 
 export type PlanMechanism =
@@ -353,7 +355,17 @@ function sureHash(steps: readonly PlanStep[], quirks: readonly Quirk[]): OaepHas
   return isOffered ? only : undefined;
 }
 
-function assumptions(operation: PlanOperation, { seen, attributes }: Situation): string[] {
+/** Among what a plan assumes. */
+export const SHARED_NAMES =
+  "the private key found by id or label is its own, although another key has the same; " +
+  "a use would tell, and different ids would rule it out";
+
+function assumptions(operation: PlanOperation, situation: Situation): string[] {
+  const shared = situation.sharesNames === true ? [SHARED_NAMES] : [];
+  return [...shared, ...unseen(operation, situation)];
+}
+
+function unseen(operation: PlanOperation, { seen, attributes }: Situation): string[] {
   if (seen === "private key") return [];
   const uses: readonly PlanUse[] =
     operation === "sign" || operation === "sign-pkcs1" ? ["SIGN"] : ["UNWRAP", "DECRYPT", "DERIVE"];

@@ -5,7 +5,7 @@
 import { TokenError } from "../../errors.js";
 import { failedWith } from "../modules/call.js";
 import { CKM } from "../modules/constants.js";
-import { findPrivateKey, findPublicKeys } from "../objects/key-list.js";
+import { findPrivateKey, findPublicKeys, sharesNames } from "../objects/key-list.js";
 import { PLAN_MECHANISMS, type PlanAttribute, type PlanUse, type Situation } from "./plan.js";
 import { makerOf, quirksOf } from "./quirks.js";
 import type { Session } from "../session/session.js";
@@ -35,6 +35,11 @@ export function situationOf(
     seen: object !== undefined ? "private key" : half !== undefined ? "public key" : "nothing",
     quirks: quirksOf(makerOf(token.module, token.details)),
   };
+}
+
+/** As `situationOf`, for a plan that is only shown: it tells of another key with the same names. */
+export function shownSituation(token: Token, session: Session, key: KeyInfo): Situation {
+  return { ...situationOf(token, session, key), sharesNames: sharesNames(session, key) };
 }
 
 /** True for a key that can only sign, by its kind or by its attributes. */

@@ -14,7 +14,7 @@ import type {
 } from "../../../token/diagnosis.js";
 import { requireTriable } from "../../../token/session/login.js";
 import type { TokenInfo } from "../../../token/values.js";
-import { planLines, stepsToTry } from "../../../token/use/plan.js";
+import { planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Leftover } from "../../../store/leftovers.js";
@@ -288,6 +288,7 @@ function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] 
   return [
     `key ${label === "" ? "(no label)" : `"${label}"`}, ${kind}, ${uri}: ${how}`,
     ...(first === undefined ? planLines(plan) : inDoubt(plan)).map((line) => `  ${line}`),
+    ...(plan.assumed.includes(SHARED_NAMES) ? [`  assumed: ${SHARED_NAMES}`] : []),
     ...findings.map(({ severity, rule, message }) => `  ${severity} ${rule}: ${message}`),
   ];
 }
