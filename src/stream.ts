@@ -154,8 +154,11 @@ export async function collect(source: ByteSource): Promise<Uint8Array<ArrayBuffe
 /** Reads exact lengths from a source, whatever chunks it comes in. */
 export class Reader {
   readonly #source: ByteSource;
-  readonly #chunks: AsyncGenerator<Uint8Array, void, undefined>;
-  readonly #fill: FillingSource["fill"] | undefined;
+  /** The source's own chunks. */
+  readonly #undecoded: AsyncGenerator<Uint8Array, void, undefined>;
+  #chunks: AsyncGenerator<Uint8Array, void, undefined>;
+  #fill: FillingSource["fill"] | undefined;
+  #isDecoded = false;
   #ended = false;
   #started = false;
   #current: Uint8Array = new Uint8Array(0);
@@ -166,13 +169,43 @@ export class Reader {
 
   constructor(source: ByteSource) {
     this.#source = source;
-    this.#chunks = chunks(source);
+    this.#undecoded = chunks(source);
+    this.#chunks = this.#undecoded;
     this.#fill = isFilling(source) ? (target) => source.fill(target) : undefined;
   }
 
   /** Bytes handed out so far. */
   get consumed(): number {
     return this.#consumed;
+  }
+
+  /** True if what is read is made from the source's bytes: positions are not the source's then. */
+  get isDecoded(): boolean {
+    return this.#isDecoded;
+  }
+
+  /** From here on, reads what `decode` makes of the rest of the source. */
+  decode(decode: (rest: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>): void {
+    this.#chunks = chunks(decode(this.#rest(this.atHand(Infinity), this.#fill, this.#chunks)));
+    this.#current = new Uint8Array(0);
+    this.#offset = 0;
+    this.#fill = undefined;
+    this.#isDecoded = true;
+  }
+
+  async *#rest(
+    atHand: Uint8Array,
+    fill: FillingSource["fill"] | undefined,
+    later: AsyncGenerator<Uint8Array, void, undefined>,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (atHand.length > 0) yield atHand;
+    if (fill === undefined) {
+      this.#started = true;
+      yield* later;
+    } else {
+      const filled = (target: Uint8Array): Promise<number> => this.#filled(fill, target);
+      yield* fillingSource(filled);
+    }
   }
 
   /**
@@ -248,6 +281,7 @@ export class Reader {
   async close(): Promise<void> {
     try {
       await this.#chunks.return(undefined);
+      if (this.#isDecoded) await this.#undecoded.return(undefined);
       if (!this.#started) await abandon(this.#source);
     } catch {
       // Nothing more is needed from the source.

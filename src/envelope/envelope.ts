@@ -22,6 +22,8 @@ import type { Reader } from "../stream.js";
 export interface Envelope {
   /** How people know the format, as in `p11seal`. */
   readonly name: string;
+  /** What stands after BEGIN where a message is in armour (`armor.ts`). */
+  readonly armorLabel: string;
   /** How many of a message's first bytes `detect` needs to see: 64 at most. */
   readonly startBytes: number;
   /**

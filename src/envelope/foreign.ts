@@ -46,6 +46,8 @@ const MAGIC_TEXT = latin1(MAGIC);
 function mangledMessage(start: Uint8Array): KnownFile | undefined {
   if (startsWith(start, MAGIC.subarray(0, 4))) return CHANGED_LINES;
   const text = latin1(start);
+  // In UTF-16, every other byte is 0.
+  if (text.replaceAll("\0", "").includes("BEGIN P11SEAL MESSAGE")) return ARMOR;
   const before = text.slice(0, Math.max(0, text.indexOf(MAGIC_TEXT)));
   if (/^(?:\s{1,16}|\xef\xbb\xbf)$/u.test(before)) return SHIFTED;
   // The first byte, 8b, is what each conversion makes of a byte that is not ASCII.
@@ -90,6 +92,11 @@ const UTF16: KnownFile = {
 const SHIFTED: KnownFile = {
   what: "something stands before its first byte",
   hint: "a line break or a byte order mark was put before it; ask for the file as it was",
+};
+
+const ARMOR: KnownFile = {
+  what: "its text was changed, or does not stand alone",
+  hint: "save the lines from BEGIN to END as they were, and nothing else, as UTF-8",
 };
 
 const BASE64: KnownFile = {

@@ -1,5 +1,7 @@
 /** The message formats that are known, and which of them a message has. */
+import { FormatError } from "../errors.js";
 import type { Reader } from "../stream.js";
+import { armorLabel, dearmored } from "./armor.js";
 import type { Envelope } from "./envelope.js";
 import { notAMessage, TELLING_BYTES } from "./foreign.js";
 import { native } from "./native/native.js";
@@ -24,12 +26,27 @@ export function registerFormat(envelope: Envelope): () => void {
 }
 
 /**
- * The format of the message that `header` has next. Consumes nothing, and waits for no more bytes
- * than the known formats need to see.
+ * The format of the message that `header` has next; where it is in armour, `header` has the bytes
+ * in it from here on. Consumes nothing else, and waits for no more bytes than the known formats
+ * need to see.
  *
- * @throws FormatError `ERR_NOT_A_MESSAGE`
+ * @throws FormatError `ERR_NOT_A_MESSAGE`, `ERR_ARMOR`; AuthenticationError `ERR_TRUNCATED`
  */
 export async function formatOf(header: Reader): Promise<Envelope> {
+  const label = await armorLabel(header);
+  if (label === undefined || !known.some((envelope) => envelope.armorLabel === label)) {
+    return formatOfBytes(header);
+  }
+  header.decode((armor) => dearmored(armor, label));
+  const envelope = await formatOfBytes(header);
+  if (envelope.armorLabel === label) return envelope;
+  throw new FormatError(
+    "ERR_ARMOR",
+    `the armour says ${label}, and holds a message of ${envelope.name}`,
+  );
+}
+
+async function formatOfBytes(header: Reader): Promise<Envelope> {
   for (const envelope of known) {
     const start = await header.peek(Math.min(envelope.startBytes, MAX_START_BYTES));
     if (envelope.detect(start)) return envelope;

@@ -98,7 +98,7 @@ const TEXTS: readonly Row<RegExp>[] = [
     "a public key or certificate in PEM",
     "messages are sealed to it: p11seal seal -r FILE",
   ],
-  [/^\s*-----BEGIN /m, "a PEM file", "look at its first line; no message of p11seal is in PEM"],
+  [/^\s*-----BEGIN /m, "a PEM file", "look at its first line: it says what the file holds"],
   [
     /^(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp[0-9]+|sk-[a-z0-9-]+@openssh\.com) /,
     "a public OpenSSH key",

@@ -18,6 +18,7 @@ import type {
   SenderInfo,
 } from "./envelope.js";
 import { AbortedError } from "../errors.js";
+import { armored } from "./armor.js";
 import { DEFAULT_FORMAT, formatOf } from "./formats.js";
 import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
 
@@ -31,6 +32,8 @@ export interface Sealed {
   readonly body: ByteStream;
   /** Header and body, one after the other. */
   stream(): ByteStream;
+  /** The same as text in ASCII, between `-----BEGIN P11SEAL MESSAGE-----` and its end. */
+  armored(): ByteStream;
 }
 
 export interface SealMessageOptions extends SealOptions, Watching {}
@@ -55,7 +58,9 @@ export async function sealMessage(
     const { messageId, header, body: toSeal } = begun;
     const body = new ByteStream(whileRunning(sealBody(toSeal, reader), signal), release);
     const stream = (): ByteStream => new ByteStream(inOrder(header, body), release);
-    return { messageId, header: unshared(header), body, stream };
+    const armor = (): ByteStream =>
+      new ByteStream(armored(inOrder(header, body), DEFAULT_FORMAT.armorLabel), release);
+    return { messageId, header: unshared(header), body, stream, armored: armor };
   } catch (error) {
     await reader.close();
     throw error;

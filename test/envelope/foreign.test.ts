@@ -8,7 +8,9 @@ import { Reader } from "../../src/stream.js";
 import { recipientOf } from "../support/identities.js";
 
 const sealed = await sealMessage(ascii("text"), { recipients: [recipientOf("x25519")] });
-const message = await sealed.stream().bytes();
+const message = concat(sealed.header, await sealed.body.bytes());
+const again = await sealMessage(ascii("text"), { recipients: [recipientOf("x25519")] });
+const armor = Buffer.from(await again.armored().bytes()).toString("latin1");
 
 /** As read from a file, whose first chunk has all of it. */
 async function saidOf(bytes: Uint8Array): Promise<string> {
@@ -46,6 +48,15 @@ describe("a message that lost its form", () => {
     ["seven bits", message.map((byte) => byte & 0x7f), "as if they were text"],
     ["question marks", text(`?${latin1.slice(1)}`), "as if they were text"],
     ["base64", text(lines(toBase64(message))), "it is in base64; decode it first: base64 -d"],
+    [
+      "text, in a mail",
+      text(`Hello,\n\n${armor}`),
+      "does not stand alone; save the lines from BEGIN",
+    ],
+    ["text, quoted", text(armor.replaceAll(/^/gm, "> ")), "does not stand alone"],
+    ["text in UTF-16", utf16(`\ufeff${armor}`), "as UTF-8"],
+    ["text in UTF-16, big-endian", bigEndian(armor), "as UTF-8"],
+    ["text with another dash", text(armor.replaceAll("-----", "\x96")), "its text was changed"],
     ["base64url", text(toBase64(message).replaceAll("+", "-")), "in base64"],
     ["PEM", text(`-----BEGIN X-----\n${lines(toBase64(message))}`), "in base64"],
     [

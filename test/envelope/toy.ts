@@ -44,6 +44,7 @@ function toy(name: string, magic: string, body: ToyBody): Envelope {
   };
   return {
     name,
+    armorLabel: name.toUpperCase(),
     startBytes: start.length,
     detect: (seen) => equal(seen, start),
     inspect: async (reader) => (await read(reader)).info,

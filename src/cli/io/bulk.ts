@@ -11,21 +11,35 @@ import type { ParallelOptions } from "../../body/threads/parallel.js";
 import { release } from "../../body/threads/release.js";
 import { defaultThreads, defaultWriters, WORTHWHILE_BYTES } from "../../body/threads/threads.js";
 import type { BegunOpening, SealOptions } from "../../envelope/envelope.js";
-import { beginOpening, beginSealing, type OpenOptions } from "../../envelope/messages.js";
+import {
+  beginOpening,
+  beginSealing,
+  sealMessage,
+  type OpenOptions,
+} from "../../envelope/messages.js";
 import { UsageError } from "../../errors.js";
 import { isFilling, Reader } from "../../stream.js";
 import { readError, redirected, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./output.js";
 import type { Progress } from "./progress.js";
 
-/** Seals all of `input`: the header to one output, the body to the same or another. */
+/**
+ * Seals all of `input`: the header to one output, the body to the same or another; in armour, both
+ * to the body's.
+ */
 export async function sealInto(
   input: Input,
   outputs: { readonly header: Output; readonly body: Output },
-  options: SealOptions,
+  options: SealOptions & { readonly armor: boolean },
   meter: Progress,
   threads: number | undefined,
 ): Promise<void> {
+  if (options.armor) {
+    const sealed = await sealMessage(meter.through(input.chunks), options);
+    meter.start();
+    for await (const text of sealed.armored()) await outputs.body.write(text);
+    return;
+  }
   const { header, body } = await beginSealing(options);
   meter.start();
   await outputs.header.write(header);
@@ -65,8 +79,8 @@ export async function beginOpeningOf(
       ...begun,
       chunksFor: (output, threads, beforeLast) =>
         openedChunks(body, reader, { input, output, meter, threads }, beforeLast),
-      intoFile: (output, threads) =>
-        openIntoFile(body, reader.consumed, { input, output, meter, threads }),
+      intoFile: async (output, threads) =>
+        !reader.isDecoded && openIntoFile(body, reader.consumed, { input, output, meter, threads }),
     };
   } catch (error) {
     await reader.close();

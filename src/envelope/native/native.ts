@@ -54,6 +54,7 @@ import { uniqueRecipients, wrapFileKey, wrappedKeys } from "./wrap.js";
 /** Signed or not, to any number of keys; bodies in FLOE segments. */
 export const native: Envelope = {
   name: FORMAT,
+  armorLabel: "P11SEAL MESSAGE",
   startBytes: MAGIC.length,
   detect: startsAsMessage,
   inspect: async (header) => messageInfo(await readHeader(header)),

@@ -44,6 +44,11 @@ export const SEAL: CommandSet = {
           type: "string",
           describe: "Write the header, with the wrapped keys, to a separate file",
         },
+        armor: {
+          alias: "a",
+          type: "boolean",
+          describe: "As text, for mails and configuration files",
+        },
         oaep: {
           type: "string",
           choices: ["sha1", "sha256", "sha384", "sha512"],
@@ -72,6 +77,7 @@ export const SEAL: CommandSet = {
         ["seal -r alice.pem -r bob.crt -R team.txt -o plan.p11s plan.txt", "to several"],
         ["seal -r alice.pem -o outbox/ *.pdf", "many files; .p11s is added to their names"],
         ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
+        ["seal -r alice.pem -a < secret.txt", "as text"],
         [
           `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,
           "signed, with a serial number",

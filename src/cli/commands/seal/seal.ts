@@ -36,6 +36,8 @@ interface SealSettings {
     { readonly identity: Identity<SigningPublicKey>; readonly options: SigningOptions } | undefined;
   /** Where the header goes, if not into the message's file. */
   readonly keyBlob: string | undefined;
+  /** As text. */
+  readonly armor: boolean;
   /** The value of `--threads`. */
   readonly threads: number | undefined;
   /** Replace existing files. */
@@ -48,6 +50,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
   const files = args.operands.length === 0 ? ["-"] : args.operands;
   const output = args.text("output");
   const keyBlob = args.text("key-blob");
+  const armor = args.flag("armor");
   const threads = threadsOf(args.text("threads"));
   const oaep = args.text("oaep") as OaepHash | undefined;
   const signing = signingOptions(args);
@@ -66,7 +69,13 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       hint: "name a file for one of them, with -o or --key-blob",
     });
   }
-  if (toStdout && output === undefined && context.io.stdout.isTTY === true) {
+  if (armor && keyBlob !== undefined) {
+    throw new UsageError(
+      "ERR_USAGE",
+      "--armor is for whole messages, not for a key blob and a body",
+    );
+  }
+  if (toStdout && !armor && output === undefined && context.io.stdout.isTTY === true) {
     throw binaryToTerminal("a sealed message");
   }
   if (files.length > 1) requireNoSourceReplaced(tasks);
@@ -90,7 +99,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       options: signing,
     };
     const [force, durable] = [args.flag("force"), args.flag("sync")];
-    const settings = { recipients, oaep, signer, keyBlob, threads, force, durable };
+    const settings = { recipients, oaep, signer, keyBlob, armor, threads, force, durable };
     return sealAll(tasks, settings, context);
   });
 }
@@ -119,7 +128,7 @@ async function sealAll(
 
 /** Both outputs are checked before a signed message's serial number is taken. */
 async function sealOne(task: Task, settings: SealSettings, context: Context): Promise<void> {
-  const { recipients, oaep, signer, keyBlob, threads, force, durable } = settings;
+  const { recipients, oaep, signer, keyBlob, armor, threads, force, durable } = settings;
   const { io, report } = context;
   const input = await openInput(task.source, io);
   const outputs: Output[] = [];
@@ -136,7 +145,7 @@ async function sealOne(task: Task, settings: SealSettings, context: Context): Pr
     const message = await outputAt(task.target);
     const header = keyBlob === undefined ? message : await outputAt(keyBlob);
     const sender = signer && (await senderOf(signer.identity, signer.options, context));
-    const options = { recipients, ...defined({ oaep, sender }) };
+    const options = { recipients, armor, ...defined({ oaep, sender }) };
     await sealInto(input, { header, body: message }, options, meter, threads);
     await commit(...outputs);
   } finally {

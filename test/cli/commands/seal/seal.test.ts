@@ -1,4 +1,8 @@
-/** Several files in one run of `seal`: one message each, in order, whatever the others do. */
+/**
+ * Several files in one run of `seal`: one message each, in order, whatever the others do; and
+ * messages as text.
+ */
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
@@ -149,5 +153,61 @@ describe("open with one file", () => {
         "content of 1.txt\n",
     );
     expect((await run("open", "-i", "bob.key", "1.txt.p11s")).stderr).toBe("");
+  });
+});
+
+describe("a message as text", () => {
+  it("goes where text goes, and opens from there", async () => {
+    const { stdout, status } = await seal("-a", "-o", "-", "1.txt");
+    expect(status).toBe(0);
+    expect(stdout.toString()).toMatch(
+      /^-----BEGIN P11SEAL MESSAGE-----\n[^]*\n-----END P11SEAL MESSAGE-----\n$/,
+    );
+    writeFileSync(join(folder, "m.txt"), `\n${stdout.toString().replaceAll("\n", "\r\n")}\n`);
+    expect(await contentOf("m.txt")).toBe("content of 1.txt\n");
+    const inspected = await run("inspect", "-i", "bob.key", "m.txt");
+    expect(inspected.status).toBe(0);
+  });
+
+  it("is signed, numbered and accepted once as any other", async () => {
+    const uri = `${token.uri};object=sign`;
+    const env = { P11SEAL_PIN_SOURCE: "env:THE_PIN", THE_PIN: USER_PIN };
+    const known = await run("senders", "add", "me", uri);
+    expect(known.status).toBe(0);
+    const signed = await p11seal(
+      ["seal", "-a", "-r", "bob.pem", "--sign-with", uri, "-o", "m.txt", "1.txt"],
+      {
+        cwd: folder,
+        env: { P11SEAL_HOME: join(folder, "home"), P11SEAL_MODULE: SOFTHSM_MODULE, ...env },
+      },
+    );
+    expect(signed.status).toBe(0);
+    const open = (to: string): Promise<Ended> =>
+      run("open", "-i", "bob.key", "--from", "me", "-o", to, "m.txt");
+    expect((await open("once")).status).toBe(0);
+    expect(readFileSync(join(folder, "once"), "utf8")).toBe("content of 1.txt\n");
+    const again = await open("twice");
+    expect([again.status, has("twice")]).toEqual([6, false]);
+  });
+
+  it("is large, and comes back; cut anywhere, nothing does", async () => {
+    const content = randomBytes(9_000_000);
+    writeFileSync(join(folder, "large"), content);
+    expect((await seal("-a", "-o", "m.txt", "large")).status).toBe(0);
+    const opened = await run("open", "-i", "bob.key", "-o", "whole", "m.txt");
+    expect(opened.status).toBe(0);
+    expect(Buffer.compare(readFileSync(join(folder, "whole")), content)).toBe(0);
+    const armor = readFileSync(join(folder, "m.txt"));
+    for (const length of [31, 1000, 6_000_000, armor.length - 33, armor.length - 2]) {
+      writeFileSync(join(folder, "cut.txt"), armor.subarray(0, length));
+      const { status } = await run("open", "-i", "bob.key", "-o", "cut", "cut.txt");
+      expect([status === 0, has("cut")]).toEqual([false, false]);
+    }
+  });
+
+  it("has no part apart", async () => {
+    const { status, stderr } = await seal("-a", "--key-blob", "k", "-o", "m", "1.txt");
+    expect([status, has("k"), has("m")]).toEqual([2, false, false]);
+    expect(stderr).toContain("--armor is for whole messages");
   });
 });
