@@ -31,8 +31,8 @@ export const MUTANTS = [
   {
     what: "an output replaces what appeared meanwhile",
     file: "src/store/temporary.ts",
-    find: "    linkSync(temporary, path);\n    unlinkSync(temporary);",
-    replace: "    linkSync(temporary, `${path}~`);\n    renameSync(`${path}~`, path);",
+    find: "    linkSync(temporary, path);\n",
+    replace: "    linkSync(temporary, `${path}~`);\n    renameSync(`${path}~`, path);\n",
     test: "test/cli/io/outputs.test.ts",
   },
   {
@@ -67,7 +67,7 @@ export const MUTANTS = [
     what: "plaintext that was accepted has a name that the next run removes",
     file: "src/cli/io/whole-file.ts",
     find: "if (this.#options.inLedger === true) this.#keep();",
-    replace: "",
+    replace: "if (this.#options.inLedger === undefined) this.#keep();",
     test: "test/cli/commands/open/signed-races.test.ts",
     built: true,
   },

@@ -60,17 +60,26 @@ export const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL 
 export function placeNew(temporary: string, path: string): void {
   try {
     linkSync(temporary, path);
-    unlinkSync(temporary);
   } catch (error) {
     if (!NO_HARD_LINKS.has(errno(error) ?? "")) throw error;
-    // Claims the name, then replaces what is ours.
-    closeSync(openSync(path, "wx"));
-    try {
-      renameSync(temporary, path);
-    } catch (refused) {
-      unlinkSync(path);
-      throw refused;
-    }
+    claim(temporary, path);
+    return;
+  }
+  try {
+    unlinkSync(temporary);
+  } catch {
+    // The file has its name, and to say otherwise would be wrong. A second one does no harm.
+  }
+}
+
+/** Takes the name, then replaces what is ours. */
+function claim(temporary: string, path: string): void {
+  closeSync(openSync(path, "wx"));
+  try {
+    renameSync(temporary, path);
+  } catch (refused) {
+    unlinkSync(path);
+    throw refused;
   }
 }
 

@@ -9,11 +9,17 @@ const { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync 
 /** Files that the file system says belong to somebody else; only root can give files away. */
 const foreign = new Set<string>();
 let listings = 0;
+/** Files that can't be removed. */
+const stuck = new Set<string>();
 jest.unstable_mockModule("node:fs", () => ({
   ...nodeFs,
   lstatSync: (path: Buffer | string) => {
     const stats = nodeFs.lstatSync(path);
     return foreign.has(path.toString()) ? Object.assign(stats, { uid: stats.uid + 1 }) : stats;
+  },
+  unlinkSync: (path: Buffer | string) => {
+    if (stuck.has(path.toString())) throw Object.assign(new Error("unlink"), { code: "EIO" });
+    nodeFs.unlinkSync(path);
   },
   readdirSync: (path: string, options: { encoding: "latin1" }) => {
     listings++;
@@ -21,7 +27,7 @@ jest.unstable_mockModule("node:fs", () => ({
   },
 }));
 const { leftoversIn, removeLeftovers } = await import("../../src/store/leftovers.js");
-const { keptName, ownTemporaryBeside, temporaryBeside } =
+const { keptName, ownTemporaryBeside, placeNew, temporaryBeside } =
   await import("../../src/store/temporary.js");
 const { removeTemporary } = await import("../../src/records/ledger/delivery.js");
 const { thisProcess } = await import("../../src/store/owner.js");
@@ -137,6 +143,14 @@ describe("a temporary name", () => {
       expect(Buffer.byteLength(temporary)).toBeLessThanOrEqual(143);
       expect(temporary).not.toContain("\u{fffd}");
     }
+  });
+
+  it("that can't be removed does not undo that its file has its own", () => {
+    const [temporary, path] = [join(folder, "temporary"), join(folder, "out")];
+    writeFileSync(temporary, "whole");
+    stuck.add(temporary);
+    placeNew(temporary, path);
+    expect(nodeFs.readFileSync(path, "utf8")).toBe("whole");
   });
 
   it("for the ledger tells no process", () => {

@@ -87,3 +87,9 @@ NAMING(rename, (const char *from, const char *to), (from, to))
 NAMING(unlink, (const char *path), (path))
 NAMING(rmdir, (const char *path), (path))
 NAMING(mkdir, (const char *path, mode_t mode), (path, mode))
+NAMING(fchmod, (int fd, mode_t mode), (fd, mode))
+
+char *mkdtemp(char *path) {
+  if (fault()) return NULL;
+  return NEXT(mkdtemp)(path);
+}

@@ -134,8 +134,12 @@ async function markDelivered(acceptance: Acceptance, { report }: Context): Promi
   }
 }
 
+/**
+ * In the order in which they get their names: once the plaintext has its own, the message is not
+ * opened again, so a run that is killed in between must not have left its receipt unnamed.
+ */
 function outputsOf({ output, receipt }: Delivery): Output[] {
-  return receipt === undefined ? [output] : [output, receipt];
+  return receipt === undefined ? [output] : [receipt, output];
 }
 
 /** The whole plaintext, by threads where that is possible. */

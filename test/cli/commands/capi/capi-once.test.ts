@@ -1,12 +1,15 @@
 /** `capi receive` under a policy: each message once, whoever copies it, and wherever a run ends. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { randomInt } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { addEntry } from "../../../../src/records/directory/directory-file.js";
 import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
 import { thisProcess } from "../../../../src/store/owner.js";
+import { scaled } from "../../../support/scale.js";
 import { CapiBench, type Told } from "../../support/capi.js";
 import { temporaryFolder } from "../../support/folder.js";
+import { p11seal, start, type Ended } from "../../support/spawn.js";
 
 const bench = new CapiBench(temporaryFolder());
 const MESSAGE = "attack at dawn, and bring the maps\n";
@@ -149,4 +152,45 @@ describe("capi receive, killed", () => {
     expect(told.code).toBe("ERR_UNSAFE_FILE");
     expect(existsSync(bench.at("unlogged.txt"))).toBe(false);
   });
+});
+
+describe("capi receive, killed at any moment", () => {
+  const home = "kills";
+  const words = ["capi", ...BOBS].map((word) => word.replaceAll("@", `${bench.folder}/`));
+  const env = { P11SEAL_HOME: bench.at(home) };
+  const out = bench.at("killed.txt");
+
+  async function killed(argv: readonly string[], usualMs: number): Promise<Ended> {
+    const running = start(argv, { env });
+    const timer = setTimeout(() => running.child.kill("SIGKILL"), randomInt(usualMs >> 2, usualMs));
+    const ended = await running.ended;
+    clearTimeout(timer);
+    return ended;
+  }
+
+  it("leaves a message that can still be received, and once", async () => {
+    await policed(home);
+    const began = Date.now();
+    expect(await p11seal(words, { env })).toMatchObject({ status: 0 });
+    const usualMs = Date.now() - began;
+    for (let round = 0; round < scaled(60, 3); round++) {
+      rmSync(receivedFolder(home), { recursive: true });
+      await killed([...words, "-o", out], usualMs);
+      if (!existsSync(out)) expect((await p11seal([...words, "-o", out], { env })).status).toBe(0);
+      expect(readFileSync(out, "utf8")).toBe(MESSAGE);
+      const again = ["-o", bench.at("again.txt")];
+      expect((await p11seal([...words, ...again], { env })).status).toBe(6);
+      rmSync(out);
+      expect(readdirSync(bench.folder).filter((name) => name.includes(".part"))).toEqual([]);
+
+      rmSync(receivedFolder(home), { recursive: true });
+      const { stdout } = await killed(words, usualMs);
+      const received = await p11seal(words, { env });
+      // A pipe that got all may get it once more, as nobody knows whether it was read.
+      if (received.status === 6) expect(stdout.toString()).toBe(MESSAGE);
+      else expect([received.status, received.stdout.toString()]).toEqual([0, MESSAGE]);
+      expect((await p11seal(words, { env })).status).toBe(6);
+    }
+    expect(await p11seal(["audit-log", "verify"], { env })).toMatchObject({ status: 0 });
+  }, 600_000);
 });
