@@ -146,7 +146,7 @@ export class TokenAccess implements TokenService {
   async generate(info: TokenInfo, request: GenerateRequest): Promise<GeneratedKey> {
     requireSound(request);
     const token = await this.#finder.again(info);
-    await this.#logIn(token);
+    await this.#logIn(token, true);
     return token.session("write", async (session) => {
       const pair = await generatePair(token, session, request);
       try {
@@ -261,11 +261,11 @@ export class TokenAccess implements TokenService {
     }
   }
 
-  async #logIn(token: Token): Promise<void> {
+  async #logIn(token: Token, forNewKey = false): Promise<void> {
     const { pin, force = false, loginEnded } = this.#options;
     try {
       const pinTried = (refusal: unknown): void => loginEnded?.(token.info, refusal);
-      await token.login(pin, { force, pinTried });
+      await token.login(pin, { force, forNewKey, pinTried });
       loginEnded?.(token.info, undefined);
     } catch (error) {
       loginEnded?.(token.info, error);

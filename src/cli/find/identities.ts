@@ -8,6 +8,7 @@ import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
 import { foreignPrivate } from "../../keys/formats/foreign-private.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
+import { mayHideKeys } from "../../token/hiding.js";
 import { keyName } from "../../token/objects/halves.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
@@ -171,7 +172,7 @@ class TokenSource implements Source {
     if (this.#namesKey() && shown.some(({ publicKey }) => publicKey !== undefined)) return [];
     // A token that shows its keys is not asked for a PIN in vain.
     if (!this.#namesKey() && shown.some(canOpen)) {
-      if (shown.some(({ token }) => token.loginRequired)) this.#advice.add(NAME_HIDDEN_KEY);
+      if (shown.some(({ token }) => mayHideKeys(token))) this.#advice.add(NAME_HIDDEN_KEY);
       return [];
     }
     const depth = await this.#tokens.depth(this.uri);

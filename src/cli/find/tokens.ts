@@ -7,6 +7,7 @@ import { defined } from "../../defined.js";
 import { TokenError, UsageError } from "../../errors.js";
 import { around } from "../../keys/around.js";
 import type { ExchangePublicKey, Identity, PublicKey } from "../../keys/key.js";
+import { mayHideKeys } from "../../token/hiding.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
 import { isOffered } from "../../token/use/plan.js";
@@ -86,7 +87,7 @@ export class Tokens {
       const reason = "several tokens match, and none was logged in to; add token= or serial=";
       return { kind: "none", reason };
     }
-    if (!token.loginRequired) return { kind: "none" };
+    if (!mayHideKeys(token)) return { kind: "none" };
     const name = `token "${token.label}"`;
     if (!this.#uris.includes(uri)) {
       const reason = `${name} may hide it until login, which a URI in a file never starts`;

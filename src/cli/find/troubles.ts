@@ -4,6 +4,7 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
+import { mayHideKeys } from "../../token/hiding.js";
 import type { TokenService } from "../../token/service.js";
 import type { Pkcs11Uri } from "../../token/uri.js";
 import type { Trouble } from "../../token/values.js";
@@ -55,7 +56,7 @@ export async function silentTokens(
 ): Promise<string[]> {
   const shown = new Set((await access.keys()).map(({ token }) => token.uri));
   return (await access.tokens())
-    .filter((token) => token.loginRequired && !shown.has(token.uri))
+    .filter((token) => mayHideKeys(token) && !shown.has(token.uri))
     .map(
       ({ label, uri }) =>
         `token "${label}" shows no key without a PIN; if it may have the key: ${remedy(uri)}`,

@@ -5,7 +5,8 @@
 import { TokenError } from "../../errors.js";
 import { Secret } from "../../secret.js";
 import { call, failedWith, origin } from "../modules/call.js";
-import { CKU } from "../modules/constants.js";
+import { CKO, CKU } from "../modules/constants.js";
+import { mayHideKeys } from "../hiding.js";
 import { checkPin } from "./pin.js";
 import type { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
@@ -13,6 +14,9 @@ import type { PinProvider, TokenInfo } from "../values.js";
 
 /**
  * Logs the user in through `session`. Returns the accepted PIN; undefined when none was needed.
+ *
+ * A token without CKF_LOGIN_REQUIRED needs none if it shows private keys, has no PIN, or if
+ * `forNewKey`: one without keys may be NSS without a password, which takes no PIN at all.
  *
  * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_PAD`,
  * `ERR_PIN_FINAL_TRY` unless `force`; before it is sent: those of the provider, `ERR_PIN_EMPTY`,
@@ -23,10 +27,10 @@ export async function login(
   session: Session,
   details: TokenDetails,
   provide: PinProvider,
-  force: boolean,
+  { force, forNewKey = false }: { force: boolean; forNewKey?: boolean | undefined },
 ): Promise<Secret | undefined> {
   const { info } = details;
-  if (!info.loginRequired) return undefined;
+  if (!info.loginRequired && (forNewKey || !hidesPrivateKeys(session, info))) return undefined;
   const pin = await askPin(details, provide, force);
   try {
     call("C_Login", () => {
@@ -58,6 +62,10 @@ export function contextLogin(session: Session, details: TokenDetails, pin: Secre
     if (failedWith(error, "CKR_USER_TYPE_INVALID", "CKR_USER_ALREADY_LOGGED_IN")) return false;
     throw refusal(error, session, details.info);
   }
+}
+
+function hidesPrivateKeys(session: Session, info: TokenInfo): boolean {
+  return mayHideKeys(info) && session.find({ CLASS: CKO.PRIVATE_KEY }).length === 0;
 }
 
 /** Asks for a PIN that may be sent. Throws as `login` does before it sends one. */

@@ -123,8 +123,7 @@ export function pinState(flags: number): PinState {
   if (has(TOKEN_FLAG.USER_PIN_LOCKED)) return "locked";
   if (has(TOKEN_FLAG.USER_PIN_FINAL_TRY)) return "final-try";
   if (has(TOKEN_FLAG.USER_PIN_COUNT_LOW)) return "low";
-  const isSet = has(TOKEN_FLAG.USER_PIN_INITIALIZED) || !has(TOKEN_FLAG.LOGIN_REQUIRED);
-  return isSet ? "ok" : "not-set";
+  return has(TOKEN_FLAG.USER_PIN_INITIALIZED) ? "ok" : "not-set";
 }
 
 /**

@@ -7,6 +7,7 @@
  * session, and a session left stuck by a failure is simply discarded.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { mayHideKeys } from "../hiding.js";
 import { TokenError } from "../../errors.js";
 import type { Secret } from "../../secret.js";
 import { call, failedWith } from "../modules/call.js";
@@ -67,21 +68,28 @@ export class Token {
    */
   login(
     pin: PinProvider,
-    options: { force: boolean; pinTried?: (refusal: unknown) => void },
+    options: {
+      force: boolean;
+      forNewKey?: boolean | undefined;
+      pinTried?: (refusal: unknown) => void;
+    },
   ): Promise<void> {
     if (this.isPresent() && this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
     this.#pinTried = options.pinTried;
-    this.#login ??= this.#logIn(pin, options.force);
+    this.#login ??= this.#logIn(pin, options);
     return this.#login;
   }
 
-  async #logIn(provide: PinProvider, force: boolean): Promise<void> {
+  async #logIn(
+    provide: PinProvider,
+    options: { force: boolean; forNewKey?: boolean | undefined },
+  ): Promise<void> {
     const keeper = this.#open(false);
     // Read the flags again: another program may have used up tries since the token was found.
-    this.#ask = () => askPin(readDetails(this.module, this.slot), provide, force);
+    this.#ask = () => askPin(readDetails(this.module, this.slot), provide, options.force);
     try {
       const details = readDetails(this.module, this.slot);
-      const pin = await login(keeper, details, provide, force);
+      const pin = await login(keeper, details, provide, options);
       if (pin !== undefined && hasPinKeys(keeper)) this.#pin = Promise.resolve(pin);
       else pin?.wipe();
     } catch (error) {
@@ -208,7 +216,7 @@ export class Token {
 
   /** True when no login would show more. */
   showsAll(): boolean {
-    return !this.info.loginRequired || this.isLoggedIn();
+    return !mayHideKeys(this.info) || this.isLoggedIn();
   }
 
   /** Closes the kept session and thereby, when no other is open in this process, ends the login. */

@@ -136,6 +136,17 @@ describe("a token that shows nothing before login", () => {
     expect(timesAsked()).toBe(1);
   });
 
+  it("opens also where CKF_LOGIN_REQUIRED is not set, and asks once", async () => {
+    const fault = { fn: "none", how: 0, optionalLogin: true } as const;
+    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    await ok(["open", "-i", at(vault, "rsa"), "--force", "-o", "opened", "rsa2048.p11s"], { env });
+    expect(readFileSync("opened", "utf8")).toBe("meet at noon\n");
+    expect(timesAsked()).toBe(1);
+    // A key whose public half is visible.
+    await ok(["open", "-i", lone.uri, "--force", "-o", "opened", "visible.p11s"], { env });
+    expect(timesAsked()).toBe(2);
+  });
+
   it("opens several messages with one PIN", async () => {
     for (const name of ["one", "two", "three", "four", "five"]) {
       writeFileSync(`${name}.p11s`, readFileSync("rsa2048.p11s"));

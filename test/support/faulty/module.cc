@@ -5,7 +5,7 @@
 // the number of calls that succeed first. With FAULTY_UNTIL_LOGIN all calls succeed after a login.
 // FAULTY_ATTRIBUTE is the number of the attribute that is cut or altered, CKA_VALUE by default.
 // On tokens whose labels begin with FAULTY_UNLISTED the module says of every mechanism that it is
-// not there, and has it all the same. FAULTY_CALLS is a file to which the name of each function called is appended.
+// not there, and has it all the same. With FAULTY_OPTIONAL_LOGIN tokens lack CKF_LOGIN_REQUIRED. FAULTY_CALLS is a file to which the name of each function called is appended.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -57,7 +57,6 @@ static CK_RV go_wrong() {
 
 FAULTY(C_Initialize, (CK_VOID_PTR a), (a))
 FAULTY(C_GetSlotList, (CK_BBOOL p, CK_SLOT_ID_PTR l, CK_ULONG_PTR c), (p, l, c))
-FAULTY(C_GetTokenInfo, (CK_SLOT_ID s, CK_TOKEN_INFO_PTR i), (s, i))
 FAULTY(C_OpenSession,
        (CK_SLOT_ID s, CK_FLAGS f, CK_VOID_PTR a, CK_NOTIFY n, CK_SESSION_HANDLE_PTR h),
        (s, f, a, n, h))
@@ -77,6 +76,13 @@ FAULTY(C_DecryptInit, (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE
 FAULTY(C_SignInit, (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (h, m, k))
 FAULTY(C_DestroyObject, (CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o), (h, o))
 FAULTY(C_Finalize, (CK_VOID_PTR r), (r))
+
+static CK_RV faulty_C_GetTokenInfo(CK_SLOT_ID s, CK_TOKEN_INFO_PTR i) {
+  if (is_due("C_GetTokenInfo")) return go_wrong();
+  CK_RV rv = real->C_GetTokenInfo(s, i);
+  if (rv == CKR_OK && getenv("FAULTY_OPTIONAL_LOGIN")) i->flags &= ~CKF_LOGIN_REQUIRED;
+  return rv;
+}
 
 static CK_RV faulty_C_GetMechanismInfo(CK_SLOT_ID s, CK_MECHANISM_TYPE m, CK_MECHANISM_INFO_PTR i) {
   const char *label = getenv("FAULTY_UNLISTED");

@@ -37,12 +37,14 @@ export interface Fault {
   readonly attribute?: number;
   /** Tokens with this label list no mechanism, and have them all the same. */
   readonly unlisted?: string;
+  /** Tokens lack CKF_LOGIN_REQUIRED, and hide private objects until a login all the same. */
+  readonly optionalLogin?: boolean;
   /** A file to which the name of each function called is appended. */
   readonly calls?: string;
 }
 
 export function faultyEnvironment(fault: Fault): Record<string, string> {
-  const { fn, how, skip, once, untilLogin, attribute, unlisted, calls } = fault;
+  const { fn, how, skip, once, untilLogin, attribute, unlisted, calls, optionalLogin } = fault;
   const marker = join(temporaryFolder("once"), "once");
   if (once === true) writeFileSync(marker, "");
   return {
@@ -53,6 +55,7 @@ export function faultyEnvironment(fault: Fault): Record<string, string> {
     ...(once === true ? { FAULTY_ONCE: marker } : {}),
     ...(untilLogin === true ? { FAULTY_UNTIL_LOGIN: "1" } : {}),
     ...(unlisted === undefined ? {} : { FAULTY_UNLISTED: unlisted }),
+    ...(optionalLogin === true ? { FAULTY_OPTIONAL_LOGIN: "1" } : {}),
     ...(calls === undefined ? {} : { FAULTY_CALLS: calls }),
     ...(attribute === undefined ? {} : { FAULTY_ATTRIBUTE: String(attribute) }),
   };

@@ -205,9 +205,17 @@ describe("a PIN", () => {
     expect(await unlockBoth(keys)).toEqual([undefined, undefined]);
   });
 
-  it("is not asked for by a token that wants no login", async () => {
+  it("is asked for by a token that requires no login and hides its private keys until one", async () => {
     const keys = await open(USER_PIN);
     removeFlags = TOKEN_FLAG.LOGIN_REQUIRED;
+    expect(await unlockBoth(keys)).toEqual([undefined, undefined]);
+    expect(asked).toHaveLength(1);
+    expect(sent).toEqual([USER_PIN]);
+  });
+
+  it("is not asked for by a token that requires no login and has no PIN", async () => {
+    const keys = await open(USER_PIN);
+    removeFlags = TOKEN_FLAG.LOGIN_REQUIRED | TOKEN_FLAG.USER_PIN_INITIALIZED;
     // SoftHSM itself still hides the private key, so it isn't found; this is about the PIN.
     expect(((await unlock(keys[0])) as { code?: string }).code).toBe("ERR_KEY_NOT_FOUND");
     expect(asked).toEqual([]);
@@ -224,7 +232,8 @@ describe("the PIN's state", () => {
     [TOKEN_FLAG.LOGIN_REQUIRED, "not-set"],
     [TOKEN_FLAG.LOGIN_REQUIRED | TOKEN_FLAG.USER_PIN_FINAL_TRY, "final-try"],
     [TOKEN_FLAG.LOGIN_REQUIRED | TOKEN_FLAG.USER_PIN_LOCKED, "locked"],
-    [0, "ok"],
+    [TOKEN_FLAG.USER_PIN_INITIALIZED, "ok"],
+    [0, "not-set"],
   ])("of flags 0x%x is %s", (flags, state) => {
     expect(pinState(flags)).toBe(state);
   });
