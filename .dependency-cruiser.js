@@ -27,7 +27,7 @@ const ROOMS = {
   "^src/body/(?!threads/)": [],
   "^src/body/threads/": ["^src/body/"],
   "^src/envelope/": ["^src/keys/", "^src/wrap/", "^src/body/(?!threads/)"],
-  "^src/software/": ["^src/keys/", "^src/wrap/rsa-"],
+  "^src/software/": ["^src/keys/", "^src/wrap/(?:rsa-|hybrid-key)"],
   "^src/capi/": ["^src/keys/", "^src/wrap/(?:rsa-|rejection)", "^src/software/"],
   "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/terminal/", "^src/store/file-modes"],
   "^src/store/": [],

@@ -34,6 +34,8 @@ export type {
   EcPublicKey,
   Ed25519PublicKey,
   ExchangePublicKey,
+  HybridKem,
+  HybridPublicKey,
   Identity,
   OaepDecryption,
   OaepHash,
@@ -44,11 +46,12 @@ export type {
   RsaPrivateKey,
   RsaPublicKey,
   SigningPublicKey,
+  SinglePublicKey,
   UseOptions,
   Using,
   X25519PublicKey,
 } from "./keys/key.js";
-export type { Purpose, PurposeKeys } from "./keys/purpose.js";
+export type { Purpose, PurposeKeys, SinglePurposeKey } from "./keys/purpose.js";
 
 export {
   formatPublicKey,
@@ -60,11 +63,14 @@ export {
 export {
   fingerprintGroups,
   fingerprintText,
+  publicKeyFromHybrid,
   publicKeyFromSpki,
   requireExchange,
 } from "./keys/public-key.js";
 export { requireSigner } from "./keys/signer-strength.js";
 export { needsPassphrase } from "./keys/formats/private-file.js";
+export { hybridKey } from "./wrap/hybrid-key.js";
+export { hybridSeedIdentity } from "./software/hybrid-identity.js";
 export { softwareIdentity, type SoftwareIdentityOptions } from "./software/software-identity.js";
 
 // Streams and secrets

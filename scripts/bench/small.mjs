@@ -149,7 +149,10 @@ async function recipients(count, rounds) {
       "RSA-3072, one OAEP hash",
       () => {
         for (const { publicKey: key } of rsa) {
-          crypto.publicEncrypt({ key: key.object, padding, oaepHash: "sha256" }, message);
+          crypto.publicEncrypt(
+            { key: /** @type {any} */ (key).object, padding, oaepHash: "sha256" },
+            message,
+          );
         }
       },
       () => sealTo(rsa),

@@ -14,11 +14,17 @@ export type OaepHash = "sha1" | "sha256" | "sha384" | "sha512";
 /** The curves a message can be sealed under. */
 export type EcCurve = "P-256" | "P-384" | "P-521";
 
-interface AnyPublicKey {
+/** Two KEMs in one, of which either may break (draft-ietf-hpke-pq-03). */
+export type HybridKem = "mlkem768-p256" | "mlkem1024-p384" | "mlkem768-x25519";
+
+interface Encoded {
   /** SubjectPublicKeyInfo, DER, in its one canonical encoding (RFC 5280 §4.1). */
   readonly spki: Uint8Array;
   /** SHA-256 of `spki`, 32 bytes: the key's fingerprint, and what recipient tags are made from. */
   readonly fingerprint: Uint8Array;
+}
+
+interface AnyPublicKey extends Encoded {
   /** The same key for `node:crypto`. */
   readonly object: KeyObject;
 }
@@ -49,10 +55,22 @@ export interface Ed25519PublicKey extends AnyPublicKey {
   readonly type: "ed25519";
 }
 
-export type ExchangePublicKey = RsaPublicKey | EcPublicKey | X25519PublicKey;
+/** An ML-KEM key beside one on a curve: a message to it stays secret while one of the two holds. */
+export interface HybridPublicKey extends Encoded {
+  readonly type: "hybrid";
+  readonly kem: HybridKem;
+  /** The half that a token can hold. */
+  readonly dh: EcPublicKey | X25519PublicKey;
+  /** The encapsulation key (FIPS 203 §7.1), 1,184 or 1,568 bytes. */
+  readonly mlkem: Uint8Array;
+}
+
+export type ExchangePublicKey = RsaPublicKey | EcPublicKey | X25519PublicKey | HybridPublicKey;
 /** A public key that signatures can be checked with. */
 export type SigningPublicKey = RsaPublicKey | EcPublicKey | Ed25519PublicKey;
 export type PublicKey = ExchangePublicKey | Ed25519PublicKey;
+/** A key that is one object, for `node:crypto` and on a token: all but hybrids. */
+export type SinglePublicKey = Exclude<PublicKey, HybridPublicKey>;
 
 /** Whom a message is sealed to. */
 export interface Recipient {
@@ -132,6 +150,11 @@ export interface PrivateKey<Public extends PublicKey = PublicKey> {
    * `OaepDecryption.decrypt`.
    */
   readonly agree?: (peer: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
+  /**
+   * A hybrid KEM's Decap (RFC 9180 §4): the shared secret, 32 bytes. Resolves and rejects as
+   * `OaepDecryption.decrypt`, but a wrong ML-KEM ciphertext gives another secret, not `null`.
+   */
+  readonly decapsulate?: (enc: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**
    * Signs `message` with the algorithm of `signatureAlgorithm(publicKey)`: ECDSA as r‖s, each as
    * long as the order (IEEE P1363); RSASSA-PSS as long as the modulus; Ed25519 64 bytes.

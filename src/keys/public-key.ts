@@ -18,12 +18,15 @@ import type {
   Ed25519PublicKey,
   OaepHash,
   ExchangePublicKey,
+  HybridKem,
+  HybridPublicKey,
   PublicKey,
   RsaPublicKey,
   X25519PublicKey,
 } from "./key.js";
 import { requireEd25519, requireX25519 } from "./curve25519.js";
 import { isRoca } from "./roca.js";
+import { requireMlKemKey, ML_KEM_BYTES, type MlKemSet } from "./ml-kem.js";
 import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./formats/spki.js";
 
 /**
@@ -139,6 +142,39 @@ export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
   return { type: "x25519", point: new Uint8Array(point), ...encoded({ type: "x25519", point }) };
 }
 
+/** What a hybrid KEM is put together from. */
+export const HYBRID_PARTS: Readonly<
+  Record<
+    HybridKem,
+    { readonly name: string; readonly set: MlKemSet; readonly curve: "P-256" | "P-384" | "X25519" }
+  >
+> = {
+  "mlkem768-p256": { name: "MLKEM768-P256", set: "ml-kem-768", curve: "P-256" },
+  "mlkem1024-p384": { name: "MLKEM1024-P384", set: "ml-kem-1024", curve: "P-384" },
+  "mlkem768-x25519": { name: "MLKEM768-X25519", set: "ml-kem-768", curve: "X25519" },
+};
+
+/**
+ * A hybrid key from its bytes in HPKE (draft-ietf-hpke-pq-03): the ML-KEM key, then the
+ * uncompressed point or the u-coordinate; 1,249, 1,665 or 1,216 bytes.
+ *
+ * @throws FormatError `ERR_KEY`: another length, or not an ML-KEM key; `ERR_POINT`: not a point of
+ *   the curve.
+ */
+export function publicKeyFromHybrid(kem: HybridKem, key: Uint8Array): HybridPublicKey {
+  const { name, set, curve } = HYBRID_PARTS[kem];
+  const { publicKey: split } = ML_KEM_BYTES[set];
+  const length = split + (curve === "X25519" ? 32 : 1 + 2 * CURVES[curve].fieldBytes);
+  if (key.length !== length) {
+    throw new FormatError("ERR_KEY", `${name} key has ${key.length} bytes instead of ${length}`);
+  }
+  const mlkem = key.slice(0, split);
+  requireMlKemKey(set, mlkem);
+  const point = key.subarray(split);
+  const dh = curve === "X25519" ? publicKeyFromX25519(point) : publicKeyFromEcPoint(curve, point);
+  return { type: "hybrid", kem, dh, mlkem, ...encoding({ type: "hybrid", kem, key }) };
+}
+
 /**
  * Refuses a peer's point that is not a valid public key on the curve (SP 800-56A §5.6.2.3). Call
  * it before using a private key with the point, above all one on a token.
@@ -170,6 +206,10 @@ export function requireExchange(
       requireSoundRsa(publicKey, options.allowWeak ?? false);
       return publicKey;
     case "ec":
+      return publicKey;
+    case "hybrid":
+      // OpenSSL agrees on nothing with a point of small order: nobody could seal to the key.
+      requireExchange(publicKey.dh);
       return publicKey;
     case "x25519":
       if (isSmallOrder(publicKey)) {
@@ -254,17 +294,23 @@ function keyOf(value: SpkiValue): PublicKey {
       return publicKeyFromX25519(value.point);
     case "ed25519":
       return publicKeyFromEd25519(value.point);
+    case "hybrid":
+      return publicKeyFromHybrid(value.kem, value.key);
   }
 }
 
-/** The fields that every key has. Building the `KeyObject` also checks the point. */
+function encoding(value: SpkiValue): { spki: Uint8Array<ArrayBuffer>; fingerprint: Uint8Array } {
+  const spki = encodeSpki(value);
+  return { spki, fingerprint: new Uint8Array(createHash("sha256").update(spki).digest()) };
+}
+
+/** The fields of a key that `node:crypto` knows. Building the `KeyObject` also checks the point. */
 function encoded(value: SpkiValue): {
   spki: Uint8Array;
   fingerprint: Uint8Array;
   object: KeyObject;
 } {
-  const spki = encodeSpki(value);
-  const fingerprint = new Uint8Array(createHash("sha256").update(spki).digest());
+  const { spki, fingerprint } = encoding(value);
   try {
     const object = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
     return { spki, fingerprint, object };

@@ -5,6 +5,7 @@
 import { TokenError, UnsupportedError } from "../errors.js";
 import type {
   ExchangePublicKey,
+  HybridPublicKey,
   PrivateKey,
   PublicKey,
   RsaPublicKey,
@@ -26,6 +27,9 @@ export interface PurposeKeys {
 }
 
 export type Purpose = keyof PurposeKeys;
+
+/** Keys that can serve a purpose by themselves: a hybrid one is put together from two. */
+export type SinglePurposeKey<P extends Purpose> = Exclude<PurposeKeys[P], HybridPublicKey>;
 
 /**
  * Refuses a key of a kind that can't serve. `name` is how the error calls the key.
@@ -88,6 +92,7 @@ const CAPABILITIES: Readonly<
   oaep: { types: ["rsa"], what: "undo RSA-OAEP" },
   decryptPkcs1: { types: ["rsa"], what: "undo PKCS#1 v1.5" },
   agree: { types: ["ec", "x25519"], what: "derive a shared secret" },
+  decapsulate: { types: ["hybrid"], what: "undo a hybrid KEM" },
   sign: { types: ["rsa", "ec", "ed25519"], what: "sign messages" },
   signPkcs1: { types: ["rsa"], what: "sign with PKCS#1 v1.5" },
 };

@@ -7,7 +7,7 @@
 import { constants, createHash, sign, verify, type KeyObject } from "node:crypto";
 import { UnsupportedError } from "../errors.js";
 import type { PublicKey, RsaPublicKey, SigningPublicKey } from "./key.js";
-import { bitLength, rsaNumbers } from "./public-key.js";
+import { bitLength, HYBRID_PARTS, rsaNumbers } from "./public-key.js";
 
 /** One way to sign. `hash` is what the message is hashed with before a token's raw operation. */
 export interface SignatureAlgorithm {
@@ -41,7 +41,8 @@ export function signatureAlgorithm(key: PublicKey): SignatureAlgorithm {
   }
   if (key.type === "ec" && key.curve === "P-256") return ECDSA_P256;
   if (key.type === "ec" && key.curve === "P-384") return ECDSA_P384;
-  const kind = key.type === "ec" ? key.curve : "X25519";
+  const kind =
+    key.type === "ec" ? key.curve : key.type === "hybrid" ? HYBRID_PARTS[key.kem].name : "X25519";
   throw new UnsupportedError("ERR_SIGNING_KEY", `messages can't be signed with a ${kind} key`, {
     hint: "sign with ECDSA P-256 or P-384, RSA, or Ed25519",
   });

@@ -5,9 +5,9 @@
  */
 import { FormatError, PolicyError } from "../errors.js";
 import { readPrivateKey } from "../keys/formats/private-file.js";
-import type { Identity, PublicKey } from "../keys/key.js";
+import type { Identity, SinglePublicKey } from "../keys/key.js";
 import { requireExchange } from "../keys/public-key.js";
-import { type Purpose, type PurposeKeys, requireKind } from "../keys/purpose.js";
+import { type Purpose, requireKind, type SinglePurposeKey } from "../keys/purpose.js";
 import { naming } from "../keys/refusals.js";
 import { notRsa, softwareKey } from "./software-key.js";
 
@@ -34,7 +34,7 @@ export function softwareIdentity<P extends Purpose = "open">(
   pem: Uint8Array | string,
   name: string,
   options: SoftwareIdentityOptions<P> = {},
-): Identity<PurposeKeys[P]> {
+): Identity<SinglePurposeKey<P>> {
   const { key, publicKey } = readPrivateKey(pem, name, options.passphrase);
   const suited = suitedFor(publicKey, (options.purpose ?? "open") as P, name);
   const privateKey = softwareKey(key, suited);
@@ -42,16 +42,16 @@ export function softwareIdentity<P extends Purpose = "open">(
 }
 
 function suitedFor<P extends Purpose>(
-  publicKey: PublicKey,
+  publicKey: SinglePublicKey,
   purpose: P,
   name: string,
-): PurposeKeys[P] {
+): SinglePurposeKey<P> {
   if (purpose === "open") requireSoundExchange(publicKey, name);
   if (purpose.startsWith("capi-") && publicKey.type !== "rsa") throw notRsa();
-  return requireKind(publicKey, purpose, name);
+  return requireKind(publicKey, purpose, name) as SinglePurposeKey<P>;
 }
 
-function requireSoundExchange(publicKey: PublicKey, name: string): void {
+function requireSoundExchange(publicKey: SinglePublicKey, name: string): void {
   try {
     naming(name, () => requireExchange(publicKey, { allowWeak: true }));
   } catch (error) {

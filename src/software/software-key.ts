@@ -17,7 +17,7 @@ import type {
   OaepDecryption,
   OaepParameters,
   PrivateKey,
-  PublicKey,
+  SinglePublicKey,
   RsaPublicKey,
   SigningPublicKey,
   X25519PublicKey,
@@ -30,7 +30,7 @@ import { oaepDecode } from "../wrap/rsa-oaep.js";
 import { pkcs1Decode } from "../wrap/rsa-pkcs1.js";
 
 /** What `key` can do. `publicKey` is its public half. */
-export function softwareKey<Public extends PublicKey>(
+export function softwareKey<Public extends SinglePublicKey>(
   key: KeyObject,
   publicKey: Public,
 ): PrivateKey<Public> {
@@ -55,7 +55,7 @@ export function notRsa(): FormatError {
   });
 }
 
-function abilities(key: KeyObject, publicKey: PublicKey): Omit<PrivateKey, "publicKey"> {
+function abilities(key: KeyObject, publicKey: SinglePublicKey): Omit<PrivateKey, "publicKey"> {
   switch (publicKey.type) {
     case "rsa":
       return { ...rsaAbilities(key, publicKey), ...signing(key, publicKey) };

@@ -2,7 +2,7 @@
  * The plain values that `src/token` takes and returns: never an object of pkcs11js or graphene, a
  * handle or a slot number. They can be sent to another process.
  */
-import type { OaepHash, PublicKey } from "../keys/key.js";
+import type { OaepHash, SinglePublicKey } from "../keys/key.js";
 
 /**
  * State of the user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). `not-set`: the token
@@ -92,7 +92,7 @@ export interface KeyInfo {
   /** CKA_ID. */
   readonly id: Uint8Array;
   /** Absent for a private key whose public half is not on the token. */
-  readonly publicKey?: PublicKey;
+  readonly publicKey?: SinglePublicKey;
   /** As in "RSA-3072", "P-256", "X25519"; "unknown" where the token does not say. */
   readonly kind: string;
   /**

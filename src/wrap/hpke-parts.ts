@@ -21,37 +21,15 @@ import {
   type KDF,
   type KDFFactory,
   type KEM,
-  type Key,
 } from "hpke";
 import { concat } from "../bytes.js";
 import type { EcCurve, EcPublicKey, X25519PublicKey } from "../keys/key.js";
 import { publicKeyFromEcPoint, publicKeyFromX25519 } from "../keys/public-key.js";
 import { CURVES } from "../keys/formats/spki.js";
+import { recipientKey, recipientOf } from "./hpke-recipient.js";
 
 /** What HPKE is run over: a curve of Diffie-Hellman. */
 export type HpkeCurve = EcCurve | "X25519";
-
-/** A public key as the package passes it around. */
-class RecipientKey implements Key {
-  readonly algorithm = { name: "ECDH" };
-  readonly extractable = true;
-  readonly type = "public";
-  readonly recipient: EcPublicKey | X25519PublicKey;
-
-  constructor(recipient: EcPublicKey | X25519PublicKey) {
-    this.recipient = recipient;
-  }
-}
-
-/** The package's view of a recipient. */
-export function recipientKey(recipient: EcPublicKey | X25519PublicKey): Key {
-  return new RecipientKey(recipient);
-}
-
-function recipientOf(key: Key): EcPublicKey | X25519PublicKey {
-  if (key instanceof RecipientKey) return key.recipient;
-  throw new TypeError("a key that is not one of ours");
-}
 
 /** DHKEM (RFC 9180 §4.1) as far as public keys go; `Decap` is the caller's. */
 export function dhkem(curve: HpkeCurve): KEM {
@@ -70,9 +48,9 @@ export function dhkem(curve: HpkeCurve): KEM {
           curve === "X25519" ? publicKeyFromX25519(point) : publicKeyFromEcPoint(curve, point),
         ),
       ),
-    SerializePublicKey: (key) => Promise.resolve(recipientOf(key).point),
+    SerializePublicKey: (key) => Promise.resolve(recipientOf(key, "ec", "x25519").point),
     Encap: async (key) => {
-      const recipient = recipientOf(key);
+      const recipient = recipientOf(key, "ec", "x25519");
       const { enc, dh } = agreeWith(recipient);
       try {
         const context = concat(enc, recipient.point);
@@ -112,7 +90,10 @@ async function extractAndExpand(
 }
 
 /** A fresh key's public half, and what it agrees on with the recipient's. */
-function agreeWith(recipient: EcPublicKey | X25519PublicKey): { enc: Uint8Array; dh: Uint8Array } {
+export function agreeWith(recipient: EcPublicKey | X25519PublicKey): {
+  enc: Uint8Array;
+  dh: Uint8Array;
+} {
   if (recipient.type === "ec") {
     // Refuses points off the curve, like the key's own construction before it.
     const ephemeral = createECDH(CURVES[recipient.curve].openssl);

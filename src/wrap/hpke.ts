@@ -1,5 +1,6 @@
 /**
- * HPKE, base mode (RFC 9180 §5.1.1), single-shot: the wrap for EC and X25519 recipients.
+ * HPKE, base mode (RFC 9180 §5.1.1), single-shot: the wrap for EC, X25519 and hybrid
+ * recipients.
  *
  * The modes and the key schedule are the `hpke` package's, the algorithms `node:crypto`'s
  * (`hpke-parts.ts`). The receiver's private key may sit on a token that only knows raw
@@ -8,25 +9,43 @@
  */
 import { CipherSuite, type KEMFactory, type Key } from "hpke";
 import { concat } from "../bytes.js";
-import type { EcPublicKey, PrivateKey, X25519PublicKey } from "../keys/key.js";
-import { validatePoint } from "../keys/public-key.js";
+import type {
+  EcPublicKey,
+  HybridKem,
+  HybridPublicKey,
+  PrivateKey,
+  X25519PublicKey,
+} from "../keys/key.js";
+import { HYBRID_PARTS, validatePoint } from "../keys/public-key.js";
 import type { Secret } from "../secret.js";
 import {
   AEADS,
   dhkem,
   HKDF_SHA256,
   KEMS,
-  recipientKey,
   sharedSecret,
   type HpkeAead,
   type HpkeCurve,
 } from "./hpke-parts.js";
+import { recipientKey, type HpkeRecipient } from "./hpke-recipient.js";
+import { hybridEncBytes, hybridKem } from "./hybrid-kem.js";
 
 export type { HpkeAead, HpkeCurve } from "./hpke-parts.js";
 
-/** Bytes of the encapsulated key `enc`: an uncompressed point, or a u-coordinate. */
-export function encBytes(curve: HpkeCurve): number {
-  return KEMS[curve].encBytes;
+/** What HPKE is run over: Diffie-Hellman on a curve, or beside ML-KEM. */
+export type HpkeKem = HpkeCurve | HybridKem;
+
+/**
+ * Bytes of the encapsulated key `enc`: an uncompressed point, or a u-coordinate; of a hybrid,
+ * ML-KEM's ciphertext and a point.
+ */
+export function encBytes(kem: HpkeKem): number {
+  return isHybrid(kem) ? hybridEncBytes(kem) : KEMS[kem].encBytes;
+}
+
+/** The KEM of a key. */
+export function kemOf(key: HpkeRecipient): HpkeKem {
+  return key.type === "hybrid" ? key.kem : curveOf(key);
 }
 
 /** Bytes of the AEAD tag that `hpkeSeal` adds. */
@@ -34,13 +53,13 @@ export const HPKE_TAG_BYTES = 16;
 
 /** HPKE's SealBase (RFC 9180 §6.1): `enc` and the ciphertext of `plaintext`. */
 export async function hpkeSeal(
-  recipient: EcPublicKey | X25519PublicKey,
+  recipient: HpkeRecipient,
   plaintext: Uint8Array,
   info: Uint8Array,
   aad: Uint8Array,
   aead: HpkeAead = "aes-256-gcm",
 ): Promise<{ enc: Uint8Array; ciphertext: Uint8Array }> {
-  const suite = suiteOf(curveOf(recipient), aead);
+  const suite = suiteOf(kemOf(recipient), aead);
   const sealed = await suite.Seal(recipientKey(recipient), plaintext, { info, aad });
   return { enc: sealed.encapsulatedSecret, ciphertext: sealed.ciphertext };
 }
@@ -61,17 +80,51 @@ export async function hpkeOpen(
   const curve = curveOf(recipient);
   const shared = await agreed(curve, agree, enc);
   if (shared === null) return null;
+  const kem = kemWithAgreement(curve, shared.expose(), recipient.point);
   try {
-    const suite = new CipherSuite(
-      kemWithAgreement(curve, shared.expose(), recipient.point),
-      HKDF_SHA256,
-      AEADS[aead],
-    );
+    return await openUnder(kem, { enc, ciphertext, info, aad, aead });
+  } finally {
+    shared.wipe();
+  }
+}
+
+/** The same with a hybrid key. Rejects only as `decapsulate` does. */
+export async function hpkeOpenHybrid(
+  { kem }: HybridPublicKey,
+  decapsulate: NonNullable<PrivateKey["decapsulate"]>,
+  enc: Uint8Array,
+  ciphertext: Uint8Array,
+  info: Uint8Array,
+  aad: Uint8Array,
+  aead: HpkeAead = "aes-256-gcm",
+): Promise<Uint8Array | null> {
+  const shared = await decapsulate(enc);
+  if (shared === null) return null;
+  // A copy: the package may wipe what its KEM gave.
+  const Decap = (): Promise<Uint8Array> => Promise.resolve(shared.expose().slice());
+  try {
+    const opened = { enc, ciphertext, info, aad, aead };
+    return await openUnder(() => ({ ...hybridKem(kem), Decap }), opened);
+  } finally {
+    shared.wipe();
+  }
+}
+
+async function openUnder(
+  kem: KEMFactory,
+  {
+    enc,
+    ciphertext,
+    info,
+    aad,
+    aead,
+  }: Readonly<Record<"enc" | "ciphertext" | "info" | "aad", Uint8Array>> & { aead: HpkeAead },
+): Promise<Uint8Array | null> {
+  try {
+    const suite = new CipherSuite(kem, HKDF_SHA256, AEADS[aead]);
     return await suite.Open(NOWHERE, enc, ciphertext, { info, aad });
   } catch {
     return null;
-  } finally {
-    shared.wipe();
   }
 }
 
@@ -94,15 +147,20 @@ export async function agreed(
   return null;
 }
 
-/** The suite `hpkeSeal` uses: the curve's DHKEM, HKDF-SHA-256, and the AEAD. */
-function suiteOf(curve: HpkeCurve, aead: HpkeAead): CipherSuite {
-  return (made[`${curve} ${aead}`] ??= new CipherSuite(
-    () => dhkem(curve),
+/** The suite `hpkeSeal` uses: the key's KEM, HKDF-SHA-256, and the AEAD. */
+function suiteOf(kem: HpkeKem, aead: HpkeAead): CipherSuite {
+  return (made[`${kem} ${aead}`] ??= new CipherSuite(
+    () => (isHybrid(kem) ? hybridKem(kem) : dhkem(kem)),
     HKDF_SHA256,
     AEADS[aead],
   ));
 }
-const made: Partial<Record<`${HpkeCurve} ${HpkeAead}`, CipherSuite>> = {};
+const made: Partial<Record<`${HpkeKem} ${HpkeAead}`, CipherSuite>> = {};
+
+/** True for ML-KEM beside a curve. */
+export function isHybrid(kem: HpkeKem): kem is HybridKem {
+  return kem in HYBRID_PARTS;
+}
 
 function curveOf(key: EcPublicKey | X25519PublicKey): HpkeCurve {
   return key.type === "ec" ? key.curve : "X25519";

@@ -4,25 +4,27 @@
  * operation with its private key.
  */
 import { NoMatchError, P11SealError, PolicyError } from "../errors.js";
-import type {
-  EcPublicKey,
-  Identity,
-  OaepParameters,
-  PrivateKey,
-  PublicKey,
-  X25519PublicKey,
-} from "../keys/key.js";
+import type { Identity, OaepParameters, PrivateKey, PublicKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
 import { fewOf } from "../printable.js";
 import { Secret } from "../secret.js";
-import { agreed, hpkeOpen, type HpkeAead, type HpkeCurve } from "./hpke.js";
+import {
+  agreed,
+  hpkeOpen,
+  hpkeOpenHybrid,
+  kemOf,
+  type HpkeAead,
+  type HpkeCurve,
+  type HpkeKem,
+} from "./hpke.js";
+import type { HpkeRecipient } from "./hpke-recipient.js";
 import { orSubstitute, randomSubstitute, type Rejection, type Unwrapped } from "./rejection.js";
 import { type RsaWrap, unwrapRsa } from "./rsa-unwrap.js";
 
 /** The content key under HPKE's base mode (RFC 9180 §6.1). */
 export interface HpkeWrap {
   readonly type: "hpke";
-  readonly curve: HpkeCurve;
+  readonly kem: HpkeKem;
   readonly enc: Uint8Array;
   readonly ciphertext: Uint8Array;
   readonly info: Uint8Array;
@@ -197,11 +199,14 @@ function noSuchOaep(
 
 async function hpkeSecret(
   privateKey: PrivateKey,
-  { curve, enc, ciphertext, info, aad, aead }: HpkeWrap,
+  { kem, enc, ciphertext, info, aad, aead }: HpkeWrap,
 ): Promise<Secret | null> {
-  const agree = requireCapability(privateKey, "agree");
-  const recipient = keyOnCurve(privateKey.publicKey, curve);
-  const key = await hpkeOpen(recipient, agree, enc, ciphertext, info, aad, aead);
+  const wrapped = [enc, ciphertext, info, aad, aead] as const;
+  const recipient = keyFor(privateKey.publicKey, kem);
+  const key =
+    recipient.type === "hybrid"
+      ? await hpkeOpenHybrid(recipient, requireCapability(privateKey, "decapsulate"), ...wrapped)
+      : await hpkeOpen(recipient, requireCapability(privateKey, "agree"), ...wrapped);
   return key === null ? null : new Secret(key);
 }
 
@@ -210,7 +215,7 @@ async function agreementSecret(
   { curve, peer, open }: AgreementWrap,
 ): Promise<Secret | null> {
   const agree = requireCapability(privateKey, "agree");
-  keyOnCurve(privateKey.publicKey, curve);
+  keyFor(privateKey.publicKey, curve);
   const shared = await agreed(curve, agree, peer);
   if (shared === null) return null;
   try {
@@ -222,8 +227,7 @@ async function agreementSecret(
 }
 
 /** @throws TypeError a format's mistake: it takes a wrap for one of a key that can't undo it */
-function keyOnCurve(key: PublicKey, curve: HpkeCurve): EcPublicKey | X25519PublicKey {
-  if (key.type === "ec" && key.curve === curve) return key;
-  if (key.type === "x25519" && curve === "X25519") return key;
+function keyFor(key: PublicKey, kem: HpkeKem): HpkeRecipient {
+  if (key.type !== "rsa" && key.type !== "ed25519" && kemOf(key) === kem) return key;
   throw new TypeError("the wrap was made for a key of another kind");
 }

@@ -311,7 +311,7 @@ const growth: [string, Partial<HeaderFields>][] = [
   ["an empty skippable extension", { ext: ext({ type: 0x8000, body: new Uint8Array(0) }) }],
   ["skippable extensions", { ext: ext(later(0x8000), later(0xffff), later(0x8000)) }],
   ["65,536 bytes of extensions", { ext: ext({ type: 0x9999, body: new Uint8Array(65_530) }) }],
-  ["an unknown stanza first", { recips: recips([stanza({ type: 6 }), stanza()]) }],
+  ["an unknown stanza first", { recips: recips([stanza({ type: 8 }), stanza()]) }],
   [
     "an unknown stanza of no bytes",
     { recips: recips([stanza({ type: 0, body: new Uint8Array(0) }), stanza()]) },
@@ -352,7 +352,7 @@ describe("a header with room used by a later version", () => {
   );
 
   it("is not taken for a stanza of one's own: an unknown type is for somebody else", async () => {
-    const fields = { recips: recips([stanza({ type: 6 })]) };
+    const fields = { recips: recips([stanza({ type: 8 })]) };
     await expect(openMessage(messageBytes(fields), { identities: [holder] })).rejects.toMatchObject(
       { code: "ERR_NO_MATCH" },
     );

@@ -137,7 +137,7 @@ describe("a signing key that is also a recipient's exchange key", () => {
   it("is refused by the reader where a key is wrapped for it", async () => {
     const stanza = (messageId: Uint8Array): Stanza => ({
       type: "hpke",
-      curve: "P-256",
+      kem: "P-256",
       tag: stanzaTag(messageId, both.publicKey),
       enc: new Uint8Array(65),
       ciphertext: new Uint8Array(48),

@@ -2,6 +2,7 @@
  * Two message formats made up for tests, which src/ knows nothing of: the key wrapped with RSA-OAEP
  * for one recipient, and a body that is one stream, or FLOE segments. They only use `Envelope`.
  */
+import type { RsaPublicKey } from "../../src/keys/key.js";
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import type { BodyToOpen, BodyToSeal } from "../../src/body/body.js";
 import { FLOE_HEADER_BYTES, floeOpen, floeSeal } from "../../src/body/floe.js";
@@ -50,7 +51,7 @@ function toy(name: string, magic: string, body: ToyBody): Envelope {
     inspect: async (reader) => (await read(reader)).info,
     beginSealing({ recipients: [recipient] }) {
       if (recipient === undefined) throw new TypeError("a toy has one recipient");
-      const { fingerprint, object } = recipient.publicKey;
+      const { fingerprint, object } = recipient.publicKey as RsaPublicKey;
       const key = randomBytes(32);
       const header = concat(start, fingerprint, oaepEncrypt(object, key, { hash: "sha256" }));
       return Promise.resolve({ messageId: "", header, body: body.seal(key) });

@@ -18,6 +18,7 @@ import { parseOpenSshPrivate } from "../../src/keys/formats/openssh-private.js";
 import { publicKeyFromSpki, rsaNumbers } from "../../src/keys/public-key.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { formatUri, parseUri } from "../../src/token/uri.js";
+import { HYBRID_KEMS, hybridIdentityOf } from "../support/hybrid.js";
 import { publicDer, TEST_KEYS } from "../support/keys.js";
 import { fuzz } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
@@ -93,7 +94,16 @@ describe("a damaged key file", () => {
       formatPublicKey(publicKeyFromSpki(publicDer(TEST_KEYS[name])), "jwk"),
     );
     const ders = (["p384", "ed25519", "x25519"] as const).map((name) => publicDer(TEST_KEYS[name]));
-    const seeds = [...keyFiles, ...jwks, ...ders];
+    const hybrids = await Promise.all(
+      HYBRID_KEMS.map(async (kem) => (await hybridIdentityOf(kem)).publicKey),
+    );
+    ders.push(...hybrids.map(({ spki }) => spki));
+    const seeds = [
+      ...keyFiles,
+      ...jwks,
+      ...ders,
+      ...hybrids.map((key) => formatPublicKey(key, "pem")),
+    ];
     const report = await fuzz(seeds, scaled(200_000, 5000), 5280, (input) => {
       try {
         const { publicKey } = parsePublicKey(input, "a file", { now });

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { concat, fromHex, toHex } from "../../src/bytes.js";
-import type { EcCurve, EcPublicKey, RsaPublicKey } from "../../src/keys/key.js";
+import type { EcCurve, EcPublicKey, RsaPublicKey, SinglePublicKey } from "../../src/keys/key.js";
 import {
   bitLength,
   fingerprintGroups,
@@ -57,7 +57,7 @@ const SMALL_PRIMES = Array.from({ length: 752 }, (_, index) => BigInt(index)).fi
 describe("publicKeyFromSpki", () => {
   it.each(ALL_KEY_NAMES)("%s keeps its bytes, and its fingerprint is their SHA-256", (name) => {
     const spki = publicDer(TEST_KEYS[name]);
-    const key = publicKeyFromSpki(spki);
+    const key = publicKeyFromSpki(spki) as SinglePublicKey;
     expect(toHex(key.spki)).toBe(toHex(spki));
     expect(toHex(key.fingerprint)).toBe(createHash("sha256").update(spki).digest("hex"));
     expect(toHex(new Uint8Array(key.object.export({ format: "der", type: "spki" })))).toBe(

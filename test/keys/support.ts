@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { P11SealError } from "../../src/errors.js";
-import type { PublicKey } from "../../src/keys/key.js";
+import type { SinglePublicKey } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import { publicDer, TEST_KEYS, type TestKeyName } from "../support/keys.js";
 
@@ -24,8 +24,8 @@ export function fixtureDer(name: string): Uint8Array {
   return new Uint8Array(Buffer.from(base64, "base64"));
 }
 
-export function testKey(name: TestKeyName): PublicKey {
-  return publicKeyFromSpki(publicDer(TEST_KEYS[name]));
+export function testKey(name: TestKeyName): SinglePublicKey {
+  return publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SinglePublicKey;
 }
 
 export const ALL_KEY_NAMES = Object.keys(TEST_KEYS) as TestKeyName[];

@@ -203,14 +203,14 @@ describe("any header", () => {
       fc.record({
         type: fc.constant("hpke" as const),
         tag,
-        curve: fc.constant("X25519" as const),
+        kem: fc.constant("X25519" as const),
         enc: fc.uint8Array({ minLength: 32, maxLength: 32 }),
         ciphertext: fc.uint8Array({ minLength: 48, maxLength: 48 }),
       }),
       fc.record({
         type: fc.constant("unknown" as const),
         tag,
-        number: fc.integer({ min: 6, max: 0xffff }),
+        number: fc.integer({ min: 8, max: 0xffff }),
         body: bytes(100),
       }),
     );

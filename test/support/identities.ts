@@ -11,6 +11,7 @@ import type {
   SigningPublicKey,
 } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
+import type { SinglePurposeKey } from "../../src/keys/purpose.js";
 import { signInMemory } from "../../src/keys/signing.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import type { Secret } from "../../src/secret.js";
@@ -19,11 +20,12 @@ import { publicDer, TEST_KEYS, type EXCHANGE_KEY_NAMES } from "./keys.js";
 export type ExchangeKeyName = (typeof EXCHANGE_KEY_NAMES)[number];
 
 type ExchangeIdentity = Identity<ExchangePublicKey>;
+type SingleIdentity = Identity<SinglePurposeKey<"open">>;
 
-const made = new Map<string, ExchangeIdentity>();
+const made = new Map<string, SingleIdentity>();
 
 /** The software identity of a TEST key. */
-export function identityOf(name: ExchangeKeyName): ExchangeIdentity {
+export function identityOf(name: ExchangeKeyName): SingleIdentity {
   const known = made.get(name) ?? softwareIdentity(TEST_KEYS[name], `${name}.pem`);
   made.set(name, known);
   return known;
@@ -36,15 +38,17 @@ export function recipientOf(name: ExchangeKeyName, oaep?: OaepHash): Recipient {
 }
 
 /** An identity that counts the operations on it. */
-export interface Counted {
-  readonly identity: ExchangeIdentity;
+export interface Counted<Public extends ExchangePublicKey = ExchangePublicKey> {
+  readonly identity: Identity<Public>;
   unlocks: number;
   /** The private key operations, each as its hash or its peer's point. */
   readonly operations: (OaepHash | Uint8Array)[];
 }
 
-export function counting(inner: ExchangeIdentity): Counted {
-  const counted: Counted = {
+export function counting<Public extends ExchangePublicKey>(
+  inner: Identity<Public>,
+): Counted<Public> {
+  const counted: Counted<Public> = {
     unlocks: 0,
     operations: [],
     identity: {
@@ -59,11 +63,11 @@ export function counting(inner: ExchangeIdentity): Counted {
   return counted;
 }
 
-function countingKey(
-  key: PrivateKey<ExchangePublicKey>,
-  counted: Counted,
-): PrivateKey<ExchangePublicKey> {
-  const { publicKey, oaep, agree } = key;
+function countingKey<Public extends ExchangePublicKey>(
+  key: PrivateKey<Public>,
+  counted: Counted<Public>,
+): PrivateKey<Public> {
+  const { publicKey, oaep, agree, decapsulate } = key;
   return {
     publicKey,
     ...defined({
@@ -79,6 +83,12 @@ function countingKey(
         ((peer: Uint8Array) => {
           counted.operations.push(peer.slice());
           return agree(peer);
+        }),
+      decapsulate:
+        decapsulate &&
+        ((enc: Uint8Array) => {
+          counted.operations.push(enc.slice());
+          return decapsulate(enc);
         }),
     }),
   };

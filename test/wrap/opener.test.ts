@@ -6,7 +6,8 @@ import { createHash, diffieHellman, generateKeyPairSync, randomBytes } from "nod
 import { describe, expect, it } from "@jest/globals";
 import { ascii } from "../../src/bytes.js";
 import { PolicyError, TokenError } from "../../src/errors.js";
-import type { ExchangePublicKey, Identity, OaepParameters, PublicKey } from "../../src/keys/key.js";
+import type { Identity, OaepParameters, PublicKey } from "../../src/keys/key.js";
+import type { SinglePurposeKey } from "../../src/keys/purpose.js";
 import { Secret } from "../../src/secret.js";
 import {
   type AgreementWrap,
@@ -147,7 +148,7 @@ describe("an OAEP label, and an MGF1 hash of its own,", () => {
 
 describe("a key derived from raw Diffie-Hellman in a format's own way", () => {
   const x25519 = counting(identityOf("x25519"));
-  const made = (name: string): Identity<ExchangePublicKey> => {
+  const made = (name: string): Identity<SinglePurposeKey<"open">> => {
     const { privateKey } = generateKeyPairSync("x25519");
     return softwareIdentity(privateKey.export({ format: "pem", type: "pkcs8" }), name);
   };
@@ -155,7 +156,7 @@ describe("a key derived from raw Diffie-Hellman in a format's own way", () => {
   const gone = new TokenError("ERR_TOKEN_REMOVED", "gone");
 
   /** A wrap for `key`, whose shared secret masks the content key. */
-  function wrapFor(key: ExchangePublicKey, unnamed: boolean): AgreementWrap {
+  function wrapFor(key: SinglePurposeKey<"open">, unnamed: boolean): AgreementWrap {
     const { privateKey, publicKey } = generateKeyPairSync("x25519");
     const mask = diffieHellman({ privateKey, publicKey: key.object });
     const check = createHash("sha256").update(mask).digest();

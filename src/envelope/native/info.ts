@@ -8,7 +8,9 @@ import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { AuthenticationError } from "../../errors.js";
 import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
+import { HYBRID_PARTS } from "../../keys/public-key.js";
 import type { ClaimedSender, MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
+import { isHybrid } from "../../wrap/hpke.js";
 import { SUITE, VERSION, type ParsedHeader } from "./header.js";
 import type { Stanza } from "./recips.js";
 import { TRAILER_BYTES, verifyCore } from "./signature.js";
@@ -87,11 +89,14 @@ class StanzaInfo implements RecipientInfo {
   }
 }
 
-/** `rsa-oaep`, `hpke-p256`, `hpke-p384`, `hpke-p521`, `hpke-x25519` or `unknown`. */
+/**
+ * `rsa-oaep`, `hpke-p256`, `hpke-p384`, `hpke-p521`, `hpke-x25519`, `hpke-mlkem768-p256`,
+ * `hpke-mlkem1024-p384` or `unknown`.
+ */
 function typeOf(stanza: Stanza): string {
-  return stanza.type === "hpke"
-    ? `hpke-${stanza.curve.replace("-", "").toLowerCase()}`
-    : stanza.type;
+  if (stanza.type !== "hpke") return stanza.type;
+  const { kem } = stanza;
+  return isHybrid(kem) ? `hpke-${kem}` : `hpke-${kem.replace("-", "").toLowerCase()}`;
 }
 
 function operationOf(stanza: Stanza): string {
@@ -100,8 +105,12 @@ function operationOf(stanza: Stanza): string {
       const bits = stanza.ciphertext.length * 8;
       return `C_UnwrapKey or C_Decrypt, RSA-OAEP ${stanza.hash}, RSA-${bits}`;
     }
-    case "hpke":
-      return `C_DeriveKey, ECDH on ${stanza.curve}`;
+    case "hpke": {
+      const { kem } = stanza;
+      return isHybrid(kem)
+        ? `C_DeriveKey, ECDH on ${HYBRID_PARTS[kem].curve}; ML-KEM with the key's seed file`
+        : `C_DeriveKey, ECDH on ${kem}`;
+    }
     case "unknown":
       return `stanza type ${stanza.number} is not known`;
   }

@@ -5,7 +5,7 @@
  */
 import { createHmac } from "node:crypto";
 import { ascii, concat, Cursor, toHex, u16, u32 } from "../../bytes.js";
-import { encBytes, HPKE_TAG_BYTES, type HpkeCurve } from "../../wrap/hpke.js";
+import { encBytes, HPKE_TAG_BYTES, type HpkeKem } from "../../wrap/hpke.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import { malformed } from "./malformed.js";
@@ -26,13 +26,18 @@ export type Stanza = { readonly tag: Uint8Array } & (
   | { readonly type: "rsa-oaep"; readonly hash: OaepHash; readonly ciphertext: Uint8Array }
   | {
       readonly type: "hpke";
-      readonly curve: HpkeCurve;
+      readonly kem: HpkeKem;
       readonly enc: Uint8Array;
       readonly ciphertext: Uint8Array;
     }
   /** A type that this version does not know: it is for somebody else. */
   | { readonly type: "unknown"; readonly number: number; readonly body: Uint8Array }
 );
+
+/** True for a KEM that a stanza can say. */
+export function hasStanzaType(kem: HpkeKem): boolean {
+  return HPKE_KEMS.includes(kem);
+}
 
 /** The tag, 8 bytes, of a stanza for this key in this message. */
 export function stanzaTag(messageId: Uint8Array, key: Pick<PublicKey, "fingerprint">): Uint8Array {
@@ -78,7 +83,7 @@ function encodeBody(stanza: Stanza): [type: number, body: Uint8Array] {
       return [RSA_OAEP, concat(Uint8Array.of(hash, hash), stanza.ciphertext)];
     }
     case "hpke":
-      return [FIRST_HPKE + CURVES.indexOf(stanza.curve), concat(stanza.enc, stanza.ciphertext)];
+      return [FIRST_HPKE + HPKE_KEMS.indexOf(stanza.kem), concat(stanza.enc, stanza.ciphertext)];
     case "unknown":
       return [stanza.number, stanza.body];
   }
@@ -97,15 +102,15 @@ function parseBody(type: number, body: Uint8Array): Body {
     }
     return { type: "rsa-oaep", hash, ciphertext };
   }
-  const curve = CURVES[type - FIRST_HPKE];
-  if (curve === undefined) return { type: "unknown", number: type, body };
-  const encLength = encBytes(curve);
+  const kem = HPKE_KEMS[type - FIRST_HPKE];
+  if (kem === undefined) return { type: "unknown", number: type, body };
+  const encLength = encBytes(kem);
   if (body.length !== encLength + FILE_KEY_BYTES + HPKE_TAG_BYTES) {
     throw malformed("an HPKE stanza's length");
   }
   return {
     type: "hpke",
-    curve,
+    kem,
     enc: body.subarray(0, encLength),
     ciphertext: body.subarray(encLength),
   };
@@ -113,8 +118,15 @@ function parseBody(type: number, body: Uint8Array): Body {
 
 /** Stanza type 1. */
 const RSA_OAEP = 1;
-/** Stanza types 2 to 5, in the order of `CURVES`. */
+/** Stanza types 2 to 7, in this order. */
 const FIRST_HPKE = 2;
-const CURVES: readonly HpkeCurve[] = ["P-256", "P-384", "P-521", "X25519"];
+const HPKE_KEMS: readonly HpkeKem[] = [
+  "P-256",
+  "P-384",
+  "P-521",
+  "X25519",
+  "mlkem768-p256",
+  "mlkem1024-p384",
+];
 /** Hash ids 1 to 4. */
 const OAEP_HASHES: readonly OaepHash[] = ["sha1", "sha256", "sha384", "sha512"];

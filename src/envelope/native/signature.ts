@@ -215,7 +215,7 @@ function oneTimeKeyOf(raw: Uint8Array): SigningPublicKey | null {
 function signerOf(spki: Uint8Array): SigningPublicKey | null {
   try {
     const key = publicKeyFromSpki(spki);
-    if (key.type === "x25519") return null;
+    if (key.type === "x25519" || key.type === "hybrid") return null;
     signatureAlgorithm(key);
     return key;
   } catch (error) {

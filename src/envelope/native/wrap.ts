@@ -2,21 +2,21 @@
  * The file key in a stanza for each recipient, and a message's stanzas as the opener takes them.
  */
 import { ascii, concat } from "../../bytes.js";
-import { PolicyError, UsageError } from "../../errors.js";
+import { PolicyError, UnsupportedError, UsageError } from "../../errors.js";
 import type { ExchangePublicKey, OaepHash, PublicKey, Recipient } from "../../keys/key.js";
-import { requireExchange } from "../../keys/public-key.js";
+import { HYBRID_PARTS, requireExchange } from "../../keys/public-key.js";
 import type { Secret } from "../../secret.js";
-import { hpkeSeal } from "../../wrap/hpke.js";
+import { hpkeSeal, kemOf } from "../../wrap/hpke.js";
 import type { WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
 import { MAX_RECIPIENTS } from "./core.js";
-import { FILE_KEY_BYTES, MIN_RSA_BYTES, stanzaTag, type Stanza } from "./recips.js";
+import { FILE_KEY_BYTES, hasStanzaType, MIN_RSA_BYTES, stanzaTag, type Stanza } from "./recips.js";
 
 /**
  * Each recipient once, in their order.
  *
  * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`;
- * UnsupportedError `ERR_KEY_SIZE`
+ * UnsupportedError `ERR_KEY_SIZE`, `ERR_KEY_TYPE`
  */
 export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] {
   const byKey = new Map<string, Recipient>();
@@ -45,6 +45,12 @@ export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] 
  */
 function requireSealable(key: ExchangePublicKey): void {
   requireExchange(key, { allowWeak: true });
+  if (key.type === "hybrid" && !hasStanzaType(key.kem)) {
+    const name = HYBRID_PARTS[key.kem].name;
+    throw new UnsupportedError("ERR_KEY_TYPE", `messages have no stanza for ${name} keys`, {
+      hint: "such keys receive age files: --format age",
+    });
+  }
   if (key.type === "rsa" && key.modulus.length < MIN_RSA_BYTES) {
     const least = 8 * MIN_RSA_BYTES;
     throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${key.bits} bits, a message wants ${least}`);
@@ -86,9 +92,8 @@ async function wrapFor(
       ciphertext: oaepEncrypt(key.object, fileKey, { hash }),
     }));
   }
-  const curve = key.type === "ec" ? key.curve : "X25519";
   const wrapped = await hpkeSeal(key, fileKey, hpkeInfo(messageId), key.fingerprint);
-  return [{ type: "hpke", tag, curve, ...wrapped }];
+  return [{ type: "hpke", tag, kem: kemOf(key), ...wrapped }];
 }
 
 /** What the opener is told of a message's stanzas. */
@@ -122,7 +127,7 @@ export function stanzasFor(
       return key.type === "rsa" && stanza.ciphertext.length === key.modulus.length;
     }
     if (stanza.type === "unknown") return false;
-    return stanza.curve === (key.type === "ec" ? key.curve : key.type === "x25519" ? "X25519" : "");
+    return key.type !== "rsa" && stanza.kem === kemOf(key);
   });
 }
 
@@ -131,9 +136,9 @@ function wrappedBy(stanza: KnownStanza, key: ExchangePublicKey, messageId: Uint8
   if (stanza.type === "rsa-oaep") {
     return { type: "rsa-oaep", parameters: { hash: stanza.hash }, ciphertext };
   }
-  const { curve, enc } = stanza;
+  const { kem, enc } = stanza;
   const [info, aad] = [hpkeInfo(messageId), key.fingerprint];
-  return { type: "hpke", curve, enc, ciphertext, info, aad };
+  return { type: "hpke", kem, enc, ciphertext, info, aad };
 }
 
 function hpkeInfo(messageId: Uint8Array): Uint8Array {

@@ -135,6 +135,10 @@ function requiredMembers(publicKey: PublicKey): Readonly<Record<string, string>>
     case "ed25519":
       // RFC 8410 §4: the bare 32 bytes are the end of the SubjectPublicKeyInfo.
       return { crv: "Ed25519", kty: "OKP", x: toBase64Url(publicKey.spki.subarray(-32)) };
+    case "hybrid":
+      throw new UnsupportedError("ERR_KEY_FORMAT", "JWK has no form for hybrid keys", {
+        hint: "export it as PEM or DER",
+      });
   }
 }
 

@@ -8,7 +8,7 @@ import { toHex } from "../../bytes.js";
 import { FormatError, TokenError, UnsupportedError } from "../../errors.js";
 import { DerReader, TAG } from "./der.js";
 import { foreignPrivate, foreignPrivateBlock } from "./foreign-private.js";
-import type { PublicKey } from "../key.js";
+import type { SinglePublicKey } from "../key.js";
 import { OPENSSH_LABEL, parseOpenSshPrivate } from "./openssh-private.js";
 import { parsePem, type PemBlock } from "./pem.js";
 import { publicKeyFromFileSpki } from "../public-key.js";
@@ -28,7 +28,7 @@ export function readPrivateKey(
   pem: Uint8Array | string,
   name: string,
   passphrase?: Uint8Array | string,
-): { key: KeyObject; publicKey: PublicKey } {
+): { key: KeyObject; publicKey: SinglePublicKey } {
   const key = privateKeyOf(privateBlock(pem, name), name, passphrase);
   return { key, publicKey: namedPublicHalf(key, name) };
 }
@@ -108,13 +108,15 @@ function privateKeyOf(
 }
 
 /** The public half of a private key. Throws as `publicKeyFromFileSpki`. */
-export function publicHalfOf(key: KeyObject): PublicKey {
+export function publicHalfOf(key: KeyObject): SinglePublicKey {
   // `createPublicKey` of a private key gives its public key.
   const spki = createPublicKey(key).export({ format: "der", type: "spki" });
-  return publicKeyFromFileSpki(new Uint8Array(spki));
+  const publicKey = publicKeyFromFileSpki(new Uint8Array(spki));
+  if (publicKey.type === "hybrid") throw new TypeError("OpenSSL has no hybrid keys");
+  return publicKey;
 }
 
-function namedPublicHalf(key: KeyObject, name: string): PublicKey {
+function namedPublicHalf(key: KeyObject, name: string): SinglePublicKey {
   try {
     return naming(name, () => publicHalfOf(key));
   } catch (error) {

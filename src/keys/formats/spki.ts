@@ -7,7 +7,7 @@ import { fromHex, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { UnsupportedError } from "../../errors.js";
 import { der, DerReader, derUnsigned, TAG } from "./der.js";
-import type { EcCurve, OaepHash } from "../key.js";
+import type { EcCurve, HybridKem, OaepHash } from "../key.js";
 
 /** What a SubjectPublicKeyInfo holds; numbers big-endian without leading zeros. */
 export type SpkiValue =
@@ -19,7 +19,9 @@ export type SpkiValue =
       readonly oaep?: OaepHash;
     }
   | { readonly type: "ec"; readonly curve: EcCurve; readonly point: Uint8Array }
-  | { readonly type: "x25519" | "ed25519"; readonly point: Uint8Array };
+  | { readonly type: "x25519" | "ed25519"; readonly point: Uint8Array }
+  /** `key` is the ML-KEM key, then the uncompressed point. */
+  | { readonly type: "hybrid"; readonly kem: HybridKem; readonly key: Uint8Array };
 
 /**
  * Parses DER. `id-RSAES-OAEP` is read as RSA with a hash. An `rsaEncryption` key without its NULL
@@ -53,12 +55,24 @@ export function parseSpki(spki: Uint8Array): SpkiValue {
     case OID.ed25519:
       parameters.end();
       return { type: algorithm === OID.x25519 ? "x25519" : "ed25519", point };
+    case OID["mlkem768-p256"]:
+      parameters.end();
+      return { type: "hybrid", kem: "mlkem768-p256", key: point };
+    case OID["mlkem1024-p384"]:
+      parameters.end();
+      return { type: "hybrid", kem: "mlkem1024-p384", key: point };
+    case OID["mlkem768-x25519"]:
+      parameters.end();
+      return { type: "hybrid", kem: "mlkem768-x25519", key: point };
     default:
       throw unsupportedAlgorithm(algorithm);
   }
 }
 
-/** The canonical encoding. RFC 3279 §2.3.1, RFC 5480 §2, RFC 8410 §4. */
+/**
+ * The canonical encoding. RFC 3279 §2.3.1, RFC 5480 §2, RFC 8410 §4,
+ * draft-ietf-lamps-pq-composite-kem §5.1.
+ */
 export function encodeSpki(value: SpkiValue): Uint8Array<ArrayBuffer> {
   switch (value.type) {
     case "rsa":
@@ -68,6 +82,8 @@ export function encodeSpki(value: SpkiValue): Uint8Array<ArrayBuffer> {
     case "x25519":
     case "ed25519":
       return encode([oid(OID[value.type])], value.point);
+    case "hybrid":
+      return encode([oid(OID[value.kem])], value.key);
   }
 }
 
@@ -186,6 +202,12 @@ const OID = {
   ec: "2a8648ce3d0201",
   x25519: "2b656e",
   ed25519: "2b6570",
+  /** id-MLKEM768-ECDH-P256-SHA3-256, 1.3.6.1.5.5.7.6.59. */
+  "mlkem768-p256": "2b0601050507063b",
+  /** id-MLKEM1024-ECDH-P384-SHA3-256, 1.3.6.1.5.5.7.6.63. */
+  "mlkem1024-p384": "2b0601050507063f",
+  /** id-MLKEM768-X25519-SHA3-256, 1.3.6.1.5.5.7.6.58: X-Wing. */
+  "mlkem768-x25519": "2b0601050507063a",
 } as const;
 
 /** RFC 4055 §2.2, §4. */

@@ -112,6 +112,10 @@ function wireFields(publicKey: PublicKey): { type: string; fields: Uint8Array[] 
       throw new UnsupportedError("ERR_KEY_FORMAT", "OpenSSH has no form for X25519 keys", {
         hint: "export it as PEM, DER or JWK",
       });
+    case "hybrid":
+      throw new UnsupportedError("ERR_KEY_FORMAT", "OpenSSH has no form for hybrid keys", {
+        hint: "export it as PEM or DER",
+      });
   }
 }
 

@@ -155,7 +155,9 @@ function isStatement(value: object): value is Unsigned {
 function receiverOf({ receiver }: Unsigned): SigningPublicKey {
   try {
     const key = publicKeyFromSpki(base64(receiver));
-    if (key.type === "x25519") throw malformed("the receiver's key can't sign");
+    if (key.type === "x25519" || key.type === "hybrid") {
+      throw malformed("the receiver's key can't sign");
+    }
     signatureAlgorithm(key);
     return key;
   } catch (error) {

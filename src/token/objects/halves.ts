@@ -1,8 +1,8 @@
 /** The public half of a listed key, checked against what the key is to do. Uses no token. */
 import { toHex } from "../../bytes.js";
 import { TokenError } from "../../errors.js";
-import type { PublicKey } from "../../keys/key.js";
-import { type Purpose, type PurposeKeys, requireKind } from "../../keys/purpose.js";
+import type { SinglePublicKey } from "../../keys/key.js";
+import { type Purpose, requireKind, type SinglePurposeKey } from "../../keys/purpose.js";
 import type { KeyInfo } from "../values.js";
 
 /**
@@ -10,12 +10,12 @@ import type { KeyInfo } from "../values.js";
  *
  * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; UnsupportedError as `requireKind`
  */
-export function suitedHalf<P extends Purpose>(key: KeyInfo, purpose: P): PurposeKeys[P] {
-  return requireKind(publicHalf(key), purpose, keyName(key));
+export function suitedHalf<P extends Purpose>(key: KeyInfo, purpose: P): SinglePurposeKey<P> {
+  return requireKind(publicHalf(key), purpose, keyName(key)) as SinglePurposeKey<P>;
 }
 
 /** @throws TokenError `ERR_PUBLIC_KEY_MISSING` */
-export function publicHalf(key: KeyInfo): PublicKey {
+export function publicHalf(key: KeyInfo): SinglePublicKey {
   if (key.publicKey !== undefined) return key.publicKey;
   throw new TokenError("ERR_PUBLIC_KEY_MISSING", `the public key of ${keyName(key)} is unknown`, {
     hint: "the token shows neither a public key nor a certificate with its id; give it with --public FILE",

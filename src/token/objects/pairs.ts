@@ -5,7 +5,7 @@
  * key. An object whose names no other has is paired by the key that it shows.
  */
 import { equal, toHex } from "../../bytes.js";
-import type { PublicKey } from "../../keys/key.js";
+import type { SinglePublicKey } from "../../keys/key.js";
 import { failedWith } from "../modules/call.js";
 import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
 import type { Session } from "../session/session.js";
@@ -86,7 +86,7 @@ export function readObject(session: Session, handle: Buffer, objectClass: Object
 }
 
 /** What a public key is, for comparisons. RSA goes by its modulus: some objects show no more. */
-export function contentOf(publicKey: PublicKey | undefined): string | undefined {
+export function contentOf(publicKey: SinglePublicKey | undefined): string | undefined {
   if (publicKey === undefined) return undefined;
   return publicKey.type === "rsa" ? toHex(publicKey.modulus) : toHex(publicKey.fingerprint);
 }

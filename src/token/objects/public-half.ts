@@ -7,7 +7,7 @@ import { concat, equal, fromHex, toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
 import { parseCertificate } from "../../keys/formats/certificate.js";
 import { der, TAG } from "../../keys/formats/der.js";
-import type { EcCurve, PublicKey } from "../../keys/key.js";
+import type { EcCurve, PublicKey, RsaPublicKey, SinglePublicKey } from "../../keys/key.js";
 import {
   decompress,
   publicKeyFromEcPoint,
@@ -26,7 +26,7 @@ const PRINTABLE_STRING = 0x13;
 /** The public half, as far as the token shows it. */
 export interface PublicHalf {
   /** Absent where the token doesn't show it, or shows one that this project doesn't know. */
-  readonly publicKey?: PublicKey;
+  readonly publicKey?: SinglePublicKey;
   /** As in "RSA-3072", "P-256"; "unknown" where the token does not tell. */
   readonly kind: string;
 }
@@ -40,7 +40,7 @@ export function publicHalfOfKey(session: Session, object: Buffer): PublicHalf {
  * The public half of an RSA private key with the exponent that practically every key has. Some
  * tokens show the modulus and not the exponent. A use of the key tells if it is the right one.
  */
-export function usualRsaHalf(session: Session, object: Buffer): PublicKey | undefined {
+export function usualRsaHalf(session: Session, object: Buffer): RsaPublicKey | undefined {
   if (session.number(object, "KEY_TYPE") !== CKK.RSA) return undefined;
   const modulus = session.bytes(object, "MODULUS");
   return modulus?.length ? publicKeyFromRsa(modulus, USUAL_EXPONENT) : undefined;
@@ -51,12 +51,12 @@ const USUAL_EXPONENT = Uint8Array.of(1, 0, 1);
 /** The public half as an X.509 certificate object shows it. */
 export function publicHalfOfCertificate(session: Session, object: Buffer): PublicHalf {
   const value = session.bytes(object, "VALUE");
-  const half = value && known(() => parseCertificate(value, new Date()).publicKey);
+  const half = value && known(() => single(parseCertificate(value, new Date()).publicKey));
   return half ?? { kind: "unknown" };
 }
 
 /** As in "RSA-3072", "P-256", "X25519". */
-export function kindOf(publicKey: PublicKey): string {
+export function kindOf(publicKey: SinglePublicKey): string {
   switch (publicKey.type) {
     case "rsa":
       return `RSA-${publicKey.bits}`;
@@ -115,7 +115,7 @@ function ecPointOf(value: Uint8Array, curve: EcCurve): Uint8Array | undefined {
   return coordinates && concat(Uint8Array.of(0x04), coordinates);
 }
 
-function readKey(session: Session, object: Buffer): PublicKey | undefined {
+function readKey(session: Session, object: Buffer): SinglePublicKey | undefined {
   const type = session.number(object, "KEY_TYPE");
   if (type === CKK.RSA) {
     const modulus = session.bytes(object, "MODULUS");
@@ -143,13 +143,18 @@ function readKey(session: Session, object: Buffer): PublicKey | undefined {
 }
 
 /** CKA_PUBLIC_KEY_INFO (PKCS#11 v2.40 §4.7): a SubjectPublicKeyInfo, also of private keys. */
-function readInfo(session: Session, object: Buffer): PublicKey | undefined {
+function readInfo(session: Session, object: Buffer): SinglePublicKey | undefined {
   const info = session.bytes(object, "PUBLIC_KEY_INFO");
-  return info?.length ? publicKeyFromSpki(info) : undefined;
+  return info?.length ? single(publicKeyFromSpki(info)) : undefined;
+}
+
+/** No token is known to hold both halves of a hybrid key. */
+function single(publicKey: PublicKey): SinglePublicKey | undefined {
+  return publicKey.type === "hybrid" ? undefined : publicKey;
 }
 
 /** A key of an unknown kind has no public half. It does not keep other keys from being listed. */
-function known(read: () => PublicKey | undefined): PublicHalf | undefined {
+function known(read: () => SinglePublicKey | undefined): PublicHalf | undefined {
   try {
     const publicKey = read();
     return publicKey && { publicKey, kind: kindOf(publicKey) };

@@ -1,8 +1,8 @@
 /** A private key object on a token that is logged in. Every way to use a key starts from one. */
-import type { PublicKey } from "../../keys/key.js";
+import type { SinglePublicKey } from "../../keys/key.js";
 import type { Token } from "../session/token.js";
 
-export interface KeyObjectOnToken<PublicHalf extends PublicKey = PublicKey> {
+export interface KeyObjectOnToken<PublicHalf extends SinglePublicKey = SinglePublicKey> {
   readonly token: Token;
   /** CK_OBJECT_HANDLE. */
   readonly object: Buffer;

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import type { OaepHash, PrivateKey, PublicKey } from "../../keys/key.js";
+import type { OaepHash, PrivateKey, PublicKey, SinglePublicKey } from "../../keys/key.js";
 import { type Purpose, type PurposeKeys } from "../../keys/purpose.js";
 import { verifySignature } from "../../keys/signing.js";
 import { keyName, publicHalf, suitedHalf } from "../objects/halves.js";
@@ -74,14 +74,19 @@ export class PrivateKeys {
    * The public half of a key that shows none: the candidate with which a use of the private key
    * comes out right. Logs in.
    */
-  async halfAmong(key: KeyInfo, candidates: readonly PublicKey[]): Promise<PublicKey | undefined> {
+  async halfAmong(
+    key: KeyInfo,
+    candidates: readonly PublicKey[],
+  ): Promise<SinglePublicKey | undefined> {
     const token = await this.#reach.again(key.token);
     await this.#reach.logIn(token);
     const { object, usual } = await token.session("read", (session) => {
       const found = findPrivateKey(session, key);
       return { object: found, usual: usualRsaHalf(session, found) };
     });
-    const fitting = candidates.filter((one) => key.kind === "unknown" || kindOf(one) === key.kind);
+    const fitting = candidates
+      .filter((one) => one.type !== "hybrid")
+      .filter((one) => key.kind === "unknown" || kindOf(one) === key.kind);
     for (const publicKey of [...(usual === undefined ? [] : [usual]), ...fitting]) {
       const whole = { ...key, publicKey };
       const situation = await token.session("read", (session) =>
@@ -185,7 +190,7 @@ export class PrivateKeys {
 }
 
 /** The private key, with every operation that its plans allow. */
-function keyOnToken<Public extends PublicKey>(
+function keyOnToken<Public extends SinglePublicKey>(
   key: KeyObjectOnToken<Public>,
   situation: Situation,
 ): PrivateKey<Public> {
@@ -195,7 +200,7 @@ function keyOnToken<Public extends PublicKey>(
 
 function abilities(
   { token, object, trace }: KeyObjectOnToken,
-  publicKey: PublicKey,
+  publicKey: SinglePublicKey,
   situation: Situation,
 ): Omit<PrivateKey, "publicKey"> {
   const on = { token, object, trace };

@@ -2,12 +2,17 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { fromHex } from "../../../src/bytes.js";
+import type { SinglePublicKey } from "../../../src/keys/key.js";
 import { publicKeyFromRsa, publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import { auditKey, auditPublicHalf } from "../../../src/token/objects/key-audit.js";
 import type { TokenDetails } from "../../../src/token/session/token-info.js";
 import type { Session } from "../../../src/token/session/session.js";
 import type { KeyInfo } from "../../../src/token/values.js";
 import { describeVectors, vectorJson } from "../../support/vectors.js";
+
+function singleKey(spki: Uint8Array): SinglePublicKey {
+  return publicKeyFromSpki(spki) as SinglePublicKey;
+}
 
 /** A session on a token with one private key that has these attributes. */
 function sessionWith(flags: Readonly<Record<string, boolean>>): Session {
@@ -53,7 +58,7 @@ const sound = { SENSITIVE: true, EXTRACTABLE: false };
 it("an RSA key below 2,048 bits is a danger", () => {
   const { publicKey } = generateKeyPairSync("rsa", { modulusLength: 1024 });
   const spki = new Uint8Array(publicKey.export({ type: "spki", format: "der" }));
-  expect(rules(sessionWith(sound), publicKeyFromSpki(spki))).toEqual(["danger weak-rsa"]);
+  expect(rules(sessionWith(sound), singleKey(spki))).toEqual(["danger weak-rsa"]);
 });
 
 it("a token that hides whether a key may leave it is not trusted on that", () => {
@@ -64,8 +69,8 @@ it("a token that hides whether a key may leave it is not trusted on that", () =>
 describe("EUCLEAK", () => {
   const spki = (key: KeyObject): Uint8Array =>
     new Uint8Array(key.export({ type: "spki", format: "der" }));
-  const ec = publicKeyFromSpki(spki(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey));
-  const ed25519 = publicKeyFromSpki(spki(generateKeyPairSync("ed25519").publicKey));
+  const ec = singleKey(spki(generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey));
+  const ed25519 = singleKey(spki(generateKeyPairSync("ed25519").publicKey));
   const yubico = "Yubico (www.yubico.com)";
 
   it.each<[string, Names, boolean]>([

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, fromHex, toHex } from "../../../src/bytes.js";
 import { der, TAG } from "../../../src/keys/formats/der.js";
+import type { SinglePublicKey } from "../../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import { CKK } from "../../../src/token/modules/constants.js";
 import {
@@ -125,7 +126,7 @@ describe("a key's kind", () => {
     ["x25519", "X25519"],
     ["ed25519", "Ed25519"],
   ] as const)("of %s is %s", (name, kind) => {
-    expect(kindOf(publicKeyFromSpki(publicDer(TEST_KEYS[name])))).toBe(kind);
+    expect(kindOf(publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SinglePublicKey)).toBe(kind);
   });
 });
 

@@ -2,7 +2,7 @@
 import { toBase64 } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import type { PublicKey } from "../../../keys/key.js";
-import { fingerprintGroups, fingerprintText } from "../../../keys/public-key.js";
+import { fingerprintGroups, fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
 import { directoryPath, readDirectory } from "../../../records/directory/directory-file.js";
 import {
   formatMoment,
@@ -85,6 +85,8 @@ function keyKind(key: PublicKey): string {
       return "X25519";
     case "ed25519":
       return "Ed25519";
+    case "hybrid":
+      return HYBRID_PARTS[key.kem].name;
   }
 }
 
