@@ -7,6 +7,7 @@
  * change when a token is initialized or a reader is plugged in again. Nothing here uses a module
  * or a file.
  */
+import { bytesOfText, isExactText, textOfBytes } from "../byte-text.js";
 import { FormatError, PolicyError, UsageError } from "../errors.js";
 
 /** Values of the attribute `type` (RFC 7512 §2.3). */
@@ -207,7 +208,9 @@ function refuseDuplicates(names: readonly string[]): void {
 function readPathAttribute(uri: Writable<Pkcs11Uri>, name: string, value: string): boolean {
   const property = Object.hasOwn(PATH_TEXT, name) ? PATH_TEXT[name] : undefined;
   if (property !== undefined) {
-    uri[property] = decodeText(name, value);
+    // Objects are compared byte for byte. Of the other names pkcs11js gives text alone.
+    uri[property] =
+      property === "object" ? textOfBytes(decodeBytes(value)) : decodeText(name, value);
     return true;
   }
   switch (name) {
@@ -274,6 +277,7 @@ function decodeText(name: string, value: string): string {
 }
 
 function encodeText(text: string): string {
+  if (!isExactText(text)) return encodeBytes(bytesOfText(text));
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -70,6 +70,7 @@ describe("reading a pkcs11: URI", () => {
     ["pkcs11:token=%", "ERR_URI_ENCODING"],
     ["pkcs11:token=%4", "ERR_URI_ENCODING"],
     ["pkcs11:token=%FF", "ERR_URI_ENCODING"],
+    ["pkcs11:?module-path=/%FF", "ERR_URI_ENCODING"],
     ["pkcs11:library-version=1.", "ERR_URI_VERSION"],
     ["pkcs11:library-version=256", "ERR_URI_VERSION"],
     ["pkcs11:slot-id=1", "ERR_SLOT_ID"],
@@ -283,4 +284,11 @@ describe("matching", () => {
   ])("takes module-name %s for %s: %s", (moduleName, path, expected) => {
     expect(matchesModuleName({ moduleName }, path)).toBe(expected);
   });
+});
+
+it("an object's label is any bytes, and stays what it is", () => {
+  const odd = parseUri("pkcs11:object=Ren%E9");
+  expect(odd.object).toBe("Ren\udce9");
+  expect(parseUri(formatUri(odd))).toEqual(odd);
+  expect(parseUri("pkcs11:object=Ren%EF%BF%BD").object).not.toBe(odd.object);
 });

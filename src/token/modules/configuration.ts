@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
+import { bytesOfText, textOfBytes } from "../../byte-text.js";
 import { type Discovery, developmentToken, namedSoftHsmConf } from "./discover.js";
 
 /** A fault in a library's environment. */
@@ -82,7 +83,7 @@ function usualConfiguration({ env }: Pick<Discovery, "env">): string | undefined
   ].find((path) => existsSync(path));
 }
 
-/** `directories.tokendir` of a configuration. */
+/** `directories.tokendir` of a configuration, as `textOfBytes` gives it. */
 function tokenFolder(conf: string): string | undefined {
   return /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(textOf(conf))?.[1];
 }
@@ -90,7 +91,8 @@ function tokenFolder(conf: string): string | undefined {
 /** Each token is a folder. What this user can't read holds none for them. */
 function holdsTokens(folder: string): boolean {
   try {
-    return readdirSync(folder, { withFileTypes: true }).some((entry) => entry.isDirectory());
+    const entries = readdirSync(bytesOfText(folder), { withFileTypes: true, encoding: "buffer" });
+    return entries.some((entry) => entry.isDirectory());
   } catch {
     return false;
   }
@@ -206,7 +208,7 @@ const SLOTD_FILES = [
 /** As in "does not exist"; undefined when the path exists and this user has the access needed. */
 function faultOf(path: string, mode: number): string | undefined {
   try {
-    accessSync(path, mode);
+    accessSync(bytesOfText(path), mode);
     return undefined;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -218,7 +220,7 @@ function faultOf(path: string, mode: number): string | undefined {
 
 function textOf(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return textOfBytes(readFileSync(path));
   } catch {
     return "";
   }
@@ -226,7 +228,7 @@ function textOf(path: string): string {
 
 function realPath(path: string): string {
   try {
-    return realpathSync(path);
+    return textOfBytes(realpathSync(bytesOfText(path), { encoding: "buffer" }));
   } catch {
     return path;
   }

@@ -4,6 +4,7 @@
  * the paths where vendors install theirs, and SoftHSM for the development token. Nothing is loaded
  * here.
  */
+import { isExactText, textOfBytes } from "../../byte-text.js";
 import { defined } from "../../defined.js";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -149,7 +150,9 @@ function recordedModule(home: string): string | undefined {
   try {
     // Whoever may write to one of these chooses what is loaded.
     if ([home, folder, module].some(isOthers)) return undefined;
-    return readFileSync(module, "utf8").trimEnd();
+    const path = textOfBytes(readFileSync(module)).trimEnd();
+    // Another one can't be given to the loader, which would load another file.
+    return isExactText(path) ? path : undefined;
   } catch {
     return undefined;
   }

@@ -2,6 +2,7 @@
  * Modules registered with p11-kit (pkcs11.conf(5)): `*.module` files with `name: value` lines. Read
  * directly, because p11-kit's own proxy module loads all of them at once and takes seconds.
  */
+import { isExactText, textOfBytes } from "../../byte-text.js";
 import { defined } from "../../defined.js";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
@@ -48,6 +49,8 @@ function registered(
   if (module === undefined || module === "" || settings.has("remote")) return [];
   if (!isEnabled(settings) || settings.get("trust-policy") === "yes") return [];
   if (/^(?:lib)?p11-kit(?:-(?:proxy|client|trust))?\./.test(basename(module))) return [];
+  // A path that is not UTF-8 can't be given to the loader: another file would be loaded.
+  if (!isExactText(module)) return [];
   const path = isAbsolute(module) ? module : inModuleFolder(module, system);
   if (path === undefined) return [];
   const parameters = settings.get("x-init-reserved");
@@ -93,7 +96,7 @@ function readSettings(path: string): Map<string, string> {
   try {
     // Whoever may write to it chooses what is loaded.
     if (isOthers(path)) return settings;
-    text = readFileSync(path, "utf8");
+    text = textOfBytes(readFileSync(path));
   } catch {
     return settings;
   }

@@ -5,6 +5,7 @@
  * and the process crashes. So pkcs11js gets only values that were checked here against the type
  * that PKCS#11 v2.40 §4 gives each attribute.
  */
+import { bytesOfText } from "../../byte-text.js";
 import { defined } from "../../defined.js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";
 import { PSS_SALT_BYTES } from "../../keys/signing.js";
@@ -125,7 +126,7 @@ function nativeValue(
       return requireUlong(name, value);
     case "text":
       if (typeof value !== "string") throw wrongType(name, "text");
-      return Buffer.from(value, "utf8");
+      return bytesOfText(value);
     case "bytes":
       if (!(value instanceof Uint8Array)) throw wrongType(name, "bytes");
       return Buffer.from(value);

@@ -4,6 +4,7 @@
  * missing.
  */
 import { endianness } from "node:os";
+import { textOfBytes } from "../../byte-text.js";
 import { TokenError } from "../../errors.js";
 import { call, failedWith } from "../modules/call.js";
 import type { Module } from "../modules/module.js";
@@ -94,9 +95,9 @@ export class Session {
       : Number(view.getBigUint64(0, isLittle));
   }
 
-  /** CKA_LABEL and the like; the empty string when there is none. */
+  /** CKA_LABEL and the like, byte for byte; the empty string when there is none. */
   text(object: Buffer, name: AttributeName): string {
-    return new TextDecoder().decode(this.bytes(object, name) ?? new Uint8Array());
+    return textOfBytes(this.bytes(object, name) ?? new Uint8Array());
   }
 
   /**

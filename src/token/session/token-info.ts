@@ -128,6 +128,7 @@ export function pinState(flags: number): PinState {
 
 /**
  * A token is found again by label and serial number; without a serial number, by the other names.
+ * One that is not UTF-8 stands in no URI: pkcs11js put U+FFFD in it, and so it is another name.
  */
 function tokenUri(names: {
   label: string;
@@ -136,9 +137,13 @@ function tokenUri(names: {
   model: string;
 }): string {
   const { label, serial, manufacturer, model } = names;
-  return serial === ""
-    ? formatUri({ token: label, manufacturer, model })
-    : formatUri({ token: label, serial });
+  const isOdd = (text: string): boolean => text.includes("\u{fffd}");
+  const isEnough = serial !== "" && !isOdd(serial) && !isOdd(label);
+  const told = isEnough ? { token: label, serial } : { token: label, serial, manufacturer, model };
+  const exact = Object.entries(told).filter(([name, text]) => {
+    return !isOdd(text) && (name !== "serial" || text !== "");
+  });
+  return formatUri(Object.fromEntries(exact));
 }
 
 /** PKCS#11 v2.40 §3.2, CK_SLOT_INFO. */

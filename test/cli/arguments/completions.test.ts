@@ -1,7 +1,7 @@
 /** What the shells propose, and the scripts that ask for it. */
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { chmodSync, cpSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, chmodSync, cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
@@ -157,6 +157,32 @@ describe("completion", () => {
       "rita rita.pem",
       "",
     ]);
+  });
+
+  it("completes the name of a file that is not UTF-8 byte for byte in bash, and passes it on so", async () => {
+    const there = join(bin, "odd");
+    mkdirSync(there);
+    writeFileSync(Buffer.from(`${there}/odd\xff.pem`, "latin1"), "");
+    const script = `source <(p11seal completion bash)
+      COMP_LINE="p11seal seal -r odd"; COMP_WORDS=(p11seal seal -r odd); COMP_CWORD=3
+      cd odd; _p11seal; compgen -o default -- odd | od -An -tx1
+      p11seal seal -r "$(compgen -f -- odd)" < /dev/null`;
+    const env = { PATH: `${bin}:${process.env["PATH"] ?? ""}`, P11SEAL_HOME: home };
+    const { ended } = startProgram("bash", ["-c", script], { env, cwd: bin });
+    const { status, stdout, stderr } = await ended;
+    expect(stdout.toString("utf8").replaceAll(/\s+/g, "")).toBe("6f6464ff2e70656d0a");
+    expect(status).toBe(2);
+    expect(stderr).toContain("an argument is not UTF-8");
+  });
+
+  it("proposes no name of a list that is not UTF-8, and says nothing of it", async () => {
+    const other = join(bin, "not-utf8");
+    cpSync(home, other, { recursive: true });
+    appendFileSync(join(other, "recipients.toml"), Buffer.from("# caf\xe9\n", "latin1"));
+    const argv = ["--get-yargs-completions", "p11seal", "seal", "-r", ""];
+    const { status, stdout, stderr } = await run(argv, { env: { P11SEAL_HOME: other } });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout.toString("utf8")).not.toContain("\u{fffd}");
   });
 
   const hasFish = spawnSync("fish", ["--version"]).status === 0;

@@ -1,7 +1,12 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
-import { developmentToken, discoverModules } from "../../../src/token/modules/discover.js";
+import { configurationFault } from "../../../src/token/modules/configuration.js";
+import {
+  developmentToken,
+  discoverModules,
+  softHsmPaths,
+} from "../../../src/token/modules/discover.js";
 import { isNssSoftoken, isSoftHsm } from "../../../src/token/modules/module.js";
 import { type SystemPaths, systemPaths } from "../../../src/token/modules/well-known.js";
 import { temporaryFolder } from "./temporary.js";
@@ -127,6 +132,45 @@ describe("p11-kit's *.module files", () => {
     put("share/nss.module", "module: /own/token.so\nx-init-reserved: configdir=/db\n");
     const [candidate] = discoverModules({ home, env: {}, system });
     expect(candidate?.parameters).toBe("configdir=/db");
+  });
+});
+
+describe("a path that is not UTF-8", () => {
+  const bytes = (path: string): Buffer => Buffer.from(path, "latin1");
+
+  it("is not taken for another one: its module is left out", () => {
+    put("lib/odd\u{fffd}.so");
+    put("lib/a.so");
+    const module = put("etc/odd.module");
+    writeFileSync(module, bytes(`module: ${join(root, "lib")}/odd\xff.so\n`));
+    expect(paths()).toEqual(["lib/a.so"]);
+    // In a comment or another setting it does not matter.
+    writeFileSync(
+      module,
+      bytes(`# caf\xe9\nmodule: ${join(root, "lib")}/odd\u00ef\u00bf\u00bd.so\n`),
+    );
+    expect(paths()).toEqual(["lib/odd\u{fffd}.so", "lib/a.so"]);
+  });
+
+  it("is none that the development token's module is found by", () => {
+    put("home/softhsm/softhsm2.conf");
+    const recorded = put("home/softhsm/module");
+    writeFileSync(recorded, bytes("/lib/soft\xff.so\n"));
+    expect(softHsmPaths({ home, env: {}, system })).not.toContain("/lib/soft\u{fffd}.so");
+    writeFileSync(recorded, "/lib/soft\u{fffd}.so\n");
+    expect(softHsmPaths({ home, env: {}, system })).toContain("/lib/soft\u{fffd}.so");
+  });
+
+  it("is looked at as it is, where SoftHSM keeps its tokens", () => {
+    const conf = put("softhsm2.conf");
+    writeFileSync(conf, bytes(`directories.tokendir = ${root}/tok\xff\n`));
+    const where = { home, env: { SOFTHSM2_CONF: conf }, system };
+    mkdirSync(join(root, "tok\u{fffd}"));
+    expect(configurationFault("/lib/libsofthsm2.so", where)?.message).toContain(
+      'tok\udcff", which does not exist',
+    );
+    mkdirSync(bytes(`${root}/tok\xff`));
+    expect(configurationFault("/lib/libsofthsm2.so", where)).toBeUndefined();
   });
 });
 

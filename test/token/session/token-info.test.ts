@@ -25,3 +25,11 @@ it.each([
   expect(info).toMatchObject({ label: expected, serial: expected, manufacturer: "maker" });
   expect(info.uri).not.toContain("%00");
 });
+
+it("a name that is not UTF-8, which pkcs11js gives as another, stands in no URI", () => {
+  const uriOf = (label: string, serial: string): string =>
+    readDetails(moduleWith(label, serial), Buffer.alloc(8)).info.uri;
+  expect(uriOf("caf\u{fffd}", "12")).toBe("pkcs11:manufacturer=maker;serial=12;model=");
+  expect(uriOf("cafe", "\u{fffd}")).toBe("pkcs11:token=cafe;manufacturer=maker;model=");
+  expect(uriOf("cafe", "12")).toBe("pkcs11:token=cafe;serial=12");
+});
