@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 import { restore } from "../../terminal/interrupts.js";
 import { restoreEnvironment } from "./environment.js";
 import { COMMAND_STDERR, connectionToParent } from "./ipc.js";
-import { leaveMemoryOut } from "./no-core.js";
+import { isDeafToDebuggers, leaveMemoryOut } from "./no-core.js";
 import { TokenServer } from "./token-server.js";
 import type { FromClient } from "./wire.js";
 
@@ -46,10 +46,18 @@ function main(): void {
     // `watchParent` can't see that the parent died before it looked. Nothing is begun for it then.
     if (first.kind === "start" && process.ppid !== first.parent) process.exit(0);
   });
+  // Heard here before the server hears it. Its thread takes as long to start as a small program:
+  // until there is a request, parent and child have better things to do with two processors, and no
+  // native call can hang.
+  const parent = process.ppid;
+  process.on("message", function watchFromNow({ kind }: FromClient) {
+    if (kind !== "request") return;
+    process.off("message", watchFromNow);
+    watchParent(parent);
+  });
   const session = server.accept(connectionToParent());
   // Loading the binding takes a while and may as well happen before it is needed.
   import("pkcs11js").catch(() => undefined);
-  watchParent(process.ppid);
 }
 
 /** Exit status after something that was not foreseen. */
@@ -58,7 +66,7 @@ const CONFUSED = 70;
 /** Older Node opens a debugger's port on SIGUSR1 unless there is a handler; it may have already. */
 function keepDebuggersOut(): void {
   process.on("SIGUSR1", () => undefined);
-  if (!process.features.inspector) return;
+  if (isDeafToDebuggers() || !process.features.inspector) return;
   void import("node:inspector").then(({ default: inspector }) => {
     if (inspector.url() !== undefined) inspector.close();
   });

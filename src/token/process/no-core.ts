@@ -31,12 +31,18 @@ export function leaveMemoryOut(): void {
   }
 }
 
+/** True in a process that was started with the option against debuggers. */
+export function isDeafToDebuggers(): boolean {
+  return process.execArgv.includes(DEAF);
+}
+
 /**
  * SIGUSR1 opens a debugger's port, through which memory can be read. Newer Node can be told not to.
  */
+const DEAF = "--disable-sigusr1";
+
 function options(): string[] {
-  const option = "--disable-sigusr1";
-  return process.allowedNodeEnvironmentFlags.has(option) ? [option] : [];
+  return process.allowedNodeEnvironmentFlags.has(DEAF) ? [DEAF] : [];
 }
 
 function hasShell(): boolean {
