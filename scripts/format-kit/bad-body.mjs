@@ -33,6 +33,21 @@ export function badBodies(pems) {
     },
   });
   const rsa = { to: [{ pem: pem("rsa2048") }] };
+  const hybrid = { pem: pem("mlkem768-p256") };
+  /**
+   * One bit of the last byte of a part of each stanza.
+   * @type {(start: number, end: number) => NonNullable<Spec["stanzas"]>}
+   */
+  const altered = (start, end) => (own) =>
+    own.map((one) => {
+      const { body } = one;
+      const parts = [
+        body.subarray(0, start),
+        spoiled(body.subarray(start, end)),
+        body.subarray(end),
+      ];
+      return { ...one, body: f.join(...parts) };
+    });
 
   return [
     // Steps 11 and 12: whatever goes wrong with a stanza looks like an altered header
@@ -49,7 +64,7 @@ export function badBodies(pems) {
         },
       },
     ),
-    ...["p256", "p384", "p521", "x25519", "rsa2048"].map((key) =>
+    ...["p256", "p384", "p521", "x25519", "rsa2048", "mlkem768-p256", "mlkem1024-p384"].map((key) =>
       unauthentic(
         `stanza-altered-${key}`,
         "one bit of the wrapped key changed; the MAC is over the change",
@@ -95,6 +110,18 @@ export function badBodies(pems) {
       "enc is zero, and the message is made for the zeros that come of it",
       { to: [{ pem: pem("x25519"), enc: Buffer.alloc(32), dh: Buffer.alloc(32) }] },
       { keys: ["x25519"] },
+    ),
+    unauthentic(
+      "enc-mlkem-altered",
+      "one bit of the ML-KEM ciphertext changed: it decapsulates, to another secret",
+      { to: [hybrid], stanzas: altered(0, 100) },
+      { keys: ["mlkem768-p256"] },
+    ),
+    unauthentic(
+      "enc-mlkem-point-off-curve",
+      "the point after the ML-KEM ciphertext is not on the curve",
+      { to: [hybrid], stanzas: altered(1088, 1153) },
+      { keys: ["mlkem768-p256"] },
     ),
     unauthentic("hpke-info-of-another", "info has another message's id", {
       to: [{ pem: pem("p256"), infoId: Buffer.alloc(16, 7) }],

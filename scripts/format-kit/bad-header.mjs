@@ -300,6 +300,8 @@ export function badHeaders(pems) {
       ["p384", 3, 145],
       ["p521", 4, 181],
       ["x25519", 5, 80],
+      ["mlkem768-p256", 6, 1201],
+      ["mlkem1024-p384", 7, 1713],
     ].flatMap(([name, type, size]) =>
       [-1, 1].map((off) =>
         malformed(

@@ -62,10 +62,13 @@ function keysOf(pems) {
     Object.entries(pems)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, pem]) => {
+        const spkiSha256 = f.hash("sha256", f.spkiOf(pem)).toString("hex");
+        if (f.hybridOf(pem) !== undefined) {
+          return [name, { file: `keys/${name}.pem`, type: name, spkiSha256 }];
+        }
         const key = createPublicKey(pem);
         const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {};
         const type = [key.asymmetricKeyType, namedCurve ?? modulusLength].filter(Boolean).join(" ");
-        const spkiSha256 = f.hash("sha256", f.spkiOf(pem)).toString("hex");
         return [name, { file: `keys/${name}.pem`, type, spkiSha256 }];
       }),
   );

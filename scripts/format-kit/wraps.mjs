@@ -112,6 +112,21 @@ export function ephemeral(pem, random) {
   return { enc: key.getPublicKey(), dh: key.computeSecret(point) };
 }
 
+/**
+ * A hybrid KEM's Encap: what is sent, and the secret.
+ * @param {f.Hybrid} key the recipient's @param {Bytes} random
+ */
+export function encapsulate(key, random) {
+  const drawn = f.expand("sha512", random, f.ascii("ML-KEM"), 32);
+  const { cipherText, sharedSecret } = key.set.encapsulate(key.publicKey, drawn);
+  const curve = key.type === 6 ? "P-256" : "P-384";
+  const ephemeral = createECDH(key.curve);
+  ephemeral.setPrivateKey(fixed(scalar(curve, random), CURVES[curve].bytes));
+  const point = ephemeral.getPublicKey();
+  const shared = f.combine(key, sharedSecret, ephemeral.computeSecret(key.ownPoint), point);
+  return { enc: f.join(cipherText, point), shared };
+}
+
 // ── Signatures ──
 
 /**

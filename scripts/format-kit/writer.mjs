@@ -5,7 +5,7 @@
  */
 import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import * as f from "../../test/docs/formulas.mjs";
-import { ephemeral, oaep, signature } from "./wraps.mjs";
+import { encapsulate, ephemeral, oaep, signature } from "./wraps.mjs";
 
 /** @typedef {Uint8Array} Bytes */
 /** @typedef {import("node:crypto").KeyObject} KeyObject */
@@ -19,7 +19,7 @@ import { ephemeral, oaep, signature } from "./wraps.mjs";
  * @property {Bytes} [label] for OAEP
  * @property {number} [attempt] for other random values
  * @property {Bytes} [enc] in place of the ephemeral key
- * @property {Bytes} [dh] in place of what was agreed on
+ * @property {Bytes} [dh] in place of what was agreed on; of a hybrid, of the KEM's secret
  * @property {Bytes} [infoId] in place of the message id in HPKE's info
  * @property {Bytes} [aad] in place of the key's hash
  */
@@ -155,6 +155,14 @@ function stanzaOf(wrapping, { messageId, fileKey, random }) {
   const spkiHash = f.hash("sha256", spki);
   const tag = f.stanzaTag(messageId, spki);
   const seed = random(`wrap to ${spkiHash.toString("hex")}, hash ${hash}, ${attempt}`);
+  const hybrid = f.hybridOf(pem);
+  if (hybrid !== undefined) {
+    const type = /** @type {6 | 7} */ (hybrid.type);
+    const made = encapsulate(hybrid, seed);
+    const { enc = made.enc, infoId = messageId, aad = spkiHash } = wrapping;
+    const { key, nonce } = f.scheduleFrom(type, wrapping.dh ?? made.shared, infoId);
+    return { type, tag, body: f.join(enc, f.gcmSeal(key, nonce, aad, fileKey)) };
+  }
   const { kty, crv } = createPublicKey(pem).export({ format: "jwk" });
   if (kty === "RSA") {
     const ciphertext = oaep(pem, hash, fileKey, seed, wrapping.label);

@@ -1,16 +1,18 @@
 /**
- * The formulas of docs/format.md, written a second time from the page alone, with node:crypto and
- * nothing from src/. Tests use them to compare the page with the library.
+ * The formulas of docs/format.md, written a second time from the page alone, with node:crypto, an
+ * ML-KEM and nothing from src/. Tests use them to compare the page with the library.
  */
 import {
   createCipheriv,
   createDecipheriv,
+  createECDH,
   createHash,
   createHmac,
   createPrivateKey,
   createPublicKey,
   diffieHellman,
 } from "node:crypto";
+import { ml_kem768, ml_kem1024 } from "@noble/post-quantum/ml-kem.js";
 
 /** @typedef {Uint8Array} Bytes */
 
@@ -67,6 +69,8 @@ export const KEMS = /** @type {const} */ ({
   3: { kem: 0x0011, kdf: "sha384", encBytes: 97 },
   4: { kem: 0x0012, kdf: "sha512", encBytes: 133 },
   5: { kem: 0x0020, kdf: "sha256", encBytes: 32 },
+  6: { kem: 0x0050, kdf: "sha3-256", encBytes: 1088 + 65 },
+  7: { kem: 0x0051, kdf: "sha3-256", encBytes: 1568 + 97 },
 });
 
 /**
@@ -88,14 +92,28 @@ const labeledExpand = (kdf, suite, prk, label, info, length) =>
  * @param {Bytes} messageId
  */
 export function hpkeSchedule(type, dh, enc, point, messageId) {
-  const { kem, kdf } = KEMS[type];
-  const none = Buffer.alloc(0);
-  const kemSuite = join(ascii("KEM"), uint(2, kem));
-  const eaePrk = labeledExtract(kdf, kemSuite, none, "eae_prk", dh);
-  const secretBytes = hash(kdf).length;
-  const context = join(enc, point);
-  const shared = labeledExpand(kdf, kemSuite, eaePrk, "shared_secret", context, secretBytes);
+  return scheduleFrom(type, dhkemSecret(type, dh, enc, point), messageId);
+}
 
+/**
+ * Types 2 to 5: RFC 9180 §4.1.
+ * @param {keyof typeof KEMS} type @param {Bytes} dh @param {Bytes} enc @param {Bytes} point
+ */
+function dhkemSecret(type, dh, enc, point) {
+  const { kem, kdf } = KEMS[type];
+  const kemSuite = join(ascii("KEM"), uint(2, kem));
+  const eaePrk = labeledExtract(kdf, kemSuite, Buffer.alloc(0), "eae_prk", dh);
+  const context = join(enc, point);
+  return labeledExpand(kdf, kemSuite, eaePrk, "shared_secret", context, hash(kdf).length);
+}
+
+/**
+ * What HPKE derives from a KEM's secret.
+ * @param {keyof typeof KEMS} type @param {Bytes} shared @param {Bytes} messageId
+ */
+export function scheduleFrom(type, shared, messageId) {
+  const { kem } = KEMS[type];
+  const none = Buffer.alloc(0);
   const suite = join(ascii("HPKE"), uint(2, kem), uint(2, 0x0001), uint(2, 0x0002));
   const info = join(ascii("p11seal/v1 hpke"), messageId);
   const keyContext = join(
@@ -107,6 +125,56 @@ export function hpkeSchedule(type, dh, enc, point, messageId) {
   const key = labeledExpand("sha256", suite, secret, "key", keyContext, 32);
   const nonce = labeledExpand("sha256", suite, secret, "base_nonce", keyContext, 12);
   return { shared, key, nonce };
+}
+
+// ── §7.4: hybrids ──
+
+const HYBRIDS = /** @type {const} */ ({
+  "MLKEM768-P256": {
+    ...{ type: 6, set: ml_kem768, curve: "prime256v1", scalar: 32, stream: 64 + 128 },
+    spki: "308204f2300a06082b0601050507063b038204e200",
+    ...{ ciphertext: 1088, point: 65 },
+  },
+  "MLKEM1024-P384": {
+    ...{ type: 7, set: ml_kem1024, curve: "secp384r1", scalar: 48, stream: 64 + 48 },
+    spki: "30820692300a06082b0601050507063f0382068200",
+    ...{ ciphertext: 1568, point: 97 },
+  },
+});
+
+/**
+ * A hybrid private key of the kit: HPKE's seed of 32 bytes, in PEM under its KEM's name.
+ * @param {string} pem
+ */
+export function hybridOf(pem) {
+  const name = /^-----BEGIN (MLKEM768-P256|MLKEM1024-P384) SEED-----\n/.exec(pem)?.[1];
+  if (name === undefined) return undefined;
+  const { set, ...how } = HYBRIDS[/** @type {keyof typeof HYBRIDS} */ (name)];
+  const seed = Buffer.from(pem.split("\n")[1] ?? "", "base64");
+  const stream = createHash("shake256", { outputLength: how.stream }).update(seed).digest();
+  const { publicKey, secretKey } = set.keygen(stream.subarray(0, 64));
+  const ecdh = createECDH(how.curve);
+  ecdh.setPrivateKey(stream.subarray(64, 64 + how.scalar));
+  const point = ecdh.getPublicKey();
+  const spki = join(Buffer.from(how.spki, "hex"), publicKey, point);
+  const label = ascii(name);
+  return { ...how, set, publicKey, secretKey, ecdh, ownPoint: point, spki, label };
+}
+
+/** @typedef {NonNullable<ReturnType<typeof hybridOf>>} Hybrid */
+
+/**
+ * §7.4's combination. @param {Hybrid} key @param {Bytes} mlkemSecret @param {Bytes} dh
+ * @param {Bytes} ephemeral the point in `enc`
+ */
+export const combine = (key, mlkemSecret, dh, ephemeral) =>
+  hash("sha3-256", mlkemSecret, dh, ephemeral, key.ownPoint, key.label);
+
+/** The KEM's secret for a reader. @param {Hybrid} key @param {Bytes} enc */
+export function decapsulate(key, enc) {
+  const [ciphertext, point] = [enc.subarray(0, key.ciphertext), enc.subarray(key.ciphertext)];
+  const mlkemSecret = key.set.decapsulate(ciphertext, key.secretKey);
+  return combine(key, mlkemSecret, key.ecdh.computeSecret(point), point);
 }
 
 // ── §10: FLOE ──
@@ -173,7 +241,8 @@ export function gcmOpen(key, nonce, aad, sealed) {
 }
 
 /** SubjectPublicKeyInfo of a private key, DER. @param {string} pem */
-export const spkiOf = (pem) => createPublicKey(pem).export({ format: "der", type: "spki" });
+export const spkiOf = (pem) =>
+  hybridOf(pem)?.spki ?? createPublicKey(pem).export({ format: "der", type: "spki" });
 
 /**
  * Raw Diffie-Hellman between a private key and a bare public key of its kind.

@@ -118,6 +118,12 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
     const kem = type as keyof typeof f.KEMS;
     const { encBytes } = f.KEMS[kem];
     const enc = body.subarray(0, encBytes);
+    const hybrid = f.hybridOf(pem);
+    if (hybrid !== undefined) {
+      require(type === hybrid.type, "a stanza for another kind of key");
+      const { key, nonce } = f.scheduleFrom(kem, f.decapsulate(hybrid, enc), messageId);
+      return f.gcmOpen(key, nonce, spkiHash, body.subarray(encBytes));
+    }
     require(type !== 5 || isCanonical(enc), "an enc in another encoding");
     const dh = note("dh", f.agree(pem, enc));
     require(type !== 5 || !dh.equals(Buffer.alloc(32)), "an all-zero X25519 result");
