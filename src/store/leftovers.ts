@@ -4,7 +4,6 @@
  * tells a process that has ended (`temporary.ts`, `owner.ts`). Others stay, since they may be in
  * use: of a process that can't be seen from here, or kept because a ledger names them.
  */
-import { Buffer } from "node:buffer";
 import { lstatSync, readdirSync, unlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isRunning } from "./owner.js";
@@ -23,7 +22,7 @@ export interface Leftover {
 /** What is left in a folder, without what running processes use. Never throws. */
 export function leftoversIn(folder: string): Leftover[] {
   return entriesIn(folder).flatMap(({ name, state }) =>
-    state === "running" ? [] : [{ path: join(folder, name.toString()), state }],
+    state === "running" ? [] : [{ path: join(folder, name), state }],
   );
 }
 
@@ -38,7 +37,7 @@ export function removeLeftovers(folder: string): void {
   for (const { name, state } of entriesIn(path)) {
     if (state !== "ended") continue;
     attempt(() => {
-      unlinkSync(inFolder(path, name));
+      unlinkSync(join(path, name));
     });
   }
 }
@@ -48,8 +47,7 @@ export function removeLeftovers(folder: string): void {
 const looked = new Set<string>();
 
 interface Entry {
-  /** Bytes: a name that is not UTF-8 would otherwise become another file's. */
-  readonly name: Buffer;
+  readonly name: string;
   readonly state: Leftover["state"] | "running";
 }
 
@@ -59,12 +57,12 @@ const NAME = new RegExp(
 );
 
 function entriesIn(folder: string): Entry[] {
-  const names = attempt(() => readdirSync(folder, { encoding: "latin1" })) ?? [];
-  return names.flatMap((text) => {
-    const [match, owner, beside] = NAME.exec(text) ?? [];
-    if (match === undefined) return [];
-    const name = Buffer.from(text, "latin1");
-    const stats = attempt(() => lstatSync(inFolder(folder, name)));
+  const names = attempt(() => readdirSync(folder)) ?? [];
+  return names.flatMap((name) => {
+    const [match, owner, beside] = NAME.exec(name) ?? [];
+    // A name that is not UTF-8 is none of ours, and would become another file's.
+    if (match === undefined || name.includes("\u{fffd}")) return [];
+    const stats = attempt(() => lstatSync(join(folder, name)));
     // Not what somebody else put there, nor a link.
     if (stats?.isFile() !== true || stats.uid !== (process.geteuid?.() ?? stats.uid)) return [];
     // The content that a forced run replaced, if this is its last name.
@@ -78,10 +76,6 @@ function stateOf(owner: string, isLast: boolean): Entry["state"] {
   if (running === undefined) return "unseen";
   if (running) return "running";
   return isLast ? "kept" : "ended";
-}
-
-function inFolder(folder: string, name: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(join(folder, "/")), name]);
 }
 
 function attempt<T>(step: () => T): T | undefined {
