@@ -88,6 +88,12 @@ export default {
       to: { path: "^src/envelope/(?!age/)[^/]+/" },
     },
     {
+      name: "no message format knows another",
+      severity: "error",
+      from: { path: "^src/envelope/([^/]+)/" },
+      to: { path: "^src/envelope/[^/]+/", pathNot: "^src/envelope/$1/" },
+    },
+    {
       name: "nobody imports the command line",
       severity: "error",
       from: { path: "^src/", pathNot: "^src/cli/" },

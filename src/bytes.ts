@@ -57,6 +57,18 @@ export function fromBase64(text: string): Uint8Array {
   return bytes;
 }
 
+/** Base64 without padding (RFC 4648 §4), as age has it. */
+export function toBareBase64(bytes: Uint8Array): string {
+  return toBase64(bytes).replace(/=+$/, "");
+}
+
+/** Strict base64 without padding: canonical, no line breaks. */
+export function fromBareBase64(text: string): Uint8Array {
+  const bytes = new Uint8Array(Buffer.from(text, "base64"));
+  if (toBareBase64(bytes) !== text) throw new FormatError("ERR_BASE64", "not canonical base64");
+  return bytes;
+}
+
 /** Base64url without padding (RFC 4648 §5), as JOSE uses it. */
 export function toBase64Url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64url");

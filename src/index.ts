@@ -72,6 +72,7 @@ export { needsPassphrase } from "./keys/formats/private-file.js";
 export { hybridKey } from "./wrap/hybrid-key.js";
 export { hybridSeedIdentity } from "./software/hybrid-identity.js";
 export { softwareIdentity, type SoftwareIdentityOptions } from "./software/software-identity.js";
+export { ageIdentities } from "./software/age-identities.js";
 
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";

@@ -216,7 +216,8 @@ export class Reader {
       // A copy: the next chunk may come in the same buffer.
       const seen = this.#current.slice(this.#offset);
       const isMore = await this.#next();
-      this.#current = isMore ? concat(seen, this.#current) : seen;
+      if (!isMore) this.#current = seen;
+      else if (seen.length > 0) this.#current = concat(seen, this.#current);
       this.#offset = 0;
       if (!isMore) break;
     }

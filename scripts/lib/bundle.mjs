@@ -13,7 +13,7 @@ import { root, SetupError } from "./run.mjs";
 /**
  * Packages that go into the bundles. All others, the native ones first, are loaded as installed.
  */
-const INSIDE = ["cborg", "hpke", "smol-toml", "yargs-parser"];
+const INSIDE = ["@scure/base", "cborg", "hpke", "smol-toml", "yargs-parser"];
 
 /**
  * The bundles, by name. Each stands alone, except that `main` loads one of the `run-…` bundles.

@@ -20,6 +20,7 @@ import {
 } from "node:crypto";
 import { ascii, concat, equal, u32, u64 } from "../bytes.js";
 import { AuthenticationError } from "../errors.js";
+import { notAuthentic } from "./segment-faults.js";
 
 export const FLOE_HEADER_BYTES = 74;
 /** Bytes by which a segment is longer than its plaintext: length field, IV and tag. */
@@ -50,6 +51,7 @@ export type SealedSegment = readonly [prefix: Uint8Array, ciphertext: Uint8Array
 
 /** The state of a `FloeCipher` in plain values, for another thread. Holds a key. */
 export interface FloeState {
+  readonly kind: "floe";
   readonly parameters: FloeParameters;
   readonly messageKey: Uint8Array;
   readonly context: FloeContext;
@@ -151,12 +153,6 @@ export class FloeCipher {
   }
 }
 
-function notAuthentic(index: number): AuthenticationError {
-  return new AuthenticationError("ERR_SEGMENT", `segment ${index} is not authentic`, {
-    hint: "the message was altered or damaged on its way; ask for it again",
-  });
-}
-
 /** The length field of a sealed segment: its length if it is the last one, `null` if it is not. */
 export function segmentLength(segment: Uint8Array): number | null {
   const field = new DataView(segment.buffer, segment.byteOffset).getUint32(0);
@@ -220,7 +216,7 @@ function segmentsUnder(
   parameters: FloeParameters,
 ): FloeCipher {
   const messageKey = floeKdf(key, context, ascii("MESSAGE_KEY:"), 48);
-  return new FloeCipher({ parameters, messageKey, context });
+  return new FloeCipher({ kind: "floe", parameters, messageKey, context });
 }
 
 /**

@@ -5,6 +5,7 @@
 import { AuthenticationError } from "../errors.js";
 import type { Reader } from "../stream.js";
 import { leafHash, MerkleTree } from "./merkle.js";
+import { emptySegment } from "./segment-faults.js";
 import {
   overheadOf,
   type SegmentCipher,
@@ -205,12 +206,6 @@ async function checkEnd(
       hint: "something was appended to the message; ask for it again",
     });
   }
-}
-
-function emptySegment(index: number): AuthenticationError {
-  return new AuthenticationError("ERR_SEGMENT", `segment ${index} is empty`, {
-    hint: "the message was altered or damaged on its way; ask for it again",
-  });
 }
 
 function whole(bytes: Uint8Array): BodyChunk {

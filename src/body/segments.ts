@@ -3,6 +3,7 @@
  * and `openSegment` are what every path does to a segment: the stream's, the threads', file to
  * file.
  */
+import { CHUNK_SIZES, ChunkCipher, type ChunkState } from "./chunks.js";
 import { FloeCipher, type FloeState } from "./floe.js";
 import { leafHash } from "./merkle.js";
 
@@ -25,11 +26,16 @@ export interface SegmentCipher extends SegmentSizes {
 }
 
 /** Plain values. Holds a key. */
-export type SegmentCipherState = FloeState;
+export type SegmentCipherState = FloeState | ChunkState;
 
 /** The cipher whose state this is. */
 export function cipherFrom(state: SegmentCipherState): SegmentCipher {
-  return new FloeCipher(state);
+  return state.kind === "floe" ? new FloeCipher(state) : new ChunkCipher(state);
+}
+
+/** How long its full segments are, sealed. */
+export function segmentBytesOf(state: SegmentCipherState): number {
+  return state.kind === "floe" ? state.parameters.segmentBytes : CHUNK_SIZES.segmentBytes;
 }
 
 /** One segment: of plaintext to seal, or sealed, to open. */

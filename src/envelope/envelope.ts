@@ -16,6 +16,7 @@ import type {
   Recipient,
   SigningPublicKey,
 } from "../keys/key.js";
+import type { Secret } from "../secret.js";
 import type { Reader } from "../stream.js";
 
 /** A format can load its code when it is first called: what is needed to detect it is all here. */
@@ -76,6 +77,11 @@ export interface Receiver {
    * token. `info` is of the message, and not yet authentic.
    */
   identities(info: MessageInfo): Promise<readonly Identity[]>;
+  /**
+   * The passphrase of a message that is sealed with one; undefined: there is none to be had. To be
+   * called after `authenticate`, and once. Whoever calls it wipes the passphrase.
+   */
+  passphrase?(): Promise<Secret | undefined>;
 }
 
 /** A message whose header is made. */
@@ -89,8 +95,8 @@ export interface BegunSealing {
 /** A message whose header is authentic. */
 export interface BegunOpening {
   readonly info: MessageInfo;
-  /** Which of the identities opened it. */
-  readonly identity: Identity;
+  /** Which of the identities opened it; absent: a passphrase did. */
+  readonly identity?: Identity;
   /** Who signed it; whether to trust that key is the caller's policy. */
   readonly sender?: SenderInfo;
   readonly body: BodyToOpen;

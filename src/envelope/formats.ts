@@ -1,16 +1,18 @@
 /** The message formats that are known, and which of them a message has. */
-import { FormatError } from "../errors.js";
+import { FormatError, UsageError } from "../errors.js";
+import { printable } from "../printable.js";
 import type { Reader } from "../stream.js";
+import { age } from "./age/age.js";
 import { armorLabel, dearmored } from "./armor.js";
 import type { Envelope } from "./envelope.js";
 import { notAMessage, TELLING_BYTES } from "./foreign.js";
 import { native } from "./native/native.js";
 
-/** The format that messages are sealed in. */
-export const DEFAULT_FORMAT: Envelope = native;
+/** The format that messages are sealed in where no other is asked for. */
+const DEFAULT_FORMAT: Envelope = native;
 
 /** In the order in which they are asked. */
-const known: Envelope[] = [native];
+const known: Envelope[] = [native, age];
 
 /**
  * Makes one more format known; it is asked after all that are known already.
@@ -23,6 +25,25 @@ export function registerFormat(envelope: Envelope): () => void {
     const index = known.indexOf(envelope);
     if (index >= 0) known.splice(index, 1);
   };
+}
+
+/**
+ * The format to seal in.
+ *
+ * @param name - one of `formatNames`; by default `p11seal`
+ * @throws UsageError `ERR_FORMAT_UNKNOWN`
+ */
+export function formatNamed(name: string = DEFAULT_FORMAT.name): Envelope {
+  const envelope = known.find((one) => one.name === name);
+  if (envelope !== undefined) return envelope;
+  throw new UsageError("ERR_FORMAT_UNKNOWN", `no message format is called "${printable(name)}"`, {
+    hint: `known formats: ${formatNames().join(", ")}`,
+  });
+}
+
+/** The names of all known formats. */
+export function formatNames(): string[] {
+  return known.map(({ name }) => name);
 }
 
 /**

@@ -60,12 +60,8 @@ const PREFIXES: readonly Row<string>[] = [
 
 /** By the text at the start, or by lines of a header there. */
 const TEXTS: readonly Row<RegExp>[] = [
-  [/^age-encr/, "an age file", "open it with: age -d -i IDENTITY FILE"],
-  [
-    /^\s*-----BEGIN AGE ENCRYPTED FILE-----/,
-    "an age file (armoured)",
-    "open it with: age -d -i IDENTITY FILE",
-  ],
+  [/^age-encr/, "an age file", "open it again"],
+  [/^\s*-----BEGIN AGE ENCRYPTED FILE-----/, "an age file (armoured)", "open it again"],
   [/^\s*-----BEGIN PGP MESSAGE-----/m, "an OpenPGP message", "open it with: gpg --decrypt FILE"],
   [
     /^\s*-----BEGIN PGP SIGNED MESSAGE-----/m,

@@ -6,6 +6,7 @@
 import { openBody, sealBody } from "../body/body.js";
 import { unshared } from "../bytes.js";
 import type { ExchangePublicKey, Identity } from "../keys/key.js";
+import type { Secret } from "../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import type {
   BegunOpening,
@@ -19,7 +20,7 @@ import type {
 } from "./envelope.js";
 import { AbortedError } from "../errors.js";
 import { armored } from "./armor.js";
-import { DEFAULT_FORMAT, formatOf } from "./formats.js";
+import { formatNamed, formatOf } from "./formats.js";
 import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
 
 /** A sealed message. Its header is ready; its body is sealed as it is read, once. */
@@ -32,18 +33,28 @@ export interface Sealed {
   readonly body: ByteStream;
   /** Header and body, one after the other. */
   stream(): ByteStream;
-  /** The same as text in ASCII, between `-----BEGIN P11SEAL MESSAGE-----` and its end. */
+  /**
+   * The same as text in ASCII, between `-----BEGIN P11SEAL MESSAGE-----` or, of age's format,
+   * `-----BEGIN AGE ENCRYPTED FILE-----`, and its end.
+   */
   armored(): ByteStream;
 }
 
-export interface SealMessageOptions extends SealOptions, Watching {}
+/** What to seal with, and in which format. */
+export interface SealInOptions extends SealOptions {
+  /** By default `p11seal`, its own format; or `age`. */
+  readonly format?: string | undefined;
+}
+
+export interface SealMessageOptions extends SealInOptions, Watching {}
 
 /**
  * Seals `plaintext` under a fresh content key to every recipient.
  *
- * @throws UsageError `ERR_NO_RECIPIENTS`; PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`,
- *   `ERR_SAME_KEY`; UnsupportedError `ERR_KEY_SIZE`; TokenError from a signing key on a token;
- *   AbortedError `ERR_ABORTED`
+ * @throws UsageError `ERR_NO_RECIPIENTS`, `ERR_FORMAT_UNKNOWN`, `ERR_FORMAT_OPTION`; PolicyError
+ *   `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`, `ERR_SAME_KEY`, `ERR_OAEP_HASH`; UnsupportedError
+ *   `ERR_KEY_SIZE`, `ERR_KEY_TYPE`; TokenError from a signing key on a token; AbortedError
+ *   `ERR_ABORTED`
  */
 export async function sealMessage(
   plaintext: ByteSource,
@@ -59,7 +70,10 @@ export async function sealMessage(
     const body = new ByteStream(whileRunning(sealBody(toSeal, reader), signal), release);
     const stream = (): ByteStream => new ByteStream(inOrder(header, body), release);
     const armor = (): ByteStream =>
-      new ByteStream(armored(inOrder(header, body), DEFAULT_FORMAT.armorLabel), release);
+      new ByteStream(
+        armored(inOrder(header, body), formatNamed(options.format).armorLabel),
+        release,
+      );
     return { messageId, header: unshared(header), body, stream, armored: armor };
   } catch (error) {
     await reader.close();
@@ -68,8 +82,8 @@ export async function sealMessage(
 }
 
 /** Everything of `sealMessage` that comes before the first byte of plaintext. Throws alike. */
-export function beginSealing(options: SealOptions): Promise<BegunSealing> {
-  return DEFAULT_FORMAT.beginSealing(options);
+export async function beginSealing(options: SealInOptions): Promise<BegunSealing> {
+  return formatNamed(options.format).beginSealing(options);
 }
 
 export interface OpenOptions extends Watching {
@@ -79,6 +93,11 @@ export interface OpenOptions extends Watching {
    * token. It gets what `inspectMessage` returns.
    */
   readonly identities: readonly Identity[] | ((info: MessageInfo) => Promise<readonly Identity[]>);
+  /**
+   * Asks for the passphrase of a message that is sealed with one, as age files can be; undefined:
+   * there is none. Called after `authenticate`, once, and not for a message that names recipients.
+   */
+  readonly passphrase?: (() => Promise<Secret | undefined>) | undefined;
   /** The header, where it was detached from the body. */
   readonly header?: ByteSource | undefined;
   /**
@@ -91,8 +110,8 @@ export interface OpenOptions extends Watching {
 /** A message whose header is authentic. */
 export interface Opened {
   readonly info: MessageInfo;
-  /** Which of the identities opened it. */
-  readonly identity: Identity;
+  /** Which of the identities opened it; absent: a passphrase did. */
+  readonly identity?: Identity;
   /** Who signed it; whether to trust that key is the caller's policy. */
   readonly sender?: SenderInfo;
   /**
@@ -156,6 +175,10 @@ async function interruptible(
       requireRunning(signal);
       deciding = options.authenticate?.(sender) ?? Promise.resolve();
       return deciding;
+    },
+    async passphrase() {
+      requireRunning(signal);
+      return options.passphrase?.();
     },
     async identities(info) {
       requireRunning(signal);
@@ -236,6 +259,11 @@ class OrderedReceiver implements Receiver {
     this.requireAuthenticated();
     const { identities } = this.#options;
     return typeof identities === "function" ? identities(info) : identities;
+  }
+
+  async passphrase(): Promise<Secret | undefined> {
+    this.requireAuthenticated();
+    return this.#options.passphrase?.();
   }
 
   requireAuthenticated(): void {

@@ -3,6 +3,7 @@
  * each opens by itself. `openRanges` says what is checked and what can't be.
  */
 import { layoutOf, type SegmentCipher } from "../body/segments.js";
+import { defined } from "../defined.js";
 import { AuthenticationError, UnsupportedError } from "../errors.js";
 import type { Identity } from "../keys/key.js";
 import { Reader } from "../stream.js";
@@ -21,8 +22,8 @@ export interface RandomAccessSource {
 /** A message whose header is authentic, and whose plaintext can be read at any offset. */
 export interface OpenedRanges {
   readonly info: MessageInfo;
-  /** Which of the identities opened it. */
-  readonly identity: Identity;
+  /** Which of the identities opened it; absent: a passphrase did. */
+  readonly identity?: Identity;
   /**
    * Bytes of plaintext, computed from the source's size. If the message was cut off, this is wrong;
    * `verifySize` detects that.
@@ -70,7 +71,7 @@ export async function openRanges(
     }
     const end = source.size - (body.trailer?.bytes ?? 0);
     const segments = { source, signal, cipher: body.cipher, start: reader.consumed, end };
-    return rangesOf(segments, { info, identity });
+    return rangesOf(segments, { info, ...defined({ identity }) });
   } finally {
     await reader.close();
   }

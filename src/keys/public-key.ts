@@ -282,6 +282,13 @@ export function decompress(curve: EcCurve, point: Uint8Array): Uint8Array {
   }
 }
 
+/** The compressed form of an uncompressed point (SEC 1 §2.3.3). */
+export function compress(point: Uint8Array): Uint8Array {
+  const compressed = point.slice(0, (point.length + 1) / 2);
+  compressed[0] = 2 + ((point.at(-1) ?? 0) & 1);
+  return compressed;
+}
+
 // ── Details ──
 
 function keyOf(value: SpkiValue): PublicKey {

@@ -31,6 +31,8 @@ export interface HpkeWrap {
   readonly aad: Uint8Array;
   /** By default AES-256-GCM. */
   readonly aead?: HpkeAead;
+  /** As of `AgreementWrap`. */
+  readonly unnamed?: boolean;
 }
 
 /** The content key under what a format derives from raw Diffie-Hellman in a way of its own. */
@@ -121,7 +123,7 @@ export async function openByKey(
 }
 
 function isUnnamed(wrap: WrappedKey): boolean {
-  return wrap.type === "agreement" && wrap.unnamed === true;
+  return (wrap.type === "agreement" || wrap.type === "hpke") && wrap.unnamed === true;
 }
 
 function unlock(identity: Identity, { admit }: WrappedKeys): Promise<PrivateKey> {

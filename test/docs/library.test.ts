@@ -29,6 +29,11 @@ for (const [name, key] of [
   writeFileSync(join(folder, name), key, { mode: 0o600 });
 }
 writeFileSync(join(folder, "alice.pem"), publicPem(TEST_KEYS.p256));
+// The example of C2SP's "age".
+writeFileSync(
+  join(folder, "bob.txt"),
+  "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n",
+);
 writeFileSync(join(folder, "alice.pin"), "123456\n", { mode: 0o600 });
 
 const wanted: Readonly<Record<string, string>> = {
@@ -36,6 +41,7 @@ const wanted: Readonly<Record<string, string>> = {
   "Keys and their files": "sha256 exchange\n",
   inspect: "true true\n",
   open: "the report\n",
+  "age files": "for bob\n",
   "watch and interrupt": "100 %\nERR_ABORTED\n",
   "sign, and demand a signature": "an order\n0 true\n",
   "open a part": "report",

@@ -60,7 +60,7 @@ describe("several recipients", () => {
       const counted = counting(identityOf(name));
       const opened = await openMessage(sealed, { identities: [counted.identity] });
       expect(await opened.plaintext.bytes()).toEqual(message);
-      expect(opened.identity.name).toBe(`${name}.pem`);
+      expect(opened.identity?.name).toBe(`${name}.pem`);
       expect([counted.unlocks, counted.operations.length]).toEqual([1, 1]);
     },
   );

@@ -6,6 +6,7 @@
 import { readSync, writevSync } from "node:fs";
 import {
   cipherFrom,
+  segmentBytesOf,
   openSegment,
   overheadOf,
   sealSegment,
@@ -58,7 +59,7 @@ export function sharedState(): SharedArrayBuffer {
 /** About how many bytes of plaintext are done. */
 export function bytesDone(work: Work): number {
   const batches = Atomics.load(new Int32Array(work.shared), DONE);
-  const { segmentBytes } = work.cipher.parameters;
+  const segmentBytes = segmentBytesOf(work.cipher);
   return Math.min(batches * segmentsPerBatch(segmentBytes) * segmentBytes, work.plaintextBytes);
 }
 

@@ -6,16 +6,18 @@
 import type { MessageInfo } from "../../envelope/envelope.js";
 import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
+import { looksLikeAgeIdentities } from "../../keys/formats/age-keys.js";
 import { foreignPrivate } from "../../keys/formats/foreign-private.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import { mayHideKeys } from "../../token/hiding.js";
+import { ageIdentities } from "../../software/age-identities.js";
 import { keyName } from "../../token/objects/halves.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import { exactText } from "../../store/exact.js";
 import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
-import { identityInFile } from "./identity-at.js";
+import { identityInFile, warnIfReadable } from "./identity-at.js";
 import { readIdentity } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
 import { decisive, overlookedText, silentTokens, troubleError, troubleText } from "./troubles.js";
@@ -287,6 +289,12 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
     bytes.fill(0);
     return [{ find: () => Promise.resolve([identity]) }];
   }
+  if (looksLikeAgeIdentities(text)) {
+    bytes.fill(0);
+    const identities = await ageIdentities(text, path);
+    await warnIfReadable(path, context);
+    return [{ find: () => Promise.resolve(identities) }];
+  }
   const lines = text
     .split(/\r?\n/)
     .map((line, at) => ({ uri: line.trim(), where: `${path}:${at + 1}` }))
@@ -296,7 +304,7 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
     const foreign = foreignPrivate(bytes, path);
     if (foreign !== undefined) throw foreign;
     throw new FormatError("ERR_IDENTITY_FILE", `"${path}" holds neither a key nor pkcs11: URIs`, {
-      hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM",
+      hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM or age's",
     });
   }
   // A comment too: an editor that saved it so has saved the URIs so.

@@ -72,7 +72,8 @@ export async function identityInFile<P extends Purpose>(
   return softwareIdentity(bytes, path, { passphrase, purpose });
 }
 
-async function warnIfReadable(path: string, { report }: Context): Promise<void> {
+/** Notes it if others may read the file. */
+export async function warnIfReadable(path: string, { report }: Context): Promise<void> {
   if (process.platform === "win32" || path === "-") return;
   const { mode } = await stat(path);
   if ((mode & 0o077) !== 0) report.note(`${path}: other users may read this private key`);

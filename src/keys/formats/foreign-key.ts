@@ -73,8 +73,8 @@ const TEXTS: readonly (readonly [RegExp, () => P11SealError])[] = [
   [/^PuTTY-User-Key-File-[0-9]:/, () => privateKeyAsRecipient("this PuTTY file")],
   [/^(?:#[^\n]*\n)*AGE-(?:SECRET-KEY|PLUGIN)-/, () => privateKeyAsRecipient("this age identity")],
   [
-    /^(?:#[^\n]*\n)*age1[a-z0-9]{30,}/,
-    () => named("an age recipient", "ask for the same key as PEM, JWK or an OpenSSH line"),
+    /^(?:#[^\n]*\n)*age1[a-z0-9]{30,}\s+[^#\s]/,
+    () => named("more than one age recipient", "give them as a file of recipients, with -R"),
   ],
   [
     /^untrusted comment:/,
@@ -105,4 +105,4 @@ const PEM_HINTS: ReadonlyMap<string, string> = new Map([
 
 export const KNOWN_FORMS =
   "known forms: PEM or DER public key, X.509 certificate, JWK, ssh-rsa or ecdsa-sha2 line, " +
-  "CryptoAPI's PUBLICKEYBLOB, strong-name key, CNG blob, RSAKeyValue";
+  "age recipient, CryptoAPI's PUBLICKEYBLOB, strong-name key, CNG blob, RSAKeyValue";

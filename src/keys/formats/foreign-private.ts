@@ -51,7 +51,7 @@ const TEXTS: readonly (readonly [RegExp, string, string])[] = [
   [
     /^(?:#[^\n]*\n)*AGE-(?:SECRET-KEY|PLUGIN)-/,
     "an age identity",
-    "it opens age's files, with age; no message of p11seal's is sealed to it",
+    "it opens messages: name it with -i when you open one",
   ],
   [
     /^\{[\s\S]{0,4000}"kty"/,

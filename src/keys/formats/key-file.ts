@@ -1,6 +1,7 @@
 /**
  * Files that hold one public key, in every common form: PEM and DER SubjectPublicKeyInfo, PKCS#1,
- * X.509 certificates, JWK, OpenSSH lines, CryptoAPI's PUBLICKEYBLOB, and the forms of .NET and CNG.
+ * X.509 certificates, JWK, OpenSSH lines, age recipients, CryptoAPI's PUBLICKEYBLOB, and the forms
+ * of .NET and CNG.
  *
  * Reading detects the form by the bytes, never by the file's name. Writing is the inverse. A file
  * with an RSA key may hold the *OAEP record* too: which hash the holder's token can really unwrap
@@ -14,6 +15,7 @@
 import { ascii, equal, fromBase64, looksLikeUtf16 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
+import { ageRecipientIn, formatAgeRecipient, parseAgeRecipient } from "./age-keys.js";
 import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
 import { parseCertificate } from "./certificate.js";
 import { DerReader, TAG } from "./der.js";
@@ -57,7 +59,7 @@ export interface KeyFile {
   readonly use?: "exchange" | "sign";
 }
 
-export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "capi";
+export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "age" | "capi";
 
 /** Largest key file, bytes. */
 export const MAX_KEY_FILE_BYTES = 65_536;
@@ -68,8 +70,8 @@ export const MAX_KEY_FILE_BYTES = 65_536;
  * @param name - names the file in messages.
  * @param options - `now`: the time at which certificates are judged, by default the clock's.
  * @throws FormatError `ERR_KEY_FORMAT`, `ERR_KEY_FILE_SIZE`, `ERR_PEM`, `ERR_JWK`, `ERR_SSH_KEY`,
- *   `ERR_CERTIFICATE`, `ERR_BLOB`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`, and for a
- *   private key `ERR_PRIVATE_KEY_AS_RECIPIENT`.
+ *   `ERR_BECH32`, `ERR_CERTIFICATE`, `ERR_BLOB`, `ERR_OAEP_RECORD`, those of `publicKeyFromSpki`,
+ *   and for a private key `ERR_PRIVATE_KEY_AS_RECIPIENT`.
  * @throws UnsupportedError `ERR_KEY_TYPE`, `ERR_KEY_SIZE`, `ERR_KEY_FORMAT`.
  */
 export function parsePublicKey(
@@ -100,14 +102,15 @@ export function requireRecipient(
 
 /**
  * The bytes of a file with this key. `comment` is for people (PEM, OpenSSH); `oaep` is the OAEP
- * record. DER and a PUBLICKEYBLOB hold neither, a JWK holds no comment. `signOnly` records what the
- * key is for: signatures if true, exchange if false. Without it PEM and OpenSSH lines say nothing
- * of that, and a PUBLICKEYBLOB says exchange (CALG_RSA_KEYX). DER never says.
+ * record. DER, an age recipient and a PUBLICKEYBLOB hold neither, a JWK holds no comment.
+ * `signOnly` records what the key is for: signatures if true, exchange if false. Without it PEM and
+ * OpenSSH lines say nothing of that, and a PUBLICKEYBLOB says exchange (CALG_RSA_KEYX). DER and age
+ * never say.
  *
  * @throws UsageError `ERR_COMMENT`: a comment of more than one line; `ERR_OAEP_RECORD`: a record
  *   with a key that is not RSA.
- * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519, CryptoAPI only for
- *   RSA; `ERR_KEY_SIZE`: no room in a PUBLICKEYBLOB.
+ * @throws UnsupportedError `ERR_KEY_TYPE`: age can't address the key; `ERR_KEY_FORMAT`: OpenSSH has
+ *   no form for X25519, CryptoAPI only for RSA; `ERR_KEY_SIZE`: no room in a PUBLICKEYBLOB.
  */
 export function formatPublicKey(
   publicKey: PublicKey,
@@ -142,6 +145,8 @@ export function formatPublicKey(
       const line = formatSshLine(publicKey, words.filter((word) => word !== "").join(" "));
       return ascii(`${line}\n`);
     }
+    case "age":
+      return ascii(`${formatAgeRecipient(publicKey)}\n`);
     case "capi":
       if (publicKey.type !== "rsa") {
         throw new UnsupportedError("ERR_KEY_FORMAT", "a PUBLICKEYBLOB holds RSA keys only");
@@ -172,6 +177,8 @@ function parse(bytes: Uint8Array, now: Date): KeyFile {
   if (looksLikePem(text)) return fromPem(text, now);
   if (trimmed.startsWith("{")) return fromJwk(trimmed);
   if (looksLikeSsh(trimmed)) return fromSsh(trimmed);
+  const recipient = ageRecipientIn(trimmed);
+  if (recipient !== undefined) return keyFile(parseAgeRecipient(recipient));
   if (looksLikeRsaKeyValue(trimmed)) return keyFile(parseRsaKeyValue(trimmed));
   const inBase64 = fromBinary(base64Inside(trimmed), now);
   if (inBase64 !== undefined) return inBase64;

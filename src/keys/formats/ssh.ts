@@ -68,12 +68,21 @@ export function parseSshLine(line: string): SshKey {
  * @throws UnsupportedError `ERR_KEY_FORMAT`: OpenSSH has no form for X25519 keys.
  */
 export function formatSshLine(publicKey: PublicKey, comment = ""): string {
-  const { type, fields } = wireFields(publicKey);
-  const blob = concat(...[ascii(type), ...fields].map((field) => wireString(field)));
+  const { type, blob } = wireKey(publicKey);
   return `${type} ${toBase64(blob)}${comment === "" ? "" : ` ${comment}`}`;
 }
 
+/** What the line has in base64, as SSH hashes it. Throws as `formatSshLine`. */
+export function sshBlob(publicKey: PublicKey): Uint8Array {
+  return wireKey(publicKey).blob;
+}
+
 // ── The blob ──
+
+function wireKey(publicKey: PublicKey): { type: string; blob: Uint8Array } {
+  const { type, fields } = wireFields(publicKey);
+  return { type, blob: concat(...[ascii(type), ...fields].map((field) => wireString(field))) };
+}
 
 function parseBlob(type: string, blob: Uint8Array): PublicKey {
   const curve = EC_CURVES.find((name) => type === `ecdsa-sha2-${CURVES[name].ssh}`);

@@ -8,22 +8,24 @@
  * bob   = keys/bob.pem  # comment
  * carol = pkcs11:token=office;object=carol
  * {"kty":"EC", …}
+ * age1…
  * dave  =
  * -----BEGIN PUBLIC KEY-----
  * …
  * -----END PUBLIC KEY-----
  * ```
  *
- * An entry is an OpenSSH line, a JWK on one line, a `pkcs11:` URI, the path of a key file, or a PEM
- * block of several lines. A name may precede it, followed by ` = `. A comment may follow it, after
- * a blank and `#`. Parsing touches no file and no token: keys in the text are parsed, paths and
- * URIs are left to the caller. Errors name the line.
+ * An entry is an OpenSSH line, an age recipient, a JWK on one line, a `pkcs11:` URI, the path of a
+ * key file, or a PEM block of several lines. A name may precede it, followed by ` = `. A comment
+ * may follow it, after a blank and `#`. Parsing touches no file and no token: keys in the text are
+ * parsed, paths and URIs are left to the caller. Errors name the line.
  *
  * The keys that a forge publishes of a user, OpenSSH lines without names, are such a file too. Of
  * those lines, the ones whose keys can only sign are told apart, not refused.
  */
 import { ascii, looksLikeUtf16 } from "../../bytes.js";
-import { FormatError, UnsupportedError } from "../../errors.js";
+import { FormatError } from "../../errors.js";
+import { looksLikeAgeRecipient } from "../../keys/formats/age-keys.js";
 import { type KeyFile, MAX_KEY_FILE_BYTES, parsePublicKey } from "../../keys/formats/key-file.js";
 import { textInUtf16 } from "../../keys/formats/foreign-key.js";
 import { privateKeyAsRecipient } from "../../keys/refusals.js";
@@ -132,13 +134,8 @@ export function parseRecipient(
   options: { now?: Date } = {},
 ): RecipientSource {
   if (/^age-(?:secret-key|plugin)-/i.test(text)) throw privateKeyAsRecipient(`${where}: this`);
-  if (/^age1[a-z0-9]{30,}$/.test(text)) {
-    throw new UnsupportedError("ERR_KEY_TYPE", `${where}: an age recipient`, {
-      hint: "ask for the same key as PEM, JWK or an OpenSSH line",
-    });
-  }
   if (/^pkcs11:/i.test(text)) return { kind: "uri", uri: text };
-  if (text.startsWith("{") || looksLikeSsh(text)) {
+  if (text.startsWith("{") || looksLikeSsh(text) || looksLikeAgeRecipient(text)) {
     return { kind: "key", key: parsePublicKey(ascii(text), where, options) };
   }
   if (hasTextBeforeSshKey(text)) throw textBeforeSshKey().at(where);

@@ -34,7 +34,7 @@ describe("a file that is no public key of ours is called by its name", () => {
     ["OpenPGP key", concat(fromHex("983304"), new Uint8Array(60))],
     ["OpenPGP key", concat(fromHex("c633 06".replace(" ", "")), new Uint8Array(60))],
     ["SSH2", `---- BEGIN SSH2 PUBLIC KEY ----\nComment: "x"\n${words}\n`],
-    ["age recipient", `age1${"q".repeat(58)}\n`],
+    ["more than one age recipient", `age1${"q".repeat(58)}\nage1${"q".repeat(58)}\n`],
     ["minisign", `untrusted comment: minisign public key\n${words}\n`],
     ["KeyInfo", "<KeyInfo><X509Data>MII=</X509Data></KeyInfo>"],
     ["certificate request", fixtureText("p256.csr.pem")],

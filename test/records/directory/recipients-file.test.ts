@@ -79,7 +79,7 @@ describe("a recipients file that is refused", () => {
     ["a damaged OpenSSH line", "# x\nalice = ssh-rsa AAAA\n", "ERR_TRUNCATED", 2],
     ["a private key", `\n${TEST_KEYS.p256}`, "ERR_PRIVATE_KEY_AS_RECIPIENT", 2],
     ["an age identity", "AGE-SECRET-KEY-1QQQQQQQQ\n", "ERR_PRIVATE_KEY_AS_RECIPIENT", 1],
-    ["an age recipient", `age1${"q".repeat(58)}\n`, "ERR_KEY_TYPE", 1],
+    ["a damaged age recipient", `age1${"q".repeat(58)}\n`, "ERR_BECH32", 1],
     ["options before a key", `\nbob = no-pty ${line("p256", "ssh")}\n`, "ERR_SSH_KEY", 2],
     [
       "a certificate of OpenSSH",

@@ -106,9 +106,10 @@ async function openAndDeliver(opening: Opening): Promise<void> {
       }
       throw error;
     });
-    report.trace(`${input.name}: opened with ${opened.identity.name}`);
+    const { identity } = opened;
+    report.trace(`${input.name}: opened with ${identity?.name ?? "a passphrase"}`);
     meter.start();
-    settings.shared.used.add(opened.identity.name);
+    if (identity !== undefined) settings.shared.used.add(identity.name);
     const delivery = { opened, output, receipt, hash, task, settings, log, turn, context };
     if (admission.admitted === undefined) await deliver(delivery);
     else await deliverAdmitted(delivery, admission.admitted);

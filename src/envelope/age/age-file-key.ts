@@ -1,0 +1,67 @@
+/**
+ * The keys in use from an age file's file key (C2SP, "age", §"Header MAC", §"Payload"): one for the
+ * header's MAC, and one for the body, with a nonce of its own.
+ */
+import { createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { ChunkCipher } from "../../body/chunks.js";
+import { equal } from "../../bytes.js";
+import { AuthenticationError } from "../../errors.js";
+import type { Secret } from "../../secret.js";
+import { encodeAgeHeader, type RawHeader } from "./age-header.js";
+
+/** Bytes of the nonce that precedes the chunks. */
+export const BODY_NONCE_BYTES = 16;
+
+/** Proof that a header's MAC was checked. Only a verified header opens a body. */
+export class VerifiedAgeHeader {
+  readonly #fileKey: Secret;
+
+  private constructor(fileKey: Secret) {
+    this.#fileKey = fileKey;
+  }
+
+  /** Takes ownership of the file key. @throws AuthenticationError `ERR_NOT_AUTHENTIC` */
+  static verify(header: RawHeader, fileKey: Secret): VerifiedAgeHeader {
+    if (equal(headerMac(fileKey, header.transcript), header.mac)) {
+      return new VerifiedAgeHeader(fileKey);
+    }
+    fileKey.wipe();
+    // One error for a wrong stanza and for an altered header: see `wrap/rejection.ts`.
+    throw new AuthenticationError(
+      "ERR_NOT_AUTHENTIC",
+      "the age file's header was altered, or was made with another key",
+      { hint: "ask the sender for it again, sealed to the key you export now" },
+    );
+  }
+
+  /** For the body that begins with this nonce; once. Wipes the file key. */
+  openBody(nonce: Uint8Array): ChunkCipher {
+    const cipher = bodyCipher(this.#fileKey, nonce);
+    this.#fileKey.wipe();
+    return cipher;
+  }
+}
+
+/** The header whose MAC is over this transcript. */
+export function finishHeader(fileKey: Secret, transcript: Uint8Array): Uint8Array {
+  return encodeAgeHeader(transcript, headerMac(fileKey, transcript));
+}
+
+/** Starts a body under the file key. */
+export function sealBodyUnder(fileKey: Secret): { nonce: Uint8Array; cipher: ChunkCipher } {
+  const nonce = new Uint8Array(randomBytes(BODY_NONCE_BYTES));
+  return { nonce, cipher: bodyCipher(fileKey, nonce) };
+}
+
+function headerMac(fileKey: Secret, transcript: Uint8Array): Uint8Array {
+  const key = derive(fileKey, new Uint8Array(0), "header");
+  return createHmac("sha256", key).update(transcript).digest();
+}
+
+function bodyCipher(fileKey: Secret, nonce: Uint8Array): ChunkCipher {
+  return new ChunkCipher({ kind: "chunks", key: derive(fileKey, nonce, "payload") });
+}
+
+function derive(fileKey: Secret, salt: Uint8Array, info: string): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", fileKey.expose(), salt, info, 32));
+}

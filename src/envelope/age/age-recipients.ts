@@ -1,0 +1,57 @@
+/** Whom an age file can be sealed to, and with what. */
+import { PolicyError, UsageError } from "../../errors.js";
+import type { ExchangePublicKey, Recipient } from "../../keys/key.js";
+import { requireExchange } from "../../keys/public-key.js";
+import type { SealOptions } from "../envelope.js";
+import { MAX_STANZAS } from "./age-header.js";
+import { MIN_RSA_BYTES } from "./stanzas.js";
+
+/**
+ * Each recipient's key once, in their order.
+ *
+ * @throws UsageError `ERR_NO_RECIPIENTS`, `ERR_FORMAT_OPTION`: an option that age has no place for;
+ *   PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`, `ERR_OAEP_HASH`; UnsupportedError
+ *   `ERR_KEY_SIZE`
+ */
+export function addressed(options: SealOptions): ExchangePublicKey[] {
+  requireNone(options.sender, "a sender", "age files are not signed");
+  requireNone(options.segLog2, "a segment size", "age's chunks have 64 KiB");
+  requireNone(options.oaep === "sha256" ? undefined : options.oaep, "another OAEP hash", OAEP);
+  const byKey = new Map(
+    options.recipients.map((recipient) => [recipient.publicKey.fingerprint.join(), recipient]),
+  );
+  const unique = [...byKey.values()];
+  if (unique.length === 0) {
+    throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
+  }
+  if (unique.length > MAX_STANZAS) {
+    throw new PolicyError(
+      "ERR_TOO_MANY_RECIPIENTS",
+      `${unique.length} recipients; an age file has at most ${MAX_STANZAS}`,
+    );
+  }
+  return unique.map(sealable);
+}
+
+/** The recipient's key. Refuses one that could not open what is sealed to it. */
+function sealable({ publicKey, oaep }: Recipient): ExchangePublicKey {
+  requireExchange(publicKey, { allowWeak: true });
+  if (publicKey.type !== "rsa") return publicKey;
+  if (publicKey.modulus.length < MIN_RSA_BYTES) {
+    const least = 8 * MIN_RSA_BYTES;
+    throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${publicKey.bits} bits, age wants ${least}`);
+  }
+  if (oaep !== undefined && oaep !== "sha256") {
+    throw new PolicyError("ERR_OAEP_HASH", `the key's token can only undo RSA-OAEP ${oaep}`, {
+      hint: `${OAEP}; seal in p11seal's own format`,
+    });
+  }
+  return publicKey;
+}
+
+const OAEP = "age uses RSA-OAEP with sha256 and a label";
+
+function requireNone(value: unknown, what: string, why: string): void {
+  if (value === undefined) return;
+  throw new UsageError("ERR_FORMAT_OPTION", `${what} for an age file`, { hint: why });
+}
