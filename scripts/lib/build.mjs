@@ -37,7 +37,7 @@ export async function build() {
     if (run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", made]) !== 0) {
       throw new SetupError("src/ does not compile; see above.");
     }
-    fs.rmSync(path.join(made, "cli"), { recursive: true });
+    for (const room of ["cli", "plugin"]) fs.rmSync(path.join(made, room), { recursive: true });
     await bundle(path.join(made, "cli"));
     await writeManPage(path.join(made, "man"));
     if (fs.existsSync(DIST)) fs.renameSync(DIST, path.join(folder, "old"));

@@ -16,7 +16,8 @@ import { root, SetupError } from "./run.mjs";
 const INSIDE = ["@scure/base", "cborg", "hpke", "smol-toml", "yargs-parser"];
 
 /**
- * The bundles, by name. Each stands alone, except that `main` loads one of the `run-…` bundles.
+ * The bundles, by name. Each stands alone, except that `main` and `age-plugin-p11` load one of the
+ * `run-…` bundles.
  */
 const PROGRAMS = {
   main: "src/cli/main.ts",
@@ -24,7 +25,12 @@ const PROGRAMS = {
   "run-all": "src/cli/run-all.ts",
   worker: "src/body/threads/worker.ts",
   child: "src/token/process/child.ts",
+  "age-plugin-p11": "src/plugin/age-plugin-p11.ts",
+  "run-plugin": "src/plugin/run-plugin.ts",
 };
+
+/** Those that people and other programs start. */
+const STARTED = ["main.js", "age-plugin-p11.js"];
 
 /**
  * Built-in modules that cost a millisecond or more: loaded where they are used, not where imported.
@@ -67,7 +73,7 @@ export async function bundle(folder) {
   });
   fs.writeFileSync(path.join(folder, "package.json"), '{ "type": "commonjs" }\n');
   fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices(Object.keys(metafile.inputs)));
-  fs.chmodSync(path.join(folder, "main.js"), 0o755);
+  for (const name of STARTED) fs.chmodSync(path.join(folder, name), 0o755);
 }
 
 /**

@@ -59,9 +59,14 @@ export function matchesLibrary(
  */
 export function matchesModuleName(uri: Pkcs11Uri, path: string): boolean {
   if (uri.moduleName === undefined) return true;
+  const name = moduleNameOf(path);
+  return name === uri.moduleName || name === `lib${uri.moduleName}`;
+}
+
+/** A `module-name` that matches the module's file. */
+export function moduleNameOf(path: string): string {
   const file = path.split(/[\\/]/).at(-1) ?? "";
-  const stem = file.replace(/\.(?:so(?:\.\d+)*|dylib|dll|bundle)$/i, "");
-  return stem === uri.moduleName || stem === `lib${uri.moduleName}`;
+  return file.replace(/\.(?:so(?:\.\d+)*|dylib|dll|bundle)$/i, "");
 }
 
 /** Matches a key pair: label and id are those of any of its objects that are visible. */

@@ -122,7 +122,26 @@ export async function openByKey(
   throw refusal ?? noMatch(identities);
 }
 
-function isUnnamed(wrap: WrappedKey): boolean {
+/**
+ * The content key of one wrap that was made for this key, or may have been. `null` where it has
+ * none: only for formats whose wraps are authenticated, or have OAEP, and whose content key goes to
+ * another program, which must be told.
+ *
+ * @throws PolicyError `ERR_OAEP_HASH`; TokenError
+ */
+export async function contentKeyOf(
+  privateKey: PrivateKey,
+  wrap: WrappedKey,
+  wrapped: WrappedKeys,
+): Promise<Secret | null> {
+  const { key, genuine } = await unwrapOne(privateKey, bestOf([wrap], privateKey), wrapped);
+  if (genuine) return key;
+  key.wipe();
+  return null;
+}
+
+/** True for a wrap that does not say whose it is. */
+export function isUnnamed(wrap: WrappedKey): boolean {
   return (wrap.type === "agreement" || wrap.type === "hpke") && wrap.unnamed === true;
 }
 

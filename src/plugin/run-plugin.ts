@@ -1,0 +1,51 @@
+/** One run of `age-plugin-p11`: a state machine, with tokens behind it. */
+import nodeModule from "node:module";
+import { homeFolder } from "../store/home.js";
+import { TokenAccess } from "../token/access.js";
+import { leaveMemoryOut } from "../token/process/no-core.js";
+import { AgeClient } from "./age-client.js";
+import { TokenFileKeys } from "./file-key-opener.js";
+import { identityV1 } from "./identity-v1.js";
+import { pinThrough } from "./plugin-pin.js";
+import { takeStreams } from "./plugin-streams.js";
+import { PluginRecipients } from "./recipient-finder.js";
+import { recipientV1 } from "./recipient-v1.js";
+
+/** The state machines that this plugin knows. */
+export type Machine = "identity-v1" | "recipient-v1";
+
+/**
+ * Serves the client at stdin and stdout.
+ *
+ * @throws FormatError `ERR_PLUGIN_PROTOCOL`; what `homeFolder` throws
+ */
+export async function run(machine: Machine): Promise<void> {
+  guardMemory();
+  const client = new AgeClient(takeStreams());
+  const tokens = new TokensOfRun({
+    home: homeFolder(process.env),
+    env: process.env,
+    pin: pinThrough(client, process.env),
+  });
+  if (machine === "recipient-v1") await recipientV1(client, new PluginRecipients(tokens));
+  else await identityV1(client, new TokenFileKeys(client, tokens));
+}
+
+/** This process will know a PIN: no crash writes it to a disk, and no debugger reads it. */
+function guardMemory(): void {
+  leaveMemoryOut();
+  // Older Node opens a debugger's port on this signal, unless there is a handler.
+  process.on("SIGUSR1", () => undefined);
+}
+
+/** With the last use of tokens this process has done its work, and may be killed at once. */
+class TokensOfRun extends TokenAccess {
+  override async close(): Promise<void> {
+    await super.close();
+    // Node would do it at the end, which a signal may forestall.
+    flushCompileCache?.();
+  }
+}
+
+/** Only Node from 22.10 on has it. */
+const { flushCompileCache } = nodeModule as { flushCompileCache?: () => void };
