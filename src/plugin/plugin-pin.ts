@@ -16,7 +16,7 @@ export function pinThrough(
     const { token } = request;
     if (token.pin === "low") await client.show("a wrong PIN was tried on this token before");
     const serial = token.serial === "" ? "" : ` (serial ${token.serial})`;
-    const answer = await client.requestSecret(`PIN for token "${token.label}"${serial}`);
+    const answer = await client.requestSecret(`PIN for token "${token.label}"${serial}:`);
     if (answer === undefined) return fromEnvironment(request, env);
     try {
       return pinFromBytes(answer);

@@ -1,5 +1,6 @@
 /** One run of `age-plugin-p11`: a state machine, with tokens behind it. */
 import nodeModule from "node:module";
+import { P11SealError } from "../errors.js";
 import { homeFolder } from "../store/home.js";
 import { TokenAccess } from "../token/access.js";
 import { leaveMemoryOut } from "../token/process/no-core.js";
@@ -7,6 +8,7 @@ import { AgeClient } from "./age-client.js";
 import { TokenFileKeys } from "./file-key-opener.js";
 import { identityV1 } from "./identity-v1.js";
 import { pinThrough } from "./plugin-pin.js";
+import { tell } from "./plugin-stderr.js";
 import { takeStreams } from "./plugin-streams.js";
 import { PluginRecipients } from "./recipient-finder.js";
 import { recipientV1 } from "./recipient-v1.js";
@@ -14,13 +16,21 @@ import { recipientV1 } from "./recipient-v1.js";
 /** The state machines that this plugin knows. */
 export type Machine = "identity-v1" | "recipient-v1";
 
-/**
- * Serves the client at stdin and stdout.
- *
- * @throws FormatError `ERR_PLUGIN_PROTOCOL`; what `homeFolder` throws
- */
-export async function run(machine: Machine): Promise<void> {
+/** Serves the client at stdin and stdout. Returns the exit status. */
+export async function run(machine: Machine): Promise<number> {
   guardMemory();
+  try {
+    await serve(machine);
+    return 0;
+  } catch (error) {
+    // What any other error says may come from anywhere.
+    tell(error instanceof P11SealError ? error.message : `unexpected: ${nameOf(error)}`);
+    if (process.env["P11SEAL_DEBUG"] === "1" && error instanceof Error) tell(`${error.stack}`);
+    return 1;
+  }
+}
+
+async function serve(machine: Machine): Promise<void> {
   const client = new AgeClient(takeStreams());
   const tokens = new TokensOfRun({
     home: homeFolder(process.env),
@@ -29,6 +39,12 @@ export async function run(machine: Machine): Promise<void> {
   });
   if (machine === "recipient-v1") await recipientV1(client, new PluginRecipients(tokens));
   else await identityV1(client, new TokenFileKeys(client, tokens));
+}
+
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return "an error";
+  const { code = "" } = error as NodeJS.ErrnoException;
+  return `${error.name} ${code}`.trimEnd();
 }
 
 /** This process will know a PIN: no crash writes it to a disk, and no debugger reads it. */

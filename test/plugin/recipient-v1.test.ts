@@ -36,8 +36,8 @@ async function run(...commands: Stanza[]) {
   const { lines } = await converse(
     commands,
     (client) => recipientV1(client, finder),
-    () => {
-      expect(finder.isClosed).toBe(false);
+    ({ type }) => {
+      expect(finder.isClosed).toBe(type === "done");
       return undefined;
     },
   );

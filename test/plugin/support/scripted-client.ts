@@ -1,5 +1,5 @@
 /** An age client that sends what a test says, and keeps what it gets. */
-import { PassThrough } from "node:stream";
+import { PassThrough, type Writable } from "node:stream";
 import { AgeClient } from "../../../src/plugin/age-client.js";
 import { encodeStanza, type Stanza, StanzaReader } from "../../../src/plugin/stanza-stream.js";
 
@@ -21,45 +21,45 @@ export interface Conversation {
   readonly greased: number;
 }
 
-/**
- * Plays both phases: sends `commands` and `done`, then answers until the plugin is done.
- *
- * @returns once `plugin` ended, what it sent
- */
+/** Plays both phases with a plugin in this process. Rejects as `plugin` does. */
 export async function converse(
   commands: readonly Stanza[],
   plugin: (client: AgeClient) => Promise<void>,
-  answers: Answers = () => undefined,
+  answers?: Answers,
 ): Promise<Conversation> {
   const toPlugin = new PassThrough();
   const toClient = new PassThrough();
   const client = new AgeClient({ input: toPlugin, write: (bytes) => void toClient.write(bytes) });
-  for (const one of [...commands, stanza("done")]) toPlugin.write(encodeStanza(one));
-  const sent: Stanza[] = [];
-  let greased = 0;
-  const answering = (async () => {
-    const reader = new StanzaReader(toClient);
-    for (;;) {
-      const command = await reader.next();
-      if (command === undefined) return;
-      if (command.type === "done") {
-        sent.push(command);
-        continue;
-      }
-      const isKnown = KNOWN.includes(command.type) || RESULTS.includes(command.type);
-      if (isKnown) sent.push(command);
-      else greased++;
-      const answer = answers(command) ?? stanza(isKnown ? "ok" : "unsupported");
-      toPlugin.write(encodeStanza(answer));
-    }
-  })();
+  const talk = play(commands, toPlugin, toClient, answers);
   try {
     await plugin(client);
   } finally {
     toClient.end();
-    await answering;
+    await talk;
   }
-  return { sent, lines: sent.map(lineOf), greased };
+  return talk;
+}
+
+/** Sends `commands` and `done`, then answers until the plugin ends its stream. */
+export async function play(
+  commands: readonly Stanza[],
+  toPlugin: Pick<Writable, "write">,
+  fromPlugin: AsyncIterable<Uint8Array>,
+  answers: Answers = () => undefined,
+): Promise<Conversation> {
+  for (const one of [...commands, stanza("done")]) toPlugin.write(encodeStanza(one));
+  const sent: Stanza[] = [];
+  let greased = 0;
+  const reader = new StanzaReader(fromPlugin);
+  for (;;) {
+    const command = await reader.next();
+    if (command === undefined) return { sent, lines: sent.map(lineOf), greased };
+    const isKnown = [...KNOWN, ...RESULTS, "done"].includes(command.type);
+    if (isKnown) sent.push(command);
+    else greased++;
+    const answer = answers(command) ?? stanza(isKnown ? "ok" : "unsupported");
+    if (command.type !== "done") toPlugin.write(encodeStanza(answer));
+  }
 }
 
 /** The words of a stanza, and its body as text. */
