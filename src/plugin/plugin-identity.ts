@@ -7,7 +7,10 @@
  * is read: its module's name only chooses among the modules that are found without it.
  */
 import { FormatError, PolicyError } from "../errors.js";
+import { formatAgeRecipient } from "../keys/formats/age-keys.js";
 import { decodeBech32, encodeBech32 } from "../keys/formats/bech32.js";
+import type { PublicKey } from "../keys/key.js";
+import { oneLine } from "../printable.js";
 import type { KeyInfo } from "../token/values.js";
 import { formatUri, parseUri, type Pkcs11Uri } from "../token/uri.js";
 import { moduleNameOf } from "../token/uri-match.js";
@@ -30,6 +33,25 @@ export function formatPluginIdentity(key: Pick<KeyInfo, "uri" | "token">): strin
 }
 
 /**
+ * The file for `age -i`, with what senders need as a comment.
+ *
+ * @throws UnsupportedError `ERR_KEY_TYPE`: age can't address such a key
+ */
+export function formatIdentityFile(
+  key: Pick<KeyInfo, "uri" | "token" | "label">,
+  publicKey: PublicKey,
+): string {
+  return [
+    `# key "${oneLine(key.label)}" on token "${oneLine(key.token.label)}"`,
+    `# recipient: ${formatAgeRecipient(publicKey)}`,
+    formatPluginIdentity(key),
+    "",
+  ].join("\n");
+}
+
+/**
+ * The key that an identity string stands for.
+ *
  * @throws FormatError `ERR_BECH32`, `ERR_AGE_IDENTITY`, and as `parseUri`; PolicyError
  *   `ERR_URI_IN_FILE`; UsageError as `parseUri`
  */

@@ -1,4 +1,8 @@
-/** `p11seal keys export`: a key's public half, for those who will seal to it. */
+/**
+ * `p11seal keys export`: a key's public half, for those who will seal to it; or an identity, by
+ * which age finds the key.
+ */
+import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../../keys/formats/key-file.js";
 import type { OaepHash } from "../../../keys/key.js";
@@ -16,9 +20,9 @@ import { binaryToTerminal } from "../../io/terminal-guard.js";
 export async function keysExportCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
   const [text = ""] = args.operands;
-  const format = args.required("format") as PublicKeyFormat;
+  const format = args.required("format") as PublicKeyFormat | "age-identity";
   const path = args.text("output");
-  const binary = BINARY[format];
+  const binary = format === "age-identity" ? undefined : BINARY[format];
   if (path === undefined && binary !== undefined && io.stdout.isTTY === true) {
     throw binaryToTerminal(binary);
   }
@@ -32,6 +36,15 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
       const access = await tokens.access();
       const key = await wholeKeyAt(uri, tokens);
       const publicKey = publicHalf(key);
+      if (format === "age-identity") {
+        const { formatIdentityFile } = await import("../../../plugin/plugin-identity.js");
+        await output.write(ascii(formatIdentityFile(key, publicKey)));
+        await commit(output);
+        report.note(
+          "the identity is no secret: it names the key for age -i, which asks for the PIN",
+        );
+        return;
+      }
       let oaep: OaepHash | undefined;
       if (publicKey.type === "rsa" && args.flag("probe")) {
         [oaep] = await access.probeOaep(key);

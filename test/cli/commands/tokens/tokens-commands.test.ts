@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { parsePluginIdentity } from "../../../../src/plugin/plugin-identity.js";
 import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
 import { atTerminal } from "../../support/at-terminal.js";
 import { temporaryFolder, writeKeys } from "../../support/folder.js";
@@ -273,6 +274,25 @@ describe("keys export", () => {
     expect((await cli(["recipients", "add", "windows", "sign.blob"])).status).toBe(1);
     await ok(["senders", "add", "windows", "sign.blob"]);
     await ok(["senders", "remove", "windows", "--yes"]);
+  });
+
+  it("as age-identity names the key for age, asks for no PIN, and holds no path", async () => {
+    const { stdout } = await ok(["keys", "export", EC, "--format", "age-identity"]);
+    const [about, recipient, identity = "", ...rest] = stdout.toString("utf8").split("\n");
+    expect([about, recipient, rest]).toEqual([
+      '# key "exchange-ec" on token "cli-alice"',
+      expect.stringMatching(/^# recipient: age1tag1[0-9a-z]+$/),
+      [""],
+    ]);
+    const { uri, moduleName } = parsePluginIdentity(identity);
+    expect(uri).toMatchObject({ token: "cli-alice", type: "private" });
+    expect(moduleName).toMatch(/^[^/]+$/);
+    const signing = ["--type", "ed25519", "--use", "sign", "--label", "no-age"];
+    await ok(["keys", "generate", "--token", "pkcs11:token=cli-alice", ...signing], withPin);
+    const none = ["keys", "export", "pkcs11:token=cli-alice;object=no-age", "--format"];
+    const { status, stderr } = await cli([...none, "age-identity", "-o", "no-id"]);
+    expect({ status, there: existsSync(at("no-id")) }).toEqual({ status: 1, there: false });
+    expect(stderr).toContain("age can't address");
   });
 
   it("prints what keys generate wrote, and asks for no PIN", async () => {
