@@ -3,6 +3,7 @@
  * `--slow`, which gives the tests that repeat something all of their rounds
  * (test/support/scale.ts). `--as-built` runs them with dist/ as it is.
  */
+import { ensureAge } from "./lib/age.mjs";
 import { ensureBuild } from "./lib/build.mjs";
 import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
@@ -17,7 +18,10 @@ await runMain(async () => {
   const softHsm = ensureSoftHsm();
   const nss = ensureNss();
   if ("reason" in nss) say(`without the tests on a second module: ${nss.reason}`);
+  const age = ensureAge();
+  if ("reason" in age) say(`without the tests on age: ${age.reason}`);
   const { env, remove } = makeTestEnvironment(softHsm, nss);
+  env["P11SEAL_TEST_AGES"] = JSON.stringify([age]);
   const asked = process.argv.slice(2).filter((arg) => !OWN.includes(arg));
   if (process.argv.includes("--slow")) env["SLOW"] = "1";
   const args = [...asked];

@@ -57,23 +57,75 @@ export function aptUnpack(packages, folder) {
   const made = fs.mkdtempSync(path.join(cache, "unpack-"));
   try {
     if (!download(packages, made)) return false;
-    const unpacked = path.join(made, "root");
-    const versions = [];
-    for (const name of fs.readdirSync(made).filter((name) => name.endsWith(".deb"))) {
-      const { status, output } = capture("dpkg", ["-x", path.join(made, name), unpacked]);
-      lastOutput = output;
-      if (status !== 0) return false;
-      const format = ["-W", "--showformat=${Package} ${Version}\n", path.join(made, name)];
-      versions.push(capture("dpkg-deb", format).output);
-    }
-    fs.writeFileSync(path.join(unpacked, VERSIONS_FILE), versions.join(""));
-    fs.rmSync(folder, { recursive: true, force: true });
-    fs.mkdirSync(path.dirname(folder), { recursive: true });
-    fs.renameSync(unpacked, folder);
-    return true;
+    return unpackAll(made, folder);
   } finally {
     fs.rmSync(made, { recursive: true, force: true });
   }
+}
+
+/**
+ * Downloads packages of another Debian release, with all that they need, and unpacks them into
+ * `folder`, which appears whole or not at all. Nothing of this machine's apt is read or changed but
+ * the archive's keys.
+ * @param {string} suite as in `sid`
+ * @param {readonly string[]} packages
+ * @param {string} folder
+ * @returns {boolean} whether it worked
+ */
+export function aptUnpackSuite(suite, packages, folder) {
+  say(
+    `apt-get download ${packages.join(" ")} of Debian ${suite} into ${path.relative(root, folder)}`,
+  );
+  fs.mkdirSync(cache, { recursive: true, mode: 0o700 });
+  const made = fs.mkdtempSync(path.join(cache, "unpack-"));
+  try {
+    for (const name of ["lists/partial", "cache/archives/partial", "none"]) {
+      fs.mkdirSync(path.join(made, name), { recursive: true });
+    }
+    // An empty list of what is installed, so that everything needed is fetched.
+    fs.writeFileSync(path.join(made, "status"), "");
+    const key = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    const source = `deb [signed-by=${key}] http://deb.debian.org/debian ${suite} main\n`;
+    fs.writeFileSync(path.join(made, "sources.list"), source);
+    const own = [
+      ...(isRoot() ? ["-oAPT::Sandbox::User=root"] : []),
+      `-oDir::Etc::sourcelist=${path.join(made, "sources.list")}`,
+      `-oDir::Etc::sourceparts=${path.join(made, "none")}`,
+      `-oDir::Etc::preferences=${path.join(made, "none", "preferences")}`,
+      `-oDir::Etc::preferencesparts=${path.join(made, "none")}`,
+      `-oDir::State::lists=${path.join(made, "lists")}`,
+      `-oDir::State::status=${path.join(made, "status")}`,
+      `-oDir::Cache=${path.join(made, "cache")}`,
+      "-oDebug::NoLocking=1",
+    ];
+    const install = ["install", "-y", "--download-only", "--no-install-recommends"];
+    if (!apt(["update", ...own, "-oAcquire::Languages=none"])) return false;
+    if (!apt([...install, ...own, ...packages])) return false;
+    return unpackAll(path.join(made, "cache", "archives"), folder);
+  } finally {
+    fs.rmSync(made, { recursive: true, force: true });
+  }
+}
+
+/**
+ * @param {string} archives folder with packages
+ * @param {string} folder
+ */
+function unpackAll(archives, folder) {
+  const unpacked = path.join(archives, "root");
+  const versions = [];
+  for (const name of fs.readdirSync(archives).filter((name) => name.endsWith(".deb"))) {
+    const { status, output } = capture("dpkg", ["-x", path.join(archives, name), unpacked]);
+    lastOutput = output;
+    if (status !== 0) return false;
+    const format = ["-W", "--showformat=${Package} ${Version}\n", path.join(archives, name)];
+    versions.push(capture("dpkg-deb", format).output);
+  }
+  fs.writeFileSync(path.join(unpacked, VERSIONS_FILE), versions.join(""));
+  fs.rmSync(folder, { recursive: true, force: true });
+  fs.mkdirSync(path.dirname(folder), { recursive: true });
+  fs.renameSync(unpacked, folder);
+  return true;
 }
 
 /**

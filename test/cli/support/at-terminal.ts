@@ -13,22 +13,36 @@ export interface Played {
   readonly modesKept: boolean;
 }
 
-/** Each step waits for a text and then types another, or sends the signal with that name. */
-export async function atTerminal(
+/** Each waits for a text and then types another, or sends the signal with that name. */
+export type Steps = readonly (readonly [waitFor: string, type: string])[];
+
+export interface TerminalOptions {
+  cwd: string;
+  /** Added to our environment; null removes a variable. */
+  env?: Record<string, string | null | undefined>;
+  /** A file to use instead of the terminal. */
+  stdin?: string;
+  stdout?: string;
+}
+
+/** Runs p11seal with these arguments. */
+export function atTerminal(
   argv: readonly string[],
-  steps: readonly (readonly [waitFor: string, type: string])[],
-  options: {
-    cwd: string;
-    /** Added to our environment; null removes a variable. */
-    env?: Record<string, string | null | undefined>;
-    /** A file to use instead of the terminal. */
-    stdin?: string;
-    stdout?: string;
-  },
+  steps: Steps,
+  options: TerminalOptions,
+): Promise<Played> {
+  return commandAtTerminal([process.execPath, PROGRAM, ...argv], steps, options);
+}
+
+/** Runs any program. */
+export async function commandAtTerminal(
+  argv: readonly string[],
+  steps: Steps,
+  options: TerminalOptions,
 ): Promise<Played> {
   const script = fileURLToPath(new URL("./at-terminal.py", import.meta.url));
   const { cwd, env = {}, stdin = null, stdout = null } = options;
-  const play = { argv: [process.execPath, PROGRAM, ...argv], cwd, env, stdin, stdout, steps };
+  const play = { argv, cwd, env, stdin, stdout, steps };
   const ended = await promisify(execFile)("python3", [script, JSON.stringify(play)]);
   return JSON.parse(ended.stdout) as Played;
 }
