@@ -5,7 +5,7 @@
 import { randomBytes, randomInt } from "node:crypto";
 import type { P11SealError } from "../errors.js";
 import { printable } from "../printable.js";
-import { encodeStanza, malformed, type Stanza, StanzaReader, toUnpadded } from "./stanza-stream.js";
+import { encodeStanza, malformed, type Stanza, StanzaReader } from "./stanza-stream.js";
 
 /** Where the client's stanzas come from, and where ours go. */
 export interface ClientStreams {
@@ -49,17 +49,6 @@ export class AgeClient {
   async requestSecret(prompt: string): Promise<Uint8Array | undefined> {
     const { type, body } = await this.#ask("request-secret", [], shown(prompt), ["ok", "fail"]);
     return type === "ok" ? body : undefined;
-  }
-
-  /**
-   * Lets a person choose whether to go on with what `prompt` says. Undefined if the client can't
-   * ask; older ones don't know how.
-   */
-  async confirm(prompt: string, yes: string, no: string): Promise<boolean | undefined> {
-    const choices = [yes, no].map((choice) => toUnpadded(shown(choice)));
-    const allowed = ["ok", "fail", "unsupported"];
-    const { type, args } = await this.#ask("confirm", choices, shown(prompt), allowed);
-    return type === "ok" ? args[0] === "yes" : undefined;
   }
 
   /** A result: `file-key`, `recipient-stanza`, `labels`. */

@@ -48,7 +48,7 @@ export class PluginRecipients implements RecipientFinder {
 
 function recipientFor(key: PublicKey): AgeRecipient {
   return {
-    labels: [],
+    labels: key.type === "hybrid" ? ["postquantum"] : [],
     wrap: async (fileKey) => {
       const secret = new Secret(new Uint8Array(fileKey));
       try {

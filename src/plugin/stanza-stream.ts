@@ -3,6 +3,7 @@
  * from a stream of bytes, and written. The client passes on what the sender of a file wrote, so
  * every length is bounded.
  */
+import { toBareBase64 } from "../bytes.js";
 import { FormatError } from "../errors.js";
 
 /** A command, a response, or a stanza of a file's header. */
@@ -27,16 +28,10 @@ const LINE_FEED = 0x0a;
 
 /** A stanza as text: its words, then its body in lines, of which the last is short or empty. */
 export function encodeStanza({ type, args, body }: Stanza): Uint8Array {
-  const base64 = toUnpadded(body);
+  const base64 = toBareBase64(body);
   const lines: string[] = base64.match(/.{1,64}/g) ?? [];
   if (base64.length % COLUMNS === 0) lines.push("");
   return Buffer.from(`-> ${[type, ...args].join(" ")}\n${lines.join("\n")}\n`, "latin1");
-}
-
-/** Base64 without padding (RFC 4648 §4). */
-export function toUnpadded(bytes: Uint8Array): string {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
-  return text.replace(/=+$/, "");
 }
 
 /** Reads stanzas, one at a time. */
@@ -76,7 +71,7 @@ export class StanzaReader {
     }
     const text = lines.join("");
     const body = Buffer.from(text, "base64");
-    if (toUnpadded(body) !== text) throw malformed("a body is not canonical base64");
+    if (toBareBase64(body) !== text) throw malformed("a body is not canonical base64");
     return body;
   }
 
