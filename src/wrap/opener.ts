@@ -211,9 +211,17 @@ function noSuchOaep(
   const used = wraps.map(({ parameters }) =>
     needsNoLabel(parameters) ? parameters.hash : `${parameters.hash} with a label`,
   );
+  const can = hashes.join(", ") || "none";
+  if (wraps.every(({ parameters }) => !needsNoLabel(parameters))) {
+    return new PolicyError(
+      "ERR_OAEP_HASH",
+      `sealed with RSA-OAEP ${used.join(", ")}; the key's token can undo ${can}, without labels`,
+      { hint: "have it sealed in p11seal's own format, or to a key that may decrypt" },
+    );
+  }
   return new PolicyError(
     "ERR_OAEP_HASH",
-    `sealed with RSA-OAEP ${used.join(", ")}; the key's token can undo ${hashes.join(", ") || "none"}`,
+    `sealed with RSA-OAEP ${used.join(", ")}; the key's token can undo ${can}`,
     { hint: "export the key again with `p11seal keys export`, or seal with --oaep sha1" },
   );
 }

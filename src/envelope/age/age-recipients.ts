@@ -1,6 +1,7 @@
 /** Whom an age file can be sealed to, and with what. */
 import { PolicyError, UsageError } from "../../errors.js";
 import type { ExchangePublicKey, Recipient } from "../../keys/key.js";
+import { formatAgeRecipient } from "../../keys/formats/age-keys.js";
 import { requireExchange } from "../../keys/public-key.js";
 import type { SealOptions } from "../envelope.js";
 import { MAX_STANZAS } from "./age-header.js";
@@ -10,16 +11,19 @@ import { MIN_RSA_BYTES } from "./stanzas.js";
  * Each recipient's key once, in their order.
  *
  * @throws UsageError `ERR_NO_RECIPIENTS`, `ERR_FORMAT_OPTION`: an option that age has no place for;
- *   PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`, `ERR_OAEP_HASH`; UnsupportedError
- *   `ERR_KEY_SIZE`
+ *   PolicyError `ERR_TOO_MANY_RECIPIENTS`, `ERR_MIXED_RECIPIENTS`, `ERR_WEAK_KEY`,
+ *   `ERR_OAEP_HASH`; UnsupportedError `ERR_KEY_SIZE`, `ERR_KEY_TYPE`
  */
 export function addressed(options: SealOptions): ExchangePublicKey[] {
   requireNone(options.sender, "a sender", "age files are not signed");
   requireNone(options.segLog2, "a segment size", "age's chunks have 64 KiB");
   requireNone(options.oaep === "sha256" ? undefined : options.oaep, "another OAEP hash", OAEP);
-  const byKey = new Map(
-    options.recipients.map((recipient) => [recipient.publicKey.fingerprint.join(), recipient]),
-  );
+  const byKey = new Map<string, Recipient>();
+  for (const recipient of options.recipients) {
+    const id = recipient.publicKey.fingerprint.join();
+    // Of two entries for one key, the one that knows what the token can do.
+    if (byKey.get(id)?.oaep === undefined) byKey.set(id, recipient);
+  }
   const unique = [...byKey.values()];
   if (unique.length === 0) {
     throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
@@ -30,12 +34,29 @@ export function addressed(options: SealOptions): ExchangePublicKey[] {
       `${unique.length} recipients; an age file has at most ${MAX_STANZAS}`,
     );
   }
-  return unique.map(sealable);
+  const keys = unique.map(sealable);
+  requireUnmixed(keys);
+  return keys;
+}
+
+/**
+ * A file is as safe from a quantum computer as its weakest recipient, so age keeps the two kinds
+ * apart (C2SP, "age", §"The tagged recipient types").
+ */
+function requireUnmixed(keys: readonly ExchangePublicKey[]): void {
+  const hybrids = keys.filter(({ type }) => type === "hybrid").length;
+  if (hybrids === 0 || hybrids === keys.length) return;
+  throw new PolicyError(
+    "ERR_MIXED_RECIPIENTS",
+    `${hybrids} of ${keys.length} recipients are post-quantum; age files don't mix them with others`,
+    { hint: "seal a file to the ones and a second file to the others" },
+  );
 }
 
 /** The recipient's key. Refuses one that could not open what is sealed to it. */
 function sealable({ publicKey, oaep }: Recipient): ExchangePublicKey {
   requireExchange(publicKey, { allowWeak: true });
+  formatAgeRecipient(publicKey); // Throws where age has no form for the key.
   if (publicKey.type !== "rsa") return publicKey;
   if (publicKey.modulus.length < MIN_RSA_BYTES) {
     const least = 8 * MIN_RSA_BYTES;
