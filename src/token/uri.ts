@@ -7,7 +7,7 @@
  * change when a token is initialized or a reader is plugged in again. Nothing here uses a module
  * or a file.
  */
-import { bytesOfText, isExactText, textOfBytes } from "../byte-text.js";
+import { bytesOfText, isExactText, textOfBytes } from "./byte-text.js";
 import { FormatError, PolicyError, UsageError } from "../errors.js";
 
 /** Values of the attribute `type` (RFC 7512 §2.3). */

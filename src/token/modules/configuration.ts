@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
-import { bytesOfText, textOfBytes } from "../../byte-text.js";
+import { bytesOfText, textOfBytes } from "../byte-text.js";
 import { type Discovery, developmentToken, namedSoftHsmConf } from "./discover.js";
 
 /** A fault in a library's environment. */

@@ -4,7 +4,7 @@
  * the paths where vendors install theirs, and SoftHSM for the development token. Nothing is loaded
  * here.
  */
-import { isExactText, textOfBytes } from "../../byte-text.js";
+import { isExactText, textOfBytes } from "../byte-text.js";
 import { defined } from "../../defined.js";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { delimiter, join } from "node:path";

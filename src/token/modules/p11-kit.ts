@@ -2,7 +2,7 @@
  * Modules registered with p11-kit (pkcs11.conf(5)): `*.module` files with `name: value` lines. Read
  * directly, because p11-kit's own proxy module loads all of them at once and takes seconds.
  */
-import { isExactText, textOfBytes } from "../../byte-text.js";
+import { isExactText, textOfBytes } from "../byte-text.js";
 import { defined } from "../../defined.js";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";

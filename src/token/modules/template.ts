@@ -5,7 +5,7 @@
  * and the process crashes. So pkcs11js gets only values that were checked here against the type
  * that PKCS#11 v2.40 §4 gives each attribute.
  */
-import { bytesOfText } from "../../byte-text.js";
+import { bytesOfText } from "../byte-text.js";
 import { defined } from "../../defined.js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";
 import { PSS_SALT_BYTES } from "../../keys/signing.js";

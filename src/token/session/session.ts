@@ -4,7 +4,7 @@
  * missing.
  */
 import { endianness } from "node:os";
-import { textOfBytes } from "../../byte-text.js";
+import { textOfBytes } from "../byte-text.js";
 import { TokenError } from "../../errors.js";
 import { call, failedWith } from "../modules/call.js";
 import type { Module } from "../modules/module.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
-import { bytesOfText, isExactText, textOfBytes } from "../src/byte-text.js";
-import { printable } from "../src/printable.js";
+import { bytesOfText, isExactText, textOfBytes } from "../../src/token/byte-text.js";
+import { printable } from "../../src/printable.js";
 
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "hex"));
 
