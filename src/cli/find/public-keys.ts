@@ -14,7 +14,7 @@ import {
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { isThere, KnownNames } from "./known-names.js";
-import { publicKeyOnToken, recipientOnToken } from "./token-key.js";
+import { signerOnToken, recipientOnToken } from "./token-key.js";
 import type { Tokens } from "./tokens.js";
 
 /** Where a key came from. */
@@ -116,7 +116,7 @@ export class PublicKeys {
     const warnings = found.warnings.filter((text) =>
       /^certificate (?:expired|is not valid)/.test(text),
     );
-    return { ...found, warnings };
+    return { ...found, warnings: [...warnings, ...exchangeWarning(found)] };
   }
 
   async #get(source: RecipientSource, at: Place): Promise<FoundKey> {
@@ -136,9 +136,16 @@ export class PublicKeys {
         const file =
           purpose === "exchange"
             ? await recipientOnToken(source.uri, this.#tokens, inFile)
-            : { publicKey: await publicKeyOnToken(source.uri, this.#tokens, inFile), warnings: [] };
+            : await signerOnToken(source.uri, this.#tokens, inFile);
         return { ...file, where, origin: { kind: "token", uri: source.uri } };
       }
     }
   }
+}
+
+/** Somebody gave a key of theirs, and perhaps not the one that they sign with. */
+function exchangeWarning({ use, isBlob, signOnly, publicKey }: KeyFile): string[] {
+  const isExchange = use === "exchange" || (isBlob === true && signOnly !== true);
+  if (!isExchange || publicKey.type === "ed25519") return [];
+  return ["recorded as a key for exchange; signatures are most likely made with another"];
 }

@@ -3,7 +3,7 @@
  * for a key that does not show.
  */
 import { defined } from "../../defined.js";
-import type { OaepHash, PublicKey } from "../../keys/key.js";
+import type { OaepHash } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
 import { publicHalf } from "../../token/objects/halves.js";
 import { doubtIn, isOffered, reasonsAgainst } from "../../token/use/plan.js";
@@ -12,18 +12,24 @@ import type { KeyInfo } from "../../token/values.js";
 import { wholeKeyAt } from "./hidden-keys.js";
 import type { Tokens } from "./tokens.js";
 
-/** @throws TokenError `ERR_PUBLIC_KEY_MISSING`; as `findKey` */
-export async function publicKeyOnToken(
+/**
+ * A key to check signatures with, and whether its token shows it as one for exchange.
+ *
+ * @throws TokenError `ERR_PUBLIC_KEY_MISSING`; as `findKey`
+ */
+export async function signerOnToken(
   text: string,
   tokens: Tokens,
   inFile?: string,
-): Promise<PublicKey> {
-  return publicHalf((await foundBy(text, tokens, inFile)).key);
+): Promise<KeyFile> {
+  const { key } = await foundBy(text, tokens, inFile);
+  const use = signOnlyOf(key) === false ? ("exchange" as const) : undefined;
+  return { publicKey: publicHalf(key), warnings: [], ...defined({ use }) };
 }
 
 /**
  * A key to seal to, with its OAEP record if that is certain, and with doubts about its token.
- * Throws as `publicKeyOnToken`.
+ * Throws as `signerOnToken`.
  */
 export async function recipientOnToken(
   text: string,

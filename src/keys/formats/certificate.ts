@@ -16,6 +16,8 @@ export interface Certificate {
   readonly oaep?: OaepHash;
   /** Facts in lower case, such as "certificate expired on 2024-05-01". */
   readonly warnings: readonly string[];
+  /** Set if its key usage allows no signatures. */
+  readonly use?: "exchange";
 }
 
 /**
@@ -35,7 +37,9 @@ export function parseCertificate(bytes: Uint8Array, now: Date): Certificate {
     ...validityWarnings(certificate, now),
     ...keyUsageWarnings(publicKey, keyUsage),
   ];
-  return { publicKey, warnings, ...defined({ oaep }) };
+  const isForSigning = keyUsage === undefined || (keyUsage & SIGNING) !== 0;
+  const use = isForSigning ? undefined : ("exchange" as const);
+  return { publicKey, warnings, ...defined({ oaep, use }) };
 }
 
 interface Fields {
@@ -113,3 +117,5 @@ const TAG_EXTENSIONS = 0xa3;
 /** Bit 2 and bit 4, counted from the top. */
 const KEY_ENCIPHERMENT = 0x20;
 const KEY_AGREEMENT = 0x08;
+/** digitalSignature and nonRepudiation. */
+const SIGNING = 0xc0;

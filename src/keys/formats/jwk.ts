@@ -24,6 +24,8 @@ export interface Jwk {
   readonly oaep?: OaepHash;
   /** True if `use`, `key_ops` or `alg` says that the key is for signatures. */
   readonly signOnly: boolean;
+  /** Set if `use` says `enc`, or `key_ops` has no signatures. */
+  readonly use?: "exchange";
 }
 
 /**
@@ -43,7 +45,8 @@ export function parseJwk(text: string): Jwk {
   const publicKey = parseKey(members);
   const oaep = publicKey.type === "rsa" ? ALG_OAEP.get(optionalText(members, "alg")) : undefined;
   const signOnly = isForSignatures(members);
-  return oaep === undefined ? { publicKey, signOnly } : { publicKey, oaep, signOnly };
+  const use = isForExchange(members) ? ("exchange" as const) : undefined;
+  return { publicKey, signOnly, ...defined({ oaep, use }) };
 }
 
 /**
@@ -156,6 +159,12 @@ function isForSignatures(members: Members): boolean {
     (Array.isArray(operations) && !receives.some((name) => operations.includes(name))) ||
     /^(?:RS|PS|ES|HS)[0-9]|^EdDSA$|^Ed25519$/.test(optionalText(members, "alg"))
   );
+}
+
+function isForExchange(members: Members): boolean {
+  const operations = members["key_ops"];
+  const signs = Array.isArray(operations) ? operations.includes("verify") : undefined;
+  return signs === undefined ? members["use"] === "enc" : !signs && !isForSignatures(members);
 }
 
 function coordinate(members: Members, name: "x" | "y", curve: EcCurve): Uint8Array {

@@ -54,7 +54,8 @@ export interface KeyFile {
    */
   readonly signOnly?: true;
   /**
-   * What the key is for, as its holder's p11seal recorded it. `requireRecipient` refuses `sign`.
+   * What the key is for, as its holder's p11seal recorded it, or its JWK, certificate or token says
+   * of an exchange key. `requireRecipient` refuses `sign`; as a sender's, `exchange` is told.
    */
   readonly use?: "exchange" | "sign";
 }
@@ -277,7 +278,12 @@ function fromPem(text: string, now: Date): KeyFile {
   if (records.length === 0) records.push(...own);
   const uses = before.flatMap((line) => PEM_USE.exec(line)?.[1] ?? []);
   const warnings = found.flatMap((one) => one.warnings);
-  return withUse(keyFile(publicKey, records, warnings), uses);
+  // What p11seal recorded counts before what a certificate says.
+  const certified = uses.length > 0 ? undefined : found.find(({ use }) => use !== undefined)?.use;
+  return {
+    ...withUse(keyFile(publicKey, records, warnings), uses),
+    ...defined({ use: certified }),
+  };
 }
 
 function fromBlock({ label, bytes, hasHeaders }: PemBlock, now: Date): KeyFile {
@@ -294,10 +300,10 @@ function fromBlock({ label, bytes, hasHeaders }: PemBlock, now: Date): KeyFile {
 }
 
 function fromJwk(text: string): KeyFile {
-  const { publicKey, oaep, signOnly } = parseJwk(text);
+  const { publicKey, oaep, signOnly, use } = parseJwk(text);
   const warnings =
     signOnly && publicKey.type !== "ed25519" ? ["the JWK says its key is for signatures"] : [];
-  return oaep === undefined ? { publicKey, warnings } : { publicKey, oaep, warnings };
+  return { publicKey, warnings, ...defined({ oaep, use }) };
 }
 
 function fromSsh(text: string): KeyFile {

@@ -107,6 +107,20 @@ describe("a key named by its URI", () => {
     expect((await ok(["senders", "add", "alice", uri("sign")])).stderr).not.toContain(warning);
   });
 
+  it("that the token shows for exchange is a sender with a note, unlike one for signatures", async () => {
+    const other = { at: join(folder, "home-of-notes") };
+    mkdirSync(other.at, { mode: 0o700 });
+    const note = "recorded as a key for exchange";
+    for (const [label, isNoted] of [
+      ["exchange", true],
+      ["sign", false],
+    ] as const) {
+      const added = await cli(["senders", "add", label, uri(label)], other);
+      expect(added).toMatchObject({ status: 0 });
+      expect(added.stderr.includes(note)).toBe(isNoted);
+    }
+  });
+
   it.each([
     ["that is not there", "none", 5],
     ["that is for exchange alone, for a sender", "x25519", 1],

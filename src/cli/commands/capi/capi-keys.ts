@@ -61,11 +61,6 @@ export class CapiKeys {
     const found = await this.#find(text, option, "signature");
     const publicKey = requireRsa(found);
     const { where } = found;
-    if (found.isBlob === true && found.signOnly !== true) {
-      this.#context.report.note(
-        `${where}: an exchange key; signatures are made with the other one`,
-      );
-    }
     naming(where, () => requireSigner(publicKey, { allowWeak: this.#allowWeak }));
     return publicKey;
   }

@@ -68,9 +68,10 @@ async function signingKeyOf(
   args: Arguments,
   context: Context,
 ): Promise<SigningPublicKey> {
-  const { publicKey } = await withTokens(args, context, (tokens) =>
+  const { publicKey, warnings } = await withTokens(args, context, (tokens) =>
     new PublicKeys(tokens, context).find(text, { purpose: "signature", option: "the key" }),
   );
+  for (const warning of warnings) context.report.note(`${text}: ${warning}`);
   return requireSigner(publicKey);
 }
 

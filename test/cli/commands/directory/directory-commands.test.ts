@@ -12,6 +12,9 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { fingerprintGroups, publicKeyFromSpki } from "../../../../src/keys/public-key.js";
 import type { MessageInfo } from "../../../../src/index.js";
+import { formatPublicKey, type PublicKeyFormat } from "../../../../src/keys/formats/key-file.js";
+import type { PublicKey } from "../../../../src/keys/key.js";
+import { defined } from "../../../../src/defined.js";
 import { publicDer, publicPem, TEST_KEYS } from "../../../support/keys.js";
 import { temporaryFolder, writeKeys } from "../../support/folder.js";
 import { run, type Outcome, type RunOptions } from "../../support/run.js";
@@ -300,5 +303,48 @@ describe("sealing to a name of the directory", () => {
     const { status, stderr } = await sealedTo(home, "bob");
     expect(status).toBe(1);
     expect(stderr).toContain("the fingerprint does not match the key");
+  });
+});
+
+describe("senders add, of what a key is for,", () => {
+  const p256 = publicKeyFromSpki(publicDer(TEST_KEYS.p256));
+  const rsa = publicKeyFromSpki(publicDer(TEST_KEYS.rsa2048));
+  const inForm = (form: PublicKeyFormat, key: PublicKey, signOnly?: boolean): Buffer =>
+    Buffer.from(formatPublicKey(key, form, defined({ signOnly })));
+  const jwk = (members: object): Buffer => {
+    const plain = JSON.parse(inForm("jwk", p256).toString()) as Record<string, unknown>;
+    delete plain["use"];
+    return Buffer.from(JSON.stringify({ ...plain, ...members }));
+  };
+  const fixture = (name: string): Buffer =>
+    readFileSync(new URL(`../../../keys/fixtures/${name}`, import.meta.url));
+
+  it.each([
+    ["a PEM recorded for exchange", inForm("pem", p256, false), true],
+    ["a PEM recorded for signatures", inForm("pem", p256, true), false],
+    ["a PEM without a record", inForm("pem", p256), false],
+    ["an OpenSSH line recorded for exchange", inForm("ssh", p256, false), true],
+    ["an OpenSSH line recorded for signatures", inForm("ssh", p256, true), false],
+    ["a JWK with use enc", jwk({ use: "enc" }), true],
+    ["a JWK with use sig", jwk({ use: "sig" }), false],
+    ["a JWK that derives", jwk({ key_ops: ["deriveBits"] }), true],
+    ["a JWK that verifies and derives", jwk({ key_ops: ["deriveBits", "verify"] }), false],
+    ["a JWK of neither", jwk({}), false],
+    ["a PUBLICKEYBLOB for exchange", inForm("capi", rsa, false), true],
+    ["a PUBLICKEYBLOB for signatures", inForm("capi", rsa, true), false],
+    ["a certificate for encryption", fixture("rsa2048-enc.crt.pem"), true],
+    ["a certificate for agreement", fixture("p256-agree.crt.pem"), true],
+    ["a certificate for signatures", fixture("rsa2048-sig.crt.pem"), false],
+    ["a certificate without key usage", fixture("rsa2048-none.crt.pem"), false],
+  ])("with %s", async (_what, bytes, isNoted) => {
+    writeFileSync("a-key", bytes);
+    const home = freshHome();
+    const { status, stderr } = await at(home)("senders add alice a-key");
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    const note = /recorded as a key for exchange; signatures are most likely made with another/;
+    if (isNoted) expect(stderr).toMatch(note);
+    else expect(stderr).not.toMatch(note);
+    const listed = dataOf(await at(home)("senders list --json"));
+    expect(listed).toMatchObject({ senders: [{ name: "alice" }] });
   });
 });
