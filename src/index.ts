@@ -69,6 +69,14 @@ export {
 } from "./keys/public-key.js";
 export { requireSigner } from "./keys/signer-strength.js";
 export { needsPassphrase } from "./keys/formats/private-file.js";
+export {
+  formatHybridFile,
+  hybridFileIdentity,
+  newHybridFile,
+  parseHybridFile,
+  type HybridFile,
+  type HybridFileIdentity,
+} from "./envelope/hybrid-file.js";
 export { hybridKey } from "./wrap/hybrid-key.js";
 export { hybridSeedIdentity } from "./software/hybrid-identity.js";
 export { softwareIdentity, type SoftwareIdentityOptions } from "./software/software-identity.js";

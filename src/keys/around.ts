@@ -30,7 +30,7 @@ function watched<Public extends PublicKey>(
   key: PrivateKey<Public>,
   using: Using,
 ): PrivateKey<Public> {
-  const { publicKey, oaep, decryptPkcs1, agree, sign, signPkcs1 } = key;
+  const { publicKey, oaep, decryptPkcs1, agree, decapsulate, sign, signPkcs1 } = key;
   return {
     publicKey,
     ...defined({
@@ -50,6 +50,10 @@ function watched<Public extends PublicKey>(
       agree:
         agree &&
         (((peer, options) => agree(peer, { ...options, using })) satisfies PrivateKey["agree"]),
+      decapsulate:
+        decapsulate &&
+        (((enc, options) =>
+          decapsulate(enc, { ...options, using })) satisfies PrivateKey["decapsulate"]),
     }),
   };
 }

@@ -14,6 +14,7 @@ import type {
   HybridKem,
   HybridPublicKey,
   PrivateKey,
+  UseOptions,
   X25519PublicKey,
 } from "../keys/key.js";
 import { HYBRID_PARTS, validatePoint } from "../keys/public-key.js";
@@ -137,9 +138,10 @@ export async function agreed(
   curve: HpkeCurve,
   agree: NonNullable<PrivateKey["agree"]>,
   peer: Uint8Array,
+  options?: UseOptions,
 ): Promise<Secret | null> {
   if (!isPoint(curve, peer)) return null;
-  const shared = await agree(peer);
+  const shared = await agree(peer, options);
   if (shared === null) return null;
   const dh = shared.expose();
   if (dh.length === KEMS[curve].dhBytes && !(curve === "X25519" && isZero(dh))) return shared;

@@ -37,10 +37,10 @@ export async function hybridKey(
   if (!isOwn) throw otherKey("ML-KEM");
   return {
     publicKey,
-    decapsulate: async (enc) => {
+    decapsulate: async (enc, options) => {
       if (enc.length !== hybridEncBytes(kem)) return null;
       const { ciphertext, point } = splitEnc(kem, enc);
-      const dh = await agreed(curve, agree, point);
+      const dh = await agreed(curve, agree, point, options);
       if (dh === null) return null;
       const secret = algorithm.decapsulate(set, seed.expose(), ciphertext);
       try {

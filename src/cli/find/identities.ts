@@ -17,6 +17,7 @@ import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import { exactText } from "../../store/exact.js";
 import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
+import { hybridIn, HybridSource } from "./hybrid-keys.js";
 import { identityInFile, warnIfReadable } from "./identity-at.js";
 import { readIdentity } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
@@ -49,6 +50,11 @@ export interface Identities {
 interface Source {
   /** What can be seen without a PIN. */
   readonly find: () => Promise<readonly ExchangeIdentity[]>;
+  /** What can be put together from keys that were found. */
+  readonly join?: (
+    info: MessageInfo,
+    ...keys: readonly (() => Promise<readonly ExchangeIdentity[]>)[]
+  ) => Promise<readonly ExchangeIdentity[]>;
   /** What else there is after login. */
   readonly findMore?: (
     info: MessageInfo,
@@ -77,15 +83,24 @@ export async function prepareIdentities(
     if (isPkcs11Uri(text)) sources.push(new TokenSource(tokens.uri(text), tokens));
     else sources.push(...(await fromFile(text, tokens, context)));
   }
-  if (words.length === 0) sources.push(everyKeyPresent(tokens));
+  const every = everyKeyPresent(tokens);
+  if (words.length === 0) sources.push(every);
   return {
     find: async (info, beforeLogin) => {
       const found: ExchangeIdentity[] = [];
       for (const one of sources) found.push(...(await one.find()));
+      const present = (): Promise<readonly ExchangeIdentity[]> => every.find();
+      for (const one of sources) {
+        found.push(...((await one.join?.(info, () => Promise.resolve(found), present)) ?? []));
+      }
       const matching = found.filter(({ publicKey }) => matchesRecipient(info, publicKey));
       if (matching.length > 0) return doubtfulLast(found, matching, tokens);
-      for (const one of sources) found.push(...((await one.findMore?.(info, beforeLogin)) ?? []));
-      return found;
+      const more: ExchangeIdentity[] = [];
+      for (const one of sources) more.push(...((await one.findMore?.(info, beforeLogin)) ?? []));
+      for (const one of sources) {
+        more.push(...((await one.join?.(info, () => Promise.resolve(more))) ?? []));
+      }
+      return [...found, ...more];
     },
     whyNone: (error) => whyNone(error, sources, tokens),
     unseen: () => sources.flatMap((source) => source.unseen?.() ?? []),
@@ -284,6 +299,11 @@ function canOpen(key: KeyInfo): boolean {
 async function fromFile(path: string, tokens: Tokens, context: Context): Promise<Source[]> {
   const bytes = await readIdentity(path, context.io);
   const text = new TextDecoder("utf-8").decode(bytes);
+  const hybrid = hybridIn(bytes, path);
+  if (hybrid !== undefined) {
+    await warnIfReadable(path, context);
+    return [new HybridSource(hybrid, path, tokens)];
+  }
   if (text.includes("-----BEGIN ")) {
     const identity = await identityInFile(bytes, path, "open", context);
     bytes.fill(0);

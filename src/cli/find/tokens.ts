@@ -50,6 +50,7 @@ export class Tokens {
   #halves: Promise<PublicKey[]> | undefined;
   /** The keys of the identities given out. */
   readonly #keys = new WeakMap<Identity, KeyInfo>();
+  readonly #endings: (() => void)[] = [];
   /** The token whose key was last unlocked. */
   #inUse: TokenInfo | undefined;
 
@@ -144,7 +145,13 @@ export class Tokens {
     return identity;
   }
 
-  /** The token's key that an identity from `identity` stands for. */
+  /** Notes that `identity` uses the key of `half`, if that is a token's. */
+  standsFor(identity: Identity, half: Identity): void {
+    const key = this.#keys.get(half);
+    if (key !== undefined) this.#keys.set(identity, key);
+  }
+
+  /** The token's key that an identity stands for, or uses. */
   keyOf(identity: Identity): KeyInfo | undefined {
     return this.#keys.get(identity);
   }
@@ -183,7 +190,13 @@ export class Tokens {
     return awaitToken(uri, this.#options.patience, this.#context, () => this.#open(NO_PIN));
   }
 
+  /** Called when the run ends. */
+  atEnd(ending: () => void): void {
+    this.#endings.push(ending);
+  }
+
   async close(): Promise<void> {
+    for (const ending of this.#endings) ending();
     if (this.#access === undefined) return;
     const access = await this.#access.catch(() => undefined);
     await access?.close();

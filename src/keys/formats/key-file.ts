@@ -255,6 +255,12 @@ function fromPem(text: string, now: Date): KeyFile {
     throw privateKeyAsRecipient("this PEM file", isCertificate.includes(true) ? hint : undefined);
   }
   const [first] = blocks;
+  if (first?.label === "P11SEAL HYBRID KEY") {
+    throw privateKeyAsRecipient(
+      "the file of a hybrid key",
+      "its public key is written by: p11seal keys export FILE -o PUBLIC",
+    );
+  }
   // A key may stand beside its certificate; that both are of one key is checked.
   const isPair = blocks.length === 2 && isCertificate[0] !== isCertificate[1];
   if (first === undefined || (blocks.length > 1 && !isPair)) {

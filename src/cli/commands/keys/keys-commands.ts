@@ -30,7 +30,7 @@ export const KEYS: CommandSet = {
           required: true,
           choices: [
             ...["rsa:2048", "rsa:3072", "rsa:4096", "ec:p256", "ec:p384", "ec:p521"],
-            ...["x25519", "ed25519"],
+            ...["x25519", "ed25519", "mlkem768-p256", "mlkem1024-p384"],
           ],
           describe: "Kind and size",
         },
@@ -45,6 +45,16 @@ export const KEYS: CommandSet = {
           describe: "RSA: also allow C_Decrypt, for formats that need it; keys audit reports it",
         },
         output: { alias: "o", type: "string", describe: "Write the public key (PEM) to a file" },
+        "seed-file": {
+          type: "string",
+          describe: "mlkem…: where the ML-KEM half goes, sealed to the half on the token",
+        },
+        escrow: {
+          type: "string",
+          repeatable: true,
+          names: { of: "recipients", orFile: true },
+          describe: "mlkem…: a recipient who can open the seed in that file, too (repeatable)",
+        },
         ...force,
         ...tokenAccess,
         ...json,
@@ -58,6 +68,10 @@ export const KEYS: CommandSet = {
         [
           "keys generate --token pkcs11:token=alice --label exchange-ec --type ec:p256",
           "an elliptic-curve key",
+        ],
+        [
+          "keys generate --token pkcs11:token=alice --label pq --type mlkem768-p256 --seed-file pq.seed -o pq.pem",
+          "safe from quantum computers: half on the token, half in a file to keep copies of",
         ],
       ],
       load: async () => (await import("./keys-generate.js")).keysGenerateCommand,
@@ -76,7 +90,7 @@ export const KEYS: CommandSet = {
     {
       name: "keys export",
       operands: "<uri>",
-      describe: "Write a key's public half, for senders",
+      describe: "Write a key's public half, for senders; of a hybrid key, from its seed file",
       options: {
         format: {
           type: "string",

@@ -1,7 +1,7 @@
 /** `p11seal keys generate`: a key pair on a token, and its public half for others to seal to. */
 import type { OaepHash, PublicKey } from "../../../keys/key.js";
 import { formatPublicKey } from "../../../keys/formats/key-file.js";
-import { fingerprintText } from "../../../keys/public-key.js";
+import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
 import type { TokenService } from "../../../token/service.js";
 import type { Pkcs11Uri } from "../../../token/uri.js";
 import type { GeneratedKey, KeyInfo, KeyType, KeyUse, TokenInfo } from "../../../token/values.js";
@@ -15,11 +15,21 @@ import { fewOf, oneLine } from "../../../printable.js";
 import { json, table } from "../../io/table.js";
 import { signOnlyOf } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";
+import {
+  escrowOf,
+  hybridOptions,
+  joined,
+  seedOutputAt,
+  warningOf,
+  type HybridOptions,
+} from "./hybrid-generate.js";
 import type { Context } from "../../command.js";
 
 export async function keysGenerateCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
-  const type = args.required("type") as KeyType;
+  const named = args.required("type");
+  const hybrid = hybridOptions(named, args);
+  const type = hybrid?.half ?? (named as KeyType);
   const use = args.required("use") as KeyUse;
   const allowDecrypt = args.flag("allow-decrypt");
   if (allowDecrypt && !(type.startsWith("rsa:") && use === "exchange")) {
@@ -34,30 +44,41 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
   await withTokens(args, context, async (tokens) => {
     const text = args.text("token");
     const uri = text === undefined ? {} : tokens.uri(text);
-    // Opened first: a key whose public half can't be written would stay on the token all the same.
+    // Opened first: a key whose files can't be written would stay on the token all the same.
     const output = path === undefined ? undefined : await outputAt(path, args, context);
+    let seedOutput: Output | undefined;
     try {
+      seedOutput = hybrid && (await seedOutputAt(hybrid, path, args));
+      const escrow = hybrid === undefined ? [] : await escrowOf(hybrid, tokens, context);
       const access = await tokens.access();
       const token = await tokens.find(uri, () => chosenToken(uri, access));
       const label = args.required("label");
       const made = await access.generate(token, { type, label, use, allowDecrypt });
-      const { publicKey } = made.key;
-      if (publicKey === undefined) {
+      const half = made.key.publicKey;
+      if (half === undefined) {
         throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${made.key.uri} has no public half`);
       }
+      const publicKey =
+        hybrid === undefined || seedOutput === undefined
+          ? half
+          : await joined(hybrid, half, { made, escrow, seedOutput });
       const record = made.oaep?.[0];
       if (output !== undefined) {
         await output.write(publicKeyFile(publicKey, record, made.key));
         await commit(output);
       }
+      if (hybrid !== undefined) report.note(warningOf(hybrid));
       for (const fact of made.notHonoured) report.note(`not honoured by the token: ${fact}`);
       if (path === "-") return;
       await write(
         io.stdout,
-        asJson ? json(asData(made, publicKey, path)) : describe(made, publicKey, path),
+        asJson
+          ? json(asData(made, publicKey, path, hybrid))
+          : describe(made, publicKey, path, hybrid),
       );
     } finally {
       await output?.close();
+      await seedOutput?.close();
     }
   });
 }
@@ -83,25 +104,40 @@ function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, made: KeyInfo
   return formatPublicKey(key, "pem", { comment: oneLine(made.label), ...records });
 }
 
-function asData(made: GeneratedKey, key: PublicKey, path: string | undefined): unknown {
+function asData(
+  made: GeneratedKey,
+  key: PublicKey,
+  path: string | undefined,
+  hybrid: HybridOptions | undefined,
+): unknown {
   return {
     uri: made.key.uri,
-    kind: made.key.kind,
+    kind: kindOf(made, hybrid),
     label: made.key.label,
     fingerprint: fingerprintText(key),
     uses: made.key.uses,
     ...defined({ oaep: made.oaep }),
     notHonoured: made.notHonoured,
-    ...defined({ file: path }),
+    ...defined({ file: path, seedFile: hybrid?.seedFile }),
   };
 }
 
-function describe(made: GeneratedKey, key: PublicKey, path: string | undefined): string {
+function describe(
+  made: GeneratedKey,
+  key: PublicKey,
+  path: string | undefined,
+  hybrid: HybridOptions | undefined,
+): string {
   return table([
     ["key", made.key.uri],
-    ["kind", made.key.kind],
+    ["kind", kindOf(made, hybrid)],
     ["fingerprint", fingerprintText(key)],
     ...(made.oaep === undefined ? [] : [["OAEP", made.oaep.join(", ") || "none"]]),
     ...(path === undefined ? [] : [["public key", path]]),
+    ...(hybrid === undefined ? [] : [["seed file", hybrid.seedFile]]),
   ]);
+}
+
+function kindOf(made: GeneratedKey, hybrid: HybridOptions | undefined): string {
+  return hybrid === undefined ? made.key.kind : HYBRID_PARTS[hybrid.kem].name;
 }

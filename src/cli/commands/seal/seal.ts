@@ -94,6 +94,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
       context.report.note("--oaep has no effect: no recipient has an RSA key");
     }
+    noteMixed(recipients, context);
     const signer = signing && {
       identity: await signerAt(signing.key, tokens, context),
       options: signing,
@@ -102,6 +103,16 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     const settings = { recipients, oaep, signer, keyBlob, armor, threads, force, durable };
     return sealAll(tasks, settings, context);
   });
+}
+
+/** One recipient whose key a quantum computer breaks is enough for it to read the message. */
+function noteMixed(recipients: SealSettings["recipients"], { report }: Context): void {
+  const hybrids = recipients.filter(({ publicKey }) => publicKey.type === "hybrid").length;
+  if (hybrids === 0 || hybrids === recipients.length) return;
+  report.note(
+    `only ${hybrids} of ${recipients.length} recipients have post-quantum keys: a quantum computer ` +
+      "could open the message by the others'",
+  );
 }
 
 async function sealAll(
