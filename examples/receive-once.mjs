@@ -18,6 +18,7 @@ import {
   admit,
   appendAudit,
   auditFiles,
+  closeHomeLedger,
   openHomeLedger,
   openPolicy,
   placeNew,
@@ -116,5 +117,5 @@ try {
   }
 } finally {
   await reservation?.release();
-  await ledger.close();
+  await closeHomeLedger(home, ledger);
 }

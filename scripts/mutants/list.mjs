@@ -464,6 +464,27 @@ export const MUTANTS = [
     test: "test/records/ledger/ledger.test.ts",
   },
   {
+    what: "rows of an older ledger are believed",
+    file: "src/records/ledger/sqlite-ledger.ts",
+    find: "      requireCurrent(this.#database, message, rows);\n",
+    replace: "      void requireCurrent;\n",
+    test: "test/records/ledger/ledger-splice.test.ts",
+  },
+  {
+    what: "a node of an older hash tree is believed",
+    file: "src/records/ledger/hash-tree.ts",
+    find: "if (rootOf(node) !== root) throw",
+    replace: "if (path.length > 99) throw",
+    test: "test/records/ledger/hash-tree.test.ts",
+  },
+  {
+    what: "an older ledger of the first version becomes a new one",
+    file: "src/records/ledger/sqlite-ledger.ts",
+    find: "    requireNotOlder(readMeta(database), witness);\n    await upgradeLedger",
+    replace: "    await upgradeLedger",
+    test: "test/records/ledger/ledger-upgrade.test.ts",
+  },
+  {
     what: "a rolled-back ledger is used",
     file: "src/records/ledger/ledger-rules.ts",
     find: "  if (!same || found.counter < witness.counter) throw rolledBack(found, witness);",

@@ -31,7 +31,12 @@ export {
 // What was accepted
 export type * from "./ledger/ledger.js";
 export { initLedger, openLedger } from "./ledger/sqlite-ledger.js";
-export { ledgerPath, makeHomeLedger, openHomeLedger } from "./ledger/home-ledger.js";
+export {
+  closeHomeLedger,
+  ledgerPath,
+  makeHomeLedger,
+  openHomeLedger,
+} from "./ledger/home-ledger.js";
 
 // What was done
 export {

@@ -28,6 +28,8 @@ export interface Schema {
   readonly version: number;
   /** Statements that make the tables of a new database. */
   readonly sql: string;
+  /** Changes the tables of an older version into those of this one; absent: there is none. */
+  readonly upgrade?: (database: Database, version: number) => Promise<void>;
 }
 
 /** A database that can't be used. Its user says what that means. */
@@ -59,11 +61,25 @@ export class Database {
     schema: Schema,
     options: { readonly waitMs?: number | undefined } = {},
   ): Promise<Database> {
+    // One at a time: who waits for another's upgrade in SQLite would block this process, and so it.
+    const opening = Database.#opening.then(() => Database.#open(path, schema, options));
+    Database.#opening = opening.catch(() => undefined);
+    return opening;
+  }
+
+  static #opening: Promise<unknown> = Promise.resolve();
+
+  static async #open(
+    path: string,
+    schema: Schema,
+    options: { readonly waitMs?: number | undefined },
+  ): Promise<Database> {
     if ((await fileState(path)) === "absent") throw new DatabaseFailure("absent", "no such file");
     const database = new Database(await opened(path));
     try {
       database.#prepare(options.waitMs ?? WAIT_MS);
       database.#requireSchema(schema);
+      await database.#upgrade(schema);
       return database;
     } catch (error) {
       database.close();
@@ -91,9 +107,9 @@ export class Database {
       try {
         database.#prepare(WAIT_MS);
         database.transaction(() => {
-          database.#execute(`PRAGMA application_id = ${schema.applicationId}`);
-          database.#execute(`PRAGMA user_version = ${schema.version}`);
-          database.#execute(schema.sql);
+          database.execute(`PRAGMA application_id = ${schema.applicationId}`);
+          database.execute(`PRAGMA user_version = ${schema.version}`);
+          database.execute(schema.sql);
           fill(database);
         });
       } finally {
@@ -133,15 +149,24 @@ export class Database {
     }
   }
 
+  /** Statements without values. */
+  execute(sql: string): void {
+    try {
+      this.#connection.exec(sql);
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
   /**
    * Runs `action` while no other process uses the database. If this returns, its changes are on the
    * disk; if it throws, nothing was changed.
    */
   transaction<T>(action: () => T): T {
-    this.#execute("BEGIN IMMEDIATE");
+    this.execute("BEGIN IMMEDIATE");
     try {
       const result = action();
-      this.#execute("COMMIT");
+      this.execute("COMMIT");
       return result;
     } catch (error) {
       this.#rollBack();
@@ -159,7 +184,7 @@ export class Database {
     const [unused, pages] = [this.#number("freelist_count"), this.#number("page_count")];
     if (4 * unused < pages) return true;
     try {
-      this.#execute("VACUUM");
+      this.execute("VACUUM");
       return true;
     } catch (error) {
       if (error instanceof DatabaseFailure && error.kind !== "damaged") return false;
@@ -180,20 +205,39 @@ export class Database {
   }
 
   #prepare(waitMs: number): void {
-    this.#execute(`PRAGMA busy_timeout = ${waitMs}`);
-    this.#execute("PRAGMA journal_mode = DELETE");
-    this.#execute("PRAGMA synchronous = EXTRA");
-    this.#execute("PRAGMA foreign_keys = ON");
-    this.#execute("PRAGMA trusted_schema = OFF");
-    this.#execute("PRAGMA cell_size_check = ON");
+    this.execute(`PRAGMA busy_timeout = ${waitMs}`);
+    this.execute("PRAGMA journal_mode = DELETE");
+    this.execute("PRAGMA synchronous = EXTRA");
+    this.execute("PRAGMA foreign_keys = ON");
+    this.execute("PRAGMA trusted_schema = OFF");
+    this.execute("PRAGMA cell_size_check = ON");
   }
 
-  #requireSchema({ applicationId, version }: Schema): void {
+  #requireSchema({ applicationId, version, upgrade }: Schema): void {
     if (this.#number("application_id") !== applicationId) {
       throw new DatabaseFailure("damaged", "not a database of this kind");
     }
     const found = this.#number("user_version");
-    if (found !== version) throw new DatabaseFailure("version", `version ${found} of its tables`);
+    if (found < 1) throw new DatabaseFailure("damaged", "its tables have no version");
+    if (found > version || (found < version && upgrade === undefined)) {
+      throw new DatabaseFailure("version", `version ${found} of its tables`);
+    }
+  }
+
+  /** In one transaction: until it is done, others see the older version, or wait. */
+  async #upgrade({ version, upgrade }: Schema): Promise<void> {
+    if (upgrade === undefined || this.#number("user_version") === version) return;
+    this.execute("BEGIN IMMEDIATE");
+    try {
+      const found = this.#number("user_version");
+      // Another process may have been faster.
+      if (found !== version) await upgrade(this, found);
+      this.execute(`PRAGMA user_version = ${version}`);
+      this.execute("COMMIT");
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
   }
 
   #number(pragma: string): number {
@@ -204,14 +248,6 @@ export class Database {
   #all(sql: string, parameters: readonly Value[]): Readonly<Record<string, unknown>>[] {
     try {
       return this.#connection.all(sql, parameters);
-    } catch (error) {
-      throw failure(error);
-    }
-  }
-
-  #execute(sql: string): void {
-    try {
-      this.#connection.exec(sql);
     } catch (error) {
       throw failure(error);
     }
@@ -233,11 +269,14 @@ function decoded(hex: unknown): string | undefined {
   if (typeof hex !== "string") throw new TypeError("hex() gives text");
   if (hex === "") return undefined;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(hex, "hex"));
+    return UTF8.decode(Buffer.from(hex, "hex"));
   } catch {
     throw new DatabaseFailure("damaged", "a text that is not UTF-8");
   }
 }
+
+/** One for all values: each holds memory outside the heap. */
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Other processes' transactions take milliseconds. This process blocks while it waits. */
 const WAIT_MS = 10_000;

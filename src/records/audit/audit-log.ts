@@ -86,6 +86,27 @@ export function appendAudit(
 }
 
 /**
+ * Notes in the head, without a line, how far the log's ledger has come.
+ *
+ * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
+ */
+export async function noteLedger(files: AuditFiles, ledger: LedgerWitness): Promise<void> {
+  const isBehind = (known: LedgerWitness | undefined): boolean =>
+    known?.ledgerId === ledger.ledgerId && known.counter < ledger.counter;
+  try {
+    if (!isBehind((await readHead(files))?.ledger)) return;
+    await withLock(files.lock, async (lock) => {
+      const head = await readHead(files);
+      if (head === undefined || !isBehind(head.ledger)) return;
+      await lock.confirm();
+      await writeHead(files, { ...head, ledger });
+    });
+  } catch (error) {
+    throw writeFailure(files, error);
+  }
+}
+
+/**
  * How far the ledger had come by the log's last line and its head: the witness that `openLedger`
  * takes. `undefined` if neither says so.
  *
@@ -143,21 +164,20 @@ async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
       await makeFolder(dirname(files.log));
       await withLock(files.lock, (lock) => append(files, entries, lock));
     } catch (error) {
-      const told =
-        error instanceof PolicyError || error instanceof TypeError
-          ? error
-          : new PolicyError(
-              "ERR_AUDIT_LOG_WRITE",
-              `cannot write ${quoted(files.log)}: ${reason(error)}`,
-              {
-                cause: error,
-                hint: "make room on its disk, or make it and its folder writable",
-              },
-            );
+      const told = writeFailure(files, error);
       for (const { reject } of entries) reject(told);
     }
   }
   waiting.delete(files.log);
+}
+
+function writeFailure(files: AuditFiles, error: unknown): unknown {
+  if (error instanceof PolicyError || error instanceof TypeError) return error;
+  const fact = `cannot write ${quoted(files.log)}: ${reason(error)}`;
+  return new PolicyError("ERR_AUDIT_LOG_WRITE", fact, {
+    cause: error,
+    hint: "make room on its disk, or make it and its folder writable",
+  });
 }
 
 /** The most lines that are written under one lock: other processes wait for it too. */

@@ -2,7 +2,7 @@
  * The ledger of the data folder. The audit log there says which ledger, and how recent, it must be.
  */
 import { join } from "node:path";
-import { appendAudit, auditFiles, auditWitness } from "../audit/audit-log.js";
+import { appendAudit, auditFiles, auditWitness, noteLedger } from "../audit/audit-log.js";
 import type { Ledger, LedgerWitness } from "./ledger.js";
 import { initLedger, openLedger } from "./sqlite-ledger.js";
 import { makeFolder } from "../../store/files.js";
@@ -15,6 +15,20 @@ export function ledgerPath(home: string): string {
 export async function openHomeLedger(home: string): Promise<Ledger> {
   const witness = await auditWitness(auditFiles(home));
   return openLedger(ledgerPath(home), { witness });
+}
+
+/**
+ * Closes the ledger. Before, the audit log notes how far it has come: its lines know of what was
+ * accepted, but not yet of what was delivered.
+ *
+ * @throws as `noteLedger` and `Ledger.witness`
+ */
+export async function closeHomeLedger(home: string, ledger: Ledger): Promise<void> {
+  try {
+    await noteLedger(auditFiles(home), await ledger.witness());
+  } finally {
+    await ledger.close();
+  }
 }
 
 /**

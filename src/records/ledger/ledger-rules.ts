@@ -154,7 +154,7 @@ function judgeDelivery(
   }
   if (hasFile(own, request)) return cleanUp([own], request);
   if (found === "placed") {
-    return refuse(replayed(own), [{ kind: "update", message: deliveredRow(own) }]);
+    return refuse(replayed(own), noteDelivered(own));
   }
   const row = { ...claimed(own, request), ...pathsOf(request.output), mark: undefined };
   const changes: Change[] = [{ kind: "update", message: row }];
@@ -222,7 +222,7 @@ export interface Noted extends Writes {
 /** The plaintext has its name, or went to the pipe. */
 export function decideDelivery({ own }: Rows, token: string): Refusal | Noted {
   if (own?.token !== token || own.state === "reserved") return refuse(reservationLost());
-  return { kind: "note", changes: [{ kind: "update", message: deliveredRow(own) }] };
+  return { kind: "note", changes: noteDelivered(own) };
 }
 
 /** The holder gives the message up. */
@@ -234,16 +234,15 @@ export interface Pruning extends Writes {
   readonly kind: "prune";
   /** How many messages it forgets. */
   readonly removed: number;
-  /** The last stream of this step; absent once there is none left. */
+  /** The stream that the step ended in; absent once nothing is left. */
   readonly last: StreamKey | undefined;
 }
 
 /**
- * One step of pruning: forgets delivered messages sealed before `horizonMs`, of some streams, and
- * reservations that nobody holds. The
- * highest forgotten serial becomes the stream's floor. Everything up to the floor counts as
- * accepted, so a longer window, later on, lets nothing in again. Messages that are not delivered
- * yet are kept.
+ * One step of pruning: forgets some delivered messages sealed before `horizonMs`, and reservations
+ * that nobody holds. The highest forgotten serial becomes the stream's floor. Everything up to the
+ * floor counts as accepted, so a longer window, later on, lets nothing in again. Messages that are
+ * not delivered yet are kept.
  */
 export function decidePruning(
   { old, reserved, owners }: PruningRows & Facts,
@@ -259,10 +258,11 @@ export function decidePruning(
     return { kind: "stream", stream: { ...stream, floor } };
   });
   const removed = old.reduce((sum, stream) => sum + stream.messages, 0);
-  const forget = old.map(({ stream }): Change => ({
+  const forget = old.map(({ stream, highestSerial }): Change => ({
     kind: "forget",
     stream,
     sealedBeforeMs: horizonMs,
+    upToSerial: highestSerial,
   }));
   if (removed > 0) forget.push({ kind: "count" });
   return {
@@ -344,9 +344,15 @@ function newRow(message: SignedMessage, request: ReservationRequest): MessageRow
   };
 }
 
-/** The token stays, so that its holder may note the delivery twice. */
-function deliveredRow(row: MessageRow): MessageRow {
-  return { ...row, state: "delivered", owner: undefined, ...pathsOf(undefined), mark: undefined };
+/**
+ * The token stays, so that its holder may note the delivery twice. It counts, because a ledger that
+ * has forgotten it could deliver the message once more.
+ */
+function noteDelivered(row: MessageRow): Change[] {
+  if (row.state === "delivered") return [];
+  const delivered = { state: "delivered", owner: undefined, mark: undefined } as const;
+  const message = { ...row, ...delivered, ...pathsOf(undefined) };
+  return [{ kind: "update", message }, { kind: "count" }];
 }
 
 function pathsOf(output: OutputPaths | undefined): Pick<MessageRow, "temporary" | "final"> {

@@ -19,9 +19,12 @@ export interface LedgerStore {
    * counts.
    */
   transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D>;
-  /** The same for pruning, with the rows that the next step of it is about. */
+  /**
+   * The same for pruning, with the rows that the next step of it is about. `from`: the stream that
+   * the step before ended in; absent in the first.
+   */
   prune<D extends Writes>(
-    step: { readonly horizonMs: number; readonly after?: StreamKey | undefined },
+    step: { readonly horizonMs: number; readonly from?: StreamKey | undefined },
     decide: (rows: PruningRows) => D,
   ): Promise<D>;
   /** Gives the space of what was pruned back. False: it could not, and nothing else is wrong. */
@@ -50,10 +53,17 @@ export type Change =
   | { readonly kind: "delete"; readonly message: MessageRow }
   /** The stream's row becomes this one, whether or not it has one already. */
   | { readonly kind: "stream"; readonly stream: StreamRow }
-  /** Deletes all delivered messages of the stream that were sealed before. */
-  | { readonly kind: "forget"; readonly stream: StreamKey; readonly sealedBeforeMs: number }
+  | Forgetting
   /** Adds one to the ledger's counter. */
   | { readonly kind: "count" };
+
+/** Deletes the delivered messages of the stream that were sealed before, up to that serial. */
+export interface Forgetting {
+  readonly kind: "forget";
+  readonly stream: StreamKey;
+  readonly sealedBeforeMs: number;
+  readonly upToSerial: number;
+}
 
 /** What a ledger knows around one message. */
 export interface Rows {
@@ -66,8 +76,8 @@ export interface Rows {
 }
 
 /**
- * What a step of pruning is about: delivered messages sealed before the horizon, of the next
- * streams that have any, and reservations.
+ * What a step of pruning is about: the next delivered messages sealed before the horizon, by
+ * sender, stream id and serial, and reservations.
  */
 export interface PruningRows {
   /** All of them in the first step, none in the others. */
@@ -75,7 +85,7 @@ export interface PruningRows {
   /** By sender and stream id; empty after the last step. */
   readonly old: readonly {
     readonly stream: StreamRow;
-    /** How many of the stream's messages are old. */
+    /** How many of the stream's messages this step is about, and the last one's serial. */
     readonly messages: number;
     readonly highestSerial: number;
   }[];

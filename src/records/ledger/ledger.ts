@@ -57,6 +57,8 @@ export interface Ledger {
   reserve(message: SignedMessage, options: ReserveOptions): Promise<Reservation>;
   /** True if the message was accepted, and a crash then prevented its delivery. */
   isUndelivered(message: SignedMessage): Promise<boolean>;
+  /** How far it has come by now. */
+  witness(): Promise<LedgerWitness>;
   status(): Promise<LedgerStatus>;
   /** What is wrong with the stored data, one line for each problem; empty if nothing is. */
   verify(): Promise<string[]>;
@@ -114,7 +116,7 @@ export interface Acceptance {
 export interface LedgerWitness {
   /** 16 random bytes made with the ledger, hexadecimal. */
   readonly ledgerId: string;
-  /** Grows with every acceptance and every pruning. */
+  /** Grows with every acceptance, delivery and pruning. */
   readonly counter: number;
 }
 

@@ -8,6 +8,7 @@ import { DatabaseFailure, type Database, type Row, type Schema } from "../../sto
 import type { Value } from "../../store/sqlite-binding.js";
 import type { LedgerStatus, SignedMessage } from "./ledger.js";
 import type {
+  Forgetting,
   MessageInStream,
   MessageRow,
   MetaRow,
@@ -16,19 +17,30 @@ import type {
   StreamKey,
   StreamRow,
 } from "./ledger-store.js";
+import { TREE_TABLE } from "./sqlite-ledger-tree.js";
+
+/**
+ * The one row of `meta`. In version 1 it had no root, and began with `ledger_id`. So where one
+ * version's row stands in the other's place, `ledger_id` has the wrong form.
+ */
+export const META_TABLE = `
+  CREATE TABLE meta (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    root       TEXT    NOT NULL CHECK (length(root) = 76),
+    ledger_id  TEXT    NOT NULL CHECK (length(ledger_id) = 32),
+    counter    INTEGER NOT NULL CHECK (counter >= 0),
+    created_ms INTEGER NOT NULL,
+    since_ms   INTEGER NOT NULL
+  ) STRICT;
+`;
 
 /** `message_id` is unique for each sender, so that no sender can use up another's id. */
 export const LEDGER_SCHEMA: Schema = {
   applicationId: 0x70313153, // "p11S"
-  version: 1,
+  version: 2,
   sql: `
-    CREATE TABLE meta (
-      one        INTEGER PRIMARY KEY CHECK (one = 1),
-      ledger_id  TEXT    NOT NULL CHECK (length(ledger_id) = 32),
-      counter    INTEGER NOT NULL CHECK (counter >= 0),
-      created_ms INTEGER NOT NULL,
-      since_ms   INTEGER NOT NULL
-    ) STRICT;
+    ${META_TABLE}
+    ${TREE_TABLE}
     CREATE TABLE streams (
       sender     TEXT    NOT NULL CHECK (length(sender) = 64),
       stream     TEXT    NOT NULL CHECK (length(stream) = 32),
@@ -79,42 +91,57 @@ export function readRows(
   database: Database,
   { keyId, messageId, streamId, serial }: SignedMessage,
 ): Rows {
-  const byId = (id: string): MessageRow | undefined => {
-    const rest = "FROM messages WHERE sender = ? AND message_id = ?";
-    const [row] = database.select(MESSAGE_COLUMNS, rest, keyId, id);
-    return row && messageRow(row);
-  };
+  const byId = (id: string): MessageRow | undefined =>
+    readMessage(database, { sender: keyId, messageId: id });
   const bySerial = "FROM messages WHERE sender = ? AND stream = ? AND serial = ?";
   const [holder] = database.select(["message_id"], bySerial, keyId, streamId, serial);
   const holderId = holder === undefined ? messageId : textOf(holder, "message_id", HEX_16);
-  const byStream = "FROM streams WHERE sender = ? AND stream = ?";
-  const [stream] = database.select(STREAM_COLUMNS, byStream, keyId, streamId);
   return {
     meta: readMeta(database),
-    stream: stream && streamRow(stream),
+    stream: readStream(database, { sender: keyId, streamId }),
     own: byId(messageId),
     rival: holderId === messageId ? undefined : byId(holderId),
   };
 }
 
+export function readMessage(
+  database: Database,
+  { sender, messageId }: Pick<MessageRow, "sender" | "messageId">,
+): MessageRow | undefined {
+  const rest = "FROM messages WHERE sender = ? AND message_id = ?";
+  const [row] = database.select(MESSAGE_COLUMNS, rest, sender, messageId);
+  return row && messageRow(row);
+}
+
+export function readStream(
+  database: Database,
+  { sender, streamId }: StreamKey,
+): StreamRow | undefined {
+  const rest = "FROM streams WHERE sender = ? AND stream = ?";
+  const [row] = database.select(STREAM_COLUMNS, rest, sender, streamId);
+  return row && streamRow(row);
+}
+
 /** What a step of pruning is about. Only the first one looks for reservations, in every row. */
 export function readPruning(
   database: Database,
-  { horizonMs, after }: { readonly horizonMs: number; readonly after?: StreamKey | undefined },
+  { horizonMs, from }: { readonly horizonMs: number; readonly from?: StreamKey | undefined },
 ): PruningRows {
   const old = database.select(
     [...STREAM_COLUMNS, "old", "latest"],
     `FROM (SELECT sender, stream, count(*) AS old, max(serial) AS latest
-         FROM messages INDEXED BY sqlite_autoindex_messages_2
-         WHERE (sender, stream) > (?, ?) AND state = 'delivered' AND created_ms < ?
-         GROUP BY sender, stream ORDER BY sender, stream LIMIT ${STREAMS_AT_ONCE})
+         FROM (SELECT sender, stream, serial
+             FROM messages INDEXED BY sqlite_autoindex_messages_2
+             WHERE (sender, stream) >= (?, ?) AND state = 'delivered' AND created_ms < ?
+             ORDER BY sender, stream, serial LIMIT ${PRUNED_AT_ONCE})
+         GROUP BY sender, stream ORDER BY sender, stream)
        LEFT JOIN streams USING (sender, stream)`,
-    after?.sender ?? "",
-    after?.streamId ?? "",
+    from?.sender ?? "",
+    from?.streamId ?? "",
     horizonMs,
   );
   const isReserved = "FROM messages WHERE state = 'reserved'";
-  const reserved = after === undefined ? database.select(MESSAGE_COLUMNS, isReserved) : [];
+  const reserved = from === undefined ? database.select(MESSAGE_COLUMNS, isReserved) : [];
   return {
     reserved: reserved.map(messageRow),
     // A stream without its row has no highest serial, and is damage.
@@ -199,18 +226,21 @@ export function deleteMessage(database: Database, row: MessageRow): void {
   if (database.run(sql, ...keyOf(row)) !== 1) throw damaged("messages");
 }
 
+/**
+ * Deletes the delivered messages of a stream that were sealed before, up to a serial.
+ *
+ * @returns them
+ */
 export function forgetDelivered(
   database: Database,
-  { sender, streamId }: StreamKey,
-  sealedBeforeMs: number,
-): void {
-  database.run(
-    `DELETE FROM messages INDEXED BY sqlite_autoindex_messages_2
-       WHERE sender = ? AND stream = ? AND state = 'delivered' AND created_ms < ?`,
-    sender,
-    streamId,
-    sealedBeforeMs,
-  );
+  { stream: { sender, streamId }, sealedBeforeMs, upToSerial }: Forgetting,
+): MessageRow[] {
+  const old = `FROM messages INDEXED BY sqlite_autoindex_messages_2
+    WHERE sender = ? AND stream = ? AND serial <= ? AND state = 'delivered' AND created_ms < ?`;
+  const values = [sender, streamId, upToSerial, sealedBeforeMs];
+  const rows = database.select(MESSAGE_COLUMNS, old, ...values);
+  database.run(`DELETE ${old}`, ...values);
+  return rows.map(messageRow);
 }
 
 export function putStream(database: Database, row: StreamRow): void {
@@ -271,7 +301,7 @@ function damaged(what: string): DatabaseFailure {
 
 /** So many rows are in memory at a time, and other processes wait for so many. */
 const ROWS_AT_ONCE = 1000;
-const STREAMS_AT_ONCE = 1000;
+const PRUNED_AT_ONCE = 2000;
 
 const STREAM_COLUMNS = ["sender", "stream", "highest", "floor"];
 /** Which message it is, what its sender says about it, and what the ledger knows. */

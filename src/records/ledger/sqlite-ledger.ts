@@ -3,13 +3,13 @@
  * `store/sqlite.ts`). It holds no rule: those are in `ledger-rules.ts`.
  */
 import { randomBytes } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { PolicyError, UnsupportedError, type P11SealError } from "../../errors.js";
 import { Database, DatabaseFailure } from "../../store/sqlite.js";
 import type { Ledger, LedgerStatus, LedgerWitness, SignedMessage } from "./ledger.js";
 import { BEGIN_ANEW, ledgerExists, NEW_LEDGER } from "./ledger-refusals.js";
 import { requireNotOlder } from "./ledger-rules.js";
 import type {
-  Change,
   LedgerStore,
   MessageInStream,
   MessageRow,
@@ -20,20 +20,20 @@ import type {
   StreamRow,
   Writes,
 } from "./ledger-store.js";
+import { EMPTY_ROOT } from "./hash-tree.js";
+import { writeChanges } from "./sqlite-ledger-changes.js";
 import {
-  deleteMessage,
-  forgetDelivered,
-  insertMessage,
   LEDGER_SCHEMA,
-  putStream,
   readMessages,
   readMeta,
   readPruning,
   readRows,
   readStatus,
   readStreams,
-  updateMessage,
 } from "./sqlite-ledger-rows.js";
+import { differencesIn } from "./sqlite-ledger-check.js";
+import { requireCurrent } from "./sqlite-ledger-tree.js";
+import { upgradeLedger } from "./sqlite-ledger-upgrade.js";
 import { StoredLedger } from "./stored-ledger.js";
 
 /**
@@ -50,7 +50,8 @@ export async function initLedger(
   const { nowMs, sinceMs = 0 } = options;
   const made = await guarded(path, () =>
     Database.create(path, LEDGER_SCHEMA, (database) => {
-      database.run("INSERT INTO meta VALUES (1, ?, 0, ?, ?)", ledgerId, nowMs, sinceMs);
+      const values = [EMPTY_ROOT, ledgerId, nowMs, sinceMs];
+      database.run("INSERT INTO meta VALUES (1, ?, ?, 0, ?, ?)", ...values);
     }),
   );
   if (!made) throw ledgerExists(path);
@@ -70,35 +71,49 @@ export async function openLedger(
   path: string,
   options: { readonly witness?: LedgerWitness | undefined; readonly waitMs?: number } = {},
 ): Promise<Ledger> {
+  const { witness } = options;
+  const upgrade = async (database: Database): Promise<void> => {
+    requireNotOlder(readMeta(database), witness);
+    await upgradeLedger(database);
+  };
   return guarded(path, async () => {
-    const database = await Database.open(path, LEDGER_SCHEMA, options);
+    const database = await Database.open(path, { ...LEDGER_SCHEMA, upgrade }, options);
     try {
-      requireNotOlder(readMeta(database), options.witness);
+      const meta = readMeta(database);
+      requireNotOlder(meta, witness);
+      return new StoredLedger(new SqliteStore(path, database, meta));
     } catch (error) {
       database.close();
       throw error;
     }
-    return new StoredLedger(new SqliteStore(path, database));
   });
 }
 
 class SqliteStore implements LedgerStore {
   readonly #path: string;
   readonly #database: Database;
+  /** How far the ledger has come, as far as this process saw. */
+  #witness: LedgerWitness;
 
-  constructor(path: string, database: Database) {
+  constructor(path: string, database: Database, witness: LedgerWitness) {
     this.#path = path;
     this.#database = database;
+    this.#witness = witness;
   }
 
   transact<D extends Writes>(message: SignedMessage, decide: (rows: Rows) => D): Promise<D> {
-    return this.#decided(() => decide(readRows(this.#database, message)));
+    return this.#decided(() => {
+      const rows = readRows(this.#database, message);
+      requireCurrent(this.#database, message, rows);
+      return decide(rows);
+    });
   }
 
-  prune<D extends Writes>(
+  async prune<D extends Writes>(
     step: Parameters<LedgerStore["prune"]>[0],
     decide: (rows: PruningRows) => D,
   ): Promise<D> {
+    await nextTurn();
     return this.#decided(() => decide(readPruning(this.#database, step)));
   }
 
@@ -115,15 +130,17 @@ class SqliteStore implements LedgerStore {
   }
 
   streamsAfter(key: StreamKey | undefined): Promise<StreamRow[]> {
-    return this.#transaction(() => readStreams(this.#database, key));
+    return this.#step(() => readStreams(this.#database, key));
   }
 
   messagesAfter(key: MessageRow | undefined): Promise<MessageInStream[]> {
-    return this.#transaction(() => readMessages(this.#database, key));
+    return this.#step(() => readMessages(this.#database, key));
   }
 
-  check(): Promise<string[]> {
-    return this.#transaction(() => this.#database.check());
+  async check(): Promise<string[]> {
+    const problems = await this.#transaction(() => this.#database.check());
+    if (problems.length > 0) return problems;
+    return differencesIn(this.#database, (action) => this.#step(action));
   }
 
   close(): Promise<void> {
@@ -133,8 +150,12 @@ class SqliteStore implements LedgerStore {
 
   #decided<D extends Writes>(decide: () => D): Promise<D> {
     return this.#transaction(() => {
+      const meta = readMeta(this.#database);
+      // The file may have been overwritten while it was open.
+      requireNotOlder(meta, this.#witness);
+      this.#witness = meta;
       const decision = decide();
-      for (const change of decision.changes) write(this.#database, change);
+      writeChanges(this.#database, decision.changes);
       return decision;
     });
   }
@@ -142,28 +163,11 @@ class SqliteStore implements LedgerStore {
   #transaction<T>(action: () => T): Promise<T> {
     return guarded(this.#path, () => Promise.resolve(this.#database.transaction(action)));
   }
-}
 
-function write(database: Database, change: Change): void {
-  switch (change.kind) {
-    case "insert":
-      insertMessage(database, change.message);
-      break;
-    case "update":
-      updateMessage(database, change.message);
-      break;
-    case "delete":
-      deleteMessage(database, change.message);
-      break;
-    case "stream":
-      putStream(database, change.stream);
-      break;
-    case "forget":
-      forgetDelivered(database, change.stream, change.sealedBeforeMs);
-      break;
-    case "count":
-      database.run("UPDATE meta SET counter = counter + 1");
-      break;
+  /** One of many. What libsql's garbage holds is freed in between, when the event loop turns. */
+  async #step<T>(action: () => T): Promise<T> {
+    await nextTurn();
+    return this.#transaction(action);
   }
 }
 

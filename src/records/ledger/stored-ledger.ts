@@ -18,6 +18,7 @@ import type {
   Ledger,
   LedgerExport,
   LedgerStatus,
+  LedgerWitness,
   OutputPaths,
   Pruned,
   Redelivery,
@@ -80,6 +81,11 @@ export class StoredLedger implements Ledger {
     return undelivered;
   }
 
+  async witness(): Promise<LedgerWitness> {
+    const { ledgerId, counter } = await this.#store.meta();
+    return { ledgerId, counter };
+  }
+
   status(): Promise<LedgerStatus> {
     return this.#store.status();
   }
@@ -93,9 +99,9 @@ export class StoredLedger implements Ledger {
     const horizonMs = nowMs - windowMs;
     const claimant = { owner: this.#around.owner(), token: newToken(), nowMs };
     let removed = 0;
-    let after: StreamKey | undefined;
+    let from: StreamKey | undefined;
     do {
-      const step = { horizonMs, after };
+      const step = { horizonMs, from };
       const decision = await cleanedUp(this.#around, () =>
         this.#store.prune(step, (rows) => {
           const facts = factsAbout(rows.reserved, this.#around);
@@ -103,8 +109,8 @@ export class StoredLedger implements Ledger {
         }),
       );
       removed += decision.removed;
-      after = decision.last;
-    } while (after !== undefined);
+      from = decision.last;
+    } while (from !== undefined);
     const left = await this.#store.status();
     const kept = left.reserved + left.accepted + left.delivered;
     const isCompact = removed === 0 || (await this.#store.compact());

@@ -15,6 +15,7 @@ import {
   appendAudit,
   auditFiles,
   auditWitness,
+  noteLedger,
   verifyAuditLog,
   type AuditEvent,
   type AuditFiles,
@@ -354,6 +355,28 @@ describe("how far the ledger had come", () => {
     await appendAudit(files, without, NOW);
     expect(await auditWitness(files)).toEqual(known);
     expect(parseAuditLine(linesOf(files).at(-1) ?? "")?.ledger).toEqual(known);
+  });
+
+  it("is what the head was told last, without a line, and of the log's own ledger only", async () => {
+    const files = await newLog(4);
+    const later = { ...known, counter: 6 };
+    await noteLedger(files, later);
+    expect(await auditWitness(files)).toEqual(later);
+    expect(linesOf(files)).toHaveLength(4);
+    expect(await problems(files)).toEqual([]);
+
+    await noteLedger(files, known);
+    await noteLedger(files, { ledgerId: hex("another", 32), counter: 9 });
+    expect(await auditWitness(files)).toEqual(later);
+    // A line that was under way when its ledger was older.
+    await appendAudit(files, event(5), NOW);
+    expect(await auditWitness(files)).toEqual(later);
+  });
+
+  it("is told to no head where there is no log", async () => {
+    const files = auditFiles(freshFolder({ memory: true }));
+    await noteLedger(files, known);
+    expect(existsSync(files.head)).toBe(false);
   });
 
   it("is what the log says where a crash left the head behind", async () => {

@@ -140,7 +140,7 @@ describe("a ledger that can't be relied on", () => {
   it("comes from a newer version", async () => {
     const { file, ledger } = await newLedger();
     await ledger.close();
-    tamper(file, "PRAGMA user_version = 2");
+    tamper(file, "PRAGMA user_version = 3");
     await expect(openLedger(file)).rejects.toMatchObject({ code: "ERR_LEDGER_VERSION" });
   });
 
@@ -205,6 +205,22 @@ describe("a ledger put back to an older state", () => {
     });
   });
 
+  it("is recognized also while it is open", async () => {
+    const { file, folder, ledger } = await newLedger(1);
+    const copy = path.join(folder, "copy.db");
+    copyFileSync(file, copy);
+    await accept(ledger, 2);
+    const reservation = await ledger.reserve(message(3), now);
+    // The same file with other content; SQLite looks at its own counter, in the first page.
+    copyFileSync(copy, file);
+    for (const attempt of [reservation.commit(), ledger.reserve(message(2), now)]) {
+      await expect(attempt).rejects.toMatchObject({
+        code: expect.stringMatching(/^ERR_LEDGER_(?:ROLLED_BACK|DAMAGED)$/) as unknown,
+      });
+    }
+    await ledger.close();
+  });
+
   it("is recognized when it is a new one", async () => {
     const { file, ledger } = await newLedger(1);
     const { ledgerId, counter } = await ledger.status();
@@ -233,7 +249,7 @@ describe("a ledger on a disk", () => {
       await expect(reservation.commit()).rejects.toMatchObject({ code: "ERR_LEDGER_WRITE" });
       await reservation.release();
       rmSync(path.join(disk.folder, "ballast"));
-      expect(await ledger.status()).toMatchObject({ counter: 1, accepted: 0, delivered: 1 });
+      expect(await ledger.status()).toMatchObject({ counter: 2, accepted: 0, delivered: 1 });
       await (await reservation.commit()).delivered();
       await accept(ledger, 3);
       expect(await ledger.verify()).toEqual([]);

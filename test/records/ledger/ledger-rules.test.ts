@@ -117,6 +117,8 @@ class History {
   /** Where the plaintext of an accepted message was when it was accepted. */
   readonly #plaintexts = new Map<SignedMessage, OutputPaths & { readonly mark: string }>();
   prunings = 0;
+  /** How many delivered messages were pruned. */
+  #forgotten = 0;
   nowMs = NOW;
   #born = 0;
 
@@ -171,8 +173,10 @@ class History {
 
   async prune(owner: string, days: number): Promise<void> {
     const before = this.store.counter;
+    const delivered = this.#deliveredRows();
     await attempt(this.ledger(owner).prune({ nowMs: this.nowMs, windowMs: days * DAY }));
     this.prunings += this.store.counter - before;
+    this.#forgotten += delivered - this.#deliveredRows();
     this.#bury(owner);
   }
 
@@ -308,6 +312,10 @@ class History {
     return this.store.streams.find((row) => row.sender === keyId && row.streamId === streamId);
   }
 
+  #deliveredRows(): number {
+    return this.store.rows.filter(({ state }) => state === "delivered").length;
+  }
+
   #rowOf({ keyId, messageId }: SignedMessage): MessageRow | undefined {
     return this.store.rows.find((row) => row.sender === keyId && row.messageId === messageId);
   }
@@ -324,7 +332,8 @@ class History {
     expect(new Set(ids).size).toBe(ids.length);
     const serials = this.accepted.map(({ keyId, serial }) => `${keyId} ${serial}`);
     expect(new Set(serials).size).toBe(serials.length);
-    expect(this.store.counter).toBe(this.accepted.length + this.prunings);
+    const deliveries = this.#deliveredRows() + this.#forgotten;
+    expect(this.store.counter).toBe(this.accepted.length + deliveries + this.prunings);
   }
 }
 
@@ -362,8 +371,10 @@ describe("the ledger's rules", () => {
   });
 });
 
+const META = { ledgerId: hex("ledger", 32), counter: 1, createdMs: NOW, sinceMs: 0 };
+
 describe("a reservation that was claimed, so that its file could be removed", () => {
-  const meta = { ledgerId: hex("ledger", 32), counter: 1, createdMs: NOW, sinceMs: 0 };
+  const meta = META;
   const { keyId: sender, messageId, streamId, serial, createdMs } = message(1);
   const own: MessageRow = {
     ...{ sender, messageId, streamId, serial, createdMs, state: "reserved" },
@@ -396,6 +407,27 @@ describe("a reservation that was claimed, so that its file could be removed", ()
       error: failed,
       changes: [{ kind: "update", message: { ...accepted, owner: undefined, token: undefined } }],
     });
+  });
+});
+
+describe("a ledger's contradictions", () => {
+  it("are found: a message that its stream, or the counter, does not know of", async () => {
+    const store = new MemoryStore();
+    const ledger = new StoredLedger(store, new MemoryWorld().seenBy("near-1"));
+    for (const serial of [1, 2]) {
+      const reservation = await ledger.reserve(message(serial), { nowMs: NOW });
+      await (await reservation.commit()).delivered();
+    }
+    expect(await ledger.verify()).toEqual([]);
+    store.meta = () => Promise.resolve({ ...META, counter: 1 });
+    store.messagesAfter = async (after) => {
+      const page = await MemoryStore.prototype.messagesAfter.call(store, after);
+      return page.map((row) => ({ ...row, highest: 1 }));
+    };
+    expect(await ledger.verify()).toEqual([
+      `message ${message(2).messageId} was accepted, but its stream says otherwise`,
+      "2 messages were accepted, but the counter is at 1",
+    ]);
   });
 });
 

@@ -71,7 +71,7 @@ export class MemoryStore implements LedgerStore {
   }
 
   prune<D extends Writes>(
-    { horizonMs, after }: Parameters<LedgerStore["prune"]>[0],
+    { horizonMs, from }: Parameters<LedgerStore["prune"]>[0],
     decide: (rows: PruningRows) => D,
   ): Promise<D> {
     const key = (stream: StreamKey | undefined): string =>
@@ -80,17 +80,20 @@ export class MemoryStore implements LedgerStore {
       row.state === "delivered" && row.createdMs < horizonMs;
     return this.#decided(() => {
       const old = this.streams.map((stream) => {
-        const messages = this.rows.filter(
-          (row) => isOld(row) && row.sender === stream.sender && row.streamId === stream.streamId,
-        );
+        const messages = this.rows
+          .filter(
+            (row) => isOld(row) && row.sender === stream.sender && row.streamId === stream.streamId,
+          )
+          .sort((a, b) => a.serial - b.serial)
+          .slice(0, 2);
         const highestSerial = Math.max(...messages.map(({ serial }) => serial));
         return { stream, messages: messages.length, highestSerial };
       });
       return decide({
-        reserved: this.rows.filter((row) => after === undefined && row.state === "reserved"),
-        // One stream at a time.
+        reserved: this.rows.filter((row) => from === undefined && row.state === "reserved"),
+        // Two messages at a time.
         old: old
-          .filter(({ messages, stream }) => messages > 0 && key(stream) > key(after))
+          .filter(({ messages, stream }) => messages > 0 && key(stream) >= key(from))
           .sort((a, b) => (key(a.stream) < key(b.stream) ? -1 : 1))
           .slice(0, 1),
       });
@@ -195,9 +198,8 @@ function write(tables: Tables, change: Change): void {
       for (const [key, row] of messages) {
         const isOfStream =
           row.sender === change.stream.sender && row.streamId === change.stream.streamId;
-        if (isOfStream && row.state === "delivered" && row.createdMs < change.sealedBeforeMs) {
-          messages.delete(key);
-        }
+        const isOld = row.createdMs < change.sealedBeforeMs && row.serial <= change.upToSerial;
+        if (isOfStream && row.state === "delivered" && isOld) messages.delete(key);
       }
       break;
     case "count":

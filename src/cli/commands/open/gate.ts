@@ -7,7 +7,7 @@ import { readDirectory } from "../../../records/directory/directory-file.js";
 import { trustedSender } from "../../../records/directory/directory.js";
 import type { SenderInfo } from "../../../envelope/envelope.js";
 import { defined } from "../../../defined.js";
-import { UsageError } from "../../../errors.js";
+import { P11SealError, UsageError } from "../../../errors.js";
 import { moment, parseDuration } from "../../../records/duration.js";
 import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/ledger.js";
 import { admit, requireSigned } from "../../../records/policy.js";
@@ -81,9 +81,16 @@ export class Gate {
     return { name, sender: signed, reservation };
   }
 
-  async close(): Promise<void> {
+  async close({ report }: Context): Promise<void> {
     const ledger = await this.#ledger?.catch(() => undefined);
-    await ledger?.close();
+    if (ledger === undefined) return;
+    try {
+      const { closeHomeLedger } = await import("../../../records/ledger/home-ledger.js");
+      await closeHomeLedger(this.#home, ledger);
+    } catch (error) {
+      if (!(error instanceof P11SealError)) throw error;
+      report.note(`the audit log could not note how far the ledger is: ${error.message}`);
+    }
   }
 
   #opened(): Promise<Ledger> {

@@ -71,7 +71,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
       return openAll(tasks, settings, context);
     });
   } finally {
-    await gate?.close();
+    await gate?.close(context);
   }
 }
 

@@ -18,7 +18,10 @@ import { inspectMessage } from "../../../../src/envelope/messages.js";
 import { MAC_BYTES } from "../../../../src/envelope/native/header.js";
 import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
 import type { SigningPublicKey } from "../../../../src/keys/key.js";
+import { auditFiles, auditWitness } from "../../../../src/records/audit/audit-log.js";
+import { openHomeLedger } from "../../../../src/records/ledger/home-ledger.js";
 import { verifyReceipt } from "../../../../src/records/audit/receipt.js";
+import { rawDatabase } from "../../../records/support/raw-database.js";
 import { TEST_KEYS, publicPem } from "../../../support/keys.js";
 import { freshToken, SOFTHSM_MODULE, USER_PIN } from "../../../support/softhsm.js";
 import { temporaryFolder, writeKeys } from "../../support/folder.js";
@@ -248,6 +251,22 @@ describe("a message that policy refuses never gets near a token:", () => {
     const told = await openHere(...AS_BOB, "--from", "zoe", "four");
     expect(told).toMatchObject({ status: 0 });
     expect(told.stderr).toContain("2 messages of this stream");
+  });
+
+  it("ERR_LEDGER_ROLLED_BACK for a ledger that knows of no delivery, though of the message", async () => {
+    writeFiles(folder, { m: await signedMessage("x") });
+    expect(await openHere(...AS_BOB, "--from", "zoe", "m")).toMatchObject({ status: 0 });
+    const ledger = await openHomeLedger(home);
+    const { counter } = await ledger.witness();
+    await ledger.close();
+    expect(await auditWitness(auditFiles(home))).toMatchObject({ counter });
+
+    // As before the delivery was noted.
+    const database = rawDatabase(join(home, "ledger.db"));
+    database.exec("UPDATE meta SET counter = counter - 1");
+    database.close();
+    const back = await openHere(...NO_TOKEN, "--from", "zoe", "m");
+    expect(back).toMatchObject({ status: 6, code: "ERR_LEDGER_ROLLED_BACK" });
   });
 
   it("ERR_LEDGER_MISSING, ERR_LEDGER_DAMAGED, ERR_LEDGER_ROLLED_BACK", async () => {
