@@ -32,7 +32,7 @@ import type {
   KeyInfo,
   MechanismInfo,
   ModuleInfo,
-  PinProvider,
+  PinAsker,
   TokenInfo,
   Trouble,
 } from "./values.js";
@@ -41,7 +41,7 @@ import { lacksPercents, matchesByType, matchesKey } from "./uri-match.js";
 
 export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
-  readonly pin: PinProvider;
+  readonly pin: PinAsker;
   /** Try a PIN also where a wrong one would lock the token. */
   readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */

@@ -147,6 +147,16 @@ export interface PinRequest {
 /** Returns a PIN or throws a `TokenError`. Called at most once per token and run. */
 export type PinProvider = (request: PinRequest) => Promise<string>;
 
+/** A PIN from a person, who may have mistyped it. */
+export interface TypedPin {
+  readonly typed: string;
+  /** Asks for another. `why` is a fact, lower case. Throws as a provider does. */
+  readonly again: (why: string) => Promise<string>;
+}
+
+/** As `PinProvider`, but may tell that a person can be asked again. */
+export type PinAsker = (request: PinRequest) => Promise<string | TypedPin>;
+
 /** Where the process with the module fetches a PIN itself, so that no other process has it. */
 export type PinReference =
   /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */

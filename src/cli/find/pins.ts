@@ -1,7 +1,8 @@
 /**
  * Where PINs come from, in the order of docs/cli.md, "PIN sources": `--pin-source`, the
  * `pin-source` of the URI that named the token, `P11SEAL_PIN_SOURCE`, a person at the terminal. One
- * source is chosen. If it fails, the next is not tried. A wrong PIN is not asked for again.
+ * source is chosen. If it fails, the next is not tried. A wrong PIN is sent once; only a person who
+ * typed it is asked for another, by the process that sends it.
  */
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.js";

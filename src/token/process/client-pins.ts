@@ -6,7 +6,7 @@
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource } from "../session/pin.js";
-import type { PinProvider, PinReference, PinRequest } from "../values.js";
+import type { PinAsker, PinProvider, PinReference, PinRequest } from "../values.js";
 import { type FromServer, type PackedError, type PinAnswer, unpackError } from "./wire.js";
 
 export interface ClientPinsOptions {
@@ -36,20 +36,19 @@ export class ClientPins {
     this.#options = options;
   }
 
-  /** Asks the client. */
-  readonly ask: PinProvider = async (request) => {
+  /** Asks the client. A person who is asked here may be asked again for a user PIN. */
+  readonly ask: PinAsker = async (request) => {
     const { pin, error } = await this.#question(request);
     if (error !== undefined) throw unpackError(error);
     if (typeof pin === "string") return this.#concealed(checkPin(pin));
     if (pin === undefined) throw new TypeError("an answer without a PIN");
-    const { say } = this.#options;
-    const atTerminal = "questions" in pin;
-    say({ kind: "person", waiting: true, atTerminal });
-    try {
-      return this.#concealed(await this.#fetch(pin, request));
-    } finally {
-      say({ kind: "person", waiting: false, atTerminal });
-    }
+    const first = await this.#fetched(pin, request);
+    if (!("questions" in pin) || request.kind !== "user" || request.fresh) return first;
+    const again = (why: string): Promise<string> => {
+      const questions = pin.questions.map((question) => `${why}; ${question}`);
+      return this.#fetched({ questions }, request);
+    };
+    return { typed: first, again };
   };
 
   /** Hands the client's answer to whoever asked. */
@@ -86,6 +85,18 @@ export class ClientPins {
       this.#questions.set(id, { resolve, reject });
       this.#options.say({ kind: "ask", id, request });
     });
+  }
+
+  async #fetched(reference: PinReference, request: PinRequest): Promise<string> {
+    if (this.#isGone) throw gone();
+    const { say } = this.#options;
+    const atTerminal = "questions" in reference;
+    say({ kind: "person", waiting: true, atTerminal });
+    try {
+      return this.#concealed(await this.#fetch(reference, request));
+    } finally {
+      say({ kind: "person", waiting: false, atTerminal });
+    }
   }
 
   async #fetch(reference: PinReference, request: PinRequest): Promise<string> {

@@ -3,8 +3,9 @@ import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
 import { TokenAccess } from "../access.js";
+import { pinText } from "../session/login.js";
 import { initDevelopmentToken } from "../session/softhsm.js";
-import type { KeyInfo, PinProvider } from "../values.js";
+import type { KeyInfo, PinAsker, PinProvider } from "../values.js";
 import { KeyOperations } from "./key-operations.js";
 import {
   type FromServer,
@@ -18,7 +19,7 @@ import {
 
 export interface OperationsOptions {
   readonly env: Record<string, string | undefined>;
-  readonly pin: PinProvider;
+  readonly pin: PinAsker;
   readonly say: (message: FromServer) => void;
 }
 
@@ -47,6 +48,7 @@ export class Operations {
         });
       },
     });
+    const plainPin: PinProvider = async (request) => pinText(await pin(request));
     this.#keys = new KeyOperations(this.#access);
     this.#own = {
       rescan: () => {
@@ -54,7 +56,7 @@ export class Operations {
         return this.#access.rescan();
       },
       initDevelopmentToken: (options: { label: string; module?: string }) =>
-        initDevelopmentToken({ ...options, ...{ home, env, pin, soPin: pin } }),
+        initDevelopmentToken({ ...options, ...{ home, env, pin: plainPin, soPin: plainPin } }),
     };
   }
 

@@ -36,6 +36,7 @@ export interface TokenClientOptions {
   readonly home: string;
   /**
    * Asked at most once per token and connection, and never again for a token that refused its PIN.
+   * Where it answers with questions, the server may ask them again (`login.ts`).
    */
   readonly pin: PinReferrer;
   /** Try a PIN also where a wrong one would lock the token. */

@@ -1,7 +1,9 @@
 /**
  * Login, with care for the PIN's retry counter: the token's flags are read first, a PIN of an
- * impossible length is not sent, and a wrong PIN is sent only once.
+ * impossible length is not sent, and a wrong PIN is sent only once. A person who mistyped it may
+ * type another, as long as the token does not say that its counter is low.
  */
+import { equal } from "../../bytes.js";
 import { TokenError } from "../../errors.js";
 import { Secret } from "../../secret.js";
 import { call, failedWith, origin } from "../modules/call.js";
@@ -10,7 +12,7 @@ import { mayHideKeys } from "../hiding.js";
 import { checkPin } from "./pin.js";
 import type { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
-import type { PinProvider, TokenInfo } from "../values.js";
+import type { PinAsker, TokenInfo, TypedPin } from "../values.js";
 
 /**
  * Logs the user in through `session`. Returns the accepted PIN; undefined when none was needed.
@@ -26,22 +28,97 @@ import type { PinProvider, TokenInfo } from "../values.js";
 export async function login(
   session: Session,
   details: TokenDetails,
-  provide: PinProvider,
+  ask: PinAsker,
   { force, forNewKey = false }: { force: boolean; forNewKey?: boolean | undefined },
 ): Promise<Secret | undefined> {
   const { info } = details;
   if (!info.loginRequired && (forNewKey || !hidesPrivateKeys(session, info))) return undefined;
-  const pin = await askPin(details, provide, force);
+  const { pin: first, again } = await askedPin(details, ask, force);
+  const chances = new Chances(session, details, again);
+  let pin: Secret | undefined = first;
   try {
-    call("C_Login", () => {
-      session.module.native.C_Login(session.handle, CKU.USER, textOf(pin));
-    });
-    return pin;
+    for (;;) {
+      try {
+        call("C_Login", () => {
+          session.module.native.C_Login(session.handle, CKU.USER, textOf(pin ?? first));
+        });
+        return pin;
+      } catch (error) {
+        chances.refused(pin);
+        // Other code in this process has logged in; a login holds for the whole process.
+        if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return undefined;
+        const refused = refusal(error, session, info);
+        const next = failedWith(error, "CKR_PIN_INCORRECT") ? await chances.next() : undefined;
+        if (next === undefined) throw refused;
+        pin = next;
+      }
+    }
+  } finally {
+    chances.wipe();
+  }
+}
+
+/** Further PINs from a person whose first one was refused. No PIN is sent twice. */
+class Chances {
+  readonly #session: Session;
+  readonly #details: TokenDetails;
+  readonly #again: TypedPin["again"] | undefined;
+  readonly #refused: Secret[] = [];
+  #left: number;
+
+  constructor(session: Session, details: TokenDetails, again: TypedPin["again"] | undefined) {
+    this.#session = session;
+    this.#details = details;
+    this.#again = again;
+    // Many cards lock at the third wrong PIN, and some modules don't show the counter.
+    this.#left = details.slot.removable ? 1 : 2;
+  }
+
+  refused(pin: Secret): void {
+    this.#refused.push(pin);
+  }
+
+  /** Another PIN to send; undefined when there are no more chances, or the person gave up. */
+  async next(): Promise<Secret | undefined> {
+    let why = "the PIN was refused";
+    while (this.#again !== undefined && this.#left > 0 && hasTriesLeft(this.#session)) {
+      this.#left -= 1;
+      const typed = await soundPin(this.#again(why), this.#details);
+      if (typed === undefined) return undefined;
+      if (!this.#refused.some((pin) => equal(pin.expose(), typed.expose()))) return typed;
+      typed.wipe();
+      why = "that PIN was refused before, and was not sent again";
+    }
+    return undefined;
+  }
+
+  wipe(): void {
+    for (const pin of this.#refused) pin.wipe();
+  }
+}
+
+/** What was typed, if a token can have such a PIN. Nobody is told otherwise: the first is wrong. */
+async function soundPin(
+  typed: Promise<string>,
+  details: TokenDetails,
+): Promise<Secret | undefined> {
+  try {
+    const pin = checkPin(await typed);
+    requireLength(pin, details);
+    return new Secret(new TextEncoder().encode(pin));
   } catch (error) {
-    pin.wipe();
-    // Other code in this process has logged in; a login holds for the whole process.
-    if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return undefined;
-    throw refusal(error, session, info);
+    if (error instanceof TokenError) return undefined;
+    throw error;
+  }
+}
+
+/** False where another wrong PIN might lock the token, or the token is gone. */
+function hasTriesLeft(session: Session): boolean {
+  try {
+    const { pin } = readDetails(session.module, session.slot).info;
+    return pin === "ok" || pin === "not-set";
+  } catch {
+    return false;
   }
 }
 
@@ -71,20 +148,30 @@ function hidesPrivateKeys(session: Session, info: TokenInfo): boolean {
 /** Asks for a PIN that may be sent. Throws as `login` does before it sends one. */
 export async function askPin(
   details: TokenDetails,
-  provide: PinProvider,
+  ask: PinAsker,
   force: boolean,
 ): Promise<Secret> {
+  return (await askedPin(details, ask, force)).pin;
+}
+
+async function askedPin(
+  details: TokenDetails,
+  ask: PinAsker,
+  force: boolean,
+): Promise<{ readonly pin: Secret; readonly again?: TypedPin["again"] }> {
   requireTriable(details.info, force);
   const { label, serial, model, manufacturer, pin: state } = details.info;
-  const pin = checkPin(
-    await provide({
-      token: { label, serial, model, manufacturer, pin: state },
-      kind: "user",
-      fresh: false,
-    }),
-  );
-  requireLength(pin, details);
-  return new Secret(new TextEncoder().encode(pin));
+  const token = { label, serial, model, manufacturer, pin: state };
+  const answer = await ask({ token, kind: "user", fresh: false });
+  const text = checkPin(pinText(answer));
+  requireLength(text, details);
+  const pin = new Secret(new TextEncoder().encode(text));
+  return typeof answer === "string" ? { pin } : { pin, again: answer.again };
+}
+
+/** The PIN alone. */
+export function pinText(answer: string | TypedPin): string {
+  return typeof answer === "string" ? answer : answer.typed;
 }
 
 /** pkcs11js takes a string, which cannot be wiped, so it is made only for the call. */

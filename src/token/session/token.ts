@@ -16,7 +16,7 @@ import { askPin, contextLogin, login } from "./login.js";
 import type { Module } from "../modules/module.js";
 import { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
-import type { PinProvider, TokenInfo } from "../values.js";
+import type { PinAsker, TokenInfo } from "../values.js";
 
 export class Token {
   readonly module: Module;
@@ -67,7 +67,7 @@ export class Token {
    * @throws TokenError `ERR_PIN_…`.
    */
   login(
-    pin: PinProvider,
+    pin: PinAsker,
     options: {
       force: boolean;
       forNewKey?: boolean | undefined;
@@ -81,7 +81,7 @@ export class Token {
   }
 
   async #logIn(
-    provide: PinProvider,
+    provide: PinAsker,
     options: { force: boolean; forNewKey?: boolean | undefined },
   ): Promise<void> {
     const keeper = this.#open(false);

@@ -5,7 +5,8 @@
 // the number of calls that succeed first. With FAULTY_UNTIL_LOGIN all calls succeed after a login.
 // FAULTY_ATTRIBUTE is the number of the attribute that is cut or altered, CKA_VALUE by default.
 // On tokens whose labels begin with FAULTY_UNLISTED the module says of every mechanism that it is
-// not there, and has it all the same. With FAULTY_OPTIONAL_LOGIN tokens lack CKF_LOGIN_REQUIRED. FAULTY_CALLS is a file to which the name of each function called is appended.
+// not there, and has it all the same. With FAULTY_OPTIONAL_LOGIN tokens lack CKF_LOGIN_REQUIRED. FAULTY_HIDDEN_FLAGS are flags of tokens that it keeps to itself.
+// FAULTY_CALLS is a file to which the name of each function called is appended.
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
@@ -80,6 +81,8 @@ FAULTY(C_Finalize, (CK_VOID_PTR r), (r))
 static CK_RV faulty_C_GetTokenInfo(CK_SLOT_ID s, CK_TOKEN_INFO_PTR i) {
   if (is_due("C_GetTokenInfo")) return go_wrong();
   CK_RV rv = real->C_GetTokenInfo(s, i);
+  const char *hidden = getenv("FAULTY_HIDDEN_FLAGS");
+  if (rv == CKR_OK && hidden) i->flags &= ~strtoul(hidden, 0, 0);
   if (rv == CKR_OK && getenv("FAULTY_OPTIONAL_LOGIN")) i->flags &= ~CKF_LOGIN_REQUIRED;
   return rv;
 }

@@ -39,12 +39,25 @@ export interface Fault {
   readonly unlisted?: string;
   /** Tokens lack CKF_LOGIN_REQUIRED, and hide private objects until a login all the same. */
   readonly optionalLogin?: boolean;
+  /** Flags of tokens (CK_TOKEN_INFO) that the module does not show. */
+  readonly hiddenFlags?: number;
   /** A file to which the name of each function called is appended. */
   readonly calls?: string;
 }
 
 export function faultyEnvironment(fault: Fault): Record<string, string> {
-  const { fn, how, skip, once, untilLogin, attribute, unlisted, calls, optionalLogin } = fault;
+  const {
+    fn,
+    how,
+    skip,
+    once,
+    untilLogin,
+    attribute,
+    unlisted,
+    hiddenFlags,
+    calls,
+    optionalLogin,
+  } = fault;
   const marker = join(temporaryFolder("once"), "once");
   if (once === true) writeFileSync(marker, "");
   return {
@@ -56,6 +69,7 @@ export function faultyEnvironment(fault: Fault): Record<string, string> {
     ...(untilLogin === true ? { FAULTY_UNTIL_LOGIN: "1" } : {}),
     ...(unlisted === undefined ? {} : { FAULTY_UNLISTED: unlisted }),
     ...(optionalLogin === true ? { FAULTY_OPTIONAL_LOGIN: "1" } : {}),
+    ...(hiddenFlags === undefined ? {} : { FAULTY_HIDDEN_FLAGS: String(hiddenFlags) }),
     ...(calls === undefined ? {} : { FAULTY_CALLS: calls }),
     ...(attribute === undefined ? {} : { FAULTY_ATTRIBUTE: String(attribute) }),
   };

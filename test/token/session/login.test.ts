@@ -22,6 +22,7 @@ const sent: string[] = [];
 let addFlags = 0;
 let removeFlags = 0;
 let loginFails: number | undefined;
+let isRemovable = false;
 
 let token: TestToken;
 let access: TokenAccess;
@@ -40,6 +41,7 @@ beforeEach(() => {
   addFlags = 0;
   removeFlags = 0;
   loginFails = undefined;
+  isRemovable = false;
 });
 
 afterEach(async () => {
@@ -52,10 +54,15 @@ async function listenToNative(): Promise<void> {
     default: { PKCS11: { prototype: object } };
   };
   const native = Object.getPrototypeOf(pkcs11.PKCS11.prototype) as Record<
-    "C_Login" | "C_GetTokenInfo",
+    "C_Login" | "C_GetTokenInfo" | "C_GetSlotInfo",
     (...args: unknown[]) => unknown
   >;
-  const { C_Login, C_GetTokenInfo } = native;
+  const { C_Login, C_GetTokenInfo, C_GetSlotInfo } = native;
+  native.C_GetSlotInfo = function (this: unknown, ...args: unknown[]) {
+    const info = C_GetSlotInfo.apply(this, args) as { flags: number };
+    if (isRemovable) info.flags |= 2;
+    return info;
+  };
   native.C_Login = function (this: unknown, ...args: unknown[]) {
     if (args[1] === 1) sent.push(args[2] as string);
     if (loginFails !== undefined) throw new Error(`CKR_SOME:${loginFails}`);
@@ -219,6 +226,32 @@ describe("a PIN", () => {
     // SoftHSM itself still hides the private key, so it isn't found; this is about the PIN.
     expect(((await unlock(keys[0])) as { code?: string }).code).toBe("ERR_KEY_NOT_FOUND");
     expect(asked).toEqual([]);
+  });
+});
+
+describe("a wrong PIN of a person", () => {
+  it.each([
+    ["of a token that stays", false, ["0000", "1111", "2222"]],
+    ["of a card, which may lock at the third", true, ["0000", "1111"]],
+  ])("%s is followed by others, and none is sent twice", async (_what, removable, expected) => {
+    const others = ["1111", "2222", "3333"];
+    const keys = await open("", {
+      pin: () =>
+        Promise.resolve({ typed: "0000", again: () => Promise.resolve(others.shift() ?? "") }),
+    });
+    isRemovable = removable;
+    removeFlags = TOKEN_FLAG.USER_PIN_COUNT_LOW;
+    expect(await unlockBoth(keys)).toEqual(["ERR_PIN_REFUSED", "ERR_PIN_REFUSED"]);
+    expect(sent).toEqual(expected);
+  });
+
+  it("is not followed by one that the person was asked for in vain", async () => {
+    const keys = await open("", {
+      pin: () => Promise.resolve({ typed: "0000", again: () => Promise.resolve("0000") }),
+    });
+    removeFlags = TOKEN_FLAG.USER_PIN_COUNT_LOW;
+    expect(await unlockBoth(keys)).toEqual(["ERR_PIN_REFUSED", "ERR_PIN_REFUSED"]);
+    expect(sent).toEqual(["0000"]);
   });
 });
 
