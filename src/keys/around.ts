@@ -16,14 +16,19 @@ export function around<Public extends PublicKey>(
   identity: Identity<Public>,
   { before, after, using }: Around,
 ): Identity<Public> {
-  const { publicKey, name } = identity;
+  const { publicKey, name, label } = identity;
   const unlock = async (): Promise<PrivateKey<Public>> => {
     await before?.();
     const key = await identity.unlock();
     after?.();
     return using === undefined ? key : watched(key, using);
   };
-  return { publicKey, name, unlock };
+  return { publicKey, name, unlock, ...defined({ label }) };
+}
+
+/** An identity's name for people, with its label beside it. */
+export function titleOf({ name, label }: Pick<Identity, "name" | "label">): string {
+  return label === undefined ? name : `${name} ("${label}")`;
 }
 
 function watched<Public extends PublicKey>(

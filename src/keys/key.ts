@@ -175,6 +175,8 @@ export interface Identity<Public extends PublicKey = PublicKey> {
   readonly publicKey: Public;
   /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
   readonly name: string;
+  /** What people call the key, where its name does not say it: some URIs have ids alone. */
+  readonly label?: string;
   /** May ask for a PIN, once: called when the key is needed, and never before a match. */
   unlock(): Promise<PrivateKey<Public>>;
 }

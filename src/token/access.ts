@@ -14,7 +14,7 @@ import { type Diagnosis, diagnose } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
 import { requireFindable } from "./objects/findable.js";
 import { generatePair, requireSound } from "./objects/generate.js";
-import { keyName, suitedHalf } from "./objects/halves.js";
+import { identityName, keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { kindOf } from "./objects/public-half.js";
 import { howToTellApart } from "./objects/telling-apart.js";
@@ -138,7 +138,7 @@ export class TokenAccess implements TokenService {
   ): Identity<PurposeKeys[P]> {
     return {
       publicKey: suitedHalf(key, purpose),
-      name: key.uri,
+      ...identityName(key),
       unlock: () => this.#privateKeys.unlock(key, purpose),
     };
   }

@@ -4,6 +4,7 @@
  * operation with its private key.
  */
 import { NoMatchError, P11SealError, PolicyError } from "../errors.js";
+import { titleOf } from "../keys/around.js";
 import type { Identity, OaepParameters, PrivateKey, PublicKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
 import { fewOf } from "../printable.js";
@@ -159,7 +160,7 @@ function unfitness(error: unknown): P11SealError {
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
 function noMatch(identities: readonly Identity[]): NoMatchError {
-  const names = identities.map(({ name }) => name);
+  const names = identities.map(titleOf);
   return new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
     hint: `identities tried: ${fewOf(names, 3) || "none"}; see whom it is for with: p11seal inspect`,
   });

@@ -3,6 +3,7 @@
  * do it, or why it can't. `inspect -i` and `doctor` show it.
  */
 import type { MessageInfo } from "../../envelope/envelope.js";
+import { defined } from "../../defined.js";
 import { P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { OaepHash } from "../../keys/key.js";
 import { requireTriable } from "../../token/session/login.js";
@@ -15,6 +16,8 @@ import type { Tokens } from "./tokens.js";
 export interface Prospect {
   /** A `pkcs11:` URI, or a file's name. */
   readonly name: string;
+  /** What people call the key, where its name does not say it. */
+  readonly label?: string;
   /** Absent for a private key file. */
   readonly token?: TokenInfo;
   readonly plan?: Plan;
@@ -32,7 +35,7 @@ export async function prospectsOf(
 ): Promise<Prospect[]> {
   const prospects: Prospect[] = [];
   for (const identity of identities) {
-    const { name, publicKey } = identity;
+    const { name, label, publicKey } = identity;
     const key = tokens.keyOf(identity);
     const wrapped = info.recipients.filter((recipient) => recipient.matches(publicKey));
     if (wrapped.length === 0) continue;
@@ -41,7 +44,7 @@ export async function prospectsOf(
       continue;
     }
     const hashes = wrapped.flatMap(({ oaep }) => (oaep === undefined ? [] : [oaep]));
-    prospects.push(await prospectOf(name, key, hashes, tokens));
+    prospects.push({ ...(await prospectOf(name, key, hashes, tokens)), ...defined({ label }) });
   }
   return prospects;
 }

@@ -1,5 +1,6 @@
 /** The public half of a listed key, checked against what the key is to do. Uses no token. */
 import { toHex } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { SinglePublicKey } from "../../keys/key.js";
 import { type Purpose, requireKind, type SinglePurposeKey } from "../../keys/purpose.js";
@@ -20,6 +21,18 @@ export function publicHalf(key: KeyInfo): SinglePublicKey {
   throw new TokenError("ERR_PUBLIC_KEY_MISSING", `the public key of ${keyName(key)} is unknown`, {
     hint: "the token shows neither a public key nor a certificate with its id; give it with --public FILE",
   });
+}
+
+/**
+ * How the identity of a key is known: by its URI, and by its label where the URI has an id alone,
+ * as that of a private key that does not show (`key-list.ts`).
+ */
+export function identityName({ uri, label }: Pick<KeyInfo, "uri" | "label">): {
+  readonly name: string;
+  readonly label?: string;
+} {
+  const isSaid = label === "" || /[:;]object=/.test(uri);
+  return { name: uri, ...defined({ label: isSaid ? undefined : label }) };
 }
 
 /** A key's name in messages. */

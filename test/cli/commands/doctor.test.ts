@@ -124,6 +124,17 @@ describe("of a file", () => {
     },
   );
 
+  it("shows labels beside the URIs of hidden keys, which have ids alone", async () => {
+    const text = await ok("doctor", "ec.p11s");
+    expect(text).toMatch(/^ {2}key: pkcs11:token=doctor;[^ ]*type=private;id=[^ ]* \("ec"\)$/m);
+    expect(await ok("inspect", "-i", TOKEN, "ec.p11s")).toMatch(/with pkcs11:[^ ]* \("ec"\):/);
+    const { stderr } = await cli("open", "-i", `${TOKEN};object=rsa`, "ec.p11s");
+    expect(stderr).toMatch(/identities tried: pkcs11:[^ ]* \("rsa"\)/);
+    expect((await cli("open", "-v", "ec.p11s")).stderr).toMatch(
+      /opened with pkcs11:[^ ]* \("ec"\)/,
+    );
+  });
+
   it("says it in words, on few lines", async () => {
     const text = (await cli("doctor", "rsa-sha256.p11s")).stdout.toString("utf8");
     expect(text).toMatch(/^rsa-sha256\.p11s: will not open\n/);

@@ -16,6 +16,7 @@ import { requireTriable } from "../../../token/session/login.js";
 import type { TokenInfo } from "../../../token/values.js";
 import { planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
+import { titleOf } from "../../../keys/around.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Leftover } from "../../../store/leftovers.js";
 import { prepareIdentities } from "../../find/identities.js";
@@ -140,7 +141,7 @@ function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): str
   const certainty = opens(verdict);
   const lines = [
     `${name}: ${certainty === null ? "may open" : certainty ? "will open" : "will not open"}`,
-    ...(chosen === undefined ? [] : [`key: ${chosen.name}`]),
+    ...(chosen === undefined ? [] : [`key: ${titleOf(chosen)}`]),
     ...(token === undefined ? [] : [`token: ${tokenText(token)}`]),
     ...(unseen === undefined ? [] : ["way: open would log in to this token to look for the key"]),
     ...(chosen === undefined ? [] : prospectLines(chosen)),

@@ -7,6 +7,7 @@ import type { MessageInfo } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { UsageError } from "../../../errors.js";
 import { moment } from "../../../records/duration.js";
+import { titleOf } from "../../../keys/around.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
 import { prepareIdentities } from "../../find/identities.js";
@@ -109,7 +110,7 @@ function describeProspects(prospects: readonly Prospect[] | undefined): string {
   if (prospects.length === 0) return "with -i: it was sealed to none of these keys\n";
   return prospects
     .flatMap((one) => [
-      `with ${one.name}:`,
+      `with ${titleOf(one)}:`,
       ...prospectLines(one).map((line) => `  ${line}`),
       ...(one.cause === undefined ? [] : [`  will not open: ${one.cause.message}`]),
     ])

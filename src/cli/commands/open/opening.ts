@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { defined } from "../../../defined.js";
 import { AuthenticationError, NoMatchError, TokenError } from "../../../errors.js";
-import { around } from "../../../keys/around.js";
+import { around, titleOf } from "../../../keys/around.js";
 import type { Identity } from "../../../keys/key.js";
 import type { Context } from "../../command.js";
 import { beginOpeningOf } from "../../io/bulk.js";
@@ -107,7 +107,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
       throw error;
     });
     const { identity } = opened;
-    report.trace(`${input.name}: opened with ${identity?.name ?? "a passphrase"}`);
+    report.trace(
+      `${input.name}: opened with ${identity === undefined ? "a passphrase" : titleOf(identity)}`,
+    );
     meter.start();
     if (identity !== undefined) settings.shared.used.add(identity.name);
     const delivery = { opened, output, receipt, hash, task, settings, log, turn, context };
