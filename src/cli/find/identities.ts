@@ -49,7 +49,7 @@ export interface Identities {
 /** A part of what `-i` names. */
 interface Source {
   /** What can be seen without a PIN. */
-  readonly find: () => Promise<readonly ExchangeIdentity[]>;
+  readonly find: (info?: MessageInfo) => Promise<readonly ExchangeIdentity[]>;
   /** What can be put together from keys that were found. */
   readonly join?: (
     info: MessageInfo,
@@ -88,7 +88,7 @@ export async function prepareIdentities(
   return {
     find: async (info, beforeLogin) => {
       const found: ExchangeIdentity[] = [];
-      for (const one of sources) found.push(...(await one.find()));
+      for (const one of sources) found.push(...(await one.find(info)));
       const present = (): Promise<readonly ExchangeIdentity[]> => every.find();
       for (const one of sources) {
         found.push(...((await one.join?.(info, () => Promise.resolve(found), present)) ?? []));
@@ -157,8 +157,31 @@ function everyKeyPresent(tokens: Tokens): Source {
       if (keys.length === 0 && (await access.tokens()).length === 0) await access.findToken({});
       return keys.filter(canOpen).map((key) => tokens.identity(access, key));
     });
-  return { find: () => (shown ??= look()), uri: {} };
+  let isLeftOut = false;
+  return {
+    find: async (info) => {
+      const found = await (shown ??= look());
+      if (info === undefined) return found;
+      const tried = found.filter(({ publicKey }) => mayTry(publicKey, info));
+      isLeftOut = tried.length < found.length;
+      return tried;
+    },
+    uri: {},
+    advice: () => (isLeftOut ? [NAME_KEY_TO_TRY] : []),
+  };
 }
+
+/**
+ * False for a key that a message doesn't name, and may be sealed to all the same: whether it was,
+ * only an operation with the private key would tell. Nobody asked for a PIN to be spent on that.
+ */
+function mayTry(publicKey: ExchangePublicKey, { recipients }: MessageInfo): boolean {
+  const matching = recipients.filter((recipient) => recipient.matches(publicKey));
+  return matching.length === 0 || matching.some(({ tag }) => tag !== undefined);
+}
+
+const NAME_KEY_TO_TRY =
+  "the message does not say whose it is: name the key to try with -i, as a pkcs11: URI";
 
 /**
  * A URI that names an object must match exactly one key, which may be on several tokens. Any other

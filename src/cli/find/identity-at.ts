@@ -68,7 +68,7 @@ export async function identityInFile<P extends Purpose>(
 ): Promise<Identity<PurposeKeys[P]>> {
   const isEncrypted = needsPassphrase(bytes, path);
   await warnIfReadable(path, context);
-  const passphrase = isEncrypted ? await askPassphrase(path, context) : undefined;
+  const passphrase = isEncrypted ? await keyPassphrase(path, context) : undefined;
   return softwareIdentity(bytes, path, { passphrase, purpose });
 }
 
@@ -80,19 +80,23 @@ export async function warnIfReadable(path: string, { report }: Context): Promise
 }
 
 /** @throws TokenError `ERR_PASSPHRASE` without a terminal */
-async function askPassphrase(path: string, { io, report }: Context): Promise<string> {
+async function keyPassphrase(path: string, context: Context): Promise<string> {
+  const passphrase = await askPassphrase(path, context);
+  if (passphrase !== undefined) return passphrase;
+  throw new TokenError("ERR_PASSPHRASE", `${path}: encrypted, and there is no terminal to ask at`, {
+    hint: "decrypt it into a pipe: p11seal open -i <(openssl pkey -in KEY) …",
+  });
+}
+
+/** Asks for the passphrase of a key or a message; undefined: there is no terminal to ask at. */
+export async function askPassphrase(
+  name: string,
+  { io, report }: Context,
+): Promise<string | undefined> {
   const terminal = await io.terminal();
-  if (terminal === undefined) {
-    throw new TokenError(
-      "ERR_PASSPHRASE",
-      `${path}: encrypted, and there is no terminal to ask at`,
-      {
-        hint: "decrypt it into a pipe: p11seal open -i <(openssl pkey -in KEY) …",
-      },
-    );
-  }
+  if (terminal === undefined) return undefined;
   try {
-    const passphrase = await terminal.ask(`passphrase for ${path}:`, { silent: true });
+    const passphrase = await terminal.ask(`passphrase for ${name}:`, { silent: true });
     report.conceal(passphrase);
     return passphrase;
   } finally {

@@ -1,7 +1,7 @@
 /** A file key under a passphrase: scrypt (RFC 7914; C2SP, "age", §"The scrypt recipient type"). */
 import { scrypt } from "node:crypto";
 import { ascii, concat } from "../../bytes.js";
-import { NoMatchError, PolicyError, TokenError } from "../../errors.js";
+import { AuthenticationError, NoMatchError, PolicyError } from "../../errors.js";
 import { Secret } from "../../secret.js";
 import type { Receiver } from "../envelope.js";
 import { openUnder } from "./age-wrap.js";
@@ -20,7 +20,7 @@ export function passphraseStanza(stanzas: readonly Stanza[]): PassphraseStanza |
  * than a writer would make it cost.
  *
  * @throws PolicyError `ERR_WORK_FACTOR`; NoMatchError `ERR_NO_MATCH`: no passphrase is to be had;
- *   TokenError `ERR_PASSPHRASE`: it is not the one
+ *   AuthenticationError `ERR_PASSPHRASE`: it is not the one
  */
 export async function openByPassphrase(
   { salt, logN, body }: PassphraseStanza,
@@ -39,7 +39,7 @@ export async function openByPassphrase(
   passphrase.wipe();
   const fileKey = openUnder(wrapKey, body);
   if (fileKey !== null) return new Secret(fileKey);
-  throw new TokenError("ERR_PASSPHRASE", "the file doesn't open with this passphrase", {
+  throw new AuthenticationError("ERR_PASSPHRASE", "the file doesn't open with this passphrase", {
     hint: "the passphrase is wrong, or the file was altered",
   });
 }

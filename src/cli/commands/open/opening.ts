@@ -3,11 +3,14 @@
  * key is looked for. `delivering.ts` has the second half, what happens to the plaintext.
  */
 import { createHash } from "node:crypto";
+import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { AuthenticationError, NoMatchError, TokenError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
 import type { Identity } from "../../../keys/key.js";
+import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";
+import { askPassphrase } from "../../find/identity-at.js";
 import { beginOpeningOf } from "../../io/bulk.js";
 import { openInput, type Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
@@ -98,6 +101,11 @@ async function openAndDeliver(opening: Opening): Promise<void> {
           const identities = await settings.identities.find(info, () => turn.come());
           return identities.map((identity) => attended(identity, settings, turn, log));
         },
+        passphrase: async () => {
+          await sealed.verify?.();
+          await turn.come();
+          return messagePassphrase(input.name, context);
+        },
       },
       meter,
     ).catch((error: unknown) => {
@@ -116,7 +124,8 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     if (admission.admitted === undefined) await deliver(delivery);
     else await deliverAdmitted(delivery, admission.admitted);
   } catch (error) {
-    if (error instanceof NoMatchError) throw await settings.identities.whyNone(error);
+    if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH")
+      throw await settings.identities.whyNone(error);
     if (!(error instanceof AlreadyDecrypted)) throw error;
     await deliverDecrypted(error, output, log, context);
   } finally {
@@ -147,6 +156,16 @@ function attended(
       log.usedBy(path);
     },
   });
+}
+
+/** @throws NoMatchError `ERR_PASSPHRASE` without a terminal */
+async function messagePassphrase(name: string, context: Context): Promise<Secret> {
+  const passphrase = await askPassphrase(name, context);
+  if (passphrase !== undefined) return new Secret(ascii(passphrase));
+  throw new NoMatchError(
+    "ERR_PASSPHRASE",
+    `${name}: sealed with a passphrase, and there is no terminal to ask at`,
+  );
 }
 
 function outputFor(
