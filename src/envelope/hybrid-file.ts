@@ -7,10 +7,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { concat } from "../bytes.js";
-import { FormatError, P11SealError } from "../errors.js";
+import { FormatError, P11SealError, UnsupportedError } from "../errors.js";
 import { formatPem, parsePem } from "../keys/formats/pem.js";
 import type {
-  EcPublicKey,
+  ExchangePublicKey,
   HybridKem,
   HybridPublicKey,
   Identity,
@@ -21,6 +21,7 @@ import { ML_KEM_SEED_BYTES, mlKem } from "../keys/ml-kem.js";
 import { HYBRID_PARTS, publicKeyFromHybrid, publicKeyFromSpki } from "../keys/public-key.js";
 import { naming } from "../keys/refusals.js";
 import { Secret } from "../secret.js";
+import { kemOf } from "../wrap/hpke.js";
 import { hybridKey } from "../wrap/hybrid-key.js";
 import { openMessage, sealMessage } from "./messages.js";
 import { native } from "./native/native.js";
@@ -63,15 +64,20 @@ export function formatHybridFile({ publicKey, sealedSeed }: HybridFile): string 
  *
  * @param half - the half on the token, which the seed is sealed to
  * @param escrow - who else may open the seed
+ * @throws UnsupportedError `ERR_KEY_TYPE`: the half is not on the KEM's curve
  */
 export async function newHybridFile(
   kem: HybridKem,
-  half: EcPublicKey,
+  half: ExchangePublicKey,
   escrow: readonly Recipient[] = [],
 ): Promise<HybridFile> {
+  const { name, set, curve } = HYBRID_PARTS[kem];
+  if (half.type === "rsa" || half.type === "hybrid" || kemOf(half) !== curve) {
+    throw new UnsupportedError("ERR_KEY_TYPE", `a half of ${name} is a key on ${curve}`);
+  }
   const seed = new Secret(new Uint8Array(randomBytes(ML_KEM_SEED_BYTES)));
   try {
-    const mlkem = (await mlKem()).publicKey(HYBRID_PARTS[kem].set, seed.expose());
+    const mlkem = (await mlKem()).publicKey(set, seed.expose());
     const publicKey = publicKeyFromHybrid(kem, concat(mlkem, half.point));
     const recipients = [{ publicKey: half }, ...escrow];
     const sealed = await sealMessage(seed.expose(), { recipients });

@@ -52,6 +52,7 @@ const wanted: Readonly<Record<string, string>> = {
   "Session keys that are kept": "16 true\n",
   "Three phases": "complete complete\n",
   "Keys of your own making": "hello\n",
+  "Hybrid keys": "hello\n",
 };
 
 // These examples must not see the tokens of other tests.

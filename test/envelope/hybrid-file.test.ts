@@ -10,7 +10,7 @@ import {
 } from "../../src/envelope/hybrid-file.js";
 import { openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { formatPem } from "../../src/keys/formats/pem.js";
-import type { EcPublicKey, Identity } from "../../src/keys/key.js";
+import type { Identity } from "../../src/keys/key.js";
 import { HALVES, NATIVE_HYBRID_KEMS } from "../support/hybrid.js";
 import { answering, counting, identityOf } from "../support/identities.js";
 import { fuzz } from "../support/mutate.js";
@@ -31,7 +31,7 @@ describe.each(NATIVE_HYBRID_KEMS)("the file of a %s key", (kem) => {
   const half = identityOf(HALVES[kem]);
   let file: HybridFile;
   beforeAll(async () => {
-    file = await newHybridFile(kem, half.publicKey as EcPublicKey);
+    file = await newHybridFile(kem, half.publicKey);
   });
 
   it("reads as it was written, also with CRLF", () => {
@@ -64,7 +64,7 @@ describe.each(NATIVE_HYBRID_KEMS)("the file of a %s key", (kem) => {
   });
 
   it("says so if the seed in it is another's, or none", async () => {
-    const other = await newHybridFile(kem, half.publicKey as EcPublicKey);
+    const other = await newHybridFile(kem, half.publicKey);
     const short = await sealMessage(ascii("short"), {
       recipients: [{ publicKey: half.publicKey }],
     });
@@ -81,6 +81,12 @@ describe.each(NATIVE_HYBRID_KEMS)("the file of a %s key", (kem) => {
     for (const sealedSeed of wrong) {
       const identity = hybridFileIdentity({ ...file, sealedSeed }, half, "a file");
       expect(await codeOf(open(await sealTo(file), identity))).toBe("ERR_HYBRID_FILE");
+    }
+  });
+
+  it("is not made around a key on another curve", async () => {
+    for (const name of ["rsa2048", "p521", "x25519"] as const) {
+      expect(await codeOf(newHybridFile(kem, identityOf(name).publicKey))).toBe("ERR_KEY_TYPE");
     }
   });
 
@@ -102,7 +108,7 @@ describe("text that is no hybrid key's file", () => {
   let text: string;
   let file: HybridFile;
   beforeAll(async () => {
-    file = await newHybridFile("mlkem768-p256", identityOf("p256").publicKey as EcPublicKey);
+    file = await newHybridFile("mlkem768-p256", identityOf("p256").publicKey);
     text = formatHybridFile(file);
   });
   const blocks = (...parts: [string, Uint8Array][]) =>

@@ -4,6 +4,7 @@
  */
 import { ascii } from "../../../bytes.js";
 import { TokenError, UsageError } from "../../../errors.js";
+import { requireExchange } from "../../../keys/public-key.js";
 import { formatHybridFile, newHybridFile } from "../../../envelope/hybrid-file.js";
 import type { HybridKem, HybridPublicKey, PublicKey, Recipient } from "../../../keys/key.js";
 import { quoted } from "../../../store/system-error.js";
@@ -86,10 +87,7 @@ export async function joined(
   about: { made: GeneratedKey; escrow: readonly Recipient[]; seedOutput: Output },
 ): Promise<HybridPublicKey> {
   const { made, escrow, seedOutput } = about;
-  if (half.type !== "ec") {
-    throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${made.key.uri} is no key on a curve`);
-  }
-  const file = await newHybridFile(kem, half, escrow);
+  const file = await newHybridFile(kem, requireExchange(half), escrow);
   await seedOutput.write(ascii(formatHybridFile(file)));
   try {
     await commit(seedOutput);
