@@ -209,6 +209,8 @@ export class Database {
     this.execute("PRAGMA journal_mode = DELETE");
     this.execute("PRAGMA synchronous = EXTRA");
     this.execute("PRAGMA foreign_keys = ON");
+    // libsql's default is memory, where VACUUM would copy the whole database to.
+    this.execute("PRAGMA temp_store = FILE");
     this.execute("PRAGMA trusted_schema = OFF");
     this.execute("PRAGMA cell_size_check = ON");
   }

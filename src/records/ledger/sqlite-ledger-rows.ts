@@ -227,31 +227,57 @@ export function deleteMessage(database: Database, row: MessageRow): void {
 }
 
 /**
- * Deletes the delivered messages of a stream that were sealed before, up to a serial.
+ * Deletes the delivered messages of some streams that were sealed before, up to a serial.
  *
  * @returns them
  */
 export function forgetDelivered(
   database: Database,
-  { stream: { sender, streamId }, sealedBeforeMs, upToSerial }: Forgetting,
+  forgettings: readonly Forgetting[],
 ): MessageRow[] {
-  const old = `FROM messages INDEXED BY sqlite_autoindex_messages_2
-    WHERE sender = ? AND stream = ? AND serial <= ? AND state = 'delivered' AND created_ms < ?`;
-  const values = [sender, streamId, upToSerial, sealedBeforeMs];
-  const rows = database.select(MESSAGE_COLUMNS, old, ...values);
-  database.run(`DELETE ${old}`, ...values);
-  return rows.map(messageRow);
+  const limits = forgettings.map(({ stream: { sender, streamId }, upToSerial, sealedBeforeMs }) => {
+    return [sender, streamId, upToSerial, sealedBeforeMs];
+  });
+  const rows = database.select(
+    MESSAGE_COLUMNS,
+    `FROM json_each(?) AS limits
+       CROSS JOIN messages INDEXED BY sqlite_autoindex_messages_2
+       ON sender = json_extract(limits.value, '$[0]')
+         AND stream = json_extract(limits.value, '$[1]')
+         AND serial <= json_extract(limits.value, '$[2]')
+         AND created_ms < json_extract(limits.value, '$[3]') AND state = 'delivered'`,
+    JSON.stringify(limits),
+  );
+  const forgotten = rows.map(messageRow);
+  const deleted = database.run(
+    `DELETE FROM messages WHERE (sender, message_id) IN
+       (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))`,
+    JSON.stringify(forgotten.map(keyOf)),
+  );
+  if (deleted !== forgotten.length) throw damaged("messages");
+  return forgotten;
 }
 
-export function putStream(database: Database, row: StreamRow): void {
-  database.run(
-    `INSERT INTO streams VALUES (?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET highest = excluded.highest, floor = excluded.floor`,
-    row.sender,
-    row.streamId,
-    row.highest,
-    row.floor,
+/** Writes rows of streams. @returns the rows that were there before */
+export function putStreams(database: Database, rows: readonly StreamRow[]): StreamRow[] {
+  const values = rows.map((row) => [row.sender, row.streamId, row.highest, row.floor]);
+  const json = JSON.stringify(values);
+  const before = database.select(
+    STREAM_COLUMNS,
+    `FROM json_each(?) AS wanted
+       CROSS JOIN streams ON sender = json_extract(wanted.value, '$[0]')
+         AND stream = json_extract(wanted.value, '$[1]')`,
+    json,
   );
+  database.run(
+    `INSERT INTO streams
+       SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+           json_extract(value, '$[2]'), json_extract(value, '$[3]')
+         FROM json_each(?) WHERE true
+       ON CONFLICT DO UPDATE SET highest = excluded.highest, floor = excluded.floor`,
+    json,
+  );
+  return before.map(streamRow);
 }
 
 // ── Details ──
@@ -301,7 +327,7 @@ function damaged(what: string): DatabaseFailure {
 
 /** So many rows are in memory at a time, and other processes wait for so many. */
 const ROWS_AT_ONCE = 1000;
-const PRUNED_AT_ONCE = 2000;
+const PRUNED_AT_ONCE = 500;
 
 const STREAM_COLUMNS = ["sender", "stream", "highest", "floor"];
 /** Which message it is, what its sender says about it, and what the ledger knows. */
