@@ -1,8 +1,62 @@
 /**
- * File systems without permissions, where `chmod` changes nothing: FAT and NTFS, Windows drives
- * under WSL, some shares and FUSE mounts. There each file shows the mode that the mount has.
+ * Who may change a file, by the modes and owners of what leads to it, and where modes mean nothing.
+ *
+ * There are file systems without permissions, where `chmod` changes nothing: FAT and NTFS, Windows
+ * drives under WSL, some shares and FUSE mounts. There each file shows the mode that the mount has.
  */
-import { statfsSync } from "node:fs";
+import { lstatSync, type Stats, statfsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+
+/**
+ * Why somebody else could put another file or folder in the place of `path`: anyone who may rename
+ * entries in a folder above it can. The sticky bit (as on /tmp) takes that right away from
+ * everybody but the owner. Undefined if nobody could.
+ *
+ * @param path - absolute
+ * @param real - the same without symbolic links. What leads to each of them is looked at.
+ */
+export function openFolderAbove(path: string, real: string): string | undefined {
+  // Windows keeps permissions in access control lists, which Node does not expose.
+  if (process.platform === "win32") return undefined;
+  const starts = dirname(path) === dirname(real) ? [real] : [real, path];
+  for (const start of starts) {
+    for (let folder = dirname(start); ; folder = dirname(folder)) {
+      const fault = faultOf(folder);
+      if (fault !== undefined) return `is in "${folder}", ${fault}`;
+      if (folder === dirname(folder)) break;
+    }
+  }
+  return undefined;
+}
+
+function faultOf(folder: string): string | undefined {
+  const stats = lstatSync(folder);
+  // A link has no modes of its own, but an owner, who may make it lead elsewhere.
+  if (isForeign(stats)) return "another user's folder";
+  const writers = stats.isDirectory() && (stats.mode & 0o1000) === 0 ? stats.mode : 0;
+  if ((writers & 0o002) !== 0) return "where every user may replace files";
+  if ((writers & 0o020) !== 0 && !ADMINISTRATORS.has(stats.gid)) {
+    return "where its group may replace files";
+  }
+  return undefined;
+}
+
+/**
+ * Whether a file or folder belongs to somebody else than root or this user. In a user namespace
+ * (rootless containers), what belongs to the host's root shows as the overflow user's; then "/"
+ * does too.
+ */
+export function isForeign({ uid }: Stats): boolean {
+  return uid !== 0 && uid !== process.getuid?.() && uid !== statSync("/").uid;
+}
+
+/**
+ * Groups whose members are trusted like root: root's own, Debian's staff (which owns /usr/local)
+ * and macOS's admin (which owns Homebrew's folders).
+ */
+const ADMINISTRATORS: ReadonlySet<number> = new Set(
+  process.platform === "darwin" ? [0, 80] : [0, 50],
+);
 
 /**
  * What to do about a file's mode.

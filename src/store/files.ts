@@ -2,11 +2,11 @@
  * The files of the user's data folder: only their owner can write them, they are replaced as a
  * whole, and they are on the disk before anyone relies on them.
  */
-import { constants, type Stats, statSync } from "node:fs";
+import { constants, realpathSync, type Stats, statSync } from "node:fs";
 import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
-import { modeHint } from "./file-modes.js";
+import { modeHint, openFolderAbove } from "./file-modes.js";
 import { removeLeftovers } from "./leftovers.js";
 import { errno, fileError, quoted, reason } from "./system-error.js";
 import { CREATE, NO_FOLLOW, ownTemporaryBeside } from "./temporary.js";
@@ -23,13 +23,20 @@ export async function makeFolder(path: string): Promise<void> {
 
 /**
  * Refuses a data folder that others can write to: whoever can, replaces any file in it. A sticky
- * one (/tmp) is left to the checks of each file. One that isn't there is no danger.
+ * one (/tmp) is left to the checks of each file. Refuses also, as ssh's StrictModes does, one that
+ * others can replace, in a folder above it. One that isn't there is no danger.
  *
  * @throws PolicyError `ERR_UNSAFE_FILE`
  */
 export function requireOwnFolder(path: string): void {
   const folder = statSync(path, { throwIfNoEntry: false });
-  if (folder !== undefined) refuseOthers(path, folder, (folder.mode & 0o1000) !== 0);
+  if (folder === undefined) return;
+  refuseOthers(path, folder, (folder.mode & 0o1000) !== 0);
+  const fact = openFolderAbove(resolve(path), realpathSync(path));
+  if (fact === undefined) return;
+  throw new PolicyError("ERR_UNSAFE_FILE", `"${path}" ${fact}`, {
+    hint: "make that folder yours or root's, and take the others' right to write (chmod go-w)",
+  });
 }
 
 /**

@@ -3,17 +3,10 @@
  * file that another user could have placed or changed is refused. A file that is not a shared
  * library gets an error of its own, because the loader's messages are hard to read.
  */
-import {
-  type Stats,
-  closeSync,
-  lstatSync,
-  openSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from "node:fs";
-import { dirname, isAbsolute } from "node:path";
+import { type Stats, closeSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import { TokenError } from "../../errors.js";
+import { isForeign, openFolderAbove } from "../../store/file-modes.js";
 
 /**
  * Checks the file at `path` and returns its real path, which identifies the module.
@@ -41,8 +34,8 @@ export function checkModuleFile(path: string, isNamed = true): string {
   if (!isNamed) refuseElsewhere(path, real);
   // The link and the file: whoever can replace either decides what is loaded.
   refuseForeignFile(path, file);
-  refuseOpenFolders(path, real);
-  if (dirname(path) !== dirname(real)) refuseOpenFolders(path, path);
+  const replaceable = openFolderAbove(path, real);
+  if (replaceable !== undefined) throw unsafe(path, replaceable);
   const fault = libraryFault(firstBytes(path, real));
   if (fault !== undefined) throw notLoadable(path, fault);
   return real;
@@ -54,44 +47,6 @@ function refuseForeignFile(path: string, file: Stats): void {
   if ((file.mode & 0o020) !== 0) throw unsafe(path, "is writable by its group");
   if (isForeign(file)) throw unsafe(path, "belongs to another user");
 }
-
-/**
- * Whether a file or folder belongs to somebody else than root or this user. In a user namespace
- * (rootless containers), what belongs to the host's root shows as the overflow user's; then "/"
- * does too.
- */
-function isForeign({ uid }: Stats): boolean {
-  return uid !== 0 && uid !== process.getuid?.() && uid !== statSync("/").uid;
-}
-
-/**
- * Checks every folder above: anyone who may rename entries in one of them can replace the module's
- * file. The sticky bit (as on /tmp) takes that right away from everybody but the owner.
- */
-function refuseOpenFolders(path: string, from: string): void {
-  if (!hasModes) return;
-  for (let folder = dirname(from); ; folder = dirname(folder)) {
-    const stats = lstatSync(folder);
-    // A link has no modes of its own, but an owner, who may make it lead elsewhere.
-    if (isForeign(stats)) throw unsafe(path, `is in "${folder}", another user's folder`);
-    const writers = stats.isDirectory() && (stats.mode & 0o1000) === 0 ? stats.mode : 0;
-    if ((writers & 0o002) !== 0) {
-      throw unsafe(path, `is in "${folder}", where every user may replace files`);
-    }
-    if ((writers & 0o020) !== 0 && !ADMINISTRATORS.has(stats.gid)) {
-      throw unsafe(path, `is in "${folder}", where its group may replace files`);
-    }
-    if (folder === dirname(folder)) return;
-  }
-}
-
-/**
- * Groups whose members are trusted like root: root's own, Debian's staff (which owns /usr/local)
- * and macOS's admin (which owns Homebrew's folders).
- */
-const ADMINISTRATORS: ReadonlySet<number> = new Set(
-  process.platform === "darwin" ? [0, 80] : [0, 50],
-);
 
 /**
  * True when others than root and this user may change a file that names modules. Such a file is not

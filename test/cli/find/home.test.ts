@@ -1,5 +1,5 @@
 /** A data folder that others can write to is refused, whatever is read from it. */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { discoverModules, softHsmPaths } from "../../../src/token/modules/discover.js";
@@ -38,6 +38,57 @@ describe.each([0o775, 0o757])("a data folder with mode %o", (mode) => {
     chmodSync(home, mode);
     expect(softHsmPaths({ home, env: {}, system })).toEqual([]);
     chmodSync(home, 0o700);
+  });
+});
+
+describe("a data folder that others can replace", () => {
+  const above = join(folder, "above");
+  const inside = join(above, "data");
+  const list = (path: string): ReturnType<typeof run> =>
+    run(["senders", "list"], { env: { ...env, P11SEAL_HOME: path } });
+  beforeAll(() => {
+    mkdirSync(inside, { recursive: true });
+    mkdirSync(join(folder, "elsewhere"));
+    symlinkSync(inside, join(folder, "elsewhere", "link"));
+  });
+
+  it.each([
+    [0o757, 2, "where every user may replace files"],
+    [0o775, 4711, "where its group may replace files"],
+  ])("is refused below one with mode %o", async (mode, group, fact) => {
+    if (process.getuid?.() === 0) chownSync(above, 0, group);
+    chmodSync(above, mode);
+    for (const path of [inside, join(folder, "elsewhere", "link")]) {
+      const { status, stderr } = await list(path);
+      expect(stderr).toContain(`"${path}" is in "${above}", ${fact}`);
+      expect(stderr).toContain("chmod go-w");
+      expect(status).toBe(6);
+    }
+    chmodSync(above, 0o700);
+    expect((await list(inside)).status).toBe(0);
+  });
+
+  it("is refused behind a link that others can replace", async () => {
+    chmodSync(join(folder, "elsewhere"), 0o777);
+    const { status, stderr } = await list(join(folder, "elsewhere", "link"));
+    chmodSync(join(folder, "elsewhere"), 0o700);
+    expect(stderr).toContain("where every user may replace files");
+    expect(status).toBe(6);
+  });
+
+  it("is taken below a sticky one, as /tmp is", async () => {
+    chmodSync(above, 0o1777);
+    expect((await list(inside)).status).toBe(0);
+    chmodSync(above, 0o700);
+  });
+
+  const itIfRoot = process.getuid?.() === 0 ? it : it.skip;
+  itIfRoot("is refused below another user's", async () => {
+    chownSync(above, 4711, 4711);
+    const { status, stderr } = await list(inside);
+    chownSync(above, 0, 0);
+    expect(stderr).toContain("another user's folder");
+    expect(status).toBe(6);
   });
 });
 
