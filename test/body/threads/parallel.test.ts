@@ -9,6 +9,7 @@ import { beginOpening, beginSealing, openMessage } from "../../../src/envelope/m
 import type { Sender } from "../../../src/envelope/envelope.js";
 import { openFile, sealFile } from "../../../src/body/threads/parallel.js";
 import { openBody } from "../../../src/body/body.js";
+import { CHUNK_SIZES } from "../../../src/body/chunks.js";
 import { floeOpen, floeSeal } from "../../../src/body/floe.js";
 import { readFloeSegment } from "../../../src/body/floe-reading.js";
 import type {
@@ -166,6 +167,27 @@ describe("a body in segments of any format", () => {
 
       sealed.writeUInt8(sealed.readUInt8(sealed.length - 1) ^ 1, sealed.length - 1);
       expect(await bodyOpenedBy(sealed, start, toOpen)).toBeUndefined();
+    },
+  );
+});
+
+describe("age's chunks, file to file", () => {
+  const { plaintextBytes, segmentBytes } = CHUNK_SIZES;
+
+  it.each([0, 1, plaintextBytes, 5 * plaintextBytes, 9 * plaintextBytes + 7])(
+    "are what a stream makes of %d bytes",
+    async (length) => {
+      const content = randomBytes(length);
+      const options = { recipients: [recipientOf("p256")], format: "age" };
+      const { header, body } = await beginSealing(options);
+      if (body.kind !== "segments") throw new TypeError("a body in segments");
+      const message = await bodySealedBy(content, body, header);
+      const streamed = await openMessage(message, { identities: [identityOf("p256")] });
+      expect(Buffer.from(await streamed.plaintext.bytes()).equals(content)).toBe(true);
+      expect((await openedBy(message))?.equals(content)).toBe(true);
+      for (const cut of [1, 16, segmentBytes].filter((bytes) => bytes <= message.length / 2)) {
+        expect(await openedBy(message.subarray(0, -cut))).toBeUndefined();
+      }
     },
   );
 });
