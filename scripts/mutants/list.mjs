@@ -560,4 +560,56 @@ export const MUTANTS = [
     replace: "if (count < 1e6 * FREE_FAILURES || isQuiet(lastMs, nowMs)) return 0;",
     test: "test/capi/stored-keys.test.ts",
   },
+
+  // ── age ──
+  {
+    what: "an age header's MAC is not checked",
+    file: "src/envelope/age/age-file-key.ts",
+    find: "if (equal(headerMac(fileKey, header.transcript), header.mac)) {",
+    replace: "if (headerMac(fileKey, header.transcript).length === header.mac.length) {",
+    test: "test/envelope/age/testkit.test.ts",
+  },
+  {
+    what: "a file key of any length is tried",
+    file: "src/envelope/age/stanzas.ts",
+    find: "if (length < least || length > most) throw",
+    replace: "if (length < least - 1e6 || length > most + 1e6) throw",
+    test: "test/envelope/age/negatives.test.ts",
+  },
+  {
+    what: "a passphrase stands beside other recipients",
+    file: "src/envelope/age/stanzas.ts",
+    find: "if (stanzas.length > 1 && stanzas",
+    replace: "if (stanzas.length > 1e6 && stanzas",
+    test: "test/envelope/age/negatives.test.ts",
+  },
+  {
+    what: "a passphrase may cost any amount of work",
+    file: "src/envelope/age/passphrase.ts",
+    find: "const MAX_LOG_N = 18;",
+    replace: "const MAX_LOG_N = 22;",
+    test: "test/envelope/age/sealing.test.ts",
+  },
+  {
+    what: "post-quantum recipients of an age file are mixed with others",
+    file: "src/envelope/age/age-recipients.ts",
+    find: "if (hybrids === 0 || hybrids === keys.length) return;",
+    replace: "if (hybrids <= keys.length) return;",
+    test: "test/envelope/age/sealing.test.ts",
+  },
+  {
+    what: "an age file may end after any full chunk",
+    file: "src/body/chunks.ts",
+    find: "nonce[11] = final ? 1 : 0;",
+    replace: "nonce[11] = final ? 0 : 0;",
+    test: "test/body/chunks.test.ts",
+  },
+  {
+    what: "a key that no recipient names is tried unasked",
+    file: "src/cli/find/identities.ts",
+    find: "matching.some(({ tag }) => tag !== undefined)",
+    replace: "matching.some(() => true)",
+    test: "test/cli/commands/open/age-files.test.ts",
+    built: true,
+  },
 ];
