@@ -506,6 +506,43 @@ export const MUTANTS = [
     test: "test/records/directory/directory.test.ts",
   },
 
+  // ── The age plugin ──
+  {
+    what: "the plugin says done before it left its tokens",
+    file: "src/plugin/identity-v1.ts",
+    find: "    await opener.close();\n  }\n  await client.done();",
+    replace: "    await client.done();\n  }\n  await opener.close();",
+    test: "test/plugin/identity-v1.test.ts",
+  },
+  {
+    what: "the plugin opens others of a file's stanzas though one is malformed",
+    file: "src/plugin/identity-v1.ts",
+    find: "if (!areWhole || known.length === 0) return;",
+    replace: "if (known.length === 0) return;",
+    test: "test/plugin/identity-v1.test.ts",
+  },
+  {
+    what: "the plugin logs in to try a stanza without a tag with any key",
+    file: "src/plugin/file-key-opener.ts",
+    find: 'keys.isNamed || type !== "X25519"',
+    replace: 'type !== ""',
+    test: "test/plugin/token-keys.test.ts",
+  },
+  {
+    what: "an identity of the plugin chooses where a PIN is read",
+    file: "src/plugin/plugin-identity.ts",
+    find: "uri.modulePath !== undefined || uri.pinSource !== undefined",
+    replace: "uri.modulePath !== undefined",
+    test: "test/plugin/plugin-identity.test.ts",
+  },
+  {
+    what: "what modules print gets between the plugin's stanzas",
+    file: "src/plugin/plugin-streams.ts",
+    find: "  closeSync(1);\n",
+    replace: "",
+    test: "test/plugin/token-keys.test.ts",
+  },
+
   // ── Modules ──
   {
     what: "a module that its group may replace is loaded",

@@ -81,12 +81,14 @@ export class TokenFileKeys implements FileKeyOpener {
   async #candidates(stanzas: readonly Stanza[]): Promise<readonly Candidate[]> {
     const candidates: Candidate[] = [];
     for (const [identity, keys] of this.#identities.entries()) {
+      // A stanza without a tag costs a login to try: only a key that the user names is worth that.
+      const worth = stanzas.filter(({ type }) => keys.isNamed || type !== "X25519");
+      if (worth.length === 0) continue;
       for (const key of await this.#reach(keys)) {
-        for (const stanza of stanzas) {
+        for (const stanza of worth) {
           const parsed = this.#parsed.get(stanza);
           const wrap = parsed && wrappedBy(parsed, key.publicKey);
-          if (wrap === undefined || (isUnnamed(wrap) && !keys.isNamed)) continue;
-          candidates.push({ stanza, identity, key, wrap });
+          if (wrap !== undefined) candidates.push({ stanza, identity, key, wrap });
         }
       }
     }

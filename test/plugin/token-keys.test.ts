@@ -3,7 +3,7 @@
  * don't.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { wrapFor } from "../../src/envelope/age/age-wrap.js";
 import { encodeStanza } from "../../src/envelope/age/stanzas.js";
@@ -23,7 +23,7 @@ import {
   type TestToken,
   USER_PIN,
 } from "../support/softhsm.js";
-import { type Environment, pin, runPlugin } from "./support/plugin-process.js";
+import { type Environment, pin, PLUGIN, runPlugin } from "./support/plugin-process.js";
 import { type Answers, stanza } from "./support/scripted-client.js";
 
 const FILE_KEY = "YELLOW SUBMARINE";
@@ -136,7 +136,10 @@ describe("the plugin is silent, and asks for no PIN,", () => {
   });
 
   it("about X25519 stanzas, which carry no tag, if no key was named", async () => {
-    expect((await open([any, await wrappedFor(x25519)])).lines).toEqual(["done"]);
+    const calls = join(folder, "no-calls-for-x25519");
+    const env = { ...faulty(), FAULTY_CALLS: calls };
+    expect((await open([any, await wrappedFor(x25519)], undefined, env)).lines).toEqual(["done"]);
+    expect(() => readFileSync(calls)).toThrow("ENOENT");
   });
 
   it("about types that no token opens, and looks at no token", async () => {
@@ -249,6 +252,12 @@ describe("the plugin's process", () => {
     const { lines, stderr } = await open([named(ec), await wrappedFor(ec)], undefined, env);
     expect(lines).toContain(`file-key 0; ${FILE_KEY}`);
     expect(stderr).toContain("C_Initialize\n");
+  });
+
+  it("has neither a parser of command lines nor a child for tokens in it", () => {
+    const program = readFileSync(join(dirname(PLUGIN), "run-plugin.js"), "utf8");
+    expect(program).toContain("request-secret");
+    expect(program).not.toMatch(/yargs|child\.js|cli-progress/);
   });
 
   it("writes no PIN to stderr", async () => {

@@ -11,10 +11,11 @@ import { foreignPrivate } from "../../keys/formats/foreign-private.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import { mayHideKeys } from "../../token/hiding.js";
 import { ageIdentities } from "../../software/age-identities.js";
+import { naming } from "../../keys/refusals.js";
 import { keyName } from "../../token/objects/halves.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
-import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
+import { formatUri, isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import { exactText } from "../../store/exact.js";
 import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
 import { hybridIn, HybridSource } from "./hybrid-keys.js";
@@ -332,16 +333,23 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
     bytes.fill(0);
     return [{ find: () => Promise.resolve([identity]) }];
   }
+  const lines = text
+    .split(/\r?\n/)
+    .map((line, at) => ({ uri: line.trim(), where: `${path}:${at + 1}` }))
+    .filter(({ uri }) => uri !== "" && !uri.startsWith("#"));
+  if (lines.length > 0 && lines.every(({ uri }) => uri.startsWith("AGE-PLUGIN-P11-1"))) {
+    const { parsePluginIdentity } = await import("../../plugin/plugin-identity.js");
+    return lines.map(({ uri: identity, where }) => {
+      const { uri = {} } = naming(where, () => parsePluginIdentity(identity));
+      return new TokenSource(tokens.uri(formatUri(uri), where), tokens);
+    });
+  }
   if (looksLikeAgeIdentities(text)) {
     bytes.fill(0);
     const identities = await ageIdentities(text, path);
     await warnIfReadable(path, context);
     return [{ find: () => Promise.resolve(identities) }];
   }
-  const lines = text
-    .split(/\r?\n/)
-    .map((line, at) => ({ uri: line.trim(), where: `${path}:${at + 1}` }))
-    .filter(({ uri }) => uri !== "" && !uri.startsWith("#"));
   // The file may be a secret: nothing of it is quoted.
   if (lines.length === 0 || !lines.every(({ uri }) => isPkcs11Uri(uri))) {
     const foreign = foreignPrivate(bytes, path);

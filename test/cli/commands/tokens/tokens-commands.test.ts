@@ -287,6 +287,14 @@ describe("keys export", () => {
     const { uri, moduleName } = parsePluginIdentity(identity);
     expect(uri).toMatchObject({ token: "cli-alice", type: "private" });
     expect(moduleName).toMatch(/^[^/]+$/);
+    // p11seal takes the file as well, and no line of it that another program made.
+    writeFileSync(at("alice.age-id"), stdout);
+    const opened = await ok(["open", "-i", "alice.age-id", "exchange-ec.p11s"], withPin);
+    expect(opened.stdout.toString("utf8")).toBe("meet at noon\n");
+    writeFileSync(at("bad.age-id"), `${identity}\n${identity.slice(0, -1)}\n`);
+    const bad = await cli(["open", "-i", "bad.age-id", "exchange-ec.p11s"]);
+    expect(bad.status).toBe(1);
+    expect(bad.stderr).toMatch(/bad\.age-id:2: not Bech32/);
     const signing = ["--type", "ed25519", "--use", "sign", "--label", "no-age"];
     await ok(["keys", "generate", "--token", "pkcs11:token=cli-alice", ...signing], withPin);
     const none = ["keys", "export", "pkcs11:token=cli-alice;object=no-age", "--format"];
