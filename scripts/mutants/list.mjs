@@ -527,6 +527,7 @@ export const MUTANTS = [
     find: 'keys.isNamed || type !== "X25519"',
     replace: 'type !== ""',
     test: "test/plugin/token-keys.test.ts",
+    built: true,
   },
   {
     what: "an identity of the plugin chooses where a PIN is read",
@@ -539,8 +540,9 @@ export const MUTANTS = [
     what: "what modules print gets between the plugin's stanzas",
     file: "src/plugin/plugin-streams.ts",
     find: "  closeSync(1);\n",
-    replace: "",
+    replace: "  void closeSync;\n",
     test: "test/plugin/token-keys.test.ts",
+    built: true,
   },
 
   // ── Modules ──

@@ -23,9 +23,12 @@ export async function runPlugin(
     stdin: null,
   });
   if (child.stdin === null || child.stdout === null) throw new Error("no pipes");
-  const talk = await play(commands, child.stdin, child.stdout, answers);
-  child.stdin.end();
-  return { ...talk, ...(await ended) };
+  try {
+    return { ...(await play(commands, child.stdin, child.stdout, answers)), ...(await ended) };
+  } finally {
+    // If the talk failed, the plugin must not wait for more.
+    child.stdin.end();
+  }
 }
 
 /** Answers a question for a PIN with this one. */
