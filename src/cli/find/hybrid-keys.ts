@@ -3,6 +3,7 @@
  * looked for by its public key: among the keys that are named beside the file, then on the tokens
  * present. The file itself names no token.
  */
+import { stat } from "node:fs/promises";
 import { equal } from "../../bytes.js";
 import type { MessageInfo } from "../../envelope/envelope.js";
 import {
@@ -13,8 +14,11 @@ import {
   type HybridFileIdentity,
 } from "../../envelope/hybrid-file.js";
 import { matchesRecipient } from "../../envelope/messages.js";
-import type { ExchangePublicKey, Identity } from "../../keys/key.js";
+import type { ExchangePublicKey, HybridPublicKey, Identity } from "../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../keys/public-key.js";
+import { isPkcs11Uri } from "../../token/uri.js";
+import { readSmall } from "../io/inputs.js";
+import type { Io } from "../io/io.js";
 import type { Tokens } from "./tokens.js";
 
 type ExchangeIdentity = Identity<ExchangePublicKey>;
@@ -23,6 +27,16 @@ type ExchangeIdentity = Identity<ExchangePublicKey>;
 export function hybridIn(bytes: Uint8Array, path: string): HybridFile | undefined {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
   return looksLikeHybridFile(text) ? parseHybridFile(text, path) : undefined;
+}
+
+/** The public key of the hybrid key's file that `text` names; `undefined` for anything else. */
+export async function hybridAt(text: string, io: Io): Promise<HybridPublicKey | undefined> {
+  if (isPkcs11Uri(text)) return undefined;
+  const isFile = await stat(text).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+  return isFile ? hybridIn(await readSmall(text, io), text)?.publicKey : undefined;
 }
 
 /** A hybrid key's file, and what is known of its other half. */

@@ -79,7 +79,8 @@ export const KEYS: CommandSet = {
     {
       name: "keys list",
       operands: "[uri]",
-      describe: "List the keys on all tokens, or those a URI matches",
+      describe:
+        "List the keys on all tokens, those a URI matches, or the half of a seed file's key",
       options: { ...forceLastTry, ...module, ...pinSource, ...json, ...general },
       examples: [
         ["keys list", "every key on every token"],

@@ -2,23 +2,19 @@
  * `p11seal keys export`: a key's public half, for those who will seal to it; or an identity, by
  * which age finds the key.
  */
-import { stat } from "node:fs/promises";
 import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { UnsupportedError } from "../../../errors.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../../keys/formats/key-file.js";
-import type { HybridPublicKey, OaepHash } from "../../../keys/key.js";
+import type { OaepHash } from "../../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
-import { isPkcs11Uri } from "../../../token/uri.js";
 import { publicHalf } from "../../../token/objects/halves.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { doubtOf, signOnlyOf, sureOaep } from "../../find/token-key.js";
 import { wholeKeyAt } from "../../find/hidden-keys.js";
-import { hybridIn } from "../../find/hybrid-keys.js";
+import { hybridAt } from "../../find/hybrid-keys.js";
 import { withTokens } from "../../find/tokens.js";
-import { readSmall } from "../../io/inputs.js";
-import type { Io } from "../../io/io.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { oneLine } from "../../../printable.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
@@ -32,7 +28,7 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
   if (path === undefined && binary !== undefined && io.stdout.isTTY === true) {
     throw binaryToTerminal(binary);
   }
-  const hybrid = isPkcs11Uri(text) ? undefined : await hybridAt(text, io);
+  const hybrid = await hybridAt(text, io);
   await withTokens(args, context, async (tokens) => {
     const uri = hybrid === undefined ? tokens.uri(text) : {};
     const output =
@@ -91,15 +87,6 @@ const BINARY: Partial<Record<PublicKeyFormat, string>> = {
   der: "a DER file",
   capi: "a PUBLICKEYBLOB",
 };
-
-/** The public key of a hybrid key's file; `undefined` for what is no such file. */
-async function hybridAt(path: string, io: Io): Promise<HybridPublicKey | undefined> {
-  const isFile = await stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
-  return isFile ? hybridIn(await readSmall(path, io), path)?.publicKey : undefined;
-}
 
 /** @throws UnsupportedError `ERR_KEY_FORMAT`: an age identity is one key on a token */
 function ofPublicKey(format: PublicKeyFormat | "age-identity"): PublicKeyFormat {

@@ -1,11 +1,14 @@
 /** `p11seal keys list`: the keys that tokens show without a PIN. */
-import { toHex } from "../../../bytes.js";
-import { fingerprintText } from "../../../keys/public-key.js";
+import { equal, toHex } from "../../../bytes.js";
+import { defined } from "../../../defined.js";
+import type { HybridPublicKey } from "../../../keys/key.js";
+import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
 import type { Pkcs11Uri } from "../../../token/uri.js";
 import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { keysAt } from "../../find/hidden-keys.js";
+import { hybridAt } from "../../find/hybrid-keys.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import {
   decisive,
@@ -20,14 +23,18 @@ import { json, table } from "../../io/table.js";
 
 export async function keysListCommand(args: Arguments, context: Context): Promise<undefined> {
   const [text] = args.operands;
+  const hybrid = text === undefined ? undefined : await hybridAt(text, context.io);
   await withTokens(args, context, async (tokens) => {
-    const uri = text === undefined ? undefined : tokens.uri(text);
+    const uri = text === undefined || hybrid !== undefined ? undefined : tokens.uri(text);
     const access = await tokens.access();
-    const keys = uri === undefined ? await access.keys() : await listed(uri, tokens, args);
+    const shown = uri === undefined ? await access.keys() : await listed(uri, tokens, args);
+    const keys = hybrid === undefined ? shown : shown.filter((key) => isHalf(key, hybrid));
     const { stdout } = context.io;
     await write(
       stdout,
-      args.flag("json") ? json({ keys: keys.map(asData) }) : describe(keys, stdout.columns),
+      args.flag("json")
+        ? json({ keys: keys.map((key) => asData(key, hybrid)) })
+        : describe(keys, hybrid, stdout.columns),
     );
     const troubles = await access.troubles(uri);
     const trouble = decisive(troubles);
@@ -72,7 +79,12 @@ async function listed(
   return keysAt(uri, tokens);
 }
 
-function asData(key: KeyInfo): unknown {
+/** True for the half on a token of the hybrid key whose file is the operand. */
+function isHalf({ publicKey }: KeyInfo, { dh }: HybridPublicKey): boolean {
+  return publicKey !== undefined && equal(publicKey.fingerprint, dh.fingerprint);
+}
+
+function asData(key: KeyInfo, hybrid: HybridPublicKey | undefined): unknown {
   return {
     uri: key.uri,
     label: key.label,
@@ -82,10 +94,21 @@ function asData(key: KeyInfo): unknown {
     fingerprint: key.publicKey === undefined ? null : fingerprintText(key.publicKey),
     seenAs: key.seenAs,
     token: key.token,
+    ...defined({
+      halfOf: hybrid && {
+        kind: HYBRID_PARTS[hybrid.kem].name,
+        fingerprint: fingerprintText(hybrid),
+      },
+    }),
   };
 }
 
-function describe(keys: readonly KeyInfo[], columns: number | undefined): string {
+function describe(
+  keys: readonly KeyInfo[],
+  hybrid: HybridPublicKey | undefined,
+  columns: number | undefined,
+): string {
+  const halfOf = hybrid && `half of ${HYBRID_PARTS[hybrid.kem].name} ${fingerprintText(hybrid)}`;
   return table(
     keys.map((key) => [
       key.label === "" ? "(no label)" : key.label,
@@ -93,6 +116,7 @@ function describe(keys: readonly KeyInfo[], columns: number | undefined): string
       key.uses.join("+") || "no use",
       key.publicKey === undefined ? "public half not found" : fingerprintText(key.publicKey),
       key.uri,
+      ...(halfOf === undefined ? [] : [halfOf]),
     ]),
     columns,
   );

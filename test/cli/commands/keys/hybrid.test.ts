@@ -117,6 +117,9 @@ describe.each(TYPES)("a key of type %s", (type) => {
   it("is told by inspect and doctor, with the token that its half is on", async () => {
     const inspected = await ok(["inspect", "-i", `${type}.seed`, `${type}.p11s`]);
     expect(inspected.stdout.toString()).toContain(`hpke-${type}`);
+    const listed = await ok(["keys", "list", `${type}.seed`]);
+    const half = `half of ${type.toUpperCase()} SHA256:`;
+    expect(listed.stdout.toString()).toMatch(new RegExp(`^${type} .*token=vault.* ${half}.*\n$`));
     const doctor = await ok(["doctor", "-i", `${type}.seed`, `${type}.p11s`]);
     expect(doctor.stdout.toString()).toContain("vault");
     expect(timesAsked()).toBe(0);
