@@ -15,7 +15,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
 import { isRunning, thisProcess } from "./owner.js";
@@ -184,18 +184,38 @@ async function namesIn(path: string): Promise<string[] | undefined> {
 async function makeLock(path: string): Promise<void> {
   try {
     const made = await mkdtemp(`${path}.`);
-    await writeFile(join(made, FREE), "", { mode: 0o600 });
-    await rename(made, path).catch(async (error: unknown) => {
+    try {
+      await writeFile(join(made, FREE), "", { mode: 0o600 });
+      await rename(made, path);
+    } catch (error) {
       await rm(made, { recursive: true, force: true });
       if (!SOMEBODY_WAS_FASTER.has(errno(error) ?? "")) throw error;
-    });
+    }
+    await removeUnfinished(path);
   } catch (error) {
     throw failed(path, error);
   }
 }
 
-/** What POSIX rename(2) says of a target that is not empty, and, last, what Windows says. */
-const SOMEBODY_WAS_FASTER: ReadonlySet<string> = new Set(["ENOTEMPTY", "EEXIST", "EPERM"]);
+/**
+ * What POSIX rename(2) says of a target that is not empty, and what Windows says. Whoever was
+ * faster may also have removed what was made here.
+ */
+const SOMEBODY_WAS_FASTER: ReadonlySet<string> = new Set([
+  "ENOTEMPTY",
+  "EEXIST",
+  "EPERM",
+  "ENOENT",
+]);
+
+/** The lock is there, so nobody needs what others, perhaps killed by now, began to make. */
+async function removeUnfinished(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    const isBegun = name.startsWith(`${basename(path)}.`) && /\.[A-Za-z0-9]{6}$/.test(name);
+    if (isBegun) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
 
 function failed(path: string, error: unknown): FileError {
   const fact = `cannot lock ${quoted(path)}: ${reason(error)}`;

@@ -171,6 +171,17 @@ describe("a lock", () => {
     expect(readdirSync(lock)).toEqual(["free"]);
   });
 
+  it("removes what a process left that was killed while it made one, and nothing else", async () => {
+    const folder = freshFolder();
+    mkdirSync(path.join(folder, "lock.Ab3dE6"));
+    mkdirSync(path.join(folder, "lock.zZ9yY8"));
+    writeFileSync(path.join(folder, "lock.zZ9yY8", "free"), "");
+    const others = ["lock.txt", "block.Ab3dE6", "lock.old.jsonl"];
+    for (const name of others) writeFileSync(path.join(folder, name), "");
+    await withLock(path.join(folder, "lock"), () => Promise.resolve());
+    expect(readdirSync(folder).sort()).toEqual([...others, "lock"].sort());
+  });
+
   it("survives that somebody takes it away meanwhile", async () => {
     const folder = freshFolder();
     const lock = path.join(folder, "lock");
