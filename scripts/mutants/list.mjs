@@ -651,4 +651,41 @@ export const MUTANTS = [
     test: "test/cli/commands/open/age-files.test.ts",
     built: true,
   },
+
+  // ── Hybrid keys ──
+  {
+    what: "an ML-KEM key's hybrid coefficients need not be reduced",
+    file: "src/keys/ml-kem.ts",
+    find: "if ((a | ((b & 0x0f) << 8)) >= Q || ((b >> 4) | (c << 4)) >= Q) {",
+    replace: "if ((a | ((b & 0x0f) << 8)) >= Q && ((b >> 4) | (c << 4)) >= Q) {",
+    test: "test/keys/ml-kem.test.ts",
+  },
+  {
+    what: "a hybrid secret does not depend on the curve's half",
+    file: "src/wrap/hybrid-kem.ts",
+    find: ".update(mlkemSecret).update(dh).update(point)",
+    replace: ".update(mlkemSecret).update(point)",
+    test: "test/wrap/hybrid-kem.test.ts",
+  },
+  {
+    what: "a hybrid key takes another key's ML-KEM seed",
+    file: "src/wrap/hybrid-key.ts",
+    find: "  if (!isOwn) throw",
+    replace: "  if (!isOwn && seed.length !== ML_KEM_SEED_BYTES) throw",
+    test: "test/envelope/hybrid-file.test.ts",
+  },
+  {
+    what: "a hybrid key's file may have other text in it",
+    file: "src/envelope/hybrid-file.ts",
+    find: "if (formatHybridFile(file) !== text.replaceAll(",
+    replace: "if (text.length === 0 && text !== text.replaceAll(",
+    test: "test/envelope/hybrid-file.test.ts",
+  },
+  {
+    what: "a hybrid key's file is written for others to read",
+    file: "src/cli/commands/keys/hybrid-generate.ts",
+    find: 'mode: "private"',
+    replace: 'mode: "public"',
+    test: "test/cli/commands/keys/hybrid.test.ts",
+  },
 ];
