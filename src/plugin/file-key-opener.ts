@@ -1,5 +1,5 @@
 /** File keys out of age's stanzas, with keys on tokens. */
-import { AuthenticationError, P11SealError } from "../errors.js";
+import { AuthenticationError, P11SealError, TokenError } from "../errors.js";
 import { wrappedBy, wrappedKeys } from "../envelope/age/age-wrap.js";
 import { parseStanza, type Stanza as ParsedStanza } from "../envelope/age/stanzas.js";
 import type { Secret } from "../secret.js";
@@ -62,7 +62,7 @@ export class TokenFileKeys implements FileKeyOpener {
         refused ??= new StanzaRefused(stanza, identity, notAuthentic(stanza));
       } catch (error) {
         if (!(error instanceof P11SealError)) throw error;
-        const refusal = new StanzaRefused(stanza, identity, error);
+        const refusal = new StanzaRefused(stanza, identity, advised(error));
         // What the key can't do says nothing of the others. A token that refuses ends it all: no
         // second PIN is asked for on the chance that it helps.
         if (!UNFIT.has(error.code)) throw refusal;
@@ -112,6 +112,14 @@ export class TokenFileKeys implements FileKeyOpener {
 }
 
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
+
+/** Nobody can give the plugin an option. */
+function advised(error: P11SealError): P11SealError {
+  if (error.code !== "ERR_PIN_FINAL_TRY") return error;
+  return new TokenError(error.code, error.message, {
+    hint: "another wrong PIN locks it; p11seal open --force uses the last try, for age files too",
+  });
+}
 
 function notAuthentic({ type }: Stanza): AuthenticationError {
   const message = `the file's ${type} stanza was altered, or was made with another key`;

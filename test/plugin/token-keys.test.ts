@@ -11,6 +11,9 @@ import { encodeBech32 } from "../../src/keys/formats/bech32.js";
 import { formatAgeRecipient } from "../../src/keys/formats/age-keys.js";
 import { formatPluginIdentity } from "../../src/plugin/plugin-identity.js";
 import type { Stanza } from "../../src/plugin/stanza-stream.js";
+import { TokenError } from "../../src/errors.js";
+import { TokenFileKeys } from "../../src/plugin/file-key-opener.js";
+import type { Tokens } from "../../src/plugin/token-keys.js";
 import { Secret } from "../../src/secret.js";
 import type { TokenAccess } from "../../src/token/access.js";
 import type { KeyInfo } from "../../src/token/values.js";
@@ -189,6 +192,27 @@ describe("the plugin says", () => {
     expect(errors).toHaveLength(3);
     for (const line of errors) expect(line).toMatch(/^error identity 0; token .* refuses the PIN/);
     expect(callsIn(calls).filter((name) => name === "C_Login")).toHaveLength(1);
+  });
+
+  it("that a last try is left alone, and what can use it", async () => {
+    const tokens = {
+      findCopies: () => Promise.resolve([ec] as [KeyInfo]),
+      identity: () => ({
+        publicKey: ec.publicKey,
+        name: ec.uri,
+        unlock: () => Promise.reject(new TokenError("ERR_PIN_FINAL_TRY", "one PIN try left")),
+      }),
+    } as unknown as Tokens;
+    const opener = new TokenFileKeys({ show: () => Promise.resolve() }, tokens);
+    opener.addIdentity(formatPluginIdentity(ec));
+    const { args, body } = await wrappedFor(ec);
+    const [, type = "", ...rest] = args;
+    const inFile = { type, args: rest, body };
+    expect(opener.isKnown(inFile)).toBe(true);
+    await expect(opener.unwrap([inFile])).rejects.toMatchObject({
+      identity: 0,
+      cause: { code: "ERR_PIN_FINAL_TRY", hint: expect.stringContaining("open --force") },
+    });
   });
 
   it("that nobody could be asked for the PIN", async () => {
