@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { sealMessage } from "../../../../src/envelope/messages.js";
+import { formatAgeRecipient, parseAgeRecipient } from "../../../../src/keys/formats/age-keys.js";
 import { parsePublicKey, requireRecipient } from "../../../../src/keys/formats/key-file.js";
 import type { ExchangePublicKey } from "../../../../src/keys/key.js";
 import { recipientOf } from "../../../support/identities.js";
@@ -89,6 +90,27 @@ describe("an age file, with a token", () => {
     expect(found.stderr).toContain("name the key to try with -i");
     const named = await open(["-i", `${token.uri};object=montgomery`, "-o", "-", "x25519.age"]);
     expect([named.status, named.stdout.toString()]).toEqual([0, "message x25519\n"]);
+  });
+
+  it("to a hybrid key opens with the file of its seed, and not without", async () => {
+    const env = { PIN: USER_PIN, P11SEAL_MODULE: SOFTHSM_MODULE };
+    const made = await p11seal(
+      [
+        ...["keys", "generate", "--token", token.uri, "--label", "pq", "--type", "mlkem768-p256"],
+        ...["--seed-file", at("pq.seed"), "-o", at("pq.pem"), "--pin-source", "env:PIN"],
+      ],
+      { env },
+    );
+    expect(made).toMatchObject({ status: 0 });
+    const key = requireRecipient(parsePublicKey(readFileSync(at("pq.pem")), "pq.pem"));
+    await seal("tagpq", key);
+    // The same key as age writes it.
+    await seal("tagpq-again", parseAgeRecipient(formatAgeRecipient(key)) as ExchangePublicKey);
+    for (const name of ["tagpq", "tagpq-again"]) {
+      const { status, stdout } = await open(["-i", "pq.seed", "-o", "-", `${name}.age`]);
+      expect([status, stdout.toString()]).toEqual([0, `message ${name}\n`]);
+    }
+    expect((await open(["-o", "-", "tagpq.age"])).status).toBe(3);
   });
 
   it("and others open side by side, with one login", async () => {
