@@ -156,6 +156,8 @@ export interface RecipientInfo {
   readonly tag?: string;
   /** The OAEP hash, of a key wrapped with RSA-OAEP. */
   readonly oaep?: OaepHash;
+  /** OAEP's label, if it is not empty. */
+  readonly oaepLabel?: Uint8Array;
   /** What the holder's token will be asked to do. */
   readonly operation: string;
   /** Whether it was wrapped for this key; also true where a format does not tell. */

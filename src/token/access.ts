@@ -5,7 +5,7 @@
 import { equal } from "../bytes.js";
 import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
-import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
+import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import { auditKey } from "./objects/key-audit.js";
 import { errorReport, origin } from "./modules/call.js";
@@ -166,10 +166,11 @@ export class TokenAccess implements TokenService {
   async plan(
     key: KeyInfo,
     operation: PlanOperation = isForSigning(key) ? "sign" : "open",
+    oaep?: OaepParameters,
   ): Promise<Plan> {
     const token = await this.#finder.again(key.token);
     return token.session("read", (session) =>
-      planFor(operation, shownSituation(token, session, key)),
+      planFor(operation, shownSituation(token, session, key), oaep),
     );
   }
 

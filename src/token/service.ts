@@ -2,7 +2,7 @@
  * The interface to tokens. It takes and returns plain values only, so that modules can be loaded in
  * another process without a change outside this folder.
  */
-import type { Identity, OaepHash, PublicKey } from "../keys/key.js";
+import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import type { Diagnosis } from "./diagnosis.js";
 import type { Pkcs11Uri } from "./uri.js";
@@ -102,8 +102,11 @@ export interface TokenService {
    * The ways to use a key, in the order in which they are tried, with reasons. It needs no PIN:
    * attributes that only a hidden private key would show are assumed, and the plan says so. By
    * default it is a plan to open messages or, for keys that can only sign, to sign.
+   *
+   * @param oaep - for opening: how OAEP was applied; by default with an empty label and the same
+   *   hash for MGF1
    */
-  plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan>;
+  plan(key: KeyInfo, operation?: PlanOperation, oaep?: OaepParameters): Promise<Plan>;
   /** What modules, tokens and keys reveal without a PIN, as values that JSON can represent. */
   diagnose(uri?: Pkcs11Uri): Promise<Diagnosis>;
   /** Ends logins and restarts modules when next needed: some see new tokens only then. */

@@ -9,8 +9,20 @@ import { Cancelled, P11SealError, TokenError, UsageError } from "../../errors.js
 import { BrokenPipe } from "../io/io.js";
 import { requireDistinct } from "../io/outputs.js";
 
-/** Sealed files are meant to end in this; an opened file's name goes without it. */
-export const EXTENSION = ".p11s";
+/** What sealed files are meant to end in, by format; an opened file's name goes without it. */
+export const EXTENSIONS = { p11seal: ".p11s", age: ".age" } as const;
+
+/** The formats that files are sealed in, by their names on the command line. */
+export type SealFormat = keyof typeof EXTENSIONS;
+
+/** True if the file's name is one of a sealed file. */
+export function endsAsSealed(source: string): boolean {
+  return extensionOf(basename(source)) !== undefined;
+}
+
+function extensionOf(name: string): string | undefined {
+  return Object.values(EXTENSIONS).find((one) => name.endsWith(one) && name !== one);
+}
 
 /** One file to seal or open. */
 export interface Task {
@@ -55,8 +67,8 @@ export function targetsOf(tasks: readonly Task[]): string[] {
 }
 
 /** A sealed file's base name. @throws UsageError for stdin */
-export function sealedName(source: string): string {
-  if (source !== "-") return basename(source) + EXTENSION;
+export function sealedName(source: string, format: SealFormat): string {
+  if (source !== "-") return basename(source) + EXTENSIONS[format];
   throw new UsageError("ERR_USAGE", "stdin has no name that a sealed file could be named after", {
     hint: "seal it alone, with -o FILE",
   });
@@ -65,12 +77,12 @@ export function sealedName(source: string): string {
 /** An opened file's base name. @throws UsageError */
 export function openedName(source: string): string {
   const name = basename(source);
-  if (!name.endsWith(EXTENSION) || name === EXTENSION) {
-    throw new UsageError("ERR_USAGE", `"${source}" does not end in ${EXTENSION}`, {
-      hint: `the opened file is named by taking ${EXTENSION} off; or open it alone with -o FILE`,
-    });
-  }
-  return name.slice(0, -EXTENSION.length);
+  const extension = extensionOf(name);
+  if (extension !== undefined) return name.slice(0, -extension.length);
+  const known = Object.values(EXTENSIONS).join(" or ");
+  throw new UsageError("ERR_USAGE", `"${source}" does not end in ${known}`, {
+    hint: "the opened file is named by taking that off; or open it alone with -o FILE",
+  });
 }
 
 /** Refuses results that would replace a file that is still to be read, even with `--force`. */

@@ -2,7 +2,7 @@
  * Predicts, without a PIN, how opening a message with the keys at hand will go: how the token will
  * do it, or why it can't. `inspect -i` and `doctor` show it.
  */
-import type { MessageInfo } from "../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../envelope/envelope.js";
 import { defined } from "../../defined.js";
 import { P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { OaepHash } from "../../keys/key.js";
@@ -43,8 +43,7 @@ export async function prospectsOf(
       prospects.push({ name, ways: ["a private key file: no token is needed"] });
       continue;
     }
-    const hashes = wrapped.flatMap(({ oaep }) => (oaep === undefined ? [] : [oaep]));
-    prospects.push({ ...(await prospectOf(name, key, hashes, tokens)), ...defined({ label }) });
+    prospects.push({ ...(await prospectOf(name, key, wrapped, tokens)), ...defined({ label }) });
   }
   return prospects;
 }
@@ -96,15 +95,21 @@ export function inDoubt(plan: Plan | undefined): string[] {
 async function prospectOf(
   name: string,
   key: KeyInfo,
-  hashes: readonly OaepHash[],
+  wrapped: readonly RecipientInfo[],
   tokens: Tokens,
 ): Promise<Prospect> {
   const access = await tokens.access();
-  const plan = await access.plan(key, "open");
+  const labels = wrapped.map(({ oaepLabel }) => oaepLabel);
+  // A label makes it harder: it counts only where no wrap is without.
+  const label = labels.includes(undefined) ? undefined : labels[0];
+  const hashes = wrapped.flatMap(({ oaep }) => oaep ?? []);
+  const [hash] = hashes;
+  const oaep = hash !== undefined && label !== undefined ? { hash, label } : undefined;
+  const plan = await access.plan(key, "open", oaep);
   const about = { name, token: key.token, plan };
   try {
     if (key.token.loginRequired) requireTriable(key.token, false);
-    return { ...about, ways: waysFor(plan, hashes, key) };
+    return { ...about, ways: waysFor(plan, hashes, oaep !== undefined, key) };
   } catch (cause) {
     if (!(cause instanceof P11SealError)) throw cause;
     return { ...about, ways: [], cause };
@@ -112,8 +117,21 @@ async function prospectOf(
 }
 
 /** Chooses the OAEP hash as opening does: the best that the token is expected to undo. */
-function waysFor(plan: Plan, hashes: readonly OaepHash[], { token, label }: KeyInfo): string[] {
+function waysFor(
+  plan: Plan,
+  hashes: readonly OaepHash[],
+  labelled: boolean,
+  { token, label }: KeyInfo,
+): string[] {
   const tried = stepsToTry(plan);
+  if (tried.length === 0 && labelled) {
+    throw new PolicyError(
+      "ERR_OAEP_HASH",
+      `sealed with RSA-OAEP ${hashes.join(", ")} and a label; with "${label}", token ` +
+        `"${token.label}" undoes none: ${reasonsAgainst(plan)}`,
+      { hint: "have it sealed in p11seal's own format, or to another key" },
+    );
+  }
   if (tried.length === 0) {
     throw new TokenError(
       "ERR_MECHANISM",

@@ -3,10 +3,11 @@
  * for a key that does not show.
  */
 import { defined } from "../../defined.js";
+import { AGE_SSH_OAEP } from "../../keys/formats/ssh.js";
 import type { OaepHash } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
 import { publicHalf } from "../../token/objects/halves.js";
-import { doubtIn, isOffered, reasonsAgainst } from "../../token/use/plan.js";
+import { doubtIn, isOffered, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo } from "../../token/values.js";
 import { wholeKeyAt } from "./hidden-keys.js";
@@ -71,6 +72,20 @@ export async function doubtOf(key: KeyInfo, access: TokenService): Promise<strin
   return doubt === undefined
     ? `${token} cannot open what is sealed to this key: ${reasonsAgainst(plan)}`
     : `whether ${token} can open what is sealed to this key is not certain: ${doubt}`;
+}
+
+/** Why the key's token cannot, or may not, open what age seals to the key: only RSA has doubts. */
+export async function ageDoubtOf(key: KeyInfo, access: TokenService): Promise<string | undefined> {
+  if (key.publicKey?.type !== "rsa") return undefined;
+  const plan = await access.plan(key, "open", AGE_SSH_OAEP);
+  const token = `token "${key.token.label}"`;
+  if (stepsToTry(plan, "sha256").length === 0) {
+    return `${token} cannot open what age seals to this key: ${reasonsAgainst(plan)}`;
+  }
+  const doubt = doubtIn(plan);
+  return doubt === undefined
+    ? undefined
+    : `whether ${token} can open what age seals to this key is not certain: ${doubt}`;
 }
 
 /** As its public object says. */

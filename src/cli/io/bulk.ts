@@ -30,7 +30,7 @@ import type { Progress } from "./progress.js";
 export async function sealInto(
   input: Input,
   outputs: { readonly header: Output; readonly body: Output },
-  options: SealOptions & { readonly armor: boolean },
+  options: SealOptions & { readonly format: string; readonly armor: boolean },
   meter: Progress,
   threads: number | undefined,
 ): Promise<void> {

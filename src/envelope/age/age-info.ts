@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { CHUNK_SIZES } from "../../body/chunks.js";
 import { layoutOf } from "../../body/segments.js";
 import { toHex } from "../../bytes.js";
+import { AGE_SSH_OAEP } from "../../keys/formats/ssh.js";
 import type { ExchangePublicKey } from "../../keys/key.js";
 import type { MessageInfo, RecipientInfo } from "../envelope.js";
 import { BODY_NONCE_BYTES } from "./age-file-key.js";
@@ -35,13 +36,17 @@ class AgeRecipientInfo implements RecipientInfo {
   readonly type: string;
   readonly tag?: string;
   readonly oaep?: "sha256";
+  readonly oaepLabel?: Uint8Array;
   readonly operation: string;
   readonly #stanza: Stanza;
 
   constructor(stanza: Stanza) {
     this.type = stanza.type;
     if ("tag" in stanza) this.tag = toHex(stanza.tag);
-    if (stanza.type === "ssh-rsa") this.oaep = "sha256";
+    if (stanza.type === "ssh-rsa") {
+      this.oaep = AGE_SSH_OAEP.hash;
+      this.oaepLabel = AGE_SSH_OAEP.label;
+    }
     this.operation = operationOf(stanza);
     this.#stanza = stanza;
   }

@@ -1,6 +1,6 @@
 /** The file key in a stanza for each recipient, and a file's stanzas as the opener takes them. */
 import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
-import { ascii, concat, equal } from "../../bytes.js";
+import { concat, equal } from "../../bytes.js";
 import type {
   EcPublicKey,
   HybridKem,
@@ -16,6 +16,7 @@ import { hpkeSeal, type HpkeKem } from "../../wrap/hpke.js";
 import { agreeWith } from "../../wrap/hpke-parts.js";
 import type { AgreementWrap, HpkeWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
+import { AGE_SSH_OAEP } from "../../keys/formats/ssh.js";
 import {
   enclosedTag,
   FILE_KEY_BYTES,
@@ -58,7 +59,7 @@ function wrapX25519(key: X25519PublicKey, fileKey: Secret): Stanza {
 }
 
 function wrapRsa(key: RsaPublicKey, fileKey: Secret): Stanza {
-  const body = oaepEncrypt(key.object, fileKey.expose(), SSH_RSA);
+  const body = oaepEncrypt(key.object, fileKey.expose(), AGE_SSH_OAEP);
   return { type: "ssh-rsa", tag: sshTag(key), body };
 }
 
@@ -124,7 +125,7 @@ export function wrappedBy(stanza: Stanza, key: PublicKey): WrappedKey | undefine
       const { tag, body: ciphertext } = stanza;
       if (key.type !== "rsa" || ciphertext.length !== key.modulus.length) return undefined;
       if (!equal(sshTag(key), tag)) return undefined;
-      return { type: "rsa-oaep", parameters: SSH_RSA, ciphertext };
+      return { type: "rsa-oaep", parameters: AGE_SSH_OAEP, ciphertext };
     }
     case "scrypt":
     case "unknown":
@@ -211,4 +212,3 @@ const TAG_BYTES = 16;
 const NOTHING = new Uint8Array(0);
 /** A key from a fresh secret is used once, so its nonce can be fixed. */
 const NO_NONCE = new Uint8Array(12);
-const SSH_RSA = { hash: "sha256", label: ascii("age-encryption.org/v1/ssh-rsa") } as const;

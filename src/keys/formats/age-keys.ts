@@ -87,6 +87,13 @@ const HYBRIDS: ReadonlyMap<HybridKem, string> = new Map([
   ["mlkem768-p256", "age1tagpq"],
 ]);
 
+/** True if age files can be sealed to the key. */
+export function isAgeAddressable(publicKey: PublicKey): boolean {
+  if (publicKey.type === "ec") return publicKey.curve === "P-256";
+  if (publicKey.type === "hybrid") return HYBRIDS.has(publicKey.kem);
+  return publicKey.type !== "ed25519";
+}
+
 /** The error for a key that no age file can be sealed to. */
 export function notAddressable(publicKey: PublicKey): UnsupportedError {
   const kind =

@@ -5,7 +5,7 @@
 import { ascii, concat, Cursor, fromBase64, toBase64, u32 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { withoutLeadingZeros } from "./der.js";
-import type { PublicKey } from "../key.js";
+import type { OaepParameters, PublicKey } from "../key.js";
 import {
   publicKeyFromEcPoint,
   publicKeyFromEd25519,
@@ -13,6 +13,12 @@ import {
   rsaNumbers,
 } from "../public-key.js";
 import { CURVES, EC_CURVES } from "./spki.js";
+
+/** How age applies RSA-OAEP to an `ssh-rsa` key: with MGF1-SHA-256, and a label. */
+export const AGE_SSH_OAEP = {
+  hash: "sha256",
+  label: ascii("age-encryption.org/v1/ssh-rsa"),
+} as const satisfies OaepParameters;
 
 export interface SshKey {
   readonly publicKey: PublicKey;

@@ -5,7 +5,7 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import type { Identity, OaepHash, PublicKey } from "../../keys/key.js";
+import type { Identity, OaepHash, OaepParameters, PublicKey } from "../../keys/key.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
 import type { Diagnosis } from "../diagnosis.js";
 import type { TokenService } from "../service.js";
@@ -168,8 +168,8 @@ export class TokenClient implements TokenService {
     return this.#request("mechanisms", info);
   }
 
-  plan(key: KeyInfo, operation?: PlanOperation): Promise<Plan> {
-    return this.#request("plan", key, ...(operation === undefined ? [] : [operation]));
+  plan(key: KeyInfo, operation?: PlanOperation, oaep?: OaepParameters): Promise<Plan> {
+    return this.#request("plan", key, operation, oaep);
   }
 
   diagnose(uri: Pkcs11Uri = {}): Promise<Diagnosis> {

@@ -95,11 +95,11 @@ export const KEYS: CommandSet = {
       options: {
         format: {
           type: "string",
-          choices: ["pem", "der", "jwk", "ssh", "capi", "age-identity"],
+          choices: ["pem", "der", "jwk", "ssh", "capi", "age", "age-identity"],
           default: "pem",
           describe:
             "PEM or DER (SubjectPublicKeyInfo), JWK, an OpenSSH line, CryptoAPI's PUBLICKEYBLOB, " +
-            "or the key's identity for age -i",
+            "a recipient for age -r, or the key's identity for age -i",
         },
         output: { alias: "o", type: "string", describe: 'The key file; "-" is stdout' },
         probe: {
@@ -114,6 +114,7 @@ export const KEYS: CommandSet = {
       examples: [
         [`keys export ${EXCHANGE_URI} --probe -o alice.pem`, "recording what the token can do"],
         [`keys export ${EXCHANGE_URI} --format jwk`, "as a JWK"],
+        [`keys export ${EXCHANGE_URI} --format age`, "for those who send with age"],
         [`keys export ${EXCHANGE_URI} --format age-identity -o alice.age-id`, "for age -d -i"],
       ],
       load: async () => (await import("./keys-export.js")).keysExportCommand,

@@ -6,12 +6,16 @@ import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { UnsupportedError } from "../../../errors.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../../keys/formats/key-file.js";
-import type { OaepHash } from "../../../keys/key.js";
+import { formatAgeRecipient } from "../../../keys/formats/age-keys.js";
+import type { HybridPublicKey, OaepHash, PublicKey } from "../../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
+import { signingKeyAsRecipient } from "../../../keys/refusals.js";
+import type { TokenService } from "../../../token/service.js";
+import type { KeyInfo } from "../../../token/values.js";
 import { publicHalf } from "../../../token/objects/halves.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { doubtOf, signOnlyOf, sureOaep } from "../../find/token-key.js";
+import { ageDoubtOf, doubtOf, isSignOnly, signOnlyOf, sureOaep } from "../../find/token-key.js";
 import { wholeKeyAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
 import { withTokens } from "../../find/tokens.js";
@@ -19,12 +23,14 @@ import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { oneLine } from "../../../printable.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 
+type ExportFormat = PublicKeyFormat | "age" | "age-identity";
+
 export async function keysExportCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
   const [text = ""] = args.operands;
-  const format = args.required("format") as PublicKeyFormat | "age-identity";
+  const format = args.required("format") as ExportFormat;
   const path = args.text("output");
-  const binary = format === "age-identity" ? undefined : BINARY[format];
+  const binary = BINARY[format];
   if (path === undefined && binary !== undefined && io.stdout.isTTY === true) {
     throw binaryToTerminal(binary);
   }
@@ -36,54 +42,100 @@ export async function keysExportCommand(args: Arguments, context: Context): Prom
         ? standardOutput(io, [])
         : await fileOutput(path, { force: args.flag("force"), mode: "public", inputs: [] });
     try {
-      if (hybrid !== undefined) {
-        const comment = HYBRID_PARTS[hybrid.kem].name;
-        await output.write(
-          formatPublicKey(hybrid, ofPublicKey(format), { comment, signOnly: false }),
-        );
-        await commit(output);
-        report.note(`fingerprint ${fingerprintText(hybrid)}`);
-        return;
-      }
-      const access = await tokens.access();
-      const key = await wholeKeyAt(uri, tokens);
-      const publicKey = publicHalf(key);
-      if (format === "age-identity") {
-        const { formatIdentityFile } = await import("../../../plugin/plugin-identity.js");
-        await output.write(ascii(formatIdentityFile(key, publicKey)));
-        await commit(output);
-        report.note(
-          "the identity is no secret: it names the key for age -i, which asks for the PIN",
-        );
-        return;
-      }
-      let oaep: OaepHash | undefined;
-      if (publicKey.type === "rsa" && args.flag("probe")) {
-        [oaep] = await access.probeOaep(key);
-        if (oaep === undefined) report.note("the token undid OAEP with none of the hashes tried");
-      } else {
-        oaep = await sureOaep(key, access);
-      }
-      const signOnly = signOnlyOf(key);
-      const doubt = signOnly === true ? undefined : await doubtOf(key, access);
-      if (doubt !== undefined) report.note(doubt);
-      const options = {
-        comment: oneLine(key.label),
-        ...defined({ oaep, signOnly }),
-      };
-      await output.write(formatPublicKey(publicKey, format, options));
+      const { bytes, notes } =
+        hybrid === undefined
+          ? await exported(await wholeKeyAt(uri, tokens), format, await tokens.access(), args)
+          : exportedHybrid(hybrid, format);
+      await output.write(bytes);
       await commit(output);
-      report.note(`fingerprint ${fingerprintText(publicKey)}`);
-      if (oaep !== undefined && binary !== undefined) {
-        report.note(`${binary} has no room for the OAEP record; senders need --oaep ${oaep}`);
-      }
+      for (const note of notes) report.note(note);
     } finally {
       await output.close();
     }
   });
 }
 
-const BINARY: Partial<Record<PublicKeyFormat, string>> = {
+/** What is written, and what to tell about it. */
+interface Exported {
+  readonly bytes: Uint8Array;
+  readonly notes: readonly string[];
+}
+
+async function exported(
+  key: KeyInfo,
+  format: ExportFormat,
+  access: TokenService,
+  args: Arguments,
+): Promise<Exported> {
+  const publicKey = publicHalf(key);
+  return format === "age" || format === "age-identity"
+    ? forAge(key, publicKey, format, access)
+    : keyFile(key, publicKey, format, access, args.flag("probe"));
+}
+
+function exportedHybrid(hybrid: HybridPublicKey, format: ExportFormat): Exported {
+  const comment = HYBRID_PARTS[hybrid.kem].name;
+  const bytes =
+    format === "age"
+      ? ascii(`${formatAgeRecipient(hybrid)}\n`)
+      : formatPublicKey(hybrid, ofPublicKey(format), { comment, signOnly: false });
+  return { bytes, notes: [`fingerprint ${fingerprintText(hybrid)}`] };
+}
+
+async function keyFile(
+  key: KeyInfo,
+  publicKey: PublicKey,
+  format: PublicKeyFormat,
+  access: TokenService,
+  probe: boolean,
+): Promise<Exported> {
+  const notes: string[] = [];
+  let oaep: OaepHash | undefined;
+  if (publicKey.type === "rsa" && probe) {
+    [oaep] = await access.probeOaep(key);
+    if (oaep === undefined) notes.push("the token undid OAEP with none of the hashes tried");
+  } else {
+    oaep = await sureOaep(key, access);
+  }
+  const signOnly = signOnlyOf(key);
+  const doubt = signOnly === true ? undefined : await doubtOf(key, access);
+  if (doubt !== undefined) notes.push(doubt);
+  const comment = oneLine(key.label);
+  const bytes = formatPublicKey(publicKey, format, { comment, ...defined({ oaep, signOnly }) });
+  notes.push(`fingerprint ${fingerprintText(publicKey)}`);
+  const binary = BINARY[format];
+  if (oaep !== undefined && binary !== undefined) {
+    notes.push(`${binary} has no room for the OAEP record; senders need --oaep ${oaep}`);
+  }
+  return { bytes, notes };
+}
+
+/** What senders with age give to -r, or what age itself opens with. */
+async function forAge(
+  key: KeyInfo,
+  publicKey: PublicKey,
+  format: "age" | "age-identity",
+  access: TokenService,
+): Promise<Exported> {
+  if (isSignOnly(key)) {
+    throw signingKeyAsRecipient("the token shows the key as one for signatures");
+  }
+  const doubt = (await ageDoubtOf(key, access)) ?? (await doubtOf(key, access));
+  const notes = doubt === undefined ? [] : [doubt];
+  if (format === "age-identity") {
+    const { formatIdentityFile } = await import("../../../plugin/plugin-identity.js");
+    const told = "the identity is no secret: it names the key for age -i, which asks for the PIN";
+    return { bytes: ascii(formatIdentityFile(key, publicKey)), notes: [...notes, told] };
+  }
+  const comment = publicKey.type === "rsa" && key.label !== "" ? ` ${oneLine(key.label)}` : "";
+  const line = `${formatAgeRecipient(publicKey)}${comment}\n`;
+  if (publicKey.type === "x25519") {
+    notes.push("age files for it do not say so: to open them, name the key with -i");
+  }
+  return { bytes: new Uint8Array(Buffer.from(line)), notes };
+}
+
+const BINARY: Partial<Record<ExportFormat, string>> = {
   der: "a DER file",
   capi: "a PUBLICKEYBLOB",
 };

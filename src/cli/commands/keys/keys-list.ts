@@ -1,6 +1,7 @@
 /** `p11seal keys list`: the keys that tokens show without a PIN. */
 import { equal, toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
+import { formatAgeRecipient, isAgeAddressable } from "../../../keys/formats/age-keys.js";
 import type { HybridPublicKey } from "../../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
 import type { Pkcs11Uri } from "../../../token/uri.js";
@@ -9,6 +10,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { keysAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
+import { isSignOnly } from "../../find/token-key.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import {
   decisive,
@@ -92,6 +94,7 @@ function asData(key: KeyInfo, hybrid: HybridPublicKey | undefined): unknown {
     kind: key.kind,
     uses: key.uses,
     fingerprint: key.publicKey === undefined ? null : fingerprintText(key.publicKey),
+    age: ageRecipientOf(key) ?? null,
     seenAs: key.seenAs,
     token: key.token,
     ...defined({
@@ -101,6 +104,13 @@ function asData(key: KeyInfo, hybrid: HybridPublicKey | undefined): unknown {
       },
     }),
   };
+}
+
+/** How senders with age address the key; undefined where they can't, or the key only signs. */
+function ageRecipientOf(key: KeyInfo): string | undefined {
+  const { publicKey } = key;
+  if (publicKey === undefined || isSignOnly(key) || !isAgeAddressable(publicKey)) return undefined;
+  return formatAgeRecipient(publicKey);
 }
 
 function describe(
@@ -115,6 +125,8 @@ function describe(
       key.kind,
       key.uses.join("+") || "no use",
       key.publicKey === undefined ? "public half not found" : fingerprintText(key.publicKey),
+      // An OpenSSH line would fill the screen.
+      key.publicKey?.type === "rsa" ? "" : (ageRecipientOf(key) ?? ""),
       key.uri,
       ...(halfOf === undefined ? [] : [halfOf]),
     ]),

@@ -13,8 +13,8 @@ import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { NotAlone, openOne } from "./opening.js";
 import {
+  endsAsSealed,
   endsRun,
-  EXTENSION,
   mayPass,
   openedName,
   planTasks,
@@ -82,7 +82,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 function noteOneToStdout(args: Arguments, tasks: readonly Task[], { io, report }: Context): void {
   const [only, more] = tasks;
   if (only === undefined || more !== undefined || args.text("output") !== undefined) return;
-  if (!only.source.endsWith(EXTENSION) || !stdoutIsStderr(io.descriptors?.stdout)) return;
+  if (!endsAsSealed(only.source) || !stdoutIsStderr(io.descriptors?.stdout)) return;
   report.note("one file is opened to stdout; -o FOLDER writes it to a file, as with several");
 }
 

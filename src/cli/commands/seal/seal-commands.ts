@@ -44,6 +44,12 @@ export const SEAL: CommandSet = {
           type: "string",
           describe: "Write the header, with the wrapped keys, to a separate file",
         },
+        format: {
+          type: "string",
+          choices: ["p11seal", "age"],
+          default: "p11seal",
+          describe: "p11seal's own format, or age's, for those who open it with age or rage",
+        },
         armor: {
           alias: "a",
           type: "boolean",
@@ -78,6 +84,7 @@ export const SEAL: CommandSet = {
         ["seal -r alice.pem -o outbox/ *.pdf", "many files; .p11s is added to their names"],
         ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
         ["seal -r alice.pem -a < secret.txt", "as text"],
+        ["seal --format age -r age1… -r alice.pem -o plan.age plan.txt", "for age, too"],
         [
           `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,
           "signed, with a serial number",

@@ -25,6 +25,7 @@ import {
   requireNoSourceReplaced,
   sealedName,
   targetsOf,
+  type SealFormat,
   type Task,
 } from "../file-tasks.js";
 
@@ -36,6 +37,7 @@ interface SealSettings {
     { readonly identity: Identity<SigningPublicKey>; readonly options: SigningOptions } | undefined;
   /** Where the header goes, if not into the message's file. */
   readonly keyBlob: string | undefined;
+  readonly format: SealFormat;
   /** As text. */
   readonly armor: boolean;
   /** The value of `--threads`. */
@@ -53,6 +55,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
   const armor = args.flag("armor");
   const threads = threadsOf(args.text("threads"));
   const oaep = args.text("oaep") as OaepHash | undefined;
+  const format = args.required("format") as SealFormat;
   const signing = signingOptions(args);
   if (files.length > 1 && keyBlob !== undefined) {
     throw new UsageError("ERR_USAGE", "a key blob belongs to one message, and several were given");
@@ -62,7 +65,8 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     ...args.texts("recipients-file"),
     ...(signing === undefined ? [] : [signing.key]),
   ]);
-  const tasks = await planTasks(files, output, sealedName);
+  requireInFormat(format, args);
+  const tasks = await planTasks(files, output, (source) => sealedName(source, format));
   const toStdout = targetsOf(tasks).length === 0;
   if (toStdout && keyBlob === "-") {
     throw new UsageError("ERR_USAGE", "message and key blob would both go to stdout", {
@@ -100,8 +104,8 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       options: signing,
     };
     const [force, durable] = [args.flag("force"), args.flag("sync")];
-    const settings = { recipients, oaep, signer, keyBlob, armor, threads, force, durable };
-    return sealAll(tasks, settings, context);
+    const how = { format, armor, threads, force, durable };
+    return sealAll(tasks, { recipients, oaep, signer, keyBlob, ...how }, context);
   });
 }
 
@@ -114,6 +118,22 @@ function noteMixed(recipients: SealSettings["recipients"], { report }: Context):
       "could open the message by the others'",
   );
 }
+
+/** Refuses what age files have no place for, before anything is looked for. */
+function requireInFormat(format: SealFormat, args: Arguments): void {
+  if (format !== "age") return;
+  const without = ["sign-with", "key-blob", "oaep", "expires", "stream-name"];
+  const [option] = without.filter((name) => args.text(name) !== undefined);
+  if (option === undefined) return;
+  throw new UsageError("ERR_FORMAT_OPTION", `--${option} with --format age`, {
+    hint: AGE_HAS_NONE[option] ?? "leave it out, or seal in p11seal's own format",
+  });
+}
+
+const AGE_HAS_NONE: Readonly<Record<string, string>> = {
+  "sign-with": "age files are not signed; only p11seal's own format says who sealed a message",
+  oaep: "age has one form of RSA-OAEP: SHA-256, and a label",
+};
 
 async function sealAll(
   tasks: readonly Task[],
@@ -139,7 +159,7 @@ async function sealAll(
 
 /** Both outputs are checked before a signed message's serial number is taken. */
 async function sealOne(task: Task, settings: SealSettings, context: Context): Promise<void> {
-  const { recipients, oaep, signer, keyBlob, armor, threads, force, durable } = settings;
+  const { recipients, oaep, signer, keyBlob, format, armor, threads, force, durable } = settings;
   const { io, report } = context;
   const input = await openInput(task.source, io);
   const outputs: Output[] = [];
@@ -156,7 +176,7 @@ async function sealOne(task: Task, settings: SealSettings, context: Context): Pr
     const message = await outputAt(task.target);
     const header = keyBlob === undefined ? message : await outputAt(keyBlob);
     const sender = signer && (await senderOf(signer.identity, signer.options, context));
-    const options = { recipients, armor, ...defined({ oaep, sender }) };
+    const options = { recipients, format, armor, ...defined({ oaep, sender }) };
     await sealInto(input, { header, body: message }, options, meter, threads);
     await commit(...outputs);
   } finally {
