@@ -24,7 +24,7 @@ interface TypageIdentity {
 interface Typage {
   readonly Encrypter: new () => Encrypter;
   readonly Decrypter: new () => Decrypter;
-  readonly armor: { encode(file: Uint8Array): string };
+  readonly armor: { encode(file: Uint8Array): string; decode(text: string): Uint8Array };
 }
 
 const name = "age-encryption" as string;

@@ -79,10 +79,13 @@ export async function ageDoubtOf(key: KeyInfo, access: TokenService): Promise<st
   if (key.publicKey?.type !== "rsa") return undefined;
   const plan = await access.plan(key, "open", AGE_SSH_OAEP);
   const token = `token "${key.token.label}"`;
-  if (stepsToTry(plan, "sha256").length === 0) {
+  const [way] = stepsToTry(plan, AGE_SSH_OAEP.hash);
+  if (way === undefined) {
     return `${token} cannot open what age seals to this key: ${reasonsAgainst(plan)}`;
   }
-  const doubt = doubtIn(plan);
+  // Most RSA keys may only unwrap: that it may decrypt is more than a guess only if it shows so.
+  const isGuess = way.fn === "C_Decrypt" && plan.assumed.length > 0;
+  const doubt = isGuess ? `it would have to ${way.way}, and ${way.reason}` : doubtIn(plan);
   return doubt === undefined
     ? undefined
     : `whether ${token} can open what age seals to this key is not certain: ${doubt}`;

@@ -34,7 +34,7 @@ export function addressed(options: SealOptions): ExchangePublicKey[] {
       `${unique.length} recipients; an age file has at most ${MAX_STANZAS}`,
     );
   }
-  const keys = unique.map(sealable);
+  const keys = unique.map((recipient) => sealable(recipient, options.oaep !== undefined));
   requireUnmixed(keys);
   return keys;
 }
@@ -53,8 +53,12 @@ function requireUnmixed(keys: readonly ExchangePublicKey[]): void {
   );
 }
 
-/** The recipient's key. Refuses one that could not open what is sealed to it. */
-function sealable({ publicKey, oaep }: Recipient): ExchangePublicKey {
+/**
+ * The recipient's key. Refuses one that could not open what is sealed to it, as far as is known.
+ *
+ * @param insisted - the record of what its token undoes doesn't count
+ */
+function sealable({ publicKey, oaep }: Recipient, insisted: boolean): ExchangePublicKey {
   requireExchange(publicKey, { allowWeak: true });
   formatAgeRecipient(publicKey); // Throws where age has no form for the key.
   if (publicKey.type !== "rsa") return publicKey;
@@ -62,9 +66,9 @@ function sealable({ publicKey, oaep }: Recipient): ExchangePublicKey {
     const least = 8 * MIN_RSA_BYTES;
     throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${publicKey.bits} bits, age wants ${least}`);
   }
-  if (oaep !== undefined && oaep !== "sha256") {
+  if (oaep !== undefined && oaep !== "sha256" && !insisted) {
     throw new PolicyError("ERR_OAEP_HASH", `the key's token can only undo RSA-OAEP ${oaep}`, {
-      hint: `${OAEP}; seal in p11seal's own format`,
+      hint: `${OAEP}; seal in p11seal's own format or, if the key may also decrypt, insist on sha256`,
     });
   }
   return publicKey;

@@ -56,6 +56,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
   const threads = threadsOf(args.text("threads"));
   const oaep = args.text("oaep") as OaepHash | undefined;
   const format = args.required("format") as SealFormat;
+  requireInFormat(format, args);
   const signing = signingOptions(args);
   if (files.length > 1 && keyBlob !== undefined) {
     throw new UsageError("ERR_USAGE", "a key blob belongs to one message, and several were given");
@@ -65,7 +66,6 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     ...args.texts("recipients-file"),
     ...(signing === undefined ? [] : [signing.key]),
   ]);
-  requireInFormat(format, args);
   const tasks = await planTasks(files, output, (source) => sealedName(source, format));
   const toStdout = targetsOf(tasks).length === 0;
   if (toStdout && keyBlob === "-") {
@@ -123,7 +123,8 @@ function noteMixed(recipients: SealSettings["recipients"], { report }: Context):
 function requireInFormat(format: SealFormat, args: Arguments): void {
   if (format !== "age") return;
   const without = ["sign-with", "key-blob", "oaep", "expires", "stream-name"];
-  const [option] = without.filter((name) => args.text(name) !== undefined);
+  const given = without.filter((name) => args.text(name) !== undefined);
+  const [option] = given.filter((name) => name !== "oaep" || args.text(name) !== "sha256");
   if (option === undefined) return;
   throw new UsageError("ERR_FORMAT_OPTION", `--${option} with --format age`, {
     hint: AGE_HAS_NONE[option] ?? "leave it out, or seal in p11seal's own format",
