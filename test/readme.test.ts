@@ -1,62 +1,21 @@
-/** README's tour, run as written: every `sh` block, line by line, in an empty folder. */
-import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  mkdtempSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+/** README's tour, run as written, and its library example. */
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
+import { pageAt, ROOT, shellLines, Tour, wantedStatus } from "./support/tour.js";
 
-const root = join(import.meta.dirname, "..");
-const readme = readFileSync(join(root, "README.md"), "utf8");
-const folder = mkdtempSync(join(tmpdir(), "p11seal-tour-"));
+const readme = pageAt("README.md");
+const lines = shellLines(readme);
+const tour = new Tour();
 
-const lines = [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block = ""]) =>
-  block.split("\n").filter((line) => line !== ""),
-);
-
-const report = join(folder, "work", "report.p11s");
+const report = join(tour.work, "report.p11s");
 /** Part of the line that seals the report; and the message it makes. */
 const SEALED_LINE = "-o report.p11s";
 let sealed = Buffer.alloc(0);
 
 afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
+  tour.end();
 });
-
-/**
- * Runs one line, with a `p11seal` on the path and a separate home. Returns its exit status and
- * output.
- */
-function run(line: string): { status: number | null; output: string } {
-  const bin = join(folder, "bin");
-  mkdirSync(bin, { recursive: true });
-  const program = join(root, "dist", "cli", "main.js");
-  writeFileSync(join(bin, "p11seal"), `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`);
-  chmodSync(join(bin, "p11seal"), 0o755);
-  const work = join(folder, "work");
-  mkdirSync(work, { recursive: true });
-  const env: NodeJS.ProcessEnv = { ...process.env };
-  delete env["SOFTHSM2_CONF"];
-  const done = spawnSync("bash", ["-c", line], {
-    cwd: work,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-    env: {
-      ...env,
-      NODE_OPTIONS: "",
-      P11SEAL_HOME: join(folder, "home"),
-      PATH: `${bin}${delimiter}${process.env["PATH"] ?? ""}`,
-    },
-  });
-  return { status: done.status, output: done.stdout + done.stderr };
-}
 
 describe("README's tour", () => {
   it("has lines to run", () => {
@@ -64,9 +23,8 @@ describe("README's tour", () => {
   });
 
   it.each(lines)("%s", (line) => {
-    const wanted = Number(/# exit status (\d)/.exec(line)?.[1] ?? 0);
-    const { status, output } = run(line);
-    expect({ line, output, status }).toEqual({ line, output, status: wanted });
+    const { status, output } = tour.run(line);
+    expect({ line, output, status }).toEqual({ line, output, status: wantedStatus(line) });
     if (line.includes(SEALED_LINE)) sealed = readFileSync(report);
   });
 
@@ -74,7 +32,7 @@ describe("README's tour", () => {
     const tampered = readFileSync(report);
     expect(tampered.length).toBe(sealed.length);
     const changed = [...sealed.keys()].filter((at) => sealed[at] !== tampered[at]);
-    const { headerBytes } = JSON.parse(run("p11seal inspect --json report.p11s").output) as {
+    const { headerBytes } = JSON.parse(tour.run("p11seal inspect --json report.p11s").output) as {
       headerBytes: number;
     };
     expect(changed.length).toBeGreaterThan(0);
@@ -83,10 +41,9 @@ describe("README's tour", () => {
 
   it("ends with a library example that runs on the key it made", () => {
     const [, code = ""] = /^```js\n(.*?)^```$/ms.exec(readme) ?? [];
-    const work = join(folder, "work");
-    mkdirSync(join(work, "node_modules"));
-    symlinkSync(root, join(work, "node_modules", "p11seal"));
-    writeFileSync(join(work, "example.mjs"), `${code}\nconsole.log(message.length > 100);\n`);
-    expect(run(`"${process.execPath}" example.mjs`)).toEqual({ status: 0, output: "true\n" });
+    mkdirSync(join(tour.work, "node_modules"));
+    symlinkSync(ROOT, join(tour.work, "node_modules", "p11seal"));
+    writeFileSync(join(tour.work, "example.mjs"), `${code}\nconsole.log(message.length > 100);\n`);
+    expect(tour.run(`"${process.execPath}" example.mjs`)).toEqual({ status: 0, output: "true\n" });
   });
 });

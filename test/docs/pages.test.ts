@@ -12,6 +12,7 @@ const pages = [
   "CONTRIBUTING.md",
   "README.md",
   "SECURITY.md",
+  "docs/age.md",
   "docs/cli.md",
   "docs/cryptoapi.md",
   "docs/format.md",
