@@ -15,6 +15,7 @@ import { Secret } from "../../src/secret.js";
 import { hybridSeedIdentity } from "../../src/software/hybrid-identity.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { counting } from "../support/identities.js";
+import { REFUSES_SMALL_ORDER } from "../support/openssl.js";
 import { codeOf } from "../support/streams.js";
 import { readMessage } from "./page-reader.js";
 
@@ -44,7 +45,11 @@ const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8"))
   readonly keys: Readonly<Record<string, { readonly file: string; readonly spkiSha256: string }>>;
   readonly messages: readonly Entry[];
 };
-const tries = manifest.messages.flatMap((entry) =>
+/** All but the one that some versions of OpenSSL refuse. */
+const messages = manifest.messages.filter(
+  ({ file }) => !(REFUSES_SMALL_ORDER && file.includes("ed25519-small-r")),
+);
+const tries = messages.flatMap((entry) =>
   entry.keys.map((key): [string, string, Entry] => [entry.file, key, entry]),
 );
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -132,7 +137,7 @@ describe.each(tries.filter(([, , entry]) => entry.expect === "refused"))(
 );
 
 describe("what needs no key", () => {
-  const parts = manifest.messages.filter(({ keyBlob }) => keyBlob === undefined);
+  const parts = messages.filter(({ keyBlob }) => keyBlob === undefined);
 
   it("is found without one: steps 1 to 5 and 7, and of signed messages 14 to 16", async () => {
     for (const { file, step = 0, error, sender, expect: expected } of parts) {

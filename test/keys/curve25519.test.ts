@@ -21,6 +21,7 @@ import {
   smallOrderPoints,
   times,
 } from "../support/edwards.mjs";
+import { REFUSES_SMALL_ORDER } from "../support/openssl.js";
 import { describeVectors, vectorJson, wycheproof } from "../support/vectors.js";
 import { codeOf, fixtureDer, testKey } from "./support.js";
 
@@ -45,6 +46,7 @@ describeVectors("published Ed25519 signatures", () => {
       readonly signature: string;
     }
     const cases = vectorJson<Case[]>("ed25519-speccheck/cases.json");
+    const small = new Set(smallOrderPoints().map((point) => toHex(encode(point))));
     const verdicts = cases.map((one) => {
       const [key, text, signature] = [one.pub_key, one.message, one.signature].map(fromHex) as [
         Uint8Array,
@@ -52,7 +54,9 @@ describeVectors("published Ed25519 signatures", () => {
         Uint8Array,
       ];
       const verdict = judge(key, text, signature);
-      expect([verdict, taken(key, text, signature)]).toEqual([verdict, verdict === "taken"]);
+      const isSmall = small.has(toHex(signature.subarray(0, 32)));
+      const expected = verdict === "taken" && !(REFUSES_SMALL_ORDER && isSmall);
+      expect([verdict, taken(key, text, signature)]).toEqual([verdict, expected]);
       return verdict;
     });
     // Worked out from the rule; the last two have an R beyond the field.
@@ -110,7 +114,7 @@ describe("an Ed25519 key", () => {
     const neutral = encode(NEUTRAL);
     const spki = Buffer.from(encodeSpki({ type: "ed25519", point: neutral }));
     const key = createPublicKey({ key: spki, format: "der", type: "spki" });
-    expect(verify(null, message, key, signature)).toBe(true);
+    expect(verify(null, message, key, signature)).toBe(!REFUSES_SMALL_ORDER);
     expect(taken(neutral, message, signature)).toBe(false);
   });
 
