@@ -35,7 +35,7 @@ function faultOf(folder: string): string | undefined {
   if (isForeign(stats)) return "another user's folder";
   const writers = stats.isDirectory() && (stats.mode & 0o1000) === 0 ? stats.mode : 0;
   if ((writers & 0o002) !== 0) return "where every user may replace files";
-  if ((writers & 0o020) !== 0 && !ADMINISTRATORS.has(stats.gid)) {
+  if ((writers & 0o020) !== 0 && !ADMINISTRATORS.has(stats.gid) && !isPrivateGroup(stats.gid)) {
     return "where its group may replace files";
   }
   return undefined;
@@ -57,6 +57,14 @@ export function isForeign({ uid }: Stats): boolean {
 const ADMINISTRATORS: ReadonlySet<number> = new Set(
   process.platform === "darwin" ? [0, 80] : [0, 50],
 );
+
+/**
+ * Whether a group is this user's own, with nobody else in it. By convention its number is then the
+ * user's; distributions that make such groups may let it write by default (umask 002).
+ */
+function isPrivateGroup(gid: number): boolean {
+  return gid === process.getuid?.() && gid === process.getgid?.();
+}
 
 /**
  * What to do about a file's mode.
