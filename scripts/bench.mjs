@@ -8,6 +8,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { ageFormat } from "./bench/age-format.mjs";
 import { bulk } from "./bench/bulk.mjs";
 import { growth } from "./bench/growth.mjs";
 import { withSections } from "./bench/page.mjs";
@@ -19,7 +20,7 @@ import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");
 const DRAWING = path.join(root, "docs", "growth.svg");
-const PARTS = { small, bulk, growth, segments };
+const PARTS = { small, bulk, age: ageFormat, growth, segments };
 
 /**
  * Certificates for Node's TLS connections, which Node 20 parses at every start. That cost is the

@@ -47,8 +47,7 @@ export const SEAL: CommandSet = {
         format: {
           type: "string",
           choices: ["p11seal", "age"],
-          default: "p11seal",
-          describe: "p11seal's own format, or age's, for those who open it with age or rage",
+          describe: "p11seal's own format (default), or age's, for those who open it with age",
         },
         armor: {
           alias: "a",

@@ -55,7 +55,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
   const armor = args.flag("armor");
   const threads = threadsOf(args.text("threads"));
   const oaep = args.text("oaep") as OaepHash | undefined;
-  const format = args.required("format") as SealFormat;
+  const format = (args.text("format") ?? "p11seal") as SealFormat;
   requireInFormat(format, args);
   const signing = signingOptions(args);
   if (files.length > 1 && keyBlob !== undefined) {
