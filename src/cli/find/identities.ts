@@ -159,16 +159,18 @@ function everyKeyPresent(tokens: Tokens): Source {
       return keys.filter(canOpen).map((key) => tokens.identity(access, key));
     });
   let isLeftOut = false;
+  let isHybrid = false;
   return {
     find: async (info) => {
       const found = await (shown ??= look());
       if (info === undefined) return found;
       const tried = found.filter(({ publicKey }) => mayTry(publicKey, info));
       isLeftOut = tried.length < found.length;
+      isHybrid = info.recipients.some(({ type }) => type.includes("mlkem"));
       return tried;
     },
     uri: {},
-    advice: () => (isLeftOut ? [NAME_KEY_TO_TRY] : []),
+    advice: () => [...(isLeftOut ? [NAME_KEY_TO_TRY] : []), ...(isHybrid ? [NAME_SEED_FILE] : [])],
   };
 }
 
@@ -183,6 +185,8 @@ function mayTry(publicKey: ExchangePublicKey, { recipients }: MessageInfo): bool
 
 const NAME_KEY_TO_TRY =
   "the message does not say whose it is: name the key to try with -i, as a pkcs11: URI";
+
+const NAME_SEED_FILE = "for a post-quantum key, name its seed file with -i";
 
 /**
  * A URI that names an object must match exactly one key, which may be on several tokens. Any other

@@ -111,6 +111,7 @@ describe.each(TYPES)("a key of type %s", (type) => {
   it("does not open without the seed file, and asks for no PIN", async () => {
     const said = await refused(["open", "-o", "opened", `${type}.p11s`]);
     expect(said).toContain("no identity matches");
+    expect(said).toContain("name its seed file with -i");
     expect([existsSync("opened"), timesAsked()]).toEqual([false, 0]);
   });
 
