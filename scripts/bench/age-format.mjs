@@ -25,7 +25,7 @@ export async function ageFormat({ quick }) {
   await inFolder(async (folder) => {
     const at = keysIn(folder);
     randomFile(at("plain"), size);
-    await table(`age's format, ${size / MIB} MiB (${rounds} rounds)`, large(at), rounds);
+    await table(`${size / MIB} MiB, age's format (${rounds} rounds)`, large(at), rounds);
   });
   const softHsm = findSoftHsm();
   if (softHsm === null) console.log("\nSoftHSM: not installed, left out");
