@@ -74,8 +74,8 @@ export function deriveSessionKey(
 }
 
 /**
- * The CryptDeriveKey page, steps 1 to 5: H(36…36 ⊕ value) ‖ H(5c…5c ⊕ value). The pads have
- * 64 bytes each.
+ * The CryptDeriveKey page, steps 1 to 5: H(36…36 ⊕ value) ‖ H(5c…5c ⊕ value). The pads
+ * have 64 bytes each.
  */
 function stretch(hash: CapiHash, value: Uint8Array): Uint8Array {
   const halves = [0x36, 0x5c].map((pad) => {

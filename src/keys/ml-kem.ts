@@ -2,8 +2,8 @@
  * ML-KEM (FIPS 203), by whoever does it here: `node:crypto` from Node 24.7 on, where its OpenSSL
  * knows it; else `@noble/post-quantum`, which is loaded when it is first needed.
  *
- * A private key is always its seed `d ‖ z`, 64 bytes (FIPS 203 §3.3), never the expanded form: that
- * is what both take, and a seed can't contradict itself.
+ * A private key is always its seed `d ‖ z`, 64 bytes (FIPS 203 §3.3), never the expanded form:
+ * that is what both take, and a seed can't contradict itself.
  */
 import * as nodeCrypto from "node:crypto";
 import type { KeyObject } from "node:crypto";
@@ -48,8 +48,8 @@ export async function mlKem(): Promise<MlKem> {
 }
 
 /**
- * Refuses what is not an encapsulation key: the type and modulus checks of FIPS 203 §7.2. Each pair
- * of 12-bit numbers must be below q, or one key would have several encodings.
+ * Refuses what is not an encapsulation key: the type and modulus checks of FIPS 203 §7.2. Each
+ * pair of 12-bit numbers must be below q, or one key would have several encodings.
  *
  * @throws FormatError `ERR_KEY`
  */

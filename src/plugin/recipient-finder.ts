@@ -10,8 +10,8 @@ import type { AgeRecipient, RecipientFinder } from "./recipient-v1.js";
 import { KeysOfIdentity, type Tokens } from "./token-keys.js";
 
 /**
- * Takes `age1tag1…`, for old clients that look for a plugin of the name `tag`; and identities, for
- * which no PIN is needed.
+ * Takes `age1tag1…`, for old clients that look for a plugin of the name `tag`; and identities,
+ * for which no PIN is needed.
  */
 export class PluginRecipients implements RecipientFinder {
   readonly #tokens: Tokens;

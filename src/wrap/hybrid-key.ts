@@ -17,7 +17,8 @@ import { combine, hybridEncBytes, splitEnc } from "./hybrid-kem.js";
  * The private key of `publicKey`.
  *
  * @param half - the private key of `publicKey.dh`
- * @param seed - `d ‖ z` (FIPS 203), 64 bytes; in use as long as the key is, and the caller's to wipe
+ * @param seed - `d ‖ z` (FIPS 203), 64 bytes; in use as long as the key is, and the caller's to
+ *   wipe
  * @throws FormatError `ERR_PRIVATE_KEY`: a half is another key's; as `requireCapability` where the
  *   curve's half can't agree
  */

@@ -1,6 +1,6 @@
 /**
- * The keys in use from an age file's file key (C2SP, "age", §"Header MAC", §"Payload"): one for the
- * header's MAC, and one for the body, with a nonce of its own.
+ * The keys in use from an age file's file key (C2SP, "age", §"Header MAC", §"Payload"): one for
+ * the header's MAC, and one for the body, with a nonce of its own.
  */
 import { createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { ChunkCipher } from "../../body/chunks.js";

@@ -1,6 +1,6 @@
 /**
- * The recipient stanzas of age (C2SP, "age", §"Native recipient types"; `piv-p256` and `ssh-rsa` as
- * age-plugin-yubikey and age write them): the file key, wrapped for one recipient.
+ * The recipient stanzas of age (C2SP, "age", §"Native recipient types"; `piv-p256` and `ssh-rsa`
+ * as age-plugin-yubikey and age write them): the file key, wrapped for one recipient.
  *
  * All stanzas of a header are parsed here before any key is looked for: one malformed stanza of a
  * known type refuses the file. A stanza whose file key is not 16 bytes long is never tried, as it

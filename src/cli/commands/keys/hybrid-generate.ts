@@ -1,6 +1,6 @@
 /**
- * `p11seal keys generate --type mlkem…`: a hybrid key, whose half on a curve is made on the token,
- * and whose ML-KEM seed goes into a file, sealed to that half.
+ * `p11seal keys generate --type mlkem…`: a hybrid key, whose half on a curve is made on the
+ * token, and whose ML-KEM seed goes into a file, sealed to that half.
  */
 import { ascii } from "../../../bytes.js";
 import { TokenError, UsageError } from "../../../errors.js";
