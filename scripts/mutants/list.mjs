@@ -211,9 +211,17 @@ export const MUTANTS = [
   {
     what: "a PIN of an impossible length is sent",
     file: "src/token/session/login.ts",
-    find: "  requireLength(pin, details);\n",
+    find: "  requireLength(text, details);\n",
     replace: "",
     test: "test/token/session/login.test.ts",
+  },
+  {
+    what: "a PIN of an impossible length is sent when it is typed again",
+    file: "src/token/session/login.ts",
+    find: "    requireLength(pin, details);\n",
+    replace: "    void details;\n",
+    test: "test/cli/find/pin-again.test.ts",
+    built: true,
   },
   {
     what: "the last try of a PIN is made unasked",
