@@ -4,8 +4,8 @@
  * There are file systems without permissions, where `chmod` changes nothing: FAT and NTFS, Windows
  * drives under WSL, some shares and FUSE mounts. There each file shows the mode that the mount has.
  */
-import { lstatSync, type Stats, statfsSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import { lstatSync, readlinkSync, type Stats, statfsSync, statSync } from "node:fs";
+import { dirname, relative, resolve, sep } from "node:path";
 
 /**
  * Why somebody else could put another file or folder in the place of `path`: anyone who may rename
@@ -18,8 +18,7 @@ import { dirname } from "node:path";
 export function openFolderAbove(path: string, real: string): string | undefined {
   // Windows keeps permissions in access control lists, which Node does not expose.
   if (process.platform === "win32") return undefined;
-  const starts = dirname(path) === dirname(real) ? [real] : [real, path];
-  for (const start of starts) {
+  for (const start of new Set([real, ...linksTo(path)])) {
     for (let folder = dirname(start); ; folder = dirname(folder)) {
       const fault = faultOf(folder);
       if (fault !== undefined) return `is in "${folder}", ${fault}`;
@@ -27,6 +26,28 @@ export function openFolderAbove(path: string, real: string): string | undefined 
     }
   }
   return undefined;
+}
+
+/** The path, and every symbolic link that is followed on its way. */
+function linksTo(path: string): string[] {
+  const found = [path];
+  let rest = path;
+  for (let hops = 0; hops < MAX_HOPS; hops++) {
+    const link = firstLinkIn(rest);
+    if (link === undefined) return found;
+    found.push(link);
+    rest = resolve(dirname(link), readlinkSync(link), relative(link, rest));
+  }
+  return found;
+}
+
+/** As Linux limits it (path_resolution(7)). */
+const MAX_HOPS = 40;
+
+function firstLinkIn(path: string): string | undefined {
+  const parts = path.split(sep);
+  const prefixes = parts.map((_, at) => parts.slice(0, at + 1).join(sep)).slice(1);
+  return prefixes.find((prefix) => lstatSync(prefix).isSymbolicLink());
 }
 
 function faultOf(folder: string): string | undefined {

@@ -247,7 +247,8 @@ async function fits(
       const rsa = new TokenRsaKey({ token, object, publicKey, trace }, situation);
       if ((await rsa.provenHashes()).length > 0) return true;
     } else if (publicKey.type !== "ed25519") {
-      return new TokenEcKey({ token, object, publicKey, trace }, plan).isProven();
+      const ec = new TokenEcKey({ token, object, publicKey, trace }, plan);
+      if (await ec.isProven()) return true;
     }
   }
   const isSigner = publicKey.type !== "x25519" && !isP521(publicKey);

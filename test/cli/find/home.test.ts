@@ -80,6 +80,17 @@ describe("a data folder that others can replace", () => {
     expect(status).toBe(6);
   });
 
+  it("is refused behind a link that a link of one's own leads to", async () => {
+    mkdirSync(join(folder, "own"), { recursive: true });
+    symlinkSync(join(folder, "elsewhere", "link"), join(folder, "own", "first"));
+    chmodSync(join(folder, "elsewhere"), 0o777);
+    const { status, stderr } = await list(join(folder, "own", "first"));
+    chmodSync(join(folder, "elsewhere"), 0o700);
+    expect(stderr).toContain("where every user may replace files");
+    expect(status).toBe(6);
+    expect((await list(join(folder, "own", "first"))).status).toBe(0);
+  });
+
   it("is taken below a sticky one, as /tmp is", async () => {
     chmodSync(above, 0o1777);
     expect((await list(inside)).status).toBe(0);
