@@ -7,7 +7,7 @@
  * for mails' sake, but not within it.
  */
 import { ascii, concat } from "../bytes.js";
-import { AuthenticationError, FormatError } from "../errors.js";
+import { AuthenticationError } from "../errors.js";
 import type { Reader } from "../stream.js";
 
 /** Characters in a full line, and the bytes that they stand for. */
@@ -65,7 +65,7 @@ const MAX_BEGIN_LINE = 82;
  * The bytes in armour. Ends only after the last line and the end of the input were checked.
  *
  * @param armor - begins as `armorLabel` found it
- * @throws FormatError `ERR_ARMOR`; AuthenticationError `ERR_TRUNCATED`
+ * @throws AuthenticationError `ERR_ARMOR`, `ERR_TRUNCATED`
  */
 export async function* dearmored(
   armor: AsyncIterable<Uint8Array>,
@@ -162,10 +162,14 @@ class ArmorReading {
     }
   }
 
-  #refusal(what: string, orLater = ""): FormatError {
-    return new FormatError("ERR_ARMOR", `line ${this.#line + 1}${orLater} of the armour ${what}`, {
-      hint: "text must come as it was written: all lines, from BEGIN to END, and nothing else",
-    });
+  #refusal(what: string, orLater = ""): AuthenticationError {
+    return new AuthenticationError(
+      "ERR_ARMOR",
+      `line ${this.#line + 1}${orLater} of the armour ${what}`,
+      {
+        hint: "text must come as it was written: all lines, from BEGIN to END, and nothing else",
+      },
+    );
   }
 }
 

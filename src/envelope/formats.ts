@@ -51,7 +51,7 @@ export function formatNames(): string[] {
  * in it from here on. Consumes nothing else, and waits for no more bytes than the known formats
  * need to see.
  *
- * @throws FormatError `ERR_NOT_A_MESSAGE`, `ERR_ARMOR`; AuthenticationError `ERR_TRUNCATED`
+ * @throws FormatError `ERR_NOT_A_MESSAGE`, `ERR_ARMOR`: it holds a message of another format
  */
 export async function formatOf(header: Reader): Promise<Envelope> {
   const label = await armorLabel(header);

@@ -54,7 +54,8 @@ export interface OpenedRanges {
  * names no sender. `authenticate` gets the signer of the header, as always.
  *
  * @throws as `open`; AuthenticationError `ERR_TRUNCATED` for a size that no message has;
- *   UnsupportedError `ERR_NO_SEGMENTS` for a format whose body has to be read from its start
+ *   UnsupportedError `ERR_NO_SEGMENTS` for a format whose body has to be read from its start, and
+ *   for a message in armour
  */
 export async function openRanges(
   source: RandomAccessSource,
@@ -63,11 +64,16 @@ export async function openRanges(
   const { signal } = options;
   const reader = new Reader(watched(fromStart(source), { signal }));
   try {
-    const { info, identity, body } = await beginOpening(reader, options);
+    const { info, identity, body } = await beginOpening(reader, {
+      ...options,
+      // Before any key is looked for: positions in the text are not the message's.
+      async authenticate(sender) {
+        if (reader.isDecoded) throw notAlone("a message in armour");
+        await options.authenticate?.(sender);
+      },
+    });
     if (body.kind !== "segments") {
-      throw new UnsupportedError("ERR_NO_SEGMENTS", `${info.format}: parts can't be read alone`, {
-        hint: "open the whole message",
-      });
+      throw notAlone(info.format);
     }
     const end = source.size - (body.trailer?.bytes ?? 0);
     const segments = { source, signal, cipher: body.cipher, start: reader.consumed, end };
@@ -84,6 +90,12 @@ interface SealedSegments {
   readonly cipher: SegmentCipher;
   readonly start: number;
   readonly end: number;
+}
+
+function notAlone(what: string): UnsupportedError {
+  return new UnsupportedError("ERR_NO_SEGMENTS", `${what}: parts can't be read alone`, {
+    hint: "open the whole message",
+  });
 }
 
 function rangesOf(

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { inspectMessage, sealMessage } from "../../src/envelope/messages.js";
 import { openRanges, type RandomAccessSource } from "../../src/envelope/ranges.js";
-import { identityOf, recipientOf, senderOf } from "../support/identities.js";
+import { counting, identityOf, recipientOf, senderOf } from "../support/identities.js";
 
 const SEG_LOG2 = 12;
 const SEGMENT = 2 ** SEG_LOG2;
@@ -54,6 +54,15 @@ describe("a range of a sealed message", () => {
       expect(Buffer.compare(part, plaintext.subarray(offset, offset + length))).toBe(0);
     });
     await fc.assert(property, { numRuns: 100 });
+  });
+
+  it("is refused for a message in armour, before a key is used", async () => {
+    const armor = await (await sealMessage(plaintext, options)).armored().bytes();
+    const counted = counting(identityOf("x25519"));
+    await expect(openRanges(sourceOf(armor), { identities: [counted.identity] })).rejects.toThrow(
+      refused("ERR_NO_SEGMENTS"),
+    );
+    expect(counted.unlocks).toBe(0);
   });
 
   it("costs a read of the header and of the segments it touches, and no more", async () => {

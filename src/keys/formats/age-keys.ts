@@ -118,7 +118,9 @@ export interface AgeSecretKey {
 
 /** True if a file is one of identities that age-keygen or a plugin wrote. */
 export function looksLikeAgeIdentities(text: string): boolean {
-  return /^(?:\s*(?:#[^\n]*)?\r?\n)*\s*AGE-(?:SECRET-KEY|PLUGIN)-/i.test(text);
+  const lines = text.split("\n").map((line) => line.trim());
+  const first = lines.find((line) => line !== "" && !line.startsWith("#")) ?? "";
+  return /^AGE-(?:SECRET-KEY|PLUGIN)-/i.test(first);
 }
 
 /**

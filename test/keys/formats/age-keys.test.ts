@@ -117,3 +117,14 @@ describe("an age identity file", () => {
     expect(await codeOf(ageIdentities("# nothing\n", "keys.txt"))).toBe("ERR_PRIVATE_KEY");
   });
 });
+
+describe("a file that is not age's", () => {
+  it.each(["\n", "\r\n", " \n", "# note\r\n"])(
+    "is passed over, however many such lines it has: %j",
+    (line) => {
+      // A pattern that tries every way to divide the blanks would never end.
+      expect(looksLikeAgeIdentities(`${line.repeat(20_000)}pkcs11:token=alice\n`)).toBe(false);
+      expect(looksLikeAgeIdentities(`${line.repeat(20_000)} AGE-SECRET-KEY-1`)).toBe(true);
+    },
+  );
+});

@@ -198,10 +198,13 @@ describe("a message as text", () => {
     expect(opened.status).toBe(0);
     expect(Buffer.compare(readFileSync(join(folder, "whole")), content)).toBe(0);
     const armor = readFileSync(join(folder, "m.txt"));
-    for (const length of [31, 1000, 6_000_000, armor.length - 33, armor.length - 2]) {
-      writeFileSync(join(folder, "cut.txt"), armor.subarray(0, length));
-      const { status } = await run("open", "-i", "bob.key", "-o", "cut", "cut.txt");
-      expect([status === 0, has("cut")]).toEqual([false, false]);
+    const bad = [1000, 6_000_000, armor.length - 33, armor.length - 2].map((length) =>
+      armor.subarray(0, length),
+    );
+    for (const bytes of [...bad, Buffer.concat([armor, Buffer.from("more\n")])]) {
+      writeFileSync(join(folder, "bad.txt"), bytes);
+      const { status } = await run("open", "-i", "bob.key", "-o", "bad", "bad.txt");
+      expect([status, has("bad")]).toEqual([4, false]);
     }
   });
 
