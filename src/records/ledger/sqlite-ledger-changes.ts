@@ -50,7 +50,7 @@ function write(database: Database, change: Change, tree: TreeChanges): void {
       deleteMessage(database, change.message);
       break;
     case "count":
-      database.run("UPDATE meta SET counter = counter + 1");
+      database.run("UPDATE meta SET changes = changes + 1");
       break;
     case "stream":
     case "forget":

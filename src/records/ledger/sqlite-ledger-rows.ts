@@ -21,14 +21,16 @@ import { TREE_TABLE } from "./sqlite-ledger-tree.js";
 
 /**
  * The one row of `meta`. In version 1 it had no root, and began with `ledger_id`. So where one
- * version's row stands in the other's place, `ledger_id` has the wrong form.
+ * version's row stands in the other's place, `ledger_id` has the wrong form. `changes` was
+ * `counter` then: a process of version 1 that still has the file open reads it first in each
+ * transaction, so it fails, and accepts nothing that the tree would not know of.
  */
 export const META_TABLE = `
   CREATE TABLE meta (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     root       TEXT    NOT NULL CHECK (length(root) = 76),
     ledger_id  TEXT    NOT NULL CHECK (length(ledger_id) = 32),
-    counter    INTEGER NOT NULL CHECK (counter >= 0),
+    changes    INTEGER NOT NULL CHECK (changes >= 0),
     created_ms INTEGER NOT NULL,
     since_ms   INTEGER NOT NULL
   ) STRICT;
@@ -68,13 +70,14 @@ export const LEDGER_SCHEMA: Schema = {
   `,
 };
 
-export function readMeta(database: Database): MetaRow {
-  const columns = ["ledger_id", "counter", "created_ms", "since_ms"];
+/** The row of `meta`. `counter` is the counter's column, which had another name in version 1. */
+export function readMeta(database: Database, counter = "changes"): MetaRow {
+  const columns = ["ledger_id", counter, "created_ms", "since_ms"];
   const [row, ...more] = database.select(columns, "FROM meta");
   if (row === undefined || more.length > 0) throw damaged("meta");
   return {
     ledgerId: textOf(row, "ledger_id", HEX_16),
-    counter: integerOf(row, "counter"),
+    counter: integerOf(row, counter),
     createdMs: integerOf(row, "created_ms"),
     sinceMs: integerOf(row, "since_ms"),
   };

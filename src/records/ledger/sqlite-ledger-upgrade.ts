@@ -6,6 +6,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { DatabaseFailure, type Database } from "../../store/sqlite.js";
 import { EMPTY_ROOT } from "./hash-tree.js";
+import type { LedgerWitness } from "./ledger.js";
+import { requireNotOlder } from "./ledger-rules.js";
 import type { MessageRow, StreamRow } from "./ledger-store.js";
 import { META_TABLE, readMessages, readMeta, readStreams } from "./sqlite-ledger-rows.js";
 import { addEntries, entryOf, TREE_TABLE } from "./sqlite-ledger-tree.js";
@@ -14,12 +16,16 @@ import { addEntries, entryOf, TREE_TABLE } from "./sqlite-ledger-tree.js";
  * In the transaction that is open. The event loop turns meanwhile, which frees what the garbage of
  * libsql holds.
  *
- * @throws DatabaseFailure "damaged"
+ * @throws DatabaseFailure "damaged"; PolicyError `ERR_LEDGER_ROLLED_BACK`
  */
-export async function upgradeLedger(database: Database): Promise<void> {
+export async function upgradeLedger(
+  database: Database,
+  witness: LedgerWitness | undefined,
+): Promise<void> {
+  const { ledgerId, counter, createdMs, sinceMs } = readMeta(database, "counter");
+  requireNotOlder({ ledgerId, counter }, witness);
   const [problem] = database.check();
   if (problem !== undefined) throw new DatabaseFailure("damaged", problem);
-  const { ledgerId, counter, createdMs, sinceMs } = readMeta(database);
   database.execute(`DROP TABLE meta; ${META_TABLE} ${TREE_TABLE}`);
   database.run(
     "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?)",

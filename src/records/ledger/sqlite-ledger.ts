@@ -72,10 +72,7 @@ export async function openLedger(
   options: { readonly witness?: LedgerWitness | undefined; readonly waitMs?: number } = {},
 ): Promise<Ledger> {
   const { witness } = options;
-  const upgrade = async (database: Database): Promise<void> => {
-    requireNotOlder(readMeta(database), witness);
-    await upgradeLedger(database);
-  };
+  const upgrade = (database: Database): Promise<void> => upgradeLedger(database, witness);
   return guarded(path, async () => {
     const database = await Database.open(path, { ...LEDGER_SCHEMA, upgrade }, options);
     try {

@@ -286,14 +286,14 @@ function writeAheadLogOf(file: string, table: string): Buffer {
 const CHANGE: Record<string, string> = {
   messages: "UPDATE messages SET serial = serial + 1000",
   streams: "UPDATE streams SET highest = highest + 1",
-  meta: "UPDATE meta SET counter = counter + 1",
+  meta: "UPDATE meta SET changes = changes + 1",
   tree: "UPDATE tree SET node = node || 'x'",
 };
 
 const CHANGE_BACK: Record<string, string> = {
   messages: "UPDATE messages SET serial = serial - 1000",
   streams: "UPDATE streams SET highest = highest - 1",
-  meta: "UPDATE meta SET counter = counter - 1",
+  meta: "UPDATE meta SET changes = changes - 1",
   tree: "UPDATE tree SET node = substr(node, 1, length(node) - 1)",
 };
 

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { openLedger } from "../../../src/records/ledger/sqlite-ledger.js";
 import { freshFolder, hex, message, NOW } from "../support/messages.js";
-import type { RawDatabase } from "../support/raw-database.js";
+import { rawDatabase, type RawDatabase } from "../support/raw-database.js";
 import { makeVersion1 } from "../support/version-1.js";
 
 const now = { nowMs: NOW };
@@ -92,6 +92,23 @@ describe("a ledger of version 1", () => {
     const [first, ...others] = ledgers;
     await expect(first?.reserve(message(1), now)).rejects.toMatchObject({ code: "ERR_REPLAYED" });
     for (const other of others) expect(await other.verify()).toEqual([]);
+  });
+
+  it.each([
+    ["reads in each transaction", "SELECT hex(counter) AS counter FROM meta"],
+    ["writes when it accepts a message", "UPDATE meta SET counter = counter + 1"],
+  ])("was upgraded: what a process of that version %s fails", async (_, statement) => {
+    const file = version1();
+    const old = rawDatabase(file);
+    try {
+      old.exec(statement);
+      await (await openLedger(file, { witness })).close();
+      expect(() => {
+        old.exec(statement);
+      }).toThrow("no such column");
+    } finally {
+      old.close();
+    }
   });
 
   it("can't be put back below the version that it has by now, page by page", async () => {

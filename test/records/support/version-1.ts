@@ -21,6 +21,7 @@ export function makeVersion1(
   }
 }
 
+/** Written out: files of that version stay as they are, whatever becomes of today's tables. */
 const VERSION_1 = `
   PRAGMA application_id = 0x70313153;
   PRAGMA user_version = 1;

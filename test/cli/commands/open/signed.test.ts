@@ -263,7 +263,7 @@ describe("a message that policy refuses never gets near a token:", () => {
 
     // As before the delivery was noted.
     const database = rawDatabase(join(home, "ledger.db"));
-    database.exec("UPDATE meta SET counter = counter - 1");
+    database.exec("UPDATE meta SET changes = changes - 1");
     database.close();
     const back = await openHere(...NO_TOKEN, "--from", "zoe", "m");
     expect(back).toMatchObject({ status: 6, code: "ERR_LEDGER_ROLLED_BACK" });
