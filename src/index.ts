@@ -65,8 +65,8 @@ export {
   fingerprintText,
   publicKeyFromHybrid,
   publicKeyFromSpki,
-  requireExchange,
 } from "./keys/public-key.js";
+export { requireExchange } from "./keys/recipient-strength.js";
 export { requireSigner } from "./keys/signer-strength.js";
 export { needsPassphrase } from "./keys/formats/private-file.js";
 export {

@@ -109,7 +109,8 @@ function startUp(folder, token) {
 /** @param {number} count @param {number} rounds */
 async function recipients(count, rounds) {
   const { publicKeyFromSpki, seal } = await built("index.js");
-  const { publicKeyFromRsa, requireExchange } = await built("keys/public-key.js");
+  const { publicKeyFromRsa } = await built("keys/public-key.js");
+  const { requireExchange } = await built("keys/recipient-strength.js");
   const padding = crypto.constants.RSA_PKCS1_OAEP_PADDING;
   const ec = Array.from({ length: count }, () => {
     const { publicKey } = crypto.generateKeyPairSync("ec", { namedCurve: "P-256" });

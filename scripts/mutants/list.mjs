@@ -429,7 +429,7 @@ export const MUTANTS = [
   },
   {
     what: "a key with ROCA's fingerprint is sealed to",
-    file: "src/keys/public-key.ts",
+    file: "src/keys/recipient-strength.ts",
     find: "  if (isRoca(modulus)) {",
     replace: "  if (isRoca(modulus) && allowWeak) {",
     test: "test/keys/signer-strength.test.ts",

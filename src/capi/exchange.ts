@@ -13,7 +13,7 @@ import { PolicyError, UnsupportedError, UsageError } from "../errors.js";
 import { oaepEncrypt, oaepOverhead } from "../wrap/rsa-oaep.js";
 import { PKCS1_OVERHEAD, pkcs1Encrypt } from "../wrap/rsa-pkcs1.js";
 import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
-import { requireExchange } from "../keys/public-key.js";
+import { requireExchange } from "../keys/recipient-strength.js";
 import { type ByteSource, ByteStream, Reader } from "../stream.js";
 import {
   ALGORITHMS,

@@ -17,7 +17,7 @@
 import { ascii, concat, Cursor, equal } from "../bytes.js";
 import { AuthenticationError, FormatError, PolicyError, UsageError } from "../errors.js";
 import type { RsaPrivateKey, RsaPublicKey } from "../keys/key.js";
-import { requireExchange } from "../keys/public-key.js";
+import { requireExchange } from "../keys/recipient-strength.js";
 import type { SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";
 import { notDecrypted } from "./cipher.js";

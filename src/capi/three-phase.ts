@@ -19,7 +19,7 @@ import { ascii, concat, Cursor, equal, toHex } from "../bytes.js";
 import { defined } from "../defined.js";
 import { AuthenticationError, FormatError, PolicyError, UsageError } from "../errors.js";
 import type { RsaPrivateKey } from "../keys/key.js";
-import { requireExchange } from "../keys/public-key.js";
+import { requireExchange } from "../keys/recipient-strength.js";
 import type { Secret } from "../secret.js";
 import { generateSessionKey, type SessionKey } from "./algorithms.js";
 import { parseSimpleBlob } from "./blob.js";

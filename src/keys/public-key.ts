@@ -1,23 +1,22 @@
 /**
- * Public keys: from a SubjectPublicKeyInfo or bare numbers to a `PublicKey`, and the policy that
- * decides which keys a message may be sealed to.
+ * Public keys: from a SubjectPublicKeyInfo or bare numbers to a `PublicKey`. Which of them a
+ * message may be sealed to is decided in `recipient-strength.ts`.
  *
  * A key has exactly one encoding here (`spki.ts`: `rsaEncryption` with NULL, a named curve with an
  * uncompressed point). Its SHA-256 is the fingerprint that people compare and that recipient tags
  * are made from, so two encodings of one key would have two fingerprints.
  */
-import { createHash, createPrivateKey, createPublicKey, diffieHellman, ECDH } from "node:crypto";
+import { createHash, createPublicKey, ECDH } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { concat, equal, fromHex, toHex } from "../bytes.js";
+import { equal, toHex } from "../bytes.js";
 import { defined } from "../defined.js";
-import { FormatError, PolicyError, UnsupportedError } from "../errors.js";
+import { FormatError, UnsupportedError } from "../errors.js";
 import { withoutLeadingZeros } from "./formats/der.js";
 import type {
   EcCurve,
   EcPublicKey,
   Ed25519PublicKey,
   OaepHash,
-  ExchangePublicKey,
   HybridKem,
   HybridPublicKey,
   PublicKey,
@@ -25,7 +24,6 @@ import type {
   X25519PublicKey,
 } from "./key.js";
 import { requireEd25519, requireX25519 } from "./curve25519.js";
-import { isRoca } from "./roca.js";
 import { requireMlKemKey, ML_KEM_BYTES, type MlKemSet } from "./ml-kem.js";
 import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./formats/spki.js";
 
@@ -186,46 +184,6 @@ export function validatePoint(curve: EcCurve | "X25519", point: Uint8Array): voi
   else publicKeyFromEcPoint(curve, point);
 }
 
-/**
- * The key, if a message may be sealed to it.
- *
- * RSA keys need 2,048 to 8,192 bits (SP 800-131A; more slows every opening and gains nothing), an
- * exponent of at least 65,537 (FIPS 186-5 §A.1.1: OAEP survives e = 3, but current standards
- * require more), no small factor, and not to be made by ROCA's generator. `allowWeak` accepts RSA
- * from 1,024 bits, small exponents and ROCA's keys, to open what was once sealed to such a key.
- *
- * @throws PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`.
- * @throws UnsupportedError `ERR_SIGN_ONLY`, `ERR_KEY_SIZE`.
- */
-export function requireExchange(
-  publicKey: PublicKey,
-  options: { allowWeak?: boolean } = {},
-): ExchangePublicKey {
-  switch (publicKey.type) {
-    case "rsa":
-      requireSoundRsa(publicKey, options.allowWeak ?? false);
-      return publicKey;
-    case "ec":
-      return publicKey;
-    case "hybrid":
-      // OpenSSL agrees on nothing with a point of small order: nobody could seal to the key.
-      requireExchange(publicKey.dh);
-      return publicKey;
-    case "x25519":
-      if (isSmallOrder(publicKey)) {
-        throw new PolicyError(
-          "ERR_WEAK_KEY",
-          "X25519 key has small order: anyone knows the agreed secret",
-        );
-      }
-      return publicKey;
-    case "ed25519":
-      throw new UnsupportedError("ERR_SIGN_ONLY", "Ed25519 key can only sign, not receive", {
-        hint: "ask the recipient for an RSA, P-256, P-384, P-521 or X25519 key",
-      });
-  }
-}
-
 /** Modulus and public exponent, big-endian without leading zeros. */
 export function rsaNumbers(publicKey: RsaPublicKey): {
   readonly modulus: Uint8Array;
@@ -333,59 +291,6 @@ function requireLength(name: string, point: Uint8Array): void {
   throw new FormatError("ERR_POINT", `${name} key has ${point.length} bytes instead of 32`);
 }
 
-function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
-  const { bits } = publicKey;
-  if (bits > POLICY_MAX_BITS) {
-    throw new UnsupportedError(
-      "ERR_KEY_SIZE",
-      `RSA key has ${bits} bits, policy allows at most ${POLICY_MAX_BITS}`,
-    );
-  }
-  const { modulus, exponent } = rsaNumbers(publicKey);
-  const factor = smallFactor(modulus);
-  if (factor !== undefined) {
-    throw new PolicyError("ERR_WEAK_KEY", `RSA modulus is divisible by ${factor}`, {
-      hint: "the key is damaged or forged; get it again and compare its fingerprint",
-    });
-  }
-  const minimum = allowWeak ? WEAK_MIN_BITS : POLICY_MIN_BITS;
-  if (bits < minimum) {
-    throw new PolicyError("ERR_WEAK_KEY", `RSA key has ${bits} bits, policy requires ${minimum}`);
-  }
-  if (allowWeak) return;
-  if (bitLength(exponent) < 17) {
-    throw new PolicyError(
-      "ERR_WEAK_KEY",
-      `RSA public exponent is 0x${toHex(exponent)}, policy requires 0x010001 or more`,
-    );
-  }
-  if (isRoca(modulus)) {
-    throw new PolicyError("ERR_ROCA", "RSA key can be factored: it has ROCA's fingerprint", {
-      hint: "the token that made it has the fault CVE-2017-15361; its owner needs another key",
-    });
-  }
-}
-
-/** SP 800-89 §5.3.3 d: a modulus has no factor below 752. A damaged one usually does. */
-function smallFactor(modulus: Uint8Array): number | undefined {
-  // One long division by the product of all primes, then short ones.
-  const rest = BigInt(`0x${toHex(modulus)}`) % SMALL_PRIMES_PRODUCT;
-  const found = SMALL_PRIMES.find((prime) => rest % prime === 0n);
-  return found === undefined ? undefined : Number(found);
-}
-
-/** RFC 7748 §6.1: a point of small order gives an all-zero secret with every private key. */
-function isSmallOrder(publicKey: X25519PublicKey): boolean {
-  try {
-    const key = Buffer.from(ANY_X25519);
-    const privateKey = createPrivateKey({ key, format: "der", type: "pkcs8" });
-    const shared = diffieHellman({ privateKey, publicKey: publicKey.object });
-    return shared.every((byte) => byte === 0);
-  } catch {
-    return true;
-  }
-}
-
 function isOdd(value: Uint8Array): boolean {
   return ((value.at(-1) ?? 0) & 1) === 1;
 }
@@ -395,23 +300,3 @@ const MAX_RSA_BITS = 16_384;
 const MIN_RSA_BITS = 512;
 /** OpenSSL's maximum for moduli above 3,072 bits. Nobody needs a longer exponent. */
 const MAX_EXPONENT_BYTES = 8;
-
-const POLICY_MIN_BITS = 2048;
-const POLICY_MAX_BITS = 8192;
-const WEAK_MIN_BITS = 1024;
-
-const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2)
-  .filter((candidate) => {
-    for (let divisor = 2; divisor * divisor <= candidate; divisor++) {
-      if (candidate % divisor === 0) return false;
-    }
-    return true;
-  })
-  .map(BigInt);
-
-const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * prime, 1n);
-
-/**
- * Any scalar will do, and need not be secret: clamping makes each a multiple of the small orders.
- */
-const ANY_X25519 = concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1));

@@ -3,7 +3,7 @@
  * to.
  */
 import type { PublicKey, SigningPublicKey } from "./key.js";
-import { requireExchange } from "./public-key.js";
+import { requireExchange } from "./recipient-strength.js";
 import { signatureAlgorithm } from "./signing.js";
 
 /**

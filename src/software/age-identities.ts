@@ -5,7 +5,7 @@ import { FormatError } from "../errors.js";
 import { parseAgeIdentities, type AgeSecretKey } from "../keys/formats/age-keys.js";
 import { publicHalfOf } from "../keys/formats/private-file.js";
 import type { ExchangePublicKey, Identity } from "../keys/key.js";
-import { requireExchange } from "../keys/public-key.js";
+import { requireExchange } from "../keys/recipient-strength.js";
 import { hybridSeedIdentity } from "./hybrid-identity.js";
 import { softwareKey } from "./software-key.js";
 

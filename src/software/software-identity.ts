@@ -6,7 +6,7 @@
 import { FormatError, PolicyError } from "../errors.js";
 import { readPrivateKey } from "../keys/formats/private-file.js";
 import type { Identity, SinglePublicKey } from "../keys/key.js";
-import { requireExchange } from "../keys/public-key.js";
+import { requireExchange } from "../keys/recipient-strength.js";
 import { type Purpose, requireKind, type SinglePurposeKey } from "../keys/purpose.js";
 import { naming } from "../keys/refusals.js";
 import { notRsa, softwareKey } from "./software-key.js";

@@ -9,7 +9,8 @@ import { MAX_CORE_BYTES, MAX_RECIPIENTS } from "../../src/envelope/native/core.j
 import { MAX_SEG_LOG2, MIN_SEG_LOG2 } from "../../src/envelope/native/header.js";
 import { MAX_RECIPS_BYTES } from "../../src/envelope/native/recips.js";
 import { inspect, open, seal, type Sender, type SigningPublicKey } from "../../src/index.js";
-import { publicKeyFromSpki, requireExchange } from "../../src/keys/public-key.js";
+import { publicKeyFromSpki } from "../../src/keys/public-key.js";
+import { requireExchange } from "../../src/keys/recipient-strength.js";
 import { signInMemory } from "../../src/keys/signing.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { EXCHANGE_KEY_NAMES, publicDer, TEST_KEYS } from "../support/keys.js";

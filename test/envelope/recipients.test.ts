@@ -9,11 +9,8 @@ import {
 } from "../../src/envelope/messages.js";
 import { TokenError } from "../../src/errors.js";
 import type { Identity, OaepHash, Recipient } from "../../src/keys/key.js";
-import {
-  publicKeyFromSpki,
-  publicKeyFromX25519,
-  requireExchange,
-} from "../../src/keys/public-key.js";
+import { publicKeyFromSpki, publicKeyFromX25519 } from "../../src/keys/public-key.js";
+import { requireExchange } from "../../src/keys/recipient-strength.js";
 import { Secret } from "../../src/secret.js";
 import { answering, counting, identityOf, recipientOf } from "../support/identities.js";
 import { EXCHANGE_KEY_NAMES } from "../support/keys.js";

@@ -7,11 +7,8 @@ import {
   requireRecipient,
 } from "../../src/keys/formats/key-file.js";
 import type { HybridPublicKey } from "../../src/keys/key.js";
-import {
-  publicKeyFromHybrid,
-  publicKeyFromSpki,
-  requireExchange,
-} from "../../src/keys/public-key.js";
+import { publicKeyFromHybrid, publicKeyFromSpki } from "../../src/keys/public-key.js";
+import { requireExchange } from "../../src/keys/recipient-strength.js";
 import { requireKind } from "../../src/keys/purpose.js";
 import { HALVES, HYBRID_KEMS, hybridIdentityOf } from "../support/hybrid.js";
 import { codeOf, testKey } from "./support.js";

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@jest/globals";
 import { fromHex } from "../../src/bytes.js";
 import type { RsaPublicKey } from "../../src/keys/key.js";
-import { publicKeyFromRsa, requireExchange } from "../../src/keys/public-key.js";
+import { publicKeyFromRsa } from "../../src/keys/public-key.js";
+import { requireExchange } from "../../src/keys/recipient-strength.js";
 import { isRoca } from "../../src/keys/roca.js";
 import { describeVectors, vectorJson } from "../support/vectors.js";
 import { codeOf, testKey } from "./support.js";

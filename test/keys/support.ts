@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { fromHex, toHex } from "../../src/bytes.js";
 import { P11SealError } from "../../src/errors.js";
-import type { SinglePublicKey } from "../../src/keys/key.js";
+import type { RsaPublicKey, SinglePublicKey } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import { publicDer, TEST_KEYS, type TestKeyName } from "../support/keys.js";
 
@@ -44,3 +45,26 @@ export function refusal(act: () => unknown): { code: string; name: string; text:
 export function codeOf(act: () => unknown): string {
   return refusal(act).code;
 }
+
+export function rsaKey(name: "rsa2048" | "rsa3072" | "rsa4096"): RsaPublicKey {
+  return testKey(name) as RsaPublicKey;
+}
+
+/** An odd modulus of `bits` bits without a factor below 752, made from the 4,096-bit test key's. */
+export function modulusOf(bits: number): Uint8Array {
+  let value =
+    (BigInt(`0x${toHex(rsaKey("rsa4096").modulus)}`) ** 4n) >> BigInt(4 * 4096 - 8 - bits);
+  value = (value & ((1n << BigInt(bits)) - 1n)) | (1n << BigInt(bits - 1)) | 1n;
+  for (;;) {
+    const candidate = value;
+    if (SMALL_PRIMES.every((prime) => candidate % prime !== 0n)) break;
+    value += 2n;
+  }
+  const hex = value.toString(16);
+  return fromHex(hex.length % 2 === 0 ? hex : `0${hex}`);
+}
+
+const SMALL_PRIMES = Array.from({ length: 752 }, (_, index) => BigInt(index)).filter((n) => {
+  for (let divisor = 2n; divisor * divisor <= n; divisor++) if (n % divisor === 0n) return false;
+  return n >= 2n;
+});

@@ -11,13 +11,8 @@ import { ascii, fromBareBase64, toBareBase64 } from "../../bytes.js";
 import { FormatError, P11SealError } from "../../errors.js";
 import type { EcPublicKey, RsaPublicKey } from "../../keys/key.js";
 import { sshBlob } from "../../keys/formats/ssh.js";
-import {
-  compress,
-  decompress,
-  publicKeyFromX25519,
-  requireExchange,
-  validatePoint,
-} from "../../keys/public-key.js";
+import { compress, decompress, publicKeyFromX25519, validatePoint } from "../../keys/public-key.js";
+import { requireExchange } from "../../keys/recipient-strength.js";
 import { malformed, type RawStanza } from "./age-header.js";
 
 export const FILE_KEY_BYTES = 16;

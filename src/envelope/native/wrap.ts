@@ -4,7 +4,8 @@
 import { ascii, concat } from "../../bytes.js";
 import { PolicyError, UnsupportedError, UsageError } from "../../errors.js";
 import type { ExchangePublicKey, OaepHash, PublicKey, Recipient } from "../../keys/key.js";
-import { HYBRID_PARTS, requireExchange } from "../../keys/public-key.js";
+import { HYBRID_PARTS } from "../../keys/public-key.js";
+import { requireExchange } from "../../keys/recipient-strength.js";
 import type { Secret } from "../../secret.js";
 import { hpkeSeal, kemOf } from "../../wrap/hpke.js";
 import type { WrappedKey, WrappedKeys } from "../../wrap/opener.js";

@@ -16,8 +16,8 @@ import {
   publicKeyFromEcPoint,
   publicKeyFromHybrid,
   publicKeyFromX25519,
-  requireExchange,
 } from "../public-key.js";
+import { requireExchange } from "../recipient-strength.js";
 import { naming } from "../refusals.js";
 import { Secret } from "../../secret.js";
 import { decodeBech32, encodeBech32 } from "./bech32.js";

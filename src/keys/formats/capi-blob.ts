@@ -10,7 +10,8 @@ import { concat, Cursor, toHex } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import type { RsaPublicKey } from "../key.js";
 import { readU32le, reversed, u32le } from "./little-endian.js";
-import { publicKeyFromRsa, requireExchange, rsaNumbers } from "../public-key.js";
+import { publicKeyFromRsa, rsaNumbers } from "../public-key.js";
+import { requireExchange } from "../recipient-strength.js";
 import { privateKeyAsRecipient } from "../refusals.js";
 
 /** `AT_KEYEXCHANGE` or `AT_SIGNATURE`: which of a user's two key pairs. */

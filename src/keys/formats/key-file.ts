@@ -30,7 +30,8 @@ import { formatJwk, parseJwk } from "./jwk.js";
 import { printable } from "../../printable.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
-import { keyInSpki, publicKeyFromPkcs1, requireExchange } from "../public-key.js";
+import { keyInSpki, publicKeyFromPkcs1 } from "../public-key.js";
+import { requireExchange } from "../recipient-strength.js";
 import { naming, privateKeyAsRecipient, signingKeyAsRecipient } from "../refusals.js";
 import {
   formatSshLine,

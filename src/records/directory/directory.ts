@@ -22,7 +22,8 @@
 import { equal } from "../../bytes.js";
 import { PolicyError, UsageError } from "../../errors.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
-import { fingerprintGroups, requireExchange } from "../../keys/public-key.js";
+import { fingerprintGroups } from "../../keys/public-key.js";
+import { requireExchange } from "../../keys/recipient-strength.js";
 import { requireSigner } from "../../keys/signer-strength.js";
 import { isRecipientName } from "./recipients-file.js";
 

@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { formatJwk, parseJwk } from "../../../src/keys/formats/jwk.js";
-import { requireExchange } from "../../../src/keys/public-key.js";
+import { requireExchange } from "../../../src/keys/recipient-strength.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import { describeVectors, wycheproof } from "../../support/vectors.js";
 import { ALL_KEY_NAMES, codeOf, refusal, testKey } from "../support.js";

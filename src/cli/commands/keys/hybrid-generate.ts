@@ -4,7 +4,7 @@
  */
 import { ascii } from "../../../bytes.js";
 import { TokenError, UsageError } from "../../../errors.js";
-import { requireExchange } from "../../../keys/public-key.js";
+import { requireExchange } from "../../../keys/recipient-strength.js";
 import { formatHybridFile, newHybridFile } from "../../../envelope/hybrid-file.js";
 import type { HybridKem, HybridPublicKey, PublicKey, Recipient } from "../../../keys/key.js";
 import { quoted } from "../../../store/system-error.js";

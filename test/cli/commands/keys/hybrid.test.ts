@@ -10,7 +10,7 @@ import {
   parseHybridFile,
 } from "../../../../src/envelope/hybrid-file.js";
 import { formatPublicKey, parsePublicKey } from "../../../../src/keys/formats/key-file.js";
-import { requireExchange } from "../../../../src/keys/public-key.js";
+import { requireExchange } from "../../../../src/keys/recipient-strength.js";
 import { softwareIdentity } from "../../../../src/software/software-identity.js";
 import { importValues } from "../../../support/import-key.js";
 import { rawDone } from "../../../support/raw-token.js";
