@@ -5,6 +5,7 @@
 import { toHex } from "../bytes.js";
 import { defined } from "../defined.js";
 import { TokenError } from "../errors.js";
+import { AGE_SSH_OAEP } from "../keys/formats/ssh.js";
 import { auditKey, auditPublicHalf } from "./objects/key-audit.js";
 import { errorReport } from "./modules/call.js";
 import { type ConfigurationFault, configurationFault } from "./modules/configuration.js";
@@ -63,6 +64,8 @@ export interface KeyDiagnosis {
   readonly fingerprint?: string;
   readonly seenAs: KeyInfo["seenAs"];
   readonly plan: Plan;
+  /** RSA keys that open messages: how they would open age's `ssh-rsa`, OAEP with a label. */
+  readonly agePlan?: Plan;
   /** Violations of the key policy, as far as they are visible. */
   readonly findings: readonly Finding[];
 }
@@ -123,10 +126,16 @@ async function diagnoseToken(token: Token, uri: Pkcs11Uri): Promise<TokenDiagnos
 function diagnoseKey(token: Token, session: Session, key: KeyInfo): KeyDiagnosis {
   const object = visiblePrivateKey(session, key);
   const { uri, label, kind, uses, seenAs, publicKey } = key;
+  const situation = shownSituation(token, session, key);
+  const operation = isForSigning(key) ? "sign" : "open";
+  const isForAge = operation === "open" && publicKey?.type === "rsa";
   return {
     ...{ uri, label, id: toHex(key.id), kind, uses, seenAs },
-    ...defined({ fingerprint: publicKey && toHex(publicKey.fingerprint) }),
-    plan: planFor(isForSigning(key) ? "sign" : "open", shownSituation(token, session, key)),
+    plan: planFor(operation, situation),
+    ...defined({
+      fingerprint: publicKey && toHex(publicKey.fingerprint),
+      agePlan: isForAge ? planFor(operation, situation, AGE_SSH_OAEP) : undefined,
+    }),
     findings:
       object === undefined
         ? auditPublicHalf(key, token.details)

@@ -95,6 +95,24 @@ describe("a token's key, exported for senders with age,", () => {
     expect(decrypt.notes).not.toContain("cannot open");
   });
 
+  it("is judged by doctor without a file, before a PIN", async () => {
+    const asked = "cmd:echo x >> asked; echo 1";
+    const said = async (...argv: string[]): Promise<string> =>
+      (await runWith(asked, ["doctor", "-i", token.uri, ...argv])).stdout.toString();
+    const lines = await said();
+    expect(lines.match(/as age's ssh-rsa: .*/g)?.sort()).toEqual([
+      expect.stringMatching(/may open with C_Decrypt CKM_RSA_X_509, OAEP sha256 on the host/),
+      expect.stringMatching(/opens nothing: the token takes no OAEP label.*may not decrypt/),
+    ]);
+    const { modules } = JSON.parse(await said("--json")) as {
+      modules: { tokens: { keys: { label: string; agePlan?: { key: string } }[] }[] }[];
+    };
+    const keys = modules.flatMap(({ tokens }) => tokens.flatMap((one) => one.keys));
+    const judged = keys.filter(({ agePlan }) => agePlan !== undefined).map(({ label }) => label);
+    expect(new Set(judged)).toEqual(new Set(["unwrap", "decrypt"]));
+    expect(has("asked")).toBe(false);
+  });
+
   it("is refused for a curve that age has no recipient for", async () => {
     const { status, stdout, stderr } = await run(
       "keys",

@@ -4,10 +4,16 @@
  */
 import { defined } from "../../defined.js";
 import { AGE_SSH_OAEP } from "../../keys/formats/ssh.js";
-import type { OaepHash } from "../../keys/key.js";
 import type { KeyFile } from "../../keys/formats/key-file.js";
 import { publicHalf } from "../../token/objects/halves.js";
-import { doubtIn, isOffered, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
+import {
+  doubtIn,
+  isOffered,
+  type Plan,
+  type PlanStep,
+  reasonsAgainst,
+  stepsToTry,
+} from "../../token/use/plan.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo } from "../../token/values.js";
 import { wholeKeyAt } from "./hidden-keys.js";
@@ -42,9 +48,10 @@ export async function recipientOnToken(
   if (isSignOnly(key)) {
     return { publicKey, warnings: ["the token shows it as a key for signatures"] };
   }
-  const oaep = await sureOaep(key, access);
-  const doubt = await doubtOf(key, access);
-  return { publicKey, warnings: doubt === undefined ? [] : [doubt], ...defined({ oaep }) };
+  const plan = await access.plan(key, "open");
+  const doubt = doubtOf(key, plan);
+  const warnings = doubt === undefined ? [] : [doubt];
+  return { publicKey, warnings, ...defined({ oaep: plan.sureOaep }) };
 }
 
 async function foundBy(
@@ -57,38 +64,43 @@ async function foundBy(
   return { key: await wholeKeyAt(uri, tokens), access };
 }
 
-/** The OAEP hash that the key's token is known to undo, without trying it. */
-export async function sureOaep(key: KeyInfo, access: TokenService): Promise<OaepHash | undefined> {
-  if (key.publicKey?.type !== "rsa") return undefined;
-  return (await access.plan(key, "open")).sureOaep;
-}
-
-/** Why the key's token may not open what is sealed to it, as far as can be seen without a PIN. */
-export async function doubtOf(key: KeyInfo, access: TokenService): Promise<string | undefined> {
-  const plan = await access.plan(key, "open");
+/** Why the key's token may not open what is sealed to it, by a plan made without a PIN. */
+export function doubtOf(key: KeyInfo, plan: Plan): string | undefined {
   if (isOffered(plan)) return undefined;
-  const token = `token "${key.token.label}"`;
   const doubt = doubtIn(plan);
-  return doubt === undefined
-    ? `${token} cannot open what is sealed to this key: ${reasonsAgainst(plan)}`
-    : `whether ${token} can open what is sealed to this key is not certain: ${doubt}`;
+  const isSure = doubt === undefined;
+  return doubtText(key, "is sealed", isSure, isSure ? reasonsAgainst(plan) : doubt);
 }
 
 /** Why the key's token cannot, or may not, open what age seals to the key: only RSA has doubts. */
 export async function ageDoubtOf(key: KeyInfo, access: TokenService): Promise<string | undefined> {
   if (key.publicKey?.type !== "rsa") return undefined;
   const plan = await access.plan(key, "open", AGE_SSH_OAEP);
-  const token = `token "${key.token.label}"`;
-  const [way] = stepsToTry(plan, AGE_SSH_OAEP.hash);
-  if (way === undefined) {
-    return `${token} cannot open what age seals to this key: ${reasonsAgainst(plan)}`;
-  }
+  const doubt = ageDoubtIn(plan);
+  return doubt && doubtText(key, "age seals", ageWay(plan) === undefined, doubt);
+}
+
+function doubtText({ token }: KeyInfo, what: string, isSure: boolean, reason: string): string {
+  const opens = (can: string): string =>
+    `token "${token.label}" ${can} open what ${what} to this key`;
+  return isSure
+    ? `${opens("cannot")}: ${reason}`
+    : `whether ${opens("can")} is not certain: ${reason}`;
+}
+
+/** The first way that a plan made for age's `ssh-rsa` has. */
+export function ageWay(plan: Plan): PlanStep | undefined {
+  return stepsToTry(plan, AGE_SSH_OAEP.hash)[0];
+}
+
+/** Why a plan made for age's `ssh-rsa` has no way, or one that may not work. */
+export function ageDoubtIn(plan: Plan): string | undefined {
+  const way = ageWay(plan);
+  if (way === undefined) return reasonsAgainst(plan);
   // Most RSA keys may only unwrap: that it may decrypt is more than a guess only if it shows so.
   const isGuess = way.fn === "C_Decrypt" && plan.assumed.length > 0;
-  const doubt = isGuess ? `it would have to ${way.way}, and ${way.reason}` : doubtIn(plan);
-  return doubt === undefined
-    ? undefined
-    : `whether ${token} can open what age seals to this key is not certain: ${doubt}`;
+  if (isGuess) return `it would have to ${way.way}, and ${way.reason}`;
+  return way.standing === "doubted" ? way.reason : undefined;
 }
 
 /** As its public object says. */

@@ -3,8 +3,9 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import type { MessageInfo } from "../../../src/index.js";
-import { doubtOf } from "../../../src/cli/find/token-key.js";
-import type { TokenService } from "../../../src/token/service.js";
+import { ageDoubtIn, doubtOf } from "../../../src/cli/find/token-key.js";
+import { type Plan, planFor } from "../../../src/token/use/plan.js";
+import type { Quirk } from "../../../src/token/use/quirks.js";
 import type { KeyInfo } from "../../../src/token/values.js";
 import { freshToken, type TestToken, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
@@ -162,16 +163,36 @@ describe("a key that its token can't open with", () => {
     uses: ["exchange"],
     publicKey: { type: "ec" },
   } as unknown as KeyInfo;
-  const access = (...steps: readonly object[]): TokenService =>
-    ({ plan: () => Promise.resolve({ steps }) }) as unknown as TokenService;
   const step = (standing: string) => ({ standing, reason: "the token has no CKM_ECDH1_DERIVE" });
 
   it.each([
     ["nothing is said of if a way is offered", ["offered", "left out"], undefined],
     ["is said to be so if none is", ["left out"], /^token "tpm" cannot open .*CKM_ECDH1_DERIVE$/],
     ["is in doubt if a way might do", ["doubted", "left out"], /"tpm" can open .* is not certain/],
-  ])("%s", async (_what, standings, expected) => {
-    const doubt = await doubtOf(key, access(...standings.map(step)));
+  ])("%s", (_what, standings, expected) => {
+    const doubt = doubtOf(key, { steps: standings.map(step) } as unknown as Plan);
+    if (expected === undefined) expect(doubt).toBeUndefined();
+    else expect(doubt).toMatch(expected);
+  });
+});
+
+describe("a key that may not open what age seals", () => {
+  const mechanisms = { RSA_PKCS_OAEP: 0x40000 | 0x200 };
+  const situation = { key: "pkcs11:", type: "rsa", mechanisms, seen: "private key" } as const;
+  const attributes = { UNWRAP: true, DECRYPT: false };
+  const oaep = { hash: "sha256", label: new Uint8Array(1) } as const;
+  const quirk = (effect: Quirk["effect"]): Quirk[] => [
+    { name: "old", fact: "the token is old", source: "a test", effect },
+  ];
+
+  it.each<[string, Quirk["effect"], RegExp | undefined]>([
+    ["is not in doubt where token and key may", {}, undefined],
+    ["cannot where the token takes no label", { oaepLabels: false }, /no OAEP label/],
+    // The first way of all is another hash's, and offered.
+    ["is in doubt where the token may lack age's hash", { oaep: ["sha1"] }, /the token is old/],
+  ])("%s", (_what, effect, expected) => {
+    const plan = planFor("open", { ...situation, attributes, quirks: quirk(effect) }, oaep);
+    const doubt = ageDoubtIn(plan);
     if (expected === undefined) expect(doubt).toBeUndefined();
     else expect(doubt).toMatch(expected);
   });

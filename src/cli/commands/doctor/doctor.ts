@@ -14,12 +14,13 @@ import type {
 } from "../../../token/diagnosis.js";
 import { requireTriable } from "../../../token/session/login.js";
 import type { TokenInfo } from "../../../token/values.js";
-import { planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
+import { type Plan, planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import { titleOf } from "../../../keys/around.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Leftover } from "../../../store/leftovers.js";
 import { prepareIdentities } from "../../find/identities.js";
+import { ageDoubtIn, ageWay } from "../../find/token-key.js";
 import { openInput } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import {
@@ -281,7 +282,7 @@ function quirkLines(tokens: readonly TokenDiagnosis[]): string[] {
   });
 }
 
-function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] {
+function keyLines({ label, kind, uri, plan, agePlan, findings }: KeyDiagnosis): string[] {
   const [first] = stepsToTry(plan);
   const verb = plan.operation === "sign" ? "sign" : "open";
   const will = isPlanCertain(plan) ? `${verb}s` : `may ${verb}`;
@@ -290,7 +291,20 @@ function keyLines({ label, kind, uri, plan, findings }: KeyDiagnosis): string[] 
     `key ${label === "" ? "(no label)" : `"${label}"`}, ${kind}, ${uri}: ${how}`,
     ...(first === undefined ? planLines(plan) : inDoubt(plan)).map((line) => `  ${line}`),
     ...(plan.assumed.includes(SHARED_NAMES) ? [`  assumed: ${SHARED_NAMES}`] : []),
+    ...(agePlan === undefined ? [] : ageLines(agePlan).map((line) => `  ${line}`)),
     ...findings.map(({ severity, rule, message }) => `  ${severity} ${rule}: ${message}`),
+  ];
+}
+
+function ageLines(plan: Plan): string[] {
+  const way = ageWay(plan);
+  const doubt = ageDoubtIn(plan);
+  if (way === undefined) return [`as age's ssh-rsa: opens nothing: ${doubt ?? ""}`];
+  const isCertain = doubt === undefined && plan.assumed.length === 0;
+  const will = isCertain ? "opens" : "may open";
+  return [
+    `as age's ssh-rsa: ${will} with ${way.way}`,
+    ...(doubt === undefined ? [] : [`  in doubt: ${doubt}`]),
   ];
 }
 

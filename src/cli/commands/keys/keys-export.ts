@@ -7,7 +7,7 @@ import { defined } from "../../../defined.js";
 import { UnsupportedError } from "../../../errors.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../../keys/formats/key-file.js";
 import { formatAgeRecipient } from "../../../keys/formats/age-keys.js";
-import type { HybridPublicKey, OaepHash, PublicKey } from "../../../keys/key.js";
+import type { HybridPublicKey, PublicKey } from "../../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
 import { signingKeyAsRecipient } from "../../../keys/refusals.js";
 import type { TokenService } from "../../../token/service.js";
@@ -15,7 +15,7 @@ import type { KeyInfo } from "../../../token/values.js";
 import { publicHalf } from "../../../token/objects/halves.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { ageDoubtOf, doubtOf, isSignOnly, signOnlyOf, sureOaep } from "../../find/token-key.js";
+import { ageDoubtOf, doubtOf, isSignOnly, signOnlyOf } from "../../find/token-key.js";
 import { wholeKeyAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
 import { withTokens } from "../../find/tokens.js";
@@ -90,15 +90,14 @@ async function keyFile(
   probe: boolean,
 ): Promise<Exported> {
   const notes: string[] = [];
-  let oaep: OaepHash | undefined;
+  const plan = await access.plan(key, "open");
+  let oaep = plan.sureOaep;
   if (publicKey.type === "rsa" && probe) {
     [oaep] = await access.probeOaep(key);
     if (oaep === undefined) notes.push("the token undid OAEP with none of the hashes tried");
-  } else {
-    oaep = await sureOaep(key, access);
   }
   const signOnly = signOnlyOf(key);
-  const doubt = signOnly === true ? undefined : await doubtOf(key, access);
+  const doubt = signOnly === true ? undefined : doubtOf(key, plan);
   if (doubt !== undefined) notes.push(doubt);
   const comment = oneLine(key.label);
   const bytes = formatPublicKey(publicKey, format, { comment, ...defined({ oaep, signOnly }) });
@@ -120,7 +119,7 @@ async function forAge(
   if (isSignOnly(key)) {
     throw signingKeyAsRecipient("the token shows the key as one for signatures");
   }
-  const doubt = (await ageDoubtOf(key, access)) ?? (await doubtOf(key, access));
+  const doubt = (await ageDoubtOf(key, access)) ?? doubtOf(key, await access.plan(key, "open"));
   const notes = doubt === undefined ? [] : [doubt];
   if (format === "age-identity") {
     const { formatIdentityFile } = await import("../../../plugin/plugin-identity.js");
