@@ -9,7 +9,7 @@ import { PolicyError, TokenError, UsageError } from "../../errors.js";
 import { failedWith, refusesTemplate } from "../modules/call.js";
 import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
 import { describe } from "./key-list.js";
-import { readObject, visiblePairs } from "./pairs.js";
+import { countById, readObject, visiblePairs } from "./pairs.js";
 import { type Draft, differences, draftsFor, MODULUS_BITS } from "./key-policy.js";
 import type { Session } from "../session/session.js";
 import { type AttributeName, plainMechanism, template } from "../modules/template.js";
@@ -186,7 +186,7 @@ function checked(
     readObject(session, publicObject, "public key"),
     readObject(session, privateObject, "private key"),
   ];
-  const key = describe(made, token.info, pairs);
+  const key = describe(made, token.info, countById([...new Set([...pairs, made])]));
   return {
     key,
     publicObject,

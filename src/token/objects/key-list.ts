@@ -2,12 +2,13 @@
  * Key pairs on a token: listed as the session sees them, and their halves found again. A lookup
  * finds exactly one object or reports what it found instead.
  */
-import { equal } from "../../bytes.js";
+import { equal, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { keyName } from "./halves.js";
 import {
   contentOf,
+  countById,
   handlesOf,
   type KeyObject,
   mayPair,
@@ -25,15 +26,20 @@ import { formatUri, parseUri } from "../uri.js";
  */
 export function listKeys(session: Session, token: TokenInfo): KeyInfo[] {
   const pairs = visiblePairs(session);
-  return pairs.map((pair) => describe(pair, token, pairs));
+  const idCounts = countById(pairs);
+  return pairs.map((pair) => describe(pair, token, idCounts));
 }
 
 /**
  * Describes a key pair. Its public key stands for it, else its certificate, else its private key.
  *
- * @param all - the token's pairs, from which its URI has to tell it
+ * @param idCounts - of all the token's pairs, from which its URI has to tell it
  */
-export function describe(pair: Pair, token: TokenInfo, all: readonly Pair[]): KeyInfo {
+export function describe(
+  pair: Pair,
+  token: TokenInfo,
+  idCounts: ReturnType<typeof countById>,
+): KeyInfo {
   const [first] = pair;
   const half = pair.find(({ half: { publicKey } }) => publicKey !== undefined)?.half;
   return {
@@ -44,7 +50,7 @@ export function describe(pair: Pair, token: TokenInfo, all: readonly Pair[]): Ke
     uses: first.uses(),
     seenAs: first.class,
     objects: pair.map(({ class: objectClass, label, id }) => ({ class: objectClass, label, id })),
-    uri: keyUri(pair, token, all),
+    uri: keyUri(pair, token, idCounts),
   };
 }
 
@@ -53,12 +59,11 @@ export function describe(pair: Pair, token: TokenInfo, all: readonly Pair[]): Ke
  * those of the private key. On many cards its label is another than the public key's, so a hidden
  * one is named by the id that they share.
  */
-function keyUri(pair: Pair, token: TokenInfo, all: readonly Pair[]): string {
+function keyUri(pair: Pair, token: TokenInfo, idCounts: ReturnType<typeof countById>): string {
   const [first] = pair;
   const privateKey = pair.find((one) => one.class === "private key");
   const { label, id } = privateKey ?? first;
-  const isOnlyId =
-    id.length > 0 && all.every((one) => one === pair || one.every((o) => !equal(o.id, id)));
+  const isOnlyId = id.length > 0 && idCounts.get(toHex(id)) === 1;
   const showsLabel = label !== "" && (privateKey !== undefined || !isOnlyId);
   const isPrivate = privateKey !== undefined || !showsLabel;
   return formatUri({

@@ -4,7 +4,7 @@
  * none, one label (PKCS#11 v2.40 §4.9), and don't contradict one another in what they show of the
  * key. An object whose names no other has is paired by the key that it shows.
  */
-import { equal, toHex } from "../../bytes.js";
+import { toHex } from "../../bytes.js";
 import type { SinglePublicKey } from "../../keys/key.js";
 import { failedWith } from "../modules/call.js";
 import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
@@ -28,14 +28,33 @@ export type Pair = readonly [KeyObject, ...KeyObject[]];
 /** Every key pair that the session can see. */
 export function visiblePairs(session: Session): Pair[] {
   const pairs: Growing[] = [];
+  const byName = new Map<string, Growing[]>();
   for (const objectClass of CLASSES) {
     for (const object of objectsOf(session, objectClass)) {
-      const pair = pairByName(object, pairs);
-      if (pair === undefined) pairs.push([object]);
-      else pair.push(object);
+      const name = nameOf(object);
+      const named = byName.get(name) ?? [];
+      const pair = pairFor(object, named);
+      if (pair !== undefined) {
+        pair.push(object);
+        continue;
+      }
+      const started: Growing = [object];
+      pairs.push(started);
+      byName.set(name, [...named, started]);
     }
   }
   return joinedByKey(pairs);
+}
+
+/** How many of the pairs have an object with the id, by ids in hexadecimal. */
+export function countById(pairs: readonly Pair[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const pair of pairs) {
+    for (const id of new Set(pair.map((one) => toHex(one.id)))) {
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+  }
+  return counts;
 }
 
 type Growing = [KeyObject, ...KeyObject[]];
@@ -101,20 +120,15 @@ export function mayPair(
   return one === other || one === UNKNOWN || other === UNKNOWN;
 }
 
-/** True if both have the same id or, if neither has one, the same label. */
-export function hasSameName(a: ObjectNames, b: ObjectNames): boolean {
-  return a.id.length > 0 || b.id.length > 0 ? equal(a.id, b.id) : a.label === b.label;
+/** The same for objects with one id or, if they have none, with one label. */
+function nameOf({ id, label }: KeyObject): string {
+  return id.length > 0 ? `id ${toHex(id)}` : `label ${label}`;
 }
 
-type ObjectNames = Pick<ObjectName, "label" | "id">;
-
-function pairByName(object: KeyObject, pairs: readonly Growing[]): Growing | undefined {
-  const named = pairs.filter(
-    (pair) =>
-      pair.every((one) => mayPair(one, object)) && pair.some((one) => hasSameName(one, object)),
-  );
+function pairFor(object: KeyObject, named: readonly Growing[]): Growing | undefined {
+  const fitting = named.filter((pair) => pair.every((one) => mayPair(one, object)));
   // Two pairs with one id: the label tells, if anything does.
-  return named.find((pair) => pair.some(({ label }) => label === object.label)) ?? named[0];
+  return fitting.find((pair) => pair.some(({ label }) => label === object.label)) ?? fitting[0];
 }
 
 /**
