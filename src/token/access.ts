@@ -297,7 +297,7 @@ export class TokenAccess implements TokenService {
     const meant = keys.find(({ id }) => uri.id !== undefined && lacksPercents(uri.id, id));
     const when = tokens.every((token) => token.showsAll()) ? "" : " without a PIN";
     const names = keys.map((key) => nameFor(uri, key));
-    const overlooked = (await this.#finder.overlooked(uri))?.error;
+    const overlooked = await this.#finder.overlookedHints(uri);
     const visible =
       names.length === 0
         ? `the matching tokens show no key${when}`
@@ -305,8 +305,7 @@ export class TokenAccess implements TokenService {
     return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
       hint: [
         meant === undefined ? visible : `write each byte of the id with %: ${idText(meant)}`,
-        ...(overlooked === undefined ? [] : [overlooked.message]),
-        ...(overlooked?.hint === undefined ? [] : [overlooked.hint]),
+        ...overlooked,
       ].join("; "),
     });
   }

@@ -149,6 +149,12 @@ export class TokenFinder {
     };
   }
 
+  /** What `overlooked` finds, as parts of a hint. */
+  async overlookedHints(uri: Pkcs11Uri): Promise<string[]> {
+    const error = (await this.overlooked(uri))?.error;
+    return [error?.message, error?.hint].filter((part) => part !== undefined);
+  }
+
   /**
    * Why no token matches: the fault of a module that the user named, or of all modules, or of a
    * slot if no token can be read at all; else that there is no such token.
@@ -178,7 +184,7 @@ export class TokenFinder {
     const isAny = Object.keys(uri).length === 0;
     const what = isAny ? "no token is present" : `no token matches ${formatUri(uri)}`;
     const present = tokens.map(({ info }) => info.label);
-    const overlooked = await this.overlooked(defined({ modulePath }));
+    const overlooked = await this.overlookedHints(defined({ modulePath }));
     const lost = looked.filter(({ error }) => error !== undefined).map((one) => one.candidate.path);
     return new TokenError("ERR_TOKEN_NOT_FOUND", what, {
       hint: [
@@ -186,8 +192,7 @@ export class TokenFinder {
           ? ["insert it; `p11seal tokens` shows the modules that were looked at"]
           : [`the tokens present are ${list(present)}`]),
         ...(lost.length === 0 ? [] : [`not usable: module ${list(lost)}`]),
-        ...(overlooked === undefined ? [] : [overlooked.error.message]),
-        ...(overlooked?.error.hint === undefined ? [] : [overlooked.error.hint]),
+        ...overlooked,
       ].join("; "),
     });
   }

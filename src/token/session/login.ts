@@ -35,13 +35,11 @@ export async function login(
   if (!info.loginRequired && (forNewKey || !hidesPrivateKeys(session, info))) return undefined;
   const { pin: first, again } = await askedPin(details, ask, force);
   const chances = new Chances(session, details, again);
-  let pin: Secret | undefined = first;
+  let pin = first;
   try {
     for (;;) {
       try {
-        call("C_Login", () => {
-          session.module.native.C_Login(session.handle, CKU.USER, textOf(pin ?? first));
-        });
+        send(session, CKU.USER, pin);
         return pin;
       } catch (error) {
         chances.refused(pin);
@@ -97,7 +95,7 @@ class Chances {
   }
 }
 
-/** What was typed, if a token can have such a PIN. Nobody is told otherwise: the first is wrong. */
+/** What was typed; undefined if no token has such a PIN: then the first refusal is reported. */
 async function soundPin(
   typed: Promise<string>,
   details: TokenDetails,
@@ -131,9 +129,7 @@ function hasTriesLeft(session: Session): boolean {
  */
 export function contextLogin(session: Session, details: TokenDetails, pin: Secret): boolean {
   try {
-    call("C_Login", () => {
-      session.module.native.C_Login(session.handle, CKU.CONTEXT_SPECIFIC, textOf(pin));
-    });
+    send(session, CKU.CONTEXT_SPECIFIC, pin);
     return true;
   } catch (error) {
     if (failedWith(error, "CKR_USER_TYPE_INVALID", "CKR_USER_ALREADY_LOGGED_IN")) return false;
@@ -175,8 +171,11 @@ export function pinText(answer: string | TypedPin): string {
 }
 
 /** pkcs11js takes a string, which cannot be wiped, so it is made only for the call. */
-function textOf(pin: Secret): string {
-  return new TextDecoder().decode(pin.expose());
+function send(session: Session, user: number, pin: Secret): void {
+  call("C_Login", () => {
+    const text = new TextDecoder().decode(pin.expose());
+    session.module.native.C_Login(session.handle, user, text);
+  });
 }
 
 /** Refuses a token to which no PIN may be sent. Throws as `login`. */
