@@ -158,6 +158,8 @@ export interface RecipientInfo {
   readonly oaep?: OaepHash;
   /** OAEP's label, if it is not empty. */
   readonly oaepLabel?: Uint8Array;
+  /** True for a passphrase, which takes the place of a key. */
+  readonly passphrase?: true;
   /** What the holder's token will be asked to do. */
   readonly operation: string;
   /** Whether it was wrapped for this key; also true where a format does not tell. */

@@ -90,7 +90,9 @@ export function isPkcs11Uri(text: string): boolean {
  */
 export function parseUri(text: string): Pkcs11Uri {
   if (!isPkcs11Uri(text)) {
-    throw new FormatError("ERR_URI_SCHEME", "the URI does not begin with pkcs11:");
+    throw new FormatError("ERR_URI_SCHEME", "the URI does not begin with pkcs11:", {
+      hint: "a token that is called alice is named as pkcs11:token=alice",
+    });
   }
   if (text.length > MAX_URI) {
     throw syntax(`the URI has ${text.length} characters; at most ${MAX_URI} are allowed`);

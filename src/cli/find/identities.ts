@@ -158,19 +158,19 @@ function everyKeyPresent(tokens: Tokens): Source {
       if (keys.length === 0 && (await access.tokens()).length === 0) await access.findToken({});
       return keys.filter(canOpen).map((key) => tokens.identity(access, key));
     });
-  let isLeftOut = false;
+  let isUnnamed = false;
   let isHybrid = false;
   return {
     find: async (info) => {
       const found = await (shown ??= look());
       if (info === undefined) return found;
-      const tried = found.filter(({ publicKey }) => mayTry(publicKey, info));
-      isLeftOut = tried.length < found.length;
-      isHybrid = info.recipients.some(({ type }) => type.includes("mlkem"));
-      return tried;
+      const named = info.recipients.filter(({ tag }) => tag !== undefined);
+      isHybrid = named.some(({ type }) => type.includes("mlkem"));
+      isUnnamed = info.recipients.some(({ tag, type }) => tag === undefined && type !== "unknown");
+      return found.filter(({ publicKey }) => mayTry(publicKey, info));
     },
     uri: {},
-    advice: () => [...(isLeftOut ? [NAME_KEY_TO_TRY] : []), ...(isHybrid ? [NAME_SEED_FILE] : [])],
+    advice: () => [...(isUnnamed ? [NAME_KEY_TO_TRY] : []), ...(isHybrid ? [NAME_SEED_FILE] : [])],
   };
 }
 
@@ -183,8 +183,7 @@ function mayTry(publicKey: ExchangePublicKey, { recipients }: MessageInfo): bool
   return matching.length === 0 || matching.some(({ tag }) => tag !== undefined);
 }
 
-const NAME_KEY_TO_TRY =
-  "the message does not say whose it is: name the key to try with -i, as a pkcs11: URI";
+const NAME_KEY_TO_TRY = "the message does not say whose it is: name the key to try with -i";
 
 const NAME_SEED_FILE = "for a post-quantum key, name its seed file with -i";
 

@@ -147,5 +147,5 @@ export class PublicKeys {
 function exchangeWarning({ use, isBlob, signOnly, publicKey }: KeyFile): string[] {
   const isExchange = use === "exchange" || (isBlob === true && signOnly !== true);
   if (!isExchange || publicKey.type === "ed25519") return [];
-  return ["recorded as a key for exchange; signatures are most likely made with another"];
+  return ["the key is recorded for exchange; its owner most likely signs with another"];
 }

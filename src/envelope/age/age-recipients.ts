@@ -49,7 +49,7 @@ function requireUnmixed(keys: readonly ExchangePublicKey[]): void {
   throw new PolicyError(
     "ERR_MIXED_RECIPIENTS",
     `${hybrids} of ${keys.length} recipients are post-quantum; age files don't mix them with others`,
-    { hint: "seal a file to the ones and a second file to the others" },
+    { hint: "seal one file to the post-quantum recipients, and another to the rest" },
   );
 }
 
@@ -68,7 +68,7 @@ function sealable({ publicKey, oaep }: Recipient, insisted: boolean): ExchangePu
   }
   if (oaep !== undefined && oaep !== "sha256" && !insisted) {
     throw new PolicyError("ERR_OAEP_HASH", `the key's token can only undo RSA-OAEP ${oaep}`, {
-      hint: `${OAEP}; seal in p11seal's own format or, if the key may also decrypt, insist on sha256`,
+      hint: `${OAEP}; seal in p11seal's own format or, if the key may also decrypt, with --oaep sha256`,
     });
   }
   return publicKey;

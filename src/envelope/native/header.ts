@@ -136,11 +136,11 @@ export async function readHeader(reader: Reader): Promise<ParsedHeader> {
 
   const coreLength = new Cursor(prelude.subarray(12), "core length").u32();
   if (coreLength > MAX_CORE_BYTES) throw malformed(`a core of ${coreLength} bytes`);
-  const coreBytes = await reader.exactly(coreLength, "core");
-  const sigBlock = signed ? await readBlock(reader, MAX_SIG_BYTES, "signature") : NOTHING;
-  const extBlock = await readBlock(reader, MAX_EXT_BYTES, "extensions");
-  const recipsBlock = await readBlock(reader, MAX_RECIPS_BYTES, "recipients");
-  const mac = await reader.exactly(MAC_BYTES, "header MAC");
+  const coreBytes = await reader.exactly(coreLength, "the core");
+  const sigBlock = signed ? await readBlock(reader, MAX_SIG_BYTES, "the signature block") : NOTHING;
+  const extBlock = await readBlock(reader, MAX_EXT_BYTES, "the extension block");
+  const recipsBlock = await readBlock(reader, MAX_RECIPS_BYTES, "the recipient block");
+  const mac = await reader.exactly(MAC_BYTES, "the header's MAC");
 
   const signedPart = concat(prelude, coreBytes);
   const immutablePart = concat(signedPart, sigBlock);

@@ -103,7 +103,7 @@ export function notAddressable(publicKey: PublicKey): UnsupportedError {
         ? publicKey.kem
         : publicKey.type;
   return new UnsupportedError("ERR_KEY_TYPE", `age can't address a key of type ${kind}`, {
-    hint: "it addresses X25519, P-256 and RSA keys; p11seal's own format takes all exchange keys",
+    hint: "age takes X25519, P-256, RSA and MLKEM768-P256 keys; p11seal's own format, every exchange key",
   });
 }
 

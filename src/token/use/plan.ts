@@ -307,7 +307,7 @@ function standingOf(
   const missing = quirks.find(({ effect }) => effect.missing?.includes(mechanism));
   if (flags === undefined && missing !== undefined) return leftOut(missing.fact);
   if (use !== undefined && attributes[use] === false) {
-    const who = seen === "private key" ? `(CKA_${use} is false)` : "by what its public half says";
+    const who = seen === "private key" ? `(CKA_${use} is false)` : "(its public half says so)";
     return leftOut(`the key may not ${doing} ${who}`);
   }
   const tooFar = quirks.find(({ effect }) => point && effect.points?.includes(point) === false);
@@ -329,7 +329,7 @@ function standingOf(
   const known = seen === "private key" && use !== undefined && attributes[use] === true;
   const reason = known
     ? `token and key may ${doing}`
-    : `the token may ${doing}; of the key not told`;
+    : `the token may ${doing}; the key does not say if it may`;
   return { standing: "offered", reason };
 }
 

@@ -60,6 +60,8 @@ interface Verdict {
   readonly cause?: P11SealError;
   /** The token that opening would log in to, to look for the key: nothing else is known of it. */
   readonly unseen?: TokenInfo;
+  /** No key opens the file, but a passphrase does. */
+  readonly passphrase?: true;
 }
 
 async function ofFile(
@@ -92,6 +94,7 @@ async function verdictOn(
   context: Context,
 ): Promise<Verdict> {
   let prospects: readonly Prospect[] = [];
+  if (info.recipients.some(({ passphrase }) => passphrase)) return { prospects, passphrase: true };
   try {
     const identities = await prepareIdentities(args.texts("identity"), tokens, context);
     const keys = await identities.find(info);
@@ -119,9 +122,10 @@ function noMatch(count: number): NoMatchError {
   return new NoMatchError("ERR_NO_MATCH", message, { hint: "insert the token that has the key" });
 }
 
-/** Null where only a login would tell. */
-function opens({ chosen, cause, unseen }: Verdict): boolean | null {
+/** Null where only a login would tell, or the passphrase. */
+function opens({ chosen, cause, unseen, passphrase }: Verdict): boolean | null {
   if (cause !== undefined) return false;
+  if (passphrase) return null;
   return unseen !== undefined || (chosen !== undefined && !isCertain(chosen)) ? null : true;
 }
 
@@ -145,6 +149,7 @@ function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): str
     ...(chosen === undefined ? [] : [`key: ${titleOf(chosen)}`]),
     ...(token === undefined ? [] : [`token: ${tokenText(token)}`]),
     ...(unseen === undefined ? [] : ["way: open would log in to this token to look for the key"]),
+    ...(verdict.passphrase ? ["way: open asks for the passphrase at the terminal"] : []),
     ...(chosen === undefined ? [] : prospectLines(chosen)),
     ...(cause === undefined ? [] : [`cause: ${cause.message}`]),
     ...(cause?.hint === undefined ? [] : [`remedy: ${cause.hint}`]),

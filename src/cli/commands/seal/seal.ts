@@ -115,7 +115,7 @@ function noteMixed(recipients: SealSettings["recipients"], { report }: Context):
   if (hybrids === 0 || hybrids === recipients.length) return;
   report.note(
     `only ${hybrids} of ${recipients.length} recipients have post-quantum keys: a quantum computer ` +
-      "could open the message by the others'",
+      "could open the message with the others",
   );
 }
 

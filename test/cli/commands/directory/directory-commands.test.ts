@@ -341,7 +341,7 @@ describe("senders add, of what a key is for,", () => {
     const home = freshHome();
     const { status, stderr } = await at(home)("senders add alice a-key");
     expect({ status, stderr }).toMatchObject({ status: 0 });
-    const note = /recorded as a key for exchange; signatures are most likely made with another/;
+    const note = /recorded for exchange; its owner most likely signs with another/;
     if (isNoted) expect(stderr).toMatch(note);
     else expect(stderr).not.toMatch(note);
     const listed = dataOf(await at(home)("senders list --json"));

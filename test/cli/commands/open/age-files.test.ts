@@ -148,6 +148,16 @@ describe("an age file with a passphrase", () => {
     writeFileSync(at("bob.txt"), `${secret}\n`, { mode: 0o600 });
   });
 
+  it("may open, says doctor: it is no matter of keys", async () => {
+    const { status, stdout } = await run(["doctor", at("secret.age")]);
+    expect([status, stdout.toString()]).toEqual([
+      0,
+      expect.stringMatching(/may open\n +way: open asks for the passphrase at the terminal\n$/),
+    ]);
+    const { stdout: data } = await run(["doctor", "--json", at("secret.age")]);
+    expect(JSON.parse(data.toString())).toMatchObject({ opens: null, exit: 0, cause: null });
+  });
+
   it("opens after one question, whose answer does not show", async () => {
     const { status, stdout, asked } = await opening({ answers: ["correct horse"] });
     expect([status, stdout.toString()]).toEqual([0, "hidden\n"]);
