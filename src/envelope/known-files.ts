@@ -60,8 +60,13 @@ const PREFIXES: readonly Row<string>[] = [
 
 /** By the text at the start, or by lines of a header there. */
 const TEXTS: readonly Row<RegExp>[] = [
-  [/^age-encr/, "an age file", "open it again"],
-  [/^\s*-----BEGIN AGE ENCRYPTED FILE-----/, "an age file (armoured)", "open it again"],
+  [/^age-encr/, "an age file", "its first line was changed or is cut off; get it again"],
+  [
+    /-----BEGIN AGE ENCRYPTED FILE-----/,
+    "an age file as text",
+    "save the lines from BEGIN to END as they were, and nothing else",
+  ],
+  [/^\s*YWdlLWVuY3J5cHRpb24/, "an age file in base64", "decode it first: base64 -d FILE > m.age"],
   [/^\s*-----BEGIN PGP MESSAGE-----/m, "an OpenPGP message", "open it with: gpg --decrypt FILE"],
   [
     /^\s*-----BEGIN PGP SIGNED MESSAGE-----/m,

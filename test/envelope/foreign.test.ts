@@ -85,6 +85,12 @@ describe("a file of another program", () => {
       "an OpenPGP message; open it with: gpg",
     ],
     ["OpenPGP", text("Hello\n-----BEGIN PGP MESSAGE-----\n"), "an OpenPGP message"],
+    [
+      "age in a mail",
+      text("Hello\n-----BEGIN AGE ENCRYPTED FILE-----\n"),
+      "an age file as text; save the lines from BEGIN",
+    ],
+    ["age in base64", text("YWdlLWVuY3J5cHRpb24ub3JnL3Yx\n"), "an age file in base64; decode it"],
     ["OpenPGP", text("-----BEGIN PGP SIGNED MESSAGE-----\n"), "signed with OpenPGP"],
     ["OpenPGP", text("-----BEGIN PGP SIGNATURE-----\n"), "an OpenPGP signature"],
     ["OpenPGP", text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), "an OpenPGP key"],
