@@ -44,6 +44,17 @@ export async function rawModule(path: string, parameters?: string): Promise<PKCS
   return native;
 }
 
+/** What a command line needs to see SoftHSM's tokens and no others. */
+export function softHsmEnvironment(home: string): Record<string, string | undefined> {
+  return {
+    P11SEAL_HOME: home,
+    P11SEAL_SYSTEM_MODULES: "0",
+    P11SEAL_MODULE: SOFTHSM_MODULE,
+    SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"],
+    PATH: process.env["PATH"],
+  };
+}
+
 /** A new, empty token with both PINs set. */
 export async function freshToken(name: string): Promise<TestToken> {
   const native = await rawModule(SOFTHSM_MODULE);

@@ -9,7 +9,7 @@ import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
 import { type ImportOptions, importValues } from "../../support/import-key.js";
 import { rawDone, rawSteps } from "../../support/raw-token.js";
-import { SO_PIN, SOFTHSM_MODULE, USER_PIN } from "../../support/softhsm.js";
+import { SO_PIN, SOFTHSM_MODULE, softHsmEnvironment, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
 
@@ -50,11 +50,8 @@ function cli(argv: readonly string[], { pin = USER_PIN, env = {} }: Given = {}):
   const source = pin === false ? {} : { P11SEAL_PIN_SOURCE: `cmd:echo x >> asked; echo ${pin}` };
   return run(argv, {
     env: {
-      P11SEAL_HOME: home,
-      P11SEAL_SYSTEM_MODULES: "0",
-      P11SEAL_MODULE: SOFTHSM_MODULE,
+      ...softHsmEnvironment(home),
       SOFTHSM2_CONF: conf,
-      PATH: process.env["PATH"],
       ...source,
       ...env,
     },

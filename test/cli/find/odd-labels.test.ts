@@ -6,7 +6,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "@jest/globals";
-import { freshToken, importKey, SOFTHSM_MODULE, USER_PIN } from "../../support/softhsm.js";
+import { freshToken, importKey, softHsmEnvironment, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
 
@@ -26,10 +26,7 @@ const LABELS = [
 function cli(...argv: string[]): Promise<Outcome> {
   return run(argv, {
     env: {
-      P11SEAL_HOME: at("home"),
-      P11SEAL_SYSTEM_MODULES: "0",
-      P11SEAL_MODULE: SOFTHSM_MODULE,
-      SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"],
+      ...softHsmEnvironment(at("home")),
       P11SEAL_PIN_SOURCE: "env:PIN",
       PIN: USER_PIN,
     },

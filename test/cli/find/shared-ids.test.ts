@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { type ImportOptions } from "../../support/import-key.js";
-import { freshToken, importKey, SOFTHSM_MODULE, USER_PIN } from "../../support/softhsm.js";
+import { freshToken, importKey, softHsmEnvironment, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run } from "../support/run.js";
 
@@ -22,10 +22,7 @@ const rsa = (): KeyObject => generateKeyPairSync("rsa", { modulusLength: 2048 })
 async function cli(...argv: string[]): Promise<{ status: number; text: string; stderr: string }> {
   const { status, stdout, stderr } = await run(argv, {
     env: {
-      P11SEAL_HOME: at("home"),
-      P11SEAL_SYSTEM_MODULES: "0",
-      P11SEAL_MODULE: SOFTHSM_MODULE,
-      SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"],
+      ...softHsmEnvironment(at("home")),
       P11SEAL_PIN_SOURCE: "env:PIN",
       PIN: USER_PIN,
     },

@@ -14,7 +14,7 @@ import { requireExchange } from "../../../../src/keys/recipient-strength.js";
 import { softwareIdentity } from "../../../../src/software/software-identity.js";
 import { importValues } from "../../../support/import-key.js";
 import { rawDone } from "../../../support/raw-token.js";
-import { SO_PIN, SOFTHSM_MODULE, USER_PIN } from "../../../support/softhsm.js";
+import { SO_PIN, SOFTHSM_MODULE, softHsmEnvironment, USER_PIN } from "../../../support/softhsm.js";
 import { identityOf } from "../../../support/identities.js";
 import { temporaryFolder, writeKeys } from "../../support/folder.js";
 import { run, type Outcome } from "../../support/run.js";
@@ -29,11 +29,8 @@ const text = (name: string): string => readFileSync(name, "utf8");
 function cli(argv: readonly string[]): Promise<Outcome> {
   return run(argv, {
     env: {
-      P11SEAL_HOME: home,
-      P11SEAL_SYSTEM_MODULES: "0",
-      P11SEAL_MODULE: SOFTHSM_MODULE,
+      ...softHsmEnvironment(home),
       SOFTHSM2_CONF: conf,
-      PATH: process.env["PATH"],
       P11SEAL_PIN_SOURCE: `cmd:echo x >> asked; echo ${USER_PIN}`,
     },
   });
