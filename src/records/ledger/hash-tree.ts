@@ -3,9 +3,9 @@
  * has the root sees from one path of nodes that an entry is there, has another value, or is absent.
  *
  * A node has a path, the digits that all keys below it begin with. It is a leaf with up to 32
- * entries, or it has sixteen children, one for each next digit. So 10⁶ entries take five levels,
- * and a look reads one node of at most 2 KB on each. The shape follows from the entries alone, and
- * not from the order in which they came.
+ * entries, or it has sixteen children, one for each next digit. So 10⁶ entries with random keys
+ * take five levels, and a look reads one node of at most 2 KB on each. The shape follows from the
+ * entries alone, and not from the order in which they came.
  */
 import { hash } from "node:crypto";
 
@@ -19,7 +19,7 @@ export interface TreeNodes {
 
 /** What a key's value was, and what it becomes; absent: the key has none. */
 export interface Replacement {
-  /** 32 hexadecimal digits, evenly distributed. */
+  /** 32 hexadecimal digits. Digits that many keys have in common make their paths longer. */
   readonly key: string;
   /** 32 hexadecimal digits. */
   readonly from: string | undefined;

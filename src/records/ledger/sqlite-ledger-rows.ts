@@ -330,7 +330,7 @@ function damaged(what: string): DatabaseFailure {
 
 /** So many rows are in memory at a time, and other processes wait for so many. */
 const ROWS_AT_ONCE = 1000;
-const PRUNED_AT_ONCE = 500;
+const PRUNED_AT_ONCE = 1000;
 
 const STREAM_COLUMNS = ["sender", "stream", "highest", "floor"];
 /** Which message it is, what its sender says about it, and what the ledger knows. */
