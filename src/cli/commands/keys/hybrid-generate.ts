@@ -79,7 +79,7 @@ export async function escrowOf(
 /**
  * The hybrid key around a half that the token has made, its file written.
  *
- * @throws as `Output`; the error's hint says that the half stays on the token
+ * @throws TokenError `ERR_KEY_HALF`: the file can't be written, and the half stays on the token
  */
 export async function joined(
   { kem, seedFile }: HybridOptions,
@@ -88,8 +88,8 @@ export async function joined(
 ): Promise<HybridPublicKey> {
   const { made, escrow, seedOutput } = about;
   const file = await newHybridFile(kem, requireExchange(half), escrow);
-  await seedOutput.write(ascii(formatHybridFile(file)));
   try {
+    await seedOutput.write(ascii(formatHybridFile(file)));
     await commit(seedOutput);
   } catch (error) {
     throw new TokenError("ERR_KEY_HALF", `${quoted(seedFile)} was not written`, {
