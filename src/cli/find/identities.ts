@@ -3,7 +3,7 @@
  * token present. No PIN is asked for before one of them is known to match, unless a token that `-i`
  * names shows none.
  */
-import type { MessageInfo } from "../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../envelope/envelope.js";
 import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
 import { looksLikeAgeIdentities } from "../../keys/formats/age-keys.js";
@@ -86,8 +86,11 @@ export async function prepareIdentities(
   }
   const every = everyKeyPresent(tokens);
   if (words.length === 0) sources.push(every);
+  const hasSeedFile = sources.some(({ join }) => join !== undefined);
+  let lacksSeedFile = false;
   return {
     find: async (info, beforeLogin) => {
+      lacksSeedFile = !hasSeedFile && info.recipients.some(isHybrid);
       const found: ExchangeIdentity[] = [];
       for (const one of sources) found.push(...(await one.find(info)));
       const present = (): Promise<readonly ExchangeIdentity[]> => every.find();
@@ -103,7 +106,7 @@ export async function prepareIdentities(
       }
       return [...found, ...more];
     },
-    whyNone: (error) => whyNone(error, sources, tokens),
+    whyNone: (error) => whyNone(error, sources, tokens, lacksSeedFile ? [NAME_SEED_FILE] : []),
     unseen: () => sources.flatMap((source) => source.unseen?.() ?? []),
   };
 }
@@ -124,6 +127,7 @@ async function whyNone(
   error: NoMatchError,
   sources: readonly Source[],
   tokens: Tokens,
+  ofTheMessage: readonly string[],
 ): Promise<P11SealError> {
   const uris = sources.flatMap(({ uri }) => uri ?? []);
   if (uris.length === 0) return error;
@@ -134,6 +138,7 @@ async function whyNone(
   const advice = new Set([
     ...(error.hint === undefined ? [] : [error.hint]),
     ...sources.flatMap((source) => source.advice?.() ?? []),
+    ...ofTheMessage,
     ...(isEvery(uris) ? await silentTokens(access, (uri) => `add -i '${uri}'`) : []),
     ...overlookedText(troubles),
     ...troubles.filter(({ at }) => at !== "configuration").map(troubleText),
@@ -159,18 +164,15 @@ function everyKeyPresent(tokens: Tokens): Source {
       return keys.filter(canOpen).map((key) => tokens.identity(access, key));
     });
   let isUnnamed = false;
-  let isHybrid = false;
   return {
     find: async (info) => {
       const found = await (shown ??= look());
       if (info === undefined) return found;
-      const named = info.recipients.filter(({ tag }) => tag !== undefined);
-      isHybrid = named.some(({ type }) => type.includes("mlkem"));
       isUnnamed = info.recipients.some(({ tag, type }) => tag === undefined && type !== "unknown");
       return found.filter(({ publicKey }) => mayTry(publicKey, info));
     },
     uri: {},
-    advice: () => [...(isUnnamed ? [NAME_KEY_TO_TRY] : []), ...(isHybrid ? [NAME_SEED_FILE] : [])],
+    advice: () => (isUnnamed ? [NAME_KEY_TO_TRY] : []),
   };
 }
 
@@ -184,6 +186,11 @@ function mayTry(publicKey: ExchangePublicKey, { recipients }: MessageInfo): bool
 }
 
 const NAME_KEY_TO_TRY = "the message does not say whose it is: name the key to try with -i";
+
+/** True for one that names its key: others are of keys in memory, which have no seed file. */
+function isHybrid({ tag, type }: RecipientInfo): boolean {
+  return tag !== undefined && type.includes("mlkem");
+}
 
 const NAME_SEED_FILE = "for a post-quantum key, name its seed file with -i";
 

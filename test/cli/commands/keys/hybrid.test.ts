@@ -105,8 +105,11 @@ describe.each(TYPES)("a key of type %s", (type) => {
     expect(timesAsked()).toBe(1);
   });
 
-  it("does not open without the seed file, and asks for no PIN", async () => {
-    const said = await refused(["open", "-o", "opened", `${type}.p11s`]);
+  it.each([
+    ["any key", []],
+    ["the half on the token", ["-i", `pkcs11:token=vault;object=${type}`]],
+  ])("does not open with %s and no seed file, and asks for no PIN", async (_which, identity) => {
+    const said = await refused(["open", ...identity, "-o", "opened", `${type}.p11s`]);
     expect(said).toContain("no identity matches");
     expect(said).toContain("name its seed file with -i");
     expect([existsSync("opened"), timesAsked()]).toEqual([false, 0]);
