@@ -108,6 +108,15 @@ export function hybridFileIdentity(
     seed ??= unseal(sealedSeed, key, name);
     return seed;
   };
+  const forget = (): void => {
+    void seed?.then(
+      (one) => {
+        one.wipe();
+      },
+      () => undefined,
+    );
+    seed = undefined;
+  };
   return {
     publicKey,
     name,
@@ -117,21 +126,13 @@ export function hybridFileIdentity(
         return await hybridKey(publicKey, key, await unsealed(key));
       } catch (error) {
         // The next message may try again.
-        seed = undefined;
+        forget();
         throw error instanceof P11SealError && error.code === "ERR_PRIVATE_KEY"
           ? otherSeed(name)
           : error;
       }
     },
-    wipe: () => {
-      void seed?.then(
-        (one) => {
-          one.wipe();
-        },
-        () => undefined,
-      );
-      seed = undefined;
-    },
+    wipe: forget,
   };
 }
 

@@ -10,7 +10,7 @@
  * There is one way to write a header, so what parses encodes to the same bytes. Stanzas of types
  * that nobody knows stay as they are: some writers add them to keep readers flexible.
  */
-import { ascii, fromBareBase64, toBareBase64 } from "../../bytes.js";
+import { ascii, concat, fromBareBase64, toBareBase64 } from "../../bytes.js";
 import { AuthenticationError, type P11SealError, UnsupportedError } from "../../errors.js";
 import type { Reader } from "../../stream.js";
 
@@ -72,11 +72,7 @@ export function transcriptOf(stanzas: readonly RawStanza[]): Uint8Array {
 
 /** The whole header. */
 export function encodeAgeHeader(transcript: Uint8Array, mac: Uint8Array): Uint8Array {
-  const end = ascii(` ${toBareBase64(mac)}\n`);
-  const header = new Uint8Array(transcript.length + end.length);
-  header.set(transcript);
-  header.set(end, transcript.length);
-  return header;
+  return concat(transcript, ascii(` ${toBareBase64(mac)}\n`));
 }
 
 /**

@@ -35,8 +35,12 @@ export async function openByPassphrase(
   if (passphrase === undefined) {
     throw new NoMatchError("ERR_NO_MATCH", "the file is sealed with a passphrase, not to a key");
   }
-  const wrapKey = await derived(passphrase, concat(ascii(SCRYPT_LABEL), salt), 2 ** logN);
-  passphrase.wipe();
+  let wrapKey: Uint8Array;
+  try {
+    wrapKey = await derived(passphrase, concat(ascii(SCRYPT_LABEL), salt), 2 ** logN);
+  } finally {
+    passphrase.wipe();
+  }
   const fileKey = openUnder(wrapKey, body);
   if (fileKey !== null) return new Secret(fileKey);
   throw new AuthenticationError("ERR_PASSPHRASE", "the file doesn't open with this passphrase", {
