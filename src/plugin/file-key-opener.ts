@@ -3,7 +3,7 @@ import { AuthenticationError, P11SealError, TokenError } from "../errors.js";
 import { wrappedBy, wrappedKeys } from "../envelope/age/age-wrap.js";
 import { parseStanza, type Stanza as ParsedStanza } from "../envelope/age/stanzas.js";
 import type { Secret } from "../secret.js";
-import { contentKeyOf, isUnnamed, type WrappedKey } from "../wrap/opener.js";
+import { contentKeyOf, isUnfit, isUnnamed, type WrappedKey } from "../wrap/opener.js";
 import type { AgeClient } from "./age-client.js";
 import { type FileKeyOpener, StanzaRefused } from "./identity-v1.js";
 import { parsePluginIdentity } from "./plugin-identity.js";
@@ -65,7 +65,7 @@ export class TokenFileKeys implements FileKeyOpener {
         const refusal = new StanzaRefused(stanza, identity, advised(error));
         // What the key can't do says nothing of the others. A token that refuses ends it all: no
         // second PIN is asked for on the chance that it helps.
-        if (!UNFIT.has(error.code)) throw refusal;
+        if (!isUnfit(error)) throw refusal;
         refused ??= refusal;
       }
     }
@@ -110,8 +110,6 @@ export class TokenFileKeys implements FileKeyOpener {
     }
   }
 }
-
-const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
 /** Nobody can give the plugin an option. */
 function advised(error: P11SealError): P11SealError {

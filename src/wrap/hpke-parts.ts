@@ -59,11 +59,7 @@ export function dhkem(curve: HpkeCurve): KEM {
         dh.fill(0);
       }
     },
-    Decap: unsupported,
-    DeriveKeyPair: unsupported,
-    GenerateKeyPair: unsupported,
-    SerializePrivateKey: unsupported,
-    DeserializePrivateKey: unsupported,
+    ...NO_PRIVATE_KEYS,
   };
 }
 
@@ -177,6 +173,15 @@ function aead(id: number, name: string, algorithm: HpkeAead): AEADFactory {
 function unsupported(): Promise<never> {
   return Promise.reject(new NotSupportedError("not a part of HPKE that messages use"));
 }
+
+/** The half of a KEM that no private key's holder offers; whoever opens puts a `Decap` in. */
+export const NO_PRIVATE_KEYS = {
+  Decap: unsupported,
+  DeriveKeyPair: unsupported,
+  GenerateKeyPair: unsupported,
+  SerializePrivateKey: unsupported,
+  DeserializePrivateKey: unsupported,
+};
 
 /** RFC 9180 §7.1, table 2: per KEM its number, KDF, Nsecret, Nenc and Ndh. */
 export const KEMS: Readonly<

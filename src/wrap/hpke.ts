@@ -52,6 +52,16 @@ export function kemOf(key: HpkeRecipient): HpkeKem {
 /** Bytes of the AEAD tag that `hpkeSeal` adds. */
 export const HPKE_TAG_BYTES = 16;
 
+/** What opens: what `hpkeSeal` gave, and what it was given. */
+export interface HpkeSealed {
+  readonly enc: Uint8Array;
+  readonly ciphertext: Uint8Array;
+  readonly info: Uint8Array;
+  readonly aad: Uint8Array;
+  /** By default AES-256-GCM. */
+  readonly aead?: HpkeAead;
+}
+
 /** HPKE's SealBase (RFC 9180 §6.1): `enc` and the ciphertext of `plaintext`. */
 export async function hpkeSeal(
   recipient: HpkeRecipient,
@@ -72,18 +82,14 @@ export async function hpkeSeal(
 export async function hpkeOpen(
   recipient: EcPublicKey | X25519PublicKey,
   agree: NonNullable<PrivateKey["agree"]>,
-  enc: Uint8Array,
-  ciphertext: Uint8Array,
-  info: Uint8Array,
-  aad: Uint8Array,
-  aead: HpkeAead = "aes-256-gcm",
+  sealed: HpkeSealed,
 ): Promise<Uint8Array | null> {
   const curve = curveOf(recipient);
-  const shared = await agreed(curve, agree, enc);
+  const shared = await agreed(curve, agree, sealed.enc);
   if (shared === null) return null;
   const kem = kemWithAgreement(curve, shared.expose(), recipient.point);
   try {
-    return await openUnder(kem, { enc, ciphertext, info, aad, aead });
+    return await openUnder(kem, sealed);
   } finally {
     shared.wipe();
   }
@@ -93,19 +99,14 @@ export async function hpkeOpen(
 export async function hpkeOpenHybrid(
   { kem }: HybridPublicKey,
   decapsulate: NonNullable<PrivateKey["decapsulate"]>,
-  enc: Uint8Array,
-  ciphertext: Uint8Array,
-  info: Uint8Array,
-  aad: Uint8Array,
-  aead: HpkeAead = "aes-256-gcm",
+  sealed: HpkeSealed,
 ): Promise<Uint8Array | null> {
-  const shared = await decapsulate(enc);
+  const shared = await decapsulate(sealed.enc);
   if (shared === null) return null;
   // A copy: the package may wipe what its KEM gave.
   const Decap = (): Promise<Uint8Array> => Promise.resolve(shared.expose().slice());
   try {
-    const opened = { enc, ciphertext, info, aad, aead };
-    return await openUnder(() => ({ ...hybridKem(kem), Decap }), opened);
+    return await openUnder(() => ({ ...hybridKem(kem), Decap }), sealed);
   } finally {
     shared.wipe();
   }
@@ -113,13 +114,7 @@ export async function hpkeOpenHybrid(
 
 async function openUnder(
   kem: KEMFactory,
-  {
-    enc,
-    ciphertext,
-    info,
-    aad,
-    aead,
-  }: Readonly<Record<"enc" | "ciphertext" | "info" | "aad", Uint8Array>> & { aead: HpkeAead },
+  { enc, ciphertext, info, aad, aead = "aes-256-gcm" }: HpkeSealed,
 ): Promise<Uint8Array | null> {
   try {
     const suite = new CipherSuite(kem, HKDF_SHA256, AEADS[aead]);

@@ -7,12 +7,12 @@
  * ciphertexts, combiner and labels.
  */
 import { createHash } from "node:crypto";
-import { NotSupportedError, type KEM } from "hpke";
+import type { KEM } from "hpke";
 import { ascii, concat } from "../bytes.js";
 import type { HybridKem, HybridPublicKey } from "../keys/key.js";
 import { ML_KEM_BYTES, ML_KEM_SEED_BYTES, mlKem } from "../keys/ml-kem.js";
 import { HYBRID_PARTS, publicKeyFromHybrid } from "../keys/public-key.js";
-import { agreeWith, KEMS as CURVE_KEMS } from "./hpke-parts.js";
+import { agreeWith, KEMS as CURVE_KEMS, NO_PRIVATE_KEYS } from "./hpke-parts.js";
 import { recipientKey, recipientOf } from "./hpke-recipient.js";
 
 /** Per KEM its number in HPKE, and what the combiner hashes last. */
@@ -65,11 +65,7 @@ export function hybridKem(kem: HybridKem): KEM {
       return Promise.resolve(concat(mlkem, dh.point));
     },
     Encap: async (key) => encapsulate(recipientOf(key, "hybrid")),
-    Decap: unsupported,
-    DeriveKeyPair: unsupported,
-    GenerateKeyPair: unsupported,
-    SerializePrivateKey: unsupported,
-    DeserializePrivateKey: unsupported,
+    ...NO_PRIVATE_KEYS,
   };
 }
 
@@ -92,8 +88,4 @@ async function encapsulate(
 
 function pointBytes(kem: HybridKem): number {
   return CURVE_KEMS[HYBRID_PARTS[kem].curve].encBytes;
-}
-
-function unsupported(): Promise<never> {
-  return Promise.reject(new NotSupportedError("not a part of HPKE that messages use"));
 }

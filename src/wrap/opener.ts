@@ -14,24 +14,18 @@ import {
   hpkeOpen,
   hpkeOpenHybrid,
   kemOf,
-  type HpkeAead,
   type HpkeCurve,
   type HpkeKem,
+  type HpkeSealed,
 } from "./hpke.js";
 import type { HpkeRecipient } from "./hpke-recipient.js";
 import { orSubstitute, randomSubstitute, type Rejection, type Unwrapped } from "./rejection.js";
 import { type RsaWrap, unwrapRsa } from "./rsa-unwrap.js";
 
 /** The content key under HPKE's base mode (RFC 9180 §6.1). */
-export interface HpkeWrap {
+export interface HpkeWrap extends HpkeSealed {
   readonly type: "hpke";
   readonly kem: HpkeKem;
-  readonly enc: Uint8Array;
-  readonly ciphertext: Uint8Array;
-  readonly info: Uint8Array;
-  readonly aad: Uint8Array;
-  /** By default AES-256-GCM. */
-  readonly aead?: HpkeAead;
   /** As of `AgreementWrap`. */
   readonly unnamed?: boolean;
 }
@@ -153,8 +147,13 @@ function unlock(identity: Identity, { admit }: WrappedKeys): Promise<PrivateKey>
 
 /** What is wrong with an identity, whatever the message. @throws any other error */
 function unfitness(error: unknown): P11SealError {
-  if (error instanceof P11SealError && UNFIT.has(error.code)) return error;
+  if (error instanceof P11SealError && isUnfit(error)) return error;
   throw error;
+}
+
+/** True for what the holder of a key can't do: that says nothing of the message or other keys. */
+export function isUnfit({ code }: P11SealError): boolean {
+  return UNFIT.has(code);
 }
 
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
@@ -227,16 +226,12 @@ function noSuchOaep(
   );
 }
 
-async function hpkeSecret(
-  privateKey: PrivateKey,
-  { kem, enc, ciphertext, info, aad, aead }: HpkeWrap,
-): Promise<Secret | null> {
-  const wrapped = [enc, ciphertext, info, aad, aead] as const;
-  const recipient = keyFor(privateKey.publicKey, kem);
+async function hpkeSecret(privateKey: PrivateKey, wrap: HpkeWrap): Promise<Secret | null> {
+  const recipient = keyFor(privateKey.publicKey, wrap.kem);
   const key =
     recipient.type === "hybrid"
-      ? await hpkeOpenHybrid(recipient, requireCapability(privateKey, "decapsulate"), ...wrapped)
-      : await hpkeOpen(recipient, requireCapability(privateKey, "agree"), ...wrapped);
+      ? await hpkeOpenHybrid(recipient, requireCapability(privateKey, "decapsulate"), wrap)
+      : await hpkeOpen(recipient, requireCapability(privateKey, "agree"), wrap);
   return key === null ? null : new Secret(key);
 }
 

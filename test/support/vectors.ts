@@ -58,3 +58,14 @@ export function wycheproof<G, T>(name: string): Wycheproof<G, T>[] {
   if (tests.length === 0) throw new Error(`no tests in wycheproof/${name}_test.json`);
   return tests;
 }
+
+/** What vectors of HPKE have in common: the algorithms by number, and the receiver's setup. */
+export interface HpkeSetup {
+  readonly kem_id: number;
+  readonly kdf_id: number;
+  readonly aead_id: number;
+  readonly info: string;
+  readonly skRm: string;
+  readonly pkRm: string;
+  readonly enc: string;
+}

@@ -28,18 +28,11 @@ import { requireCapability } from "../../src/keys/purpose.js";
 import { publicKeyFromEcPoint, publicKeyFromX25519 } from "../../src/keys/public-key.js";
 import { Secret } from "../../src/secret.js";
 import { counting, identityOf, type ExchangeKeyName } from "../support/identities.js";
-import { describeVectors, vectorJson } from "../support/vectors.js";
+import { describeVectors, type HpkeSetup, vectorJson } from "../support/vectors.js";
 import { isFull } from "../support/scale.js";
 
-interface HpkeVector {
+interface HpkeVector extends HpkeSetup {
   readonly mode: number;
-  readonly kem_id: number;
-  readonly kdf_id: number;
-  readonly aead_id: number;
-  readonly info: string;
-  readonly skRm: string;
-  readonly pkRm: string;
-  readonly enc: string;
   readonly encryptions_accumulated?: string;
   readonly exports_accumulated: string;
 }
@@ -195,7 +188,7 @@ async function wrapped(keyName: ExchangeKeyName) {
   const { enc, ciphertext } = await hpkeSeal(publicKey, plaintext, info, aad);
   const open = (changes: Partial<Wrap> = {}) => {
     const w = { enc, ciphertext, info, aad, agree, publicKey, ...changes };
-    return hpkeOpen(w.publicKey, w.agree, w.enc, w.ciphertext, w.info, w.aad);
+    return hpkeOpen(w.publicKey, w.agree, w);
   };
   return { enc, ciphertext, publicKey, open, operations: counted.operations };
 }
@@ -369,5 +362,5 @@ async function openAgreedOn(keyName: ExchangeKeyName, dh: Uint8Array, enc: Uint8
   const recipient = await suite.DeserializePublicKey(publicKey.point);
   const { ciphertext } = await suite.Seal(recipient, plaintext, { info, aad });
   const agree = () => Promise.resolve(new Secret(dh.slice()));
-  return hpkeOpen(publicKey, agree, enc, ciphertext, info, aad);
+  return hpkeOpen(publicKey, agree, { enc, ciphertext, info, aad });
 }

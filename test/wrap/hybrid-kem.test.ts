@@ -24,19 +24,12 @@ import { hybridKem } from "../../src/wrap/hybrid-kem.js";
 import { hybridKey } from "../../src/wrap/hybrid-key.js";
 import { HALVES, HYBRID_KEMS, hybridIdentityOf, seedOf } from "../support/hybrid.js";
 import { identityOf } from "../support/identities.js";
-import { describeVectors, vectorJson } from "../support/vectors.js";
+import { describeVectors, type HpkeSetup, vectorJson } from "../support/vectors.js";
 
 const message = ascii("the file key, 32 bytes long, ...");
 const [info, aad] = [ascii("info"), ascii("aad")];
 
-interface Vector {
-  readonly kem_id: number;
-  readonly kdf_id: number;
-  readonly aead_id: number;
-  readonly info: string;
-  readonly skRm: string;
-  readonly pkRm: string;
-  readonly enc: string;
+interface Vector extends HpkeSetup {
   readonly shared_secret: string;
   readonly encryptions: readonly { aad: string; ct: string; pt: string }[];
   readonly exports: readonly { exporter_context: string; L: number; exported_value: string }[];
@@ -125,18 +118,15 @@ describe.each(HYBRID_KEMS)("%s", (kem) => {
   });
 
   const open = (enc: Uint8Array, ciphertext = sealed.ciphertext, key = decapsulate) =>
-    hpkeOpenHybrid(identity.publicKey, key, enc, ciphertext, info, aad);
+    hpkeOpenHybrid(identity.publicKey, key, { enc, ciphertext, info, aad });
 
   it.each(["aes-256-gcm", "chacha20-poly1305"] as const)(
     "opens what it sealed, %s",
     async (aead) => {
       const { enc, ciphertext } = await hpkeSeal(identity.publicKey, message, info, aad, aead);
       expect(enc).toHaveLength(encBytes(kem));
-      const opened = await hpkeOpenHybrid(
-        identity.publicKey,
-        decapsulate,
-        ...([enc, ciphertext, info, aad, aead] as const),
-      );
+      const wrap = { enc, ciphertext, info, aad, aead };
+      const opened = await hpkeOpenHybrid(identity.publicKey, decapsulate, wrap);
       expect(opened).toEqual(message);
     },
   );
@@ -207,6 +197,7 @@ describe.each(HYBRID_KEMS)("%s", (kem) => {
     const toUs = await suite.Seal(key, message, { info, aad });
     const mine = requireCapability(await identity.unlock(), "decapsulate");
     const [enc, ciphertext] = [toUs.encapsulatedSecret, toUs.ciphertext];
-    expect(await hpkeOpenHybrid(ours, mine, enc, ciphertext, info, aad)).toEqual(message);
+    const wrap = { enc, ciphertext, info, aad };
+    expect(await hpkeOpenHybrid(ours, mine, wrap)).toEqual(message);
   });
 });

@@ -169,15 +169,9 @@ describe("with typage", () => {
         const { publicKey, agree } = await identity.unlock();
         if (publicKey.type !== "ec" || agree === undefined) throw new Error("not P-256");
         const info = Buffer.from("age-encryption.org/p256tag");
-        return hpkeOpen(
-          publicKey,
-          agree,
-          enc,
-          stanza.body,
-          info,
-          new Uint8Array(0),
-          "chacha20-poly1305",
-        );
+        const [ciphertext, aad] = [stanza.body, new Uint8Array(0)];
+        const aead = "chacha20-poly1305";
+        return hpkeOpen(publicKey, agree, { enc, ciphertext, info, aad, aead });
       },
     });
     const file = await sealed(content(70_000), identity.publicKey);
