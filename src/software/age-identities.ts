@@ -1,11 +1,10 @@
 /** Identities of the files that age-keygen writes. */
-import { createPrivateKey } from "node:crypto";
-import { concat, fromHex } from "../bytes.js";
 import { FormatError } from "../errors.js";
 import { parseAgeIdentities, type AgeSecretKey } from "../keys/formats/age-keys.js";
 import { publicHalfOf } from "../keys/formats/private-file.js";
 import type { ExchangePublicKey, Identity } from "../keys/key.js";
 import { requireExchange } from "../keys/recipient-strength.js";
+import { privateKeyOf } from "./bare-key.js";
 import { hybridSeedIdentity } from "./hybrid-identity.js";
 import { softwareKey } from "./software-key.js";
 
@@ -35,10 +34,7 @@ async function identityOf(
 ): Promise<Identity<ExchangePublicKey>> {
   try {
     if (type === "mlkem768-x25519") return await hybridSeedIdentity(type, secret, name);
-    // RFC 8410 §7.
-    const pkcs8 = Buffer.from(concat(PKCS8_X25519, secret.expose()));
-    const key = createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
-    pkcs8.fill(0);
+    const key = privateKeyOf("X25519", secret.expose());
     const publicKey = requireExchange(publicHalfOf(key));
     if (publicKey.type === "hybrid") throw new TypeError("one key is no hybrid");
     const privateKey = softwareKey(key, publicKey);
@@ -47,6 +43,3 @@ async function identityOf(
     secret.wipe();
   }
 }
-
-/** Everything before the 32 bytes of an X25519 key. */
-const PKCS8_X25519 = fromHex("302e020100300506032b656e04220420");

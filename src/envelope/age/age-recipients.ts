@@ -4,6 +4,7 @@ import type { ExchangePublicKey, Recipient } from "../../keys/key.js";
 import { formatAgeRecipient } from "../../keys/formats/age-keys.js";
 import { requireExchange } from "../../keys/recipient-strength.js";
 import type { SealOptions } from "../envelope.js";
+import { recipientsOnce } from "../recipients-once.js";
 import { MAX_STANZAS } from "./age-header.js";
 import { MIN_RSA_BYTES } from "./stanzas.js";
 
@@ -18,22 +19,7 @@ export function addressed(options: SealOptions): ExchangePublicKey[] {
   requireNone(options.sender, "a sender", "age files are not signed");
   requireNone(options.segLog2, "a segment size", "age's chunks have 64 KiB");
   requireNone(options.oaep === "sha256" ? undefined : options.oaep, "another OAEP hash", OAEP);
-  const byKey = new Map<string, Recipient>();
-  for (const recipient of options.recipients) {
-    const id = recipient.publicKey.fingerprint.join();
-    // Of two entries for one key, the one that knows what the token can do.
-    if (byKey.get(id)?.oaep === undefined) byKey.set(id, recipient);
-  }
-  const unique = [...byKey.values()];
-  if (unique.length === 0) {
-    throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
-  }
-  if (unique.length > MAX_STANZAS) {
-    throw new PolicyError(
-      "ERR_TOO_MANY_RECIPIENTS",
-      `${unique.length} recipients; an age file has at most ${MAX_STANZAS}`,
-    );
-  }
+  const unique = recipientsOnce(options.recipients, MAX_STANZAS, "an age file");
   const keys = unique.map((recipient) => sealable(recipient, options.oaep !== undefined));
   requireUnmixed(keys);
   return keys;

@@ -2,7 +2,7 @@
  * The file key in a stanza for each recipient, and a message's stanzas as the opener takes them.
  */
 import { ascii, concat } from "../../bytes.js";
-import { PolicyError, UnsupportedError, UsageError } from "../../errors.js";
+import { PolicyError, UnsupportedError } from "../../errors.js";
 import type { ExchangePublicKey, OaepHash, PublicKey, Recipient } from "../../keys/key.js";
 import { HYBRID_PARTS } from "../../keys/public-key.js";
 import { requireExchange } from "../../keys/recipient-strength.js";
@@ -10,6 +10,7 @@ import type { Secret } from "../../secret.js";
 import { hpkeSeal, kemOf } from "../../wrap/hpke.js";
 import type { WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
+import { recipientsOnce } from "../recipients-once.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import { FILE_KEY_BYTES, hasStanzaType, MIN_RSA_BYTES, stanzaTag, type Stanza } from "./recips.js";
 
@@ -20,22 +21,7 @@ import { FILE_KEY_BYTES, hasStanzaType, MIN_RSA_BYTES, stanzaTag, type Stanza } 
  * UnsupportedError `ERR_KEY_SIZE`, `ERR_KEY_TYPE`
  */
 export function uniqueRecipients(recipients: readonly Recipient[]): Recipient[] {
-  const byKey = new Map<string, Recipient>();
-  for (const recipient of recipients) {
-    const id = recipient.publicKey.fingerprint.join();
-    // Of two entries for one key, the one that knows what the token can do.
-    if (byKey.get(id)?.oaep === undefined) byKey.set(id, recipient);
-  }
-  const unique = [...byKey.values()];
-  if (unique.length === 0) {
-    throw new UsageError("ERR_NO_RECIPIENTS", "a message needs at least one recipient");
-  }
-  if (unique.length > MAX_RECIPIENTS) {
-    throw new PolicyError(
-      "ERR_TOO_MANY_RECIPIENTS",
-      `${unique.length} recipients; a message has at most ${MAX_RECIPIENTS}`,
-    );
-  }
+  const unique = recipientsOnce(recipients, MAX_RECIPIENTS, "a message");
   for (const { publicKey } of unique) requireSealable(publicKey);
   return unique;
 }

@@ -55,17 +55,12 @@ export function parseSpki(spki: Uint8Array): SpkiValue {
     case OID.ed25519:
       parameters.end();
       return { type: algorithm === OID.x25519 ? "x25519" : "ed25519", point };
-    case OID["mlkem768-p256"]:
+    default: {
+      const kem = HYBRID_KEMS.find((name) => OID[name] === algorithm);
+      if (kem === undefined) throw unsupportedAlgorithm(algorithm);
       parameters.end();
-      return { type: "hybrid", kem: "mlkem768-p256", key: point };
-    case OID["mlkem1024-p384"]:
-      parameters.end();
-      return { type: "hybrid", kem: "mlkem1024-p384", key: point };
-    case OID["mlkem768-x25519"]:
-      parameters.end();
-      return { type: "hybrid", kem: "mlkem768-x25519", key: point };
-    default:
-      throw unsupportedAlgorithm(algorithm);
+      return { type: "hybrid", kem, key: point };
+    }
   }
 }
 
@@ -209,6 +204,12 @@ const OID = {
   /** id-MLKEM768-X25519-SHA3-256, 1.3.6.1.5.5.7.6.58: X-Wing. */
   "mlkem768-x25519": "2b0601050507063a",
 } as const;
+
+const HYBRID_KEMS = [
+  "mlkem768-p256",
+  "mlkem1024-p384",
+  "mlkem768-x25519",
+] as const satisfies readonly HybridKem[];
 
 /** RFC 4055 §2.2, §4. */
 const MGF1 = "2a864886f70d010108";
