@@ -2,6 +2,7 @@
  * The state machine `recipient-v1` (c2sp.org/age-plugin, "Wrapping"): from file keys to stanzas.
  * If one recipient is refused, there are no stanzas at all.
  */
+import { FILE_KEY_BYTES } from "../envelope/age/stanzas.js";
 import { FormatError, P11SealError, UnsupportedError } from "../errors.js";
 import { type AgeClient, requireShape } from "./age-client.js";
 import type { Stanza } from "./stanza-stream.js";
@@ -27,9 +28,6 @@ export interface RecipientFinder {
   close(): Promise<void>;
 }
 
-/** Bytes of an age file key. */
-const FILE_KEY_BYTES = 16;
-
 /**
  * Talks to the client until `done`.
  *
@@ -39,8 +37,12 @@ export async function recipientV1(client: AgeClient, finder: RecipientFinder): P
   try {
     const request = await readRequest(client);
     await client.grease();
-    const recipients = await findAll(request, client, finder);
-    if (recipients !== undefined) await wrapAll(request, recipients, client);
+    try {
+      const recipients = await findAll(request, client, finder);
+      if (recipients !== undefined) await wrapAll(request, recipients, client);
+    } finally {
+      for (const fileKey of request.fileKeys) fileKey.fill(0);
+    }
   } finally {
     await finder.close();
   }
@@ -158,7 +160,6 @@ async function wrapAll(
         return;
       }
     }
-    fileKey.fill(0);
   }
   if (knowsLabels) await client.deliver("labels", recipients[0]?.recipient.labels ?? []);
   for (const { file, stanza } of wrapped) {

@@ -3,17 +3,12 @@
  * from a stream of bytes, and written. The client passes on what the sender of a file wrote, so
  * every length is bounded.
  */
-import { toBareBase64 } from "../bytes.js";
+import { ascii, fromBareBase64 } from "../bytes.js";
+import { COLUMNS, isArgument, type RawStanza, stanzaText } from "../envelope/age/age-header.js";
 import { FormatError } from "../errors.js";
 
-/** A command, a response, or a stanza of a file's header. */
-export interface Stanza {
-  /** The first word of its line. */
-  readonly type: string;
-  /** The other words: printable ASCII without blanks. */
-  readonly args: readonly string[];
-  readonly body: Uint8Array;
-}
+/** A command, a response, or a stanza of a file's header: all are written as the last. */
+export type { RawStanza as Stanza } from "../envelope/age/age-header.js";
 
 /** The longest line with words, bytes: an identity string has up to 13,200. */
 const MAX_LINE = 2 ** 16;
@@ -21,17 +16,11 @@ const MAX_LINE = 2 ** 16;
 const MAX_BODY = 2 ** 16;
 /** All that one run may be told, bytes: the headers of some thousand files. */
 const MAX_INPUT = 2 ** 24;
-/** Characters of base64 in a full line of a body, which another one follows. */
-const COLUMNS = 64;
 
 const LINE_FEED = 0x0a;
 
-/** A stanza as text: its words, then its body in lines, of which the last is short or empty. */
-export function encodeStanza({ type, args, body }: Stanza): Uint8Array {
-  const base64 = toBareBase64(body);
-  const lines: string[] = base64.match(/.{1,64}/g) ?? [];
-  if (base64.length % COLUMNS === 0) lines.push("");
-  return Buffer.from(`-> ${[type, ...args].join(" ")}\n${lines.join("\n")}\n`, "latin1");
+export function encodeStanza(stanza: RawStanza): Uint8Array {
+  return ascii(stanzaText(stanza));
 }
 
 /** Reads stanzas, one at a time. */
@@ -49,12 +38,12 @@ export class StanzaReader {
    *
    * @throws FormatError `ERR_PLUGIN_PROTOCOL`
    */
-  async next(): Promise<Stanza | undefined> {
+  async next(): Promise<RawStanza | undefined> {
     const first = await this.#line(MAX_LINE);
     if (first === undefined) return undefined;
     if (!first.startsWith("-> ")) throw malformed("a line that should begin a stanza does not");
     const [type = "", ...args] = first.slice(3).split(" ");
-    if (![type, ...args].every((word) => /^[\x21-\x7e]+$/.test(word))) {
+    if (![type, ...args].every(isArgument)) {
       throw malformed("the line of a stanza is not words with single blanks between them");
     }
     return { type, args, body: await this.#body() };
@@ -69,10 +58,11 @@ export class StanzaReader {
       if (lines.length * COLUMNS > (MAX_BODY / 3) * 4) throw malformed("a body is too long");
       if (line.length < COLUMNS) break;
     }
-    const text = lines.join("");
-    const body = Buffer.from(text, "base64");
-    if (toBareBase64(body) !== text) throw malformed("a body is not canonical base64");
-    return body;
+    try {
+      return fromBareBase64(lines.join(""));
+    } catch {
+      throw malformed("a body is not canonical base64");
+    }
   }
 
   /** A line without its line feed. Undefined at the end of the input, if no line has begun. */

@@ -91,7 +91,7 @@ const VERSION_LINE = `${AGE_MAGIC}v1`;
 const ARROW = "-> ";
 const END = "---";
 /** Characters of base64 in a full line. */
-const COLUMNS = 64;
+export const COLUMNS = 64;
 
 function requireVersion(line: string): void {
   if (line === VERSION_LINE) return;
@@ -113,7 +113,8 @@ async function readStanza(line: string, lines: Lines): Promise<RawStanza> {
   return { type, args, body: decode(parts.join(""), "a recipient's body") };
 }
 
-function stanzaText({ type, args, body }: RawStanza): string {
+/** A stanza as it stands in a header, and in what a plugin is told. */
+export function stanzaText({ type, args, body }: RawStanza): string {
   const lines: string[] = [];
   const text = toBareBase64(body);
   // A body that fills its lines ends with an empty one.
@@ -122,7 +123,7 @@ function stanzaText({ type, args, body }: RawStanza): string {
 }
 
 /** 1*VCHAR (RFC 5234 §B.1). */
-function isArgument(text: string): boolean {
+export function isArgument(text: string): boolean {
   return /^[!-~]+$/.test(text);
 }
 

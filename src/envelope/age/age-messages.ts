@@ -6,11 +6,11 @@
 import { randomBytes } from "node:crypto";
 import { readChunk } from "../../body/chunks.js";
 import { defined } from "../../defined.js";
-import { AuthenticationError } from "../../errors.js";
 import type { ExchangePublicKey, Identity } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
+import { headerOf } from "../detached-header.js";
 import type {
   BegunOpening,
   BegunSealing,
@@ -55,7 +55,7 @@ export async function beginOpening(
   sealed: SealedReaders,
   receiver: Receiver,
 ): Promise<BegunOpening> {
-  const parsed = await headerOf(sealed);
+  const parsed = await headerOf(sealed, parsedHeader);
   await receiver.authenticate(undefined);
   const { identity, fileKey } = await openHeader(parsed, receiver);
   const verified = VerifiedAgeHeader.verify(parsed.raw, fileKey);
@@ -69,7 +69,7 @@ export async function beginOpening(
 
 /** age files are never signed. */
 export async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
-  await headerOf(sealed);
+  await headerOf(sealed, parsedHeader);
   return undefined;
 }
 
@@ -111,15 +111,4 @@ export interface ParsedAgeHeader {
 async function parsedHeader(reader: Reader): Promise<ParsedAgeHeader> {
   const raw = await readAgeHeader(reader);
   return { raw, stanzas: parseStanzas(raw.stanzas) };
-}
-
-/** The header; of a detached one, also that nothing follows it. */
-async function headerOf({ header, body }: SealedReaders): Promise<ParsedAgeHeader> {
-  const parsed = await parsedHeader(header);
-  if (header !== body && (await header.upTo(1)).length > 0) {
-    throw new AuthenticationError("ERR_TRAILING", "data follows the header in the key blob", {
-      hint: "a key blob holds the header alone; a whole file is opened without --key-blob",
-    });
-  }
-  return parsed;
 }

@@ -8,11 +8,11 @@ import { readFloeSegment } from "../../body/floe-reading.js";
 import { verifyTrailer, type BodySummary } from "../../body/segment-stream.js";
 import { concat, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import { AuthenticationError } from "../../errors.js";
 import type { Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
+import { headerOf } from "../detached-header.js";
 import type {
   BegunOpening,
   BegunSealing,
@@ -34,7 +34,6 @@ import {
   MIN_SEG_LOG2,
   readHeader,
   startsAsMessage,
-  type ParsedHeader,
 } from "./header.js";
 import { FORMAT, messageInfo } from "./info.js";
 import { headerMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
@@ -114,7 +113,7 @@ async function immutablePartOf(
 }
 
 async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening> {
-  const header = await headerOf(sealed);
+  const header = await headerOf(sealed, readHeader);
 
   const sender = verifyCore(header);
   requireOriginalRecipients(sender);
@@ -146,7 +145,7 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
 }
 
 async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
-  const header = await headerOf(sealed);
+  const header = await headerOf(sealed, readHeader);
   const sender = verifyCore(header);
   requireSeparateKeys(header, sender);
   const { immutablePart, core } = header;
@@ -157,17 +156,6 @@ async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefin
     await verifyTrailer({ ...sizes, readSegment: readFloeSegment, trailer }, sealed.body);
   }
   return sender;
-}
-
-/** The header; of a detached one, also that nothing follows it. */
-async function headerOf({ header, body }: SealedReaders): Promise<ParsedHeader> {
-  const parsed = await readHeader(header);
-  if (header !== body && (await header.upTo(1)).length > 0) {
-    throw new AuthenticationError("ERR_TRAILING", "data follows the header in the key blob", {
-      hint: "a key blob holds the header alone; a whole message is opened without --key-blob",
-    });
-  }
-  return parsed;
 }
 
 function readFloeHeader(body: Reader): Promise<Uint8Array> {

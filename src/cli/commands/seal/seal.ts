@@ -98,7 +98,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
       context.report.note("--oaep has no effect: no recipient has an RSA key");
     }
-    noteMixed(recipients, context);
+    if (format === "p11seal") noteMixed(recipients, context);
     const signer = signing && {
       identity: await signerAt(signing.key, tokens, context),
       options: signing,
