@@ -111,7 +111,7 @@ describe("a key named by its URI", () => {
   it("that the token shows for exchange is a sender with a note, unlike one for signatures", async () => {
     const other = { at: join(folder, "home-of-notes") };
     mkdirSync(other.at, { mode: 0o700 });
-    const note = "recorded as a key for exchange";
+    const note = "the key is recorded for exchange";
     for (const [label, isNoted] of [
       ["exchange", true],
       ["sign", false],
