@@ -22,23 +22,38 @@ const LEAVES = "^src/(?:bytes|defined|errors|printable|secret|stream)[.]ts$";
  * @type {Readonly<Record<string, readonly string[]>>}
  */
 const ROOMS = {
-  "^src/keys/": [],
-  "^src/wrap/": ["^src/keys/"],
+  "^src/asn1/": [],
+  "^src/mime/": [],
+  "^src/x509/": ["^src/asn1/"],
+  "^src/keys/": ["^src/asn1/", "^src/x509/"],
+  "^src/trust/": ["^src/asn1/", "^src/x509/", "^src/keys/"],
+  "^src/wrap/": ["^src/asn1/", "^src/keys/"],
   "^src/body/(?!threads/)": [],
   "^src/body/threads/": ["^src/body/"],
-  "^src/envelope/": ["^src/keys/", "^src/wrap/", "^src/body/(?!threads/)"],
-  "^src/software/": ["^src/keys/", "^src/wrap/(?:rsa-|hybrid-key)"],
-  "^src/capi/": ["^src/keys/", "^src/wrap/(?:rsa-|rejection)", "^src/software/"],
-  "^src/token/": ["^src/keys/", "^src/wrap/rsa-", "^src/terminal/", "^src/store/file-modes"],
+  "^src/envelope/": ["^src/(?:asn1|mime|x509|keys|wrap)/", "^src/body/(?!threads/)"],
+  "^src/software/": ["^src/asn1/", "^src/keys/", "^src/wrap/(?:rsa-|hybrid-key)"],
+  "^src/capi/": ["^src/asn1/", "^src/keys/", "^src/wrap/(?:rsa-|rejection)", "^src/software/"],
+  "^src/token/": [
+    "^src/asn1/",
+    "^src/x509/",
+    "^src/keys/",
+    "^src/wrap/rsa-",
+    "^src/terminal/",
+    "^src/store/file-modes",
+  ],
   "^src/store/": [],
   "^src/terminal/": [],
-  "^src/records/": ["^src/keys/", "^src/store/"],
-  "^src/plugin/": ["^src/(?:keys|wrap|envelope|software|token|terminal|store)/"],
+  "^src/records/": ["^src/keys/", "^src/store/", "^src/trust/", "^src/x509/"],
+  "^src/plugin/": ["^src/(?:asn1|keys|wrap|envelope|software|token|terminal|store)/"],
   "^src/cli/": ["^src/"],
 };
 
 /** The core: bytes and keys in, bytes out. */
-const CORE = [LEAVES, "^src/(?:keys|wrap|software|envelope|capi)/", "^src/body/(?!threads/)"];
+const CORE = [
+  LEAVES,
+  "^src/(?:asn1|mime|x509|keys|trust|wrap|software|envelope|capi)/",
+  "^src/body/(?!threads/)",
+];
 
 /** Rooms that stand in a row within another: none imports what comes after it. */
 const ROWS = {

@@ -11,7 +11,7 @@ import type { KeyObject } from "node:crypto";
 import { equal, toHex } from "../bytes.js";
 import { defined } from "../defined.js";
 import { FormatError, UnsupportedError } from "../errors.js";
-import { withoutLeadingZeros } from "./formats/der.js";
+import { withoutLeadingZeros } from "../asn1/der.js";
 import type {
   EcCurve,
   EcPublicKey,

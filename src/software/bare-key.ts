@@ -1,7 +1,7 @@
 /** Private keys for `node:crypto` from the bare number that some formats have. */
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { concat, fromHex } from "../bytes.js";
-import { der, TAG } from "../keys/formats/der.js";
+import { der, TAG } from "../asn1/der.js";
 import { CURVES } from "../keys/formats/spki.js";
 import type { EcCurve } from "../keys/key.js";
 

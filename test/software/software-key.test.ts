@@ -14,7 +14,7 @@ import type {
   RsaPrivateKey,
   X25519PublicKey,
 } from "../../src/keys/key.js";
-import { der, TAG } from "../../src/keys/formats/der.js";
+import { der, TAG } from "../../src/asn1/der.js";
 import { formatPem } from "../../src/keys/formats/pem.js";
 import { needsPassphrase, readPrivateKey } from "../../src/keys/formats/private-file.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "@jest/globals";
 import { open, seal } from "../../src/index.js";
-import { der, DerReader, TAG } from "../../src/keys/formats/der.js";
+import { der, DerReader, TAG } from "../../src/asn1/der.js";
 import type { OaepHash } from "../../src/keys/key.js";
 import { CKO } from "../../src/token/modules/constants.js";
 import type { AttributeValues } from "../../src/token/modules/template.js";

@@ -6,7 +6,7 @@
 import { X509Certificate } from "node:crypto";
 import { defined } from "../../defined.js";
 import { FormatError } from "../../errors.js";
-import { DerReader, TAG } from "./der.js";
+import { DerReader, TAG } from "../../asn1/der.js";
 import type { OaepHash, PublicKey } from "../key.js";
 import { keyInSpki } from "../public-key.js";
 

@@ -18,7 +18,7 @@ import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
 import { ageRecipientIn, formatAgeRecipient, parseAgeRecipient } from "./age-keys.js";
 import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
 import { parseCertificate } from "./certificate.js";
-import { DerReader, TAG } from "./der.js";
+import { DerReader, TAG } from "../../asn1/der.js";
 import {
   looksLikeRsaKeyValue,
   parseCngBlob,

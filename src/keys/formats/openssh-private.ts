@@ -15,7 +15,7 @@
 import { createECDH, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { ascii, concat, Cursor, equal, fromHex, toBase64Url } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
-import { withoutLeadingZeros } from "./der.js";
+import { withoutLeadingZeros } from "../../asn1/der.js";
 import { CURVES, EC_CURVES } from "./spki.js";
 
 /** The label of its PEM block. */

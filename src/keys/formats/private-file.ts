@@ -6,7 +6,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { toHex } from "../../bytes.js";
 import { FormatError, TokenError, UnsupportedError } from "../../errors.js";
-import { DerReader, TAG } from "./der.js";
+import { DerReader, TAG } from "../../asn1/der.js";
 import { foreignPrivate, foreignPrivateBlock } from "./foreign-private.js";
 import type { SinglePublicKey } from "../key.js";
 import { OPENSSH_LABEL, parseOpenSshPrivate } from "./openssh-private.js";

@@ -6,7 +6,7 @@
 import { fromHex, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { UnsupportedError } from "../../errors.js";
-import { der, DerReader, derUnsigned, TAG } from "./der.js";
+import { der, DerReader, derUnsigned, TAG } from "../../asn1/der.js";
 import type { EcCurve, HybridKem, OaepHash } from "../key.js";
 
 /** What a SubjectPublicKeyInfo holds; numbers big-endian without leading zeros. */

@@ -4,7 +4,7 @@
  */
 import { ascii, concat, Cursor, fromBase64, toBase64, u32 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
-import { withoutLeadingZeros } from "./der.js";
+import { withoutLeadingZeros } from "../../asn1/der.js";
 import type { OaepParameters, PublicKey } from "../key.js";
 import {
   publicKeyFromEcPoint,

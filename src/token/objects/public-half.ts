@@ -6,7 +6,7 @@
 import { concat, equal, fromHex, toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
 import { parseCertificate } from "../../keys/formats/certificate.js";
-import { der, TAG } from "../../keys/formats/der.js";
+import { der, TAG } from "../../asn1/der.js";
 import type { EcCurve, PublicKey, RsaPublicKey, SinglePublicKey } from "../../keys/key.js";
 import {
   decompress,

@@ -7,7 +7,7 @@ import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } f
 import { equal } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { FormatError, type TokenError } from "../../errors.js";
-import { der, TAG } from "../../keys/formats/der.js";
+import { der, TAG } from "../../asn1/der.js";
 import type { EcPublicKey, UseOptions, X25519PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki, validatePoint } from "../../keys/public-key.js";
 import { CURVES } from "../../keys/formats/spki.js";

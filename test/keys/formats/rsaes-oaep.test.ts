@@ -1,7 +1,7 @@
 /** Keys under id-RSAES-OAEP (RFC 4055 §4), as some HSMs and smartcard tools export them. */
 import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, fromHex } from "../../../src/bytes.js";
-import { der, DerReader, TAG } from "../../../src/keys/formats/der.js";
+import { der, DerReader, TAG } from "../../../src/asn1/der.js";
 import { parsePublicKey } from "../../../src/keys/formats/key-file.js";
 import { formatPem } from "../../../src/keys/formats/pem.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, fromHex, toHex } from "../../../src/bytes.js";
-import { der, TAG } from "../../../src/keys/formats/der.js";
+import { der, TAG } from "../../../src/asn1/der.js";
 import type { SinglePublicKey } from "../../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import { CKK } from "../../../src/token/modules/constants.js";

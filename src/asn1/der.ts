@@ -3,8 +3,8 @@
  * tags. Reading and writing are side by side, so that a value read and written again gives the same
  * bytes.
  */
-import { concat, Cursor } from "../../bytes.js";
-import { FormatError } from "../../errors.js";
+import { concat, Cursor } from "../bytes.js";
+import { FormatError } from "../errors.js";
 
 export const TAG = {
   boolean: 0x01,

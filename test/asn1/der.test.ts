@@ -1,14 +1,14 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { concat, fromHex, toHex } from "../../../src/bytes.js";
+import { concat, fromHex, toHex } from "../../src/bytes.js";
 import {
   der,
   DerReader,
   derUnsigned,
   TAG,
   withoutLeadingZeros,
-} from "../../../src/keys/formats/der.js";
-import { codeOf } from "../support.js";
+} from "../../src/asn1/der.js";
+import { codeOf } from "../keys/support.js";
 
 function reader(hex: string): DerReader {
   return new DerReader(fromHex(hex), "test value");
