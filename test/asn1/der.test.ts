@@ -1,13 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { concat, fromHex, toHex } from "../../src/bytes.js";
-import {
-  der,
-  DerReader,
-  derUnsigned,
-  TAG,
-  withoutLeadingZeros,
-} from "../../src/asn1/der.js";
+import { der, DerReader, derUnsigned, TAG, withoutLeadingZeros } from "../../src/asn1/der.js";
 import { codeOf } from "../keys/support.js";
 
 function reader(hex: string): DerReader {
