@@ -166,6 +166,8 @@ export class Reader {
   #consumed = 0;
   /** Buffer for small reads from a filling source. */
   #small: Uint8Array | undefined;
+  /** What `some` has not filled yet of its buffer. */
+  #room: Uint8Array = new Uint8Array(0);
 
   constructor(source: ByteSource) {
     this.#source = source;
@@ -260,6 +262,30 @@ export class Reader {
    */
   atHand(most: number): Uint8Array {
     return this.#current.slice(this.#offset, this.#offset + most);
+  }
+
+  /**
+   * Bytes that come next, as many as there are without waiting longer than for the first; undefined
+   * at the end. The reader does not write to them again.
+   */
+  async some(): Promise<Uint8Array | undefined> {
+    if (this.#offset === this.#current.length) {
+      if (this.#fill !== undefined) {
+        if (this.#room.length < DIRECT_BYTES) {
+          this.#room = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK_BYTES).buffer);
+        }
+        const filled = await this.#filled(this.#fill, this.#room);
+        const chunk = this.#room.subarray(0, filled);
+        this.#room = this.#room.subarray(filled);
+        this.#consumed += filled;
+        return filled === 0 ? undefined : chunk;
+      }
+      if (!(await this.#next())) return undefined;
+    }
+    const bytes = this.#current.subarray(this.#offset);
+    this.#offset = this.#current.length;
+    this.#consumed += bytes.length;
+    return bytes;
   }
 
   /** Exactly `length` bytes, or throws `ERR_TRUNCATED`; `what` names them in the message. */
