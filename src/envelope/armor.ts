@@ -8,6 +8,7 @@
  */
 import { ascii, concat } from "../bytes.js";
 import { AuthenticationError } from "../errors.js";
+import { base64Lines } from "../mime/base64-lines.js";
 import type { Reader } from "../stream.js";
 
 /** Characters in a full line, and the bytes that they stand for. */
@@ -23,27 +24,8 @@ export async function* armored(
   label: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   yield ascii(`-----BEGIN ${label}-----\n`);
-  let rest: Uint8Array = new Uint8Array(0);
-  for await (const chunk of bytes) {
-    const all = rest.length === 0 ? chunk : concat(rest, chunk);
-    const full = all.length - (all.length % LINE_BYTES);
-    if (full > 0) yield lines(all.subarray(0, full));
-    // A copy: whoever made the chunk may use its memory again.
-    rest = all.slice(full);
-  }
-  if (rest.length > 0) yield lines(rest);
+  yield* base64Lines(bytes, "\n");
   yield ascii(`-----END ${label}-----\n`);
-}
-
-function lines(bytes: Uint8Array): Uint8Array {
-  const base64 = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64");
-  const count = Math.ceil(base64.length / LINE_CHARACTERS);
-  const text = Buffer.allocUnsafe(base64.length + count);
-  for (let at = 0, to = 0; at < base64.length; at += LINE_CHARACTERS) {
-    to += text.write(base64.slice(at, at + LINE_CHARACTERS), to, "latin1");
-    text[to++] = LF;
-  }
-  return text;
 }
 
 /**
