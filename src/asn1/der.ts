@@ -1,7 +1,7 @@
 /**
- * The small part of DER (X.690 §10) that key files need: definite, minimal lengths and one-byte
- * tags. Reading and writing are side by side, so that a value read and written again gives the same
- * bytes.
+ * DER (X.690 §10) as keys, certificates and messages need it: definite, minimal lengths and
+ * one-byte tags. Reading and writing are side by side, so that a value read and written again gives
+ * the same bytes.
  */
 import { concat, Cursor } from "../bytes.js";
 import { FormatError } from "../errors.js";
@@ -13,7 +13,17 @@ export const TAG = {
   octetString: 0x04,
   null: 0x05,
   oid: 0x06,
+  enumerated: 0x0a,
+  utf8String: 0x0c,
+  printableString: 0x13,
+  teletexString: 0x14,
+  ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  universalString: 0x1c,
+  bmpString: 0x1e,
   sequence: 0x30,
+  set: 0x31,
 } as const;
 
 /** Encodes a value: tag, length, and the parts as content. */
@@ -68,12 +78,35 @@ export class DerReader {
 
   /** A reader for the content of the next value, a SEQUENCE. */
   sequence(): DerReader {
-    return new DerReader(this.read(TAG.sequence), this.#what);
+    return this.constructed(TAG.sequence);
   }
 
-  /** An INTEGER that is not negative, big-endian without leading zeros (zero is no bytes). */
-  unsigned(): Uint8Array {
-    const bytes = this.read(TAG.integer);
+  /** A reader for the content of the next value, which must have this tag. */
+  constructed(tag: number): DerReader {
+    return new DerReader(this.read(tag), this.#what);
+  }
+
+  /** The same if the next value has this tag; otherwise nothing is read. */
+  optional(tag: number): DerReader | undefined {
+    return this.peek() === tag ? this.constructed(tag) : undefined;
+  }
+
+  /** A BOOLEAN; `tag` may be an implicit one. */
+  boolean(tag: number = TAG.boolean): boolean {
+    const bytes = this.read(tag);
+    // X.690 §11.1: nothing but 00 and FF.
+    if (bytes.length !== 1 || (bytes[0] !== 0 && bytes[0] !== 0xff)) {
+      throw new FormatError("ERR_DER", `${this.#what} has a boolean that is not DER`);
+    }
+    return bytes[0] === 0xff;
+  }
+
+  /**
+   * An INTEGER that is not negative, big-endian without leading zeros (zero is no bytes); `tag`
+   * may be an implicit one.
+   */
+  unsigned(tag: number = TAG.integer): Uint8Array {
+    const bytes = this.read(tag);
     const [first, second] = bytes;
     if (first === undefined) throw new FormatError("ERR_DER", `${this.#what} has an empty number`);
     if ((first & 0x80) !== 0) {
@@ -83,6 +116,33 @@ export class DerReader {
       throw new FormatError("ERR_DER", `${this.#what} has a number with needless zeros`);
     }
     return first === 0 ? bytes.subarray(1) : bytes;
+  }
+
+  /** The same as a number. What is above 2^32 - 1 comes as that: counts and lengths end earlier. */
+  count(tag: number = TAG.integer): number {
+    const bytes = this.unsigned(tag);
+    return bytes.length > 4 ? 0xffff_ffff : bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+  }
+
+  /**
+   * A BIT STRING of named bits, up to 31 of them: bit n of ASN.1 is 2^n; `tag` may be an implicit
+   * one.
+   */
+  namedBits(tag: number = TAG.bitString): number {
+    const [unused, ...bytes] = this.read(tag);
+    const last = bytes.at(-1) ?? 0;
+    if (unused === undefined || unused > (bytes.length === 0 ? 0 : 7) || bytes.length > 4) {
+      throw new FormatError("ERR_DER", `${this.#what} has a bit string that is not DER`);
+    }
+    if ((last & ((1 << unused) - 1)) !== 0) {
+      throw new FormatError("ERR_DER", `${this.#what} has a bit string with bits beyond its end`);
+    }
+    let bits = 0;
+    for (const [at, byte] of bytes.entries()) {
+      for (let bit = 0; bit < 8; bit++)
+        if ((byte & (0x80 >> bit)) !== 0) bits |= 1 << (8 * at + bit);
+    }
+    return bits >>> 0;
   }
 
   /** A BIT STRING of whole bytes. */
@@ -98,6 +158,13 @@ export class DerReader {
   next(tag: number): Uint8Array {
     const start = this.#cursor.offset;
     this.read(tag);
+    return this.#bytes.subarray(start, this.#cursor.offset);
+  }
+
+  /** The next value whole, whatever its tag. */
+  any(): Uint8Array {
+    const start = this.#cursor.offset;
+    this.skip();
     return this.#bytes.subarray(start, this.#cursor.offset);
   }
 

@@ -8,7 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { concat } from "../bytes.js";
 import { FormatError, P11SealError, UnsupportedError } from "../errors.js";
-import { formatPem, parsePem } from "../keys/formats/pem.js";
+import { formatPem, parsePem } from "../asn1/pem.js";
 import type {
   ExchangePublicKey,
   HybridKem,

@@ -9,7 +9,7 @@ import {
   type HybridFile,
 } from "../../src/envelope/hybrid-file.js";
 import { openMessage, sealMessage } from "../../src/envelope/messages.js";
-import { formatPem } from "../../src/keys/formats/pem.js";
+import { formatPem } from "../../src/asn1/pem.js";
 import type { Identity } from "../../src/keys/key.js";
 import { HALVES, NATIVE_HYBRID_KEMS } from "../support/hybrid.js";
 import { answering, counting, identityOf } from "../support/identities.js";

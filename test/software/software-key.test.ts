@@ -15,7 +15,7 @@ import type {
   X25519PublicKey,
 } from "../../src/keys/key.js";
 import { der, TAG } from "../../src/asn1/der.js";
-import { formatPem } from "../../src/keys/formats/pem.js";
+import { formatPem } from "../../src/asn1/pem.js";
 import { needsPassphrase, readPrivateKey } from "../../src/keys/formats/private-file.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { EXCHANGE_KEY_NAMES, publicPem, TEST_KEYS } from "../support/keys.js";

@@ -17,7 +17,7 @@ import { defined } from "../../defined.js";
 import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
 import { ageRecipientIn, formatAgeRecipient, parseAgeRecipient } from "./age-keys.js";
 import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
-import { parseCertificate } from "./certificate.js";
+import { parseCertifiedKey } from "./certified-key.js";
 import { DerReader, TAG } from "../../asn1/der.js";
 import {
   looksLikeRsaKeyValue,
@@ -29,7 +29,7 @@ import { foreignKey, foreignPemBlock, textInUtf16, unknownForm } from "./foreign
 import { formatJwk, parseJwk } from "./jwk.js";
 import { printable } from "../../printable.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
-import { formatPem, looksLikePem, parsePem, type PemBlock } from "./pem.js";
+import { formatPem, looksLikePem, parsePem, type PemBlock } from "../../asn1/pem.js";
 import { keyInSpki, publicKeyFromPkcs1 } from "../public-key.js";
 import { requireExchange } from "../recipient-strength.js";
 import { naming, privateKeyAsRecipient, signingKeyAsRecipient } from "../refusals.js";
@@ -231,7 +231,7 @@ function fromDer(bytes: Uint8Array, now: Date): KeyFile {
   outer.skip();
   const second = outer.peek();
   if (second === TAG.bitString) return fromSpki(bytes);
-  if (second === TAG.sequence) return parseCertificate(bytes, now);
+  if (second === TAG.sequence) return parseCertifiedKey(bytes, now);
   // EncryptedPrivateKeyInfo, RFC 5958 §3.
   if (second === TAG.octetString) throw privateKeyAsRecipient("this DER file");
   throw unknownForm(bytes);
@@ -295,7 +295,7 @@ function fromPem(text: string, now: Date): KeyFile {
 
 function fromBlock({ label, bytes, hasHeaders }: PemBlock, now: Date): KeyFile {
   if (hasHeaders) throw new FormatError("ERR_PEM", `PEM block ${label} has headers`);
-  if (CERTIFICATE_LABELS.has(label)) return parseCertificate(bytes, now);
+  if (CERTIFICATE_LABELS.has(label)) return parseCertifiedKey(bytes, now);
   switch (label) {
     case "PUBLIC KEY":
       return fromSpki(bytes);

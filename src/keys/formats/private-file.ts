@@ -10,7 +10,7 @@ import { DerReader, TAG } from "../../asn1/der.js";
 import { foreignPrivate, foreignPrivateBlock } from "./foreign-private.js";
 import type { SinglePublicKey } from "../key.js";
 import { OPENSSH_LABEL, parseOpenSshPrivate } from "./openssh-private.js";
-import { parsePem, type PemBlock } from "./pem.js";
+import { parsePem, type PemBlock } from "../../asn1/pem.js";
 import { publicKeyFromFileSpki } from "../public-key.js";
 import { naming } from "../refusals.js";
 

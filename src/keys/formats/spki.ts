@@ -7,6 +7,7 @@ import { fromHex, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { UnsupportedError } from "../../errors.js";
 import { der, DerReader, derUnsigned, TAG } from "../../asn1/der.js";
+import { oidText } from "../../asn1/oid.js";
 import type { EcCurve, HybridKem, OaepHash } from "../key.js";
 
 /** What a SubjectPublicKeyInfo holds; numbers big-endian without leading zeros. */
@@ -117,7 +118,7 @@ function readCurve(parameters: DerReader): EcCurve {
   const name = toHex(parameters.read(TAG.oid));
   parameters.end();
   for (const curve of EC_CURVES) if (CURVES[curve].oid === name) return curve;
-  const other = OTHER_CURVES.get(name) ?? `with OID ${oidText(name)}`;
+  const other = OTHER_CURVES.get(name) ?? `with OID ${dotted(name)}`;
   throw new UnsupportedError("ERR_KEY_TYPE", `EC key on an unsupported curve, ${other}`, {
     hint: "keys on P-256, P-384 and P-521 are supported",
   });
@@ -166,28 +167,14 @@ function unsupportedAlgorithm(algorithm: string): UnsupportedError {
   const known = OTHER_ALGORITHMS.get(algorithm);
   const message =
     known === undefined
-      ? `unsupported kind of public key, OID ${oidText(algorithm)}`
+      ? `unsupported kind of public key, OID ${dotted(algorithm)}`
       : `${known.name} keys are not supported`;
   return new UnsupportedError("ERR_KEY_TYPE", message, defined({ hint: known?.hint }));
 }
 
-/** An OID's DER content in dotted form (X.690 §8.19). */
-function oidText(hex: string): string {
-  if (hex.length > 64) return `of ${hex.length / 2} bytes`;
-  const arcs: bigint[] = [];
-  let arc = 0n;
-  for (const byte of fromHex(hex)) {
-    arc = (arc << 7n) | BigInt(byte & 0x7f);
-    if ((byte & 0x80) !== 0) continue;
-    if (arcs.length === 0) {
-      const first = arc < 80n ? arc / 40n : 2n;
-      arcs.push(first, arc - 40n * first);
-    } else {
-      arcs.push(arc);
-    }
-    arc = 0n;
-  }
-  return arcs.join(".");
+/** An OID from its DER content, for a message: dotted, unless it is too long to be read. */
+function dotted(hex: string): string {
+  return hex.length > 64 ? `of ${hex.length / 2} bytes` : oidText(fromHex(hex));
 }
 
 /** DER contents of the algorithms' OIDs, in hexadecimal. */

@@ -5,7 +5,7 @@
  */
 import { concat, equal, fromHex, toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
-import { parseCertificate } from "../../keys/formats/certificate.js";
+import { parseCertifiedKey } from "../../keys/formats/certified-key.js";
 import { der, TAG } from "../../asn1/der.js";
 import type { EcCurve, PublicKey, RsaPublicKey, SinglePublicKey } from "../../keys/key.js";
 import {
@@ -51,7 +51,7 @@ const USUAL_EXPONENT = Uint8Array.of(1, 0, 1);
 /** The public half as an X.509 certificate object shows it. */
 export function publicHalfOfCertificate(session: Session, object: Buffer): PublicHalf {
   const value = session.bytes(object, "VALUE");
-  const half = value && known(() => single(parseCertificate(value, new Date()).publicKey));
+  const half = value && known(() => single(parseCertifiedKey(value, new Date()).publicKey));
   return half ?? { kind: "unknown" };
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, u32 } from "../../../src/bytes.js";
 import { P11SealError } from "../../../src/errors.js";
 import { parseOpenSshPrivate } from "../../../src/keys/formats/openssh-private.js";
-import { formatPem, parsePem } from "../../../src/keys/formats/pem.js";
+import { formatPem, parsePem } from "../../../src/asn1/pem.js";
 import { readPrivateKey } from "../../../src/keys/formats/private-file.js";
 import { parseSshLine } from "../../../src/keys/formats/ssh.js";
 import { TEST_KEYS, type TestKeyName } from "../../support/keys.js";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, fromHex } from "../../../src/bytes.js";
 import { der, DerReader, TAG } from "../../../src/asn1/der.js";
 import { parsePublicKey } from "../../../src/keys/formats/key-file.js";
-import { formatPem } from "../../../src/keys/formats/pem.js";
+import { formatPem } from "../../../src/asn1/pem.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import { codeOf, refusal, testKey } from "../support.js";
 

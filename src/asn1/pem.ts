@@ -7,8 +7,8 @@
  * text, such as an example in a comment. OpenSSL sees it so too: two readers that take different
  * keys from one file would be a danger.
  */
-import { fromBase64, toBase64 } from "../../bytes.js";
-import { FormatError } from "../../errors.js";
+import { fromBase64, toBase64 } from "../bytes.js";
+import { FormatError } from "../errors.js";
 
 export interface PemBlock {
   /** Between `BEGIN` and the dashes, such as `PUBLIC KEY`. */
