@@ -58,13 +58,15 @@ try {
     trying: (path, phase) => noted.push(`${phase} ${path}`),
     loginEnded: (token, refusal) => noted.push(`${token.label}: ${refusal ?? "logged in"}`),
   });
-  const { key } = await tokens.generate(made, {
+  const { key, certificateRequest } = await tokens.generate(made, {
     type: "ec:p256",
     label: "exchange",
     use: "exchange",
     allowDecrypt: false, // RSA only: true makes a key that can decrypt and not only unwrap.
+    // For a request for the key's certificate, PKCS #10 in DER. Only now can the key sign one.
+    certificateFor: { subject: "CN=A Trial", mail: ["trial@example.org"] },
   });
-  console.log(`made ${key.uri}`);
+  console.log(`made ${key.uri} and a request of ${certificateRequest.length} bytes`);
 
   const identity = tokens.identity(key);
   const recipients = [{ publicKey: requireExchange(identity.publicKey) }];

@@ -51,6 +51,7 @@ export type {
   Using,
   X25519PublicKey,
 } from "./keys/key.js";
+export { certificateRequest, type RequestedNames } from "./keys/certificate-request.js";
 export type { Purpose, PurposeKeys, SinglePurposeKey } from "./keys/purpose.js";
 
 export {

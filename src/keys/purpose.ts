@@ -20,6 +20,8 @@ export interface PurposeKeys {
   readonly open: ExchangePublicKey;
   /** Signing messages. */
   readonly sign: SigningPublicKey;
+  /** Signing as X.509 and CMS do: with RSA, PKCS#1 v1.5 or PSS. */
+  readonly "x509-sign": SigningPublicKey;
   /** Opening what CryptoAPI sends: PKCS#1 v1.5, or RSA-OAEP with SHA-1. */
   readonly "capi-open": RsaPublicKey;
   /** Signing as CryptoAPI does: PKCS#1 v1.5. */
@@ -47,6 +49,7 @@ export function requireKind(publicKey: PublicKey, purpose: Purpose, name: string
       if (publicKey.type !== "ed25519") return publicKey;
       throw new UnsupportedError("ERR_SIGN_ONLY", `${name} can only sign`);
     case "sign":
+    case "x509-sign":
       naming(name, () => signatureAlgorithm(publicKey));
       return publicKey;
     case "capi-open":

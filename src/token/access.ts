@@ -148,13 +148,27 @@ export class TokenAccess implements TokenService {
     const token = await this.#finder.again(info);
     await this.#logIn(token, true);
     return token.session("write", async (session) => {
-      const pair = await generatePair(token, session, request);
+      const { use, certificateFor: names } = request;
+      const signRequest =
+        names &&
+        ((object: Buffer, key: KeyInfo): Promise<Uint8Array> =>
+          this.#privateKeys.request({ session, token, object, key }, names, [use]));
+      const signsLater = use === "sign" ? signRequest : undefined;
+      const pair = await generatePair(
+        token,
+        session,
+        request,
+        signsLater ? undefined : signRequest,
+      );
       try {
         const { key, notHonoured } = pair;
         requireFindable(session, pair);
-        if (request.use === "sign") return { key, notHonoured };
+        const certificateRequest =
+          (await signsLater?.(pair.privateObject, key)) ?? pair.certificateRequest;
+        const made = { key, notHonoured, ...defined({ certificateRequest }) };
+        if (use === "sign") return made;
         const oaep = await this.#privateKeys.prove(session, token, pair.privateObject, key);
-        return { key, notHonoured, ...defined({ oaep }) };
+        return { ...made, ...defined({ oaep }) };
       } catch (error) {
         session.destroy(pair.privateObject);
         session.destroy(pair.publicObject);

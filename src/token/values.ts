@@ -2,6 +2,7 @@
  * The plain values that `src/token` takes and returns: never an object of pkcs11js or graphene, a
  * handle or a slot number. They can be sent to another process.
  */
+import type { RequestedNames } from "../keys/certificate-request.js";
 import type { OaepHash, SinglePublicKey } from "../keys/key.js";
 
 /**
@@ -117,12 +118,16 @@ export interface GenerateRequest {
   readonly use: KeyUse;
   /** RSA exchange keys only: allow DECRYPT besides UNWRAP. The audit reports it. */
   readonly allowDecrypt: boolean;
+  /** Whom to ask a certificate for. An exchange key signs its request and nothing else. */
+  readonly certificateFor?: RequestedNames;
 }
 
 export interface GeneratedKey {
   readonly key: KeyInfo;
   /** RSA exchange keys: the OAEP hashes that the token has shown to unwrap, best first. */
   readonly oaep?: readonly OaepHash[];
+  /** The request for its certificate, DER (RFC 2986); if it was asked for. */
+  readonly certificateRequest?: Uint8Array;
   /** The requests that the token did not honour, one sentence each. */
   readonly notHonoured: readonly string[];
 }

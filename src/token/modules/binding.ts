@@ -93,6 +93,8 @@ export interface Cryptoki extends OnThreads {
     object: Handle,
     template: Attribute[],
   ): readonly { readonly value: unknown }[];
+  C_CreateObject(session: Handle, template: Attribute[]): Handle;
+  C_CopyObject(session: Handle, object: Handle, template: Attribute[]): Handle;
   C_DestroyObject(session: Handle, object: Handle): void;
 
   C_DecryptInit(session: Handle, mechanism: Mechanism, key: Handle): void;

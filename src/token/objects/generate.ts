@@ -10,6 +10,7 @@ import { failedWith, refusesTemplate } from "../modules/call.js";
 import { CKM, MECHANISM_FLAG } from "../modules/constants.js";
 import { describe } from "./key-list.js";
 import { countById, readObject, visiblePairs } from "./pairs.js";
+import { type Handles, keepsSigning, requestingPair, WITHOUT_REQUEST } from "./request-key.js";
 import { type Draft, differences, draftsFor, MODULUS_BITS } from "./key-policy.js";
 import type { Session } from "../session/session.js";
 import { type AttributeName, plainMechanism, template } from "../modules/template.js";
@@ -22,11 +23,17 @@ export interface NewPair {
   readonly publicObject: Buffer;
   readonly privateObject: Buffer;
   readonly notHonoured: readonly string[];
+  /** An exchange key's, signed while it could; DER. */
+  readonly certificateRequest?: Uint8Array;
 }
+
+/** Has a new private key sign the request for its certificate. */
+export type RequestSigner = (privateKey: Buffer, key: KeyInfo) => Promise<Uint8Array>;
 
 /**
  * Generates a key pair. The session must be read-write and logged in.
  *
+ * @param signRequest - for an exchange key that is to have a request for its certificate
  * @throws TokenError `ERR_MECHANISM` when the token can't make or use such a key, `ERR_KEY_EXISTS`;
  * PolicyError `ERR_KEY_POLICY` when the token made a key that could leave it (it's destroyed
  * again).
@@ -35,6 +42,7 @@ export async function generatePair(
   token: Token,
   session: Session,
   request: GenerateRequest,
+  signRequest?: RequestSigner,
 ): Promise<NewPair> {
   const mechanism = requireMechanisms(token, request);
   requireNewLabel(session, token, request.label);
@@ -42,18 +50,30 @@ export async function generatePair(
   let refusal: unknown;
   for (const draft of drafts) {
     try {
-      const pair = await generate(session, mechanism, draft);
-      return checked(token, session, pair, draft);
+      if (signRequest === undefined) {
+        const pair = await generate(session, mechanism, draft);
+        return checked(token, session, pair, draft);
+      }
+      const { request: certificateRequest, ...pair } = await requestingPair(
+        session,
+        draft,
+        (halves) => generate(session, mechanism, halves),
+        ({ publicKey, privateKey }) =>
+          signRequest(privateKey, describeNew(session, token, publicKey, privateKey)),
+      );
+      return { ...checked(token, session, pair, draft), certificateRequest };
     } catch (error) {
       if (!mayTryAgain(error)) throw error;
       refusal ??= error;
     }
   }
+  if (signRequest !== undefined && refusal instanceof TokenError) throw keepsSigning(refusal);
   throw refusal instanceof Error ? refusal : new TypeError("no draft of a key was tried");
 }
 
 /** @throws UsageError: no key is to be made of this */
-export function requireSound({ label, type, use, allowDecrypt }: GenerateRequest): void {
+export function requireSound(request: GenerateRequest): void {
+  const { label, type, use, allowDecrypt, certificateFor } = request;
   if (label === "" || label.length > 255 || /\p{Cc}/u.test(label)) {
     throw new UsageError(
       "ERR_KEY_LABEL",
@@ -68,6 +88,10 @@ export function requireSound({ label, type, use, allowDecrypt }: GenerateRequest
   }
   if (allowDecrypt && (use !== "exchange" || !type.startsWith("rsa:"))) {
     throw new UsageError("ERR_ALLOW_DECRYPT", "only RSA exchange keys can be allowed to decrypt");
+  }
+  if (certificateFor !== undefined && (type === "x25519" || type === "ec:p521")) {
+    const fact = `a key of type ${type} can't sign a request for its certificate`;
+    throw new UsageError("ERR_KEY_TYPE_USE", fact, { hint: WITHOUT_REQUEST });
   }
 }
 
@@ -133,8 +157,8 @@ function requireNewLabel(session: Session, token: Token, label: string): void {
 async function generate(
   session: Session,
   mechanism: number,
-  draft: Draft,
-): Promise<{ publicKey: Buffer; privateKey: Buffer }> {
+  draft: Pick<Draft, "publicHalf" | "privateHalf">,
+): Promise<Handles> {
   const how = plainMechanism(mechanism);
   const publicHalf = template(draft.publicHalf);
   const privateHalf = template(draft.privateHalf);
@@ -157,17 +181,14 @@ function mayTryAgain(error: unknown): boolean {
       "CKR_FUNCTION_FAILED",
       "CKR_DOMAIN_PARAMS_INVALID",
       "CKR_CURVE_NOT_SUPPORTED",
+      // NSS, of a session key whose template names uses that the key can't have.
+      "CKR_KEY_TYPE_INCONSISTENT",
     )
   );
 }
 
 /** Reads the new key's attributes back; destroys it if it could leave the token. */
-function checked(
-  token: Token,
-  session: Session,
-  pair: { publicKey: Buffer; privateKey: Buffer },
-  draft: Draft,
-): NewPair {
+function checked(token: Token, session: Session, pair: Handles, draft: Draft): NewPair {
   const { publicKey: publicObject, privateKey: privateObject } = pair;
   const flag = (attribute: AttributeName): boolean | undefined =>
     session.flag(privateObject, attribute);
@@ -181,14 +202,8 @@ function checked(
     );
   }
   const isHidden = session.flag(publicObject, "PRIVATE") === true;
-  const pairs = visiblePairs(session);
-  const made = pairs.find((one) => one.some(({ handle }) => publicObject.equals(handle))) ?? [
-    readObject(session, publicObject, "public key"),
-    readObject(session, privateObject, "private key"),
-  ];
-  const key = describe(made, token.info, countById([...new Set([...pairs, made])]));
   return {
-    key,
+    key: describeNew(session, token, publicObject, privateObject),
     publicObject,
     privateObject,
     notHonoured: [
@@ -197,4 +212,18 @@ function checked(
       ...(isHidden ? ["the public key shows only after login: name the key by its URI"] : []),
     ],
   };
+}
+
+function describeNew(
+  session: Session,
+  token: Token,
+  publicObject: Buffer,
+  privateObject: Buffer,
+): KeyInfo {
+  const pairs = visiblePairs(session);
+  const made = pairs.find((one) => one.some(({ handle }) => publicObject.equals(handle))) ?? [
+    readObject(session, publicObject, "public key"),
+    readObject(session, privateObject, "private key"),
+  ];
+  return describe(made, token.info, countById([...new Set([...pairs, made])]));
 }

@@ -148,7 +148,8 @@ function falseOnes(values: AttributeValues): AttributeName[] {
   return (Object.keys(values) as AttributeName[]).filter((name) => values[name] === false);
 }
 
-function without(values: AttributeValues, names: readonly AttributeName[]): AttributeValues {
+/** The values without those of some names. */
+export function without(values: AttributeValues, names: readonly AttributeName[]): AttributeValues {
   return Object.fromEntries(
     Object.entries(values).filter(([name]) => !names.includes(name as AttributeName)),
   );

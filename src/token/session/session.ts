@@ -128,6 +128,19 @@ export class Session {
     }
   }
 
+  create(values: AttributeValues): Buffer {
+    const attributes = template(values);
+    return call("C_CreateObject", () => this.module.native.C_CreateObject(this.handle, attributes));
+  }
+
+  /** A copy of an object that differs in these attributes. */
+  copy(object: Buffer, values: AttributeValues): Buffer {
+    const attributes = template(values);
+    return call("C_CopyObject", () =>
+      this.module.native.C_CopyObject(this.handle, object, attributes),
+    );
+  }
+
   destroy(object: Buffer): void {
     call("C_DestroyObject", () => {
       this.module.native.C_DestroyObject(this.handle, object);

@@ -37,9 +37,10 @@ export interface Plan {
 }
 
 /**
- * What a plan is for: opening or signing messages or, for CryptoAPI, RSA with PKCS#1 v1.5 padding.
+ * What a plan is for: opening or signing messages; signing as X.509 does; for CryptoAPI, RSA with
+ * PKCS#1 v1.5 padding.
  */
-export type PlanOperation = "open" | "sign" | "decrypt-pkcs1" | "sign-pkcs1";
+export type PlanOperation = "open" | "sign" | "sign-x509" | "decrypt-pkcs1" | "sign-pkcs1";
 
 /** One way, offered or not. */
 export interface PlanStep {
@@ -123,12 +124,16 @@ const WAYS: readonly WayKind[] = [
   })),
   ...(
     [
-      ["rsa", "RSA_PKCS_PSS"],
-      ["ec", "ECDSA"],
-      ["ed25519", "EDDSA"],
+      ["sign", "rsa", "RSA_PKCS_PSS"],
+      ["sign", "ec", "ECDSA"],
+      ["sign", "ed25519", "EDDSA"],
+      ["sign-x509", "rsa", "RSA_PKCS"],
+      ["sign-x509", "rsa", "RSA_PKCS_PSS"],
+      ["sign-x509", "ec", "ECDSA"],
+      ["sign-x509", "ed25519", "EDDSA"],
     ] as const
-  ).map(([type, mechanism]): WayKind => ({
-    operation: "sign",
+  ).map(([operation, type, mechanism]): WayKind => ({
+    operation,
     types: [type],
     fn: "C_Sign",
     mechanism,
@@ -367,8 +372,9 @@ function assumptions(operation: PlanOperation, situation: Situation): string[] {
 
 function unseen(operation: PlanOperation, { seen, attributes }: Situation): string[] {
   if (seen === "private key") return [];
-  const uses: readonly PlanUse[] =
-    operation === "sign" || operation === "sign-pkcs1" ? ["SIGN"] : ["UNWRAP", "DECRYPT", "DERIVE"];
+  const uses: readonly PlanUse[] = operation.startsWith("sign")
+    ? ["SIGN"]
+    : ["UNWRAP", "DECRYPT", "DERIVE"];
   const isTold = uses.some((use) => attributes[use] !== undefined);
   return [
     isTold

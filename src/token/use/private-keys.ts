@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
+import { certificateRequest, type RequestedNames } from "../../keys/certificate-request.js";
 import type { OaepHash, PrivateKey, PublicKey, SinglePublicKey } from "../../keys/key.js";
 import { type Purpose, type PurposeKeys } from "../../keys/purpose.js";
 import { verifySignature } from "../../keys/signing.js";
@@ -14,7 +15,7 @@ import { findPrivateKey, possiblePrivateKeys } from "../objects/key-list.js";
 import { kindOf, usualRsaHalf } from "../objects/public-half.js";
 import type { Session } from "../session/session.js";
 import type { Token } from "../session/token.js";
-import type { KeyInfo, TokenInfo } from "../values.js";
+import type { KeyInfo, KeyUse, TokenInfo } from "../values.js";
 import { TokenEcKey } from "./ec.js";
 import type { KeyObjectOnToken } from "./key-object.js";
 import {
@@ -126,6 +127,34 @@ export class PrivateKeys {
       `token "${token.info.label}" made a key that it cannot use; it was destroyed again`,
       { hint: "another type of key may work on this token" },
     );
+  }
+
+  /**
+   * A request for the certificate of a new key, signed by it.
+   *
+   * @param uses - what the certificate is to allow
+   */
+  async request(
+    {
+      session,
+      token,
+      object,
+      key,
+    }: {
+      readonly session: Session;
+      readonly token: Token;
+      readonly object: Buffer;
+      readonly key: KeyInfo;
+    },
+    names: RequestedNames,
+    uses: readonly KeyUse[],
+  ): Promise<Uint8Array> {
+    const { trace } = this.#reach;
+    const publicKey = suitedHalf(key, "x509-sign");
+    const situation = situationOf(token, session, key, object);
+    requireWay(situation, key, "x509-sign");
+    const privateKey = keyOnToken({ token, object, publicKey, trace }, situation);
+    return certificateRequest(privateKey, names, uses);
   }
 
   /**
@@ -294,6 +323,11 @@ const NEEDS: Readonly<
     operations: ["sign"],
     what: "sign messages",
     hint: "another type of signing key, or a key made for signing, may work on this token",
+  },
+  "x509-sign": {
+    operations: ["sign-x509"],
+    what: "sign",
+    hint: "a key made for signing may work on this token",
   },
   "capi-open": {
     operations: ["decrypt-pkcs1", "open"],

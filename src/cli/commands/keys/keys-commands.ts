@@ -1,5 +1,6 @@
 /** `p11seal keys`, as its users see it. */
 import type { CommandSet } from "../../command.js";
+import type { OptionSpec } from "../../arguments/syntax.js";
 import {
   force,
   forceLastTry,
@@ -13,6 +14,19 @@ import {
 } from "../shared-options.js";
 
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
+
+/** Whom a certificate is asked for. */
+const requested = {
+  subject: {
+    type: "string",
+    describe: "The certificate's subject, as in 'CN=Bob,O=Example' (default: CN=MAIL)",
+  },
+  mail: {
+    type: "string",
+    repeatable: true,
+    describe: "A mail address for the certificate (repeatable)",
+  },
+} satisfies Record<string, OptionSpec>;
 
 export const KEYS: CommandSet = {
   groups: {
@@ -55,6 +69,11 @@ export const KEYS: CommandSet = {
           names: { of: "recipients", orFile: true },
           describe: "mlkem…: a recipient who can open the seed in that file, too (repeatable)",
         },
+        csr: {
+          type: "string",
+          describe: "Write a request for its certificate (PKCS #10, PEM) to a file, too",
+        },
+        ...requested,
         ...force,
         ...tokenAccess,
         ...json,
@@ -73,8 +92,38 @@ export const KEYS: CommandSet = {
           "keys generate --token pkcs11:token=alice --label pq --type mlkem768-p256 --seed-file pq.seed -o pq.pem",
           "safe from quantum computers: half on the token, half in a file to keep copies of",
         ],
+        [
+          "keys generate --token pkcs11:token=alice --label mail --type ec:p256 --csr alice.csr --subject 'CN=Alice' --mail alice@example.org",
+          "signs the request, and from then on nothing",
+        ],
       ],
       load: async () => (await import("./keys-generate.js")).keysGenerateCommand,
+    },
+    {
+      name: "keys csr",
+      operands: "<key>",
+      describe: "Write a request for a key's certificate (PKCS #10), signed by the key",
+      options: {
+        ...requested,
+        format: {
+          type: "string",
+          choices: ["pem", "der"],
+          default: "pem",
+          describe: "PEM or DER",
+        },
+        output: { alias: "o", type: "string", describe: 'The request\'s file; "-" is stdout' },
+        ...publicHalf,
+        ...force,
+        ...tokenAccess,
+        ...general,
+      },
+      examples: [
+        [
+          "keys csr 'pkcs11:token=alice;object=sign' --subject 'CN=Alice,O=Example' --mail alice@example.org -o alice.csr",
+          "for a signing key; for an exchange key: keys generate --csr",
+        ],
+      ],
+      load: async () => (await import("./keys-csr.js")).keysCsrCommand,
     },
     {
       name: "keys list",

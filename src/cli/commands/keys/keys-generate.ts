@@ -13,6 +13,7 @@ import type { Output } from "../../io/output.js";
 import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { fewOf, oneLine } from "../../../printable.js";
 import { json, table } from "../../io/table.js";
+import { requestedNames, requestPem } from "./keys-csr.js";
 import { signOnlyOf } from "../../find/token-key.js";
 import { withTokens } from "../../find/tokens.js";
 import {
@@ -41,19 +42,28 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
     throw new UsageError("ERR_USAGE", "the key and the JSON would both go to stdout");
   }
 
+  const csr = args.text("csr");
+  const certificateFor = csr === undefined ? undefined : requestedNames(args);
+  requireOneRequest(args, hybrid !== undefined);
+
   await withTokens(args, context, async (tokens) => {
     const text = args.text("token");
     const uri = text === undefined ? {} : tokens.uri(text);
     // Opened first: a key whose files can't be written would stay on the token all the same.
     const output = path === undefined ? undefined : await outputAt(path, args, context);
     let seedOutput: Output | undefined;
+    let requestOutput: Output | undefined;
     try {
+      requestOutput = csr === undefined ? undefined : await outputAt(csr, args, context);
       seedOutput = hybrid && (await seedOutputAt(hybrid, path, args));
       const escrow = hybrid === undefined ? [] : await escrowOf(hybrid, tokens, context);
       const access = await tokens.access();
       const token = await tokens.find(uri, () => chosenToken(uri, access));
       const label = args.required("label");
-      const made = await access.generate(token, { type, label, use, allowDecrypt });
+      const made = await access.generate(token, {
+        ...{ type, label, use, allowDecrypt },
+        ...defined({ certificateFor }),
+      });
       const half = made.key.publicKey;
       if (half === undefined) {
         throw new TokenError("ERR_PUBLIC_KEY_MISSING", `${made.key.uri} has no public half`);
@@ -62,6 +72,10 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
         hybrid === undefined || seedOutput === undefined
           ? half
           : await joined(hybrid, half, { made, escrow, seedOutput });
+      if (requestOutput !== undefined && made.certificateRequest !== undefined) {
+        await requestOutput.write(requestPem(made.certificateRequest));
+        await commit(requestOutput);
+      }
       const record = made.oaep?.[0];
       if (output !== undefined) {
         await output.write(publicKeyFile(publicKey, record, made.key));
@@ -73,11 +87,12 @@ export async function keysGenerateCommand(args: Arguments, context: Context): Pr
       await write(
         io.stdout,
         asJson
-          ? json(asData(made, publicKey, path, hybrid))
-          : describe(made, publicKey, path, hybrid),
+          ? json(asData(made, publicKey, { path, csr, hybrid }))
+          : describe(made, publicKey, { path, csr, hybrid }),
       );
     } finally {
       await output?.close();
+      await requestOutput?.close();
       await seedOutput?.close();
     }
   });
@@ -104,12 +119,34 @@ function publicKeyFile(key: PublicKey, oaep: OaepHash | undefined, made: KeyInfo
   return formatPublicKey(key, "pem", { comment: oneLine(made.label), ...records });
 }
 
-function asData(
-  made: GeneratedKey,
-  key: PublicKey,
-  path: string | undefined,
-  hybrid: HybridOptions | undefined,
-): unknown {
+/** Names of the files that were written, and what they are of. */
+interface Written {
+  readonly path: string | undefined;
+  readonly csr: string | undefined;
+  readonly hybrid: HybridOptions | undefined;
+}
+
+/** @throws UsageError `ERR_USAGE` */
+function requireOneRequest(args: Arguments, isHybrid: boolean): void {
+  const csr = args.text("csr");
+  if (csr === undefined) {
+    const [given] = ["subject", "mail"].filter((name) =>
+      name === "mail" ? args.texts(name).length > 0 : args.text(name) !== undefined,
+    );
+    if (given === undefined) return;
+    throw new UsageError("ERR_USAGE", `--${given} needs --csr`, {
+      hint: "--csr FILE writes a request for the key's certificate",
+    });
+  }
+  if (isHybrid) {
+    throw new UsageError("ERR_USAGE", "no certificate is known for a hybrid key", {
+      hint: "leave out --csr",
+    });
+  }
+  if (csr === "-") throw new UsageError("ERR_USAGE", "--csr takes the name of a file");
+}
+
+function asData(made: GeneratedKey, key: PublicKey, { path, csr, hybrid }: Written): unknown {
   return {
     uri: made.key.uri,
     kind: kindOf(made, hybrid),
@@ -118,22 +155,18 @@ function asData(
     uses: made.key.uses,
     ...defined({ oaep: made.oaep }),
     notHonoured: made.notHonoured,
-    ...defined({ file: path, seedFile: hybrid?.seedFile }),
+    ...defined({ file: path, request: csr, seedFile: hybrid?.seedFile }),
   };
 }
 
-function describe(
-  made: GeneratedKey,
-  key: PublicKey,
-  path: string | undefined,
-  hybrid: HybridOptions | undefined,
-): string {
+function describe(made: GeneratedKey, key: PublicKey, { path, csr, hybrid }: Written): string {
   return table([
     ["key", made.key.uri],
     ["kind", kindOf(made, hybrid)],
     ["fingerprint", fingerprintText(key)],
     ...(made.oaep === undefined ? [] : [["OAEP", made.oaep.join(", ") || "none"]]),
     ...(path === undefined ? [] : [["public key", path]]),
+    ...(csr === undefined ? [] : [["request", csr]]),
     ...(hybrid === undefined ? [] : [["seed file", hybrid.seedFile]]),
   ]);
 }
