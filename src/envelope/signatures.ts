@@ -59,6 +59,8 @@ export async function openSigned(
   try {
     const { ber, signed } = await beginSignedData(reader, options);
     if (signed.isDetached) {
+      const { signers } = await signed.rest();
+      if (signers.length === 0) throw notSigned("a CMS message of certificates is not signed");
       throw new UsageError("ERR_DETACHED", "it is a signature alone, without what is signed", {
         hint: "name the signed file as well: p11seal verify --content FILE SIGNATURE",
       });

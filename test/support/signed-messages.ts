@@ -44,6 +44,8 @@ export interface SignerOptions {
   readonly algorithm?: AlgorithmIdentifier;
   /** Attributes, whole, in the order in which they are sent; null: none. */
   readonly attributes?: readonly Uint8Array[] | null;
+  /** Unsigned ones. */
+  readonly unsigned?: readonly Uint8Array[];
   /** What is signed in place of the attributes. */
   readonly signed?: Uint8Array;
   /** How it is hashed, for `node:crypto`. */
@@ -95,6 +97,7 @@ export function signerInfo(content: Uint8Array, options: SignerOptions = {}): Ui
     joined === undefined ? new Uint8Array(0) : der(0xa0, joined),
     derAlgorithm(options.algorithm ?? { oid: ECDSA_SHA256 }),
     der(TAG.octetString, sign(hash, signed, options.key ?? signer.keys.privateKey)),
+    options.unsigned === undefined ? new Uint8Array(0) : der(0xa1, ...options.unsigned),
   );
 }
 

@@ -37,6 +37,21 @@ export function readAttributes(content: Uint8Array, what: string): Attributes {
 }
 
 /**
+ * Refuses, among the content of a signer's unsigned attributes, those that count only when they are
+ * signed (RFC 5652 §11). The others say nothing here.
+ *
+ * @throws FormatError `ERR_ATTRIBUTES`, `ERR_DER`, `ERR_TRUNCATED`
+ */
+export function requireNotUnsigned(content: Uint8Array): void {
+  const reader = new DerReader(content, "unsigned attributes");
+  while (reader.peek() !== undefined) {
+    const type = oidText(reader.sequence().read(TAG.oid));
+    if (!SIGNED_ONLY.has(type)) continue;
+    throw malformed(`${nameOf(type)} is among the attributes that are not signed`);
+  }
+}
+
+/**
  * The only value of an attribute that has just one; undefined where the attribute is absent.
  *
  * @throws FormatError `ERR_ATTRIBUTES`
@@ -90,6 +105,8 @@ export const ATTRIBUTE_TYPE = {
   signingCertificate: "1.2.840.113549.1.9.16.2.12",
   signingCertificateV2: "1.2.840.113549.1.9.16.2.47",
 } as const;
+
+const SIGNED_ONLY: ReadonlySet<string> = new Set(Object.values(ATTRIBUTE_TYPE));
 
 function nameOf(type: string): string {
   const names = Object.entries(ATTRIBUTE_TYPE);

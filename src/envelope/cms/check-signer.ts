@@ -112,7 +112,9 @@ export function checkSigner(
 /** The signer for people, before it is known who that is. */
 export function signerText(id: SignerId): string {
   if ("subjectKeyId" in id) return `key identifier ${toHex(id.subjectKeyId).slice(0, 64)}`;
-  return `serial number ${toHex(id.serial).slice(0, 64)} of ${nameText(id.issuer)}`;
+  return `serial number ${toHex(id.serial)
+    .replace(/^00(?=.)/, "")
+    .slice(0, 64)} of ${nameText(id.issuer)}`;
 }
 
 /**

@@ -6,7 +6,7 @@ import { readAlgorithm, type AlgorithmIdentifier } from "../../asn1/algorithm-id
 import { der, DerReader, TAG } from "../../asn1/der.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { readName, type Name } from "../../x509/name.js";
-import { readAttributes, type Attributes } from "./attributes.js";
+import { readAttributes, requireNotUnsigned, type Attributes } from "./attributes.js";
 
 /** How a signature names its certificate. */
 export type SignerId =
@@ -46,7 +46,7 @@ export function readSignerInfo(sent: Uint8Array, encoded: Uint8Array): SignerInf
   const signed = fields.peek() === SIGNED_ATTRIBUTES ? readSigned(fields, sent) : undefined;
   const signatureAlgorithm = readAlgorithm(fields);
   const signature = fields.read(TAG.octetString);
-  if (fields.peek() === UNSIGNED_ATTRIBUTES) fields.skip();
+  if (fields.peek() === UNSIGNED_ATTRIBUTES) requireNotUnsigned(fields.read(UNSIGNED_ATTRIBUTES));
   fields.end();
   return { id, digestAlgorithm, signed, signatureAlgorithm, signature };
 }

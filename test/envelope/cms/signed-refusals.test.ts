@@ -130,6 +130,15 @@ describe("signed attributes", () => {
     expect(await refusal(by({ attributes }))).toBe("ERR_ATTRIBUTES");
   });
 
+  it("are signed, those that count", async () => {
+    const attributes = [type, digest];
+    expect(await refusal(by({ attributes, unsigned: [time] }))).toBe("ERR_ATTRIBUTES");
+    const other = attribute("1.2.840.113549.1.9.16.2.14", der(TAG.sequence));
+    await expect(verify(by({ unsigned: [other, other] }))).resolves.toHaveProperty(
+      "signers.length",
+    );
+  });
+
   it.each([
     ["a time that is none", "20260115000000"],
     ["a time without seconds", "2601150000Z"],
