@@ -339,6 +339,15 @@ export class Reader {
   }
 }
 
+/** What `reader` still has, in chunks of its own memory each. */
+export async function* remaining(reader: Reader): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    const bytes = await reader.upTo(CHUNK_BYTES);
+    if (bytes.length === 0) return;
+    yield bytes;
+  }
+}
+
 /** Reads smaller than this go through a buffer of the reader's own. */
 const DIRECT_BYTES = 64 * 1024;
 

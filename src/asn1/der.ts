@@ -29,7 +29,12 @@ export const TAG = {
 /** Encodes a value: tag, length, and the parts as content. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const content = concat(...parts);
-  return concat(Uint8Array.of(tag), encodeLength(content.length), content);
+  return concat(derHeader(tag, content.length), content);
+}
+
+/** What stands before a value's content of `length` bytes. */
+export function derHeader(tag: number, length: number): Uint8Array<ArrayBuffer> {
+  return concat(Uint8Array.of(tag), encodeLength(length));
 }
 
 /** INTEGER of an unsigned big-endian number. */

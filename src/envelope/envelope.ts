@@ -18,6 +18,7 @@ import type {
 } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import type { Reader } from "../stream.js";
+import type { CmsSigner } from "./cms/sign-data.js";
 
 /** A format can load its code when it is first called: what is needed to detect it is all here. */
 export interface Envelope {
@@ -195,6 +196,29 @@ export interface SealOptions {
   readonly segLog2?: number | undefined;
   /** Who signs; absent: the message says nothing of its sender. */
   readonly sender?: Sender | undefined;
+  /** What only CMS messages have. */
+  readonly cms?: CmsSealOptions | undefined;
+}
+
+/** What can be chosen of a message in CMS. */
+export interface CmsSealOptions {
+  /**
+   * `windows`: for .NET and old mail programs, with AES-CBC, which does not authenticate the
+   * content. By default AES-GCM.
+   */
+  readonly profile?: "windows" | undefined;
+  /** Names recipients by key identifiers, certificates or not. */
+  readonly byKeyId?: boolean | undefined;
+  /** Signs the content before it is encrypted. */
+  readonly signer?: CmsSigner | undefined;
+  /** The message is for mail: what is sealed is a mail's part. */
+  readonly smime?: MailPart | undefined;
+}
+
+/** How content that is not a mail's part yet becomes one. */
+export interface MailPart {
+  /** Name of the attachment; absent: it becomes text. */
+  readonly name?: string | undefined;
 }
 
 /** The sender, and what is signed. The caller provides the time and the serial number. */

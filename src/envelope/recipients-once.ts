@@ -1,4 +1,5 @@
 /** The recipients of one message, whatever its format. */
+import { defined } from "../defined.js";
 import { PolicyError, UsageError } from "../errors.js";
 import type { Recipient } from "../keys/key.js";
 
@@ -17,8 +18,8 @@ export function recipientsOnce(
   const byKey = new Map<string, Recipient>();
   for (const recipient of recipients) {
     const id = recipient.publicKey.fingerprint.join();
-    // Of two entries for one key, the one that knows what the token can do.
-    if (byKey.get(id)?.oaep === undefined) byKey.set(id, recipient);
+    // Of several entries for one key, all that they say of it; the first counts.
+    byKey.set(id, { ...recipient, ...defined(byKey.get(id) ?? {}) });
   }
   const unique = [...byKey.values()];
   if (unique.length === 0) {

@@ -80,6 +80,8 @@ export interface Recipient {
    * key. Without it the sender writes one stanza for SHA-256 and one for SHA-1.
    */
   readonly oaep?: OaepHash | undefined;
+  /** The key's certificate, DER, by which CMS messages name it. Nobody has judged it here. */
+  readonly certificate?: Uint8Array | undefined;
 }
 
 /**

@@ -3,7 +3,7 @@
  * written has lines that end with CRLF, as mail has on its way.
  */
 import { ascii } from "../bytes.js";
-import type { Reader } from "../stream.js";
+import { remaining, type Reader } from "../stream.js";
 import { base64Lines } from "./base64-lines.js";
 import { startsAsHeader } from "./header-fields.js";
 
@@ -38,7 +38,7 @@ export async function* asMailPart(
   name: string | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (isMailPart(await content.peek(PART_START_BYTES))) {
-    yield* withCrlf(rest(content));
+    yield* withCrlf(remaining(content));
     return;
   }
   yield ascii(
@@ -52,7 +52,7 @@ export async function* asMailPart(
         : [`Content-Disposition: attachment; ${parameter("filename", name)}`]),
     ),
   );
-  yield* base64Lines(rest(content), CRLF);
+  yield* base64Lines(remaining(content), CRLF);
 }
 
 const PART_START_BYTES = 4096;
@@ -81,17 +81,6 @@ export async function* withCrlf(
     if (length > 0) yield new Uint8Array(converted.subarray(0, length));
   }
 }
-
-async function* rest(reader: Reader): AsyncGenerator<Uint8Array, void, undefined> {
-  for (;;) {
-    const bytes = await reader.upTo(PIECE_BYTES);
-    if (bytes.length === 0) return;
-    yield bytes;
-  }
-}
-
-/** A multiple of 3 and of a line's 48 bytes, so that base64 needs no bytes of the next piece. */
-const PIECE_BYTES = 48 * 4096;
 
 /** A name in ASCII as it is; another one as RFC 2231 §4 has it. */
 function parameter(name: string, value: string): string {
