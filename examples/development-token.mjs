@@ -73,6 +73,9 @@ try {
   const sealed = await seal(Buffer.from("a trial\n"), { recipients });
   const { plaintext } = await open(sealed.stream(), { identities: [identity] });
   process.stdout.write(await plaintext.bytes());
+
+  // The trial is over. `storeCertificate(key, der)` would have put its certificate beside the key.
+  await tokens.deleteKey(key, { certificates: true });
 } catch (error) {
   if (!(error instanceof P11SealError)) throw error;
   console.error(`${error.code}: ${error.message}`);

@@ -16,14 +16,14 @@ export function around<Public extends PublicKey>(
   identity: Identity<Public>,
   { before, after, using }: Around,
 ): Identity<Public> {
-  const { publicKey, name, label } = identity;
+  const { publicKey, name, label, certificates } = identity;
   const unlock = async (): Promise<PrivateKey<Public>> => {
     await before?.();
     const key = await identity.unlock();
     after?.();
     return using === undefined ? key : watched(key, using);
   };
-  return { publicKey, name, unlock, ...defined({ label }) };
+  return { publicKey, name, unlock, ...defined({ label, certificates }) };
 }
 
 /** An identity's name for people, with its label beside it. */

@@ -179,6 +179,8 @@ export interface Identity<Public extends PublicKey = PublicKey> {
   readonly name: string;
   /** What people call the key, where its name does not say it: some URIs have ids alone. */
   readonly label?: string;
+  /** Certificates that lie beside the key, DER: in its file, or on its token. Nobody vouched. */
+  readonly certificates?: readonly Uint8Array[];
   /** May ask for a PIN, once: called when the key is needed, and never before a match. */
   unlock(): Promise<PrivateKey<Public>>;
 }

@@ -7,6 +7,7 @@ import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
+import { destroyCertificates, storeCertificate, type WithOthers } from "./objects/certificates.js";
 import { auditKey } from "./objects/key-audit.js";
 import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
@@ -14,7 +15,7 @@ import { type Diagnosis, diagnose } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
 import { requireFindable } from "./objects/findable.js";
 import { generatePair, requireSound } from "./objects/generate.js";
-import { identityName, keyName, suitedHalf } from "./objects/halves.js";
+import { identityFacts, keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { kindOf } from "./objects/public-half.js";
 import { howToTellApart } from "./objects/telling-apart.js";
@@ -24,7 +25,7 @@ import { PrivateKeys } from "./use/private-keys.js";
 import { isForSigning, shownSituation } from "./use/situation.js";
 import type { Session } from "./session/session.js";
 import type { Token } from "./session/token.js";
-import type { TokenService } from "./service.js";
+import type { DeleteOptions, TokenService } from "./service.js";
 import type {
   Finding,
   GeneratedKey,
@@ -33,6 +34,7 @@ import type {
   MechanismInfo,
   ModuleInfo,
   PinAsker,
+  StoredCertificate,
   TokenInfo,
   Trouble,
 } from "./values.js";
@@ -138,7 +140,7 @@ export class TokenAccess implements TokenService {
   ): Identity<PurposeKeys[P]> {
     return {
       publicKey: suitedHalf(key, purpose),
-      ...identityName(key),
+      ...identityFacts(key),
       unlock: () => this.#privateKeys.unlock(key, purpose),
     };
   }
@@ -192,7 +194,19 @@ export class TokenAccess implements TokenService {
     return this.#privateKeys.provenHashes(key);
   }
 
-  async deleteKey(key: KeyInfo): Promise<void> {
+  async storeCertificate(
+    key: KeyInfo,
+    certificate: Uint8Array,
+    withOthers: WithOthers = "refuse",
+  ): Promise<StoredCertificate> {
+    const token = await this.#finder.again(key.token);
+    await this.#logIn(token);
+    return token.session("write", (session) =>
+      storeCertificate(session, key, certificate, withOthers),
+    );
+  }
+
+  async deleteKey(key: KeyInfo, options: DeleteOptions = {}): Promise<void> {
     const token = await this.#finder.again(key.token);
     await this.#logIn(token);
     await token.session("write", (session) => {
@@ -205,11 +219,12 @@ export class TokenAccess implements TokenService {
       try {
         object = findPrivateKey(session, key);
       } catch (error) {
-        const isLoneHalf = half !== undefined && (error as TokenError).code === "ERR_KEY_NOT_FOUND";
-        if (!isLoneHalf) throw error;
+        const isLone = half !== undefined || (options.certificates && key.certificates.length > 0);
+        if (!isLone || (error as TokenError).code !== "ERR_KEY_NOT_FOUND") throw error;
       }
       if (object !== undefined) session.destroy(object);
       if (half !== undefined) session.destroy(half);
+      if (options.certificates) destroyCertificates(session, key);
     });
   }
 

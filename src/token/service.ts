@@ -5,6 +5,7 @@
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import type { Diagnosis } from "./diagnosis.js";
+import type { WithOthers } from "./objects/certificates.js";
 import type { Pkcs11Uri } from "./uri.js";
 import type { Plan, PlanOperation } from "./use/plan.js";
 import type {
@@ -14,9 +15,15 @@ import type {
   KeyInfo,
   MechanismInfo,
   ModuleInfo,
+  StoredCertificate,
   TokenInfo,
   Trouble,
 } from "./values.js";
+
+export interface DeleteOptions {
+  /** Destroy the key's certificates too, also where they are all that is left of it. */
+  readonly certificates?: boolean | undefined;
+}
 
 /**
  * Operations on tokens. `TokenAccess` implements them with the modules in this process,
@@ -86,11 +93,26 @@ export interface TokenService {
    */
   probeOaep(key: KeyInfo): Promise<OaepHash[]>;
   /**
-   * Destroys both halves of a key pair, or a lone public half. Certificates are kept.
+   * Stores a certificate (DER) beside its key. Logs in.
+   *
+   * @param withOthers - if the key has another certificate: `refuse` (the default), `keep` it, as
+   *   messages that name it are to be opened, or `replace` it
+   * @throws FormatError `ERR_CERTIFICATE`; TokenError `ERR_CERTIFICATE_MISMATCH`: it is another
+   *   key's; `ERR_CERTIFICATE_EXISTS`; `ERR_CERTIFICATE_LOST`: the token took it and does not show
+   *   it; the error of a token that stores none
+   */
+  storeCertificate(
+    key: KeyInfo,
+    certificate: Uint8Array,
+    withOthers?: WithOthers,
+  ): Promise<StoredCertificate>;
+  /**
+   * Destroys both halves of a key pair, or a lone public half; its certificates are kept, unless
+   * the options say otherwise.
    *
    * @throws TokenError `ERR_KEY_NOT_FOUND`, `ERR_KEY_NOT_UNIQUE`; nothing is destroyed then.
    */
-  deleteKey(key: KeyInfo): Promise<void>;
+  deleteKey(key: KeyInfo, options?: DeleteOptions): Promise<void>;
   /**
    * Checks keys against the key policy. Logs in to every token that shows a key or that `uri`
    * names. Public halves whose private key is elsewhere are skipped.

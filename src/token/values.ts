@@ -102,6 +102,8 @@ export interface KeyInfo {
   readonly uses: readonly KeyUse[];
   /** Where the public half was found. */
   readonly seenAs: ObjectClass;
+  /** Certificates of the key that are on the token, DER, as they came. */
+  readonly certificates: readonly Uint8Array[];
   /** The pair's objects that are visible: a URI may name any of them. */
   readonly objects: readonly ObjectName[];
   /** An RFC 7512 URI that finds exactly this key again. */
@@ -131,6 +133,14 @@ export interface GeneratedKey {
   /** The requests that the token did not honour, one sentence each. */
   readonly notHonoured: readonly string[];
 }
+
+/** What became of a certificate that was to be stored beside its key. */
+export type StoredCertificate =
+  /** It was there already. */
+  | { readonly done: "nothing" }
+  | { readonly done: "added" }
+  /** Instead of this many others. */
+  | { readonly done: "replaced"; readonly others: number };
 
 /** A violation of the key policy (docs/threat-model.md) by a key. */
 export interface Finding {

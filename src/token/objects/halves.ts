@@ -2,7 +2,7 @@
 import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import type { SinglePublicKey } from "../../keys/key.js";
+import type { Identity, SinglePublicKey } from "../../keys/key.js";
 import { type Purpose, requireKind, type SinglePurposeKey } from "../../keys/purpose.js";
 import type { KeyInfo } from "../values.js";
 
@@ -33,6 +33,12 @@ export function identityName({ uri, label }: Pick<KeyInfo, "uri" | "label">): {
 } {
   const isSaid = label === "" || /[:;]object=/.test(uri);
   return { name: uri, ...defined({ label: isSaid ? undefined : label }) };
+}
+
+/** What an identity tells of a key besides its public half. */
+export function identityFacts(key: KeyInfo): Pick<Identity, "name" | "label" | "certificates"> {
+  const { certificates } = key;
+  return { ...identityName(key), ...(certificates.length > 0 && { certificates }) };
 }
 
 /** A key's name in messages. */

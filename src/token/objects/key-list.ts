@@ -49,6 +49,7 @@ export function describe(
     ...(half ?? first.half),
     uses: first.uses(),
     seenAs: first.class,
+    certificates: pair.flatMap(({ certificate }) => certificate ?? []),
     objects: pair.map(({ class: objectClass, label, id }) => ({ class: objectClass, label, id })),
     uri: keyUri(pair, token, idCounts),
   };

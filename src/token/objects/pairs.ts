@@ -5,6 +5,7 @@
  * key. An object whose names no other has is paired by the key that it shows.
  */
 import { toHex } from "../../bytes.js";
+import { defined } from "../../defined.js";
 import type { SinglePublicKey } from "../../keys/key.js";
 import { failedWith } from "../modules/call.js";
 import { CKC_X_509, CKK, CKO } from "../modules/constants.js";
@@ -16,6 +17,8 @@ import { publicHalfOfCertificate, publicHalfOfKey, type PublicHalf } from "./pub
 export interface KeyObject extends ObjectName {
   readonly handle: Buffer;
   readonly half: PublicHalf;
+  /** Of a certificate whose key is understood: the whole, DER. */
+  readonly certificate?: Uint8Array;
   /** What the key itself is, as far as the object shows it: equal for objects of one pair. */
   readonly content: string | undefined;
   /** The uses that the object allows. A certificate allows any. Read when asked for. */
@@ -92,11 +95,11 @@ type Naming = { readonly ID: Uint8Array } | { readonly LABEL: string };
 /** Reads an object. */
 export function readObject(session: Session, handle: Buffer, objectClass: ObjectClass): KeyObject {
   const isCertificate = objectClass === "certificate";
-  const half = isCertificate
-    ? publicHalfOfCertificate(session, handle)
-    : publicHalfOfKey(session, handle);
+  const value = isCertificate ? session.bytes(handle, "VALUE") : undefined;
+  const half = isCertificate ? publicHalfOfCertificate(value) : publicHalfOfKey(session, handle);
   return {
     ...{ handle, class: objectClass, half },
+    ...defined({ certificate: half.publicKey && value }),
     label: session.text(handle, "LABEL"),
     id: session.bytes(handle, "ID") ?? new Uint8Array(),
     content: contentOf(half.publicKey) ?? (isCertificate ? undefined : modulusOf(session, handle)),

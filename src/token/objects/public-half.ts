@@ -48,9 +48,11 @@ export function usualRsaHalf(session: Session, object: Buffer): RsaPublicKey | u
 
 const USUAL_EXPONENT = Uint8Array.of(1, 0, 1);
 
-/** The public half as an X.509 certificate object shows it. */
-export function publicHalfOfCertificate(session: Session, object: Buffer): PublicHalf {
-  const value = session.bytes(object, "VALUE");
+/**
+ * The public half as the value of an X.509 certificate object shows it; undefined: the token does
+ * not show it.
+ */
+export function publicHalfOfCertificate(value: Uint8Array | undefined): PublicHalf {
   const half = value && known(() => single(parseCertifiedKey(value, new Date()).publicKey));
   return half ?? { kind: "unknown" };
 }

@@ -103,6 +103,7 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "withPublicHalf",
   "generate",
   "probeOaep",
+  "storeCertificate",
   "deleteKey",
   "audit",
   "mechanisms",

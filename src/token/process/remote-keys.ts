@@ -2,7 +2,7 @@
 import { defined } from "../../defined.js";
 import type { Identity, PrivateKey, Using } from "../../keys/key.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
-import { identityName, suitedHalf } from "../objects/halves.js";
+import { identityFacts, suitedHalf } from "../objects/halves.js";
 import type { KeyInfo } from "../values.js";
 import type { Task } from "./conversation.js";
 import { type KeyDescription, remoteKey } from "./key-on-wire.js";
@@ -30,7 +30,7 @@ export class RemoteKeys {
       remoteKey(publicKey, await this.#unlock(key, purpose), (use, using) =>
         this.#use("useKey", key, [purpose, use], using),
       );
-    return { publicKey, ...identityName(key), unlock };
+    return { publicKey, ...identityFacts(key), unlock };
   }
 
   async #unlock(key: KeyInfo, purpose: Purpose): Promise<KeyDescription> {

@@ -8,7 +8,8 @@ import { TokenError } from "../../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../../keys/key.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
 import type { Diagnosis } from "../diagnosis.js";
-import type { TokenService } from "../service.js";
+import type { WithOthers } from "../objects/certificates.js";
+import type { DeleteOptions, TokenService } from "../service.js";
 import type { DevelopmentTokenOptions } from "../session/softhsm.js";
 import type { Pkcs11Uri } from "../uri.js";
 import type { Plan, PlanOperation } from "../use/plan.js";
@@ -20,6 +21,7 @@ import type {
   MechanismInfo,
   ModuleInfo,
   PinReferrer,
+  StoredCertificate,
   TokenInfo,
   Trouble,
 } from "../values.js";
@@ -156,8 +158,16 @@ export class TokenClient implements TokenService {
     return this.#request("probeOaep", key);
   }
 
-  deleteKey(key: KeyInfo): Promise<void> {
-    return this.#request("deleteKey", key);
+  storeCertificate(
+    key: KeyInfo,
+    certificate: Uint8Array,
+    withOthers?: WithOthers,
+  ): Promise<StoredCertificate> {
+    return this.#request("storeCertificate", key, certificate, withOthers);
+  }
+
+  deleteKey(key: KeyInfo, options?: DeleteOptions): Promise<void> {
+    return this.#request("deleteKey", key, options);
   }
 
   audit(uri: Pkcs11Uri = {}): Promise<Finding[]> {

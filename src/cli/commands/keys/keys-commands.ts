@@ -126,6 +126,29 @@ export const KEYS: CommandSet = {
       load: async () => (await import("./keys-csr.js")).keysCsrCommand,
     },
     {
+      name: "keys import-cert",
+      operands: "<uri> <file>",
+      describe: "Store a certificate beside its key on the token",
+      options: {
+        add: {
+          type: "boolean",
+          describe: "Keep a certificate that is there: messages that name it go on to open",
+        },
+        replace: { type: "boolean", describe: "Delete a certificate that is there" },
+        ...forceLastTry,
+        ...tokenAccess,
+        ...json,
+        ...general,
+      },
+      examples: [
+        [
+          "keys import-cert 'pkcs11:token=alice;object=mail' alice.crt",
+          "from then on the key is found by what messages say of the certificate",
+        ],
+      ],
+      load: async () => (await import("./keys-import-cert.js")).keysImportCertCommand,
+    },
+    {
       name: "keys list",
       operands: "[uri]",
       describe:
@@ -173,6 +196,7 @@ export const KEYS: CommandSet = {
       operands: "<uri>",
       describe: "Delete a key pair; nobody can then open what is sealed to it",
       options: {
+        certificates: { type: "boolean", describe: "Delete its certificates, too" },
         ...yes,
         ...forceLastTry,
         ...tokenAccess,

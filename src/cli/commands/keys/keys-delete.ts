@@ -20,21 +20,35 @@ export async function keysDeleteCommand(args: Arguments, context: Context): Prom
     }
     const access = await tokens.access();
     const key = await keyAt(uri, tokens);
-    if (!args.flag("yes")) await confirmDeletion(key, context);
-    await access.deleteKey(key);
+    const certificates = args.flag("certificates");
+    if (!args.flag("yes")) await confirmDeletion(key, certificates, context);
+    await access.deleteKey(key, { certificates });
     context.report.note(`deleted ${key.uri}`);
+    if (key.certificates.length > 0 && !certificates) {
+      context.report.note("its certificate is still on the token; --certificates deletes it, too");
+    }
   });
 }
 
-async function confirmDeletion(key: KeyInfo, { io }: Context): Promise<void> {
+async function confirmDeletion(
+  key: KeyInfo,
+  certificates: boolean,
+  { io }: Context,
+): Promise<void> {
   const word = key.label === "" ? toHex(key.id) : key.label;
   await confirm(io, {
     act: "deleting a key",
     question:
-      `delete ${key.kind} key "${word}" on token "${key.token.label}" permanently? ` +
+      `delete ${key.kind} key "${word}"${withCertificates(key, certificates)} ` +
+      `on token "${key.token.label}" permanently? ` +
       `what is sealed to it can then not be opened. type its ${key.label === "" ? "id" : "label"} to confirm:`,
     word,
     otherwise: "--yes confirms",
     refused: "nothing was deleted",
   });
+}
+
+function withCertificates({ certificates }: KeyInfo, areDeleted: boolean): string {
+  if (certificates.length === 0) return "";
+  return areDeleted ? " and its certificate" : ", but not its certificate,";
 }

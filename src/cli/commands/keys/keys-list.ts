@@ -8,6 +8,7 @@ import type { Pkcs11Uri } from "../../../token/uri.js";
 import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { certificateData, certificateLine, readable } from "../../find/certificate-text.js";
 import { keysAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
 import { isSignOnly } from "../../find/token-key.js";
@@ -96,6 +97,7 @@ function asData(key: KeyInfo, hybrid: HybridPublicKey | undefined): unknown {
     fingerprint: key.publicKey === undefined ? null : fingerprintText(key.publicKey),
     age: ageRecipientOf(key) ?? null,
     seenAs: key.seenAs,
+    certificates: readable(key.certificates).map(certificateData),
     token: key.token,
     ...defined({
       halfOf: hybrid && {
@@ -128,6 +130,7 @@ function describe(
       // An OpenSSH line would fill the screen.
       key.publicKey?.type === "rsa" ? "" : (ageRecipientOf(key) ?? ""),
       key.uri,
+      ...readable(key.certificates).map((one) => `certificate: ${certificateLine(one)}`),
       ...(halfOf === undefined ? [] : [halfOf]),
     ]),
     columns,
