@@ -3,22 +3,17 @@
  * or apart from it, as `.p7s`. Nothing here decides whether a signer's certificate is to be
  * believed.
  */
-import { BerReader } from "../asn1/ber-reader.js";
-import { TAG } from "../asn1/der.js";
-import { AuthenticationError, FormatError, UsageError } from "../errors.js";
-import { parseX509 } from "../x509/certificate.js";
+import { defined } from "../defined.js";
+import { AuthenticationError, UsageError } from "../errors.js";
 import { ByteStream, chunks, Reader, type ByteSource } from "../stream.js";
-import { armored, armorLabel, dearmored } from "./armor.js";
+import { parseX509 } from "../x509/certificate.js";
+import { armored } from "./armor.js";
 import type { SignaturePolicy, Signer } from "./cms/check-signer.js";
-import { enterContentInfo, leaveContentInfo } from "./cms/content-info.js";
-import { SIGNED_DATA, signData, type CmsSigner } from "./cms/sign-data.js";
+import { leaveContentInfo } from "./cms/content-info.js";
+import { signData, type CmsSigner } from "./cms/sign-data.js";
 import { ContentWatch } from "./cms/signed-content.js";
-import {
-  checkSigned,
-  SignedData,
-  type SignedOptions,
-  type SignedParts,
-} from "./cms/signed-data.js";
+import { checkSigned, type SignedOptions, type SignedParts } from "./cms/signed-data.js";
+import { beginSignedData, beginSignedMessage, pieces } from "./cms/signed-message.js";
 import { watched, whileRunning, type Watching } from "./watched.js";
 
 export type { CmsSigner, SignaturePolicy, SignedParts, Signer };
@@ -32,6 +27,8 @@ export interface VerifyOptions extends SignaturePolicy, Watching {
 export interface SignedMessage {
   /** The content's type, dotted: `1.2.840.113549.1.7.1` for a file. */
   readonly contentType: string;
+  /** Of a mail, the addresses in its `From`, which nothing vouches for. */
+  readonly from?: readonly string[];
   /**
    * The content, before anything is known of the signatures. Whoever can't wait takes back what
    * they have if the stream throws, or `signatures` rejects.
@@ -46,10 +43,12 @@ export interface SignedMessage {
 }
 
 /**
- * Begins to read a message that holds what is signed, binary or as PEM.
+ * Begins to read a message that holds what is signed: binary, as PEM, or a signed mail (RFC 8551
+ * §3.5), whose content is the first part as it stands.
  *
- * @throws FormatError `ERR_NOT_SIGNED_DATA`, `ERR_BER` and others; UsageError `ERR_DETACHED`: it is
- *   a signature alone; AuthenticationError `ERR_TRUNCATED`; AbortedError `ERR_ABORTED`
+ * @throws FormatError `ERR_NOT_SIGNED_DATA`, `ERR_BER`, `ERR_MAIL` and others; UsageError
+ *   `ERR_DETACHED`: it is a signature alone; AuthenticationError `ERR_TRUNCATED`; AbortedError
+ *   `ERR_ABORTED`
  */
 export async function openSigned(
   message: ByteSource,
@@ -57,29 +56,22 @@ export async function openSigned(
 ): Promise<SignedMessage> {
   const reader = new Reader(watched(message, options));
   try {
-    const { ber, signed } = await beginSignedData(reader, options);
-    if (signed.isDetached) {
-      const { signers } = await signed.rest();
-      if (signers.length === 0) throw notSigned("a CMS message of certificates is not signed");
-      throw new UsageError("ERR_DETACHED", "it is a signature alone, without what is signed", {
-        hint: "name the signed file as well: p11seal verify --content FILE SIGNATURE",
-      });
-    }
-    const watch = new ContentWatch(signed.digests, false);
+    const begun = await beginSignedMessage(reader, options);
     let isRead = false;
     const content = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-      yield* whileRunning(signed.content(watch), options.signal);
+      yield* whileRunning(begun.content, options.signal);
       isRead = true;
     };
     return {
-      contentType: signed.contentType,
+      contentType: begun.contentType,
+      ...defined({ from: begun.from }),
       content: new ByteStream(content(), () => reader.close()),
       async signatures() {
         if (!isRead) throw new TypeError("the content was not read to its end");
-        const parts = await signed.rest();
-        await leaveContentInfo(ber);
+        const parts = await begun.rest();
         await reader.close();
-        return checkSigned(signed.contentType, parts, watch.finish(), withCertificates(options));
+        const given = withCertificates(options);
+        return checkSigned(begun.contentType, parts, begun.watch.finish(), given);
       },
     };
   } catch (error) {
@@ -116,7 +108,7 @@ export async function verifyDetached(
     const parts = await signed.rest();
     await leaveContentInfo(ber);
     const check = async (source: ByteSource, anyLineEnds: boolean): Promise<SignedParts> => {
-      const watch = new ContentWatch(signed.digests, anyLineEnds);
+      const watch = new ContentWatch(signed.digests, { anyLineEnds });
       for await (const chunk of chunks(watched(source, options))) watch.see(chunk);
       return checkSigned(signed.contentType, parts, watch.finish(), withCertificates(options));
     };
@@ -152,32 +144,12 @@ export function signMessage(
 ): { readonly stream: () => ByteStream; readonly armored: () => ByteStream } {
   const reader = new Reader(watched(content, options));
   const { detached = false, signal } = options;
-  const message = whileRunning(signData(rest(reader), signer, { detached }), signal);
+  const message = whileRunning(signData(pieces(reader), signer, { detached }), signal);
   const release = (): Promise<void> => reader.close();
   return {
     stream: () => new ByteStream(message, release),
     armored: () => new ByteStream(armored(message, "CMS"), release),
   };
-}
-
-/** @throws FormatError `ERR_NOT_SIGNED_DATA`, `ERR_BER`; AuthenticationError `ERR_TRUNCATED` */
-async function beginSignedData(
-  reader: Reader,
-  policy: SignaturePolicy,
-): Promise<{ readonly ber: BerReader; readonly signed: SignedData }> {
-  const label = await armorLabel(reader);
-  if (label !== undefined && LABELS.has(label)) reader.decode((text) => dearmored(text, label));
-  const ber = new BerReader(reader, "signed message");
-  if ((await ber.tag()) !== TAG.sequence) throw notSigned("it is no CMS message");
-  const type = await enterContentInfo(ber);
-  if (type !== SIGNED_DATA) throw notSigned(`a CMS message of type ${type} is not signed`);
-  return { ber, signed: await SignedData.begin(ber, policy) };
-}
-
-function notSigned(message: string): FormatError {
-  return new FormatError("ERR_NOT_SIGNED_DATA", message, {
-    hint: "signed messages and signatures end in .p7m, .p7s or .pem; encrypted ones are opened first",
-  });
 }
 
 function withCertificates({ certificates = [], ...policy }: VerifyOptions): SignedOptions {
@@ -187,21 +159,3 @@ function withCertificates({ certificates = [], ...policy }: VerifyOptions): Sign
 function isOtherContent(error: unknown): boolean {
   return error instanceof AuthenticationError && error.code === "ERR_CONTENT_MISMATCH";
 }
-
-async function* rest(reader: Reader): AsyncGenerator<Uint8Array, void, undefined> {
-  for (;;) {
-    const chunk = await reader.upTo(PIECE_BYTES);
-    if (chunk.length > 0) yield chunk;
-    if (chunk.length < PIECE_BYTES) return;
-  }
-}
-
-/** What stands after BEGIN: RFC 7468 §8 and §9, and what older software writes. */
-const LABELS: ReadonlySet<string> = new Set([
-  "CMS",
-  "PKCS7",
-  "PKCS #7 SIGNED DATA",
-  "SIGNED MESSAGE",
-]);
-
-const PIECE_BYTES = 256 * 1024;

@@ -13,28 +13,50 @@ export type Digests = Readonly<
   Record<LineEnds, ReadonlyMap<SignatureDigest, Uint8Array> | undefined>
 >;
 
+export interface DigestOptions {
+  /** It may have been signed with line ends CR LF, although it has others: digest both forms. */
+  readonly anyLineEnds?: boolean | undefined;
+  /** Of a long content, only these of the hashes are made, if any is among them. */
+  readonly likely?: readonly SignatureDigest[] | undefined;
+}
+
 export class ContentDigests {
-  readonly #asIs: ReadonlyMap<SignatureDigest, Hash>;
+  readonly #asIs: Map<SignatureDigest, Hash>;
   readonly #tryCrlf: boolean;
+  readonly #likely: ReadonlySet<SignatureDigest> | undefined;
   /** From the first bare LF on; before it, both forms are the same. */
-  #crlf: ReadonlyMap<SignatureDigest, Hash> | undefined;
+  #crlf: Map<SignatureDigest, Hash> | undefined;
   #endsInCr = false;
   #converted = new Uint8Array(0);
 
-  /** @param tryCrlf - digest the form with CR LF as well */
-  constructor(algorithms: Iterable<SignatureDigest>, tryCrlf: boolean) {
-    this.#asIs = new Map([...algorithms].map((name) => [name, createHash(name)]));
-    this.#tryCrlf = tryCrlf;
+  #bytes = 0;
+
+  constructor(algorithms: readonly SignatureDigest[], options: DigestOptions = {}) {
+    const { anyLineEnds = false, likely = [] } = options;
+    this.#asIs = new Map(algorithms.map((name) => [name, createHash(name)]));
+    this.#tryCrlf = anyLineEnds;
+    const hinted = algorithms.filter((name) => likely.includes(name));
+    this.#likely = hinted.length === 0 ? undefined : new Set(hinted);
   }
 
   update(bytes: Uint8Array): void {
     if (this.#tryCrlf) this.#updateCrlf(bytes);
     for (const hash of this.#asIs.values()) hash.update(bytes);
+    this.#bytes += bytes.length;
+    if (this.#likely !== undefined && this.#bytes > ALL_UP_TO_BYTES) this.#narrow(this.#likely);
   }
 
   /** To be called once, at the content's end. The form with CR LF is absent if it is no other. */
   finish(): Digests {
     return { "as-is": digested(this.#asIs), crlf: this.#crlf && digested(this.#crlf) };
+  }
+
+  #narrow(likely: ReadonlySet<SignatureDigest>): void {
+    for (const name of this.#asIs.keys()) {
+      if (likely.has(name)) continue;
+      this.#asIs.delete(name);
+      this.#crlf?.delete(name);
+    }
   }
 
   /** Comes before the same bytes are digested as they are. */
@@ -67,6 +89,9 @@ export class ContentDigests {
 function digested(hashes: ReadonlyMap<SignatureDigest, Hash>): Map<SignatureDigest, Uint8Array> {
   return new Map([...hashes].map(([name, hash]) => [name, hash.digest()]));
 }
+
+/** As long a content costs little, whatever is digested. */
+const ALL_UP_TO_BYTES = 4 * 1024 * 1024;
 
 const CR = 13;
 const LF = 10;

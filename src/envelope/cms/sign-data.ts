@@ -13,6 +13,7 @@ import type { PrivateKey } from "../../keys/key.js";
 import { keyInSpki } from "../../keys/public-key.js";
 import type { Certificate } from "../../x509/certificate.js";
 import { ATTRIBUTE_TYPE, derAttribute, derSetOf } from "./attributes.js";
+import { CONTENT_TYPES } from "./cms-oids.js";
 import { cmsSigning, type CmsSigning } from "./cms-signing.js";
 import { signingCertificateV2 } from "./signing-certificate.js";
 
@@ -66,7 +67,7 @@ async function* detached(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const hash = createHash(signing.digest);
   for await (const chunk of content) hash.update(chunk);
-  const encapsulated = der(TAG.sequence, derOid(DATA));
+  const encapsulated = der(TAG.sequence, derOid(CONTENT_TYPES.data));
   const after = await afterContent(hash.digest(), signer, signing);
   yield whole(concat(beforeContent(signing), encapsulated, after), bare);
 }
@@ -89,8 +90,13 @@ async function* opaque(
     }
     if (!isBegun) {
       isBegun = true;
-      if (!bare) yield concat(OPEN_SEQUENCE, derOid(SIGNED_DATA), OPEN_EXPLICIT);
-      yield concat(OPEN_SEQUENCE, beforeContent(signing), OPEN_SEQUENCE, derOid(DATA));
+      if (!bare) yield concat(OPEN_SEQUENCE, derOid(CONTENT_TYPES.signedData), OPEN_EXPLICIT);
+      yield concat(
+        OPEN_SEQUENCE,
+        beforeContent(signing),
+        OPEN_SEQUENCE,
+        derOid(CONTENT_TYPES.data),
+      );
       yield concat(OPEN_EXPLICIT, OPEN_OCTETS, der(TAG.octetString, first ?? new Uint8Array(0)));
     }
     yield der(TAG.octetString, chunk);
@@ -101,13 +107,13 @@ async function* opaque(
     return;
   }
   const octets = der(TAG.octetString, first ?? new Uint8Array(0));
-  const encapsulated = der(TAG.sequence, derOid(DATA), der(EXPLICIT_0, octets));
+  const encapsulated = der(TAG.sequence, derOid(CONTENT_TYPES.data), der(EXPLICIT_0, octets));
   yield whole(concat(beforeContent(signing), encapsulated, after), bare);
 }
 
 function whole(signedData: Uint8Array, bare: boolean): Uint8Array {
   const value = der(TAG.sequence, signedData);
-  return bare ? value : der(TAG.sequence, derOid(SIGNED_DATA), der(EXPLICIT_0, value));
+  return bare ? value : der(TAG.sequence, derOid(CONTENT_TYPES.signedData), der(EXPLICIT_0, value));
 }
 
 /** Version 1 (§5.1), for id-data and certificates named by issuer; and the hash. */
@@ -135,7 +141,7 @@ async function signerInfo(
   signing: CmsSigning,
 ): Promise<Uint8Array> {
   const attributes = [
-    derAttribute(ATTRIBUTE_TYPE.contentType, derOid(DATA)),
+    derAttribute(ATTRIBUTE_TYPE.contentType, derOid(CONTENT_TYPES.data)),
     derAttribute(ATTRIBUTE_TYPE.messageDigest, der(TAG.octetString, digest)),
     derAttribute(ATTRIBUTE_TYPE.signingTime, derTime(signingTimeMs)),
     derAttribute(ATTRIBUTE_TYPE.signingCertificateV2, signingCertificateV2(certificate)),
@@ -157,9 +163,6 @@ async function signerInfo(
 function end(values: number): Uint8Array {
   return new Uint8Array(2 * values);
 }
-
-export const DATA = "1.2.840.113549.1.7.1";
-export const SIGNED_DATA = "1.2.840.113549.1.7.2";
 
 const VERSION_1 = derUnsigned(Uint8Array.of(1));
 const EXPLICIT_0 = 0xa0;

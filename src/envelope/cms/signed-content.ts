@@ -6,7 +6,7 @@ import { concat } from "../../bytes.js";
 import { P11SealError } from "../../errors.js";
 import type { SignatureDigest } from "../../keys/signature-scheme.js";
 import { ATTRIBUTE_TYPE, MAX_ATTRIBUTES_BYTES, readAttributes } from "./attributes.js";
-import { ContentDigests, type Digests } from "./content-digests.js";
+import { ContentDigests, type DigestOptions, type Digests } from "./content-digests.js";
 
 export interface SeenContent {
   readonly digests: Digests;
@@ -24,9 +24,8 @@ export class ContentWatch {
   #kept: Uint8Array[] | undefined = [];
   #bytes = 0;
 
-  /** @param anyLineEnds - it may have been signed with line ends CR LF, although it has others */
-  constructor(digests: readonly SignatureDigest[], anyLineEnds: boolean) {
-    this.#digests = new ContentDigests(digests, anyLineEnds);
+  constructor(digests: readonly SignatureDigest[], options: DigestOptions = {}) {
+    this.#digests = new ContentDigests(digests, options);
   }
 
   see(bytes: Uint8Array): void {

@@ -1,7 +1,4 @@
-/**
- * Signed messages both ways with OpenSSL's `cms` command: every kind of key, and every form. Version
- * 3.0 knows no Ed25519 there.
- */
+/** Signed messages both ways with `openssl cms`: every kind of key but Ed25519, every form. */
 import { spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -131,6 +128,61 @@ describe("what OpenSSL signs holds", () => {
     const key = ["-signer", at("rsa.crt"), "-inkey", at("rsa.key")];
     const pem = openssl("cms", "-sign", "-in", at("in"), "-outform", "PEM", ...OPAQUE, ...key);
     expect((await verify(pem)).signers).toHaveLength(1);
+  });
+});
+
+describe("signed mails", () => {
+  const mailBy = (content: Uint8Array, ...args: readonly string[]): string => {
+    writeFileSync(at("in"), content);
+    const key = ["-signer", at("p256.crt"), "-inkey", at("p256.key")];
+    const mail = ["-outform", "SMIME", "-from", "Bob <bob@example.com>", "-subject", "s"];
+    return openssl("cms", "-sign", "-in", at("in"), ...mail, ...key, ...args).toString("latin1");
+  };
+  const text = Buffer.from("one\ntwo\n");
+  const latin1 = (mail: string): Buffer => Buffer.from(mail, "latin1");
+
+  it("in two parts", async () => {
+    const { content, signers } = await verify(latin1(mailBy(text, "-text")));
+    expect(Buffer.from(content).toString()).toContain("one\r\ntwo\r\n");
+    expect(signers[0]?.lineEnds).toBe("as-is");
+  });
+
+  it("in two parts, which have lost the CR of their line ends", async () => {
+    const mail = mailBy(text, "-text").replaceAll("\r\n", "\n");
+    expect((await verify(latin1(mail))).signers[0]?.lineEnds).toBe("crlf");
+  });
+
+  it("in two parts, altered", async () => {
+    const mail = mailBy(text, "-text").replace("two", "six");
+    await expect(verify(latin1(mail))).rejects.toMatchObject({ code: "ERR_CONTENT_MISMATCH" });
+  });
+
+  it.each(["sha-1", "md5", "sha-512", "nonsense"])("that say micalg=%s", async (micalg) => {
+    const mail = mailBy(text, "-text");
+    expect(mail).toContain('micalg="sha-256"');
+    const other = mail.replace('micalg="sha-256"', `micalg="${micalg}"`);
+    expect((await verify(latin1(other))).signers).toHaveLength(1);
+  });
+
+  it("of more than some MiB need the hash that they name", async () => {
+    const long = Buffer.alloc(6 * 1024 * 1024, "0123456789abcdef0123456789abcd\n");
+    const mail = mailBy(long, "-text", "-md", "sha384");
+    expect((await verify(latin1(mail))).signers).toHaveLength(1);
+    const other = mail.replace('micalg="sha-384"', 'micalg="sha-256"');
+    await expect(verify(latin1(other))).rejects.toMatchObject({ code: "ERR_ATTRIBUTES" });
+  });
+
+  it("in one part", async () => {
+    const mail = latin1(mailBy(text, "-nodetach"));
+    const opened = await openSigned(mail);
+    expect(opened.from).toEqual(["bob@example.com"]);
+    expect(Buffer.from(await opened.content.bytes()).toString()).toBe("one\r\ntwo\r\n");
+    expect((await opened.signatures()).signers).toHaveLength(1);
+  });
+
+  it("that are neither are no signed messages", async () => {
+    const mail = Buffer.from("From: a@example.com\r\nSubject: x\r\n\r\nhello\r\n");
+    await expect(verify(mail)).rejects.toMatchObject({ code: "ERR_NOT_SIGNED_DATA" });
   });
 });
 
