@@ -119,7 +119,8 @@ class Recipients {
     }
     // A record of what the token can do is worth more than its absence.
     const oaep = earlier?.recipient.oaep ?? key.oaep;
-    const recipient = { publicKey, ...defined({ oaep }) };
+    const certificate = earlier?.recipient.certificate ?? key.certificate?.der;
+    const recipient = { publicKey, ...defined({ oaep, certificate }) };
     this.#found.set(fingerprint, { recipient, where: earlier?.where ?? where });
   }
 

@@ -17,6 +17,7 @@ import { defined } from "../../defined.js";
 import { FormatError, UnsupportedError, UsageError } from "../../errors.js";
 import { ageRecipientIn, formatAgeRecipient, parseAgeRecipient } from "./age-keys.js";
 import { blobKind, encodePublicKeyBlob, parsePublicKeyBlob, signatureBlob } from "./capi-blob.js";
+import { parseX509, type Certificate } from "../../x509/certificate.js";
 import { parseCertifiedKey } from "./certified-key.js";
 import { DerReader, TAG } from "../../asn1/der.js";
 import {
@@ -59,6 +60,10 @@ export interface KeyFile {
    * of an exchange key. `requireRecipient` refuses `sign`; as a sender's, `exchange` is told.
    */
   readonly use?: "exchange" | "sign";
+  /** The certificate that the key came in, or beside. */
+  readonly certificate?: Certificate;
+  /** Certificates behind that one in the file. Nothing says that they belong to it. */
+  readonly chain?: readonly Certificate[];
 }
 
 export type PublicKeyFormat = "pem" | "der" | "jwk" | "ssh" | "age" | "capi";
@@ -262,14 +267,17 @@ function fromPem(text: string, now: Date): KeyFile {
       "its public key is written by: p11seal keys export FILE -o PUBLIC",
     );
   }
-  // A key may stand beside its certificate; that both are of one key is checked.
-  const isPair = blocks.length === 2 && isCertificate[0] !== isCertificate[1];
-  if (first === undefined || (blocks.length > 1 && !isPair)) {
+  // A key may stand beside its certificate, and the certificate before its issuers'. That key and
+  // certificate belong together is checked.
+  const [certificate, ...issuers] = blocks.filter((_, index) => isCertificate[index]);
+  const ends = blocks.filter((block) => !issuers.includes(block));
+  if (first === undefined || ends.length - (certificate === undefined ? 0 : 1) > 1) {
     throw new FormatError("ERR_PEM", `${blocks.length} PEM blocks instead of one key`, {
-      hint: "give the recipient's key or certificate alone, without its chain",
+      hint: "give the recipient's key or certificate alone",
     });
   }
-  const found = blocks.map((block) => fromBlock(block, now));
+  const chain = issuersIn(issuers);
+  const found = ends.map((block) => fromBlock(block, now));
   const publicKey = (found[0] as KeyFile).publicKey;
   if (!found.every((other) => equal(other.publicKey.spki, publicKey.spki))) {
     throw new FormatError("ERR_PEM", "a key and a certificate of another key", {
@@ -289,8 +297,28 @@ function fromPem(text: string, now: Date): KeyFile {
   const certified = uses.length > 0 ? undefined : found.find(({ use }) => use !== undefined)?.use;
   return {
     ...withUse(keyFile(publicKey, records, warnings), uses),
-    ...defined({ use: certified }),
+    ...defined({
+      use: certified,
+      certificate: found.find((one) => one.certificate !== undefined)?.certificate,
+    }),
+    ...(chain.length > 0 && { chain }),
   };
+}
+
+/**
+ * Certificates that may be those of issuers. Others would be of people who then get nothing.
+ *
+ * @throws FormatError `ERR_PEM`
+ */
+function issuersIn(blocks: readonly PemBlock[]): Certificate[] {
+  const certificates = blocks.map(({ bytes }) => parseX509(bytes));
+  const mayIssue = certificates.every(
+    ({ version, basicConstraints }) => version === 1 || basicConstraints?.ca === true,
+  );
+  if (mayIssue) return certificates;
+  throw new FormatError("ERR_PEM", "certificates of several keys instead of one and its issuers'", {
+    hint: "put the recipient's certificate first, and only those of its issuers behind it",
+  });
 }
 
 function fromBlock({ label, bytes, hasHeaders }: PemBlock, now: Date): KeyFile {

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
+import { formatPem } from "../../../src/asn1/pem.js";
 import { ascii, concat, fromBase64, toHex } from "../../../src/bytes.js";
 import type { EcPublicKey } from "../../../src/keys/key.js";
 import {
@@ -11,6 +12,7 @@ import {
   parsePublicKey,
   type PublicKeyFormat,
 } from "../../../src/keys/formats/key-file.js";
+import { rootAuthority, type Issuer } from "../../support/certificates.js";
 import { publicDer, publicPem, TEST_KEYS, type TestKeyName } from "../../support/keys.js";
 import {
   ALL_KEY_NAMES,
@@ -259,8 +261,25 @@ describe("a certificate", () => {
     expect(codeOf(() => parse(der))).toBe("ERR_TRAILING");
   });
 
-  it("with its chain is refused, since only one of them is the recipient", () => {
-    expect(codeOf(() => parse(certificate + fixtureText("p256-agree.crt.pem")))).toBe("ERR_PEM");
+  const root = rootAuthority();
+  const pemOf = (...issuers: readonly Issuer[]): string =>
+    issuers.map((one) => formatPem("CERTIFICATE", one.certificate.der)).join("");
+
+  it("with its chain is the first, and the others are kept", () => {
+    const [ca, leaf] = [root.authority("CA"), root.issue()];
+    const file = parse(pemOf(leaf, ca, root));
+    expect(file.certificate?.der).toEqual(leaf.certificate.der);
+    expect(file.publicKey.spki).toEqual(leaf.certificate.spki);
+    expect(file.chain?.map(({ der }) => der)).toEqual([ca, root].map((one) => one.certificate.der));
+    expect(parse(pemOf(leaf)).chain).toBeUndefined();
+  });
+
+  it.each([
+    ["one of somebody else", pemOf(root.issue(), root.issue())],
+    ["its issuer's before it", pemOf(root, root.issue())],
+    ["the same twice", pemOf(root.issue({ serial: 1 }), root.issue({ serial: 1 }))],
+  ])("with %s is refused, since only one would be the recipient", (_, file) => {
+    expect(codeOf(() => parse(file))).toBe("ERR_PEM");
   });
 });
 
@@ -284,8 +303,7 @@ describe("a key beside its certificate", () => {
 
   it.each([
     ["of another key", publicPem(TEST_KEYS.p256) + certificate],
-    ["with its chain", PEM + certificate + certificate],
-    ["which is there twice", certificate + certificate],
+    ["with another key", PEM + PEM + certificate],
   ])("is refused: %s", (_, file) => {
     expect(codeOf(() => parse(file))).toBe("ERR_PEM");
   });
