@@ -35,10 +35,14 @@ export function softwareIdentity<P extends Purpose = "open">(
   name: string,
   options: SoftwareIdentityOptions<P> = {},
 ): Identity<SinglePurposeKey<P>> {
-  const { key, publicKey } = readPrivateKey(pem, name, options.passphrase);
+  const { key, publicKey, certificates } = readPrivateKey(pem, name, options.passphrase);
   const suited = suitedFor(publicKey, (options.purpose ?? "open") as P, name);
   const privateKey = softwareKey(key, suited);
-  return { publicKey: suited, name, unlock: () => Promise.resolve(privateKey) };
+  return {
+    ...{ publicKey: suited, name },
+    ...(certificates.length > 0 && { certificates }),
+    unlock: () => Promise.resolve(privateKey),
+  };
 }
 
 function suitedFor<P extends Purpose>(

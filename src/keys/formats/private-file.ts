@@ -4,15 +4,16 @@
  * cause.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { toHex } from "../../bytes.js";
-import { FormatError, TokenError, UnsupportedError } from "../../errors.js";
+import { equal, toHex } from "../../bytes.js";
+import { FormatError, P11SealError, TokenError, UnsupportedError } from "../../errors.js";
 import { DerReader, TAG } from "../../asn1/der.js";
 import { foreignPrivate, foreignPrivateBlock } from "./foreign-private.js";
 import type { SinglePublicKey } from "../key.js";
 import { OPENSSH_LABEL, parseOpenSshPrivate } from "./openssh-private.js";
 import { parsePem, type PemBlock } from "../../asn1/pem.js";
-import { publicKeyFromFileSpki } from "../public-key.js";
+import { keyInSpki, publicKeyFromFileSpki } from "../public-key.js";
 import { naming } from "../refusals.js";
+import { parseX509 } from "../../x509/certificate.js";
 
 /**
  * The private key in a file, and its public key.
@@ -28,9 +29,33 @@ export function readPrivateKey(
   pem: Uint8Array | string,
   name: string,
   passphrase?: Uint8Array | string,
-): { key: KeyObject; publicKey: SinglePublicKey } {
+): {
+  readonly key: KeyObject;
+  readonly publicKey: SinglePublicKey;
+  /** The key's certificates that stand beside it in the file, DER; those of others are left out. */
+  readonly certificates: readonly Uint8Array[];
+} {
   const key = privateKeyOf(privateBlock(pem, name), name, passphrase);
-  return { key, publicKey: namedPublicHalf(key, name) };
+  const publicKey = namedPublicHalf(key, name);
+  return { key, publicKey, certificates: certificatesOf(publicKey, pem, name) };
+}
+
+/** What can't be read is no certificate of the key; the private key is good all the same. */
+function certificatesOf(
+  publicKey: SinglePublicKey,
+  pem: Uint8Array | string,
+  name: string,
+): Uint8Array[] {
+  const blocks = parseBlocks(textOf(pem), name).filter(({ label }) => CERTIFICATES.has(label));
+  return blocks.flatMap(({ bytes }) => {
+    try {
+      const { fingerprint } = keyInSpki(parseX509(bytes).spki).publicKey;
+      return equal(fingerprint, publicKey.fingerprint) ? [bytes] : [];
+    } catch (error) {
+      if (error instanceof P11SealError) return [];
+      throw error;
+    }
+  });
 }
 
 /** True if the file is encrypted PKCS#8. Throws as `readPrivateKey`. */
@@ -39,7 +64,7 @@ export function needsPassphrase(pem: Uint8Array | string, name: string): boolean
 }
 
 function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
-  const text = typeof pem === "string" ? pem : new TextDecoder("utf-8").decode(pem);
+  const text = textOf(pem);
   if (text.length > MAX_FILE_LENGTH) {
     throw new FormatError("ERR_PRIVATE_KEY", `${name}: too large to be a private key`);
   }
@@ -64,6 +89,10 @@ function privateBlock(pem: Uint8Array | string, name: string): PemBlock {
   requireForm(block, name);
   if (block.label === ENCRYPTED) requireNewerCipher(block, name);
   return block;
+}
+
+function textOf(pem: Uint8Array | string): string {
+  return typeof pem === "string" ? pem : new TextDecoder("utf-8").decode(pem);
 }
 
 function parseBlocks(text: string, name: string): PemBlock[] {
@@ -202,12 +231,10 @@ function unknownEncryption(name: string): UnsupportedError {
  * `openssl ecparam -genkey` writes the curve's name before the key. HAProxy, stunnel and
  * `openssl pkcs12` keep a key in one file with its certificates, and with a server's DH parameters.
  */
-const BESIDE_THE_KEY = new Set([
-  "EC PARAMETERS",
-  "DH PARAMETERS",
-  "CERTIFICATE",
-  "X509 CERTIFICATE",
-  "TRUSTED CERTIFICATE",
+const CERTIFICATES: ReadonlySet<string> = new Set(["CERTIFICATE", "X509 CERTIFICATE"]);
+const BESIDE_THE_KEY: ReadonlySet<string> = new Set([
+  ...CERTIFICATES,
+  ...["EC PARAMETERS", "DH PARAMETERS", "TRUSTED CERTIFICATE"],
 ]);
 
 const MAX_FILE_LENGTH = 65_536;
