@@ -7,6 +7,7 @@ import { ensureAge } from "./lib/age.mjs";
 import { ensureBuild } from "./lib/build.mjs";
 import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
+import { ensurePkits } from "./lib/pkits.mjs";
 import { runMain, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
@@ -24,6 +25,11 @@ await runMain(async () => {
   env["P11SEAL_TEST_AGES"] = JSON.stringify([age]);
   const asked = process.argv.slice(2).filter((arg) => !OWN.includes(arg));
   if (process.argv.includes("--slow")) env["SLOW"] = "1";
+  if (isAsked("test/trust/pkits.test.ts", asked)) {
+    const pkits = ensurePkits();
+    if ("reason" in pkits) env["TEST_PKITS_MISSING"] = pkits.reason;
+    else env["TEST_PKITS"] = pkits.path;
+  }
   const args = [...asked];
   if (process.env["P11SEAL_TEST_STACKS"] === "none") {
     say("without the stacks' own suites, which P11SEAL_TEST_STACKS=none leaves out");
@@ -46,7 +52,15 @@ await runMain(async () => {
  */
 function stacksFor(args) {
   if (process.env["P11SEAL_TEST_STACKS"] === "none") return [];
+  return STACKS.filter((name) => isAsked(`test/stacks/${name}.test.ts`, args));
+}
+
+/**
+ * True if jest is asked to run this file: by a part of its path, or because it runs all.
+ * @param {string} file
+ * @param {readonly string[]} args jest's
+ */
+function isAsked(file, args) {
   const paths = args.filter((arg) => !arg.startsWith("-"));
-  if (paths.length === 0) return STACKS;
-  return STACKS.filter((name) => paths.some((one) => `test/stacks/${name}.test.ts`.includes(one)));
+  return paths.length === 0 || paths.some((one) => file.includes(one));
 }

@@ -17,7 +17,7 @@ import {
   type Extensions,
   type ExtensionValues,
 } from "./extensions.js";
-import { ATTRIBUTE, attributeTexts, readName, type Name } from "./name.js";
+import { ATTRIBUTE, attributeTexts, readName, sameName, type Name } from "./name.js";
 
 /** A certificate. Its bytes are views of those that it was read from. */
 export interface Certificate extends ExtensionValues {
@@ -66,6 +66,11 @@ export function parseX509(bytes: Uint8Array): Certificate {
 /** True if both are the same certificate, byte for byte. */
 export function sameCertificate(a: Certificate, b: Certificate): boolean {
   return equal(a.der, b.der);
+}
+
+/** Issued by an authority to itself, as when it changes its key (RFC 5280 §3.2). */
+export function isSelfIssued({ subject, issuer }: Certificate): boolean {
+  return sameName(subject, issuer);
 }
 
 function read(bytes: Uint8Array): Certificate {

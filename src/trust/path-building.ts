@@ -1,0 +1,178 @@
+/**
+ * Paths from a certificate to a trust anchor (RFC 4158): issuers are looked for by name among the
+ * certificates at hand, and a step is taken only when the signature fits. No certificate's key
+ * occurs twice under one name in a path, so there are no circles.
+ */
+import type { PolicyError } from "../errors.js";
+import { equal, toHex } from "../bytes.js";
+import { isSelfIssued, sameCertificate, type Certificate } from "../x509/certificate.js";
+import { nameKey, sameName, type Name } from "../x509/name.js";
+import type { Effort } from "./effort.js";
+import { certificateLabel, nameLabel, trustFault } from "./faults.js";
+import type { SignatureChecker } from "./signature-check.js";
+
+/** Certificates by the name of their subject, each once. */
+export class CertificatePool {
+  readonly #bySubject = new Map<string, Certificate[]>();
+
+  constructor(certificates: readonly Certificate[]) {
+    for (const certificate of certificates) {
+      const key = nameKey(certificate.subject);
+      const same = this.#bySubject.get(key) ?? [];
+      if (same.some((other) => sameCertificate(other, certificate))) continue;
+      this.#bySubject.set(key, [...same, certificate]);
+    }
+  }
+
+  has(certificate: Certificate): boolean {
+    return this.named(certificate.subject).some((other) => sameCertificate(other, certificate));
+  }
+
+  /** Those that may have issued `certificate`, by name; the most likely ones first. */
+  issuersOf(certificate: Certificate): Certificate[] {
+    const keyId = certificate.authorityKeyId?.keyId;
+    const issuers = this.named(certificate.issuer);
+    if (keyId === undefined) return issuers;
+    const rank = ({ subjectKeyId }: Certificate): number =>
+      subjectKeyId === undefined ? 1 : equal(subjectKeyId, keyId) ? 0 : 2;
+    return [...issuers].sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** Those whose subject this is. */
+  named(name: Name): Certificate[] {
+    return this.#bySubject.get(nameKey(name)) ?? [];
+  }
+}
+
+export interface PathSearch {
+  readonly anchors: CertificatePool;
+  readonly others: CertificatePool;
+  /** How many intermediate certificates that are not self-issued a path may have. */
+  readonly maxIntermediates: number;
+  readonly effort: Effort;
+  readonly signatures: SignatureChecker;
+}
+
+/**
+ * The paths of a certificate, which comes first; the anchor comes last. An anchor is a path of its
+ * own. Ends with the reason why there is no further path.
+ *
+ * @throws PolicyError `ERR_CERTIFICATE_EFFORT`.
+ */
+export function* pathsOf(
+  certificate: Certificate,
+  search: PathSearch,
+): Generator<Certificate[], PolicyError> {
+  if (search.anchors.has(certificate)) yield [certificate];
+  const dead = new DeadEnd(certificate);
+  yield* extend([certificate], search, dead);
+  return dead.reason();
+}
+
+function* extend(
+  path: readonly Certificate[],
+  search: PathSearch,
+  dead: DeadEnd,
+): Generator<Certificate[], void> {
+  const last = path.at(-1) as Certificate;
+  const { anchors, others, effort } = search;
+  let found = 0;
+  for (const anchor of anchors.issuersOf(last)) {
+    found++;
+    effort.step();
+    if (isRepeated(path, anchor)) continue;
+    if (signedBy(last, anchor, search, dead)) yield [...path, anchor];
+  }
+  for (const issuer of others.issuersOf(last)) {
+    if (anchors.has(issuer)) continue;
+    found++;
+    effort.step();
+    if (isRepeated(path, issuer)) continue;
+    if (!isLengthLeft(path, issuer, search)) {
+      dead.tooLong();
+      continue;
+    }
+    if (signedBy(last, issuer, search, dead)) yield* extend([...path, issuer], search, dead);
+  }
+  if (found === 0) dead.without(last, path.length);
+}
+
+function signedBy(
+  certificate: Certificate,
+  issuer: Certificate,
+  { signatures }: PathSearch,
+  dead: DeadEnd,
+): boolean {
+  const fault = signatures.fault(certificate, issuer, certificateLabel(certificate));
+  if (fault !== undefined) dead.signature(fault);
+  return fault === undefined;
+}
+
+function isRepeated(path: readonly Certificate[], next: Certificate): boolean {
+  return path.some(
+    ({ subject, spki }) => sameName(subject, next.subject) && toHex(spki) === toHex(next.spki),
+  );
+}
+
+function isLengthLeft(
+  path: readonly Certificate[],
+  next: Certificate,
+  { maxIntermediates }: PathSearch,
+): boolean {
+  const intermediates = [...path.slice(1), next];
+  const counted = intermediates.filter((one) => !isSelfIssued(one));
+  return counted.length <= maxIntermediates && intermediates.length <= MAX_INTERMEDIATES;
+}
+
+/** Why a search found nothing: the reason that is of most use to a person. */
+class DeadEnd {
+  readonly #leaf: Certificate;
+  #signature: PolicyError | undefined;
+  #tooLong = false;
+  #without: { readonly certificate: Certificate; readonly length: number } | undefined;
+
+  constructor(leaf: Certificate) {
+    this.#leaf = leaf;
+  }
+
+  signature(fault: PolicyError): void {
+    this.#signature ??= fault;
+  }
+
+  tooLong(): void {
+    this.#tooLong = true;
+  }
+
+  /** No certificate has the name of the issuer. */
+  without(certificate: Certificate, length: number): void {
+    if (length > (this.#without?.length ?? 0)) this.#without = { certificate, length };
+  }
+
+  reason(): PolicyError {
+    const what = certificateLabel(this.#leaf);
+    if (this.#signature !== undefined) return this.#signature;
+    if (this.#tooLong) {
+      return trustFault("ERR_CERTIFICATE_PATH", `${what}: its chain is too long`);
+    }
+    if (this.#without !== undefined) {
+      const { certificate, length } = this.#without;
+      const issuer = nameLabel(certificate.issuer);
+      const named = `${what}: ${issuer} is no trusted authority`;
+      return isSelfIssued(certificate)
+        ? trustFault(
+            "ERR_CERTIFICATE_PATH",
+            `${what}: it ends at ${issuer}, which is not trusted`,
+            "to trust that authority, pass its certificate as a trust anchor",
+          )
+        : trustFault(
+            "ERR_CERTIFICATE_PATH",
+            length === 1 ? named : `${named}, nor is its certificate at hand`,
+            `pass the certificate of ${issuer}: as a trust anchor, or as part of the chain`,
+          );
+    }
+    return trustFault("ERR_CERTIFICATE_PATH", `${what}: no chain leads to a trusted authority`);
+  }
+}
+
+/** Self-issued ones included. */
+const MAX_INTERMEDIATES = 10;

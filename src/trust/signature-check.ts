@@ -1,0 +1,87 @@
+/**
+ * Signatures over certificates, revocation lists and OCSP responses: by which key, and whether
+ * algorithm and key are strong enough to be believed.
+ */
+import type { AlgorithmIdentifier } from "../asn1/algorithm-identifier.js";
+import { P11SealError, PolicyError } from "../errors.js";
+import type { PublicKey } from "../keys/key.js";
+import { publicKeyFromFileSpki } from "../keys/public-key.js";
+import { requireExchange } from "../keys/recipient-strength.js";
+import { schemeVerifies, signatureScheme } from "../keys/signature-scheme.js";
+import type { Certificate } from "../x509/certificate.js";
+import type { Effort } from "./effort.js";
+import { certificateLabel, trustFault } from "./faults.js";
+
+/** A certificate, a revocation list or an OCSP response. */
+export interface SignedValue {
+  readonly tbs: Uint8Array;
+  readonly signatureAlgorithm: AlgorithmIdentifier;
+  readonly signature: Uint8Array;
+}
+
+/** Verifies signatures within the limits of one check, each only once. */
+export class SignatureChecker {
+  readonly #effort: Effort;
+  readonly #allowSha1: boolean;
+  readonly #results = new Map<SignedValue, Map<Uint8Array, PolicyError | "good">>();
+
+  constructor(effort: Effort, options: { allowSha1?: boolean } = {}) {
+    this.#effort = effort;
+    this.#allowSha1 = options.allowSha1 ?? false;
+  }
+
+  /**
+   * @param what - the value for a message, as in "certificate of CN=Bob".
+   * @returns what is wrong with the signature of `value` as one by `issuer`'s key, if anything is.
+   * @throws PolicyError `ERR_CERTIFICATE_EFFORT`.
+   */
+  fault(value: SignedValue, issuer: Certificate, what: string): PolicyError | undefined {
+    let results = this.#results.get(value);
+    if (results === undefined) {
+      results = new Map<Uint8Array, PolicyError | "good">();
+      this.#results.set(value, results);
+    }
+    let result = results.get(issuer.spki);
+    if (result === undefined) {
+      this.#effort.signature();
+      result = this.#verify(value, issuer, what) ?? "good";
+      results.set(issuer.spki, result);
+    }
+    return result === "good" ? undefined : result;
+  }
+
+  #verify(value: SignedValue, issuer: Certificate, what: string): PolicyError | undefined {
+    try {
+      const scheme = signatureScheme(value.signatureAlgorithm);
+      if (scheme.digest === "sha1" && !this.#allowSha1) {
+        return trustFault(
+          "ERR_CERTIFICATE_SIGNATURE",
+          `${what} is signed with SHA-1, which can be forged`,
+          "its issuer has to issue it anew with SHA-256; to accept it all the same, allow SHA-1",
+        );
+      }
+      const key = issuerKey(issuer);
+      if (schemeVerifies(scheme, key, value.tbs, value.signature)) return undefined;
+      return trustFault(
+        "ERR_CERTIFICATE_SIGNATURE",
+        `${what} is not signed by the key of the ${certificateLabel(issuer)}`,
+      );
+    } catch (error) {
+      if (!(error instanceof P11SealError)) throw error;
+      return trustFault("ERR_CERTIFICATE_SIGNATURE", `${what}: ${error.message}`, error.hint);
+    }
+  }
+}
+
+const KEYS = new WeakMap<Certificate, PublicKey>();
+
+/** The key of an authority, if it is strong enough. */
+function issuerKey(issuer: Certificate): PublicKey {
+  let key = KEYS.get(issuer);
+  if (key === undefined) {
+    key = publicKeyFromFileSpki(issuer.spki);
+    if (key.type === "rsa") requireExchange(key);
+    KEYS.set(issuer, key);
+  }
+  return key;
+}
