@@ -32,7 +32,13 @@ const ROOMS = {
   "^src/body/threads/": ["^src/body/"],
   "^src/envelope/": ["^src/(?:asn1|mime|x509|keys|wrap)/", "^src/body/(?!threads/)"],
   "^src/software/": ["^src/asn1/", "^src/keys/", "^src/wrap/(?:rsa-|hybrid-key)"],
-  "^src/capi/": ["^src/asn1/", "^src/keys/", "^src/wrap/(?:rsa-|rejection)", "^src/software/"],
+  "^src/capi/": [
+    "^src/asn1/",
+    "^src/keys/",
+    "^src/body/rc2",
+    "^src/wrap/(?:rsa-|rejection)",
+    "^src/software/",
+  ],
   "^src/token/": [
     "^src/asn1/",
     "^src/x509/",

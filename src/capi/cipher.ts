@@ -11,7 +11,7 @@ import { concat } from "../bytes.js";
 import { AuthenticationError, UnsupportedError, UsageError } from "../errors.js";
 import { type ByteSource, chunks } from "../stream.js";
 import { ALGORITHMS, type SessionAlgorithm, type SessionKey } from "./algorithms.js";
-import { Rc2 } from "./rc2.js";
+import { Rc2 } from "../body/rc2.js";
 import { Rc4 } from "./rc4.js";
 
 /** `KP_MODE`. CFB works on single bytes; CryptoAPI pads it all the same. */

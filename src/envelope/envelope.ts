@@ -26,6 +26,8 @@ export interface Envelope {
   readonly name: string;
   /** What stands after BEGIN where a message is in armour (`armor.ts`). */
   readonly armorLabel: string;
+  /** Other labels that stand there in messages of this format. */
+  readonly otherArmorLabels?: readonly string[];
   /** How many of a message's first bytes `detect` needs to see: 64 at most. */
   readonly startBytes: number;
   /**
@@ -83,6 +85,34 @@ export interface Receiver {
    * called after `authenticate`, and once. Whoever calls it wipes the passphrase.
    */
   passphrase?(): Promise<Secret | undefined>;
+  /** Certificates, DER, by which messages may name the identities' keys. */
+  certificates?(): Promise<readonly Uint8Array[]>;
+  /** What the receiver puts up with in this message; by default nothing. */
+  readonly allows?: Allowances | undefined;
+  /**
+   * True: whoever takes the plaintext keeps it from everybody until its stream has ended. Otherwise
+   * a body whose chunks are authentic only at its end is kept back by its format.
+   */
+  readonly keepsUntilEnd?: boolean | undefined;
+  /** Keeps bytes outside memory, all of them when it resolves, so that they can be read again. */
+  spool?(chunks: AsyncIterable<Uint8Array>): Promise<Kept>;
+  /** 32 bytes that only this host knows, for implicit rejection (`wrap/rejection.ts`). */
+  rejectionSecret?(): Promise<Secret>;
+}
+
+/** What is refused unless it is allowed. */
+export interface Allowances {
+  /** Content that nothing vouches for: anybody on the way may have changed it. */
+  readonly unauthenticated?: boolean | undefined;
+  /** Algorithms of old messages: PKCS#1 v1.5, triple DES, RC2. */
+  readonly legacy?: boolean | undefined;
+}
+
+/** Bytes that are kept outside memory. */
+export interface Kept {
+  /** From the first byte, each time. */
+  chunks(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
 }
 
 /** A message whose header is made. */
@@ -111,6 +141,10 @@ export interface MessageInfo {
   readonly format: string;
   /** Version of the format. */
   readonly version: number;
+  /** How the content is encrypted, in formats that leave a choice, as in `aes-256-gcm`. */
+  readonly cipher?: string;
+  /** False: nothing in the message shows whether its content was altered. */
+  readonly authenticated?: boolean;
   /** Number of the cipher suite, in formats that number them. */
   readonly suite?: number;
   /** Bytes of a sealed segment; absent where the body is not in segments. */

@@ -4,6 +4,7 @@ import { printable } from "../printable.js";
 import type { Reader } from "../stream.js";
 import { age } from "./age/age.js";
 import { armorLabel, dearmored } from "./armor.js";
+import { cms } from "./cms/cms.js";
 import type { Envelope } from "./envelope.js";
 import { notAMessage, TELLING_BYTES } from "./foreign.js";
 import { native } from "./native/native.js";
@@ -12,7 +13,7 @@ import { native } from "./native/native.js";
 const DEFAULT_FORMAT: Envelope = native;
 
 /** In the order in which they are asked. */
-const known: Envelope[] = [native, age];
+const known: Envelope[] = [native, age, cms];
 
 /**
  * Makes one more format known; it is asked after all that are known already.
@@ -55,16 +56,20 @@ export function formatNames(): string[] {
  */
 export async function formatOf(header: Reader): Promise<Envelope> {
   const label = await armorLabel(header);
-  if (label === undefined || !known.some((envelope) => envelope.armorLabel === label)) {
+  if (label === undefined || !known.some((envelope) => hasLabel(envelope, label))) {
     return formatOfBytes(header);
   }
   header.decode((armor) => dearmored(armor, label));
   const envelope = await formatOfBytes(header);
-  if (envelope.armorLabel === label) return envelope;
+  if (hasLabel(envelope, label)) return envelope;
   throw new FormatError(
     "ERR_ARMOR",
     `the armour says ${label}, and holds a message of ${envelope.name}`,
   );
+}
+
+function hasLabel({ armorLabel: own, otherArmorLabels = [] }: Envelope, label: string): boolean {
+  return own === label || otherArmorLabels.includes(label);
 }
 
 async function formatOfBytes(header: Reader): Promise<Envelope> {

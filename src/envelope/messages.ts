@@ -9,9 +9,11 @@ import type { ExchangePublicKey, Identity } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import type {
+  Allowances,
   BegunOpening,
   BegunSealing,
   Envelope,
+  Kept,
   MessageInfo,
   Receiver,
   SealedReaders,
@@ -100,6 +102,23 @@ export interface OpenOptions extends Watching {
   readonly passphrase?: (() => Promise<Secret | undefined>) | undefined;
   /** The header, where it was detached from the body. */
   readonly header?: ByteSource | undefined;
+  /** Certificates, DER, by which messages may name the identities' keys; called as `identities`. */
+  readonly certificates?: (() => Promise<readonly Uint8Array[]>) | undefined;
+  /** What to put up with in this message; by default nothing. */
+  readonly allows?: Allowances | undefined;
+  /**
+   * True: the caller keeps the plaintext from everybody until its stream has ended. Otherwise what
+   * is authentic only at the message's end, as all of a CMS message is, is kept back until then:
+   * 64 MiB in memory, and more with `spool`.
+   */
+  readonly keepsUntilEnd?: boolean | undefined;
+  /** Keeps bytes outside memory, all of them when it resolves. They are encrypted. */
+  readonly spool?: ((chunks: AsyncIterable<Uint8Array>) => Promise<Kept>) | undefined;
+  /**
+   * 32 bytes that only this host knows, and that stay the same: for RSA PKCS#1 v1.5, which
+   * `allows.legacy` lets in. By default new ones for each process.
+   */
+  readonly rejectionSecret?: (() => Promise<Secret>) | undefined;
   /**
    * The receiver's policy about senders. Called once the sender's signature was checked (or with
    * `undefined` for an unsigned message) and before any key is looked for; throws to refuse.
@@ -243,10 +262,19 @@ export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey
  * first, then the keys.
  */
 class OrderedReceiver implements Receiver {
+  readonly allows: Receiver["allows"];
+  readonly keepsUntilEnd: Receiver["keepsUntilEnd"];
+  readonly spool?: NonNullable<Receiver["spool"]>;
+  readonly rejectionSecret?: NonNullable<Receiver["rejectionSecret"]>;
   readonly #options: OpenOptions;
   #isAuthenticated = false;
 
   constructor(options: OpenOptions) {
+    const { allows, keepsUntilEnd, spool, rejectionSecret } = options;
+    this.allows = allows;
+    this.keepsUntilEnd = keepsUntilEnd;
+    if (spool !== undefined) this.spool = spool;
+    if (rejectionSecret !== undefined) this.rejectionSecret = rejectionSecret;
     this.#options = options;
   }
 
@@ -264,6 +292,11 @@ class OrderedReceiver implements Receiver {
   async passphrase(): Promise<Secret | undefined> {
     this.requireAuthenticated();
     return this.#options.passphrase?.();
+  }
+
+  async certificates(): Promise<readonly Uint8Array[]> {
+    this.requireAuthenticated();
+    return (await this.#options.certificates?.()) ?? [];
   }
 
   requireAuthenticated(): void {

@@ -12,7 +12,7 @@ import {
   type SessionAlgorithm,
 } from "../../src/capi/index.js";
 import { ALGORITHMS } from "../../src/capi/algorithms.js";
-import { Rc2 } from "../../src/capi/rc2.js";
+import { Rc2 } from "../../src/body/rc2.js";
 import { Rc4 } from "../../src/capi/rc4.js";
 import { codeOf, inSteps, joined, secret } from "./support.js";
 

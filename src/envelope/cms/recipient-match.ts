@@ -1,0 +1,60 @@
+/**
+ * Whether a message's recipient is the holder of a key: by the key's certificates, or by the
+ * identifiers that are made of the key itself. Public values alone; no key is ever tried.
+ */
+import { createHash } from "node:crypto";
+import { DerReader } from "../../asn1/der.js";
+import { equal } from "../../bytes.js";
+import type { PublicKey } from "../../keys/key.js";
+import type { Certificate } from "../../x509/certificate.js";
+import { readName, sameName } from "../../x509/name.js";
+import type { RecipientId } from "./recipient-infos.js";
+
+/** True if `rid` names one of the certificates, which are the key's, or the key itself. */
+export function namesKey(
+  rid: RecipientId,
+  key: PublicKey,
+  certificates: readonly Certificate[],
+): boolean {
+  if (rid.type === "subjectKeyId") {
+    return (
+      certificates.some(({ subjectKeyId }) => subjectKeyId && equal(subjectKeyId, rid.id)) ||
+      keyIdsOf(key).some((id) => equal(id, rid.id))
+    );
+  }
+  const issuer = readName(new DerReader(rid.issuer, "a recipient of the CMS message"));
+  return certificates.some(
+    (certificate) =>
+      sameInteger(certificate.serial, rid.serial) && sameName(certificate.issuer, issuer),
+  );
+}
+
+/**
+ * Identifiers that certificates give keys: of the subjectPublicKey's bits, the SHA-1 (RFC 5280
+ * §4.2.1.2 method 1) and 160 bits of the SHA-256 (RFC 7093 §2 method 1).
+ */
+function keyIdsOf({ spki }: PublicKey): Uint8Array[] {
+  const outer = new DerReader(spki, "public key").sequence();
+  outer.skip();
+  const bits = outer.bitString();
+  return ["sha1", "sha256"].map(
+    (hash) => new Uint8Array(createHash(hash).update(bits).digest().subarray(0, 20)),
+  );
+}
+
+/** Of two INTEGERs' contents, as numbers: some write needless zeros. */
+function sameInteger(a: Uint8Array, b: Uint8Array): boolean {
+  return equal(minimal(a), minimal(b));
+}
+
+/** X.690 §8.3.2: without first bytes that only repeat the sign. */
+function minimal(integer: Uint8Array): Uint8Array {
+  let start = 0;
+  while (start + 1 < integer.length) {
+    const [first, second] = [integer[start] as number, integer[start + 1] as number];
+    const isNeedless = (first === 0 && second < 0x80) || (first === 0xff && second >= 0x80);
+    if (!isNeedless) break;
+    start++;
+  }
+  return integer.subarray(start);
+}

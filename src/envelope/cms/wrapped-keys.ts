@@ -1,0 +1,145 @@
+/** From the recipients of a message to the wraps that `openByKey` opens (`wrap/opener.ts`). */
+import { derAlgorithm, type AlgorithmIdentifier } from "../../asn1/algorithm-identifier.js";
+import { toHex } from "../../bytes.js";
+import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
+import type { EcCurve, PublicKey } from "../../keys/key.js";
+import type { Secret } from "../../secret.js";
+import { aesKeyUnwrap, deriveKek, type KekDerivation } from "../../wrap/key-agreement.js";
+import type { AgreementWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
+import { derivedSubstitute } from "../../wrap/rejection.js";
+import { parseX509, type Certificate } from "../../x509/certificate.js";
+import type { KeyAgreement, KeyTransport, RecipientInfoValue } from "./recipient-infos.js";
+import { namesKey } from "./recipient-match.js";
+
+export interface WrapContext {
+  readonly recipients: readonly RecipientInfoValue[];
+  /** DER, of any keys. */
+  readonly certificates: readonly Uint8Array[];
+  /** Length of the content key. */
+  readonly keyBytes: number;
+  /** PKCS#1 v1.5 may be undone. */
+  readonly allowsLegacy: boolean;
+  /** 32 bytes that only this host knows. */
+  readonly rejectionSecret: Secret;
+}
+
+/**
+ * @throws FormatError `ERR_CMS`, PolicyError `ERR_LEGACY`, UnsupportedError `ERR_ALGORITHM`, each
+ *   from `for` and `admit`, and so before a key is unlocked
+ */
+export function wrappedKeys(context: WrapContext): WrappedKeys {
+  const { recipients, keyBytes, allowsLegacy, rejectionSecret } = context;
+  const certificates = certificatesByKey(context.certificates);
+  const wrapsFor = (key: PublicKey): WrappedKey[] => {
+    const own = certificates.get(toHex(key.spki)) ?? [];
+    return recipients.flatMap((one) =>
+      one.type !== "unknown" && namesKey(one.rid, key, own) ? wrapFor(one, key) : [],
+    );
+  };
+  return {
+    keyBytes,
+    for: wrapsFor,
+    admit(key) {
+      if (allowsLegacy || !wrapsFor(key).every(({ type }) => type === "rsa-pkcs1")) return;
+      throw new PolicyError(
+        "ERR_LEGACY",
+        "the CMS message's key is wrapped with RSA PKCS#1 v1.5, which is not accepted",
+        {
+          hint:
+            "have it sent with RSA-OAEP, or accept this one with --allow-legacy: whoever sends " +
+            "many of these and sees what becomes of them can decrypt others",
+        },
+      );
+    },
+    substituteFor: ({ ciphertext }) =>
+      derivedSubstitute(REJECTION_LABEL, ciphertext, rejectionSecret, keyBytes),
+  };
+}
+
+const REJECTION_LABEL = "p11seal cms rejection";
+
+function certificatesByKey(ders: readonly Uint8Array[]): Map<string, Certificate[]> {
+  const byKey = new Map<string, Certificate[]>();
+  for (const der of ders) {
+    const certificate = parseX509(der);
+    const spki = toHex(certificate.spki);
+    byKey.set(spki, [...(byKey.get(spki) ?? []), certificate]);
+  }
+  return byKey;
+}
+
+function wrapFor(
+  recipient: Exclude<RecipientInfoValue, { type: "unknown" }>,
+  key: PublicKey,
+): WrappedKey[] {
+  switch (recipient.type) {
+    case "rsa-oaep":
+    case "rsa-pkcs1":
+      return key.type === "rsa" ? [rsaWrap(recipient, Math.ceil(key.bits / 8))] : [];
+    case "agreement":
+      if (key.type === "ec") return [agreementWrap(recipient, key.curve)];
+      return key.type === "x25519" ? [agreementWrap(recipient, "X25519")] : [];
+    case "kem":
+      return [];
+  }
+}
+
+function rsaWrap({ type, parameters, encryptedKey }: KeyTransport, keyBytes: number): WrappedKey {
+  if (encryptedKey.length !== keyBytes) {
+    throw new FormatError(
+      "ERR_CMS",
+      `the CMS message's key for an RSA key of ${keyBytes} bytes has ${encryptedKey.length}`,
+    );
+  }
+  if (type === "rsa-pkcs1" || parameters === undefined) {
+    return { type: "rsa-pkcs1", ciphertext: encryptedKey };
+  }
+  return { type, parameters, ciphertext: encryptedKey };
+}
+
+function agreementWrap(recipient: KeyAgreement, curve: EcCurve | "X25519"): AgreementWrap {
+  const { originator, scheme, wrap, ukm, encryptedKey } = recipient;
+  const derivation = DERIVATIONS.get(scheme);
+  const kekBytes = KEY_WRAPS.get(wrap.oid);
+  if (derivation === undefined) throw unsupported("key agreement", scheme);
+  if (kekBytes === undefined) throw unsupported("key wrap", wrap.oid);
+  const purpose = { wrapAlgorithm: derAlgorithm(wrap), kekBytes, ukm };
+  return {
+    type: "agreement",
+    curve,
+    peer: originator,
+    open: (shared) => aesKeyUnwrap(deriveKek(shared, derivation, purpose), encryptedKey),
+  };
+}
+
+/**
+ * By the scheme's object identifier (RFC 5753 §7.1.4, RFC 8418 §2). Standard and cofactor
+ * Diffie-Hellman are the same here: the curves' cofactor is 1.
+ */
+const DERIVATIONS: ReadonlyMap<string, KekDerivation> = new Map([
+  ["1.3.133.16.840.63.0.2", { kdf: "x963", hash: "sha1" }],
+  ["1.3.133.16.840.63.0.3", { kdf: "x963", hash: "sha1" }],
+  ["1.3.132.1.11.1", { kdf: "x963", hash: "sha256" }],
+  ["1.3.132.1.11.2", { kdf: "x963", hash: "sha384" }],
+  ["1.3.132.1.11.3", { kdf: "x963", hash: "sha512" }],
+  ["1.3.132.1.14.1", { kdf: "x963", hash: "sha256" }],
+  ["1.3.132.1.14.2", { kdf: "x963", hash: "sha384" }],
+  ["1.3.132.1.14.3", { kdf: "x963", hash: "sha512" }],
+  ["1.2.840.113549.1.9.16.3.19", { kdf: "hkdf", hash: "sha256" }],
+  ["1.2.840.113549.1.9.16.3.20", { kdf: "hkdf", hash: "sha384" }],
+  ["1.2.840.113549.1.9.16.3.21", { kdf: "hkdf", hash: "sha512" }],
+]);
+
+/** Key lengths, bytes, of AES Key Wrap (RFC 3565 §2.3.2). */
+const KEY_WRAPS: ReadonlyMap<string, 16 | 24 | 32> = new Map([
+  ["2.16.840.1.101.3.4.1.5", 16],
+  ["2.16.840.1.101.3.4.1.25", 24],
+  ["2.16.840.1.101.3.4.1.45", 32],
+]);
+
+function unsupported(what: string, oid: AlgorithmIdentifier["oid"]): UnsupportedError {
+  return new UnsupportedError(
+    "ERR_ALGORITHM",
+    `the CMS message's key for this recipient comes by ${what} ${oid}, which is not supported`,
+  );
+}
