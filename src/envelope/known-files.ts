@@ -81,8 +81,8 @@ const TEXTS: readonly Row<RegExp>[] = [
   [/^\s*-----BEGIN PGP /m, "an OpenPGP key", "look at it with: gpg --show-keys FILE"],
   [
     /^\s*-----BEGIN (?:CMS|PKCS7|PKCS #7 SIGNED DATA|ENVELOPED DATA)-----/m,
-    "a CMS message in PEM (PKCS#7)",
-    "open it with: openssl cms -decrypt -inform PEM -in FILE -inkey KEY",
+    "a CMS message in PEM that does not stand alone",
+    "save the lines from -----BEGIN CMS----- to its end, and nothing else",
   ],
   [
     /^\s*-----BEGIN SSH SIGNATURE-----/,
@@ -172,13 +172,11 @@ function isTar(start: Uint8Array): boolean {
 
 const TAR: Row<null> = [null, "a tar archive", "unpack it with: tar -xf FILE"];
 
-/** DER or BER: ContentInfo (RFC 5652 §3), a SEQUENCE that begins with one of CMS's OIDs; keys. */
+/** DER or BER: keys. CMS messages are opened. */
 function der(start: Uint8Array): KnownFile | undefined {
   const [tag, length = 0] = start;
   if (tag !== 0x30) return undefined;
   const content = toHex(start.subarray(length <= 0x80 ? 2 : 2 + (length & 0x7f)).subarray(0, 13));
-  const type = CMS_TYPES.find(([oid]) => content.startsWith(oid));
-  if (type !== undefined) return { what: type[1], hint: type[2] };
   const other = DER_TYPES.find(([form]) => form.test(content));
   return other && { what: other[1], hint: other[2] };
 }
@@ -191,24 +189,6 @@ const DER_TYPES: readonly Row<RegExp>[] = [
     /^30(?:[0-7].|8[12])/,
     "a certificate or public key in DER",
     "messages are sealed to it: p11seal seal -r FILE",
-  ],
-];
-
-const CMS_DECRYPT = "open it with: openssl cms -decrypt -inform DER -in FILE -inkey KEY";
-
-/** RFC 5652 §14, RFC 5083 §2: with tag and length. */
-const CMS_TYPES: readonly Row<string>[] = [
-  ["06092a864886f70d010703", "a CMS message (PKCS#7)", CMS_DECRYPT],
-  ["060b2a864886f70d0109100117", "a CMS message", CMS_DECRYPT],
-  [
-    "06092a864886f70d010702",
-    "signed data in CMS (PKCS#7)",
-    "check it with: openssl cms -verify -inform DER -in FILE",
-  ],
-  [
-    "06092a864886f70d0107",
-    "CMS (PKCS#7)",
-    "look at it with: openssl asn1parse -inform DER -in FILE",
   ],
 ];
 

@@ -6,22 +6,23 @@ import { fromHex } from "../../bytes.js";
 import { UsageError } from "../../errors.js";
 import type { Envelope } from "../envelope.js";
 
-/** The first 10 bytes of the content types of PKCS#7, and of S/MIME's. */
-const TYPES = ["06092a864886f70d0107", "060b2a864886f70d0109100100"].map((hex) =>
-  fromHex(hex).subarray(0, 10),
-);
+/** OBJECT IDENTIFIERs of content types begin so: PKCS#7's, with 9 bytes, and S/MIME's, with 11. */
+const TYPES = ["06092a864886f70d0107", "060b2a864886f70d0109"].map(fromHex);
 
 export const cms: Envelope = {
   name: "cms",
   armorLabel: "CMS",
   otherArmorLabels: ["PKCS7", "PKCS #7 SIGNED DATA"],
-  // A SEQUENCE with a length of up to 9 bytes, and the type.
-  startBytes: 24,
+  // No more than other formats want to see: enough of the type to tell it from keys' files.
+  startBytes: 8,
   detect(start) {
-    if (start[0] !== 0x30) return false;
-    const first = start[1] ?? 0;
-    const at = 2 + (first > 0x80 ? first & 0x7f : 0);
-    return TYPES.some((type) => type.every((byte, i) => start[at + i] === byte));
+    const [tag, length = 0, ...rest] = start;
+    const type = length > 0x80 ? rest.slice(length & 0x7f) : rest;
+    return (
+      tag === 0x30 &&
+      type.length > 0 &&
+      TYPES.some((one) => type.every((byte, i) => byte === one[i]))
+    );
   },
   inspect: async (header) => (await messages()).inspect(header),
   beginSealing: () =>
