@@ -6,7 +6,7 @@ import { newKeys, pemOf, rootAuthority } from "../support/certificates.js";
 describe("certificates beside the key in its file", () => {
   const root = rootAuthority();
   const keys = newKeys();
-  const key = keys.privateKey.export({ format: "pem", type: "pkcs8" });
+  const key = String(keys.privateKey.export({ format: "pem", type: "pkcs8" }));
   const [old, renewed] = [root.issue({ keys }), root.issue({ keys })].map(
     ({ certificate }) => certificate.der,
   ) as [Uint8Array, Uint8Array];

@@ -23,6 +23,7 @@ import {
   type RecipientEntry,
   type RecipientSource,
 } from "../../records/directory/recipients-file.js";
+import { parseX509 } from "../../x509/certificate.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { fileState } from "../../store/files.js";
@@ -119,8 +120,10 @@ function requireTrusted(entries: readonly DirectoryEntry[], { name, publicKey }:
   trustedSender(entries, { publicKey, createdMs: nowMs }, { from: [name], nowMs });
 }
 
-function sourceOf({ publicKey, oaep }: DirectoryEntry): RecipientSource {
-  return { kind: "key", key: { publicKey, warnings: [], ...defined({ oaep }) } };
+function sourceOf({ publicKey, oaep, certificates = [] }: DirectoryEntry): RecipientSource {
+  const [certificate, ...chain] = certificates.map((der) => parseX509(der));
+  const key = { publicKey, warnings: [], ...defined({ oaep, certificate }) };
+  return { kind: "key", key: chain.length === 0 ? key : { ...key, chain } };
 }
 
 async function readRecipientsFile(path: string, { io }: Context): Promise<RecipientEntry[]> {

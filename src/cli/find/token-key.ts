@@ -16,6 +16,7 @@ import {
 } from "../../token/use/plan.js";
 import type { TokenService } from "../../token/service.js";
 import type { KeyInfo } from "../../token/values.js";
+import { newest } from "./certificates.js";
 import { wholeKeyAt } from "./hidden-keys.js";
 import type { Tokens } from "./tokens.js";
 
@@ -31,7 +32,8 @@ export async function signerOnToken(
 ): Promise<KeyFile> {
   const { key } = await foundBy(text, tokens, inFile);
   const use = signOnlyOf(key) === false ? ("exchange" as const) : undefined;
-  return { publicKey: publicHalf(key), warnings: [], ...defined({ use }) };
+  const certificate = newest(key.certificates);
+  return { publicKey: publicHalf(key), warnings: [], ...defined({ use, certificate }) };
 }
 
 /**
@@ -45,13 +47,15 @@ export async function recipientOnToken(
 ): Promise<KeyFile> {
   const { key, access } = await foundBy(text, tokens, inFile);
   const publicKey = publicHalf(key);
+  const certificate = newest(key.certificates);
   if (isSignOnly(key)) {
-    return { publicKey, warnings: ["the token shows it as a key for signatures"] };
+    const warnings = ["the token shows it as a key for signatures"];
+    return { publicKey, warnings, ...defined({ certificate }) };
   }
   const plan = await access.plan(key, "open");
   const doubt = doubtOf(key, plan);
   const warnings = doubt === undefined ? [] : [doubt];
-  return { publicKey, warnings, ...defined({ oaep: plan.sureOaep }) };
+  return { publicKey, warnings, ...defined({ oaep: plan.sureOaep, certificate }) };
 }
 
 async function foundBy(

@@ -1,10 +1,11 @@
 /** The directory as text: TOML, an array of tables, read strictly. */
 import { stringify } from "smol-toml";
-import { fromBase64, toBase64 } from "../../bytes.js";
+import { equal, fromBase64, toBase64 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { FormatError, P11SealError } from "../../errors.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
-import { publicKeyFromSpki } from "../../keys/public-key.js";
+import { keyInSpki, publicKeyFromSpki } from "../../keys/public-key.js";
+import { parseX509 } from "../../x509/certificate.js";
 import { exactText } from "../../store/exact.js";
 import { tomlTable } from "../../store/toml.js";
 import {
@@ -68,7 +69,7 @@ const VERSION = 1;
 const EXAMPLE = "2027-01-31T12:00:00Z";
 const OAEP_HASHES: readonly unknown[] = ["sha1", "sha256", "sha384", "sha512"] satisfies OaepHash[];
 
-function valueOf(entry: DirectoryEntry): Record<string, string> {
+function valueOf(entry: DirectoryEntry): Record<string, string | string[]> {
   const moment = (ms: number | undefined): string | undefined =>
     ms === undefined ? undefined : formatMoment(ms);
   return {
@@ -81,6 +82,7 @@ function valueOf(entry: DirectoryEntry): Record<string, string> {
       "not-before": moment(entry.notBeforeMs),
       "not-after": moment(entry.notAfterMs),
       oaep: entry.oaep,
+      certificates: entry.certificates?.map(toBase64),
     }),
   };
 }
@@ -118,13 +120,47 @@ function entryOf(value: unknown, where: string): DirectoryEntry {
     addedMs: moment("added"),
     ...(fields["not-before"] !== undefined && { notBeforeMs: moment("not-before") }),
     ...(fields["not-after"] !== undefined && { notAfterMs: moment("not-after") }),
-    ...defined({ oaep: oaep as OaepHash | undefined }),
+    ...defined({
+      oaep: oaep as OaepHash | undefined,
+      certificates: certificatesOf(fields["certificates"], publicKey, where),
+    }),
   };
 }
 
 const FIELDS: ReadonlySet<string> = new Set([
   ...["name", "fingerprint", "key", "source", "added", "not-before", "not-after", "oaep"],
+  "certificates",
 ]);
+
+function certificatesOf(
+  value: unknown,
+  publicKey: PublicKey,
+  where: string,
+): DirectoryEntry["certificates"] {
+  if (value === undefined) return undefined;
+  const isList = Array.isArray(value) && value.every((one) => typeof one === "string");
+  if (!isList || value.length > MAX_CERTIFICATES) {
+    throw malformed(where, `certificates is not a list of 1 to ${MAX_CERTIFICATES} texts`);
+  }
+  try {
+    const [own, ...issuers] = value.map((one) => fromBase64(one));
+    if (own === undefined) throw malformed(where, "certificates is an empty list");
+    const { spki } = parseX509(own);
+    for (const issuer of issuers) parseX509(issuer);
+    if (!equal(keyInSpki(spki).publicKey.spki, publicKey.spki)) {
+      throw malformed(where, "the certificate is another key's");
+    }
+    return [own, ...issuers];
+  } catch (error) {
+    if (error instanceof P11SealError && error.code !== "ERR_DIRECTORY") {
+      throw malformed(where, `certificates: ${error.message}`);
+    }
+    throw error;
+  }
+}
+
+/** The key's own, and as many issuers as a path has. */
+export const MAX_CERTIFICATES = 10;
 
 function keyOf(text: string, where: string): PublicKey {
   try {

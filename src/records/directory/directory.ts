@@ -10,6 +10,7 @@
  * source = "alice.pem"
  * added = "2026-11-23T10:20:30Z"
  * not-after = "2027-11-23T23:59:59Z"
+ * certificates = ["MIIB0zCC…", "MIIBxjCC…"]
  * ```
  *
  * A key never replaces another one under the same name. To trust a new key, compare fingerprints,
@@ -42,6 +43,11 @@ export interface DirectoryEntry {
   readonly notAfterMs?: number;
   /** For an RSA recipient: the OAEP record (see `Recipient`). */
   readonly oaep?: OaepHash;
+  /**
+   * The key's certificate, then those of its issuers, DER; never empty. The key is trusted because
+   * the user says so; whether the certificate is believed is another question.
+   */
+  readonly certificates?: readonly Uint8Array[];
 }
 
 /** Stands for every trusted sender, so nobody can have this name. */

@@ -4,6 +4,7 @@ import { defined } from "../../../defined.js";
 import { PolicyError, UnsupportedError, UsageError } from "../../../errors.js";
 import { requireRecipient } from "../../../keys/formats/key-file.js";
 import { auditFiles, auditWitness } from "../../../records/audit/audit-log.js";
+import { MAX_CERTIFICATES } from "../../../records/directory/directory-format.js";
 import { addEntry, readDirectory } from "../../../records/directory/directory-file.js";
 import {
   findEntry,
@@ -41,7 +42,7 @@ export function addTo(kind: DirectoryKind): Run {
     const known = await readDirectory(home, kind);
     const allowSigning = kind === "recipients" && args.flag("allow-signing-key");
     const entry = {
-      ...limitsIn(findEntry(known, name)),
+      ...kept(findEntry(known, name)),
       ...entryOf(name, found, kind, { nowMs, allowSigning }),
       ...limitsOf(args),
       ...provenanceOf(args),
@@ -74,7 +75,10 @@ function entryOf(
   const publicKey =
     kind === "recipients" ? requireRecipient(found, { allowSigning }) : found.publicKey;
   const source = oneLine(sourceOf(found.origin));
-  return { name, publicKey, source, addedMs: nowMs, ...defined({ oaep }) };
+  return {
+    ...{ name, publicKey, source, addedMs: nowMs },
+    ...defined({ oaep, certificates: certificatesOf(found) }),
+  };
 }
 
 /** Where a key came from, for people. */
@@ -103,9 +107,25 @@ function limitsOf(args: Arguments): Limits {
   });
 }
 
-/** Limits that are not given again stay: adding a key once more must not trust it for longer. */
-function limitsIn(known: DirectoryEntry | undefined): Limits {
-  return defined({ notBeforeMs: known?.notBeforeMs, notAfterMs: known?.notAfterMs });
+/**
+ * Limits that are not given again stay: adding a key once more must not trust it for longer. So do
+ * certificates, until others come.
+ */
+function kept(known: DirectoryEntry | undefined): Limits & Pick<DirectoryEntry, "certificates"> {
+  const { notBeforeMs, notAfterMs, certificates } = known ?? {};
+  return defined({ notBeforeMs, notAfterMs, certificates });
+}
+
+function certificatesOf({
+  certificate,
+  chain = [],
+  where,
+}: FoundKey): DirectoryEntry["certificates"] {
+  if (certificate === undefined) return undefined;
+  if (chain.length >= MAX_CERTIFICATES) {
+    throw new UsageError("ERR_USAGE", `${where}: more than ${MAX_CERTIFICATES} certificates`);
+  }
+  return [certificate.der, ...chain.map(({ der }) => der)];
 }
 
 function requireOrder({ notBeforeMs = -Infinity, notAfterMs = Infinity }: Limits): void {

@@ -13,6 +13,7 @@ import {
 } from "../../../records/directory/directory.js";
 import type { Run } from "../../command.js";
 import { homeFolder } from "../../../store/home.js";
+import { certificateData, certificateLine, readable } from "../../find/certificates.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
@@ -60,7 +61,7 @@ function statusOf({ notBeforeMs, notAfterMs }: DirectoryEntry, nowMs: number): S
 }
 
 function describe(entry: DirectoryEntry, nowMs: number): string {
-  const { notBeforeMs, notAfterMs, oaep } = entry;
+  const { notBeforeMs, notAfterMs, oaep, certificates = [] } = entry;
   return table([
     ["name", entry.name],
     ["key", keyKind(entry.publicKey)],
@@ -71,6 +72,10 @@ function describe(entry: DirectoryEntry, nowMs: number): string {
     ["not after", notAfterMs === undefined ? "no limit" : formatMoment(notAfterMs)],
     ["now", STATUS_TEXT[statusOf(entry, nowMs)]],
     ...(oaep === undefined ? [] : [["OAEP", oaep]]),
+    ...readable(certificates).map((one, at) => [
+      at === 0 ? "certificate" : "its issuer",
+      certificateLine(one),
+    ]),
   ]);
 }
 
@@ -101,6 +106,7 @@ export function fingerprintRows({ publicKey }: DirectoryEntry): readonly (readon
 
 function asData(entry: DirectoryEntry, nowMs: number): unknown {
   const { name, publicKey, source, addedMs, notBeforeMs, notAfterMs, oaep } = entry;
+  const [certificate] = readable(entry.certificates ?? []);
   return {
     name,
     kind: keyKind(publicKey),
@@ -112,6 +118,6 @@ function asData(entry: DirectoryEntry, nowMs: number): unknown {
     notBefore: notBeforeMs === undefined ? null : formatMoment(notBeforeMs),
     notAfter: notAfterMs === undefined ? null : formatMoment(notAfterMs),
     status: statusOf(entry, nowMs),
-    ...defined({ oaep }),
+    ...defined({ oaep, certificate: certificate && certificateData(certificate) }),
   };
 }

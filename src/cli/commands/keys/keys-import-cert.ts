@@ -10,7 +10,7 @@ import type { Certificate } from "../../../x509/certificate.js";
 import { certificatesIn } from "../../../x509/certificate-file.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { certificateData, certificateLine, readable } from "../../find/certificate-text.js";
+import { certificateData, certificateLine, readable } from "../../find/certificates.js";
 import { keyAt, withHalf } from "../../find/hidden-keys.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import { readSmall } from "../../io/inputs.js";

@@ -8,7 +8,7 @@ import type { Pkcs11Uri } from "../../../token/uri.js";
 import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { certificateData, certificateLine, readable } from "../../find/certificate-text.js";
+import { certificateData, certificateLine, readable } from "../../find/certificates.js";
 import { keysAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
 import { isSignOnly } from "../../find/token-key.js";

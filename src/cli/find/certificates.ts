@@ -35,6 +35,15 @@ export function certificateLine(certificate: Certificate): string {
   return `${who} until ${formatMoment(notAfterMs)}`;
 }
 
+/** Of one key's certificates, the one that was issued last. */
+export function newest(certificates: readonly Uint8Array[]): Certificate | undefined {
+  const [first, ...others] = readable(certificates);
+  return others.reduce(
+    (last, one) => (last !== undefined && one.notBeforeMs > last.notBeforeMs ? one : last),
+    first,
+  );
+}
+
 /** Those that can be read; one on a token may be of a kind that nobody foresaw. */
 export function readable(certificates: readonly Uint8Array[]): Certificate[] {
   return certificates.flatMap((bytes) => {
