@@ -83,6 +83,16 @@ export { hybridSeedIdentity } from "./software/hybrid-identity.js";
 export { softwareIdentity, type SoftwareIdentityOptions } from "./software/software-identity.js";
 export { ageIdentities } from "./software/age-identities.js";
 
+// Certificates
+export {
+  verifyCertificate,
+  type RevocationAccount,
+  type TrustAccount,
+  type VerifyCertificateOptions,
+} from "./trust/verify-certificate.js";
+export type { CertificateUse } from "./trust/certificate-usage.js";
+export { readCertificateFile, type CertificateFile } from "./x509/certificate-file.js";
+
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";
 export { Secret } from "./secret.js";

@@ -1,5 +1,6 @@
 /** What a certificate's key may be used for: key usage and extended key usage (RFC 5280). */
 import { P11SealError, UnsupportedError } from "../errors.js";
+import type { PublicKey } from "../keys/key.js";
 import { publicKeyFromFileSpki } from "../keys/public-key.js";
 import { requireExchange } from "../keys/recipient-strength.js";
 import type { Certificate } from "../x509/certificate.js";
@@ -37,9 +38,9 @@ export function requireUse(path: readonly Certificate[], use: CertificateUse): v
   if (use === "any") return;
   const { keyUsages, purposes } = USES[use];
   const [certificate, ...issuers] = path as readonly [Certificate, ...Certificate[]];
-  requireSoundKey(certificate);
+  const key = soundKey(certificate);
   const { keyUsage } = certificate;
-  if (keyUsage !== undefined && !keyUsages(certificate).some((usage) => keyUsage.has(usage))) {
+  if (keyUsage !== undefined && !keyUsages(key).some((usage) => keyUsage.has(usage))) {
     throw misuse(certificate, use, "key usage");
   }
   for (const limited of [certificate, ...issuers.slice(0, -1)]) {
@@ -47,13 +48,14 @@ export function requireUse(path: readonly Certificate[], use: CertificateUse): v
   }
 }
 
-/** Kinds of keys that are not supported are refused where the key is used. */
-function requireSoundKey(certificate: Certificate): void {
+/** The certificate's key; undefined for a kind that is not supported, which its use refuses. */
+function soundKey(certificate: Certificate): PublicKey | undefined {
   try {
     const key = publicKeyFromFileSpki(certificate.spki);
     if (key.type === "rsa") requireExchange(key);
+    return key;
   } catch (error) {
-    if (error instanceof UnsupportedError) return;
+    if (error instanceof UnsupportedError) return undefined;
     if (!(error instanceof P11SealError)) throw error;
     throw trustFault(
       "ERR_CERTIFICATE_USAGE",
@@ -85,14 +87,17 @@ function misuse(certificate: Certificate, use: "encrypt" | "sign", which: string
 interface Use {
   readonly doing: string;
   /** Any of these will do. */
-  readonly keyUsages: (certificate: Certificate) => readonly KeyUsage[];
+  readonly keyUsages: (key: PublicKey | undefined) => readonly KeyUsage[];
   readonly purposes: readonly string[];
 }
 
 const USES: Readonly<Record<"encrypt" | "sign", Use>> = {
   encrypt: {
     doing: "encrypting messages to its holder",
-    keyUsages: () => ["keyEncipherment", "keyAgreement"],
+    keyUsages: (key) => {
+      if (key?.type === "ec" || key?.type === "x25519") return ["keyAgreement"];
+      return ["keyEncipherment"];
+    },
     purposes: [PURPOSE.emailProtection, PURPOSE.documentEncryption],
   },
   sign: {

@@ -75,40 +75,42 @@ function* extend(
   dead: DeadEnd,
 ): Generator<Certificate[], void> {
   const last = path.at(-1) as Certificate;
-  const { anchors, others, effort } = search;
+  const { anchors, others } = search;
   let found = 0;
   for (const anchor of anchors.issuersOf(last)) {
+    if (isRepeated(path, anchor, search)) continue;
     found++;
-    effort.step();
-    if (isRepeated(path, anchor)) continue;
-    if (signedBy(last, anchor, search, dead)) yield [...path, anchor];
+    if (isSignedBy(path, anchor, search, dead)) yield [...path, anchor];
   }
   for (const issuer of others.issuersOf(last)) {
-    if (anchors.has(issuer)) continue;
+    if (anchors.has(issuer) || isRepeated(path, issuer, search)) continue;
     found++;
-    effort.step();
-    if (isRepeated(path, issuer)) continue;
-    if (!isLengthLeft(path, issuer, search)) {
-      dead.tooLong();
-      continue;
+    if (!isLengthLeft(path, issuer, search)) dead.tooLong(path);
+    else if (isSignedBy(path, issuer, search, dead)) {
+      yield* extend([...path, issuer], search, dead);
     }
-    if (signedBy(last, issuer, search, dead)) yield* extend([...path, issuer], search, dead);
   }
-  if (found === 0) dead.without(last, path.length);
+  if (found === 0) dead.noIssuer(path);
 }
 
-function signedBy(
-  certificate: Certificate,
+function isSignedBy(
+  path: readonly Certificate[],
   issuer: Certificate,
   { signatures }: PathSearch,
   dead: DeadEnd,
 ): boolean {
-  const fault = signatures.fault(certificate, issuer, certificateLabel(certificate));
-  if (fault !== undefined) dead.signature(fault);
+  const last = path.at(-1) as Certificate;
+  const fault = signatures.fault(last, issuer, certificateLabel(last));
+  if (fault !== undefined) dead.signature(path, fault);
   return fault === undefined;
 }
 
-function isRepeated(path: readonly Certificate[], next: Certificate): boolean {
+function isRepeated(
+  path: readonly Certificate[],
+  next: Certificate,
+  { effort }: PathSearch,
+): boolean {
+  effort.step();
   return path.some(
     ({ subject, spki }) => sameName(subject, next.subject) && toHex(spki) === toHex(next.spki),
   );
@@ -124,53 +126,56 @@ function isLengthLeft(
   return counted.length <= maxIntermediates && intermediates.length <= MAX_INTERMEDIATES;
 }
 
-/** Why a search found nothing: the reason that is of most use to a person. */
+/** Why a search found nothing: the reason that it met farthest from the certificate. */
 class DeadEnd {
-  readonly #leaf: Certificate;
-  #signature: PolicyError | undefined;
-  #tooLong = false;
-  #without: { readonly certificate: Certificate; readonly length: number } | undefined;
+  readonly #what: string;
+  #reason: () => PolicyError;
+  #length = 0;
 
-  constructor(leaf: Certificate) {
-    this.#leaf = leaf;
+  constructor(certificate: Certificate) {
+    this.#what = certificateLabel(certificate);
+    this.#reason = () => this.#fault("no chain leads to a trusted authority");
   }
 
-  signature(fault: PolicyError): void {
-    this.#signature ??= fault;
+  signature(path: readonly Certificate[], fault: PolicyError): void {
+    this.#meet(path, () => fault);
   }
 
-  tooLong(): void {
-    this.#tooLong = true;
+  tooLong({ length }: readonly Certificate[]): void {
+    // Rather than that some other certificate of the name didn't sign the last one.
+    this.#meet({ length: length + 1 }, () => this.#fault("its chain is too long"));
   }
 
-  /** No certificate has the name of the issuer. */
-  without(certificate: Certificate, length: number): void {
-    if (length > (this.#without?.length ?? 0)) this.#without = { certificate, length };
+  /** There is no certificate with the name of the issuer that is not in the path already. */
+  noIssuer(path: readonly Certificate[]): void {
+    this.#meet(path, () => {
+      const last = path.at(-1) as Certificate;
+      const issuer = nameLabel(last.issuer);
+      if (isSelfIssued(last)) {
+        return this.#fault(
+          `its chain ends at ${issuer}, which is not trusted`,
+          "to trust that authority, pass its certificate as a trust anchor",
+        );
+      }
+      return this.#fault(
+        `${issuer} is no trusted authority, and its certificate is not at hand`,
+        "pass the certificate of that authority: as a trust anchor, or as part of the chain",
+      );
+    });
   }
 
   reason(): PolicyError {
-    const what = certificateLabel(this.#leaf);
-    if (this.#signature !== undefined) return this.#signature;
-    if (this.#tooLong) {
-      return trustFault("ERR_CERTIFICATE_PATH", `${what}: its chain is too long`);
-    }
-    if (this.#without !== undefined) {
-      const { certificate, length } = this.#without;
-      const issuer = nameLabel(certificate.issuer);
-      const named = `${what}: ${issuer} is no trusted authority`;
-      return isSelfIssued(certificate)
-        ? trustFault(
-            "ERR_CERTIFICATE_PATH",
-            `${what}: it ends at ${issuer}, which is not trusted`,
-            "to trust that authority, pass its certificate as a trust anchor",
-          )
-        : trustFault(
-            "ERR_CERTIFICATE_PATH",
-            length === 1 ? named : `${named}, nor is its certificate at hand`,
-            `pass the certificate of ${issuer}: as a trust anchor, or as part of the chain`,
-          );
-    }
-    return trustFault("ERR_CERTIFICATE_PATH", `${what}: no chain leads to a trusted authority`);
+    return this.#reason();
+  }
+
+  #meet({ length }: { readonly length: number }, reason: () => PolicyError): void {
+    if (length <= this.#length) return;
+    this.#length = length;
+    this.#reason = reason;
+  }
+
+  #fault(message: string, hint?: string): PolicyError {
+    return trustFault("ERR_CERTIFICATE_PATH", `${this.#what}: ${message}`, hint);
   }
 }
 
