@@ -15,13 +15,16 @@ export const EXTENSIONS = { p11seal: ".p11s", age: ".age" } as const;
 /** The formats that files are sealed in, by their names on the command line. */
 export type SealFormat = keyof typeof EXTENSIONS;
 
+/** All that is taken off an opened file's name: also what other programs' messages end in. */
+const SEALED_ENDINGS = [...Object.values(EXTENSIONS), ".p7m", ".cms"];
+
 /** True if the file's name is one of a sealed file. */
 export function endsAsSealed(source: string): boolean {
   return extensionOf(basename(source)) !== undefined;
 }
 
 function extensionOf(name: string): string | undefined {
-  return Object.values(EXTENSIONS).find((one) => name.endsWith(one) && name !== one);
+  return SEALED_ENDINGS.find((one) => name.endsWith(one) && name !== one);
 }
 
 /** One file to seal or open. */
@@ -79,7 +82,7 @@ export function openedName(source: string): string {
   const name = basename(source);
   const extension = extensionOf(name);
   if (extension !== undefined) return name.slice(0, -extension.length);
-  const known = Object.values(EXTENSIONS).join(" or ");
+  const known = SEALED_ENDINGS.join(", ");
   throw new UsageError("ERR_USAGE", `"${source}" does not end in ${known}`, {
     hint: "the opened file is named by taking that off; or open it alone with -o FILE",
   });

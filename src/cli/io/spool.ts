@@ -1,6 +1,7 @@
 /**
  * A stream that can be read more than once: its bytes are kept in a temporary file without a name.
- * Only sealed bytes are kept this way, so the file need not be wiped.
+ * Only bytes that are sealed, or encrypted for this, are kept this way, so the file need not be
+ * wiped.
  */
 import { randomBytes } from "node:crypto";
 import { unlinkSync } from "node:fs";

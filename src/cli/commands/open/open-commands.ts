@@ -33,6 +33,19 @@ export const OPEN: CommandSet = {
           describe: 'The opened file, or a folder for several; "-" is stdout',
         },
         ...keyBlob,
+        cert: {
+          type: "string",
+          repeatable: true,
+          describe: "CMS: a file with certificates of your keys, by which messages name them",
+        },
+        "allow-unauthenticated": {
+          type: "boolean",
+          describe: "CMS: open one message in CBC, though nothing vouches for its content",
+        },
+        "allow-legacy": {
+          type: "boolean",
+          describe: "CMS: open what has PKCS#1 v1.5, triple DES, RC2, SHA-1 signatures",
+        },
         from: {
           type: "string",
           repeatable: true,

@@ -8,6 +8,8 @@ import { UsageError } from "../../../errors.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
+import { allowancesOf } from "./allowed.js";
+import { certificatesAt } from "../../find/certificate-files.js";
 import { threadsOf } from "../../io/bulk.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
@@ -42,12 +44,14 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   requireOneStdin([
     ...files,
     ...args.texts("identity"),
+    ...args.texts("cert"),
     ...args.texts("receipt-key"),
     ...(keyBlob === undefined ? [] : [keyBlob]),
   ]);
   if (files[0] === "-" && !several && context.io.stdin.isTTY === true) {
     throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
   }
+  const allows = allowancesOf(args, files);
   const threads = threadsOf(args.text("threads"));
   const tasks = await planTasks(files, args.text("output"), openedName);
   noteOneToStdout(args, tasks, context);
@@ -55,12 +59,13 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   const receipt = receiptPaths(args, tasks);
   if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
   const gate = await gateOf(args, context);
+  const certificates = await certificatesAt(args.texts("cert"), context.io);
 
   try {
     return await withTokens(args, context, async (tokens) => {
       const settings: OpenSettings = {
         shared: { used: new Set(), toBeAlone: 0, guesses: new Guesses() },
-        ...{ keyBlob, threads, gate, tokens },
+        ...{ keyBlob, threads, gate, tokens, certificates, allows },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptSettings(receipt, tokens, context),
         force: args.flag("force"),

@@ -7,6 +7,7 @@ import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { AuthenticationError, NoMatchError, TokenError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
+import type { OpenOptions } from "../../../envelope/messages.js";
 import type { Identity } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";
@@ -16,6 +17,8 @@ import { openInput, type Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
 import { fileOutput, noteExposed, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
+import { Spool } from "../../io/spool.js";
+import { noteUnauthenticated, rejectionSecret, requireAway } from "./allowed.js";
 import { Admission, AlreadyDecrypted } from "./admission.js";
 import { deliver, deliverAdmitted, deliverDecrypted } from "./delivering.js";
 import { noteAdmitted } from "./gate.js";
@@ -96,7 +99,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
           log.headerRead();
           await admission.demand(sender);
         },
+        ...openingOptions(settings, output, context),
         identities: async (info) => {
+          requireAway(info, output.paths === undefined && io.stdout.isTTY === true);
           await sealed.verify?.();
           const identities = await settings.identities.find(info, () => turn.come());
           return identities.map((identity) => attended(identity, settings, turn, log));
@@ -123,6 +128,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     const delivery = { opened, output, receipt, hash, task, settings, log, turn, context };
     if (admission.admitted === undefined) await deliver(delivery);
     else await deliverAdmitted(delivery, admission.admitted);
+    noteUnauthenticated(opened.info, context);
   } catch (error) {
     if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH")
       throw await settings.identities.whyNone(error);
@@ -132,6 +138,26 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     meter.stop();
   }
   if (admission.admitted !== undefined) noteAdmitted(admission.admitted, context);
+}
+
+/** What formats of other programs need besides keys. */
+function openingOptions(
+  { certificates, allows }: OpenSettings,
+  output: Output,
+  context: Context,
+): Pick<OpenOptions, "allows" | "certificates" | "keepsUntilEnd" | "spool" | "rejectionSecret"> {
+  return {
+    allows,
+    certificates: () => Promise.resolve(certificates),
+    // A file gets its name at the end.
+    keepsUntilEnd: output.paths !== undefined,
+    spool: async (chunks) => {
+      const spool = await Spool.of(chunks);
+      await spool.finish();
+      return spool;
+    },
+    ...(allows.legacy === true ? { rejectionSecret: () => rejectionSecret(context) } : {}),
+  };
 }
 
 /** A message up to this size may be opened before its turn, beside others. */

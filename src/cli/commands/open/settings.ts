@@ -1,4 +1,5 @@
 /** What a message is opened with, and what messages that are opened side by side share. */
+import type { Allowances } from "../../../envelope/envelope.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import type { Identities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
@@ -13,6 +14,10 @@ export interface OpenSettings {
   /** The value of `--threads`. */
   readonly threads: number | undefined;
   readonly identities: Identities;
+  /** Certificates, DER, by which messages may name the identities' keys. */
+  readonly certificates: readonly Uint8Array[];
+  /** What to put up with in messages of other programs. */
+  readonly allows: Allowances;
   /** What is demanded of a message; undefined: nothing. */
   readonly gate: Gate | undefined;
   readonly receipt: ReceiptSettings | undefined;

@@ -1,0 +1,50 @@
+/**
+ * What `open` puts up with where messages of other programs have no better: content that nothing
+ * vouches for, and algorithms of old. Each flag is about this run, and no configuration sets it.
+ */
+import type { Allowances, MessageInfo } from "../../../envelope/envelope.js";
+import { PolicyError, UsageError } from "../../../errors.js";
+import type { Secret } from "../../../secret.js";
+import { homeFolder } from "../../../store/home.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import type { Context } from "../../command.js";
+import { CapiHome } from "../capi/capi-home.js";
+
+/** @throws UsageError: unauthenticated content of several files */
+export function allowancesOf(args: Arguments, files: readonly string[]): Allowances {
+  const unauthenticated = args.flag("allow-unauthenticated");
+  if (unauthenticated && files.length > 1) {
+    throw new UsageError(
+      "ERR_USAGE",
+      "--allow-unauthenticated is for one message, and several were given",
+      { hint: "open each by itself, and see what it holds before you use it" },
+    );
+  }
+  return { unauthenticated, legacy: args.flag("allow-legacy") };
+}
+
+/**
+ * Keeps content that may be anybody's from a terminal, which obeys what it is sent. Before any key
+ * is looked for.
+ *
+ * @throws PolicyError `ERR_UNAUTHENTICATED`
+ */
+export function requireAway({ authenticated }: MessageInfo, isTerminal: boolean): void {
+  if (authenticated !== false || !isTerminal) return;
+  throw new PolicyError(
+    "ERR_UNAUTHENTICATED",
+    "content that nothing vouches for is not written to a terminal",
+    { hint: "write it to a file with -o FILE" },
+  );
+}
+
+/** Says so, once such content was written. */
+export function noteUnauthenticated({ authenticated }: MessageInfo, { report }: Context): void {
+  if (authenticated !== false) return;
+  report.note("NOT AUTHENTICATED: anybody on the way may have changed what was opened");
+}
+
+/** The secret that implicit rejection is made from; the commands for CryptoAPI have it, too. */
+export function rejectionSecret({ io }: Context): Promise<Secret> {
+  return new CapiHome(homeFolder(io.env)).rejectionSecret();
+}
