@@ -12,11 +12,12 @@ import { KEYS } from "./keys/keys-commands.js";
 import { LEDGER } from "./ledger/ledger-commands.js";
 import { MESSAGE_COMMANDS } from "./message-commands.js";
 import { RECEIPT } from "./receipt/receipt-commands.js";
+import { SIGN } from "./sign/sign-commands.js";
 import { TOKENS } from "./tokens/tokens-commands.js";
 
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
-  ...[MESSAGE_COMMANDS, TOKENS, KEYS],
+  ...[MESSAGE_COMMANDS, SIGN, TOKENS, KEYS],
   ...[DIRECTORY, LEDGER, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, COMPLETION],
 ];
