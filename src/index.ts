@@ -28,6 +28,20 @@ export type {
   SenderInfo,
 } from "./envelope/envelope.js";
 
+// Signatures as CMS has them
+export {
+  openSigned,
+  signMessage,
+  verifyDetached,
+  type CmsSigner,
+  type SignaturePolicy,
+  type SignedMessage,
+  type SignedParts,
+  type Signer,
+  type SignOptions,
+  type VerifyOptions,
+} from "./envelope/signatures.js";
+
 // Keys
 export type {
   EcCurve,
