@@ -8,6 +8,7 @@
  * from = ["alice", "bob"]   # only by these; without this line, by any trusted sender
  * window = "7d"             # how old a message may be
  * skew = "5m"               # how far a sender's clock may be ahead
+ * trust = ["/etc/ssl/certs/ca-certificates.crt"]  # authorities, besides those of p11seal trust
  * ```
  *
  * Strict: a misspelt setting that was merely ignored would protect nobody.
@@ -28,6 +29,11 @@ export interface Config {
   readonly from?: readonly string[];
   readonly windowMs?: number;
   readonly skewMs?: number;
+  /**
+   * Files with certificates of authorities, besides those in the data folder; a relative path is
+   * one in the data folder.
+   */
+  readonly trust?: readonly string[];
 }
 
 /** What a command line says about senders. */
@@ -71,7 +77,7 @@ export function parseConfig(text: string, where: string): Config {
   const values = tomlTable(text, where, malformed);
   const strange = Object.keys(values).find((name) => !KEYS.has(name));
   if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
-  const { require, from, window, skew } = values;
+  const { require, from, window, skew, trust } = values;
   if (require !== undefined && require !== "signed") {
     throw malformed(where, 'the only value of require is "signed"');
   }
@@ -84,6 +90,7 @@ export function parseConfig(text: string, where: string): Config {
     ...(require === "signed" && { require }),
     ...defined({ windowMs, skewMs }),
     ...(from !== undefined && { from: namesOf(from, where) }),
+    ...(trust !== undefined && { trust: pathsOf(trust, where) }),
   };
 }
 
@@ -112,7 +119,7 @@ export function openPolicy(config: Config, options: PolicyOptions): OpenPolicy |
 // ── Details ──
 
 const MAX_CONFIG_BYTES = 65_536;
-const KEYS: ReadonlySet<string> = new Set(["require", "from", "window", "skew"]);
+const KEYS: ReadonlySet<string> = new Set(["require", "from", "window", "skew", "trust"]);
 
 function fromOf(names: readonly string[]): readonly string[] | "any" | undefined {
   if (names.length === 0) return undefined;
@@ -133,6 +140,12 @@ function namesOf(value: unknown, where: string): readonly string[] {
     );
   }
   return value;
+}
+
+function pathsOf(value: unknown, where: string): readonly string[] {
+  const isPath = (path: unknown): path is string => typeof path === "string" && path !== "";
+  if (Array.isArray(value) && value.every(isPath)) return value;
+  throw malformed(where, "trust is a list of files with certificates of authorities");
 }
 
 function durationOf(value: unknown, name: string, where: string): number | undefined {

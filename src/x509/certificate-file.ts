@@ -4,7 +4,7 @@
  */
 import { DerReader, TAG } from "../asn1/der.js";
 import { oidText } from "../asn1/oid.js";
-import { looksLikePem, parsePem } from "../asn1/pem.js";
+import { formatPem, looksLikePem, parsePem } from "../asn1/pem.js";
 import { FormatError } from "../errors.js";
 import { parseX509, type Certificate } from "./certificate.js";
 
@@ -28,6 +28,11 @@ export function certificatesIn(bytes: Uint8Array): Certificate[] {
     });
   }
   return certificates.map((certificate) => parseX509(certificate));
+}
+
+/** A file with one certificate, after lines of text that other programs pass over. */
+export function certificatePem({ der }: Certificate, before: readonly string[] = []): string {
+  return formatPem("CERTIFICATE", der, before);
 }
 
 /**

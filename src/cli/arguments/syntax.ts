@@ -1,8 +1,8 @@
 /** How a command is written: its words, operands and options, as data. */
 
-/** Names from the directory that a value may be, for completion. */
+/** Names that the user gave, and that a value may be, for completion. */
 export interface KnownNamesSpec {
-  readonly of: "senders" | "recipients";
+  readonly of: "senders" | "recipients" | "authorities";
   /** Other words that may stand there. */
   readonly also?: readonly string[];
   /** The value may be a file's path as well. */

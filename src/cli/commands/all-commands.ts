@@ -14,11 +14,12 @@ import { MESSAGE_COMMANDS } from "./message-commands.js";
 import { RECEIPT } from "./receipt/receipt-commands.js";
 import { SIGN } from "./sign/sign-commands.js";
 import { TOKENS } from "./tokens/tokens-commands.js";
+import { TRUST } from "./trust/trust-commands.js";
 
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
   ...[MESSAGE_COMMANDS, SIGN, TOKENS, KEYS],
-  ...[DIRECTORY, LEDGER, RECEIPT, AUDIT_LOG],
+  ...[DIRECTORY, TRUST, LEDGER, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, COMPLETION],
 ];
 

@@ -99,3 +99,24 @@ export const allowSigningKey = {
     describe: "Accept a recipient's key that is recorded, or known, as a signing key",
   },
 } satisfies Options;
+
+/** Of commands that judge certificates. */
+export const certificateTrust = {
+  trust: {
+    type: "string",
+    repeatable: true,
+    names: { of: "authorities", orFile: true },
+    describe: "An authority to believe: a file, or a name of p11seal trust (repeatable)",
+  },
+  crl: {
+    type: "string",
+    repeatable: true,
+    describe: "A list of revoked certificates (repeatable)",
+  },
+  ocsp: {
+    type: "string",
+    repeatable: true,
+    describe: "An OCSP response about a certificate (repeatable)",
+  },
+  at: { type: "string", describe: "When certificates must be valid (UTC; default: now)" },
+} satisfies Options;

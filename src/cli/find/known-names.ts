@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { PolicyError, UsageError } from "../../errors.js";
 import { defined } from "../../defined.js";
 import { modeHint } from "../../store/file-modes.js";
+import { readAuthorities } from "../../records/authorities.js";
 import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
 import {
   findEntry,
@@ -81,17 +82,20 @@ export class KnownNames {
   }
 
   /**
-   * Every name, to be proposed to a person: of senders, or of recipients in both lists. A list that
-   * is refused or damaged has none; the command that uses it says why.
+   * Every name, to be proposed to a person: of senders, of authorities, or of recipients in both
+   * lists. A list that is refused or damaged has none; the command that uses it says why.
    */
-  async list(kind: DirectoryKind): Promise<readonly string[]> {
+  async list(kind: DirectoryKind | "authorities"): Promise<readonly string[]> {
     let home: string;
     try {
       home = homeFolder(this.#context.io.env);
     } catch {
       return [];
     }
-    const known = async () => (await readDirectory(home, kind)).map(({ name }) => name);
+    const known = async () =>
+      (await (kind === "authorities" ? readAuthorities(home) : readDirectory(home, kind))).map(
+        ({ name }) => name,
+      );
     const written = async () =>
       (await this.#recipientsFile(join(home, "recipients"))).flatMap((entry) =>
         entry.kind === "signs" ? [] : (entry.name ?? []),
