@@ -20,7 +20,8 @@ import type {
   SealOptions,
   SenderInfo,
 } from "./envelope.js";
-import { AbortedError } from "../errors.js";
+import { AbortedError, UsageError } from "../errors.js";
+import { cmsMail, type SmimeType } from "../mime/write-mail.js";
 import { armored } from "./armor.js";
 import { formatNamed, formatOf } from "./formats.js";
 import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
@@ -37,14 +38,20 @@ export interface Sealed {
   stream(): ByteStream;
   /**
    * The same as text in ASCII, between `-----BEGIN P11SEAL MESSAGE-----` or, of age's format,
-   * `-----BEGIN AGE ENCRYPTED FILE-----`, and its end.
+   * `-----BEGIN AGE ENCRYPTED FILE-----` or `-----BEGIN CMS-----`, and its end.
    */
   armored(): ByteStream;
+  /**
+   * A mail that holds the message (RFC 8551), without `From`, `To` and `Subject`.
+   *
+   * @throws UsageError `ERR_FORMAT_OPTION`: the message is not in CMS
+   */
+  mail(): ByteStream;
 }
 
 /** What to seal with, and in which format. */
 export interface SealInOptions extends SealOptions {
-  /** By default `p11seal`, its own format; or `age`. */
+  /** By default `p11seal`, its own format; or `age` or `cms`. */
   readonly format?: string | undefined;
 }
 
@@ -76,16 +83,36 @@ export async function sealMessage(
         armored(inOrder(header, body), formatNamed(options.format).armorLabel),
         release,
       );
-    return { messageId, header: unshared(header), body, stream, armored: armor };
+    const mail = (): ByteStream => {
+      const type = smimeType(options);
+      return new ByteStream(cmsMail(inOrder(header, body), type), release);
+    };
+    return { messageId, header: unshared(header), body, stream, armored: armor, mail };
   } catch (error) {
     await reader.close();
     throw error;
   }
 }
 
+/** What a mail says of the message in it. */
+function smimeType({ format, cms }: SealInOptions): SmimeType {
+  if (format === "cms") {
+    return cms?.profile === "windows" ? "enveloped-data" : "authEnveloped-data";
+  }
+  throw new UsageError("ERR_FORMAT_OPTION", "only CMS messages are sent as mails of their own", {
+    hint: "seal in the format cms, or send the message as an attachment",
+  });
+}
+
 /** Everything of `sealMessage` that comes before the first byte of plaintext. Throws alike. */
 export async function beginSealing(options: SealInOptions): Promise<BegunSealing> {
-  return formatNamed(options.format).beginSealing(options);
+  const envelope = formatNamed(options.format);
+  if (options.cms !== undefined && envelope.name !== "cms") {
+    throw new UsageError("ERR_FORMAT_OPTION", `options of CMS for a message of ${envelope.name}`, {
+      hint: "seal in the format cms, or leave them out",
+    });
+  }
+  return envelope.beginSealing(options);
 }
 
 export interface OpenOptions extends Watching {

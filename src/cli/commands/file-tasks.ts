@@ -10,13 +10,13 @@ import { BrokenPipe } from "../io/io.js";
 import { requireDistinct } from "../io/outputs.js";
 
 /** What sealed files are meant to end in, by format; an opened file's name goes without it. */
-export const EXTENSIONS = { p11seal: ".p11s", age: ".age" } as const;
+export const EXTENSIONS = { p11seal: ".p11s", age: ".age", cms: ".p7m", mail: ".eml" } as const;
 
-/** The formats that files are sealed in, by their names on the command line. */
-export type SealFormat = keyof typeof EXTENSIONS;
+/** What sealed files are: of a format by its name on the command line, or a mail in CMS. */
+export type SealedKind = keyof typeof EXTENSIONS;
 
 /** All that is taken off an opened file's name: also what other programs' messages end in. */
-const SEALED_ENDINGS = [...Object.values(EXTENSIONS), ".p7m", ".cms"];
+const SEALED_ENDINGS = [...Object.values(EXTENSIONS), ".cms"];
 
 /** True if the file's name is one of a sealed file. */
 export function endsAsSealed(source: string): boolean {
@@ -70,8 +70,8 @@ export function targetsOf(tasks: readonly Task[]): string[] {
 }
 
 /** A sealed file's base name. @throws UsageError for stdin */
-export function sealedName(source: string, format: SealFormat): string {
-  if (source !== "-") return basename(source) + EXTENSIONS[format];
+export function sealedName(source: string, kind: SealedKind): string {
+  if (source !== "-") return basename(source) + EXTENSIONS[kind];
   throw new UsageError("ERR_USAGE", "stdin has no name that a sealed file could be named after", {
     hint: "seal it alone, with -o FILE",
   });
@@ -83,7 +83,7 @@ export function openedName(source: string): string {
   const extension = extensionOf(name);
   if (extension !== undefined) return name.slice(0, -extension.length);
   const known = SEALED_ENDINGS.join(", ");
-  throw new UsageError("ERR_USAGE", `"${source}" does not end in ${known}`, {
+  throw new UsageError("ERR_USAGE", `"${source}" ends in none of ${known}`, {
     hint: "the opened file is named by taking that off; or open it alone with -o FILE",
   });
 }

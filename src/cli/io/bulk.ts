@@ -23,21 +23,25 @@ import { readError, redirected, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./output.js";
 import type { Progress } from "./progress.js";
 
+/** What a sealed message is written as: itself, text in armour, or a mail that holds it. */
+export type SealedForm = "bytes" | "armor" | "mail";
+
 /**
- * Seals all of `input`: the header to one output, the body to the same or another; in armour, both
- * to the body's.
+ * Seals all of `input`: the header to one output, the body to the same or another; as text, both to
+ * the body's.
  */
 export async function sealInto(
   input: Input,
   outputs: { readonly header: Output; readonly body: Output },
-  options: SealOptions & { readonly format: string; readonly armor: boolean },
+  options: SealOptions & { readonly format: string; readonly form: SealedForm },
   meter: Progress,
   threads: number | undefined,
 ): Promise<void> {
-  if (options.armor) {
+  if (options.form !== "bytes") {
     const sealed = await sealMessage(meter.through(input.chunks), options);
     meter.start();
-    for await (const text of sealed.armored()) await outputs.body.write(text);
+    const text = options.form === "mail" ? sealed.mail() : sealed.armored();
+    for await (const chunk of text) await outputs.body.write(chunk);
     return;
   }
   const { header, body } = await beginSealing(options);

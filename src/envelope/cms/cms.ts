@@ -3,7 +3,6 @@
  * enterprise software write and read. The rest of its code is loaded when it is first needed.
  */
 import { fromHex } from "../../bytes.js";
-import { UsageError } from "../../errors.js";
 import type { Envelope } from "../envelope.js";
 
 /** OBJECT IDENTIFIERs of content types begin so: PKCS#7's, with 9 bytes, and S/MIME's, with 11. */
@@ -25,10 +24,7 @@ export const cms: Envelope = {
     );
   },
   inspect: async (header) => (await messages()).inspect(header),
-  beginSealing: () =>
-    Promise.reject(
-      new UsageError("ERR_FORMAT_OPTION", "messages in CMS are opened, and not yet sealed"),
-    ),
+  beginSealing: async (options) => (await import("./write-enveloped.js")).beginSealing(options),
   beginOpening: async (sealed, receiver) => (await messages()).beginOpening(sealed, receiver),
   verifySender: async (sealed) => (await messages()).verifySender(sealed),
 };

@@ -46,8 +46,9 @@ export const SEAL: CommandSet = {
         },
         format: {
           type: "string",
-          choices: ["p11seal", "age"],
-          describe: "p11seal's own format (default), or age's, for those who open it with age",
+          choices: ["p11seal", "age", "cms"],
+          describe:
+            "p11seal's own format (default); age's; or CMS (S/MIME), for certificates' owners",
         },
         armor: {
           alias: "a",
@@ -61,6 +62,25 @@ export const SEAL: CommandSet = {
         },
         ...allowSigningKey,
         ...signWith,
+        cert: {
+          type: "string",
+          repeatable: true,
+          describe:
+            "CMS, signed: the certificate of --sign-with, and its issuers' (default: beside the key)",
+        },
+        profile: {
+          type: "string",
+          choices: ["default", "windows"],
+          describe: "CMS: windows is for .NET and old Outlook; its content can be altered unseen",
+        },
+        smime: {
+          type: "boolean",
+          describe: "CMS: as a mail, for mail programs",
+        },
+        "by-ski": {
+          type: "boolean",
+          describe: "CMS: name recipients by key identifiers, not by their certificates' issuers",
+        },
         expires: {
           type: "string",
           describe: "Signed: refused by receivers after this time, as in 7d",
@@ -84,6 +104,8 @@ export const SEAL: CommandSet = {
         ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
         ["seal -r alice.pem -a < secret.txt", "as text"],
         ["seal --format age -r age1… -r alice.pem -o plan.age plan.txt", "for age, too"],
+        ["seal --format cms -r alice.crt -o plan.p7m plan.txt", "for openssl cms, and others"],
+        ["seal --format cms --smime -r alice.crt -o plan.eml plan.txt", "for mail programs"],
         [
           `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,
           "signed, with a serial number",

@@ -5,14 +5,13 @@
  */
 import { defined } from "../../../defined.js";
 import { TokenError, UsageError } from "../../../errors.js";
-import type { Identity, OaepHash, SigningPublicKey } from "../../../keys/key.js";
+import type { OaepHash } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { signerAt } from "../../find/identity-at.js";
 import { resolveRecipients } from "../../find/recipients.js";
-import { senderOf, signingOptions, type SigningOptions } from "../../find/sender.js";
+import { signingOptions } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
-import { sealInto, threadsOf } from "../../io/bulk.js";
+import { sealInto, threadsOf, type SealedForm } from "../../io/bulk.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
@@ -25,21 +24,23 @@ import {
   requireNoSourceReplaced,
   sealedName,
   targetsOf,
-  type SealFormat,
   type Task,
 } from "../file-tasks.js";
+import { cmsChoices, noteCmsRecipients, type CmsChoices } from "./cms-choices.js";
+import { requireInFormat, type SealFormat } from "./format-options.js";
+import { signerOf, type MessageSigner } from "./message-signer.js";
 
 /** What all files of a command are sealed with. */
 interface SealSettings {
   readonly recipients: Awaited<ReturnType<typeof resolveRecipients>>;
   readonly oaep: OaepHash | undefined;
-  readonly signer:
-    { readonly identity: Identity<SigningPublicKey>; readonly options: SigningOptions } | undefined;
+  readonly signer: MessageSigner | undefined;
+  /** Of a message in CMS. */
+  readonly cms: CmsChoices | undefined;
   /** Where the header goes, if not into the message's file. */
   readonly keyBlob: string | undefined;
   readonly format: SealFormat;
-  /** As text. */
-  readonly armor: boolean;
+  readonly form: SealedForm;
   /** The value of `--threads`. */
   readonly threads: number | undefined;
   /** Replace existing files. */
@@ -57,6 +58,8 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
   const oaep = args.text("oaep") as OaepHash | undefined;
   const format = (args.text("format") ?? "p11seal") as SealFormat;
   requireInFormat(format, args);
+  const cms = format === "cms" ? cmsChoices(args) : undefined;
+  const form: SealedForm = armor ? "armor" : cms?.smime === true ? "mail" : "bytes";
   const signing = signingOptions(args);
   if (files.length > 1 && keyBlob !== undefined) {
     throw new UsageError("ERR_USAGE", "a key blob belongs to one message, and several were given");
@@ -65,8 +68,10 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     ...files,
     ...args.texts("recipients-file"),
     ...(signing === undefined ? [] : [signing.key]),
+    ...args.texts("cert"),
   ]);
-  const tasks = await planTasks(files, output, (source) => sealedName(source, format));
+  const kind = form === "mail" ? "mail" : format;
+  const tasks = await planTasks(files, output, (source) => sealedName(source, kind));
   const toStdout = targetsOf(tasks).length === 0;
   if (toStdout && keyBlob === "-") {
     throw new UsageError("ERR_USAGE", "message and key blob would both go to stdout", {
@@ -79,7 +84,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       "--armor is for whole messages, not for a key blob and a body",
     );
   }
-  if (toStdout && !armor && output === undefined && context.io.stdout.isTTY === true) {
+  if (toStdout && form === "bytes" && output === undefined && context.io.stdout.isTTY === true) {
     throw binaryToTerminal("a sealed message");
   }
   if (files.length > 1) requireNoSourceReplaced(tasks);
@@ -99,12 +104,10 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       context.report.note("--oaep has no effect: no recipient has an RSA key");
     }
     if (format === "p11seal") noteMixed(recipients, context);
-    const signer = signing && {
-      identity: await signerAt(signing.key, tokens, context),
-      options: signing,
-    };
+    if (cms !== undefined) noteCmsRecipients(recipients, cms, signing !== undefined, context);
+    const signer = signing && (await signerOf(signing, cms, tokens, context));
     const [force, durable] = [args.flag("force"), args.flag("sync")];
-    const how = { format, armor, threads, force, durable };
+    const how = { format, cms, form, threads, force, durable };
     return sealAll(tasks, { recipients, oaep, signer, keyBlob, ...how }, context);
   });
 }
@@ -118,23 +121,6 @@ function noteMixed(recipients: SealSettings["recipients"], { report }: Context):
       "could open the message with the others",
   );
 }
-
-/** Refuses what age files have no place for, before anything is looked for. */
-function requireInFormat(format: SealFormat, args: Arguments): void {
-  if (format !== "age") return;
-  const without = ["sign-with", "key-blob", "oaep", "expires", "stream-name"];
-  const given = without.filter((name) => args.text(name) !== undefined);
-  const [option] = given.filter((name) => name !== "oaep" || args.text(name) !== "sha256");
-  if (option === undefined) return;
-  throw new UsageError("ERR_FORMAT_OPTION", `--${option} with --format age`, {
-    hint: AGE_HAS_NONE[option] ?? "leave it out, or seal in p11seal's own format",
-  });
-}
-
-const AGE_HAS_NONE: Readonly<Record<string, string>> = {
-  "sign-with": "age files are not signed; only p11seal's own format says who sealed a message",
-  oaep: "age has one form of RSA-OAEP: SHA-256, and a label",
-};
 
 async function sealAll(
   tasks: readonly Task[],
@@ -160,7 +146,7 @@ async function sealAll(
 
 /** Both outputs are checked before a signed message's serial number is taken. */
 async function sealOne(task: Task, settings: SealSettings, context: Context): Promise<void> {
-  const { recipients, oaep, signer, keyBlob, format, armor, threads, force, durable } = settings;
+  const { recipients, oaep, signer, keyBlob, format, form, threads, force, durable } = settings;
   const { io, report } = context;
   const input = await openInput(task.source, io);
   const outputs: Output[] = [];
@@ -176,8 +162,10 @@ async function sealOne(task: Task, settings: SealSettings, context: Context): Pr
   try {
     const message = await outputAt(task.target);
     const header = keyBlob === undefined ? message : await outputAt(keyBlob);
-    const sender = signer && (await senderOf(signer.identity, signer.options, context));
-    const options = { recipients, format, armor, ...defined({ oaep, sender }) };
+    const signature = await signer?.(context);
+    const cms = settings.cms && { ...settings.cms.of(task.source), ...signature?.cms };
+    const sender = signature?.sender;
+    const options = { recipients, format, form, ...defined({ oaep, sender, cms }) };
     await sealInto(input, { header, body: message }, options, meter, threads);
     await commit(...outputs);
   } finally {

@@ -1,0 +1,39 @@
+/** Who signs the messages of one command: as a sender in p11seal's own format, or as CMS has it. */
+import type { CmsSealOptions, Sender } from "../../../envelope/envelope.js";
+import type { Context } from "../../command.js";
+import { signerAt } from "../../find/identity-at.js";
+import { certificateToSignWith } from "../../find/own-certificate.js";
+import { senderOf, type SigningOptions } from "../../find/sender.js";
+import type { Tokens } from "../../find/tokens.js";
+import type { CmsChoices } from "./cms-choices.js";
+
+/** Makes what one message is signed with. May ask for a PIN. */
+export type MessageSigner = (context: Context) => Promise<MessageSignature>;
+
+/** One of the two. */
+export interface MessageSignature {
+  readonly sender?: Sender;
+  readonly cms?: CmsSealOptions;
+}
+
+/**
+ * Finds the key, and its certificate for CMS; no PIN is asked for.
+ *
+ * @throws as `signerAt`, `certificateToSignWith`
+ */
+export async function signerOf(
+  options: SigningOptions,
+  cms: CmsChoices | undefined,
+  tokens: Tokens,
+  context: Context,
+): Promise<MessageSigner> {
+  const identity = await signerAt(options.key, tokens, context);
+  if (cms === undefined) {
+    return async (current) => ({ sender: await senderOf(identity, options, current) });
+  }
+  const own = await certificateToSignWith(identity, cms.certificates, context);
+  return async () => {
+    const key = await identity.unlock();
+    return { cms: { signer: { ...own, key, signingTimeMs: Date.now() } } };
+  };
+}

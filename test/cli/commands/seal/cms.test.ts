@@ -1,0 +1,191 @@
+/** `seal --format cms`: what OpenSSL opens, and what is refused or said about it. */
+import { execFileSync } from "node:child_process";
+import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "@jest/globals";
+import { formatPem } from "../../../../src/asn1/pem.js";
+import { DAY_MS, rootAuthority, type Issuer } from "../../../support/certificates.js";
+import { publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
+import { temporaryFolder } from "../../support/folder.js";
+import { p11seal, type Ended } from "../../support/spawn.js";
+
+const folders = temporaryFolder();
+let folder: string;
+const at = (name: string): string => join(folder, name);
+const ca = rootAuthority("Root", { notAfterMs: Date.now() + DAY_MS }).authority("CA", {
+  notAfterMs: Date.now() + DAY_MS,
+});
+
+function issued(name: TestKeyName): Issuer {
+  const publicKey = createPublicKey(TEST_KEYS[name]);
+  const keys = { publicKey, privateKey: createPrivateKey(TEST_KEYS[name]) };
+  return ca.issue({ keys, subject: { CN: name }, notAfterMs: Date.now() + DAY_MS, extensions: [] });
+}
+
+const pem = (issuer: Issuer): string => formatPem("CERTIFICATE", issuer.certificate.der);
+
+beforeEach(() => {
+  folder = mkdtempSync(join(folders, "run-"));
+  for (const [file, name] of [
+    ["bob", "p256"],
+    ["rob", "rsa2048"],
+    ["alice", "p384"],
+  ] as const) {
+    writeFileSync(at(`${file}.crt`), pem(issued(name)));
+    writeFileSync(at(`${file}.pem`), publicPem(TEST_KEYS[name]));
+    writeFileSync(at(`${file}.key`), TEST_KEYS[name], { mode: 0o600 });
+  }
+  writeFileSync(at("ca.crt"), pem(ca));
+  writeFileSync(at("plan.txt"), "the plan\n");
+  mkdirSync(at("out"));
+});
+
+const run = (...argv: string[]): Promise<Ended> =>
+  p11seal(argv, { cwd: folder, env: { P11SEAL_HOME: at("home") } });
+const seal = (...argv: string[]): Promise<Ended> => run("seal", "--format", "cms", ...argv);
+
+function opened(file: string, name: string, form: "DER" | "PEM" | "SMIME" = "DER"): Buffer {
+  const args = ["cms", "-decrypt", "-inform", form, "-in", file, "-binary"];
+  const keys = ["-recip", `${name}.crt`, "-inkey", `${name}.key`];
+  return execFileSync("openssl", [...args, ...keys], { cwd: folder, maxBuffer: 2 ** 26 });
+}
+
+describe("OpenSSL opens", () => {
+  it("a message for several certificates, with each of their keys", async () => {
+    const content = randomBytes(3_000_000);
+    writeFileSync(at("big"), content);
+    const sealed = await seal("-r", "bob.crt", "-r", "rob.crt", "-o", "big.p7m", "big");
+    expect(sealed).toMatchObject({ status: 0, stderr: "" });
+    for (const name of ["bob", "rob"]) expect(opened("big.p7m", name).equals(content)).toBe(true);
+  });
+
+  it("several files, named by their format", async () => {
+    writeFileSync(at("other.txt"), "other\n");
+    expect(await seal("-r", "bob.crt", "-o", "out", "plan.txt", "other.txt")).toMatchObject({
+      status: 0,
+    });
+    expect(readdirSync(at("out"))).toEqual(["other.txt.p7m", "plan.txt.p7m"]);
+    expect(opened("out/plan.txt.p7m", "bob").toString()).toBe("the plan\n");
+  });
+
+  it("a message as PEM", async () => {
+    expect(await seal("-r", "bob.crt", "-a", "-o", "plan.pem", "plan.txt")).toMatchObject({
+      status: 0,
+    });
+    expect(readFileSync(at("plan.pem"), "utf8")).toMatch(/^-----BEGIN CMS-----\n/);
+    expect(opened("plan.pem", "bob", "PEM").toString()).toBe("the plan\n");
+  });
+
+  it("a mail, in which the file is attached", async () => {
+    const sealed = await seal("-r", "bob.crt", "--smime", "-o", "out", "plan.txt");
+    expect(sealed).toMatchObject({ status: 0, stderr: "" });
+    const mail = readFileSync(at("out/plan.txt.eml"), "latin1");
+    expect(mail).toMatch(/smime-type=authEnveloped-data/);
+    const part = opened("out/plan.txt.eml", "bob", "SMIME").toString();
+    expect(part).toContain('filename="plan.txt"');
+    expect(Buffer.from(part.split("\r\n\r\n")[1] ?? "", "base64").toString()).toBe("the plan\n");
+  });
+
+  it("a mail made of a mail's part, as it is", async () => {
+    const part = "Content-Type: text/plain\n\nthe plan\n";
+    writeFileSync(at("part"), part);
+    expect(await seal("-r", "bob.crt", "--smime", "-o", "plan.eml", "part")).toMatchObject({
+      status: 0,
+    });
+    const found = opened("plan.eml", "bob", "SMIME").toString();
+    expect(found).toBe(part.replaceAll("\n", "\r\n"));
+  });
+
+  it("a message for windows, which says what it can't do", async () => {
+    const sealed = await seal("-r", "rob.crt", "--profile", "windows", "-o", "w.p7m", "plan.txt");
+    expect(sealed.status).toBe(0);
+    expect(sealed.stderr).toContain("nothing vouches for the content");
+    expect(opened("w.p7m", "rob").toString()).toBe("the plan\n");
+    const structure = execFileSync("openssl", ["asn1parse", "-inform", "DER", "-in", at("w.p7m")]);
+    expect(structure.toString()).toContain("aes-256-cbc");
+  });
+
+  it("a message for a key without a certificate, which is noted", async () => {
+    const sealed = await seal("-r", "bob.pem", "-o", "plan.p7m", "plan.txt");
+    expect(sealed.status).toBe(0);
+    expect(sealed.stderr).toContain("without a certificate");
+    const args = ["cms", "-decrypt", "-inform", "DER", "-in", "plan.p7m", "-inkey", "bob.key"];
+    expect(execFileSync("openssl", args, { cwd: folder }).toString()).toContain("the plan");
+  });
+
+  it("what --by-ski names by key identifiers", async () => {
+    const sealed = await seal("-r", "rob.crt", "--by-ski", "-o", "plan.p7m", "plan.txt");
+    expect(sealed).toMatchObject({ status: 0, stderr: "" });
+    const printed = execFileSync(
+      "openssl",
+      ["cms", "-cmsout", "-print", "-inform", "DER", "-in", at("plan.p7m")],
+      { encoding: "utf8" },
+    );
+    expect(printed).toContain("d.subjectKeyIdentifier");
+  });
+
+  it("what is signed inside, in both forms", async () => {
+    const signed = ["--sign-with", "alice.key", "--cert", "alice.crt", "--cert", "ca.crt"];
+    const mail = await seal("-r", "bob.crt", "--smime", ...signed, "-o", "m.eml", "plan.txt");
+    expect(mail).toMatchObject({ status: 0, stderr: "" });
+    writeFileSync(at("inner"), opened("m.eml", "bob", "SMIME"));
+    const verify = ["cms", "-verify", "-noverify", "-in", "inner"];
+    const part = execFileSync("openssl", verify, { cwd: folder, stdio: "pipe" }).toString();
+    expect(part).toContain('filename="plan.txt"');
+
+    const file = await seal("-r", "bob.crt", ...signed, "-o", "m.p7m", "plan.txt");
+    expect(file).toMatchObject({ status: 0, stderr: "" });
+    // A SignedData without the ContentInfo around it, as the type stands outside.
+    const inner = opened("m.p7m", "bob");
+    const oid = Buffer.from("06092a864886f70d010702", "hex");
+    const length = (bytes: number): Buffer => Buffer.from([0x83, bytes >> 16, bytes >> 8, bytes]);
+    const value = [Buffer.from([0xa0]), length(inner.length), inner];
+    const info = Buffer.concat([oid, ...value]);
+    writeFileSync(at("info"), Buffer.concat([Buffer.from([0x30]), length(info.length), info]));
+    const whole = ["cms", "-verify", "-noverify", "-inform", "DER", "-in", "info"];
+    const content = execFileSync("openssl", whole, { cwd: folder, stdio: "pipe" }).toString();
+    expect(content).toBe("the plan\n");
+  });
+
+  it("what is sealed to the first of a chain", async () => {
+    writeFileSync(at("chain.pem"), readFileSync(at("bob.crt"), "utf8") + pem(ca));
+    expect(await seal("-r", "chain.pem", "-o", "plan.p7m", "plan.txt")).toMatchObject({
+      status: 0,
+    });
+    expect(opened("plan.p7m", "bob").toString()).toBe("the plan\n");
+  });
+});
+
+describe("is refused, and nothing written:", () => {
+  it.each([
+    ["a key blob", ["-r", "bob.crt", "--key-blob", "k"], "ERR_FORMAT_OPTION"],
+    ["an end", ["-r", "bob.crt", "--sign-with", "alice.key", "--expires", "7d"], "ERR_FORMAT"],
+    ["a curve for windows", ["-r", "bob.crt", "--profile", "windows"], "ERR_KEY_TYPE"],
+    ["two forms of text", ["-r", "bob.crt", "--smime", "-a"], "ERR_USAGE"],
+    ["a signer's certificate alone", ["-r", "bob.crt", "--cert", "alice.crt"], "ERR_USAGE"],
+    [
+      "another key's certificate",
+      ["-r", "bob.crt", "--sign-with", "alice.key", "--cert", "rob.crt"],
+      "ERR_NO_CERTIFICATE",
+    ],
+    ["a signer without one", ["-r", "bob.crt", "--sign-with", "alice.key"], "ERR_NO_CERTIFICATE"],
+    ["an unknown profile", ["-r", "bob.crt", "--profile", "outlook"], "ERR_USAGE"],
+  ])("%s", async (_name, argv, code) => {
+    const sealed = await seal(...argv, "-o", "plan.p7m", "plan.txt", "--json");
+    expect(sealed.status).not.toBe(0);
+    expect(sealed.stderr).toContain(code);
+    expect(readdirSync(folder)).not.toContain("plan.p7m");
+  });
+
+  it.each(["--smime", "--by-ski", "--profile=windows", "--cert=alice.crt"])(
+    "%s in another format",
+    async (option) => {
+      for (const format of ["p11seal", "age"]) {
+        const sealed = await run("seal", "--format", format, "-r", "bob.pem", option, "plan.txt");
+        expect(sealed.status).toBe(2);
+        expect(sealed.stderr).toContain("--format cms");
+      }
+    },
+  );
+});
