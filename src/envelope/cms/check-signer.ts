@@ -22,6 +22,7 @@ import {
   type SignatureDigest,
   type SignatureScheme,
 } from "../../keys/signature-scheme.js";
+import { printable } from "../../printable.js";
 import type { Certificate } from "../../x509/certificate.js";
 import { nameText, sameName } from "../../x509/name.js";
 import { ATTRIBUTE_TYPE, soleValue } from "./attributes.js";
@@ -114,7 +115,7 @@ export function signerText(id: SignerId): string {
   if ("subjectKeyId" in id) return `key identifier ${toHex(id.subjectKeyId).slice(0, 64)}`;
   return `serial number ${toHex(id.serial)
     .replace(/^00(?=.)/, "")
-    .slice(0, 64)} of ${nameText(id.issuer)}`;
+    .slice(0, 64)} of ${printable(nameText(id.issuer))}`;
 }
 
 /**
