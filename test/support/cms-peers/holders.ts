@@ -1,0 +1,137 @@
+/**
+ * Holders of a key and a certificate, in the files that the peers want: PEM, DER, and PKCS#12 with
+ * and without a password. One authority issued them all.
+ */
+import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { chmodSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { der, DerReader, TAG } from "../../../src/asn1/der.js";
+import type { KeyUsage } from "../../../src/x509/extensions.js";
+import {
+  basicConstraints,
+  DAY_MS,
+  extension,
+  generalName,
+  keyUsage,
+  pemOf,
+  rootAuthority,
+  subjectAltNames,
+  type CertificateOptions,
+  type Issuer,
+  type KeyPair,
+} from "../certificates.js";
+
+export interface Holder {
+  readonly name: string;
+  /** `NAME@example.org`, in the certificate. */
+  readonly mail: string;
+  /** Paths. The key is PKCS#8 in PEM. */
+  readonly key: string;
+  readonly certificate: string;
+  readonly certificateDer: string;
+  /** The password is `PKCS12_PASSWORD`. */
+  readonly pkcs12: string;
+  readonly pkcs12Open: string;
+}
+
+export const PKCS12_PASSWORD = "x";
+
+/** Keys that sign as well as decrypt, but for X25519. */
+const KINDS = {
+  rsa: () => generateKeyPairSync("rsa", { modulusLength: 2048 }),
+  p256: () => generateKeyPairSync("ec", { namedCurve: "P-256" }),
+  p384: () => generateKeyPairSync("ec", { namedCurve: "P-384" }),
+  p521: () => generateKeyPairSync("ec", { namedCurve: "P-521" }),
+  x25519: () => generateKeyPairSync("x25519"),
+  ed25519: () => generateKeyPairSync("ed25519"),
+} as const satisfies Record<string, () => KeyPair>;
+
+export type HolderKind = keyof typeof KINDS;
+
+const USAGES: Readonly<Record<HolderKind, readonly KeyUsage[]>> = {
+  rsa: ["digitalSignature", "keyEncipherment"],
+  p256: ["digitalSignature", "keyAgreement"],
+  p384: ["digitalSignature", "keyAgreement"],
+  p521: ["digitalSignature", "keyAgreement"],
+  x25519: ["keyAgreement"],
+  ed25519: ["digitalSignature"],
+};
+
+export class Holders {
+  readonly rootPem: string;
+  readonly #root: Issuer;
+  readonly #folder: string;
+  readonly #made = new Map<string, Holder>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#root = rootAuthority("p11seal test root", validNow());
+    this.rootPem = join(folder, "root.pem");
+    writeFileSync(this.rootPem, pemOf("CERTIFICATE", this.rootDer));
+  }
+
+  get rootDer(): Uint8Array {
+    return this.#root.certificate.der;
+  }
+
+  of(kind: HolderKind): Holder {
+    const made = this.#made.get(kind) ?? this.#write(kind);
+    this.#made.set(kind, made);
+    return made;
+  }
+
+  /** A certificate of the root for a public key that lives elsewhere. */
+  issue(name: string, publicKey: KeyObject, usages: readonly KeyUsage[]): Uint8Array {
+    const keys = { publicKey, privateKey: publicKey };
+    const extensions = [
+      basicConstraints(false),
+      keyUsage(...usages),
+      subjectKeyIdentifier(publicKey),
+      subjectAltNames(generalName.email(`${name}@example.org`)),
+    ];
+    return this.#root.issueBytes({ ...validNow(), subject: { CN: name }, keys, extensions });
+  }
+
+  #write(kind: HolderKind): Holder {
+    const at = (ending: string): string => join(this.#folder, `${kind}.${ending}`);
+    const { publicKey, privateKey } = KINDS[kind]();
+    const certificate = this.issue(kind, publicKey, USAGES[kind]);
+    writeFileSync(at("key"), privateKey.export({ format: "pem", type: "pkcs8" }));
+    chmodSync(at("key"), 0o600);
+    writeFileSync(at("crt"), pemOf("CERTIFICATE", certificate));
+    writeFileSync(at("cer"), certificate);
+    for (const [file, password] of [
+      ["p12", PKCS12_PASSWORD],
+      ["open.p12", ""],
+    ] as const) {
+      // What programs of any age can read.
+      const old = ["-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES", "-macalg", "sha1"];
+      const files = ["-inkey", at("key"), "-in", at("crt"), "-out", at(file)];
+      const args = ["pkcs12", "-export", "-name", kind, "-passout", `pass:${password}`];
+      const { status, stderr } = spawnSync("openssl", [...args, ...old, ...files]);
+      if (status !== 0) throw new Error(stderr.toString());
+    }
+    return {
+      name: kind,
+      mail: `${kind}@example.org`,
+      key: at("key"),
+      certificate: at("crt"),
+      certificateDer: at("cer"),
+      pkcs12: at("p12"),
+      pkcs12Open: at("open.p12"),
+    };
+  }
+}
+
+/** RFC 5280 §4.2.1.2, method 1: SHA-1 of the key's bits, which end the SubjectPublicKeyInfo. */
+function subjectKeyIdentifier(key: KeyObject): Uint8Array {
+  const info = new DerReader(key.export({ format: "der", type: "spki" }), "key").sequence();
+  info.skip();
+  const bits = info.bitString();
+  return extension("2.5.29.14", der(TAG.octetString, createHash("sha1").update(bits).digest()));
+}
+
+function validNow(): Pick<CertificateOptions, "notBeforeMs" | "notAfterMs"> {
+  return { notBeforeMs: Date.now() - DAY_MS, notAfterMs: Date.now() + 30 * DAY_MS };
+}

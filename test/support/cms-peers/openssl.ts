@@ -1,0 +1,82 @@
+/** OpenSSL's `cms` command. */
+import type { Holder, Holders } from "./holders.js";
+import type { CmsPeer, CmsProgram, Encryption, SignedForm } from "./peer.js";
+import { unsupported } from "./peer.js";
+import type { Workplace } from "./workplace.js";
+
+export class OpenSslProgram implements CmsProgram {
+  readonly name: string;
+  readonly #work: Workplace;
+  readonly #root: string;
+
+  static start(peer: CmsPeer, work: Workplace, holders: Holders): Promise<CmsProgram> {
+    return Promise.resolve(new OpenSslProgram(peer.name, work, holders.rootPem));
+  }
+
+  private constructor(name: string, work: Workplace, root: string) {
+    this.name = name;
+    this.#work = work;
+    this.#root = root;
+  }
+
+  async encrypt(how: Encryption, to: Holder, content: Uint8Array): Promise<Buffer> {
+    if (how.form === "auth-enveloped-attributes") unsupported(this.name, "write attributes");
+    const out = this.#work.fresh();
+    const files = ["-in", this.#work.file(content), "-out", out, "-outform", "DER"];
+    const options = [`-${how.cipher.replace("3des-cbc", "des3")}`, "-recip", to.certificate];
+    await this.#cms("-encrypt", ...options, ...keyOptions(this.name, how.recipient), ...files);
+    return this.#work.written(out);
+  }
+
+  async decrypt(as: Holder, message: Uint8Array): Promise<Buffer> {
+    const out = this.#work.fresh();
+    const files = ["-in", this.#work.file(message), "-inform", "DER", "-out", out];
+    await this.#cms("-decrypt", "-inkey", as.key, "-recip", as.certificate, ...files);
+    return this.#work.written(out);
+  }
+
+  async sign(form: SignedForm, as: Holder, content: Uint8Array): Promise<Buffer> {
+    const out = this.#work.fresh();
+    const files = ["-in", this.#work.file(content), "-out", out, "-outform", "DER"];
+    const options = ["-signer", as.certificate, "-inkey", as.key];
+    await this.#cms("-sign", ...options, ...(form === "opaque" ? ["-nodetach"] : []), ...files);
+    return this.#work.written(out);
+  }
+
+  async verify(_by: Holder, message: Uint8Array, content?: Uint8Array): Promise<Buffer> {
+    const out = this.#work.fresh();
+    const files = ["-in", this.#work.file(message), "-inform", "DER", "-out", out];
+    const apart = content === undefined ? [] : ["-content", this.#work.file(content)];
+    await this.#cms("-verify", "-CAfile", this.#root, ...apart, ...files);
+    return this.#work.written(out);
+  }
+
+  async close(): Promise<void> {
+    // No process of its own is left.
+  }
+
+  #cms(...args: readonly string[]): Promise<string> {
+    return this.#work.run("openssl", ["cms", "-binary", ...args]);
+  }
+}
+
+function keyOptions(name: string, recipient: string): readonly string[] {
+  const [, kind, hash = ""] = /^(rsa-oaep|ecdh|cofactor|rsa-pkcs1)-?(.*)$/.exec(recipient) ?? [];
+  switch (kind) {
+    case "rsa-pkcs1":
+      return [];
+    case "rsa-oaep":
+      return options("rsa_padding_mode:oaep", `rsa_oaep_md:${hash}`, `rsa_mgf1_md:${hash}`);
+    case "ecdh":
+      return options(`ecdh_kdf_md:${hash}`);
+    case "cofactor":
+      return options("ecdh_cofactor_mode:1", `ecdh_kdf_md:${hash}`);
+    case undefined:
+    default:
+      return unsupported(name, `encrypt for ${recipient}`);
+  }
+}
+
+function options(...all: readonly string[]): readonly string[] {
+  return all.flatMap((one) => ["-keyopt", one]);
+}
