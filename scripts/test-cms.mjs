@@ -18,7 +18,9 @@ await runMain(async () => {
   const test = makeTestEnvironment(ensureSoftHsm(), ensureNss());
   try {
     const env = { ...test.env, P11SEAL_TEST_CMS: JSON.stringify(peers) };
-    return await runJest(["test/cli/cms/", "--verbose", ...process.argv.slice(2)], env);
+    const asked = process.argv.slice(2);
+    const files = asked.some((one) => !one.startsWith("-")) ? [] : ["test/cli/cms/"];
+    return await runJest([...files, "--verbose", ...asked], env);
   } finally {
     test.remove();
   }

@@ -5,6 +5,7 @@
  */
 import { ensureAge } from "./lib/age.mjs";
 import { ensureBuild } from "./lib/build.mjs";
+import { findOpenSsl } from "./lib/cms.mjs";
 import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { ensurePkits } from "./lib/pkits.mjs";
@@ -23,6 +24,7 @@ await runMain(async () => {
   if ("reason" in age) say(`without the tests on age: ${age.reason}`);
   const { env, remove } = makeTestEnvironment(softHsm, nss);
   env["P11SEAL_TEST_AGES"] = JSON.stringify([age]);
+  env["P11SEAL_TEST_CMS"] = JSON.stringify([findOpenSsl()]);
   const asked = process.argv.slice(2).filter((arg) => !OWN.includes(arg));
   if (process.argv.includes("--slow")) env["SLOW"] = "1";
   if (isAsked("test/trust/pkits.test.ts", asked)) {

@@ -93,7 +93,7 @@ export const fileRows: readonly Row[] = [
  * What a key of this purpose opens. If a token has no keys that only unwrap, it makes one that
  * decrypts.
  */
-function hashesOf(bench: Bench, purpose: "exchange" | "decrypt"): OaepHash[] {
+export function hashesOf(bench: Bench, purpose: "exchange" | "decrypt"): OaepHash[] {
   const unwrapped = HASHES.filter((hash) => bench.offers(`oaep-unwrap-${hash}`));
   if (purpose === "exchange" && unwrapped.length > 0) return unwrapped;
   return HASHES.filter((hash) => bench.offers(`oaep-decrypt-${hash}`));

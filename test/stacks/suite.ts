@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
 import { Bench, findStack } from "./bench.js";
 import type { Row } from "./row.js";
+import { cmsRows } from "./rows-cms.js";
 import { fileRows } from "./rows-files.js";
 import { keyRows } from "./rows-keys.js";
 import { openRows } from "./rows-open.js";
@@ -22,6 +23,7 @@ export const ROWS: readonly Row[] = [
   ...openRows,
   ...signRows,
   ...fileRows,
+  ...cmsRows,
   ...vectorRows,
   ...pinRows,
 ];

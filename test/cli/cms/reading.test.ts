@@ -1,0 +1,128 @@
+/**
+ * Encrypted messages that other programs write, opened: each form, and what is refused unless asked
+ * for. Key and certificate lie in files, or the key on SoftHSM.
+ */
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { beforeAll, describe, expect, it } from "@jest/globals";
+import { DerReader, TAG } from "../../../src/asn1/der.js";
+import type { HolderKind } from "../../support/cms-peers/holders.js";
+import {
+  CMS_PEERS,
+  type Cipher,
+  type CmsPeer,
+  type EnvelopeForm,
+  PRESENT_PEERS,
+} from "../../support/cms-peers/peer.js";
+import { freshToken, importKey } from "../../support/softhsm.js";
+import { CmsBench } from "./bench.js";
+
+interface Message {
+  readonly form: EnvelopeForm;
+  readonly cipher: Cipher;
+  readonly recipient: string;
+  readonly to: HolderKind;
+  /** Programs that can write it; those with a version in their name, from that version on. */
+  readonly by: readonly string[];
+  /** What `open` has to be told. It refuses without any of these. */
+  readonly flags?: readonly string[];
+}
+
+const UNAUTHENTICATED = "--allow-unauthenticated";
+const LEGACY = "--allow-legacy";
+const gcm = (recipient: string, to: HolderKind, by: readonly string[]): Message => ({
+  ...{ form: "auth-enveloped", cipher: "aes-256-gcm", recipient, to, by },
+});
+const cbc = (recipient: string, to: HolderKind, by: readonly string[]): Message => ({
+  ...{ form: "enveloped", cipher: "aes-256-cbc", recipient, to, by },
+  flags: [UNAUTHENTICATED],
+});
+const v15 = (message: Message): Message => ({
+  ...message,
+  flags: [LEGACY, ...(message.flags ?? [])],
+});
+
+const BOTH = ["OpenSSL", "BouncyCastle"];
+const BOUNCY = ["BouncyCastle"];
+
+const MESSAGES: readonly Message[] = [
+  v15(cbc("rsa-pkcs1", "rsa", [...BOTH, "NSS", "gpgsm", "Mono"])),
+  v15(cbc("rsa-pkcs1+ski", "rsa", ["Mono"])),
+  cbc("rsa-oaep-sha256", "rsa", BOTH),
+  cbc("ecdh-sha256", "p256", [...BOTH, "NSS 3.132", "gpgsm 2.4.9"]),
+  cbc("ecdh-sha256", "p384", [...BOTH, "NSS 3.132", "gpgsm 2.4.9"]),
+  cbc("ecdh-sha256+ukm", "p256", BOUNCY),
+  v15({ ...cbc("rsa-pkcs1", "rsa", BOTH), cipher: "3des-cbc" }),
+  gcm("rsa-oaep-sha1", "rsa", BOTH),
+  gcm("rsa-oaep-sha256", "rsa", BOTH),
+  gcm("rsa-oaep-sha512", "rsa", BOTH),
+  v15(gcm("rsa-pkcs1", "rsa", BOTH)),
+  gcm("ecdh-sha1", "p256", BOTH),
+  gcm("ecdh-sha256", "p256", BOTH),
+  gcm("ecdh-sha256+ukm", "p256", BOUNCY),
+  gcm("ecdh-sha256+explicit", "p256", BOUNCY),
+  gcm("ecdh-sha384", "p384", BOTH),
+  gcm("ecdh-sha512", "p521", BOTH),
+  gcm("cofactor-sha256", "p256", BOTH),
+  gcm("x25519", "x25519", BOUNCY),
+  { ...gcm("rsa-oaep-sha256", "rsa", BOUNCY), form: "auth-enveloped-attributes" },
+  { ...gcm("ecdh-sha256", "p256", BOUNCY), form: "auth-enveloped-attributes" },
+];
+
+const bench = new CmsBench();
+const { holders } = bench;
+const CONTENT = randomBytes(70_000);
+
+let tokenLabel = "";
+
+beforeAll(async () => {
+  const token = await freshToken("cms-peers");
+  tokenLabel = token.label;
+  for (const kind of ["rsa", "p256", "p384", "p521"] as const) {
+    const privateHalf = kind === "rsa" ? { UNWRAP: true, DECRYPT: true } : { DERIVE: true };
+    const options = { label: kind, id: Buffer.from(kind), privateHalf };
+    await importKey(token, readFileSync(holders.of(kind).key, "utf8"), options);
+  }
+});
+
+const onToken = (kind: HolderKind): string => `pkcs11:token=${tokenLabel};object=${kind}`;
+
+for (const peer of CMS_PEERS) {
+  if ("reason" in peer) it.skip(`${peer.name} writes [${peer.reason}]`, () => undefined);
+}
+
+for (const peer of PRESENT_PEERS) {
+  describe(`written by ${peer.name}`, () => {
+    MESSAGES.filter((one) => one.by.some((name) => peer.name.startsWith(name))).forEach((one) => {
+      it(`${one.form}, ${one.recipient} for ${one.to}, ${one.cipher}`, () => opens(peer, one));
+    });
+  });
+}
+
+async function opens(peer: CmsPeer, message: Message): Promise<void> {
+  const { to, flags = [] } = message;
+  const holder = holders.of(to);
+  const program = await bench.program(peer);
+  const path = bench.file(".p7m", await program.encrypt(message, holder, CONTENT));
+
+  const withFile = ["open", path, "-i", holder.key, "--cert", holder.certificate];
+  expect(contentOf(peer, await bench.written(".out", [...withFile, ...flags]))).toEqual(CONTENT);
+  for (const flag of flags) {
+    const others = flags.filter((one) => one !== flag);
+    await bench.refuses([...withFile, ...others], /ERR_(?:LEGACY|UNAUTHENTICATED)/);
+  }
+
+  if (to === "x25519") return;
+  const withToken = ["open", path, "-i", onToken(to), "--cert", holder.certificate];
+  const opened = await bench.written(".out", [...withToken, ...flags]);
+  expect(contentOf(peer, opened)).toEqual(CONTENT);
+}
+
+/** Mono encrypts an OCTET STRING with the content, tag and length and all. */
+function contentOf(peer: CmsPeer, opened: Buffer): Buffer {
+  if (peer.kind !== "mono") return opened;
+  const octets = new DerReader(opened, "what Mono encrypted");
+  const content = octets.read(TAG.octetString);
+  octets.end();
+  return Buffer.from(content);
+}
