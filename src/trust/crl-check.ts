@@ -3,6 +3,7 @@
  * issuer or by somebody whom it names, each for all reasons of a revocation or for some.
  */
 import { equal } from "../bytes.js";
+import { defined } from "../defined.js";
 import type { Certificate } from "../x509/certificate.js";
 import type { Crl } from "../x509/crl.js";
 import { REMOVE_FROM_CRL } from "../x509/crl.js";
@@ -14,7 +15,7 @@ import { nameBelow, sameName, type Name } from "../x509/name.js";
 /** What revocation lists say: `reasons` are those that they covered. */
 export type CrlStatus =
   | { readonly status: "good"; readonly asOfMs: number }
-  | { readonly status: "revoked"; readonly revokedMs: number }
+  | { readonly status: "revoked"; readonly revokedMs?: number }
   /** `why`: what kept the last list that was looked at from being used. */
   | { readonly status: "unknown"; readonly why?: string };
 
@@ -52,7 +53,8 @@ export function crlStatus(
       });
       const entry = find(delta, certificate) ?? find(crl, certificate);
       if (entry !== undefined && entry.reason !== REMOVE_FROM_CRL) {
-        return { status: "revoked", revokedMs: entry.revokedMs };
+        const { revokedMs } = entry;
+        return { status: "revoked", ...defined({ revokedMs }) };
       }
       covered |= reasons;
       asOfMs = Math.min(asOfMs, (delta ?? crl).thisUpdateMs);

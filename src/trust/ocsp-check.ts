@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { DerReader, TAG } from "../asn1/der.js";
 import { equal } from "../bytes.js";
+import { defined } from "../defined.js";
 import type { Certificate } from "../x509/certificate.js";
 import type { OcspResponse, OcspStatus } from "../x509/ocsp-response.js";
 import { sameName } from "../x509/name.js";
@@ -15,7 +16,7 @@ import type { SignatureChecker } from "./signature-check.js";
 
 export type OcspAnswer =
   | { readonly status: "good"; readonly asOfMs: number }
-  | { readonly status: "revoked"; readonly revokedMs: number }
+  | { readonly status: "revoked"; readonly revokedMs?: number }
   | { readonly status: "unknown"; readonly why?: string };
 
 /** What an answer is judged with. */
@@ -47,7 +48,7 @@ export function ocspStatus(
       case "good":
         return { status: "good", asOfMs: answer.thisUpdateMs };
       case "revoked":
-        return { status: "revoked", revokedMs: answer.revokedMs ?? answer.thisUpdateMs };
+        return { status: "revoked", ...defined({ revokedMs: answer.revokedMs }) };
       case "unknown":
         why ??= "the responder doesn't know the certificate";
     }

@@ -66,13 +66,8 @@ function requireStatus(
       return statusByCrl(responder, authority, anchor, sources).status !== "good";
     },
   });
-  for (const { status, revokedMs } of [byOcsp, byCrl].filter((one) => one.status === "revoked")) {
-    throw trustFault(
-      "ERR_CERTIFICATE_REVOKED",
-      `${certificateLabel(certificate)} was ${status} on ${day(revokedMs)}`,
-      "ask its holder for the current certificate",
-    );
-  }
+  for (const one of [byOcsp, byCrl])
+    if (one.status === "revoked") throw wasRevoked(certificate, one);
   if (byOcsp.status === "good") return { certificate, by: "ocsp", asOfMs: byOcsp.asOfMs };
   if (byCrl.status === "good") return { certificate, by: "crl", asOfMs: byCrl.asOfMs };
   if (mayBeUnknown) return undefined;
@@ -84,6 +79,15 @@ function requireStatus(
     "ERR_REVOCATION_UNKNOWN",
     `whether ${certificateLabel(certificate)} was revoked is not known: ${reason}`,
     "pass the current revocation list of its issuer, or an OCSP response",
+  );
+}
+
+function wasRevoked(certificate: Certificate, { revokedMs }: { readonly revokedMs?: number }) {
+  const when = revokedMs === undefined ? "" : ` on ${day(revokedMs)}`;
+  return trustFault(
+    "ERR_CERTIFICATE_REVOKED",
+    `${certificateLabel(certificate)} was revoked${when}`,
+    "ask its holder for the current certificate",
   );
 }
 

@@ -58,8 +58,8 @@ export interface CrlScope {
 }
 
 export interface CrlEntry {
-  /** Milliseconds since 1970. */
-  readonly revokedMs: number;
+  /** Milliseconds since 1970; absent if the list has no sensible time. */
+  readonly revokedMs?: number;
   /** CRLReason (§5.3.1); 0, unspecified, if the entry has none. */
   readonly reason: number;
 }
@@ -103,14 +103,14 @@ export class CrlEntries {
 
   /** The entry of the certificate with this issuer and serial number (INTEGER content). */
   find(issuer: Name, serial: Uint8Array): CrlEntry | undefined {
-    const offset = this.#offsets.get(nameKey(issuer))?.get(serialKey(serial));
+    const offset = this.#offsets.get(nameKey(issuer))?.get(bytesKey(serial));
     if (offset === undefined) return undefined;
     const fields = new DerReader(this.#bytes.subarray(offset), "revocation list").sequence();
     fields.skip();
-    const revokedMs = readTime(fields);
+    const revokedMs = sensibleTime(new DerReader(fields.any(), "revocation list"));
     const extensions = fields.peek() === undefined ? undefined : readExtensions(fields);
     const reason = extensions && extensionValue(extensions, EXTENSION.reasonCode, readReason);
-    return { revokedMs, reason: reason ?? 0 };
+    return { reason: reason ?? 0, ...defined({ revokedMs }) };
   }
 }
 
@@ -187,6 +187,14 @@ function walk(bytes: Uint8Array, issuerKey: string, indirect: boolean) {
   let ofIssuer = new Map<string, number>();
   offsets.set(issuerKey, ofIssuer);
   const unknownCritical = new Set<string>();
+  // Most entries have one of a few reasons and nothing else: the same bytes.
+  const read = new Map<string, EntryExtensions>();
+  const readOnce = (encoded: Uint8Array): EntryExtensions => {
+    const key = bytesKey(encoded);
+    const known = read.get(key) ?? readEntryExtensions(encoded);
+    if (read.size < MAX_REMEMBERED) read.set(key, known);
+    return known;
+  };
   let at = 0;
   while (at < bytes.length) {
     const start = at;
@@ -199,34 +207,43 @@ function walk(bytes: Uint8Array, issuerKey: string, indirect: boolean) {
     at = afterHeader(bytes, serialEnd, time) + contentLength(bytes, serialEnd);
     if (at > end || end > bytes.length) throw malformedEntry();
     if (at < end) {
-      const extensions = readEntryExtensions(bytes.subarray(at, end));
+      const { issuer, critical } = readOnce(bytes.subarray(at, end));
       // An entry without a name is of the same issuer as the one before it (§5.3.3).
-      const named = extensionValue(extensions, EXTENSION.certificateIssuer, directoryName);
-      if (named !== undefined && indirect) {
-        ofIssuer = offsets.get(nameKey(named)) ?? new Map<string, number>();
-        offsets.set(nameKey(named), ofIssuer);
+      if (issuer !== undefined && indirect) {
+        ofIssuer = offsets.get(nameKey(issuer)) ?? new Map<string, number>();
+        offsets.set(nameKey(issuer), ofIssuer);
       }
-      extensionValue(extensions, EXTENSION.reasonCode, readReason);
-      for (const [oid, { critical }] of extensions) {
-        const isKnown = oid === EXTENSION.certificateIssuer && indirect;
-        if (critical && !isKnown && oid !== EXTENSION.reasonCode) unknownCritical.add(oid);
+      for (const oid of critical) {
+        if (oid !== EXTENSION.certificateIssuer || !indirect) unknownCritical.add(oid);
       }
     }
     const serial = bytes.subarray(serialStart, serialEnd);
     if (serial.length === 0) throw malformedEntry();
     // The first entry counts: in a delta, a certificate is there once.
-    const key = serialKey(serial);
+    const key = bytesKey(serial);
     if (!ofIssuer.has(key)) ofIssuer.set(key, start);
     at = end;
   }
   return { offsets, unknownCritical };
 }
 
-function readEntryExtensions(bytes: Uint8Array): Extensions {
+/** What counts of an entry's extensions, and which of them are critical. */
+interface EntryExtensions {
+  readonly issuer: Name | undefined;
+  /** Dotted OIDs, apart from the reason's. */
+  readonly critical: readonly string[];
+}
+
+function readEntryExtensions(bytes: Uint8Array): EntryExtensions {
   const reader = new DerReader(bytes, "revocation list");
   const extensions = readExtensions(reader);
   reader.end();
-  return extensions;
+  extensionValue(extensions, EXTENSION.reasonCode, readReason);
+  const issuer = extensionValue(extensions, EXTENSION.certificateIssuer, directoryName);
+  const critical = [...extensions].flatMap(([oid, extension]) =>
+    extension.critical && oid !== EXTENSION.reasonCode ? [oid] : [],
+  );
+  return { issuer, critical };
 }
 
 function directoryName(reader: DerReader): Name {
@@ -237,7 +254,7 @@ function directoryName(reader: DerReader): Name {
   return name.name;
 }
 
-function serialKey(serial: Uint8Array): string {
+function bytesKey(serial: Uint8Array): string {
   return Buffer.from(serial.buffer, serial.byteOffset, serial.length).toString("latin1");
 }
 
@@ -257,9 +274,21 @@ function contentLength(bytes: Uint8Array, at: number): number {
   throw malformedEntry();
 }
 
+/** A certificate on the list is revoked, whatever its entry says about the time. */
+function sensibleTime(reader: DerReader): number | undefined {
+  try {
+    return readTime(reader);
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
 function isTime(tag: number | undefined): tag is number {
   return tag === TAG.utcTime || tag === TAG.generalizedTime;
 }
+
+const MAX_REMEMBERED = 256;
 
 function malformedEntry(): FormatError {
   return new FormatError("ERR_DER", "a revocation list has a malformed entry");

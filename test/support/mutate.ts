@@ -118,13 +118,14 @@ export interface FuzzReport {
 
 /**
  * Tries `count` inputs. `act` returns `true` if it accepts the input, the error with which it
- * refuses it, or a sentence if the input breaks a rule.
+ * refuses it, or a sentence if the input breaks a rule. `change` makes an input of the seeds.
  */
 export async function fuzz(
   seeds: readonly Uint8Array[],
   count: number,
   seed: number,
   act: (input: Uint8Array) => Promise<true | Error | string> | true | Error | string,
+  change: typeof mutated = mutated,
 ): Promise<FuzzReport> {
   const random = new Random(seed);
   const codes = new Map<string, number>();
@@ -133,7 +134,7 @@ export async function fuzz(
   let slowestMs = 0;
   const before = process.memoryUsage().rss;
   for (let i = 0; i < count; i++) {
-    const input = mutated(seeds, random);
+    const input = change(seeds, random);
     const start = performance.now();
     const outcome = await act(input);
     slowestMs = Math.max(slowestMs, performance.now() - start);

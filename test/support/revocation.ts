@@ -212,13 +212,14 @@ function keyBits({ spki }: Certificate): Uint8Array {
   return fields.bitString();
 }
 
-/** Entries with serial numbers from `first` on, each of 16 bytes. */
-export function manyRevoked(count: number, first = 0): Uint8Array[] {
+/** Entries of a list, joined, whose serial numbers have 16 bytes; every other one has a reason. */
+export function manyRevoked(count: number): Uint8Array {
   const time = derTime(NOW_MS - 10 * DAY_MS);
   const extensions = der(TAG.sequence, reason(1));
-  return Array.from({ length: count }, (_, index) => {
-    const serial = fromHex(`5a${"00".repeat(11)}${(first + index).toString(16).padStart(8, "0")}`);
+  const entries = Array.from({ length: count }, (_, index) => {
+    const serial = fromHex(`5a${"00".repeat(11)}${index.toString(16).padStart(8, "0")}`);
     const parts = [derUnsigned(serial), time];
     return der(TAG.sequence, ...(index % 2 === 0 ? [...parts, extensions] : parts));
   });
+  return new Uint8Array(Buffer.concat(entries));
 }
