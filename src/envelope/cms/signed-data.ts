@@ -36,6 +36,8 @@ export interface SignedOptions extends SignaturePolicy {
 /** As `SignedParts`, before anything was checked. */
 export interface UncheckedParts extends Omit<SignedParts, "signers"> {
   readonly signers: readonly SignerInfo[];
+  /** What is wrong with certificates that can't be read: they may be of no importance. */
+  readonly unreadable: readonly FormatError[];
 }
 
 export class SignedData {
@@ -106,12 +108,12 @@ export class SignedData {
   /**
    * Reads what follows the content, to the end of the SignedData.
    *
-   * @throws FormatError `ERR_TOO_MANY_SIGNERS`, `ERR_TOO_MANY_CERTIFICATES`, `ERR_CERTIFICATE` and
-   *   others; AuthenticationError `ERR_TRUNCATED`
+   * @throws FormatError `ERR_TOO_MANY_SIGNERS`, `ERR_TOO_MANY_CERTIFICATES` and others;
+   *   AuthenticationError `ERR_TRUNCATED`
    */
   async rest(): Promise<UncheckedParts> {
     const ber = this.#ber;
-    const certificates = await readCertificates(ber);
+    const { certificates, unreadable } = await readCertificates(ber);
     const { crls, ocsp } = await readRevocation(ber);
     const signers: SignerInfo[] = [];
     await ber.enter(TAG.set);
@@ -124,7 +126,7 @@ export class SignedData {
     }
     await ber.leave();
     await ber.leave();
-    return { signers, certificates, crls, ocsp };
+    return { signers, certificates, unreadable, crls, ocsp };
   }
 }
 
@@ -137,7 +139,7 @@ export class SignedData {
  */
 export function checkSigned(
   contentType: string,
-  { signers, ...carried }: UncheckedParts,
+  { signers, unreadable, ...carried }: UncheckedParts,
   { digests, isAttributes }: SeenContent,
   options: SignedOptions = {},
 ): SignedParts {
@@ -159,6 +161,8 @@ export function checkSigned(
       return checkSigner(info, { contentType, digests }, certificates, options);
     } catch (error) {
       if (!(error instanceof P11SealError)) throw error;
+      const [fault] = unreadable;
+      if (error.code === "ERR_SIGNER_CERTIFICATE" && fault !== undefined) throw fault;
       const which = signers.length === 1 ? "signer" : `signer ${index + 1} of ${signers.length}`;
       throw error.at(`${which}, ${signerText(info.id)}`);
     }
@@ -190,19 +194,27 @@ async function readDigestAlgorithms(
 }
 
 /** CertificateSet (RFC 5652 §10.2.3). Obsolete kinds and attribute certificates are passed over. */
-async function readCertificates(ber: BerReader): Promise<Certificate[]> {
-  const certificates: Certificate[] = [];
-  if ((await ber.tag()) !== CONTEXT_0) return certificates;
+async function readCertificates(
+  ber: BerReader,
+): Promise<{ readonly certificates: Certificate[]; readonly unreadable: FormatError[] }> {
+  const [certificates, unreadable]: [Certificate[], FormatError[]] = [[], []];
+  if ((await ber.tag()) !== CONTEXT_0) return { certificates, unreadable };
   await ber.enter(CONTEXT_0);
   for (let count = 0; ; count++) {
     const tag = await ber.tag();
     if (tag === undefined) break;
     requireFew(count, "certificates");
-    if (tag === TAG.sequence) certificates.push(parseX509(await ber.der()));
-    else await ber.sent();
+    const sent = await ber.sent();
+    if (tag !== TAG.sequence) continue;
+    try {
+      certificates.push(parseX509(toDer(sent, "certificate")));
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      unreadable.push(error);
+    }
   }
   await ber.leave();
-  return certificates;
+  return { certificates, unreadable };
 }
 
 /** RevocationInfoChoices (RFC 5652 §10.2.1). */

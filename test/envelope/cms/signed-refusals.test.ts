@@ -12,7 +12,7 @@ import {
   type VerifyOptions,
 } from "../../../src/envelope/signatures.js";
 import type { SignedParts } from "../../../src/envelope/signatures.js";
-import { rootAuthority, smallInteger } from "../../support/certificates.js";
+import { keyUsage, rootAuthority, smallInteger } from "../../support/certificates.js";
 import {
   ALICE,
   attribute,
@@ -248,6 +248,15 @@ describe("signers", () => {
     await expect(
       verify(message, { certificates: [ALICE.certificate.der] }),
     ).resolves.toHaveProperty("signers.length");
+  });
+
+  it("have a certificate that can be read; others need not be", async () => {
+    const extensions = [keyUsage("digitalSignature"), keyUsage("digitalSignature")];
+    const bad = rootAuthority("Root").issueBytes({ extensions });
+    const certificates = [bad];
+    expect(await refusal(signedMessage({ certificates }))).toBe("ERR_CERTIFICATE");
+    const both = signedMessage({ certificates: [bad, ALICE.certificate.der] });
+    await expect(verify(both)).resolves.toHaveProperty("signers.length", 1);
   });
 
   it("have 4 certificates of one name at most", async () => {
