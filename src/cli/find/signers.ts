@@ -1,44 +1,55 @@
 /**
- * Who signed a CMS message, and whether that is somebody the user knows: one whose key is among the
- * senders.
+ * Who signed a CMS message, and whether that is somebody the user knows: by the key, or by a
+ * certificate below an authority that the user trusts.
  */
 import { P11SealError } from "../../errors.js";
-import type { Signer } from "../../envelope/signatures.js";
+import type { SignedParts, Signer } from "../../envelope/signatures.js";
 import { fingerprintText } from "../../keys/public-key.js";
-import {
-  ANY_SENDER,
-  formatMoment,
-  trustedSender,
-  type DirectoryEntry,
-} from "../../records/directory/directory.js";
+import { formatMoment } from "../../records/directory/directory.js";
 import { moment } from "../../records/duration.js";
 import { nameText } from "../../x509/name.js";
+import type { TrustAccount } from "../../trust/verify-certificate.js";
+import { parseCrl } from "../../x509/crl.js";
+import { parseOcspResponse } from "../../x509/ocsp-response.js";
+import type { CertificateCase } from "./certificate-trust.js";
+import { acceptedSender, type SenderDemands } from "./certified-senders.js";
 import { certificateData, type CertificateData } from "./certificates.js";
 
 /** One signer, judged. */
 export interface JudgedSigner {
   readonly signer: Signer;
-  /** The user's name for the signer; absent: nobody vouches for them. */
+  /** The user's name for the signer, or the certificate's; absent: nobody vouches for them. */
   readonly name?: string;
+  /** Why the certificate is believed. */
+  readonly account?: TrustAccount;
   /** Why not. */
   readonly refusal?: P11SealError;
 }
 
-/**
- * Looks for the signer among the senders.
- *
- * @param from - names, or `any`
- */
-export function judgeSigner(
+/** Each of the signers, as `acceptedSender` judges them. */
+export function judgeSigners(
+  { signers, certificates, crls, ocsp }: SignedParts,
+  demands: SenderDemands,
+  allowSha1: boolean,
+): JudgedSigner[] {
+  const carried = {
+    others: certificates,
+    crls: crls.map((der) => parseCrl(der)),
+    ocsp: ocsp.map((der) => parseOcspResponse(der)),
+    allowSha1,
+  };
+  return signers.map((signer) => judgeSigner(signer, carried, demands));
+}
+
+function judgeSigner(
   signer: Signer,
-  senders: readonly DirectoryEntry[],
-  from: readonly string[] | typeof ANY_SENDER,
-  nowMs: number,
+  carried: Omit<CertificateCase, "certificate" | "use">,
+  demands: SenderDemands,
 ): JudgedSigner {
-  const { publicKey, signingTimeMs = nowMs } = signer;
+  const { publicKey, certificate, signingTimeMs: createdMs = demands.nowMs } = signer;
+  const signed = { publicKey, createdMs, certified: { ...carried, certificate } };
   try {
-    const sender = { publicKey, createdMs: signingTimeMs };
-    return { signer, name: trustedSender(senders, sender, { from, nowMs }).name };
+    return { signer, ...acceptedSender(signed, demands) };
   } catch (error) {
     if (!(error instanceof P11SealError)) throw error;
     return { signer, refusal: error };
@@ -46,7 +57,7 @@ export function judgeSigner(
 }
 
 /** For people: a row for each thing that is known. */
-export function signerRows({ signer, name, refusal }: JudgedSigner): [string, string][] {
+export function signerRows({ signer, name, account, refusal }: JudgedSigner): [string, string][] {
   const { certificate, publicKey, algorithm, signingTimeMs, lineEnds } = signer;
   const { subject, issuer, notBeforeMs, notAfterMs, mailAddresses } = certificate;
   const mail = mailAddresses.map((address): [string, string] => ["mail", address]);
@@ -58,15 +69,22 @@ export function signerRows({ signer, name, refusal }: JudgedSigner): [string, st
     ["key", fingerprintText(publicKey)],
     ["issued by", nameText(issuer)],
     ["valid", `${formatMoment(notBeforeMs)} to ${formatMoment(notAfterMs)}`],
-    ["certificate", "not checked: its issuer was not asked for"],
+    ["certificate", account === undefined ? "not believed for what it says" : believedFor(account)],
     ["signed", time],
     ["signature", `${algorithm}, holds${lineEnds === "crlf" ? ", with line ends CR LF" : ""}`],
   ];
 }
 
+function believedFor({ anchor, revocation }: TrustAccount): string {
+  const isChecked = revocation.every(({ by }) => by !== "not checked");
+  return `believed, below ${anchor}${isChecked ? "" : "; whether it was revoked is not known"}`;
+}
+
 /** As JSON has it. */
 export interface SignerData {
   readonly name: string | null;
+  /** Why the certificate is believed; null: it is not what counted. */
+  readonly trust: TrustAccount | null;
   readonly refusal?: string;
   readonly fingerprint: string;
   readonly certificate: CertificateData;
@@ -77,10 +95,11 @@ export interface SignerData {
   readonly bound: boolean;
 }
 
-export function signerData({ signer, name, refusal }: JudgedSigner): SignerData {
+export function signerData({ signer, name, account, refusal }: JudgedSigner): SignerData {
   const { certificate, publicKey, algorithm, signingTimeMs, lineEnds, bound } = signer;
   return {
     name: name ?? null,
+    trust: account ?? null,
     ...(refusal !== undefined && { refusal: refusal.message }),
     fingerprint: fingerprintText(publicKey),
     certificate: certificateData(certificate),

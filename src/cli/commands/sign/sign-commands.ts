@@ -1,6 +1,7 @@
 /** `p11seal sign` and `p11seal verify`, as their users see them. */
 import type { CommandSet } from "../../command.js";
 import {
+  certificateTrust,
   force,
   general,
   json,
@@ -70,7 +71,9 @@ export const SIGN: CommandSet = {
           type: "string",
           repeatable: true,
           names: { of: "senders", also: ["any"] },
-          describe: "Who must have signed: one of your senders (default: any of them)",
+          describe:
+            "Who must have signed: a sender of yours or, below an authority, a mail address or " +
+            "name (default: any of them)",
         },
         "any-signer": {
           type: "boolean",
@@ -81,6 +84,7 @@ export const SIGN: CommandSet = {
           repeatable: true,
           describe: "Certificates to look for the signer's in, if the message holds none",
         },
+        ...certificateTrust,
         "allow-legacy": {
           type: "boolean",
           describe: "Accept SHA-1 and RSA keys from 1,024 bits, for old messages",
@@ -93,6 +97,10 @@ export const SIGN: CommandSet = {
       examples: [
         ["verify plan.pdf.p7s", "by one of your senders, over plan.pdf"],
         ["verify --from bob -o plan.pdf plan.pdf.p7m", "by bob, and take the content out"],
+        [
+          "verify --trust ca.pem --from bob@example.org mail.eml",
+          "by whoever has this address in a certificate below ca.pem",
+        ],
         ["verify --any-signer mail.eml", "say who signed a mail"],
       ],
       load: async () => (await import("./verify.js")).verifyCommand,

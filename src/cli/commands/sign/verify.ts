@@ -16,8 +16,9 @@ import { ANY_SENDER } from "../../../records/directory/directory.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { certificateTrust } from "../../find/certificate-trust.js";
 import { certificatesFrom } from "../../find/own-certificate.js";
-import { judgeSigner, signerData, signerRows, type JudgedSigner } from "../../find/signers.js";
+import { judgeSigners, signerData, signerRows, type JudgedSigner } from "../../find/signers.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { write, type Io } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
@@ -42,15 +43,20 @@ export async function verifyCommand(args: Arguments, context: Context): Promise<
   const output = args.text("output");
   const certificates = args.texts("cert");
   const content = args.text("content") ?? (await contentBeside(path));
-  requireOneStdin([path, ...certificates, ...(content === undefined ? [] : [content])]);
+  requireOneStdin([
+    ...[path, ...certificates, ...args.texts("trust"), ...args.texts("crl"), ...args.texts("ocsp")],
+    ...(content === undefined ? [] : [content]),
+  ]);
   if (content !== undefined && output !== undefined) {
     throw new UsageError("ERR_USAGE", "-o is for content that is in the message", {
       hint: `the content is in ${content} already`,
     });
   }
   const senders = await readDirectory(homeFolder(io.env), "senders");
+  const given = await certificatesFrom(certificates, context);
+  const trust = await certificateTrust(args, context);
   const options = {
-    certificates: (await certificatesFrom(certificates, context)).map(({ der }) => der),
+    certificates: given.map(({ der }) => der),
     allowLegacy: args.flag("allow-legacy"),
   };
   const names = args.texts("from");
@@ -58,7 +64,11 @@ export async function verifyCommand(args: Arguments, context: Context): Promise<
 
   const report = async ({ parts, content: where, from: mailFrom = [] }: Verified) => {
     const nowMs = Date.now();
-    const judged = parts.signers.map((signer) => judgeSigner(signer, senders, from, nowMs));
+    const judged = judgeSigners(
+      { ...parts, certificates: [...parts.certificates, ...given] },
+      { senders, from, nowMs, trust },
+      options.allowLegacy,
+    );
     const isToStdout = output === "-";
     const text = args.flag("json")
       ? json({ file: path, content: where ?? null, signers: judged.map(signerData) })
