@@ -16,8 +16,8 @@ interface Value {
 /** One of `seeds` with damage: half of all times in its bytes, otherwise in its values. */
 export function mutatedDer(seeds: readonly Uint8Array[], random: Random): Uint8Array {
   if (random.below(2) === 0) return mutated(seeds, random);
-  const [root] = parse(random.of(seeds));
-  const other = parse(random.of(seeds));
+  const [root] = parsed(random.of(seeds));
+  const other = parsed(random.of(seeds));
   if (root === undefined) return mutated(seeds, random);
   let changed = root;
   for (let changes = 1 + random.below(3); changes > 0; changes--) {
@@ -59,6 +59,14 @@ function damaged(value: Value, others: readonly Value[], random: Random): Value[
       if (content instanceof Uint8Array) return [{ tag, content: content.subarray(1) }];
       return content;
   }
+}
+
+const PARSED = new WeakMap<Uint8Array, Value[]>();
+
+function parsed(seed: Uint8Array): Value[] {
+  const values = PARSED.get(seed) ?? parse(seed);
+  PARSED.set(seed, values);
+  return values;
 }
 
 /** The values of `bytes`; none if they are not DER. */
