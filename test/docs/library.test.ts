@@ -4,7 +4,16 @@ import { createPrivateKey } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
+import {
+  AUTHORITY_EXTENSIONS,
+  keyUsage,
+  pemOf,
+  pkcs7,
+  policies,
+  rootAuthority,
+} from "../support/certificates.js";
 import { publicPem, TEST_KEYS } from "../support/keys.js";
+import { crl, ocspResponse } from "../support/revocation.js";
 import { optionsNotSet } from "./option-coverage.js";
 
 const root = join(import.meta.dirname, "../..");
@@ -36,6 +45,23 @@ writeFileSync(
 );
 writeFileSync(join(folder, "alice.pin"), "123456\n", { mode: 0o600 });
 
+const { root: exampleRoot, bob, ca } = exampleChain();
+for (const [name, bytes] of [
+  ["root.crt", pemOf("CERTIFICATE", exampleRoot.certificate.der)],
+  ["chain.p7b", pkcs7([bob.certificate.der, ca.certificate.der])],
+  ["root.crl", pemOf("X509 CRL", crl(exampleRoot))],
+  ["bob.ocsp", ocspResponse(bob.certificate, ca.certificate, ca)],
+] as const) {
+  writeFileSync(join(folder, name), bytes);
+}
+
+function exampleChain() {
+  const root = rootAuthority("Example Root");
+  const policy = policies("1.2.3.4");
+  const ca = root.authority("Example CA", { extensions: [...AUTHORITY_EXTENSIONS, policy] });
+  return { root, ca, bob: ca.issue({ extensions: [keyUsage("keyAgreement"), policy] }) };
+}
+
 const wanted: Readonly<Record<string, string>> = {
   seal: "",
   "Keys and their files": "sha256 exchange\n",
@@ -53,6 +79,7 @@ const wanted: Readonly<Record<string, string>> = {
   "Three phases": "complete complete\n",
   "Keys of your own making": "hello\n",
   "Hybrid keys": "hello\n",
+  Certificates: "CN=Bob < CN=Example CA < CN=Example Root\nCN=Bob: ocsp\nCN=Example CA: crl\n",
 };
 
 // These examples must not see the tokens of other tests.
