@@ -167,10 +167,11 @@ export const KEYS: CommandSet = {
       options: {
         format: {
           type: "string",
-          choices: ["pem", "der", "jwk", "ssh", "capi", "age", "age-identity"],
+          choices: ["pem", "der", "jwk", "ssh", "capi", "cert", "age", "age-identity"],
           default: "pem",
           describe:
             "PEM or DER (SubjectPublicKeyInfo), JWK, an OpenSSH line, CryptoAPI's PUBLICKEYBLOB, " +
+            "the certificate beside the key, " +
             "a recipient for age -r, or the key's identity for age -i",
         },
         output: { alias: "o", type: "string", describe: 'The key file; "-" is stdout' },

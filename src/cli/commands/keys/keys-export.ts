@@ -4,7 +4,7 @@
  */
 import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
-import { UnsupportedError } from "../../../errors.js";
+import { TokenError, UnsupportedError } from "../../../errors.js";
 import { formatPublicKey, type PublicKeyFormat } from "../../../keys/formats/key-file.js";
 import { formatAgeRecipient } from "../../../keys/formats/age-keys.js";
 import type { HybridPublicKey, PublicKey } from "../../../keys/key.js";
@@ -12,9 +12,11 @@ import { fingerprintText, HYBRID_PARTS } from "../../../keys/public-key.js";
 import { signingKeyAsRecipient } from "../../../keys/refusals.js";
 import type { TokenService } from "../../../token/service.js";
 import type { KeyInfo } from "../../../token/values.js";
-import { publicHalf } from "../../../token/objects/halves.js";
+import { keyName, publicHalf } from "../../../token/objects/halves.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { certificatePem } from "../../../x509/certificate-file.js";
+import { certificateLine, newest } from "../../find/certificates.js";
 import { ageDoubtOf, doubtOf, isSignOnly, signOnlyOf } from "../../find/token-key.js";
 import { wholeKeyAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
@@ -23,7 +25,7 @@ import { commit, fileOutput, standardOutput } from "../../io/outputs.js";
 import { oneLine } from "../../../printable.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 
-type ExportFormat = PublicKeyFormat | "age" | "age-identity";
+type ExportFormat = PublicKeyFormat | "age" | "age-identity" | "cert";
 
 export async function keysExportCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
@@ -67,10 +69,24 @@ async function exported(
   access: TokenService,
   args: Arguments,
 ): Promise<Exported> {
+  if (format === "cert") return certificateOf(key);
   const publicKey = publicHalf(key);
   return format === "age" || format === "age-identity"
     ? forAge(key, publicKey, format, access)
     : keyFile(key, publicKey, format, access, args.flag("probe"));
+}
+
+/** The one that was issued last; others are for messages that name them. */
+function certificateOf(key: KeyInfo): Exported {
+  const certificate = newest(key.certificates);
+  if (certificate === undefined) {
+    const fact = `there is no certificate of ${keyName(key)} on token "${key.token.label}"`;
+    throw new TokenError("ERR_NO_CERTIFICATE", fact, {
+      hint: "p11seal keys csr writes a request for one, keys import-cert stores it",
+    });
+  }
+  const notes = [`certificate of ${certificateLine(certificate)}`];
+  return { bytes: ascii(certificatePem(certificate)), notes };
 }
 
 function exportedHybrid(hybrid: HybridPublicKey, format: ExportFormat): Exported {
@@ -140,7 +156,10 @@ const BINARY: Partial<Record<ExportFormat, string>> = {
 };
 
 /** @throws UnsupportedError `ERR_KEY_FORMAT`: an age identity is one key on a token */
-function ofPublicKey(format: PublicKeyFormat | "age-identity"): PublicKeyFormat {
+function ofPublicKey(format: Exclude<ExportFormat, "age">): PublicKeyFormat {
+  if (format === "cert") {
+    throw new UnsupportedError("ERR_KEY_FORMAT", "a hybrid key has no certificate");
+  }
   if (format !== "age-identity") return format;
   throw new UnsupportedError("ERR_KEY_FORMAT", "a hybrid key has no identity for age", {
     hint: "p11seal open -i FILE opens with it",

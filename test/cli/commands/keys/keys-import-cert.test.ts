@@ -202,6 +202,18 @@ describe("keys import-cert", () => {
     expect(await listed(`refuses ${name}`)).toMatchObject([{ certificates: [] }]);
   });
 
+  it("keys export --format cert writes the one that was issued last", async () => {
+    const { uri, certified } = await newKey("exported");
+    const none = await p11seal(softHsm(), "keys", "export", uri, "--format", "cert");
+    expect(none.status).not.toBe(0);
+    expect(none.stderr).toContain('no certificate of "exported"');
+    const bytes = certified("exported.crt");
+    await p11seal(softHsm(), "keys", "import-cert", uri, at("exported.crt"));
+    const told = await p11seal(softHsm(), "keys", "export", uri, "--format", "cert");
+    expect(told).toMatchObject({ status: 0 });
+    expect(told.stdout.toString()).toBe(pemOf("CERTIFICATE", bytes));
+  });
+
   it("keys delete says what becomes of it, and deletes it too with --certificates", async () => {
     const { uri, certified } = await newKey("gone");
     certified("gone.crt");
