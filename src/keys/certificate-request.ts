@@ -5,7 +5,7 @@
 import { requestInfo, signedRequest, type RequestedUsage } from "../x509/request-info.js";
 import { nameFromText } from "../x509/name-from-text.js";
 import type { PrivateKey, PublicKey, SigningPublicKey } from "./key.js";
-import { signForX509 } from "./x509-signing.js";
+import { x509Signing } from "./x509-signing.js";
 
 /** Whom a certificate is asked for. */
 export interface RequestedNames {
@@ -19,7 +19,7 @@ export interface RequestedNames {
  * The request, DER.
  *
  * @param uses - what the certificate is to allow; none: the CA decides
- * @throws FormatError `ERR_MAIL_ADDRESS`; as `nameFromText`, `signForX509`
+ * @throws FormatError `ERR_MAIL_ADDRESS`; as `nameFromText`, `x509Signing`
  */
 export async function certificateRequest(
   key: PrivateKey<SigningPublicKey>,
@@ -32,8 +32,8 @@ export async function certificateRequest(
     subject: nameFromText(subject),
     ...{ mail, spki: publicKey.spki, usages },
   });
-  const { algorithm, value } = await signForX509(key, info);
-  return signedRequest(info, algorithm, value);
+  const signing = x509Signing(key);
+  return signedRequest(info, signing.algorithm, await signing.sign(info));
 }
 
 function usageOf({ type }: PublicKey, use: "exchange" | "sign"): RequestedUsage {

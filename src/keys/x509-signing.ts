@@ -1,49 +1,84 @@
 /**
  * Signatures as X.509 and CMS carry them: which algorithm a key signs with there, and the bytes of
- * the signature. ECDSA's is a SEQUENCE of r and s (RFC 5480 appendix A), not r‖s.
+ * the signature. ECDSA's is a SEQUENCE of r and s (RFC 5480 appendix A), not r‖s. Only an RSA key
+ * has a choice; PKCS#1 v1.5 and SHA-256 is what every CA and mail program can check.
  */
 import { createHash } from "node:crypto";
 import { type AlgorithmIdentifier, DER_NULL, derAlgorithm } from "../asn1/algorithm-identifier.js";
 import { der, derUnsigned, TAG } from "../asn1/der.js";
+import { TokenError } from "../errors.js";
 import type { PrivateKey, SigningPublicKey } from "./key.js";
 import { requireCapability } from "./purpose.js";
-import { PSS_SALT_BYTES } from "./signing.js";
+import { schemeVerifies, signatureScheme } from "./signature-scheme.js";
+import { PSS_SALT_BYTES, signatureAlgorithm } from "./signing.js";
 
-export interface X509Signature {
+/** How one key signs. */
+export interface X509Signing {
   readonly algorithm: AlgorithmIdentifier;
-  readonly value: Uint8Array;
+  /** What is hashed before it is signed; `null` for Ed25519. */
+  readonly digest: "sha256" | "sha384" | null;
+  /**
+   * Signs, and checks the signature.
+   *
+   * @throws TokenError `ERR_BAD_SIGNATURE`, and what the key throws
+   */
+  sign(message: Uint8Array): Promise<Uint8Array>;
 }
 
 /**
- * Signs `message`: with RSA by PKCS#1 v1.5 and SHA-256, which every CA and mail program knows, or
- * with PSS where the key does nothing else; with ECDSA and the hash that fits the curve; with
- * Ed25519.
- *
+ * @param options - `pss`: with an RSA key, RSASSA-PSS; by default only where the key does nothing
+ *   else
  * @throws TokenError `ERR_MECHANISM`: the key's holder can't sign; UnsupportedError as
  *   `signatureAlgorithm`
  */
-export async function signForX509(
+export function x509Signing(
   key: PrivateKey<SigningPublicKey>,
-  message: Uint8Array,
-): Promise<X509Signature> {
-  const { publicKey, signPkcs1 } = key;
-  if (publicKey.type === "rsa" && signPkcs1 !== undefined) {
-    const digest = createHash("sha256").update(message).digest();
-    const info = der(TAG.sequence, derAlgorithm(SHA256), der(TAG.octetString, digest));
-    return { algorithm: SHA256_WITH_RSA, value: await signPkcs1(info) };
-  }
-  const value = await requireCapability(key, "sign")(message);
+  options: { readonly pss?: boolean | undefined } = {},
+): X509Signing {
+  const { publicKey } = key;
+  const { hash } = signatureAlgorithm(publicKey);
   switch (publicKey.type) {
-    case "rsa":
-      return { algorithm: PSS_SHA256, value };
-    case "ec":
-      return {
-        algorithm: publicKey.curve === "P-384" ? ECDSA_SHA384 : ECDSA_SHA256,
-        value: ecdsaValue(value),
-      };
+    case "rsa": {
+      const { pss = key.signPkcs1 === undefined } = options;
+      if (pss) return checked(publicKey, PSS_SHA256, requireCapability(key, "sign"));
+      const sign = requireCapability(key, "signPkcs1");
+      return checked(publicKey, SHA256_WITH_RSA, (message) => sign(digestInfo(message)));
+    }
+    case "ec": {
+      const sign = requireCapability(key, "sign");
+      const algorithm = hash === "sha384" ? ECDSA_SHA384 : ECDSA_SHA256;
+      return checked(publicKey, algorithm, async (message) => ecdsaValue(await sign(message)));
+    }
     case "ed25519":
-      return { algorithm: ED25519, value };
+      return checked(publicKey, ED25519, requireCapability(key, "sign"));
   }
+}
+
+function checked(
+  publicKey: SigningPublicKey,
+  algorithm: AlgorithmIdentifier,
+  sign: X509Signing["sign"],
+): X509Signing {
+  const scheme = signatureScheme(algorithm);
+  return {
+    algorithm,
+    digest: scheme.digest as X509Signing["digest"],
+    async sign(message) {
+      const signature = await sign(message);
+      if (schemeVerifies(scheme, publicKey, message, signature)) return signature;
+      throw new TokenError(
+        "ERR_BAD_SIGNATURE",
+        "the signing key made a signature that does not hold",
+        { hint: "the private key does not belong to the public key found with it" },
+      );
+    },
+  };
+}
+
+/** Of SHA-256: RFC 8017 §9.2, note 1. */
+function digestInfo(message: Uint8Array): Uint8Array {
+  const digest = createHash("sha256").update(message).digest();
+  return der(TAG.sequence, derAlgorithm(SHA256), der(TAG.octetString, digest));
 }
 
 /** From r‖s. */

@@ -53,7 +53,7 @@ export function signData(
       hint: "give the certificate of the key that signs",
     });
   }
-  const signing = cmsSigning(key, pss === undefined ? {} : { pss });
+  const signing = cmsSigning(key, { pss });
   return options.detached === true
     ? detached(content, signer, signing, options)
     : opaque(content, signer, signing, options);
