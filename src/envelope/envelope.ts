@@ -36,6 +36,11 @@ export interface Envelope {
    */
   detect(start: Uint8Array): boolean;
   /**
+   * The same, for messages that begin as other files do, too; asked where no format's `detect`
+   * says so. Consumes nothing, and waits for bytes only while they may be such a message.
+   */
+  detectAhead?(header: Reader): Promise<boolean>;
+  /**
    * Reads the header, without any key, and not a byte of the body.
    *
    * @throws FormatError, UnsupportedError, AuthenticationError
@@ -75,6 +80,12 @@ export interface SealedReaders {
 export interface Receiver {
   /** Throws to refuse. To be called once, before `identities`; `undefined`: nobody signed. */
   authenticate(sender: SenderInfo | undefined): Promise<void>;
+  /**
+   * To be called in place of `authenticate` where a signature can only lie inside the encryption.
+   * True: `authenticate` is to be called once that was opened, and before the last of the plaintext
+   * is passed on. False: call it now.
+   */
+  authenticateLater?(): boolean;
   /**
    * What can reach the private keys; those to try first come first. Looking for keys may touch a
    * token. `info` is of the message, and not yet authentic.
@@ -126,11 +137,23 @@ export interface BegunSealing {
 /** A message whose header is authentic. */
 export interface BegunOpening {
   readonly info: MessageInfo;
-  /** Which of the identities opened it; absent: a passphrase did. */
+  /** Which of the identities opened it; absent: a passphrase did, or it was only signed. */
   readonly identity?: Identity;
-  /** Who signed it; whether to trust that key is the caller's policy. */
+  /**
+   * Who signed it, as far as that is known before the body; whether to trust that key is the
+   * caller's policy.
+   */
   readonly sender?: SenderInfo;
+  /** What only the end of the body shows, in formats that hide it until then. */
+  readonly atEnd?: AtEnd;
   readonly body: BodyToOpen;
+}
+
+/** To be looked at once the body's stream has ended. */
+export interface AtEnd {
+  readonly sender: SenderInfo | undefined;
+  /** False: nothing vouches for the content, which was allowed. */
+  readonly authenticated: boolean;
 }
 
 // ── What is known of a message ──
@@ -212,11 +235,23 @@ export interface SenderInfo {
   /** 16 bytes, hexadecimal: which of the sender's counters `serial` comes from. */
   readonly streamId: string;
   readonly serial: number;
-  /** Milliseconds since 1970-01-01T00:00Z. */
-  readonly createdMs: number;
+  /** Milliseconds since 1970-01-01T00:00Z; absent where the signature does not say when. */
+  readonly createdMs?: number;
   readonly expiresMs?: number;
   /** True if the wrapped keys are the ones that the sender signed. */
   readonly recipientsIntact: boolean;
+  /** What a message brings along about the key, in formats with certificates. */
+  readonly certificates?: SenderCertificates;
+}
+
+/** Nothing here vouches for any of it. All are DER. */
+export interface SenderCertificates {
+  /** Of the key that signed. */
+  readonly signer: Uint8Array;
+  /** Certificates that may lead from it to one that is trusted. */
+  readonly others: readonly Uint8Array[];
+  readonly crls: readonly Uint8Array[];
+  readonly ocsp: readonly Uint8Array[];
 }
 
 // ── What a message is sealed with ──

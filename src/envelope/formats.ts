@@ -77,6 +77,9 @@ async function formatOfBytes(header: Reader): Promise<Envelope> {
     const start = await header.peek(Math.min(envelope.startBytes, MAX_START_BYTES));
     if (envelope.detect(start)) return envelope;
   }
+  for (const envelope of known) {
+    if ((await envelope.detectAhead?.(header)) === true) return envelope;
+  }
   // More than the formats asked for helps to name it, but nobody waits for it.
   throw notAMessage(header.atHand(TELLING_BYTES));
 }

@@ -1,33 +1,51 @@
 /**
- * Plaintext that is kept back until its stream has ended, for formats whose content is authentic
- * only at the end: in memory as far as it goes, then outside, encrypted under a key that this
- * process alone has and forgets.
+ * Bytes that are kept back until their stream has ended: plaintext of formats whose content is
+ * authentic only at the end, and content whose signature has to be checked first. They lie in
+ * memory as far as it goes, then outside, encrypted under a key that this process alone has and
+ * forgets.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { UsageError } from "../errors.js";
-import type { Receiver } from "./envelope.js";
+import type { Kept, Receiver } from "./envelope.js";
 
 /** What is kept in memory without and with a place outside it, bytes. */
 const MOST_IN_MEMORY = 64 * 1024 * 1024;
 const MOST_BEFORE_SPOOL = 16 * 1024 * 1024;
 
 /**
- * The same chunks, none of them before the last was there.
+ * The same chunks, none of them before the last was there, unless the receiver sees to that.
  *
- * @throws UsageError `ERR_HELD_BACK`: too long for memory, and there is no spool
+ * @throws UsageError `ERR_HELD_BACK`
  */
 export async function* heldBack(
   plaintext: AsyncIterable<Uint8Array>,
-  { keepsUntilEnd, spool }: Pick<Receiver, "keepsUntilEnd" | "spool">,
+  receiver: Pick<Receiver, "keepsUntilEnd" | "spool">,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  if (keepsUntilEnd === true) {
+  if (receiver.keepsUntilEnd === true) {
     yield* plaintext;
     return;
   }
+  const kept = await keep(plaintext, receiver);
+  try {
+    yield* kept.chunks();
+  } finally {
+    await kept.close();
+  }
+}
+
+/**
+ * All of the chunks, which must not be written to again.
+ *
+ * @throws UsageError `ERR_HELD_BACK`: too many bytes for memory, and there is no spool
+ */
+export async function keep(
+  chunks: AsyncIterable<Uint8Array>,
+  { spool }: Pick<Receiver, "spool">,
+): Promise<Kept> {
   const most = spool === undefined ? MOST_IN_MEMORY : MOST_BEFORE_SPOOL;
   const held: Uint8Array[] = [];
   let bytes = 0;
-  const rest = plaintext[Symbol.asyncIterator]();
+  const rest = chunks[Symbol.asyncIterator]();
   try {
     for (;;) {
       const next = await rest.next();
@@ -36,31 +54,38 @@ export async function* heldBack(
       bytes += next.value.length;
       if (bytes <= most) continue;
       if (spool === undefined) throw tooLong();
-      yield* spooled(joined(held, rest), spool);
-      return;
+      return await encrypted(joined(held, rest), spool);
     }
   } finally {
     await rest.return?.();
   }
-  yield* held;
+  return { chunks: () => all(held), close: () => Promise.resolve() };
 }
 
-async function* spooled(
-  plaintext: AsyncIterable<Uint8Array>,
+async function encrypted(
+  chunks: AsyncIterable<Uint8Array>,
   spool: NonNullable<Receiver["spool"]>,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): Promise<Kept> {
   const key = randomBytes(32);
   // The key is used for this one stream, so the counter may begin anywhere.
   const iv = Buffer.alloc(16);
   const cipher = createCipheriv("aes-256-ctr", key, iv);
-  const kept = await spool(mapped(plaintext, (bytes) => cipher.update(bytes)));
-  try {
-    const decipher = createDecipheriv("aes-256-ctr", key, iv);
-    yield* mapped(kept.chunks(), (bytes) => decipher.update(bytes));
-  } finally {
-    key.fill(0);
-    await kept.close();
-  }
+  const kept = await spool(mapped(chunks, (bytes) => cipher.update(bytes)));
+  return {
+    chunks() {
+      const decipher = createDecipheriv("aes-256-ctr", key, iv);
+      return mapped(kept.chunks(), (bytes) => decipher.update(bytes));
+    },
+    close() {
+      key.fill(0);
+      return kept.close();
+    },
+  };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a stream of what is there
+async function* all(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* chunks;
 }
 
 /** What was taken from `rest` already, and the rest; each chunk is let go once it was taken. */

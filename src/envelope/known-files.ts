@@ -138,8 +138,8 @@ const TEXTS: readonly Row<RegExp>[] = [
   ],
   [
     /^Content-Type:[^\n]*\n?[^\n]*application\/(?:x-)?pkcs7-(?:mime|signature)/im,
-    "an S/MIME mail",
-    "open it with: openssl cms -decrypt -in FILE -inkey KEY",
+    "a mail with an S/MIME part in it",
+    "save that part, smime.p7m, as a file of its own, and open it",
   ],
   [
     /^(?:Content-Type|MIME-Version|Return-Path|Received|From|Message-ID): [^\n]*\n[A-Za-z-]+:/im,

@@ -10,6 +10,7 @@ import type { Secret } from "../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import type {
   Allowances,
+  AtEnd,
   BegunOpening,
   BegunSealing,
   Envelope,
@@ -151,6 +152,12 @@ export interface OpenOptions extends Watching {
    * `undefined` for an unsigned message) and before any key is looked for; throws to refuse.
    */
   readonly authenticate?: ((sender: SenderInfo | undefined) => Promise<void>) | undefined;
+  /**
+   * True: a signature inside the encryption will do, which only CMS has. The key is then used
+   * before it is known who sent the message, and `authenticate` is called before the last of the
+   * plaintext comes.
+   */
+  readonly signatureInside?: boolean | undefined;
 }
 
 /** A message whose header is authentic. */
@@ -160,6 +167,8 @@ export interface Opened {
   readonly identity?: Identity;
   /** Who signed it; whether to trust that key is the caller's policy. */
   readonly sender?: SenderInfo;
+  /** What only the end of `plaintext` shows. */
+  readonly atEnd?: AtEnd;
   /**
    * The plaintext, a segment at a time, each after its tag was checked. Only its end tells that the
    * message was whole, and that its sender signed this body: a consumer that can't wait takes back
@@ -295,6 +304,7 @@ class OrderedReceiver implements Receiver {
   readonly rejectionSecret?: NonNullable<Receiver["rejectionSecret"]>;
   readonly #options: OpenOptions;
   #isAuthenticated = false;
+  #isLater = false;
 
   constructor(options: OpenOptions) {
     const { allows, keepsUntilEnd, spool, rejectionSecret } = options;
@@ -308,6 +318,12 @@ class OrderedReceiver implements Receiver {
   async authenticate(sender: SenderInfo | undefined): Promise<void> {
     await this.#options.authenticate?.(sender);
     this.#isAuthenticated = true;
+  }
+
+  authenticateLater(): boolean {
+    if (this.#options.signatureInside !== true) return false;
+    this.#isLater = true;
+    return true;
   }
 
   async identities(info: MessageInfo): Promise<readonly Identity[]> {
@@ -327,7 +343,8 @@ class OrderedReceiver implements Receiver {
   }
 
   requireAuthenticated(): void {
-    if (!this.#isAuthenticated) throw new TypeError("the sender was not authenticated");
+    if (!this.#isAuthenticated && !this.#isLater)
+      throw new TypeError("the sender was not authenticated");
   }
 }
 

@@ -22,14 +22,26 @@ export interface FreshnessOptions {
   readonly skewMs?: number | undefined;
 }
 
-/** @throws PolicyError `ERR_UNSIGNED` */
-export function requireSigned<T extends SignedMessage>(sender: T | undefined): T {
+/**
+ * A sender whose signature says when it was made: in CMS that is the signer's choice.
+ *
+ * @throws PolicyError `ERR_UNSIGNED`, `ERR_NO_SIGNING_TIME`
+ */
+export function requireSigned<T extends { readonly createdMs?: number }>(
+  sender: T | undefined,
+): T & { readonly createdMs: number } {
   if (sender === undefined) {
     throw new PolicyError("ERR_UNSIGNED", "the message is not signed", {
       hint: "anyone can have sent it; ask the sender to seal it with --sign-with",
     });
   }
-  return sender;
+  const { createdMs } = sender;
+  if (createdMs === undefined) {
+    throw new PolicyError("ERR_NO_SIGNING_TIME", "the signature does not say when it was made", {
+      hint: "how old the message is can't be told; ask the sender to sign with the time",
+    });
+  }
+  return { ...sender, createdMs };
 }
 
 /**

@@ -108,8 +108,11 @@ describe("a file of another program", () => {
     ["PKCS#7", text("Hello\n-----BEGIN PKCS7-----\nMIIB"), "a CMS message in PEM that does not"],
     [
       "S/MIME",
-      text('MIME-Version: 1.0\nContent-Type: application/x-pkcs7-mime; smime-type="enveloped"\n'),
-      "an S/MIME mail; open it with: openssl cms",
+      text(
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n" +
+          "Content-Type: application/pkcs7-mime; name=smime.p7m\n\nMIIB\n",
+      ),
+      "a mail with an S/MIME part in it; save that part",
     ],
     [
       "PGP/MIME",

@@ -133,6 +133,7 @@ export async function nameOrFingerprint(
  */
 export async function noteSender(sender: SenderInfo, context: Context): Promise<void> {
   const who = await nameOrFingerprint(sender, context);
-  context.report.note(`signed by ${who}, ${moment(sender.createdMs)}; the signature holds`);
+  const when = sender.createdMs === undefined ? "" : `, ${moment(sender.createdMs)}`;
+  context.report.note(`signed by ${who}${when}; the signature holds`);
   context.report.note("whether it was opened before was not checked; --from does that");
 }

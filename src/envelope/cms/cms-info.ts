@@ -1,22 +1,35 @@
 /** What anyone can see in a CMS message's header. */
 import { toHex } from "../../bytes.js";
 import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
-import type { MessageInfo, RecipientInfo } from "../envelope.js";
+import type { MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
 import type { EnvelopedHeader } from "./enveloped.js";
 import type { RecipientId, RecipientInfoValue } from "./recipient-infos.js";
 
 /** The format's name. */
 export const CMS = "cms";
 
-/** Nothing of it is verified without the key. */
-export function envelopedInfo(header: EnvelopedHeader): MessageInfo {
+/** A message that is only signed. */
+export function signedInfo(sender: SenderInfo): MessageInfo {
+  const { messageId } = sender;
+  return {
+    ...{ format: CMS, version: 1, messageId, signed: true, headerBytes: 0, recipients: [] },
+    plaintextBytes: () => undefined,
+  };
+}
+
+/**
+ * Nothing of it is verified without the key.
+ *
+ * @param signed - a signature lies outside
+ */
+export function envelopedInfo(header: EnvelopedHeader, signed: boolean): MessageInfo {
   return {
     format: CMS,
     version: header.version,
     cipher: header.cipher.name,
     authenticated: header.isAuthenticated,
     messageId: toHex(header.digest.subarray(0, 16)),
-    signed: false,
+    signed,
     headerBytes: header.headerBytes,
     recipients: header.recipients.map((one) => new CmsRecipientInfo(one)),
     plaintextBytes: () => undefined,

@@ -1,28 +1,36 @@
-/** Opening CMS messages: `beginOpening` is the story, in the order that it must have. */
-import { randomBytes } from "node:crypto";
-import { BerReader } from "../../asn1/ber-reader.js";
-import { NoMatchError, PolicyError, UnsupportedError, UsageError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
-import { Secret } from "../../secret.js";
-import type { Reader } from "../../stream.js";
-import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
+/**
+ * Opening CMS messages, and mails that are one. `beginOpening` is the story, in the order that it
+ * must have: signatures that lie outside, then the sender, then keys.
+ */
+import { UnsupportedError, UsageError } from "../../errors.js";
+import { Reader } from "../../stream.js";
 import type {
+  AtEnd,
   BegunOpening,
+  Kept,
   MessageInfo,
   Receiver,
   SealedReaders,
   SenderInfo,
 } from "../envelope.js";
-import { heldBack } from "../held-back.js";
-import { envelopedInfo } from "./cms-info.js";
-import { CONTENT_TYPES } from "./cms-oids.js";
-import { enterContentInfo } from "./content-info.js";
-import { openContent, readEnvelopedHeader, type EnvelopedHeader } from "./enveloped.js";
-import { wrappedKeys } from "./wrapped-keys.js";
+import { heldBack, keep } from "../held-back.js";
+import { envelopedInfo, signedInfo } from "./cms-info.js";
+import { cmsSender } from "./cms-sender.js";
+import { isPlain, layerWithin, outermostLayer, type Layer, type SignedLayer } from "./layers.js";
+import { LayersOpening } from "./open-layers.js";
+import { checkSigned } from "./signed-data.js";
 
 export async function inspect(header: Reader): Promise<MessageInfo> {
-  const { header: parsed } = await parsedHeader(header);
-  return envelopedInfo(parsed);
+  let layer: Layer | undefined = await outermostLayer(header, {});
+  let isSigned = false;
+  for (; layer?.kind === "signed"; isSigned = true) {
+    const { content, contentType } = layer.begun;
+    layer = await layerWithin(new Reader(content), contentType, {});
+  }
+  if (layer !== undefined) return envelopedInfo(layer.header, isSigned);
+  throw new UnsupportedError("ERR_CMS_TYPE", "the CMS message is signed, and not encrypted", {
+    hint: "see who signed it with: p11seal verify FILE",
+  });
 }
 
 export async function beginOpening(
@@ -30,88 +38,160 @@ export async function beginOpening(
   receiver: Receiver,
 ): Promise<BegunOpening> {
   requireWhole(sealed);
-  const { ber, header } = await parsedHeader(sealed.header);
-  requireAllowed(header, receiver);
-  await receiver.authenticate(undefined);
-  const info = envelopedInfo(header);
-  const { identity, contentKey } = await openRecipient(header, info, receiver);
-  const open = (): AsyncIterable<Uint8Array> =>
-    heldBack(openContent(ber, header, contentKey), receiver);
-  return { info, identity, body: { kind: "stream", open } };
+  const opening = new LayersOpening(receiver);
+  let layer = await outermostLayer(sealed.header, opening.policy);
+  let kept: Kept | undefined;
+  while (layer.kind === "signed") {
+    const { begun } = layer;
+    const content = new Reader(begun.content);
+    if (await isPlain(content, begun.contentType)) {
+      return signedAlone(await verified(layer, content, opening, receiver), opening, receiver);
+    }
+    const before = kept;
+    kept = await verified(layer, content, opening, receiver);
+    await before?.close();
+    const next = await layerWithin(new Reader(kept.chunks()), begun.contentType, opening.policy);
+    if (next === undefined) return signedAlone(kept, opening, receiver);
+    layer = next;
+  }
+  const isLater = opening.sender === undefined && receiver.authenticateLater?.() === true;
+  if (!isLater) await receiver.authenticate(opening.sender);
+  const { header } = layer;
+  const contentKey = await opening.contentKey(layer);
+  const plaintext = opening.enveloped(layer, contentKey);
+  const body = isLater ? thenAuthenticated(plaintext, opening, receiver) : plaintext;
+  return begunWith(
+    envelopedInfo(header, opening.sender !== undefined),
+    body,
+    kept,
+    opening,
+    receiver,
+  );
 }
 
+/**
+ * Checks signatures that lie outside.
+ *
+ * @throws AuthenticationError; PolicyError
+ */
 export async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
   requireWhole(sealed);
-  await parsedHeader(sealed.header);
-  return undefined;
+  const layer = await outermostLayer(sealed.header, {});
+  if (layer.kind !== "signed") return undefined;
+  await drained(layer.begun.content);
+  return senderOf(layer, {});
 }
 
-interface ParsedEnvelope {
-  /** Stands before the content. */
-  readonly ber: BerReader;
-  readonly header: EnvelopedHeader;
-}
-
-async function parsedHeader(reader: Reader): Promise<ParsedEnvelope> {
-  const ber = new BerReader(reader, "the CMS message");
-  const type = await enterContentInfo(ber);
-  if (type !== CONTENT_TYPES.envelopedData && type !== CONTENT_TYPES.authEnvelopedData) {
-    throw notEncrypted(type);
-  }
-  return { ber, header: await readEnvelopedHeader(ber, type) };
-}
-
-/** The content key, by the identity that a recipient names. */
-async function openRecipient(
-  { recipients, cipher }: EnvelopedHeader,
-  info: MessageInfo,
+/** All of a signature's content, once the signature holds. */
+async function verified(
+  layer: SignedLayer,
+  content: Reader,
+  opening: LayersOpening,
   receiver: Receiver,
-): Promise<OpenedByKey> {
-  const identities = await receiver.identities(info);
-  const given = (await receiver.certificates?.()) ?? [];
-  const certificates = [...given, ...identities.flatMap((one) => one.certificates ?? [])];
-  const context = {
-    ...{ recipients, certificates, keyBytes: cipher.keyBytes },
-    allowsLegacy: receiver.allows?.legacy === true,
-    rejectionSecret: (await receiver.rejectionSecret?.()) ?? processSecret(),
-  };
+): Promise<Kept> {
+  opening.enter();
+  const kept = await keep(remaining(content), receiver);
   try {
-    return await openByKey(identities, wrappedKeys(context));
+    // The outermost signature is the one that the message came with.
+    const sender = await senderOf(layer, opening.policy);
+    opening.sender ??= sender;
+    return kept;
   } catch (error) {
-    if (!(error instanceof NoMatchError)) throw error;
-    throw withoutCertificate(error, identities, given);
+    await kept.close();
+    throw error;
   }
 }
 
-/** For callers who keep none: what a wrap gives is the same until the process ends. */
-function processSecret(): Secret {
-  return (oneSecret ??= new Secret(new Uint8Array(randomBytes(32))));
+async function senderOf(
+  { begun }: SignedLayer,
+  policy: LayersOpening["policy"],
+): Promise<SenderInfo> {
+  const parts = await begun.rest();
+  return cmsSender(checkSigned(begun.contentType, parts, begun.watch.finish(), policy));
 }
 
-let oneSecret: Secret | undefined;
-
-// ── Refusals ──
-
-/** @throws PolicyError `ERR_LEGACY`, `ERR_UNAUTHENTICATED`: before any key is looked for */
-function requireAllowed({ cipher }: EnvelopedHeader, { allows }: Receiver): void {
-  if (cipher.isLegacy && allows?.legacy !== true) {
-    throw new PolicyError(
-      "ERR_LEGACY",
-      `the CMS message is encrypted with ${cipher.name}, which is not accepted`,
-      { hint: "old messages are opened with --allow-legacy" },
-    );
+/** A message that is signed, and not encrypted. */
+async function signedAlone(
+  kept: Kept,
+  opening: LayersOpening,
+  receiver: Receiver,
+): Promise<BegunOpening> {
+  const { sender } = opening;
+  if (sender === undefined) throw new TypeError("no signature was checked");
+  try {
+    await receiver.authenticate(sender);
+  } catch (error) {
+    await kept.close();
+    throw error;
   }
-  if (cipher.mode !== "gcm" && allows?.unauthenticated !== true) {
-    throw new PolicyError(
-      "ERR_UNAUTHENTICATED",
-      `the CMS message is encrypted with ${cipher.name}, and nothing shows whether it was altered`,
-      {
-        hint:
-          "ask for AuthEnvelopedData (AES-GCM), or a signature inside; open this one all the same " +
-          "with --allow-unauthenticated",
-      },
-    );
+  return begunWith(signedInfo(sender), kept.chunks(), kept, opening, receiver);
+}
+
+function begunWith(
+  info: MessageInfo,
+  plaintext: AsyncIterable<Uint8Array>,
+  kept: Kept | undefined,
+  opening: LayersOpening,
+  receiver: Receiver,
+): BegunOpening {
+  const { identity, sender } = opening;
+  const atEnd: AtEnd = {
+    get sender() {
+      return opening.sender;
+    },
+    get authenticated() {
+      return !opening.isUnauthenticated;
+    },
+  };
+  const open = (): AsyncIterable<Uint8Array> =>
+    heldBack(kept === undefined ? plaintext : closing(plaintext, kept), receiver);
+  return {
+    info,
+    ...(identity === undefined ? {} : { identity }),
+    ...(sender === undefined ? {} : { sender }),
+    atEnd,
+    body: { kind: "stream", open },
+  };
+}
+
+/** The sender is the receiver's matter once the signature inside holds, or there is none. */
+async function* thenAuthenticated(
+  plaintext: AsyncIterable<Uint8Array>,
+  opening: LayersOpening,
+  receiver: Receiver,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let last: Uint8Array | undefined;
+  for await (const bytes of plaintext) {
+    if (last !== undefined) yield last;
+    last = bytes;
   }
+  await receiver.authenticate(opening.sender);
+  if (last !== undefined) yield last;
+}
+
+async function* closing(
+  chunks: AsyncIterable<Uint8Array>,
+  kept: Kept,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* chunks;
+  } finally {
+    await kept.close();
+  }
+}
+
+async function* remaining(reader: Reader): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    const bytes = await reader.some();
+    if (bytes === undefined) return;
+    // A copy: whoever made the bytes may use their memory again.
+    yield new Uint8Array(bytes);
+  }
+}
+
+async function drained(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  while ((await iterator.next()).done !== true);
 }
 
 function requireWhole({ header, body }: SealedReaders): void {
@@ -119,25 +199,4 @@ function requireWhole({ header, body }: SealedReaders): void {
   throw new UsageError("ERR_USAGE", "CMS messages have no header that is stored apart", {
     hint: "leave out --key-blob",
   });
-}
-
-/** Where the message names certificates, and none was at hand for a key that was tried. */
-function withoutCertificate(
-  error: NoMatchError,
-  identities: readonly Identity[],
-  given: readonly Uint8Array[],
-): NoMatchError {
-  const lacks = identities.some(({ certificates = [] }) => certificates.length === 0);
-  if (!lacks || given.length > 0) return error;
-  const hint = `${error.hint ?? ""}; CMS names certificates: give the key's with --cert FILE`;
-  return new NoMatchError(error.code, error.message, { hint });
-}
-
-function notEncrypted(type: string): UnsupportedError {
-  const name = Object.entries(CONTENT_TYPES).find(([, oid]) => oid === type)?.[0] ?? type;
-  return new UnsupportedError(
-    "ERR_CMS_TYPE",
-    `the CMS message holds ${name}, which is not something to open`,
-    { hint: "what is opened is EnvelopedData and AuthEnvelopedData" },
-  );
 }

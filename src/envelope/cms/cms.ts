@@ -3,6 +3,7 @@
  * enterprise software write and read. The rest of its code is loaded when it is first needed.
  */
 import { fromHex } from "../../bytes.js";
+import type { Reader } from "../../stream.js";
 import type { Envelope } from "../envelope.js";
 
 /** OBJECT IDENTIFIERs of content types begin so: PKCS#7's, with 9 bytes, and S/MIME's, with 11. */
@@ -23,11 +24,27 @@ export const cms: Envelope = {
       TYPES.some((one) => type.every((byte, i) => byte === one[i]))
     );
   },
+  detectAhead: async (header) =>
+    (await mayBeMail(header)) && (await import("./mail-message.js")).isMessageInMail(header),
   inspect: async (header) => (await messages()).inspect(header),
   beginSealing: async (options) => (await import("./write-enveloped.js")).beginSealing(options),
   beginOpening: async (sealed, receiver) => (await messages()).beginOpening(sealed, receiver),
   verifySender: async (sealed) => (await messages()).verifySender(sealed),
 };
+
+/** True if the bytes at hand can begin a header field; its name is short (RFC 5322 §2.2). */
+async function mayBeMail(header: Reader): Promise<boolean> {
+  for (;;) {
+    const start = header.atHand(MAX_FIELD_NAME_BYTES);
+    const end = start.findIndex((byte) => byte <= 0x20 || byte >= 0x7f || byte === COLON);
+    if (end >= 0) return end > 0 && start[end] === COLON;
+    if (start.length === MAX_FIELD_NAME_BYTES) return false;
+    if ((await header.peek(start.length + 1)).length === start.length) return false;
+  }
+}
+
+const MAX_FIELD_NAME_BYTES = 64;
+const COLON = 0x3a;
 
 function messages(): Promise<typeof import("./cms-messages.js")> {
   return import("./cms-messages.js");

@@ -12,7 +12,6 @@ import { AuthenticationError, FormatError, UnsupportedError } from "../../errors
 import type { Secret } from "../../secret.js";
 import { ATTRIBUTE_TYPE, readAttributes, soleValue } from "./attributes.js";
 import { CONTENT_TYPES } from "./cms-oids.js";
-import { leaveContentInfo } from "./content-info.js";
 import {
   ContentDecryption,
   GCM_TAG_BYTES,
@@ -73,6 +72,7 @@ export async function readEnvelopedHeader(ber: BerReader, type: string): Promise
 /**
  * The content, decrypted. Nothing of it is known to be authentic before the stream has ended.
  *
+ * @param leave - leaves what is around the envelope
  * @param contentKey - as long as the cipher's; it is wiped
  * @throws AuthenticationError `ERR_NOT_AUTHENTIC`, `ERR_TRUNCATED`; FormatError `ERR_BER`,
  *   `ERR_CMS`, `ERR_TRAILING`
@@ -81,6 +81,7 @@ export async function* openContent(
   ber: BerReader,
   { isAuthenticated, contentType, cipher }: EnvelopedHeader,
   contentKey: Secret,
+  leave: () => Promise<void>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const decryption = new ContentDecryption(cipher, contentKey);
   try {
@@ -92,7 +93,7 @@ export async function* openContent(
     const { tag, aad } = isAuthenticated ? await readTag(ber, contentType) : {};
     if ((await ber.tag()) === UNPROTECTED[Number(isAuthenticated)]) await ber.der();
     await ber.leave();
-    await leaveContentInfo(ber);
+    await leave();
     const last = decryption.finish(tag, aad);
     if (last === null) throw notAuthentic();
     if (last.length > 0) yield last;

@@ -50,22 +50,30 @@ export async function beginSignedMessage(
       hint: "name the signed file as well: p11seal verify --content FILE SIGNATURE",
     });
   }
+  return { ...begunSigned(signed, () => leaveContentInfo(ber)), ...defined({ from: mail?.from }) };
+}
+
+/** The content of a SignedData that holds one; `leave` leaves what is around the SignedData. */
+export function begunSigned(signed: SignedData, leave: () => Promise<void>): BegunSigned {
   const watch = new ContentWatch(signed.digests);
   return {
     contentType: signed.contentType,
-    ...defined({ from: mail?.from }),
     watch,
     content: signed.content(watch),
     async rest() {
       const parts = await signed.rest();
-      await leaveContentInfo(ber);
+      await leave();
       return parts;
     },
   };
 }
 
 /** `multipart/signed`: which hashes the signature uses is only known after the content. */
-function beginSignedMail(reader: Reader, mail: SignedMail, policy: SignaturePolicy): BegunSigned {
+export function beginSignedMail(
+  reader: Reader,
+  mail: SignedMail,
+  policy: SignaturePolicy,
+): BegunSigned {
   const { allowLegacy = false } = policy;
   const digests = allowLegacy ? ALL_DIGESTS : ALL_DIGESTS.filter((name) => name !== "sha1");
   const named = mail.micalg.map((name) => name.replace("-", ""));

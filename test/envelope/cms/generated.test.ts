@@ -75,7 +75,11 @@ describeVectors("CMS messages of other tools", () => {
     async (_, vector, name) => {
       const sealed = vectorFile(`generated/${vector.file}`);
       const open = (allows: object): Promise<string | undefined> =>
-        codeOf(openMessage(sealed, { identities: [identity(name)], allows }));
+        codeOf(
+          openMessage(sealed, { identities: [identity(name)], allows }).then(({ plaintext }) =>
+            plaintext.bytes(),
+          ),
+        );
       expect(await open({ legacy: true })).toBe("ERR_UNAUTHENTICATED");
       const other = vector.file.includes("v15") ? "ERR_LEGACY" : undefined;
       expect(await open({ unauthenticated: true })).toBe(other);

@@ -33,6 +33,12 @@ export class Admission {
     this.#closeLater = closeLater;
   }
 
+  /** What was admitted, by the end of a message. */
+  required(): Admitted {
+    if (this.admitted === undefined) throw new TypeError("the message was not admitted");
+    return this.admitted;
+  }
+
   /** @throws PolicyError: refused; `AlreadyDecrypted` */
   async demand(sender: SenderInfo | undefined): Promise<void> {
     const { gate, receipt } = this.#settings;

@@ -2,7 +2,7 @@
  * What `open` puts up with where messages of other programs have no better: content that nothing
  * vouches for, and algorithms of old. Each flag is about this run, and no configuration sets it.
  */
-import type { Allowances, MessageInfo } from "../../../envelope/envelope.js";
+import type { Allowances, AtEnd, MessageInfo } from "../../../envelope/envelope.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import type { Secret } from "../../../secret.js";
 import { homeFolder } from "../../../store/home.js";
@@ -29,8 +29,13 @@ export function allowancesOf(args: Arguments, files: readonly string[]): Allowan
  *
  * @throws PolicyError `ERR_UNAUTHENTICATED`
  */
-export function requireAway({ authenticated }: MessageInfo, isTerminal: boolean): void {
-  if (authenticated !== false || !isTerminal) return;
+export function requireAway(
+  { authenticated }: MessageInfo,
+  { unauthenticated }: Allowances,
+  isTerminal: boolean,
+): void {
+  // Without the flag, nothing comes that is not signed inside.
+  if (authenticated !== false || unauthenticated !== true || !isTerminal) return;
   throw new PolicyError(
     "ERR_UNAUTHENTICATED",
     "content that nothing vouches for is not written to a terminal",
@@ -39,8 +44,8 @@ export function requireAway({ authenticated }: MessageInfo, isTerminal: boolean)
 }
 
 /** Says so, once such content was written. */
-export function noteUnauthenticated({ authenticated }: MessageInfo, { report }: Context): void {
-  if (authenticated !== false) return;
+export function noteUnauthenticated(atEnd: AtEnd | undefined, { report }: Context): void {
+  if (atEnd?.authenticated !== false) return;
   report.note("NOT AUTHENTICATED: anybody on the way may have changed what was opened");
 }
 

@@ -15,7 +15,7 @@ import type { Output } from "../../io/output.js";
 import { commit, placeAll } from "../../io/outputs.js";
 import { BrokenPipe } from "../../io/io.js";
 import { TextOnly } from "../../io/terminal-guard.js";
-import type { AlreadyDecrypted } from "./admission.js";
+import type { Admission, AlreadyDecrypted } from "./admission.js";
 import type { Admitted } from "./gate.js";
 import type { OpeningLog } from "./opening-log.js";
 import { writeReceipt } from "./receipt-output.js";
@@ -42,26 +42,27 @@ export async function deliver(delivery: Delivery): Promise<void> {
   await writePlaintext(delivery);
   await turn.come();
   await commit(output);
-  if (opened.sender !== undefined) await noteSender(opened.sender, context);
+  const sender = opened.sender ?? opened.atEnd?.sender;
+  if (sender !== undefined) await noteSender(sender, context);
   turn.pass();
   await log.openedIfPossible();
 }
 
 /** Under a policy. */
-export async function deliverAdmitted(delivery: Delivery, admitted: Admitted): Promise<void> {
-  if (delivery.output.paths === undefined) await deliverToPipe(delivery, admitted);
-  else await deliverToFile(delivery, admitted, dirname(delivery.output.paths.final));
+export async function deliverAdmitted(delivery: Delivery, admission: Admission): Promise<void> {
+  if (delivery.output.paths === undefined) await deliverToPipe(delivery, admission);
+  else await deliverToFile(delivery, admission, dirname(delivery.output.paths.final));
 }
 
 async function deliverToFile(
   delivery: Delivery,
-  admitted: Admitted,
+  admission: Admission,
   folder: string,
 ): Promise<void> {
   const { output, context } = delivery;
   await writePlaintext(delivery);
   await output.prepare();
-  const acceptance = await accept(delivery, admitted);
+  const acceptance = await accept(delivery, admission.required());
   placeAll(outputsOf(delivery));
   await syncFolder(folder);
   await markDelivered(acceptance, context);
@@ -72,16 +73,20 @@ async function deliverToFile(
  * `--stream` it is accepted before its last segment leaves, which is what makes the plaintext
  * whole.
  */
-async function deliverToPipe(delivery: Delivery, admitted: Admitted): Promise<void> {
+async function deliverToPipe(delivery: Delivery, admission: Admission): Promise<void> {
   const { opened, output, settings, context } = delivery;
   if (settings.stream) {
     context.report.note("segments leave as they come: take them back unless the status is 0");
   }
-  let acceptance = settings.stream ? undefined : await accept(delivery, admitted);
-  const beforeLast = async (): Promise<void> => {
-    acceptance ??= await accept(delivery, admitted);
+  let acceptance: Acceptance | undefined;
+  const acceptOnce = async (): Promise<void> => {
+    acceptance ??= await accept(delivery, admission.required());
   };
-  await pour(opened.chunksFor(output, settings.threads, beforeLast), delivery);
+  // Of a message that is signed inside, the first chunk comes once the sender was admitted.
+  const isLate = admission.admitted === undefined;
+  if (!settings.stream && !isLate) await acceptOnce();
+  const chunks = opened.chunksFor(output, settings.threads, acceptOnce);
+  await pour(isLate ? after(chunks, acceptOnce) : chunks, delivery);
   await output.prepare();
   placeAll(outputsOf(delivery));
   if (acceptance !== undefined) await markDelivered(acceptance, context);
@@ -141,6 +146,17 @@ async function markDelivered(acceptance: Acceptance, { report }: Context): Promi
  */
 function outputsOf({ output, receipt }: Delivery): Output[] {
   return receipt === undefined ? [output] : [receipt, output];
+}
+
+/** The same chunks, the first of them after `done`. */
+async function* after(
+  chunks: AsyncIterable<BodyChunk>,
+  done: () => Promise<void>,
+): AsyncGenerator<BodyChunk, void, undefined> {
+  for await (const chunk of chunks) {
+    await done();
+    yield chunk;
+  }
 }
 
 /** The whole plaintext, by threads where that is possible. */

@@ -15,11 +15,14 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
 
+/** A sender whose signature says when it was made. */
+export type TimedSender = SenderInfo & { readonly createdMs: number };
+
 /** A message that this process, and no other, may open. */
 export interface Admitted {
   /** The user's name for its sender. */
   readonly name: string;
-  readonly sender: SenderInfo;
+  readonly sender: TimedSender;
   readonly reservation: Reservation;
 }
 

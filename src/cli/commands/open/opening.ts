@@ -101,7 +101,11 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
         ...openingOptions(settings, output, context),
         identities: async (info) => {
-          requireAway(info, output.paths === undefined && io.stdout.isTTY === true);
+          requireAway(
+            info,
+            settings.allows,
+            output.paths === undefined && io.stdout.isTTY === true,
+          );
           await sealed.verify?.();
           const identities = await settings.identities.find(info, () => turn.come());
           return identities.map((identity) => attended(identity, settings, turn, log));
@@ -126,9 +130,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     meter.start();
     if (identity !== undefined) settings.shared.used.add(identity.name);
     const delivery = { opened, output, receipt, hash, task, settings, log, turn, context };
-    if (admission.admitted === undefined) await deliver(delivery);
-    else await deliverAdmitted(delivery, admission.admitted);
-    noteUnauthenticated(opened.info, context);
+    if (settings.gate === undefined) await deliver(delivery);
+    else await deliverAdmitted(delivery, admission);
+    noteUnauthenticated(opened.atEnd, context);
   } catch (error) {
     if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH")
       throw await settings.identities.whyNone(error);
@@ -145,12 +149,16 @@ function openingOptions(
   { certificates, allows }: OpenSettings,
   output: Output,
   context: Context,
-): Pick<OpenOptions, "allows" | "certificates" | "keepsUntilEnd" | "spool" | "rejectionSecret"> {
+): Pick<
+  OpenOptions,
+  "allows" | "certificates" | "keepsUntilEnd" | "signatureInside" | "spool" | "rejectionSecret"
+> {
   return {
     allows,
     certificates: () => Promise.resolve(certificates),
     // A file gets its name at the end.
     keepsUntilEnd: output.paths !== undefined,
+    signatureInside: true,
     spool: async (chunks) => {
       const spool = await Spool.of(chunks);
       await spool.finish();

@@ -1,7 +1,7 @@
 /** The receipt for a message: a signed statement that it was received, in a file of its own. */
 import type { Hash } from "node:crypto";
 import { equal } from "../../../bytes.js";
-import type { SenderInfo } from "../../../envelope/envelope.js";
+import type { TimedSender } from "./gate.js";
 import { PolicyError } from "../../../errors.js";
 import type { PublicKey } from "../../../keys/key.js";
 import { makeReceipt } from "../../../records/audit/receipt.js";
@@ -29,7 +29,7 @@ export async function writeReceipt(
   { identity: find }: ReceiptSettings,
   output: Output,
   about: {
-    readonly sender: SenderInfo;
+    readonly sender: TimedSender;
     readonly openedWith: PublicKey;
     readonly hash: Hash;
   },

@@ -1,0 +1,63 @@
+/** The content key of an envelope, by the identity that one of its recipients names. */
+import { randomBytes } from "node:crypto";
+import { NoMatchError, PolicyError } from "../../errors.js";
+import type { Identity } from "../../keys/key.js";
+import { Secret } from "../../secret.js";
+import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
+import type { MessageInfo, Receiver } from "../envelope.js";
+import type { EnvelopedHeader } from "./enveloped.js";
+import { wrappedKeys } from "./wrapped-keys.js";
+
+/**
+ * @throws NoMatchError `ERR_NO_MATCH`, and what `wrappedKeys` throws, before any key is unlocked;
+ *   TokenError
+ */
+export async function openRecipient(
+  { recipients, cipher }: EnvelopedHeader,
+  info: MessageInfo,
+  receiver: Receiver,
+): Promise<OpenedByKey> {
+  const identities = await receiver.identities(info);
+  const given = (await receiver.certificates?.()) ?? [];
+  const certificates = [...given, ...identities.flatMap((one) => one.certificates ?? [])];
+  const context = {
+    ...{ recipients, certificates, keyBytes: cipher.keyBytes },
+    allowsLegacy: receiver.allows?.legacy === true,
+    rejectionSecret: (await receiver.rejectionSecret?.()) ?? processSecret(),
+  };
+  try {
+    return await openByKey(identities, wrappedKeys(context));
+  } catch (error) {
+    if (!(error instanceof NoMatchError)) throw error;
+    throw withoutCertificate(error, identities, given);
+  }
+}
+
+/** @throws PolicyError `ERR_LEGACY`: before any key is looked for */
+export function requireCurrent({ cipher }: EnvelopedHeader, { allows }: Receiver): void {
+  if (!cipher.isLegacy || allows?.legacy === true) return;
+  throw new PolicyError(
+    "ERR_LEGACY",
+    `the CMS message is encrypted with ${cipher.name}, which is not accepted`,
+    { hint: "old messages are opened with --allow-legacy" },
+  );
+}
+
+/** For callers who keep none: what a wrap gives is the same until the process ends. */
+function processSecret(): Secret {
+  return (oneSecret ??= new Secret(new Uint8Array(randomBytes(32))));
+}
+
+let oneSecret: Secret | undefined;
+
+/** Where the message names certificates, and none was at hand for a key that was tried. */
+function withoutCertificate(
+  error: NoMatchError,
+  identities: readonly Identity[],
+  given: readonly Uint8Array[],
+): NoMatchError {
+  const lacks = identities.some(({ certificates = [] }) => certificates.length === 0);
+  if (!lacks || given.length > 0) return error;
+  const hint = `${error.hint ?? ""}; CMS names certificates: give the key's with --cert FILE`;
+  return new NoMatchError(error.code, error.message, { hint });
+}
