@@ -27,7 +27,7 @@ await runMain(async () => {
   env["P11SEAL_TEST_CMS"] = JSON.stringify([findOpenSsl()]);
   const asked = process.argv.slice(2).filter((arg) => !OWN.includes(arg));
   if (process.argv.includes("--slow")) env["SLOW"] = "1";
-  if (isAsked("test/trust/pkits.test.ts", asked)) {
+  if (["pkits", "pkits-mails"].some((name) => isAsked(`test/trust/${name}.test.ts`, asked))) {
     const pkits = ensurePkits();
     if ("reason" in pkits) env["TEST_PKITS_MISSING"] = pkits.reason;
     else env["TEST_PKITS"] = pkits.path;

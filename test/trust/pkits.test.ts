@@ -13,117 +13,14 @@ import type { PolicyDemands } from "../../src/trust/path-validation.js";
 import { requireTrusted } from "../../src/trust/trust.js";
 import { parseX509, type Certificate } from "../../src/x509/certificate.js";
 import { parseCrl } from "../../src/x509/crl.js";
+import { AT_MS, DSA, outcomesOf, pkitsFolder, pkitsMissing } from "./pkits.js";
 
-const folder = process.env["TEST_PKITS"];
-const why = process.env["TEST_PKITS_MISSING"] ?? "TEST_PKITS is not set";
-
-/** A time when all that is meant to be valid is. */
-const AT_MS = Date.UTC(2015, 0, 1);
-
-const POLICY = (number: number): string => `2.16.840.1.101.3.2.1.48.${number}`;
-const only = (...numbers: number[]): PolicyDemands => ({
-  policies: numbers.map(POLICY),
-  requirePolicy: true,
-});
-const explicit: PolicyDemands = { requirePolicy: true };
-
-type Outcome = readonly [demands: PolicyDemands, valid: boolean];
-
-/** Tests with settings of their own, or whose names don't say what comes out (§4.8 to §4.12). */
-const SETTINGS: Readonly<Record<string, readonly Outcome[]>> = {
-  ValidCertificatePathTest1: [
-    [{}, true],
-    [explicit, true],
-    [only(1), true],
-    [only(2), false],
-    [only(1, 2), true],
-  ],
-  AllCertificatesNoPoliciesTest2: [
-    [{}, true],
-    [explicit, false],
-  ],
-  DifferentPoliciesTest3: [
-    [{}, true],
-    [explicit, false],
-    [only(1, 2), false],
-  ],
-  DifferentPoliciesTest4: [[{}, false]],
-  DifferentPoliciesTest5: [[{}, false]],
-  OverlappingPoliciesTest6: [
-    [{}, true],
-    [only(1), true],
-    [only(2), false],
-  ],
-  DifferentPoliciesTest7: [[{}, false]],
-  DifferentPoliciesTest8: [[{}, false]],
-  DifferentPoliciesTest9: [[{}, false]],
-  AllCertificatesSamePoliciesTest10: [
-    [{}, true],
-    [only(1), true],
-    [only(2), true],
-  ],
-  AllCertificatesanyPolicyTest11: [
-    [{}, true],
-    [only(1), true],
-  ],
-  DifferentPoliciesTest12: [[{}, false]],
-  AllCertificatesSamePoliciesTest13: [
-    [only(1), true],
-    [only(2), true],
-    [only(3), true],
-  ],
-  AnyPolicyTest14: [
-    [only(1), true],
-    [only(2), false],
-  ],
-  UserNoticeQualifierTest15: [[{}, true]],
-  UserNoticeQualifierTest16: [[{}, true]],
-  UserNoticeQualifierTest17: [[{}, true]],
-  UserNoticeQualifierTest18: [
-    [only(1), true],
-    [only(2), true],
-  ],
-  UserNoticeQualifierTest19: [[{}, true]],
-  CPSPointerQualifierTest20: [[{}, true]],
-  ValidPolicyMappingTest1: [
-    [only(1), true],
-    [only(2), false],
-    [{ ignoreMappings: true, requirePolicy: true }, false],
-  ],
-  InvalidPolicyMappingTest2: [
-    [{}, false],
-    [{ ignoreMappings: true }, false],
-  ],
-  ValidPolicyMappingTest3: [
-    [only(1), false],
-    [only(2), true],
-  ],
-  ValidPolicyMappingTest5: [
-    [only(1), true],
-    [only(6), false],
-  ],
-  ValidPolicyMappingTest6: [
-    [only(1), true],
-    [only(6), false],
-  ],
-  ValidPolicyMappingTest12: [
-    [only(1), true],
-    [only(2), true],
-  ],
-  inhibitAnyPolicyTest3: [
-    [{}, true],
-    [{ ignoreAnyPolicy: true }, false],
-  ],
-};
-
-/** DSA: refused, so the two valid ones count as exceptions, and no other test is lost. */
-const DSA = ["ValidDSASignaturesTest4", "ValidDSAParameterInheritanceTest5"];
-
-if (folder === undefined) {
+if (pkitsFolder === undefined) {
   describe("PKITS", () => {
-    it.skip(`[not at hand: ${why}]`, () => undefined);
+    it.skip(`[not at hand: ${pkitsMissing}]`, () => undefined);
   });
 } else {
+  const folder = pkitsFolder;
   const files = (name: string) =>
     readdirSync(join(folder, name)).map((file) => ({
       name: file.replace(/(?:EE)?\.(?:crt|crl)$/, ""),
@@ -152,10 +49,7 @@ if (folder === undefined) {
   };
 
   const cases = named.flatMap(({ name }) => {
-    const outcomes = SETTINGS[name];
-    if (outcomes !== undefined) return outcomes.map((outcome) => [name, ...outcome] as const);
-    const [, validity] = /^(Valid|Invalid).*Test\d+$/.exec(name) ?? [];
-    return validity === undefined ? [] : [[name, {}, validity === "Valid"] as const];
+    return outcomesOf(name).map((outcome) => [name, ...outcome] as const);
   });
 
   describe("PKITS", () => {

@@ -1,0 +1,76 @@
+/**
+ * PKITS as it is meant: 224 signed mails, each with the chain and the revocation lists that it
+ * needs. The signature is verified, and then the signer's certificate is judged by what the mail
+ * itself carries.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "@jest/globals";
+import { openSigned } from "../../src/envelope/signatures.js";
+import { P11SealError } from "../../src/errors.js";
+import { requireTrusted } from "../../src/trust/trust.js";
+import { parseX509 } from "../../src/x509/certificate.js";
+import { parseCrl } from "../../src/x509/crl.js";
+import { AT_MS, DSA, outcomesOf, pkitsFolder, pkitsMissing, type Outcome } from "./pkits.js";
+
+/** Mails whose names are not those of their certificates. */
+const ALIASES: Readonly<Record<string, string>> = {
+  AllCertificatesAnyPolicyTest11: "AllCertificatesanyPolicyTest11",
+  AllCertificatesSamePolicyTest1: "ValidCertificatePathTest1",
+  MissingCRLTest1: "InvalidMissingCRLTest1",
+};
+
+/** The one mail that lacks its chain: the authority's certificate, from the suite's folder. */
+const WITHOUT_CHAIN: Readonly<Record<string, string>> = {
+  ValidonlySomeReasonsTest18: "onlySomeReasonsCA3Cert.crt",
+};
+
+if (pkitsFolder === undefined) {
+  describe("PKITS' mails", () => {
+    it.skip(`[not at hand: ${pkitsMissing}]`, () => undefined);
+  });
+} else {
+  const folder = pkitsFolder;
+  const certificate = (file: string) =>
+    parseX509(new Uint8Array(readFileSync(join(folder, "certs", file))));
+  const anchors = [certificate("TrustAnchorRootCertificate.crt")];
+  const mails = readdirSync(join(folder, "smime")).map((file) => ({
+    name: file.replace(/^Signed|\.eml$/g, ""),
+    file: join(folder, "smime", file),
+  }));
+
+  const judge = async (file: string, demands: Outcome[0], chain: string | undefined) => {
+    try {
+      const message = await openSigned(new Uint8Array(readFileSync(file)));
+      await message.content.bytes();
+      const { signers, certificates, crls } = await message.signatures();
+      for (const signer of signers) {
+        requireTrusted(signer.certificate, {
+          ...{ atMs: AT_MS, use: "any", revocation: "required", anchors, ...demands },
+          others: [...certificates, ...(chain === undefined ? [] : [certificate(chain)])],
+          crls: crls.map(parseCrl),
+        });
+      }
+      return signers.length === 1 ? "valid" : `${signers.length} signers`;
+    } catch (error) {
+      if (error instanceof P11SealError) return error.message;
+      throw error;
+    }
+  };
+
+  describe("PKITS' mails", () => {
+    it("are 224", () => {
+      expect(mails).toHaveLength(224);
+    });
+
+    it.each(mails.map(({ name, file }) => [name, file] as const))("%s", async (name, file) => {
+      const outcomes = outcomesOf(ALIASES[name] ?? name);
+      expect(outcomes).not.toHaveLength(0);
+      for (const [demands, valid] of outcomes) {
+        const found = await judge(file, demands, WITHOUT_CHAIN[name]);
+        if (valid && !DSA.includes(name)) expect(found).toBe("valid");
+        else expect(found).not.toBe("valid");
+      }
+    });
+  });
+}
