@@ -13,10 +13,18 @@ import { quoted } from "../../store/system-error.js";
 import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
 import { pathOfHome } from "../../store/home.js";
 import { isThere } from "./known-names.js";
+import type { RecipientJudge } from "./recipient-certificates.js";
 import { knownSender } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
 import { tokenNamed } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
+
+/** What is asked of recipients. */
+export interface RecipientDemands {
+  /** A key that is recorded, or known, as a signing key will do. */
+  readonly allowSigning?: boolean;
+  readonly judge?: RecipientJudge;
+}
 
 /** Each recipient once, in the order given. `texts` are from `-r`, `files` from `-R`. */
 export async function resolveRecipients(
@@ -24,7 +32,7 @@ export async function resolveRecipients(
   files: readonly string[],
   tokens: Tokens,
   context: Context,
-  { allowSigning = false }: { readonly allowSigning?: boolean } = {},
+  { allowSigning = false, judge }: RecipientDemands = {},
 ): Promise<Recipient[]> {
   if (texts.length === 0 && files.length === 0) {
     throw new UsageError("ERR_NO_RECIPIENTS", "no recipient was given", {
@@ -32,7 +40,7 @@ export async function resolveRecipients(
     });
   }
   const keys = new PublicKeys(tokens, context);
-  const recipients = new Recipients(context, allowSigning);
+  const recipients = new Recipients(context, allowSigning, judge);
   const names = { unknown: unknownRecipient };
   for (const text of texts) {
     await recipients.add(await keys.find(text, { purpose: "exchange", option: "-r", names }));
@@ -99,10 +107,12 @@ class Recipients {
   readonly #found = new Map<string, { readonly recipient: Recipient; readonly where: string }>();
 
   readonly #allowSigning: boolean;
+  readonly #judge: RecipientJudge | undefined;
 
-  constructor(context: Context, allowSigning: boolean) {
+  constructor(context: Context, allowSigning: boolean, judge: RecipientJudge | undefined) {
     this.#context = context;
     this.#allowSigning = allowSigning;
+    this.#judge = judge;
   }
 
   async add(key: FoundKey): Promise<void> {
@@ -112,6 +122,7 @@ class Recipients {
     const allowSigning = this.#allowSigning;
     const publicKey = naming(where, () => requireRecipient(key, { allowSigning }));
     if (!allowSigning) await requireNoSender(publicKey, where, this.#context);
+    await this.#judge?.(key);
     const fingerprint = toHex(publicKey.fingerprint);
     const earlier = this.#found.get(fingerprint);
     if (earlier !== undefined) {

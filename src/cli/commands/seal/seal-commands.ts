@@ -2,6 +2,7 @@
 import type { CommandSet } from "../../command.js";
 import {
   allowSigningKey,
+  certificateTrust,
   force,
   general,
   jsonErrors,
@@ -61,6 +62,11 @@ export const SEAL: CommandSet = {
           describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
         },
         ...allowSigningKey,
+        ...certificateTrust,
+        "allow-untrusted-cert": {
+          type: "boolean",
+          describe: "Seal to the keys of certificates that no trusted authority vouches for",
+        },
         ...signWith,
         cert: {
           type: "string",
@@ -104,8 +110,8 @@ export const SEAL: CommandSet = {
         ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
         ["seal -r alice.pem -a < secret.txt", "as text"],
         ["seal --format age -r age1… -r alice.pem -o plan.age plan.txt", "for age, too"],
-        ["seal --format cms -r alice.crt -o plan.p7m plan.txt", "for openssl cms, and others"],
-        ["seal --format cms --smime -r alice.crt -o plan.eml plan.txt", "for mail programs"],
+        ["seal --format cms -r alice.crt --trust ca.pem -o plan.p7m plan.txt", "for openssl cms"],
+        ["seal --format cms --smime -r alice -o plan.eml plan.txt", "for mail programs"],
         [
           `seal -r alice.pem --sign-with ${SIGN_URI} -o m.p11s data`,
           "signed, with a serial number",

@@ -8,6 +8,7 @@ import { TokenError, UsageError } from "../../../errors.js";
 import type { OaepHash } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { recipientJudge } from "../../find/recipient-certificates.js";
 import { resolveRecipients } from "../../find/recipients.js";
 import { signingOptions } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
@@ -98,7 +99,10 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       args.texts("recipients-file"),
       tokens,
       context,
-      { allowSigning: args.flag("allow-signing-key") },
+      {
+        allowSigning: args.flag("allow-signing-key"),
+        judge: recipientJudge(args, cms !== undefined, context),
+      },
     );
     if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
       context.report.note("--oaep has no effect: no recipient has an RSA key");

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { formatPem } from "../../../../src/asn1/pem.js";
-import { DAY_MS, rootAuthority, type Issuer } from "../../../support/certificates.js";
+import { DAY_MS, keyUsage, rootAuthority, type Issuer } from "../../../support/certificates.js";
 import { publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { p11seal, type Ended } from "../../support/spawn.js";
@@ -13,14 +13,14 @@ import { p11seal, type Ended } from "../../support/spawn.js";
 const folders = temporaryFolder();
 let folder: string;
 const at = (name: string): string => join(folder, name);
-const ca = rootAuthority("Root", { notAfterMs: Date.now() + DAY_MS }).authority("CA", {
-  notAfterMs: Date.now() + DAY_MS,
-});
+const notAfterMs = Date.now() + DAY_MS;
+const root = rootAuthority("Root", { notAfterMs });
+const ca = root.authority("CA", { notAfterMs });
 
 function issued(name: TestKeyName): Issuer {
   const publicKey = createPublicKey(TEST_KEYS[name]);
   const keys = { publicKey, privateKey: createPrivateKey(TEST_KEYS[name]) };
-  return ca.issue({ keys, subject: { CN: name }, notAfterMs: Date.now() + DAY_MS, extensions: [] });
+  return ca.issue({ keys, subject: { CN: name }, notAfterMs, extensions: [] });
 }
 
 const pem = (issuer: Issuer): string => formatPem("CERTIFICATE", issuer.certificate.der);
@@ -43,7 +43,8 @@ beforeEach(() => {
 
 const run = (...argv: string[]): Promise<Ended> =>
   p11seal(argv, { cwd: folder, env: { P11SEAL_HOME: at("home") } });
-const seal = (...argv: string[]): Promise<Ended> => run("seal", "--format", "cms", ...argv);
+const seal = (...argv: string[]): Promise<Ended> =>
+  run("seal", "--format", "cms", "--trust", "ca.crt", ...argv);
 
 function opened(file: string, name: string, form: "DER" | "PEM" | "SMIME" = "DER"): Buffer {
   const args = ["cms", "-decrypt", "-inform", form, "-in", file, "-binary"];
@@ -154,6 +155,71 @@ describe("OpenSSL opens", () => {
       status: 0,
     });
     expect(opened("plan.p7m", "bob").toString()).toBe("the plan\n");
+  });
+});
+
+describe("a recipient's certificate", () => {
+  const untrusted = (...argv: string[]): Promise<Ended> =>
+    run("seal", ...argv, "-o", "plan.p7m", "plan.txt");
+  const isWritten = (): boolean => readdirSync(folder).includes("plan.p7m");
+
+  it("is refused if no authority vouches for it", async () => {
+    const none = await untrusted("--format", "cms", "-r", "bob.crt");
+    expect(none.status).toBe(6);
+    expect(none.stderr).toContain("bob.crt: no authority is trusted");
+    expect(none.stderr).toContain("--allow-untrusted-cert");
+    writeFileSync(at("other.crt"), pem(rootAuthority("Other", { notAfterMs })));
+    const other = await untrusted("--format", "cms", "-r", "bob.crt", "--trust", "other.crt");
+    expect(other.status).toBe(6);
+    expect(isWritten()).toBe(false);
+  });
+
+  it("is sealed to all the same with --allow-untrusted-cert, which is noted", async () => {
+    const words = ["--format", "cms", "-r", "bob.crt", "--allow-untrusted-cert"];
+    const { status, stderr } = await untrusted(...words);
+    expect(status).toBe(0);
+    expect(stderr).toContain("bob.crt: the certificate is not verified");
+    expect(opened("plan.p7m", "bob").toString()).toBe("the plan\n");
+  });
+
+  it("is believed by its chain, an authority that is kept, or its owner's name", async () => {
+    writeFileSync(at("root.crt"), pem(root));
+    writeFileSync(at("chain.pem"), readFileSync(at("bob.crt"), "utf8") + pem(ca));
+    const chain = await untrusted("--format", "cms", "-r", "chain.pem", "--trust", "root.crt");
+    expect(chain).toMatchObject({ status: 0, stderr: "" });
+    const add = ["recipients", "add", "bob", "bob.crt"];
+    expect(await run(...add)).toMatchObject({ status: 0 });
+    const known = await untrusted("--format", "cms", "-r", "bob", "--force");
+    expect(known).toMatchObject({ status: 0, stderr: "" });
+    expect(opened("plan.p7m", "bob").toString()).toBe("the plan\n");
+    expect(await run("trust", "add", "root", "root.crt")).toMatchObject({ status: 0 });
+    const kept = await untrusted("--format", "cms", "-r", "chain.pem", "--force");
+    expect(kept).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("must be valid at --at, and for encryption", async () => {
+    const words = ["--format", "cms", "-r", "bob.crt", "--trust", "ca.crt"];
+    const late = await untrusted(...words, "--at", "2099-01-01");
+    expect(late.status).toBe(6);
+    const extensions = [keyUsage("digitalSignature")];
+    const keys = {
+      publicKey: createPublicKey(TEST_KEYS.p256),
+      privateKey: createPrivateKey(TEST_KEYS.p256),
+    };
+    writeFileSync(at("bob.crt"), pem(ca.issue({ keys, notAfterMs, extensions })));
+    expect((await untrusted(...words)).status).toBe(6);
+    expect(isWritten()).toBe(false);
+  });
+
+  it("is noted in other formats, and refused where --trust asks for it", async () => {
+    const noted = await untrusted("-r", "bob.crt");
+    expect(noted.status).toBe(0);
+    expect(noted.stderr).toContain("bob.crt: the certificate is not verified");
+    const good = await untrusted("-r", "bob.crt", "--trust", "ca.crt", "--force");
+    expect(good).toMatchObject({ status: 0, stderr: "" });
+    writeFileSync(at("other.crt"), pem(rootAuthority("Other", { notAfterMs })));
+    const refused = await untrusted("-r", "bob.crt", "--trust", "other.crt", "--force");
+    expect(refused.status).toBe(6);
   });
 });
 
