@@ -99,6 +99,43 @@ for (const peer of PRESENT_PEERS) {
   });
 }
 
+for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "bouncycastle")) {
+  it(`AES-GCM in EnvelopedData, without its tag, by ${peer.name}, is refused`, async () => {
+    const program = await bench.program(peer);
+    const how = { ...gcm("rsa-oaep-sha256", "rsa", BOUNCY), form: "enveloped" } as const;
+    const { key, certificate } = holders.of("rsa");
+    const path = bench.file(".p7m", await program.encrypt(how, holders.of("rsa"), CONTENT));
+    const all = ["open", path, "-i", key, "--cert", certificate, UNAUTHENTICATED, LEGACY];
+    await bench.refuses(all, /"ERR_CMS"/);
+  });
+}
+
+for (const peer of PRESENT_PEERS.filter(({ kind }) => ["openssl", "bouncycastle"].includes(kind))) {
+  it(`a message by ${peer.name} that was altered, cut, or is another's, opens to nothing`, async () => {
+    const program = await bench.program(peer);
+    for (const [recipient, to] of [
+      ["rsa-oaep-sha256", "rsa"],
+      ["ecdh-sha256", "p256"],
+    ] as const) {
+      const { key, certificate } = holders.of(to);
+      const open = (bytes: Uint8Array): readonly string[] => [
+        ...["open", bench.file(".p7m", bytes), "-i", key, "--cert", certificate],
+      ];
+      const message = await program.encrypt(gcm(recipient, to, BOTH), holders.of(to), CONTENT);
+      for (const where of [message.length - 12, message.length - 40_000]) {
+        const altered = Buffer.from(message);
+        altered.writeUInt8(altered.readUInt8(where) ^ 1, where);
+        await bench.refuses(open(altered), /"ERR_NOT_AUTHENTIC"/);
+      }
+      await bench.refuses(open(message.subarray(0, -1)), /"ERR_(?:TRUNCATED|BER)"/);
+      await bench.refuses(open(Buffer.concat([message, Buffer.of(0)])), /"ERR_TRAILING"/);
+      const other = holders.of("p384");
+      const asOther = ["-i", other.key, "--cert", other.certificate];
+      await bench.refuses(["open", bench.file(".p7m", message), ...asOther], /"ERR_NO_MATCH"/);
+    }
+  });
+}
+
 async function opens(peer: CmsPeer, message: Message): Promise<void> {
   const { to, flags = [] } = message;
   const holder = holders.of(to);

@@ -6,7 +6,8 @@
  *
  *   encrypt  RECIPIENT CERTIFICATE CONTENT MESSAGE     RECIPIENT: issuer or ski
  *   decrypt  PKCS12 MESSAGE CONTENT
- *   sign     FORM PKCS12 CONTENT MESSAGE               FORM: opaque or detached
+ *   sign     FORM PKCS12 CONTENT MESSAGE               FORM: opaque; detached; or bare, which is
+ *                                                      opaque and has no signed attributes
  *   verify   MESSAGE CONTENT                           CONTENT is read of a detached signature
  */
 using System;
@@ -53,6 +54,8 @@ static class Peer
                 var signer = new CmsSigner(new X509Certificate2(of[2], ""));
                 signer.IncludeOption = X509IncludeOption.EndCertOnly;
                 signer.DigestAlgorithm = new Oid("2.16.840.1.101.3.4.2.1");
+                // Without attributes it signs the content itself, as .NET does by default.
+                if (of[1] != "bare") signer.SignedAttributes.Add(new Pkcs9SigningTime());
                 File.WriteAllBytes(of[4], Sign(of[1] == "detached", signer, Read(of[3])));
                 break;
             case "verify":

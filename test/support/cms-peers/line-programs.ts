@@ -89,7 +89,8 @@ export class MonoProgram implements CmsProgram {
     return this.#work.written(out);
   }
 
-  async sign(form: SignedForm, as: Holder, content: Uint8Array): Promise<Buffer> {
+  /** `bare`: without signed attributes, as is the default of .NET. */
+  async sign(form: SignedForm | "bare", as: Holder, content: Uint8Array): Promise<Buffer> {
     const [plain, out] = [this.#work.file(content), this.#work.fresh()];
     await this.#process.ask("sign", form, as.pkcs12Open, plain, out);
     return this.#work.written(out);

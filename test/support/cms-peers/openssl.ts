@@ -4,6 +4,8 @@ import type { CmsPeer, CmsProgram, Encryption, SignedForm } from "./peer.js";
 import { unsupported } from "./peer.js";
 import type { Workplace } from "./workplace.js";
 
+export type MessageForm = "DER" | "PEM" | "SMIME";
+
 export class OpenSslProgram implements CmsProgram {
   readonly name: string;
   readonly #work: Workplace;
@@ -28,9 +30,10 @@ export class OpenSslProgram implements CmsProgram {
     return this.#work.written(out);
   }
 
-  async decrypt(as: Holder, message: Uint8Array): Promise<Buffer> {
+  /** It alone reads mails and PEM, too. */
+  async decrypt(as: Holder, message: Uint8Array, form: MessageForm = "DER"): Promise<Buffer> {
     const out = this.#work.fresh();
-    const files = ["-in", this.#work.file(message), "-inform", "DER", "-out", out];
+    const files = ["-in", this.#work.file(message), "-inform", form, "-out", out];
     await this.#cms("-decrypt", "-inkey", as.key, "-recip", as.certificate, ...files);
     return this.#work.written(out);
   }
@@ -39,13 +42,20 @@ export class OpenSslProgram implements CmsProgram {
     const out = this.#work.fresh();
     const files = ["-in", this.#work.file(content), "-out", out, "-outform", "DER"];
     const options = ["-signer", as.certificate, "-inkey", as.key];
+    // RFC 8419 §3.1: it does not choose by itself.
+    if (as.name === "ed25519") options.push("-md", "sha512");
     await this.#cms("-sign", ...options, ...(form === "opaque" ? ["-nodetach"] : []), ...files);
     return this.#work.written(out);
   }
 
-  async verify(_by: Holder, message: Uint8Array, content?: Uint8Array): Promise<Buffer> {
+  async verify(
+    _by: Holder,
+    message: Uint8Array,
+    content?: Uint8Array,
+    form: MessageForm = "DER",
+  ): Promise<Buffer> {
     const out = this.#work.fresh();
-    const files = ["-in", this.#work.file(message), "-inform", "DER", "-out", out];
+    const files = ["-in", this.#work.file(message), "-inform", form, "-out", out];
     const apart = content === undefined ? [] : ["-content", this.#work.file(content)];
     await this.#cms("-verify", "-CAfile", this.#root, ...apart, ...files);
     return this.#work.written(out);
