@@ -34,7 +34,6 @@ export function beginSealing(options: SealOptions): BegunSealing {
   refuseOptions(options);
   const addressees = cmsAddressees(options);
   const cms = options.cms ?? {};
-  const content = contentOf(cms);
   const contentKey = new Secret(new Uint8Array(randomBytes(CONTENT_KEY_BYTES)));
   try {
     const infos = addressees.map((addressee) => recipientInfo(addressee, contentKey));
@@ -51,7 +50,7 @@ export function beginSealing(options: SealOptions): BegunSealing {
       header: new Uint8Array(0),
       body: {
         kind: "stream",
-        seal: (plaintext) => sealed(start, content.type, encryption, content.of(plaintext)),
+        seal: (plaintext) => sealed(start, encryption, contentOf(plaintext, cms)),
       },
     };
   } finally {
@@ -71,30 +70,15 @@ function refuse(value: unknown, what: string, why: string): void {
 
 // ── What is encrypted ──
 
-interface Content {
-  /** The content type's object identifier, dotted. */
-  readonly type: string;
-  of(plaintext: Reader): Reader;
-}
-
-/** The plaintext itself, a mail's part made of it, a SignedData around it, or both. */
-function contentOf({ signer, smime }: CmsSealOptions): Content {
-  const part = (plaintext: Reader): AsyncIterable<Uint8Array> =>
-    smime === undefined ? remaining(plaintext) : asMailPart(plaintext, smime.name);
-  if (signer === undefined) {
-    const of = (plaintext: Reader): Reader =>
-      smime === undefined ? plaintext : new Reader(part(plaintext));
-    return { type: CONTENT_TYPES.data, of };
-  }
-  if (smime === undefined) {
-    const signed = (plaintext: Reader): Reader =>
-      new Reader(signData(part(plaintext), signer, { bare: true }));
-    return { type: CONTENT_TYPES.signedData, of: signed };
-  }
-  // Mail programs look for a mail's part inside, not for a content type (RFC 8551 §3.7).
-  const signedPart = (plaintext: Reader): Reader =>
-    new Reader(cmsMail(signData(part(plaintext), signer), "signed-data"));
-  return { type: CONTENT_TYPES.data, of: signedPart };
+/**
+ * The plaintext itself, a mail's part made of it, or a signed message in a mail's part. That keeps
+ * its ContentInfo: a SignedData under its own content type would need authenticated attributes (RFC
+ * 5083 §2.1), and nobody would find it (RFC 8551 §3.7 has it in a part).
+ */
+function contentOf(plaintext: Reader, { signer, smime }: CmsSealOptions): Reader {
+  if (signer === undefined && smime === undefined) return plaintext;
+  const part = smime === undefined ? remaining(plaintext) : asMailPart(plaintext, smime.name);
+  return new Reader(signer === undefined ? part : cmsMail(signData(part, signer), "signed-data"));
 }
 
 // ── How it is encrypted ──
@@ -151,12 +135,11 @@ function cbc(contentKey: Secret): Encryption {
 /** The whole message. `start` is what stands before EncryptedContentInfo. */
 async function* sealed(
   start: Uint8Array,
-  contentType: string,
   encryption: Encryption,
   content: Reader,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const type = derOid(encryption.messageType);
-  const inner = concat(derOid(contentType), encryption.algorithm);
+  const inner = concat(derOid(CONTENT_TYPES.data), encryption.algorithm);
   const isShort = (await content.peek(MAX_DER_CONTENT_BYTES + 1)).length <= MAX_DER_CONTENT_BYTES;
   if (isShort) {
     const bytes = await content.upTo(MAX_DER_CONTENT_BYTES);

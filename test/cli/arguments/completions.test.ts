@@ -49,6 +49,7 @@ describe("completion", () => {
       "jwk",
       "ssh",
       "capi",
+      "cert",
       "age",
       "age-identity",
     ]);

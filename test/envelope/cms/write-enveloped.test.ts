@@ -178,26 +178,30 @@ describe("OpenSSL", () => {
     }
   });
 
-  it("finds a signed message inside, and verifies it", async () => {
+  it.each([
+    ["the content", undefined, undefined],
+    ["the content, for windows", undefined, "windows"],
+    ["a mail's part", { name: "report.pdf" }, undefined],
+  ] as const)("finds a signed message inside, over %s", async (_name, smime, profile) => {
     const signer = issued("p384");
     const key = await softwareIdentity(Buffer.from(TEST_KEYS.p384), "p384").unlock();
     const content = randomBytes(200_000);
+    const signedBy = { key, certificate: signer.certificate, signingTimeMs: NOW.getTime() };
     const message = await sealed(content, {
-      recipients: [recipient("p256")],
-      cms: {
-        signer: { key, certificate: signer.certificate, signingTimeMs: NOW.getTime() },
-        smime: { name: "report.pdf" },
-      },
+      recipients: [recipient("rsa2048")],
+      cms: { signer: signedBy, smime, profile },
     });
-    const inner = opened("p256", message);
+    // Another type would need authenticated attributes.
+    expect(parsed(message).contentType).toBe(CONTENT_TYPES.data);
     const at = (file: string): string => join(folder, file);
-    writeFileSync(at("inner"), inner);
+    writeFileSync(at("inner"), opened("rsa2048", message));
     writeFileSync(at("root"), formatPem("CERTIFICATE", root.certificate.der));
-    const args = ["cms", "-verify", "-in", at("inner"), "-CAfile", at("root")];
-    const part = execFileSync("openssl", [...args, "-purpose", "any"], { stdio: "pipe" });
-    expect(part.toString()).toContain('filename="report.pdf"');
-    const [, base64 = ""] = part.toString().split("\r\n\r\n");
-    expect(equal(Buffer.from(base64, "base64"), content)).toBe(true);
+    const args = ["cms", "-verify", "-binary", "-in", at("inner"), "-CAfile", at("root")];
+    const found = execFileSync("openssl", [...args, "-purpose", "any"], { stdio: "pipe" });
+    const [header = "", base64 = ""] = found.toString("latin1").split("\r\n\r\n");
+    if (smime !== undefined) expect(header).toContain('filename="report.pdf"');
+    const body = smime === undefined ? found : Buffer.from(base64, "base64");
+    expect(equal(body, content)).toBe(true);
   });
 });
 
