@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- --cms [--quick]`: messages in CMS, by p11seal and by `openssl cms`: large files
- * sealed and opened. Processor time as well as wall time: OpenSSL works in one thread, and does
+ * sealed and verified. Processor time as well as wall time: OpenSSL works in one thread, and does
  * little else while it waits.
  */
 import { spawnSync } from "node:child_process";
@@ -18,6 +18,8 @@ export async function cmsFormat({ quick }) {
     run("openssl", "req", "-x509", "-new", "-key", at("key.pem"), ...subject, "-out", at("crt"));
     randomFile(at("plain"), size);
     await compared(`${size / MIB} MiB, sealed as CMS (${rounds} rounds)`, sealing(at), rounds);
+    const title = `a signed CMS message of ${size / MIB} MiB, verified (${rounds} rounds)`;
+    await compared(title, verifying(at), rounds);
   });
 }
 
@@ -34,6 +36,57 @@ function sealing(at) {
       ...files,
     },
     { name: "p11seal seal --format cms", command: p11seal(...seal, at("plain")), ...files },
+  ];
+}
+
+/**
+ * Against the digest alone, which checking a signature takes, and little more.
+ * @param {At} at @returns {Case[]}
+ */
+function verifying(at) {
+  const sign = ["openssl", "cms", "-sign", "-binary", "-outform", "DER", "-in", at("plain")];
+  const by = ["-signer", at("crt"), "-inkey", at("key.pem")];
+  run(...sign, ...by, "-nodetach", "-stream", "-out", at("signed.p7m"));
+  run(...sign, ...by, "-out", at("plain.p7s"));
+  const digest = "for await (const c of createReadStream(process.argv[1], options)) hash.update(c)";
+  const program = [
+    'import { createHash } from "node:crypto"; import { createReadStream } from "node:fs";',
+    `const options = { highWaterMark: 2 ** 18 }, hash = createHash("sha256"); ${digest};`,
+    'console.log(hash.digest("hex"));',
+  ].join(" ");
+  const verify = ["verify", "-q", "--any-signer"];
+  const [message, content] = [at("signed.p7m"), at("plain")];
+  return [
+    {
+      name: "SHA-256 alone, by node:crypto",
+      command: ["node", "--input-type=module", "-e", program, content],
+      reads: [content],
+    },
+    {
+      name: "SHA-256 alone, by openssl dgst",
+      command: ["openssl", "dgst", "-sha256", content],
+      reads: [content],
+    },
+    {
+      name: "openssl cms -verify, with content",
+      command: ["openssl", "cms", "-verify", "-noverify", "-binary", "-inform", "DER"].concat([
+        "-in",
+        message,
+        "-out",
+        "/dev/null",
+      ]),
+      reads: [message],
+    },
+    {
+      name: "p11seal verify, with content",
+      command: p11seal(...verify, message),
+      reads: [message],
+    },
+    {
+      name: "p11seal verify, content apart",
+      command: p11seal(...verify, at("plain.p7s")),
+      reads: [content],
+    },
   ];
 }
 
