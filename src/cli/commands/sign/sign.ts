@@ -13,6 +13,7 @@ import { withTokens } from "../../find/tokens.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
+import { readAhead } from "../../io/read-ahead.js";
 import { EXIT } from "../../io/report.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 import { endsRun, planTasks, targetsOf, type Task } from "../file-tasks.js";
@@ -114,7 +115,7 @@ async function signOne(
           });
     try {
       meter.start();
-      const content = meter.through(input.chunks);
+      const content = meter.through(readAhead(input));
       const signed = signMessage(content, { ...signer, signingTimeMs: Date.now() }, { detached });
       for await (const chunk of armor ? signed.armored() : signed.stream()) {
         await output.write(chunk);

@@ -24,6 +24,7 @@ import { write, type Io } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, noteExposed } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
+import { readAhead } from "../../io/read-ahead.js";
 import { Spool } from "../../io/spool.js";
 import { json, table } from "../../io/table.js";
 import { TextOnly } from "../../io/terminal-guard.js";
@@ -121,7 +122,7 @@ async function verifyApart(
 async function* again(path: string, io: Io): AsyncGenerator<Uint8Array, void, undefined> {
   const input = await openInput(path, io);
   try {
-    yield* input.chunks;
+    yield* readAhead(input);
   } finally {
     await input.close();
   }
@@ -147,7 +148,7 @@ async function verifyWhole(
       output = await fileOutput(target.output, how);
     }
     meter.start();
-    const message = await openSigned(meter.through(input.chunks), options);
+    const message = await openSigned(meter.through(readAhead(input)), options);
     const check = async (): Promise<void> => {
       const parts = await message.signatures();
       meter.stop();
