@@ -168,6 +168,8 @@ export class Reader {
   #small: Uint8Array | undefined;
   /** What `some` has not filled yet of its buffer. */
   #room: Uint8Array = new Uint8Array(0);
+  /** What `some` fills again and again. */
+  #again: Uint8Array | undefined;
 
   constructor(source: ByteSource) {
     this.#source = source;
@@ -266,17 +268,23 @@ export class Reader {
 
   /**
    * Bytes that come next, as many as there are without waiting longer than for the first; undefined
-   * at the end. The reader does not write to them again.
+   * at the end.
+   *
+   * @param reuse - the bytes hold until the reader is asked for more, which saves memory; otherwise
+   *   the reader does not write to them again
    */
-  async some(): Promise<Uint8Array | undefined> {
+  async some(reuse = false): Promise<Uint8Array | undefined> {
     if (this.#offset === this.#current.length) {
       if (this.#fill !== undefined) {
-        if (this.#room.length < DIRECT_BYTES) {
+        if (reuse) {
+          this.#again ??= new Uint8Array(CHUNK_BYTES);
+          this.#room = this.#again;
+        } else if (this.#room === this.#again || this.#room.length < DIRECT_BYTES) {
           this.#room = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK_BYTES).buffer);
         }
         const filled = await this.#filled(this.#fill, this.#room);
         const chunk = this.#room.subarray(0, filled);
-        this.#room = this.#room.subarray(filled);
+        if (!reuse) this.#room = this.#room.subarray(filled);
         this.#consumed += filled;
         return filled === 0 ? undefined : chunk;
       }

@@ -44,6 +44,7 @@ export class BerReader {
   #at = 0;
   #headerBytes = 0;
   #frames: Frame[] = [];
+  #reuse = false;
 
   /** `what` names the message in errors. */
   constructor(source: Reader, what: string) {
@@ -106,8 +107,10 @@ export class BerReader {
    * constructed one (X.690 §8.7). To be read to its end before anything else is read.
    *
    * @param tag - 0x04, or 0x80 for `[0] IMPLICIT` and so on
+   * @param reuse - a chunk holds only until the next one is asked for, which saves memory
    */
-  async *content(tag: number): AsyncGenerator<Uint8Array, void, undefined> {
+  async *content(tag: number, reuse = false): AsyncGenerator<Uint8Array, void, undefined> {
+    this.#reuse = reuse;
     const found = await this.tag();
     if (found === tag) {
       const { length = 0 } = await this.#header(tag);
@@ -116,6 +119,7 @@ export class BerReader {
       await this.enter(tag | CONSTRUCTED);
       yield* this.#pieces();
     }
+    this.#reuse = false;
   }
 
   /** Refuses bytes after the last value. Waits for the source's end. */
@@ -146,7 +150,7 @@ export class BerReader {
     let filled = 0;
     const full = (): Uint8Array => {
       const bytes = joined.subarray(0, filled);
-      joined = pieceBuffer();
+      if (!this.#reuse) joined = pieceBuffer();
       filled = 0;
       return bytes;
     };
@@ -286,7 +290,7 @@ export class BerReader {
     while (bytes < length) {
       // A copy: the next bytes may come in the same memory.
       if (bytes > 0) parts.push(new Uint8Array(parts.pop() ?? []));
-      const more = await this.#source.some();
+      const more = await this.#source.some(this.#reuse);
       if (more === undefined) break;
       parts.push(more);
       bytes += more.length;

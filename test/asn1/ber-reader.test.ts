@@ -179,6 +179,20 @@ describe("a string's octets", () => {
     }
   });
 
+  it.each(forms)("%s, in memory that is used again", async (_, sent) => {
+    for (const size of [7, 4096, 1_000_000]) {
+      const one = reader(inChunks(concat(sent, raw("0500")), size));
+      let at = 0;
+      for await (const chunk of one.content(0x04, true)) {
+        expect(Buffer.compare(chunk, octets.subarray(at, at + chunk.length))).toBe(0);
+        at += chunk.length;
+      }
+      expect(at).toBeGreaterThan(65_000);
+      expect(toHex(await one.der())).toBe("0500");
+      await one.end();
+    }
+  });
+
   it("may stand under a tag of its context", async () => {
     expect(toHex(await collect(reader(raw("8002 0102")).content(0x80)))).toBe("0102");
     expect(toHex(await collect(reader(raw("a080 040101 0000")).content(0x80)))).toBe("01");

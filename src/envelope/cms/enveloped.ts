@@ -85,7 +85,7 @@ export async function* openContent(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const decryption = new ContentDecryption(cipher, contentKey);
   try {
-    for await (const ciphertext of ber.content(CONTENT_TAG)) {
+    for await (const ciphertext of ber.content(CONTENT_TAG, true)) {
       const plaintext = decryption.update(ciphertext);
       if (plaintext.length > 0) yield plaintext;
     }

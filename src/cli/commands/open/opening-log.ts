@@ -21,6 +21,7 @@ export class OpeningLog {
   readonly #context: Context;
   /** The chunks read so far. They are bounded, because the length of a header is. */
   #header: Uint8Array[] = [];
+  #headerBytes = 0;
   #recording = true;
   #identity: Identity | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
@@ -31,10 +32,16 @@ export class OpeningLog {
     this.#context = context;
   }
 
-  /** Passes all chunks on, and keeps a copy of those that come before `headerRead`. */
+  /**
+   * Passes all chunks on, and keeps a copy of those that come before `headerRead`, as far as a
+   * header can reach: a signature outside is read to the message's end first.
+   */
   recorded(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
     return tapped(chunks, (chunk) => {
-      if (this.#recording) this.#header.push(chunk.slice());
+      if (!this.#recording) return;
+      this.#header.push(chunk.slice());
+      this.#headerBytes += chunk.length;
+      this.#recording = this.#headerBytes < MAX_HEADER_BYTES;
     });
   }
 
@@ -117,3 +124,6 @@ export class OpeningLog {
     }
   }
 }
+
+/** The longest header of any format: what a CMS message may have besides its content. */
+const MAX_HEADER_BYTES = 4 * 1024 * 1024;

@@ -101,6 +101,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
         ...openingOptions(settings, output, context),
         identities: async (info) => {
+          log.headerRead();
           requireAway(
             info,
             settings.allows,
