@@ -14,10 +14,15 @@ import {
 } from "../../records/directory/directory.js";
 import { DerReader } from "../../asn1/der.js";
 import type { TrustAccount } from "../../trust/verify-certificate.js";
-import type { Certificate } from "../../x509/certificate.js";
+import type { SenderCertificates } from "../../envelope/envelope.js";
+import { printable } from "../../printable.js";
+import { parseX509, type Certificate } from "../../x509/certificate.js";
+import { parseCrl } from "../../x509/crl.js";
+import { parseOcspResponse } from "../../x509/ocsp-response.js";
 import { ATTRIBUTE, attributeTexts, nameText, readName, sameName } from "../../x509/name.js";
 import { nameFromText } from "../../x509/name-from-text.js";
 import type { CertificateCase, CertificateTrust } from "./certificate-trust.js";
+import { readable } from "./certificates.js";
 
 /** Who signed, from a signature that holds. */
 export interface SignedBy {
@@ -44,6 +49,21 @@ export interface AcceptedSender {
   readonly name: string;
   /** Why the certificate is believed, if that is what counted. */
   readonly account?: TrustAccount;
+}
+
+/**
+ * What a message brings along, as values.
+ *
+ * @throws FormatError `ERR_CERTIFICATE`, `ERR_CRL`, `ERR_OCSP`
+ */
+export function certifiedCase(carried: SenderCertificates): Omit<CertificateCase, "use"> {
+  return {
+    certificate: parseX509(carried.signer),
+    // One that can't be read leads nowhere.
+    others: readable(carried.others),
+    crls: carried.crls.map((der) => parseCrl(der)),
+    ocsp: carried.ocsp.map((der) => parseOcspResponse(der)),
+  };
 }
 
 /**
@@ -104,7 +124,8 @@ function certifiedSender(
 ): AcceptedSender {
   const { certificate } = certified;
   const { mailAddresses, subject } = certificate;
-  const shown = nameText(subject) || mailAddresses.join(", ") || "a certificate without a name";
+  const shown =
+    printable(nameText(subject) || mailAddresses.join(", ")) || "a certificate without a name";
   const account = trust.judge({ ...certified, use: "sign" });
   if (createdMs < certificate.notBeforeMs || createdMs > certificate.notAfterMs) {
     const when = new Date(createdMs).toISOString();
@@ -116,7 +137,7 @@ function certifiedSender(
   if (from === ANY_SENDER) return { name: shown, account };
   const name = from.find((word) => isNameOf(word, certificate, trust));
   if (name !== undefined) return { name, account };
-  const addresses = mailAddresses.length === 0 ? "" : ` <${mailAddresses.join(", ")}>`;
+  const addresses = mailAddresses.length === 0 ? "" : ` <${printable(mailAddresses.join(", "))}>`;
   throw new PolicyError(
     "ERR_SENDER_UNEXPECTED",
     `${shown}${addresses} signed this, not ${from.join(", ")}`,

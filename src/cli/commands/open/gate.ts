@@ -14,6 +14,7 @@ import { admit, requireSigned } from "../../../records/policy.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
+import type { CertificateTrust } from "../../find/certificate-trust.js";
 
 /** A sender whose signature says when it was made. */
 export type TimedSender = SenderInfo & { readonly createdMs: number };
@@ -38,10 +39,15 @@ export async function gateOf(args: Arguments, context: Context): Promise<Gate | 
     from: args.texts("from"),
     windowMs: window === undefined ? undefined : parseDuration(window),
   });
-  if (policy !== undefined) return new Gate(home, policy, args.flag("in-order"));
-  for (const name of ["in-order", "stream", "receipt", "receipt-key"]) {
-    const given = name.startsWith("receipt") ? args.text(name) !== undefined : args.flag(name);
-    if (given) {
+  const trust = trustOf(args, context);
+  if (policy !== undefined) {
+    // What the command line names is read before a message is.
+    if (TRUST_OPTIONS.some((name) => isGiven(name, args))) await trust();
+    const how = { inOrder: args.flag("in-order"), allowSha1: args.flag("allow-legacy") };
+    return new Gate(home, policy, { ...how, trust });
+  }
+  for (const name of ["in-order", "stream", "receipt", "receipt-key", ...TRUST_OPTIONS]) {
+    if (isGiven(name, args)) {
       throw new UsageError("ERR_USAGE", `--${name} has no meaning without --from`, {
         hint: "say whose messages you accept with --from NAME, or any trusted sender's: --from any",
       });
@@ -50,16 +56,39 @@ export async function gateOf(args: Arguments, context: Context): Promise<Gate | 
   return undefined;
 }
 
+const TRUST_OPTIONS = ["trust", "crl", "ocsp", "at"] as const;
+
+function isGiven(name: string, args: Arguments): boolean {
+  if (name === "in-order" || name === "stream") return args.flag(name);
+  return args.texts(name).length > 0;
+}
+
+/** What the user trusts, once it is asked for: most messages have no certificates. */
+function trustOf(args: Arguments, context: Context): () => Promise<CertificateTrust> {
+  let trust: Promise<CertificateTrust> | undefined;
+  return () =>
+    (trust ??= import("../../find/certificate-trust.js").then(({ certificateTrust }) =>
+      certificateTrust(args, context),
+    ));
+}
+
+interface GateOptions {
+  readonly inOrder: boolean;
+  /** In certificates. */
+  readonly allowSha1: boolean;
+  readonly trust: () => Promise<CertificateTrust>;
+}
+
 export class Gate {
   readonly #home: string;
   readonly #policy: OpenPolicy;
-  readonly #inOrder: boolean;
+  readonly #options: GateOptions;
   #ledger: Promise<Ledger> | undefined;
 
-  constructor(home: string, policy: OpenPolicy, inOrder: boolean) {
+  constructor(home: string, policy: OpenPolicy, options: GateOptions) {
     this.#home = home;
     this.#policy = policy;
-    this.#inOrder = inOrder;
+    this.#options = options;
   }
 
   /**
@@ -70,18 +99,31 @@ export class Gate {
    */
   async admit(sender: SenderInfo | undefined, output: OutputPaths | undefined): Promise<Admitted> {
     const signed = requireSigned(sender);
-    const { from, windowMs, skewMs } = this.#policy;
+    const { windowMs, skewMs } = this.#policy;
+    const { inOrder } = this.#options;
     const nowMs = Date.now();
-    const senders = await readDirectory(this.#home, "senders");
-    const { name } = trustedSender(senders, signed, { from, nowMs });
+    const name = await this.#nameOf(signed, nowMs);
     const reservation = await admit(signed, await this.#opened(), {
       nowMs,
       windowMs,
       skewMs,
-      inOrder: this.#inOrder,
+      inOrder,
       ...defined({ output }),
     });
     return { name, sender: signed, reservation };
+  }
+
+  /** The user's name for the sender or, in formats with certificates, one that is believed. */
+  async #nameOf(signed: TimedSender, nowMs: number): Promise<string> {
+    const { from } = this.#policy;
+    const senders = await readDirectory(this.#home, "senders");
+    const { certificates } = signed;
+    if (certificates === undefined) return trustedSender(senders, signed, { from, nowMs }).name;
+    const { acceptedSender, certifiedCase } = await import("../../find/certified-senders.js");
+    const { allowSha1 } = this.#options;
+    const certified = { ...certifiedCase(certificates), allowSha1 };
+    const trust = await this.#options.trust();
+    return acceptedSender({ ...signed, certified }, { senders, from, nowMs, trust }).name;
   }
 
   async close({ report }: Context): Promise<void> {

@@ -1,6 +1,7 @@
 /** `p11seal open`, as its users see it. */
 import type { CommandSet } from "../../command.js";
 import {
+  certificateTrust,
   force,
   general,
   jsonErrors,
@@ -52,6 +53,7 @@ export const OPEN: CommandSet = {
           names: { of: "senders", also: ["any"] },
           describe: 'Open only what this trusted sender signed, once; "any" of them (repeatable)',
         },
+        ...certificateTrust,
         "in-order": { type: "boolean", describe: "With --from: refuse all but the next serial" },
         window: { type: "string", describe: "With --from: how old a message may be (default: 7d)" },
         stream: {
@@ -75,6 +77,10 @@ export const OPEN: CommandSet = {
         ["open -o report.pdf report.p11s", "with any token that has the key"],
         [`open -i ${EXCHANGE_URI} report.pdf.p11s > report.pdf`, "with one key"],
         ["open --from bob -o plan.txt plan.p11s", "only if bob signed it, and once"],
+        [
+          "open --trust ca.pem --from bob@example.org -o plan.txt plan.eml",
+          "if whoever has this address in a certificate below ca.pem signed it",
+        ],
         ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is removed from their names"],
       ],
       load: async () => (await import("./open.js")).openCommand,
