@@ -47,6 +47,7 @@ const MESSAGES: readonly Sealed[] = [
 const bench = new CmsBench();
 const { holders } = bench;
 const CONTENT = randomBytes(70_000);
+const SEAL = ["seal", "--format", "cms", "--trust", holders.rootPem];
 
 for (const peer of CMS_PEERS) {
   if ("reason" in peer) it.skip(`${peer.name} reads [${peer.reason}]`, () => undefined);
@@ -68,7 +69,7 @@ for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "openssl")) {
     ["--smime", "SMIME"],
   ] as const)(`${peer.name} reads what --format cms %s makes`, async (option, form) => {
     const [holder, plain] = [holders.of("rsa"), bench.file(".plain", CONTENT)];
-    const args = ["seal", "--format", "cms", option, "-r", holder.certificate, plain];
+    const args = [...SEAL, option, "-r", holder.certificate, plain];
     const program = await openssl(peer);
     const opened = await program.decrypt(holder, await bench.written(".out", args), form);
     expect(contentOf(opened, form)).toEqual(CONTENT);
@@ -78,7 +79,7 @@ for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "openssl")) {
     const [holder, signer] = [holders.of("p384"), holders.of("p256")];
     const plain = bench.file(".plain", CONTENT);
     const sign = ["--sign-with", signer.key, "--cert", signer.certificate];
-    const args = ["seal", "--format", "cms", "--smime", "-r", holder.certificate, ...sign, plain];
+    const args = [...SEAL, "--smime", "-r", holder.certificate, ...sign, plain];
     const program = await openssl(peer);
     const inside = await program.decrypt(holder, await bench.written(".eml", args), "SMIME");
     const verified = await program.verify(signer, inside, undefined, "SMIME");
@@ -89,7 +90,7 @@ for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "openssl")) {
 for (const peer of PRESENT_PEERS.filter(({ kind }) => ["openssl", "bouncycastle"].includes(kind))) {
   it(`X25519: ${peer.kind === "openssl" ? "not " : ""}${peer.name}`, async () => {
     const [holder, plain] = [holders.of("x25519"), bench.file(".plain", CONTENT)];
-    const args = ["seal", "--format", "cms", "-r", holder.certificate, plain];
+    const args = [...SEAL, "-r", holder.certificate, plain];
     const opened = (await bench.program(peer)).decrypt(holder, await bench.written(".p7m", args));
     if (peer.kind === "bouncycastle") expect(await opened).toEqual(CONTENT);
     else await expect(opened).rejects.toThrow(/no matching recipient|missing key/);
@@ -117,9 +118,7 @@ async function reads(
 ): Promise<void> {
   const recipients = to.flatMap((kind) => ["-r", holders.of(kind).certificate]);
   const plain = bench.file(".plain", CONTENT);
-  const sealed = await bench.written(".p7m", [
-    ...["seal", "--format", "cms", ...args, ...recipients, plain],
-  ]);
+  const sealed = await bench.written(".p7m", [...[...SEAL, ...args, ...recipients, plain]]);
   const program = await bench.program(peer);
   for (const kind of to) {
     const opened = program.decrypt(holders.of(kind), sealed);
