@@ -50,14 +50,16 @@ export function validatePath(
     const selfIssued = isSelfIssued(certificate);
     if (!selfIssued || isLast) state.constraints.check(certificate);
     state.graph.add(certificate, state.anyPolicy > 0 || (selfIssued && !isLast));
-    requirePolicy(state, certificate);
     if (isLast) finish(state, certificate);
     else prepareNext(state, certificate, selfIssued);
   }
-  const wanted = wantedPolicies(anchor, demands);
-  const policies = state.graph.policies(wanted);
+  // §6.1.3 f refuses earlier what is refused here: once it is empty, the graph stays so.
+  const policies = state.graph.policies(wantedPolicies(anchor, demands));
   if (state.explicit === 0 && policies.length === 0) {
-    throw noPolicy(path[0] as Certificate);
+    throw trustFault(
+      "ERR_CERTIFICATE_POLICY",
+      `${certificateLabel(path[0] as Certificate)} is not valid for a policy that is required`,
+    );
   }
   return policies;
 }
@@ -124,7 +126,6 @@ function prepareNext(state: State, certificate: Certificate, selfIssued: boolean
 function finish(state: State, certificate: Certificate): void {
   if (state.explicit > 0) state.explicit--;
   if (certificate.policyConstraints?.requireExplicit === 0) state.explicit = 0;
-  requirePolicy(state, certificate);
   const isAuthority = certificate.basicConstraints?.ca === true;
   if (!isAuthority && certificate.keyUsage?.has("keyCertSign") === true) {
     throw rule(certificate, "may sign certificates but is no authority");
@@ -185,17 +186,6 @@ function requireAuthority(certificate: Certificate): void {
   if (certificate.keyUsage?.has("keyCertSign") === false) {
     throw rule(certificate, "issued another one although its key usage has no keyCertSign");
   }
-}
-
-function requirePolicy(state: State, certificate: Certificate): void {
-  if (state.explicit === 0 && state.graph.isEmpty) throw noPolicy(certificate);
-}
-
-function noPolicy(certificate: Certificate) {
-  return trustFault(
-    "ERR_CERTIFICATE_POLICY",
-    `${certificateLabel(certificate)} is not valid for a policy that is required`,
-  );
 }
 
 function rule(certificate: Certificate, fact: string) {

@@ -25,11 +25,6 @@ export class PolicyGraph {
   /** anyPolicy of the certificate before the last one: mappings add policies below it. */
   #previousAny: Node | undefined;
 
-  /** True if no policy is left ("NULL" in RFC 5280). */
-  get isEmpty(): boolean {
-    return this.#level.size === 0;
-  }
-
   /**
    * The next certificate (§6.1.3 d, e).
    *

@@ -3,6 +3,7 @@
  * algorithm and key are strong enough to be believed.
  */
 import type { AlgorithmIdentifier } from "../asn1/algorithm-identifier.js";
+import { toHex } from "../bytes.js";
 import { P11SealError, PolicyError } from "../errors.js";
 import type { PublicKey } from "../keys/key.js";
 import { publicKeyFromFileSpki } from "../keys/public-key.js";
@@ -23,7 +24,7 @@ export interface SignedValue {
 export class SignatureChecker {
   readonly #effort: Effort;
   readonly #allowSha1: boolean;
-  readonly #results = new Map<SignedValue, Map<Uint8Array, PolicyError | "good">>();
+  readonly #results = new Map<SignedValue, Map<string, PolicyError | "good">>();
 
   constructor(effort: Effort, options: { allowSha1?: boolean } = {}) {
     this.#effort = effort;
@@ -38,14 +39,16 @@ export class SignatureChecker {
   fault(value: SignedValue, issuer: Certificate, what: string): PolicyError | undefined {
     let results = this.#results.get(value);
     if (results === undefined) {
-      results = new Map<Uint8Array, PolicyError | "good">();
+      results = new Map<string, PolicyError | "good">();
       this.#results.set(value, results);
     }
-    let result = results.get(issuer.spki);
+    // Certificates of one key are many where authorities certify each other.
+    const key = toHex(issuer.spki);
+    let result = results.get(key);
     if (result === undefined) {
       this.#effort.signature();
       result = this.#verify(value, issuer, what) ?? "good";
-      results.set(issuer.spki, result);
+      results.set(key, result);
     }
     return result === "good" ? undefined : result;
   }

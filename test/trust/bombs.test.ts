@@ -60,7 +60,8 @@ describe("authorities of one name", () => {
   });
 
   it("in levels, with all of each level signed by all of the next, end", () => {
-    const levels = times(6, () => times(4, () => newKeys()));
+    // 165 signatures, and 3^7 paths.
+    const levels = times(8, () => times(3, () => newKeys()));
     const named = levels.map((level, n) =>
       level.map((keys) => rootAuthority(`Level ${n}`, { keys })),
     );

@@ -185,14 +185,15 @@ describe("a length that an authority allows", () => {
   });
 
   it("is not extended by one below it, and self-issued ones don't count", () => {
-    const [first, own] = [limited(0), limited(0).authority("Limited")];
+    const first = limited(0);
     const self = first.authority("Limited");
     expect(verdict(self.issue(), { anchors: [root], others: [first, self] })).toBe("trusted");
-    expect(own).toBeDefined();
-    const second = first.authority("Second", { extensions: [basicConstraints(true, 9)] });
-    expect(verdict(second.issue(), { anchors: [root], others: [first, second] })).toMatch(
-      /^ERR_CERTIFICATE_RULE/,
-    );
+    const one = limited(1);
+    const second = one.authority("Second", { extensions: [basicConstraints(true, 9)] });
+    const third = second.authority("Third");
+    const chain = { anchors: [root], others: [one, second, third] };
+    expect(verdict(second.issue(), chain)).toBe("trusted");
+    expect(verdict(third.issue(), chain)).toMatch(/^ERR_CERTIFICATE_RULE/);
   });
 
   it("counts from the anchor, too", () => {
