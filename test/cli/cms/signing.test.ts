@@ -68,8 +68,11 @@ async function verifiesOpaque(peer: CmsPeer, kind: HolderKind): Promise<void> {
   const message = await program.sign("opaque", holders.of(kind), CONTENT);
   const path = bench.file(".p7m", message);
   expect(await bench.written(".out", ["verify", "--any-signer", path])).toEqual(CONTENT);
-  // Nobody said that this one is to be believed.
+  // Nobody said that this one is to be believed, until an authority does.
   await bench.refuses(["verify", path], /"ERR_SENDER_UNKNOWN"/);
+  const trusted = ["verify", "--trust", holders.rootPem, "--from"];
+  expect(await bench.written(".out", [...trusted, holders.of(kind).mail, path])).toEqual(CONTENT);
+  await bench.refuses([...trusted, "x25519@example.org", path], /"ERR_SENDER_\w+"/);
 
   const altered = Buffer.from(message);
   altered.writeUInt8(altered.readUInt8(35_000) ^ 1, 35_000);

@@ -21,12 +21,19 @@ export class OpenSslProgram implements CmsProgram {
     this.#root = root;
   }
 
-  async encrypt(how: Encryption, to: Holder, content: Uint8Array): Promise<Buffer> {
+  /** @param more - options of `openssl cms`, which prevail: `-outform SMIME` makes a mail */
+  async encrypt(
+    how: Encryption,
+    to: Holder,
+    content: Uint8Array,
+    more: readonly string[] = [],
+  ): Promise<Buffer> {
     if (how.form === "auth-enveloped-attributes") unsupported(this.name, "write attributes");
     const out = this.#work.fresh();
     const files = ["-in", this.#work.file(content), "-out", out, "-outform", "DER"];
     const options = [`-${how.cipher.replace("3des-cbc", "des3")}`, "-recip", to.certificate];
-    await this.#cms("-encrypt", ...options, ...keyOptions(this.name, how.recipient), ...files);
+    const key = keyOptions(this.name, how.recipient);
+    await this.#cms("-encrypt", ...options, ...key, ...files, ...more);
     return this.#work.written(out);
   }
 
@@ -38,13 +45,20 @@ export class OpenSslProgram implements CmsProgram {
     return this.#work.written(out);
   }
 
-  async sign(form: SignedForm, as: Holder, content: Uint8Array): Promise<Buffer> {
+  /** @param more - as for `encrypt` */
+  async sign(
+    form: SignedForm,
+    as: Holder,
+    content: Uint8Array,
+    more: readonly string[] = [],
+  ): Promise<Buffer> {
     const out = this.#work.fresh();
     const files = ["-in", this.#work.file(content), "-out", out, "-outform", "DER"];
     const options = ["-signer", as.certificate, "-inkey", as.key];
     // RFC 8419 §3.1: it does not choose by itself.
     if (as.name === "ed25519") options.push("-md", "sha512");
-    await this.#cms("-sign", ...options, ...(form === "opaque" ? ["-nodetach"] : []), ...files);
+    if (form === "opaque") options.push("-nodetach");
+    await this.#cms("-sign", ...options, ...files, ...more);
     return this.#work.written(out);
   }
 
