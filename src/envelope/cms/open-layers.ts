@@ -109,6 +109,8 @@ export class LayersOpening {
       if (layer === undefined) yield* rest(reader);
       else if (layer.kind === "signed") yield* this.signed(layer);
       else yield* this.enveloped(layer, await this.contentKey(layer));
+      // Whoever looked for a layer may have met the end of this one's faults, and gone on.
+      await outer.drain();
     } catch (error) {
       await outer.drain();
       throw error;

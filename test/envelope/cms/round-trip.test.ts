@@ -17,7 +17,7 @@ import { requireExchange } from "../../../src/keys/recipient-strength.js";
 import { softwareIdentity } from "../../../src/software/software-identity.js";
 import { rootAuthority } from "../../support/certificates.js";
 import { EXCHANGE_KEY_NAMES, TEST_KEYS, type TestKeyName } from "../../support/keys.js";
-import { codeOf, DELIVERIES } from "../../support/streams.js";
+import { codeOf, DELIVERIES, readAll } from "../../support/streams.js";
 
 const root = rootAuthority();
 
@@ -75,7 +75,10 @@ describe("a message in CMS", () => {
     const content = randomBytes(5000);
     const message = await sealed(content, ["rsa2048"], { profile: "windows" });
     const identities = [partyOf("rsa2048").identity];
-    expect(await codeOf(openMessage(message, { identities }))).toBe("ERR_UNAUTHENTICATED");
+    // A signature inside would do, so that the content has to be looked at.
+    const refused = await openMessage(message, { identities });
+    const { bytes, error } = await readAll(refused.plaintext);
+    expect([bytes.length, error]).toMatchObject([0, { code: "ERR_UNAUTHENTICATED" }]);
     const allows = { unauthenticated: true };
     const { plaintext } = await openMessage(message, { identities, allows });
     expect(equal(await plaintext.bytes(), content)).toBe(true);
@@ -95,6 +98,29 @@ describe("a message in CMS", () => {
     expect(info.recipients.find(({ type }) => type === "rsa-oaep")?.oaep).toBe("sha384");
     expect(info).toMatchObject({ authenticated: true, cipher: "aes-256-gcm" });
     expect(matchesRecipient(info, partyOf("p521").recipient.publicKey)).toBe(false);
+  });
+
+  it.each(["p256", "rsa2048"] as const)("for %s opens with no bit altered", async (name) => {
+    const message = await sealed(Buffer.from("hello\n"), [name]);
+    const identities = [partyOf(name).identity];
+    const opened = async (bytes: Uint8Array): Promise<string> => {
+      const { plaintext } = await openMessage(bytes, { identities });
+      return Buffer.from(await plaintext.bytes()).toString();
+    };
+    expect(await opened(message)).toBe("hello\n");
+    for (const [index, byte] of message.entries()) {
+      const bit = 1 << (index % 8);
+      const altered = message.slice();
+      altered[index] = byte ^ bit;
+      const isLetterOfName = bit === 0x20 && /[A-Za-z]/.test(String.fromCharCode(byte));
+      const code = await codeOf(opened(altered));
+      // Names are alike in capitals (RFC 5280 §7.1), and nothing authenticates them.
+      if (!isLetterOfName || code !== undefined)
+        expect([index, code]).toEqual([index, expect.stringMatching(/^ERR_/)]);
+    }
+    for (const bytes of [Buffer.concat([message, Buffer.of(0)]), message.subarray(0, -1)]) {
+      expect(await codeOf(opened(bytes))).toMatch(/^ERR_/);
+    }
   });
 
   it("as PEM opens, too", async () => {

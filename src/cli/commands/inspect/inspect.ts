@@ -66,15 +66,19 @@ function asJson(
   known: KnownSender | undefined,
   prospects: readonly Prospect[] | undefined,
 ): object {
-  const { version, suite, segmentBytes, messageId, signed, headerBytes, recipients } = info;
+  const { format, version, suite, cipher, authenticated, segmentBytes } = info;
+  const { messageId, signed, headerBytes, recipients } = info;
   const sender = info.sender && { ...info.sender, ...senderData(known) };
   const keys = prospects?.map(prospectData);
   return {
     file,
     ...sizes,
     ...defined({
+      format,
       version,
       suite,
+      cipher,
+      authenticated,
       segmentBytes,
       messageId,
       signed,
@@ -147,6 +151,7 @@ function describe(
   const rows: Row[] = [
     ["file", file === "-" ? "stdin" : file],
     ["format", formatText(info)],
+    ...cipherRows(info),
     ["message", info.messageId],
     ...senderRows(info, known),
     ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
@@ -169,6 +174,12 @@ function formatText({ format, version, suite }: MessageInfo): string {
 }
 
 type Row = readonly [name: string, value: string];
+
+function cipherRows({ cipher, authenticated }: MessageInfo): readonly Row[] {
+  if (cipher === undefined) return [];
+  const doubt = "; without a signature inside, nothing shows whether the content was altered";
+  return [["cipher", authenticated === false ? cipher + doubt : cipher]];
+}
 
 function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
   return segmentBytes === undefined ? [] : [["segments", `of ${humanSize(segmentBytes)}`]];
