@@ -11,6 +11,7 @@ import type { DistributionPoint, DistributionPointName } from "../x509/distribut
 import { EXTENSION } from "../x509/extensions.js";
 import type { GeneralName } from "../x509/general-name.js";
 import { nameBelow, sameName, type Name } from "../x509/name.js";
+import type { Effort } from "./effort.js";
 
 /** What revocation lists say: `reasons` are those that they covered. */
 export type CrlStatus =
@@ -19,15 +20,16 @@ export type CrlStatus =
   /** `why`: what kept the last list that was looked at from being used. */
   | { readonly status: "unknown"; readonly why?: string };
 
-/** Says whether a list is signed by one who may sign it. `point` is where it was found. */
-export type CrlJudge = (crl: Crl, point: DistributionPoint) => boolean;
+/** Why a list is not signed by one who may sign it, if so. `point` is where it was found. */
+export type CrlJudge = (crl: Crl, point: DistributionPoint) => string | undefined;
 
-/** @param isSigned - asked only about lists that would count. */
+/** @param judge - asked only about lists that would count. */
 export function crlStatus(
   certificate: Certificate,
   crls: readonly Crl[],
   atMs: number,
-  isSigned: CrlJudge,
+  judge: CrlJudge,
+  effort: Effort,
 ): CrlStatus {
   let covered = 0;
   let asOfMs = Number.POSITIVE_INFINITY;
@@ -37,19 +39,23 @@ export function crlStatus(
   complete.sort((a, b) => b.thisUpdateMs - a.thisUpdateMs);
   for (const point of pointsOf(certificate)) {
     for (const crl of complete) {
-      const doubt = unfitness(crl, certificate, point, atMs);
+      const doubt = unfitness(crl, certificate, point, atMs, effort);
       if (doubt !== undefined) {
         if (doubt !== OTHER_LIST) doubts.add(doubt);
         continue;
       }
       const reasons = (point.reasons ?? ALL_REASONS) & (crl.scope.onlySomeReasons ?? ALL_REASONS);
       if ((reasons & ~covered) === 0) continue;
-      if (!isSigned(crl, point)) {
-        doubts.add("the list at hand is not signed by one who may sign it");
+      const unsigned = judge(crl, point);
+      if (unsigned !== undefined) {
+        doubts.add(unsigned);
         continue;
       }
       const delta = newestDelta(crl, crls, (one) => {
-        return unfitness(one, certificate, point, atMs) === undefined && isSigned(one, point);
+        return (
+          unfitness(one, certificate, point, atMs, effort) === undefined &&
+          judge(one, point) === undefined
+        );
       });
       const entry = find(delta, certificate) ?? find(crl, certificate);
       if (entry !== undefined && entry.reason !== REMOVE_FROM_CRL) {
@@ -89,10 +95,12 @@ function unfitness(
   certificate: Certificate,
   point: DistributionPoint,
   atMs: number,
+  effort: Effort,
 ): string | undefined {
   const { scope } = crl;
   if (!isFromIssuer(crl, certificate, point)) return OTHER_LIST;
-  if (scope.name !== undefined && !isNamed(scope.name, crl, certificate, point)) return OTHER_LIST;
+  if (scope.name !== undefined && !isNamed(scope.name, crl, certificate, point, effort))
+    return OTHER_LIST;
   const isAuthority = certificate.basicConstraints?.ca === true;
   if (scope.onlyAttributeCertificates) return OTHER_LIST;
   if (isAuthority ? scope.onlyUserCertificates : scope.onlyAuthorities) return OTHER_LIST;
@@ -120,10 +128,12 @@ function isNamed(
   crl: Crl,
   certificate: Certificate,
   { name, crlIssuer }: DistributionPoint,
+  effort: Effort,
 ): boolean {
   const own = fullNames(listName, crl.issuer);
   const [pointIssuer = certificate.issuer] = directoryNames(crlIssuer ?? []);
   const others = name === undefined ? (crlIssuer ?? []) : fullNames(name, pointIssuer);
+  effort.comparisons(own.length * others.length);
   return own.some((one) => others.some((other) => sameGeneralName(one, other)));
 }
 

@@ -83,6 +83,8 @@ function doubtOf(
   }
   // RFC 6960 §4.2.2.1: without a next update, newer answers are there all the time.
   if ((nextUpdateMs ?? thisUpdateMs + DAY_MS) < atMs) return "the OCSP response is out of date";
+  const weak = judge.signatures.algorithmFault(response, "the OCSP response");
+  if (weak !== undefined) return weak.message;
   if (!isSignedByResponder(response, issuer, judge)) {
     return "the OCSP response is not signed by one who may answer for the issuer";
   }

@@ -7,7 +7,8 @@ import type { Crl } from "../x509/crl.js";
 import type { DistributionPoint } from "../x509/distribution-point.js";
 import { sameName } from "../x509/name.js";
 import type { OcspResponse } from "../x509/ocsp-response.js";
-import { crlStatus, type CrlStatus } from "./crl-check.js";
+import { crlStatus, type CrlJudge, type CrlStatus } from "./crl-check.js";
+import type { Effort } from "./effort.js";
 import { certificateLabel, day, trustFault } from "./faults.js";
 import { ocspStatus } from "./ocsp-check.js";
 import type { CertificatePool } from "./path-building.js";
@@ -26,6 +27,7 @@ export interface RevocationSources {
   readonly ocsp: readonly OcspResponse[];
   readonly atMs: number;
   readonly signatures: SignatureChecker;
+  readonly effort: Effort;
   /** Certificates that may have signed a list. */
   readonly others: CertificatePool;
   /** Whether a path of this certificate to the anchor is valid, and nothing in it was revoked. */
@@ -97,10 +99,14 @@ function statusByCrl(
   anchor: Certificate,
   sources: RevocationSources,
 ): CrlStatus {
-  const { crls, atMs } = sources;
-  return crlStatus(certificate, crls, atMs, (crl, point) => {
-    return isSigned(crl, point, certificate, issuer, anchor, sources);
-  });
+  const { crls, atMs, effort } = sources;
+  const judge: CrlJudge = (crl, point) => {
+    const weak = sources.signatures.algorithmFault(crl, "the list at hand");
+    if (weak !== undefined) return weak.message;
+    if (isSigned(crl, point, certificate, issuer, anchor, sources)) return undefined;
+    return "the list at hand is not signed by one who may sign it";
+  };
+  return crlStatus(certificate, crls, atMs, judge, effort);
 }
 
 /**

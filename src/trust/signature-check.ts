@@ -53,26 +53,40 @@ export class SignatureChecker {
     return result === "good" ? undefined : result;
   }
 
+  /** What is wrong with the algorithm that a value is signed with, whoever signed it. */
+  algorithmFault(value: SignedValue, what: string): PolicyError | undefined {
+    return faultOf(what, () => {
+      const { digest } = signatureScheme(value.signatureAlgorithm);
+      if (digest !== "sha1" || this.#allowSha1) return undefined;
+      return trustFault(
+        "ERR_CERTIFICATE_SIGNATURE",
+        `${what} is signed with SHA-1, which can be forged`,
+        "its issuer has to issue it anew with SHA-256; --allow-legacy accepts it",
+      );
+    });
+  }
+
   #verify(value: SignedValue, issuer: Certificate, what: string): PolicyError | undefined {
-    try {
+    const weak = this.algorithmFault(value, what);
+    if (weak !== undefined) return weak;
+    return faultOf(what, () => {
       const scheme = signatureScheme(value.signatureAlgorithm);
-      if (scheme.digest === "sha1" && !this.#allowSha1) {
-        return trustFault(
-          "ERR_CERTIFICATE_SIGNATURE",
-          `${what} is signed with SHA-1, which can be forged`,
-          "its issuer has to issue it anew with SHA-256; to accept it all the same, allow SHA-1",
-        );
-      }
-      const key = issuerKey(issuer);
-      if (schemeVerifies(scheme, key, value.tbs, value.signature)) return undefined;
+      if (schemeVerifies(scheme, issuerKey(issuer), value.tbs, value.signature)) return undefined;
       return trustFault(
         "ERR_CERTIFICATE_SIGNATURE",
         `${what} is not signed by the key of the ${certificateLabel(issuer)}`,
       );
-    } catch (error) {
-      if (!(error instanceof P11SealError)) throw error;
-      return trustFault("ERR_CERTIFICATE_SIGNATURE", `${what}: ${error.message}`, error.hint);
-    }
+    });
+  }
+}
+
+/** The fault that `check` finds, or one of its errors about an algorithm or a key. */
+function faultOf(what: string, check: () => PolicyError | undefined): PolicyError | undefined {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+    return trustFault("ERR_CERTIFICATE_SIGNATURE", `${what}: ${error.message}`, error.hint);
   }
 }
 

@@ -76,7 +76,7 @@ class TrustCheck {
       ...{ maxIntermediates, effort: this.#effort, signatures },
     };
     this.#sources = {
-      ...{ crls, ocsp, atMs: demands.atMs, signatures },
+      ...{ crls, ocsp, atMs: demands.atMs, signatures, effort: this.#effort },
       others: new CertificatePool([certificate, ...others]),
       isTrusted: (signer, anchor) => this.#isTrustedSigner(signer, anchor),
     };

@@ -73,13 +73,13 @@ export function sameName(a: Name, b: Name): boolean {
 
 /** A text that two names have in common exactly if they are the same; a key for a map. */
 export function nameKey(name: Name): string {
-  return rdnKeys(name).join("\n");
+  return keysOf(name).whole;
 }
 
 /** True if `name` is `ancestor` or lies below it in the directory's tree. */
 export function isWithin(name: Name, ancestor: Name): boolean {
-  const keys = rdnKeys(name);
-  return rdnKeys(ancestor).every((key, at) => keys[at] === key);
+  const keys = keysOf(name).rdns;
+  return keysOf(ancestor).rdns.every((key, at) => keys[at] === key);
 }
 
 export function isEmptyName(name: Name): boolean {
@@ -116,13 +116,20 @@ export const ATTRIBUTE = {
 
 // ── Comparing ──
 
-const KEYS = new WeakMap<Name, readonly string[]>();
+/** The form for comparison of each relative name, and of the name. */
+interface Keys {
+  readonly rdns: readonly string[];
+  readonly whole: string;
+}
 
-function rdnKeys(name: Name): readonly string[] {
+const KEYS = new WeakMap<Name, Keys>();
+
+function keysOf(name: Name): Keys {
   let keys = KEYS.get(name);
   if (keys === undefined) {
     // The attributes of one RDN are a SET: their order means nothing.
-    keys = name.rdns.map((rdn) => rdn.map(attributeKey).sort().join("+"));
+    const rdns = name.rdns.map((rdn) => rdn.map(attributeKey).sort().join("+"));
+    keys = { rdns, whole: rdns.join("\n") };
     KEYS.set(name, keys);
   }
   return keys;

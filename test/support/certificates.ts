@@ -59,6 +59,11 @@ export const ECDSA_SHA256: SigningAlgorithm = {
   hash: "sha256",
 };
 
+export const ECDSA_SHA1: SigningAlgorithm = {
+  identifier: { oid: "1.2.840.10045.4.1" },
+  hash: "sha1",
+};
+
 /** A certificate with its private key: what one can issue others with. */
 export class Issuer {
   readonly certificate: Certificate;

@@ -18,6 +18,7 @@ import {
   signedBytes,
   smallInteger,
   type Issuer,
+  type SigningAlgorithm,
 } from "./certificates.js";
 import { sign } from "node:crypto";
 
@@ -30,23 +31,25 @@ export interface CrlOptions {
   readonly thisUpdateMs?: number;
   /** `null`: none. */
   readonly nextUpdateMs?: number | null;
+  readonly algorithm?: SigningAlgorithm;
 }
 
 /** A list signed by `signer`. */
 export function crl(signer: Issuer, options: CrlOptions = {}): Uint8Array {
   const { entries = [], extensions = [crlNumber(1)], issuer = signer.certificate } = options;
   const { thisUpdateMs = NOW_MS - DAY_MS, nextUpdateMs = NOW_MS + DAY_MS } = options;
+  const { algorithm = ECDSA_SHA256 } = options;
   const none = new Uint8Array(0);
   const fields = [
     smallInteger(1),
-    derAlgorithm(ECDSA_SHA256.identifier),
+    derAlgorithm(algorithm.identifier),
     issuer.subject.der,
     derTime(thisUpdateMs),
     nextUpdateMs === null ? none : derTime(nextUpdateMs),
     entries.length === 0 ? none : der(TAG.sequence, ...entries),
     extensions.length === 0 ? none : der(0xa0, der(TAG.sequence, ...extensions)),
   ];
-  return signedBytes(fields, signer.keys.privateKey);
+  return signedBytes(fields, signer.keys.privateKey, algorithm);
 }
 
 /** An entry of a list. */

@@ -14,6 +14,8 @@ import {
   subjectAltNames,
   type Issuer,
 } from "../support/certificates.js";
+import { crl, distributionPoints, scope } from "../support/revocation.js";
+import { parseCrl } from "../../src/x509/crl.js";
 import { verdict, type Asked } from "./support.js";
 
 const root = rootAuthority();
@@ -86,6 +88,16 @@ describe("names and constraints", () => {
     expect(quickly(end, asked)).toMatch(EFFORT);
     const few = authority.issue({ extensions: [subjectAltNames(generalName.email("a@b.org"))] });
     expect(quickly(few, asked)).toBe("trusted");
+  });
+});
+
+describe("names of distribution points", () => {
+  it("that multiply are counted before they are compared", () => {
+    const names = times(1500, (n) => generalName.uri(`http://${n}/`));
+    const end = root.issue({ extensions: [distributionPoints({ names })] });
+    const own = times(1500, (n) => generalName.uri(`http://x${n}/`));
+    const crls = [parseCrl(crl(root, { extensions: [scope({ names: own })] }))];
+    expect(quickly(end, { anchors: [root], crls })).toMatch(EFFORT);
   });
 });
 

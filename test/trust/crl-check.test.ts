@@ -6,6 +6,7 @@ import { parseCrl } from "../../src/x509/crl.js";
 import {
   basicConstraints,
   DAY_MS,
+  ECDSA_SHA1,
   extension,
   generalName,
   keyUsage,
@@ -142,6 +143,13 @@ describe("a list of the issuer", () => {
     expect(by([crl(stranger)], { ...asked, others: [silent, stranger] })).toMatch(UNKNOWN);
     const listed = crl(root, { entries: [revoked(signer.certificate)], thisUpdateMs: NOW_MS });
     expect(by([crl(signer), listed], { ...asked, others: [silent, signer] })).toMatch(UNKNOWN);
+  });
+
+  it("may be signed with SHA-1 only if that is allowed, and the reason is said", () => {
+    const crls = [rootList, crl(ca, { algorithm: ECDSA_SHA1 })].map(parseCrl);
+    const asked = { anchors: [root], others: [ca], crls };
+    expect(verdict(bob, asked)).toMatch(/^ERR_REVOCATION_UNKNOWN: .* signed with SHA-1/);
+    expect(verdict(bob, { ...asked, allowSha1: true })).toBe("trusted");
   });
 
   it("counts when it is the newest: an older one may be passed on by somebody revoked since", () => {

@@ -1,5 +1,9 @@
 /** OCSP responses: about which certificate, by whom, from when, and what they say. */
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { der, TAG } from "../../src/asn1/der.js";
 import { parseCrl } from "../../src/x509/crl.js";
@@ -10,6 +14,7 @@ import {
   extension,
   keyUsage,
   NOW_MS,
+  pemOf,
   rootAuthority,
   type CertificateOptions,
   type Issuer,
@@ -151,6 +156,44 @@ describe("a response of a delegate's", () => {
     const onlyLater = crl(ca, { entries: [revoked(checked.certificate)] });
     expect(by([from(checked)], [onlyLater])).toBe("trusted");
   });
+});
+
+it("a response of OpenSSL's is understood", () => {
+  // OpenSSL answers by the clock.
+  const notAfterMs = Date.UTC(2100, 0, 1);
+  const ca = rootAuthority("Root", { notAfterMs });
+  const bob = ca.issue({ notAfterMs });
+  const folder = mkdtempSync(join(tmpdir(), "p11seal-ocsp-"));
+  const file = (name: string, content: string): string => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  try {
+    const serial = Buffer.from(bob.certificate.serial).toString("hex").toUpperCase();
+    const index = `V\t300101000000Z\t\t${serial}\tunknown\t/CN=Bob\n`;
+    const issuer = file("ca.crt", pemOf("CERTIFICATE", ca.certificate.der));
+    const key = ca.keys.privateKey.export({ format: "pem", type: "pkcs8" }) as string;
+    const out = join(folder, "out.der");
+    const respond = (line: string): Uint8Array => {
+      const args = [
+        ...["ocsp", "-index", file("index", line), "-CA", issuer, "-issuer", issuer],
+        ...["-rsigner", issuer, "-rkey", file("ca.key", key), "-respout", out],
+        ...["-cert", file("bob.crt", pemOf("CERTIFICATE", bob.certificate.der)), "-ndays", "7"],
+        ...["-no_nonce", "-noverify"],
+      ];
+      execFileSync("openssl", args, { stdio: "ignore" });
+      return new Uint8Array(readFileSync(out));
+    };
+    const now = { anchors: [ca], atMs: Date.now() };
+    const judge = (line: string) =>
+      verdict(bob, { ...now, ocsp: [parseOcspResponse(respond(line))] });
+    expect(judge(index)).toBe("trusted");
+    expect(judge(index.replace(/^V\t300101000000Z\t/, "R\t300101000000Z\t260101000000Z"))).toMatch(
+      REVOKED,
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 it("the issuer's name and key are hashed as they stand in its certificate", () => {
