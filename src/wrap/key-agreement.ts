@@ -85,6 +85,23 @@ export function aesKeyUnwrap(kek: Uint8Array, wrapped: Uint8Array): Uint8Array |
   }
 }
 
+// ── Triple DES Key Wrap ──
+
+/**
+ * A triple DES key out of what old messages wrapped it with (RFC 3217 §3.2); `null` if it was not
+ * wrapped under `kek`, 24 bytes, which is overwritten.
+ */
+export function desKeyUnwrap(kek: Uint8Array, wrapped: Uint8Array): Uint8Array | null {
+  const decipher = createDecipheriv("des3-wrap", kek, null);
+  try {
+    return concat(decipher.update(wrapped), decipher.final());
+  } catch {
+    return null;
+  } finally {
+    kek.fill(0);
+  }
+}
+
 function cipherOf(kek: Uint8Array): string {
   return `id-aes${8 * kek.length}-wrap`;
 }

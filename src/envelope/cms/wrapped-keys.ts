@@ -3,8 +3,14 @@ import { derAlgorithm, type AlgorithmIdentifier } from "../../asn1/algorithm-ide
 import { toHex } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
 import type { EcCurve, PublicKey } from "../../keys/key.js";
+import { validatePoint } from "../../keys/public-key.js";
 import type { Secret } from "../../secret.js";
-import { aesKeyUnwrap, deriveKek, type KekDerivation } from "../../wrap/key-agreement.js";
+import {
+  aesKeyUnwrap,
+  deriveKek,
+  desKeyUnwrap,
+  type KekDerivation,
+} from "../../wrap/key-agreement.js";
 import type { AgreementWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { derivedSubstitute } from "../../wrap/rejection.js";
 import { parseX509, type Certificate } from "../../x509/certificate.js";
@@ -100,15 +106,17 @@ function rsaWrap({ type, parameters, encryptedKey }: KeyTransport, keyBytes: num
 function agreementWrap(recipient: KeyAgreement, curve: EcCurve | "X25519"): AgreementWrap {
   const { originator, scheme, wrap, ukm, encryptedKey } = recipient;
   const derivation = DERIVATIONS.get(scheme);
-  const kekBytes = KEY_WRAPS.get(wrap.oid);
+  const keyWrap = KEY_WRAPS.get(wrap.oid);
   if (derivation === undefined) throw unsupported("key agreement", scheme);
-  if (kekBytes === undefined) throw unsupported("key wrap", wrap.oid);
+  if (keyWrap === undefined) throw unsupported("key wrap", wrap.oid);
+  const { kekBytes, unwrap } = keyWrap;
+  validatePoint(curve, originator);
   const purpose = { wrapAlgorithm: derAlgorithm(wrap), kekBytes, ukm };
   return {
     type: "agreement",
     curve,
     peer: originator,
-    open: (shared) => aesKeyUnwrap(deriveKek(shared, derivation, purpose), encryptedKey),
+    open: (shared) => unwrap(deriveKek(shared, derivation, purpose), encryptedKey),
   };
 }
 
@@ -130,11 +138,21 @@ const DERIVATIONS: ReadonlyMap<string, KekDerivation> = new Map([
   ["1.2.840.113549.1.9.16.3.21", { kdf: "hkdf", hash: "sha512" }],
 ]);
 
-/** Key lengths, bytes, of AES Key Wrap (RFC 3565 §2.3.2). */
-const KEY_WRAPS: ReadonlyMap<string, 16 | 24 | 32> = new Map([
-  ["2.16.840.1.101.3.4.1.5", 16],
-  ["2.16.840.1.101.3.4.1.25", 24],
-  ["2.16.840.1.101.3.4.1.45", 32],
+interface KeyWrap {
+  /** Length of the key-encryption key. */
+  readonly kekBytes: 16 | 24 | 32;
+  readonly unwrap: (kek: Uint8Array, wrapped: Uint8Array) => Uint8Array | null;
+}
+
+/**
+ * AES Key Wrap (RFC 3565 §2.3.2); and of triple DES (RFC 3370 §4.3.1), which holds keys of nothing
+ * else, and so needs no permission of its own.
+ */
+const KEY_WRAPS: ReadonlyMap<string, KeyWrap> = new Map([
+  ["2.16.840.1.101.3.4.1.5", { kekBytes: 16, unwrap: aesKeyUnwrap }],
+  ["2.16.840.1.101.3.4.1.25", { kekBytes: 24, unwrap: aesKeyUnwrap }],
+  ["2.16.840.1.101.3.4.1.45", { kekBytes: 32, unwrap: aesKeyUnwrap }],
+  ["1.2.840.113549.1.9.16.3.6", { kekBytes: 24, unwrap: desKeyUnwrap }],
 ]);
 
 function unsupported(what: string, oid: AlgorithmIdentifier["oid"]): UnsupportedError {

@@ -1,0 +1,307 @@
+/** What is refused of a CMS message, and whether that is before a key is touched. */
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "@jest/globals";
+import { der, DerReader, TAG } from "../../../src/asn1/der.js";
+import { derOid } from "../../../src/asn1/oid.js";
+import { openMessage } from "../../../src/envelope/messages.js";
+import type { Identity, PublicKey, RsaPublicKey } from "../../../src/keys/key.js";
+import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
+import { softwareIdentity } from "../../../src/software/software-identity.js";
+import { TEST_KEYS } from "../../support/keys.js";
+import { Random } from "../../support/mutate.js";
+import { codeOf } from "../../support/streams.js";
+import {
+  algorithm,
+  gcmAlgorithm,
+  KEY,
+  made,
+  number,
+  oaep,
+  octets,
+  OID,
+  pkcs1,
+  sequence,
+  transport,
+  type Parts,
+  type TransportParts,
+} from "./made.js";
+
+const identity = softwareIdentity(TEST_KEYS.rsa2048, "rsa");
+const curve = softwareIdentity(TEST_KEYS.p256, "curve");
+const rsa = rsaKey(identity.publicKey);
+
+function rsaKey(key: PublicKey): RsaPublicKey {
+  if (key.type !== "rsa") throw new Error("not RSA");
+  return key;
+}
+
+/** RFC 5280 §4.2.1.2, method 1. */
+function keyIdOf({ spki }: PublicKey): Uint8Array {
+  const outer = new DerReader(spki, "key").sequence();
+  outer.skip();
+  return createHash("sha1").update(outer.bitString()).digest();
+}
+
+const to = (parts: Omit<TransportParts, "keyId"> = {}): Uint8Array =>
+  transport(rsa, { ...parts, keyId: keyIdOf(rsa) });
+
+/** Opens with both keys; the code of the refusal, and whether a key was unlocked before it. */
+async function tried(
+  message: Uint8Array,
+  allows = {},
+): Promise<{ code: string | undefined; unlocked: boolean }> {
+  let unlocked = false;
+  const watched = (one: Identity): Identity => ({
+    ...one,
+    unlock() {
+      unlocked = true;
+      return one.unlock();
+    },
+  });
+  const opened = openMessage(message, { identities: [identity, curve].map(watched), allows });
+  const code = await codeOf(opened.then(({ plaintext }) => plaintext.bytes()));
+  return { code, unlocked };
+}
+
+const contentTypeAttribute = (type: string): Uint8Array =>
+  sequence(derOid("1.2.840.113549.1.9.3"), der(TAG.set, derOid(type)));
+const otherAttribute = sequence(derOid("1.2.3.4"), der(TAG.set, number(1)));
+
+const agreement = (point: Uint8Array, parts: { scheme?: string; explicit?: boolean } = {}) => {
+  const named = [derOid("1.2.840.10045.3.1.7")];
+  const explicit = [sequence(number(1), sequence(number(23)))];
+  const origin = der(
+    0xa0,
+    der(
+      0xa1,
+      algorithm("1.2.840.10045.2.1", ...(parts.explicit === true ? explicit : named)),
+      der(TAG.bitString, Uint8Array.of(0), point),
+    ),
+  );
+  const wrap = algorithm("2.16.840.1.101.3.4.1.45");
+  const entry = sequence(der(0xa0, octets(keyIdOf(curve.publicKey))), octets(new Uint8Array(40)));
+  return der(
+    0xa1,
+    number(3),
+    origin,
+    algorithm(parts.scheme ?? "1.3.132.1.11.1", wrap),
+    sequence(entry),
+  );
+};
+
+const onCurve = (publicKeyFromSpki(curve.publicKey.spki) as { point: Uint8Array }).point;
+const offCurve = onCurve.map((byte, i) => (i === 64 ? byte ^ 1 : byte));
+
+const oaepOnce = oaep(rsa, KEY);
+
+const good = { recipients: [to()] };
+
+describe("a CMS message", () => {
+  it.each<[string, Parts]>([
+    ["as it should be", good],
+    [
+      "with OAEP's hash written out",
+      {
+        recipients: [
+          to({
+            algorithm: algorithm(
+              OID.oaep,
+              sequence(der(0xa0, algorithm("1.3.14.3.2.26", Uint8Array.of(5, 0)))),
+            ),
+          }),
+        ],
+      },
+    ],
+    ["with attributes", { ...good, attributes: [contentTypeAttribute(OID.data)] }],
+    ["with other recipients", { recipients: [der(0xa3, number(0)), to()] }],
+    [
+      "with 1,024 recipients",
+      { recipients: Array.from({ length: 1024 }, () => to({ encryptedKey: oaepOnce })) },
+    ],
+  ])("%s opens", async (_, parts) => {
+    expect(await tried(made(parts))).toEqual({ code: undefined, unlocked: true });
+  });
+
+  it.each<[string, Parts, string]>([
+    [
+      "RSA-OAEP without parameters",
+      { recipients: [to({ algorithm: algorithm(OID.oaep) })] },
+      "ERR_CMS",
+    ],
+    [
+      "RSA-OAEP with NULL",
+      { recipients: [to({ algorithm: algorithm(OID.oaep, Uint8Array.of(5, 0)) })] },
+      "ERR_CMS",
+    ],
+    [
+      "RSA-OAEP with nonsense",
+      { recipients: [to({ algorithm: algorithm(OID.oaep, sequence(number(1))) })] },
+      "ERR_TRAILING",
+    ],
+    [
+      "RSA-OAEP with MGF1 without a hash",
+      {
+        recipients: [
+          to({
+            algorithm: algorithm(OID.oaep, sequence(der(0xa1, algorithm("1.2.840.113549.1.1.8")))),
+          }),
+        ],
+      },
+      "ERR_CMS",
+    ],
+    [
+      "a malformed recipient beside a good one",
+      { recipients: [to(), to({ algorithm: algorithm(OID.oaep) })] },
+      "ERR_CMS",
+    ],
+    [
+      "PKCS#1 v1.5 without permission",
+      { recipients: [to({ algorithm: algorithm(OID.rsa, Uint8Array.of(5, 0)) })] },
+      "ERR_LEGACY",
+    ],
+    [
+      "an RSA ciphertext that is too short",
+      { recipients: [to({ encryptedKey: oaep(rsa, KEY).subarray(1) })] },
+      "ERR_CMS",
+    ],
+    ["a recipient whose version does not fit", { recipients: [to({ version: 0 })] }, "ERR_CMS"],
+    ["a recipient of no known form", { recipients: [der(0xa5, number(0))] }, "ERR_CMS"],
+    ["no recipients", {}, "ERR_CMS"],
+    [
+      "1,025 recipients",
+      { recipients: Array.from({ length: 1025 }, () => to({ encryptedKey: oaepOnce })) },
+      "ERR_CMS",
+    ],
+    ["only a password", { recipients: [der(0xa3, number(0))] }, "ERR_NO_MATCH"],
+    [
+      "a key agreement without a key wrap",
+      {
+        recipients: [
+          der(
+            0xa1,
+            number(3),
+            der(
+              0xa0,
+              der(
+                0xa1,
+                algorithm("1.2.840.10045.2.1"),
+                der(TAG.bitString, Uint8Array.of(0), onCurve),
+              ),
+            ),
+            algorithm("1.3.132.1.11.1"),
+            sequence(
+              sequence(der(0xa0, octets(keyIdOf(curve.publicKey))), octets(new Uint8Array(40))),
+            ),
+          ),
+        ],
+      },
+      "ERR_CMS",
+    ],
+    [
+      "an unknown key agreement",
+      { recipients: [agreement(onCurve, { scheme: "1.2.3.4" })] },
+      "ERR_ALGORITHM",
+    ],
+    ["a point that is not on the curve", { recipients: [agreement(offCurve)] }, "ERR_POINT"],
+    ["a tag length of 4", { ...good, encryption: gcmAlgorithm(4) }, "ERR_TAG_LENGTH"],
+    ["a tag length of 15", { ...good, encryption: gcmAlgorithm(15) }, "ERR_TAG_LENGTH"],
+    ["no tag length, which means 12", { ...good, encryption: gcmAlgorithm(12) }, "ERR_TAG_LENGTH"],
+    ["a short nonce", { ...good, encryption: gcmAlgorithm(16, new Uint8Array(8)) }, "ERR_CMS"],
+    ["GCM without parameters", { ...good, encryption: algorithm(OID.aes256Gcm) }, "ERR_CMS"],
+    ["AES-GCM in EnvelopedData", { ...good, type: OID.envelopedData, version: 2 }, "ERR_CMS"],
+    [
+      "AES-CBC in AuthEnvelopedData",
+      { ...good, encryption: algorithm(OID.aes256Cbc, octets(new Uint8Array(16))) },
+      "ERR_CMS",
+    ],
+    [
+      "CBC without a vector",
+      { ...good, type: OID.envelopedData, version: 2, encryption: algorithm(OID.aes256Cbc) },
+      "ERR_CMS",
+    ],
+    [
+      "triple DES without permission",
+      {
+        ...good,
+        type: OID.envelopedData,
+        version: 2,
+        encryption: algorithm("1.2.840.113549.3.7", octets(new Uint8Array(8))),
+      },
+      "ERR_LEGACY",
+    ],
+    ["an unknown cipher", { ...good, encryption: algorithm("1.2.3.4") }, "ERR_ALGORITHM"],
+    ["content that is elsewhere", { ...good, content: null }, "ERR_CMS_DETACHED"],
+    ["a version that does not exist", { ...good, version: 1 }, "ERR_CMS"],
+    ["another type of message", { ...good, type: "1.2.840.113549.1.7.6" }, "ERR_CMS_TYPE"],
+  ])("with %s is refused before a key is touched", async (_, parts, code) => {
+    expect(await tried(made(parts))).toEqual({ code, unlocked: false });
+  });
+
+  it.each<[string, Parts, string]>([
+    [
+      "PKCS#1 v1.5 where OAEP is named",
+      { recipients: [to({ encryptedKey: pkcs1(rsa, KEY) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    [
+      "a content key that is too short",
+      { recipients: [to({ encryptedKey: oaep(rsa, KEY.subarray(16)) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    [
+      "an empty content key",
+      { recipients: [to({ encryptedKey: oaep(rsa, new Uint8Array(0)) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    [
+      "another content key",
+      { recipients: [to({ encryptedKey: oaep(rsa, new Uint8Array(32)) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    ["a key wrap that does not open", { recipients: [agreement(onCurve)] }, "ERR_NOT_AUTHENTIC"],
+    [
+      "explicit curve parameters, which count for nothing",
+      { recipients: [agreement(onCurve, { explicit: true })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    ["a tag of 15 bytes", { ...good, tagBytes: 15 }, "ERR_CMS"],
+    ["no tag", { ...good, trailer: [] }, "ERR_BER"],
+    ["bytes behind it", { ...good, after: Uint8Array.of(0) }, "ERR_TRAILING"],
+    [
+      "attributes in another order",
+      { ...good, attributes: [otherAttribute, contentTypeAttribute(OID.data)].reverse() },
+      "ERR_ATTRIBUTES",
+    ],
+    [
+      "an attribute twice",
+      { ...good, attributes: [contentTypeAttribute(OID.data), contentTypeAttribute(OID.data)] },
+      "ERR_ATTRIBUTES",
+    ],
+    [
+      "attributes of another content",
+      { ...good, attributes: [contentTypeAttribute("1.2.3.4")] },
+      "ERR_CMS",
+    ],
+    [
+      "content of an unknown type that is not authenticated",
+      { ...good, contentType: "1.2.3.4" },
+      "ERR_CMS",
+    ],
+  ])("with %s is refused", async (_, parts, code) => {
+    expect((await tried(made(parts))).code).toBe(code);
+  });
+
+  it("whose PKCS#1 v1.5 wrap is bad fails the same way each time", async () => {
+    const random = new Random(15);
+    for (let i = 0; i < 20; i++) {
+      const encryptedKey = random.bytes(256);
+      encryptedKey[0] = 0;
+      const message = made({
+        recipients: [to({ algorithm: algorithm(OID.rsa, Uint8Array.of(5, 0)), encryptedKey })],
+      });
+      const outcome = await tried(message, { legacy: true });
+      expect(outcome).toEqual({ code: "ERR_NOT_AUTHENTIC", unlocked: true });
+      expect(await tried(message, { legacy: true })).toEqual(outcome);
+    }
+  });
+});
