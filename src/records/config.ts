@@ -9,6 +9,7 @@
  * window = "7d"             # how old a message may be
  * skew = "5m"               # how far a sender's clock may be ahead
  * trust = ["/etc/ssl/certs/ca-certificates.crt"]  # authorities, besides those of p11seal trust
+ * certificates = "required" # seal to no certificate that is not believed, in no format
  * ```
  *
  * Strict: a misspelt setting that was merely ignored would protect nobody.
@@ -34,6 +35,8 @@ export interface Config {
    * one in the data folder.
    */
   readonly trust?: readonly string[];
+  /** Recipients' certificates must be believed, also for formats that need none. */
+  readonly certificates?: "required";
 }
 
 /** What a command line says about senders. */
@@ -77,12 +80,15 @@ export function parseConfig(text: string, where: string): Config {
   const values = tomlTable(text, where, malformed);
   const strange = Object.keys(values).find((name) => !KEYS.has(name));
   if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
-  const { require, from, window, skew, trust } = values;
+  const { require, from, window, skew, trust, certificates } = values;
   if (require !== undefined && require !== "signed") {
     throw malformed(where, 'the only value of require is "signed"');
   }
   if (from !== undefined && require === undefined) {
     throw malformed(where, 'from needs require = "signed"');
+  }
+  if (certificates !== undefined && certificates !== "required") {
+    throw malformed(where, 'the only value of certificates is "required"');
   }
   const windowMs = durationOf(window, "window", where);
   const skewMs = durationOf(skew, "skew", where);
@@ -91,6 +97,7 @@ export function parseConfig(text: string, where: string): Config {
     ...defined({ windowMs, skewMs }),
     ...(from !== undefined && { from: namesOf(from, where) }),
     ...(trust !== undefined && { trust: pathsOf(trust, where) }),
+    ...(certificates === "required" && { certificates }),
   };
 }
 
@@ -119,7 +126,14 @@ export function openPolicy(config: Config, options: PolicyOptions): OpenPolicy |
 // ── Details ──
 
 const MAX_CONFIG_BYTES = 65_536;
-const KEYS: ReadonlySet<string> = new Set(["require", "from", "window", "skew", "trust"]);
+const KEYS: ReadonlySet<string> = new Set([
+  "require",
+  "from",
+  "window",
+  "skew",
+  "trust",
+  "certificates",
+]);
 
 function fromOf(names: readonly string[]): readonly string[] | "any" | undefined {
   if (names.length === 0) return undefined;

@@ -39,8 +39,10 @@ export interface CertificateCase {
 
 /** What the user trusts. */
 export class CertificateTrust {
-  /** `--trust` was given: the user wants certificates to be judged. */
+  /** `--trust` was given. */
   readonly isNamed: boolean;
+  /** Recipients' certificates must be believed: the settings say so. */
+  readonly isRequired: boolean;
   /** When certificates are to be valid. */
   readonly atMs: number;
   readonly #anchors: readonly Certificate[];
@@ -48,11 +50,13 @@ export class CertificateTrust {
 
   constructor(found: {
     readonly isNamed: boolean;
+    readonly isRequired: boolean;
     readonly atMs: number;
     readonly anchors: readonly Certificate[];
     readonly revocation: Revocation;
   }) {
     this.isNamed = found.isNamed;
+    this.isRequired = found.isRequired;
     this.atMs = found.atMs;
     this.#anchors = found.anchors;
     this.#revocation = found.revocation;
@@ -109,11 +113,14 @@ export async function certificateTrust(
 ): Promise<CertificateTrust> {
   const named = args.texts("trust");
   const at = args.text("at");
+  const home = homeFolder(context.io.env);
+  const { trust = [], certificates } = await readConfig(home);
   const anchors: Certificate[] = [];
-  for (const word of named) anchors.push(...(await namedAnchors(word, context)));
-  if (named.length === 0) anchors.push(...(await keptAnchors(context)));
+  for (const word of named) anchors.push(...(await namedAnchors(word, home, context)));
+  if (named.length === 0) anchors.push(...(await keptAnchors(home, trust)));
   return new CertificateTrust({
     isNamed: named.length > 0,
+    isRequired: certificates === "required",
     atMs: at === undefined ? Date.now() : parseMoment(at, "start"),
     anchors,
     revocation: await revocationOf(args, context),
@@ -121,9 +128,13 @@ export async function certificateTrust(
 }
 
 /** A name counts before a file, as with `-r`. */
-async function namedAnchors(word: string, context: Context): Promise<readonly Certificate[]> {
+async function namedAnchors(
+  word: string,
+  home: string,
+  context: Context,
+): Promise<readonly Certificate[]> {
   if (isRecipientName(word)) {
-    const known = findAuthority(await readAuthorities(homeFolder(context.io.env)), word);
+    const known = findAuthority(await readAuthorities(home), word);
     if (known !== undefined) {
       if (await isThere(word)) {
         context.report.note(`${word}: from p11seal trust; write ./${word} for the file here`);
@@ -134,10 +145,12 @@ async function namedAnchors(word: string, context: Context): Promise<readonly Ce
   return certificatesFrom(word, await readSmall(word, context.io));
 }
 
-async function keptAnchors({ io }: Context): Promise<readonly Certificate[]> {
-  const home = homeFolder(io.env);
+async function keptAnchors(
+  home: string,
+  trust: readonly string[],
+): Promise<readonly Certificate[]> {
   const anchors = (await readAuthorities(home)).map(({ certificate }) => certificate);
-  for (const path of (await readConfig(home)).trust ?? []) {
+  for (const path of trust) {
     const file = isAbsolute(path) ? path : join(home, path);
     anchors.push(...certificatesFrom(file, await settingsFile(file, home)));
   }

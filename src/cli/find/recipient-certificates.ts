@@ -14,7 +14,7 @@ export type RecipientJudge = (key: FoundKey) => Promise<void>;
  * are trusted for that, unless `--trust` asks for more.
  *
  * @param isDemanded - the format is for certificates: one that is not believed is refused; else it
- *   is noted, unless `--trust` is given
+ *   is noted, unless `--trust` is given or the settings demand it
  */
 export function recipientJudge(
   args: Arguments,
@@ -22,23 +22,28 @@ export function recipientJudge(
   context: Context,
 ): RecipientJudge {
   let found: Promise<CertificateTrust> | undefined;
+  const isNamed = args.texts("trust").length > 0;
   return async ({ certificate, chain, where, origin }) => {
     if (certificate === undefined) return;
-    const isNamed = args.texts("trust").length > 0;
     if (!isNamed && (origin.kind === "name" || origin.kind === "token")) return;
-    // Loaded here, so that keys without certificates need none of it.
-    const { certificateTrust } = await import("./certificate-trust.js");
-    const trust = await (found ??= certificateTrust(args, context));
+    let isRefused = isDemanded || OPTIONS.some((name) => args.texts(name).length > 0);
     try {
+      // Loaded here, so that keys without certificates need none of it, nor a data folder.
+      const { certificateTrust } = await import("./certificate-trust.js");
+      const trust = await (found ??= certificateTrust(args, context));
+      isRefused ||= trust.isRequired;
       trust.judge({ certificate, use: "encrypt", ...defined({ others: chain }) });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
-      const isRefused = (isDemanded || isNamed) && !args.flag("allow-untrusted-cert");
-      if (isRefused) throw untrusted(error, where);
+      if (isRefused && error.code === "ERR_UNSAFE_FILE") throw error;
+      if (isRefused && !args.flag("allow-untrusted-cert")) throw untrusted(error, where);
       context.report.note(`${where}: the certificate is not verified: ${error.message}`);
     }
   };
 }
+
+/** With one of these the user wants a verdict. */
+const OPTIONS = ["trust", "crl", "ocsp", "at"] as const;
 
 function untrusted({ code, message, hint }: PolicyError, where: string): PolicyError {
   const advice = hint ?? "ask its owner for another, or check whose it is";
