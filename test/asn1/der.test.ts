@@ -84,3 +84,60 @@ describe("strict DER", () => {
     );
   });
 });
+
+describe("booleans, counts and named bits", () => {
+  it.each([
+    ["0101ff", true],
+    ["010100", false],
+  ])("boolean %s is %s", (hex, value) => {
+    expect(reader(hex).boolean()).toBe(value);
+  });
+
+  it.each([
+    ["0200", "ERR_DER"],
+    ["0201ff", "ERR_DER"],
+    ["02020001", "ERR_DER"],
+  ])("count %s is refused", (hex, code) => {
+    expect(codeOf(() => reader(hex).count())).toBe(code);
+  });
+
+  it.each([
+    ["020100", 0],
+    ["02020080", 128],
+    ["020500ffffffff", 0xffff_ffff],
+    ["02060100000000ff", 0xffff_ffff],
+  ])("count %s is %s", (hex, value) => {
+    expect(reader(hex).count()).toBe(value);
+  });
+
+  it.each([
+    ["030100", 0],
+    ["03020780", 1],
+    ["03020106", 0b110_0000],
+    ["0303070080", 1 << 8],
+    ["030500ffffffff", 0xffff_ffff],
+  ])("bits %s are %s", (hex, value) => {
+    expect(reader(hex).namedBits()).toBe(value);
+  });
+
+  it.each(["0300", "030107", "03020880", "03020781", "030600ffffffffff"])(
+    "bits %s are refused",
+    (hex) => {
+      expect(codeOf(() => reader(hex).namedBits())).toBe("ERR_DER");
+    },
+  );
+
+  it("a boolean is 00 or ff, and of one byte", () => {
+    for (const hex of ["0100", "010101", "0102ffff"]) {
+      expect(codeOf(() => reader(hex).boolean())).toBe("ERR_DER");
+    }
+  });
+
+  it("a value that is not there is not read", () => {
+    const values = reader("a003020101020102");
+    expect(values.optional(0xa1)).toBeUndefined();
+    expect(values.optional(0xa0)?.count()).toBe(1);
+    expect(toHex(values.any())).toBe("020102");
+    values.end();
+  });
+});
