@@ -105,7 +105,12 @@ export {
   type VerifyCertificateOptions,
 } from "./trust/verify-certificate.js";
 export type { CertificateUse } from "./trust/certificate-usage.js";
-export { readCertificateFile, type CertificateFile } from "./x509/certificate-file.js";
+export {
+  certificatesIn,
+  readCertificateFile,
+  type CertificateFile,
+} from "./x509/certificate-file.js";
+export type { Certificate } from "./x509/certificate.js";
 
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";

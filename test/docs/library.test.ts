@@ -1,16 +1,21 @@
 /** The examples of docs/library.md, run unchanged with the built package. */
 import { spawnSync } from "node:child_process";
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
 import {
   AUTHORITY_EXTENSIONS,
+  DAY_MS,
+  generalName,
   keyUsage,
+  LEAF_EXTENSIONS,
   pemOf,
   pkcs7,
   policies,
   rootAuthority,
+  subjectAltNames,
+  type CertificateOptions,
 } from "../support/certificates.js";
 import { publicPem, TEST_KEYS } from "../support/keys.js";
 import { crl, ocspResponse } from "../support/revocation.js";
@@ -43,6 +48,13 @@ writeFileSync(
   join(folder, "bob.txt"),
   "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n",
 );
+writeFileSync(join(folder, "signer.key"), TEST_KEYS.rsa2048, { mode: 0o600 });
+const valid = { notBeforeMs: Date.now() - DAY_MS, notAfterMs: Date.now() + DAY_MS };
+const office = rootAuthority("Example CA", valid);
+writeCertificate("office.crt", issued("office.key", "Office", [keyUsage("keyEncipherment")]));
+const address = subjectAltNames(generalName.email("zoe@example.org"));
+writeCertificate("signer.crt", issued("signer.key", "Zoe", [...LEAF_EXTENSIONS, address]));
+writeFileSync(join(folder, "rejection.secret"), randomBytes(32), { mode: 0o600 });
 writeFileSync(join(folder, "alice.pin"), "123456\n", { mode: 0o600 });
 
 const { root: exampleRoot, bob, ca } = exampleChain();
@@ -62,12 +74,28 @@ function exampleChain() {
   return { root, ca, bob: ca.issue({ extensions: [keyUsage("keyAgreement"), policy] }) };
 }
 
+function writeCertificate(name: string, bytes: Uint8Array): void {
+  writeFileSync(join(folder, name), pemOf("CERTIFICATE", bytes));
+}
+
+function issued(
+  keyFile: string,
+  name: string,
+  extensions: NonNullable<CertificateOptions["extensions"]>,
+): Uint8Array {
+  const privateKey = createPrivateKey(readFileSync(join(folder, keyFile)));
+  const keys = { privateKey, publicKey: createPublicKey(privateKey) };
+  return office.issueBytes({ ...valid, subject: { CN: name }, extensions, keys });
+}
+
 const wanted: Readonly<Record<string, string>> = {
   seal: "",
   "Keys and their files": "sha256 exchange\n",
   inspect: "true true\n",
   open: "the report\n",
   "age files": "for bob\n",
+  "CMS messages": "by CMS\ntrue\n",
+  "Signatures as CMS has them": "as-is zoe@example.org\na contract\n",
   "watch and interrupt": "100 %\nERR_ABORTED\n",
   "sign, and demand a signature": "an order\n0 true\n",
   "open a part": "report",
