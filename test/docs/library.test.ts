@@ -9,7 +9,6 @@ import {
   DAY_MS,
   generalName,
   keyUsage,
-  LEAF_EXTENSIONS,
   pemOf,
   pkcs7,
   policies,
@@ -53,7 +52,10 @@ const valid = { notBeforeMs: Date.now() - DAY_MS, notAfterMs: Date.now() + DAY_M
 const office = rootAuthority("Example CA", valid);
 writeCertificate("office.crt", issued("office.key", "Office", [keyUsage("keyEncipherment")]));
 const address = subjectAltNames(generalName.email("zoe@example.org"));
-writeCertificate("signer.crt", issued("signer.key", "Zoe", [...LEAF_EXTENSIONS, address]));
+writeCertificate(
+  "signer.crt",
+  issued("signer.key", "Zoe", [keyUsage("digitalSignature", "keyEncipherment"), address]),
+);
 writeFileSync(join(folder, "rejection.secret"), randomBytes(32), { mode: 0o600 });
 writeFileSync(join(folder, "alice.pin"), "123456\n", { mode: 0o600 });
 
@@ -95,7 +97,7 @@ const wanted: Readonly<Record<string, string>> = {
   open: "the report\n",
   "age files": "for bob\n",
   "CMS messages": "by CMS\ntrue\n",
-  "Signatures as CMS has them": "as-is zoe@example.org\na contract\n",
+  "Signatures as CMS has them": "as-is zoe@example.org\na contract\ntrue\nan order by CMS\n",
   "watch and interrupt": "100 %\nERR_ABORTED\n",
   "sign, and demand a signature": "an order\n0 true\n",
   "open a part": "report",
