@@ -21,10 +21,14 @@ export {
 export type { Watching } from "./envelope/watched.js";
 export { openRanges, type OpenedRanges, type RandomAccessSource } from "./envelope/ranges.js";
 export type {
+  Allowances,
+  AtEnd,
   ClaimedSender,
+  Kept,
   MessageInfo,
   RecipientInfo,
   Sender,
+  SenderCertificates,
   SenderInfo,
 } from "./envelope/envelope.js";
 

@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- --cms [--quick]`: messages in CMS, by p11seal and by `openssl cms`: large files
- * sealed and verified. Processor time as well as wall time: OpenSSL works in one thread, and does
- * little else while it waits.
+ * sealed, opened and verified. Processor time as well as wall time: OpenSSL works in one thread,
+ * and does little else while it waits.
  */
 import { spawnSync } from "node:child_process";
 import { inFolder, keysIn, measured, MIB, p11seal, randomFile, run } from "./measure.mjs";
@@ -18,6 +18,8 @@ export async function cmsFormat({ quick }) {
     run("openssl", "req", "-x509", "-new", "-key", at("key.pem"), ...subject, "-out", at("crt"));
     randomFile(at("plain"), size);
     await compared(`${size / MIB} MiB, sealed as CMS (${rounds} rounds)`, sealing(at), rounds);
+    const opened = `a CMS message of ${size / MIB} MiB, opened (${rounds} rounds)`;
+    await compared(opened, opening(at), rounds);
     const title = `a signed CMS message of ${size / MIB} MiB, verified (${rounds} rounds)`;
     await compared(title, verifying(at), rounds);
   });
@@ -37,6 +39,32 @@ function sealing(at) {
     },
     { name: "p11seal seal --format cms", command: p11seal(...seal, at("plain")), ...files },
   ];
+}
+
+/**
+ * As OpenSSL writes them: in pieces of 4 KiB, and in one; AES-GCM and AES-CBC.
+ * @param {At} at @returns {Case[]}
+ */
+function opening(at) {
+  const encrypt = ["openssl", "cms", "-encrypt", "-binary", "-outform", "DER", "-in", at("plain")];
+  const forms = [
+    ["GCM, in pieces", "gcm-stream", "-aes-256-gcm", "-stream"],
+    ["GCM, in one", "gcm", "-aes-256-gcm"],
+    ["CBC, in pieces", "cbc-stream", "-aes-256-cbc", "-stream"],
+  ];
+  return forms.flatMap(([title = "", name = "", ...how]) => {
+    const message = at(`${name}.p7m`);
+    run(...encrypt, ...how, "-out", message, at("crt"));
+    const files = { reads: [message], clean: [at("o")] };
+    const decrypt = ["openssl", "cms", "-decrypt", "-inform", "DER", "-in", message];
+    const key = ["-inkey", at("key.pem"), "-recip", at("crt"), "-out", at("o")];
+    const own = ["open", "-q", "-i", at("key.pem"), "--cert", at("crt"), "-o", at("o")];
+    const flags = name.startsWith("cbc") ? ["--allow-unauthenticated"] : [];
+    return [
+      { name: `openssl cms -decrypt: ${title}`, command: [...decrypt, ...key], ...files },
+      { name: `p11seal open: ${title}`, command: p11seal(...own, ...flags, message), ...files },
+    ];
+  });
 }
 
 /**

@@ -17,7 +17,7 @@ export const OID = {
 
 export const KEY = new Uint8Array(32).fill(7);
 export const NONCE = new Uint8Array(12).fill(9);
-const PLAINTEXT = new TextEncoder().encode("the content of the message");
+export const PLAINTEXT = new TextEncoder().encode("the content of the message");
 
 export function sequence(...parts: readonly Uint8Array[]): Uint8Array {
   return der(TAG.sequence, ...parts);
