@@ -14,6 +14,7 @@ const pages = [
   "SECURITY.md",
   "docs/age.md",
   "docs/cli.md",
+  "docs/cms.md",
   "docs/cryptoapi.md",
   "docs/format.md",
   "docs/format-kit/README.md",
