@@ -16,8 +16,6 @@ export type CertificateUse = "encrypt" | "sign" | "any";
 /** Dotted OIDs of purposes. */
 export const PURPOSE = {
   any: "2.5.29.37.0",
-  serverAuth: "1.3.6.1.5.5.7.3.1",
-  clientAuth: "1.3.6.1.5.5.7.3.2",
   emailProtection: "1.3.6.1.5.5.7.3.4",
   ocspSigning: "1.3.6.1.5.5.7.3.9",
   /** Microsoft's document encryption, which `Protect-CmsMessage` wants. */

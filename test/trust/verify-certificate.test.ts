@@ -1,7 +1,6 @@
 /** The library's function: bytes in, an account for a person or a program out. */
 import { describe, expect, it } from "@jest/globals";
 import { verifyCertificate } from "../../src/trust/verify-certificate.js";
-import { isHolder } from "../../src/x509/holder.js";
 import {
   generalName,
   keyUsage,
@@ -88,31 +87,4 @@ it("a message shows a name without what could move a terminal's cursor, and not 
     expect(message).toMatch(/\\u\{1b\}\[2J/);
     expect(message.length).toBeLessThan(500);
   }
-});
-
-describe("a certificate is of", () => {
-  const holder = (parts: Parameters<typeof ca.issue>[0]) => ca.issue(parts).certificate;
-  it.each([
-    ["its mail address", bob.certificate, "bob@EXAMPLE.com", true],
-    ["its common name", bob.certificate, "bob", true],
-    ["its whole subject", bob.certificate, "cn=bob,o=example", true],
-    ["another local part", bob.certificate, "Bob@example.com", false],
-    ["another address", bob.certificate, "eve@example.com", false],
-    ["its organisation", bob.certificate, "Example", false],
-    ["nobody", bob.certificate, "", false],
-    [
-      "the address in its subject",
-      holder({ subject: { emailAddress: "b@example.com" } }),
-      "b@example.com",
-      true,
-    ],
-    [
-      "an address in its common name",
-      holder({ subject: { CN: "b@example.com" } }),
-      "b@example.com",
-      false,
-    ],
-  ])("%s: %s", (_, certificate, name, expected) => {
-    expect(isHolder(certificate, name)).toBe(expected);
-  });
 });
