@@ -242,6 +242,11 @@ export interface SenderInfo {
   readonly recipientsIntact: boolean;
   /** What a message brings along about the key, in formats with certificates. */
   readonly certificates?: SenderCertificates;
+  /**
+   * Who else signed the same, in formats where several can. Their signatures hold as well; anybody
+   * on the way can take some of the signatures away.
+   */
+  readonly cosigners?: readonly SenderInfo[];
 }
 
 /** Nothing here vouches for any of it. All are DER. */

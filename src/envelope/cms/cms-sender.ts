@@ -3,15 +3,20 @@ import { createHash } from "node:crypto";
 import { ascii, concat, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import type { SenderInfo } from "../envelope.js";
+import type { Signer } from "./check-signer.js";
 import type { SignedParts } from "./signed-data.js";
 
 /**
- * The first of the signers; every signature holds. Each message is the only one of a stream of its
- * own, so that a ledger accepts each signature once.
+ * The first of the signers, and the others beside it; every signature holds. Each signature is the
+ * only one of a stream of its own, so that a ledger accepts each once.
  */
-export function cmsSender({ signers, certificates, crls, ocsp }: SignedParts): SenderInfo {
-  const [signer] = signers;
-  if (signer === undefined) throw new TypeError("nobody signed");
+export function cmsSender(parts: SignedParts): SenderInfo {
+  const [first, ...others] = parts.signers.map((signer) => senderInfo(signer, parts));
+  if (first === undefined) throw new TypeError("nobody signed");
+  return others.length === 0 ? first : { ...first, cosigners: others };
+}
+
+function senderInfo(signer: Signer, { certificates, crls, ocsp }: SignedParts): SenderInfo {
   const { publicKey, algorithm, attributesHash, certificate, signingTimeMs } = signer;
   return {
     publicKey,

@@ -7,9 +7,10 @@ import { readDirectory } from "../../../records/directory/directory-file.js";
 import { trustedSender } from "../../../records/directory/directory.js";
 import type { SenderInfo } from "../../../envelope/envelope.js";
 import { defined } from "../../../defined.js";
-import { P11SealError, UsageError } from "../../../errors.js";
+import { P11SealError, PolicyError, UsageError } from "../../../errors.js";
 import { moment, parseDuration } from "../../../records/duration.js";
 import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/ledger.js";
+import { together } from "../../../records/ledger/together.js";
 import { admit, requireSigned } from "../../../records/policy.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
@@ -98,19 +99,39 @@ export class Gate {
    * @throws PolicyError, and see `trustedSender`, `admit`, `openLedger`
    */
   async admit(sender: SenderInfo | undefined, output: OutputPaths | undefined): Promise<Admitted> {
-    const signed = requireSigned(sender);
     const { windowMs, skewMs } = this.#policy;
     const { inOrder } = this.#options;
     const nowMs = Date.now();
-    const name = await this.#nameOf(signed, nowMs);
-    const reservation = await admit(signed, await this.#opened(), {
-      nowMs,
-      windowMs,
-      skewMs,
-      inOrder,
-      ...defined({ output }),
-    });
-    return { name, sender: signed, reservation };
+    const { name, sender: signed } = await this.#accepted(sender, nowMs);
+    const options = { nowMs, windowMs, skewMs, inOrder, ...defined({ output }) };
+    const ledger = await this.#opened();
+    const reservation = await admit(signed, ledger, options);
+    // Without this signature the message would be as good a one, by the others.
+    const others = signersOf(sender).filter((one) => one.messageId !== signed.messageId);
+    return {
+      name,
+      sender: signed,
+      reservation: await together(reservation, others, ledger, nowMs),
+    };
+  }
+
+  /** Of those who signed the message, the first whose signature counts. */
+  async #accepted(
+    sender: SenderInfo | undefined,
+    nowMs: number,
+  ): Promise<Pick<Admitted, "name" | "sender">> {
+    const [first, ...cosigners] = signersOf(sender);
+    let refusal: unknown;
+    for (const one of [first, ...cosigners]) {
+      try {
+        const signed = requireSigned(one);
+        return { name: await this.#nameOf(signed, nowMs), sender: signed };
+      } catch (error) {
+        if (!(error instanceof PolicyError)) throw error;
+        refusal ??= error;
+      }
+    }
+    throw refusal;
   }
 
   /** The user's name for the sender or, in formats with certificates, one that is believed. */
@@ -147,6 +168,10 @@ export class Gate {
     const { openHomeLedger } = await import("../../../records/ledger/home-ledger.js");
     return openHomeLedger(this.#home);
   }
+}
+
+function signersOf(sender: SenderInfo | undefined): readonly SenderInfo[] {
+  return sender === undefined ? [] : [sender, ...(sender.cosigners ?? [])];
 }
 
 /** Says who sent a message that has been opened, and what its serial shows. */
