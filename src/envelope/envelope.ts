@@ -87,6 +87,11 @@ export interface Receiver {
    */
   authenticateLater?(): boolean;
   /**
+   * To be called after `authenticate`, and before the last of the plaintext is passed on, for each
+   * signature that came to light inside the sender's. Throws to refuse.
+   */
+  alsoSigned?(insider: SenderInfo): Promise<void>;
+  /**
    * What can reach the private keys; those to try first come first. Looking for keys may touch a
    * token. `info` is of the message, and not yet authentic.
    */

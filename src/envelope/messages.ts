@@ -153,6 +153,12 @@ export interface OpenOptions extends Watching {
    */
   readonly authenticate?: ((sender: SenderInfo | undefined) => Promise<void>) | undefined;
   /**
+   * Called for each signature that comes to light inside the sender's, which only CMS has, before
+   * the last of the plaintext comes; throws to refuse. Without the sender's, the message would be
+   * as good a one by this signer.
+   */
+  readonly alsoSigned?: ((insider: SenderInfo) => Promise<void>) | undefined;
+  /**
    * True: a signature inside the encryption will do, which only CMS has. The key is then used
    * before it is known who sent the message, and `authenticate` is called before the last of the
    * plaintext comes.
@@ -318,6 +324,10 @@ class OrderedReceiver implements Receiver {
   async authenticate(sender: SenderInfo | undefined): Promise<void> {
     await this.#options.authenticate?.(sender);
     this.#isAuthenticated = true;
+  }
+
+  async alsoSigned(insider: SenderInfo): Promise<void> {
+    await this.#options.alsoSigned?.(insider);
   }
 
   authenticateLater(): boolean {

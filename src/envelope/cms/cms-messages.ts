@@ -55,7 +55,7 @@ export async function beginOpening(
     layer = next;
   }
   const isLater = opening.sender === undefined && receiver.authenticateLater?.() === true;
-  if (!isLater) await receiver.authenticate(opening.sender);
+  if (!isLater) await receiver.authenticate(opening.signers);
   const { header } = layer;
   const contentKey = await opening.contentKey(layer);
   const plaintext = opening.enveloped(layer, contentKey);
@@ -94,7 +94,8 @@ async function verified(
   try {
     // The outermost signature is the one that the message came with.
     const sender = await senderOf(layer, opening.policy);
-    opening.sender ??= sender;
+    if (opening.sender === undefined) opening.sender = sender;
+    else opening.insiders.push(sender);
     return kept;
   } catch (error) {
     await kept.close();
@@ -116,7 +117,7 @@ async function signedAlone(
   opening: LayersOpening,
   receiver: Receiver,
 ): Promise<BegunOpening> {
-  const { sender } = opening;
+  const sender = opening.signers;
   if (sender === undefined) throw new TypeError("no signature was checked");
   try {
     await receiver.authenticate(sender);
@@ -134,10 +135,10 @@ function begunWith(
   opening: LayersOpening,
   receiver: Receiver,
 ): BegunOpening {
-  const { identity, sender } = opening;
+  const { identity, signers: sender } = opening;
   const atEnd: AtEnd = {
     get sender() {
-      return opening.sender;
+      return sender ?? opening.signers;
     },
     get authenticated() {
       return !opening.isUnauthenticated;
@@ -165,7 +166,7 @@ async function* thenAuthenticated(
     if (last !== undefined) yield last;
     last = bytes;
   }
-  await receiver.authenticate(opening.sender);
+  await receiver.authenticate(opening.signers);
   if (last !== undefined) yield last;
 }
 

@@ -18,12 +18,14 @@ export function cmsSender(parts: SignedParts): SenderInfo {
 
 function senderInfo(signer: Signer, { certificates, crls, ocsp }: SignedParts): SenderInfo {
   const { publicKey, algorithm, attributesHash, certificate, signingTimeMs } = signer;
+  // Signed in the same second, the attributes of two signers can be the same.
+  const own = concat(attributesHash, publicKey.fingerprint);
   return {
     publicKey,
     keyId: toHex(publicKey.fingerprint),
     algorithm,
-    messageId: toHex(attributesHash.subarray(0, ID_BYTES)),
-    streamId: toHex(sha256(concat(STREAM_LABEL, attributesHash)).subarray(0, ID_BYTES)),
+    messageId: toHex(sha256(concat(MESSAGE_LABEL, own)).subarray(0, ID_BYTES)),
+    streamId: toHex(sha256(concat(STREAM_LABEL, own)).subarray(0, ID_BYTES)),
     serial: 0,
     ...defined({ createdMs: signingTimeMs }),
     recipientsIntact: true,
@@ -41,4 +43,5 @@ function sha256(bytes: Uint8Array): Uint8Array {
 }
 
 const ID_BYTES = 16;
-const STREAM_LABEL = ascii("p11seal cms");
+const MESSAGE_LABEL = ascii("p11seal cms message");
+const STREAM_LABEL = ascii("p11seal cms stream");

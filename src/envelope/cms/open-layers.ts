@@ -31,6 +31,8 @@ export const MAX_LAYERS = 8;
 export class LayersOpening {
   /** Who signed, as far as is known: the outermost of those whose signatures hold. */
   sender: SenderInfo | undefined;
+  /** Who else signed, in layers inside the sender's: theirs alone would be a message as well. */
+  readonly insiders: SenderInfo[] = [];
   /** Which identity opened the outermost envelope. */
   identity: Identity | undefined;
   /** True once content was read that is in CBC without a signature inside. */
@@ -40,6 +42,13 @@ export class LayersOpening {
 
   constructor(receiver: Receiver) {
     this.#receiver = receiver;
+  }
+
+  /** The sender, with everybody else who is known to have signed. */
+  get signers(): SenderInfo | undefined {
+    if (this.sender === undefined || this.insiders.length === 0) return this.sender;
+    const insiders = this.insiders.flatMap((one) => [one, ...(one.cosigners ?? [])]);
+    return { ...this.sender, cosigners: [...(this.sender.cosigners ?? []), ...insiders] };
   }
 
   get policy(): SignedOptions {
@@ -70,9 +79,14 @@ export class LayersOpening {
     this.enter();
     const plaintext = openContent(ber, header, contentKey, leave);
     const outside = this.#takeSender();
+    const known = this.insiders.length;
     if (header.isAuthenticated) yield* this.within(plaintext, header.contentType);
     else yield* this.#inCbc(this.within(plaintext, header.contentType));
-    this.sender = outside ?? this.sender;
+    if (outside === undefined) return;
+    if (this.sender !== undefined) this.insiders.push(this.sender);
+    this.sender = outside;
+    // The receiver knows those outside an envelope by the time it is opened.
+    for (const insider of this.insiders.slice(known)) await this.#receiver.alsoSigned?.(insider);
   }
 
   async *#inCbc(plaintext: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
@@ -92,6 +106,7 @@ export class LayersOpening {
     this.enter();
     yield* this.within(begun.content, begun.contentType);
     const parts = await begun.rest();
+    if (this.sender !== undefined) this.insiders.push(this.sender);
     this.sender = cmsSender(
       checkSigned(begun.contentType, parts, begun.watch.finish(), this.policy),
     );

@@ -10,13 +10,14 @@ import type { Ledger, Reservation, SignedMessage } from "./ledger.js";
  * so is the message, and nothing stays reserved. A signature without a time lets no message in, so
  * it needs none.
  *
+ * @param state - `isAccepted`: the reservation was committed before
  * @throws as `Ledger.reserve`
  */
 export async function together(
   reservation: Reservation,
   others: readonly (Omit<SignedMessage, "createdMs"> & { readonly createdMs?: number })[],
   ledger: Ledger,
-  nowMs: number,
+  { nowMs, isAccepted = false }: { readonly nowMs: number; readonly isAccepted?: boolean },
 ): Promise<Reservation> {
   const beside: Reservation[] = [];
   const release = async (): Promise<void> => {
@@ -36,13 +37,17 @@ export async function together(
     throw error;
   }
   if (beside.length === 0) return reservation;
+  const acceptAll = async (): Promise<void> => {
+    for (const one of beside) await (await one.commit()).delivered();
+  };
+  if (isAccepted) await acceptAll();
   const { place, gap, redelivery } = reservation;
   return {
     ...{ place, gap, release },
     ...(redelivery !== undefined && { redelivery }),
     async commit(output) {
       const acceptance = await reservation.commit(output);
-      for (const one of beside) await (await one.commit()).delivered();
+      await acceptAll();
       return acceptance;
     },
   };

@@ -23,6 +23,8 @@ export class AlreadyDecrypted extends Error {
 export class Admission {
   /** Set once the message was admitted; never where there is no policy. */
   admitted: Admitted | undefined;
+  /** Set once the ledger has accepted it. */
+  isAccepted = false;
   readonly #settings: OpenSettings;
   readonly #output: Output;
   readonly #closeLater: CloseLater;
@@ -45,14 +47,25 @@ export class Admission {
     if (gate === undefined) return;
     const { paths } = this.#output;
     const admitted = await gate.admit(sender, paths);
-    const { reservation } = admitted;
     this.admitted = admitted;
-    this.#closeLater({ close: () => reservation.release() });
-    const { redelivery } = reservation;
+    this.#closeLater({ close: () => this.required().reservation.release() });
+    const { redelivery } = admitted.reservation;
     // A receipt names the hash of the sealed file, so the file has to be read again for it.
     if (redelivery?.kind !== "waiting" || receipt !== undefined) return;
     if (redelivery.output.final === paths?.final) {
       throw new AlreadyDecrypted(redelivery.output.temporary, admitted);
     }
+  }
+
+  /**
+   * A signature came to light inside the sender's, which would be a message by itself.
+   *
+   * @throws PolicyError: refused
+   */
+  async alsoSigned(insider: SenderInfo): Promise<void> {
+    const { gate } = this.#settings;
+    if (gate === undefined) return;
+    const admitted = this.required();
+    this.admitted = await gate.admitBeside(admitted, insider, { isAccepted: this.isAccepted });
   }
 }

@@ -16,7 +16,7 @@ import { commit, placeAll } from "../../io/outputs.js";
 import { BrokenPipe } from "../../io/io.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Admission, AlreadyDecrypted } from "./admission.js";
-import type { Admitted } from "./gate.js";
+
 import type { OpeningLog } from "./opening-log.js";
 import { writeReceipt } from "./receipt-output.js";
 import type { Task } from "../file-tasks.js";
@@ -62,7 +62,7 @@ async function deliverToFile(
   const { output, context } = delivery;
   await writePlaintext(delivery);
   await output.prepare();
-  const acceptance = await accept(delivery, admission.required());
+  const acceptance = await accept(delivery, admission);
   placeAll(outputsOf(delivery));
   await syncFolder(folder);
   await markDelivered(acceptance, context);
@@ -80,7 +80,7 @@ async function deliverToPipe(delivery: Delivery, admission: Admission): Promise<
   }
   let acceptance: Acceptance | undefined;
   const acceptOnce = async (): Promise<void> => {
-    acceptance ??= await accept(delivery, admission.required());
+    acceptance ??= await accept(delivery, admission);
   };
   // Of a message that is signed inside, the first chunk comes once the sender was admitted.
   const isLate = admission.admitted === undefined;
@@ -115,14 +115,16 @@ export async function deliverDecrypted(
 /** Writes the receipt, and tells the ledger and the audit log. */
 async function accept(
   { opened, output, receipt, hash, settings, log }: Delivery,
-  { reservation, sender }: Admitted,
+  admission: Admission,
 ): Promise<Acceptance> {
+  const { reservation, sender } = admission.required();
   if (receipt !== undefined && hash !== undefined && settings.receipt !== undefined) {
     const openedWith = opened.identity?.publicKey;
     if (openedWith === undefined) throw new TypeError("a signed message is opened by a key");
     await writeReceipt(settings.receipt, receipt, { sender, openedWith, hash });
   }
   const acceptance = await reservation.commit(output.paths);
+  admission.isAccepted = true;
   await log.opened(acceptance.witness);
   return acceptance;
 }

@@ -111,7 +111,27 @@ export class Gate {
     return {
       name,
       sender: signed,
-      reservation: await together(reservation, others, ledger, nowMs),
+      reservation: await together(reservation, others, ledger, { nowMs }),
+    };
+  }
+
+  /**
+   * Adds signatures to what was admitted, so that they let the message in no second time.
+   *
+   * @param state - `isAccepted`: the message is in the ledger already
+   * @throws as `Ledger.reserve`
+   */
+  async admitBeside(
+    admitted: Admitted,
+    insider: SenderInfo,
+    { isAccepted }: { readonly isAccepted: boolean },
+  ): Promise<Admitted> {
+    const { reservation } = admitted;
+    const state = { nowMs: Date.now(), isAccepted };
+    const ledger = await this.#opened();
+    return {
+      ...admitted,
+      reservation: await together(reservation, signersOf(insider), ledger, state),
     };
   }
 

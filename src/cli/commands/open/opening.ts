@@ -99,6 +99,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
           log.headerRead();
           await admission.demand(sender);
         },
+        alsoSigned: (insider) => admission.alsoSigned(insider),
         ...openingOptions(settings, output, context),
         identities: async (info) => {
           log.headerRead();
