@@ -905,8 +905,8 @@ export const MUTANTS = [
   {
     what: "SHA-1 signatures count",
     file: "src/trust/signature-check.ts",
-    find: '      if (scheme.digest === "sha1" && !this.#allowSha1) {',
-    replace: '      if (scheme.digest === "sha1" && this.#allowSha1) {',
+    find: '      if (digest !== "sha1" || this.#allowSha1) return undefined;',
+    replace: "      if (digest !== undefined || this.#allowSha1) return undefined;",
     test: "test/trust/path-validation.test.ts",
   },
   {
@@ -975,8 +975,8 @@ export const MUTANTS = [
   {
     what: "a list of another distribution point counts",
     file: "src/trust/crl-check.ts",
-    find: "  if (scope.name !== undefined && !isNamed(scope.name, crl, certificate, point)) return OTHER_LIST;\n",
-    replace: "",
+    find: "  return own.some((one) => others.some((other) => sameGeneralName(one, other)));\n}\n\nfunction fullNames",
+    replace: "  return own.length > 0;\n}\n\nfunction fullNames",
     test: "test/trust/crl-check.test.ts",
   },
   {
