@@ -12,6 +12,7 @@
 // Whose signature counts, and what a message must be
 export { trustedSender, type DirectoryEntry, type DirectoryKind } from "./directory/directory.js";
 export { readDirectory } from "./directory/directory-file.js";
+export { addAuthority, readAuthorities, removeAuthority, type Authority } from "./authorities.js";
 export {
   openPolicy,
   readConfig,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
 import { temporaryFolder } from "../support/folder.js";
+import { pemOf, rootAuthority } from "../../support/certificates.js";
 import { run } from "../support/run.js";
 import { PROGRAM, startProgram } from "../support/spawn.js";
 
@@ -79,6 +80,15 @@ describe("completion", () => {
     await add("recipients", "rita");
     await add("recipients", "rob@example");
     writeFileSync(join(home, "recipients"), `ruth = ${join(bin, "rita.pem")}\n`, { mode: 0o600 });
+  });
+
+  it("proposes authorities where an option or an operand is one", async () => {
+    const ca = join(bin, "ca.pem");
+    writeFileSync(ca, pemOf("CERTIFICATE", rootAuthority().certificate.der));
+    const added = await run(["trust", "add", "our-ca", ca], { env: { P11SEAL_HOME: home } });
+    expect(added).toMatchObject({ status: 0 });
+    expect(await proposals("trust", "remove", "")).toEqual(["our-ca"]);
+    expect(await proposals("verify", "--trust", "o")).toEqual(["our-ca", ":files"]);
   });
 
   it("proposes senders where an option or an operand is one", async () => {
