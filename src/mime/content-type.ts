@@ -16,7 +16,7 @@ export interface FieldValue {
  */
 export function parseFieldValue(field: string): FieldValue {
   const scanner = new Scanner(field);
-  const value = scanner.take(/[^\s;()"]+/y)?.toLowerCase();
+  const value = scanner.take(/[!#-'*-:<-~]+/y)?.toLowerCase();
   if (value === undefined) throw malformed();
   const pieces = new Map<string, string>();
   while (scanner.take(/;/y) !== undefined) {
