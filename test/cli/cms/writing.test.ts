@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import type { HolderKind } from "../../support/cms-peers/holders.js";
 import { CMS_PEERS, type CmsPeer, PRESENT_PEERS } from "../../support/cms-peers/peer.js";
-import { OpenSslProgram } from "../../support/cms-peers/openssl.js";
+import { type MessageForm, OpenSslProgram } from "../../support/cms-peers/openssl.js";
 import { CmsBench } from "./bench.js";
 
 interface Sealed {
@@ -75,15 +75,18 @@ for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "openssl")) {
     expect(contentOf(opened, form)).toEqual(CONTENT);
   });
 
-  it(`${peer.name} finds the signature inside of a mail`, async () => {
+  it.each([
+    ["a mail", ["--smime"], "SMIME"],
+    ["a file", [], "DER"],
+  ] as const)(`${peer.name} finds the signature inside of %s`, async (_, option, form) => {
     const [holder, signer] = [holders.of("p384"), holders.of("p256")];
     const plain = bench.file(".plain", CONTENT);
     const sign = ["--sign-with", signer.key, "--cert", signer.certificate];
-    const args = [...SEAL, "--smime", "-r", holder.certificate, ...sign, plain];
+    const args = [...SEAL, ...option, "-r", holder.certificate, ...sign, plain];
     const program = await openssl(peer);
-    const inside = await program.decrypt(holder, await bench.written(".eml", args), "SMIME");
+    const inside = await program.decrypt(holder, await bench.written(".out", args), form);
     const verified = await program.verify(signer, inside, undefined, "SMIME");
-    expect(contentOf(verified, "SMIME")).toEqual(CONTENT);
+    expect(contentOf(verified, form)).toEqual(CONTENT);
   });
 }
 
@@ -104,8 +107,8 @@ async function openssl(peer: CmsPeer): Promise<OpenSslProgram> {
 }
 
 /** The file in a mail's only part. */
-function contentOf(opened: Buffer, form: "PEM" | "SMIME"): Buffer {
-  if (form === "PEM") return opened;
+function contentOf(opened: Buffer, form: MessageForm): Buffer {
+  if (form !== "SMIME") return opened;
   const [fields = "", ...body] = opened.toString("latin1").split("\r\n\r\n");
   expect(fields).toMatch(/^Content-Transfer-Encoding: base64/m);
   return Buffer.from(body.join(""), "base64");
