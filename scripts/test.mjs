@@ -15,6 +15,12 @@ import { STACKS, startStacks } from "./stacks/index.mjs";
 
 const OWN = ["--slow", "--as-built"];
 
+const PKITS_TESTS = [
+  "test/trust/pkits.test.ts",
+  "test/trust/pkits-mails.test.ts",
+  "test/cli/commands/sign/pkits-verify.test.ts",
+];
+
 await runMain(async () => {
   if (!process.argv.includes("--as-built")) await ensureBuild();
   const softHsm = ensureSoftHsm();
@@ -27,7 +33,7 @@ await runMain(async () => {
   env["P11SEAL_TEST_CMS"] = JSON.stringify([findOpenSsl()]);
   const asked = process.argv.slice(2).filter((arg) => !OWN.includes(arg));
   if (process.argv.includes("--slow")) env["SLOW"] = "1";
-  if (["pkits", "pkits-mails"].some((name) => isAsked(`test/trust/${name}.test.ts`, asked))) {
+  if (PKITS_TESTS.some((file) => isAsked(file, asked))) {
     const pkits = ensurePkits();
     if ("reason" in pkits) env["TEST_PKITS_MISSING"] = pkits.reason;
     else env["TEST_PKITS"] = pkits.path;

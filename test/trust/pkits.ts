@@ -112,3 +112,10 @@ export function outcomesOf(name: string): readonly Outcome[] {
   const [, validity] = /^(Valid|Invalid).*Test\d+$/.exec(name) ?? [];
   return SETTINGS[name] ?? (validity === undefined ? [] : [[{}, validity === "Valid"]]);
 }
+
+/** Mails whose names are not those of their certificates. */
+export const ALIASES: Readonly<Record<string, string>> = {
+  AllCertificatesAnyPolicyTest11: "AllCertificatesanyPolicyTest11",
+  AllCertificatesSamePolicyTest1: "ValidCertificatePathTest1",
+  MissingCRLTest1: "InvalidMissingCRLTest1",
+};

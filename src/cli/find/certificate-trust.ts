@@ -87,8 +87,6 @@ export class CertificateTrust {
         crls: [...(one.crls ?? []), ...crls],
         ocsp: [...(one.ocsp ?? []), ...ocsp],
         atMs: this.atMs,
-        // A list that a message brings along is worth something, and its absence is no fault.
-        revocation: crls.length + ocsp.length > 0 ? "required" : "if-known",
       }),
     );
   }
