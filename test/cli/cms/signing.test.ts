@@ -45,6 +45,9 @@ for (const peer of PRESENT_PEERS) {
       const not = refusal === undefined ? "" : ` [not: ${refusal.source}]`;
       it(`${kind}, opaque and detached${not}`, () => isVerified(peer, kind, refusal));
     });
+    const refusal = peer.kind === "mono" ? /padding mode is not valid/ : undefined;
+    const not = refusal === undefined ? "" : ` [not: ${refusal.source}]`;
+    it(`RSA-PSS, opaque and detached${not}`, () => isVerified(peer, "rsa", refusal, ["--pss"]));
   });
 }
 
@@ -98,11 +101,12 @@ async function isVerified(
   peer: CmsPeer,
   kind: HolderKind,
   refusal: RegExp | undefined,
+  options: readonly string[] = [],
 ): Promise<void> {
   const program = await bench.program(peer);
   const by = holders.of(kind);
   const plain = bench.file(".plain", CONTENT);
-  const sign = ["sign", "-k", by.key, "--cert", by.certificate, plain];
+  const sign = ["sign", "-k", by.key, "--cert", by.certificate, ...options, plain];
   const detached = await bench.written(".p7s", sign);
   const opaque = await bench.written(".p7m", [...sign, "--opaque"]);
   if (refusal !== undefined) {
