@@ -104,7 +104,7 @@ function isSoundConstraint(base: GeneralName): boolean {
   switch (base.type) {
     case "email": {
       const at = base.text.lastIndexOf("@");
-      return at < 0 ? isHostConstraint(base.text) : mailbox(base.text) !== undefined;
+      return at < 0 ? isHostConstraint(base.text) : mailbox(base) !== undefined;
     }
     case "dns":
       return base.text === "" || isHostName(base.text);
@@ -146,8 +146,8 @@ function maskOf(bytes: Uint8Array): Uint8Array {
 /** True if the name surely lies in the subtree. */
 function isInside(name: GeneralName, base: GeneralName): boolean {
   if (name.type === "dns" && base.type === "dns") {
-    const host = name.text.replace(/^\*\./, "");
-    return isHostName(host) && isDnsWithin(host, base.text);
+    const host = dnsHost(name);
+    return host !== undefined && isDnsWithin(host, base.text);
   }
   return matches(name, base) === true;
 }
@@ -158,10 +158,10 @@ function isInside(name: GeneralName, base: GeneralName): boolean {
  */
 function mayOverlap(name: GeneralName, base: GeneralName): boolean {
   if (name.type === "dns" && base.type === "dns") {
-    const host = name.text.replace(/^\*\./, "");
-    if (!isHostName(host) || isDnsWithin(host, base.text)) return true;
+    const host = dnsHost(name);
+    if (host === undefined || isDnsWithin(host, base.text)) return true;
     // A wildcard stands for one label: for that of a constraint just below its domain, too.
-    return host !== name.text && isDnsWithin(base.text, host);
+    return name.text.startsWith("*.") && isDnsWithin(base.text, host);
   }
   return matches(name, base) !== false;
 }
@@ -170,9 +170,9 @@ function mayOverlap(name: GeneralName, base: GeneralName): boolean {
 function matches(name: GeneralName, base: GeneralName): boolean | undefined {
   switch (name.type) {
     case "email":
-      return base.type === "email" ? mailMatches(name.text, base.text) : undefined;
+      return base.type === "email" ? mailMatches(name, base) : undefined;
     case "uri":
-      return base.type === "uri" ? uriMatches(name.text, base.text) : undefined;
+      return base.type === "uri" ? uriMatches(name, base) : undefined;
     case "ip":
       return base.type === "ip" ? ipMatches(name.bytes, base.bytes) : undefined;
     case "directory":
@@ -199,27 +199,16 @@ function hostMatches(host: string, constraint: string): boolean {
   return c.startsWith(".") ? h.endsWith(c) : h === c;
 }
 
-function mailMatches(text: string, constraint: string): boolean | undefined {
-  const name = mailbox(text);
-  if (name === undefined) return undefined;
-  const exact = mailbox(constraint);
-  if (exact === undefined) return hostMatches(name.host, constraint);
-  return name.local === exact.local && name.host.toLowerCase() === exact.host.toLowerCase();
+function mailMatches(name: TextName, base: TextName): boolean | undefined {
+  const [found, exact] = [mailbox(name), mailbox(base)];
+  if (found === undefined) return undefined;
+  if (exact === undefined) return hostMatches(found.host, base.text);
+  return found.local === exact.local && found.host === exact.host;
 }
 
-/** The parts of an address (RFC 5321 §4.1.2); undefined if it is none. */
-function mailbox(text: string): { local: string; host: string } | undefined {
-  const at = text.lastIndexOf("@");
-  const [local, host] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1)];
-  const isLocal = DOT_STRING.test(local) || QUOTED_STRING.test(local);
-  return isLocal && isHostName(host) ? { local, host } : undefined;
-}
-
-function uriMatches(text: string, constraint: string): boolean | undefined {
-  // Only a host name can be compared (RFC 5280 §4.2.1.10): no address, and not nothing.
-  const host = URI_HOST.exec(text)?.[1];
-  if (host === undefined || !isHostName(host) || /^[\d.]+$/.test(host)) return undefined;
-  return hostMatches(host, constraint);
+function uriMatches(name: TextName, base: TextName): boolean | undefined {
+  const host = uriHost(name);
+  return host === undefined ? undefined : hostMatches(host, base.text);
 }
 
 function ipMatches(address: Uint8Array, range: Uint8Array): boolean | undefined {
@@ -229,6 +218,43 @@ function ipMatches(address: Uint8Array, range: Uint8Array): boolean | undefined 
   const masked = (bytes: Uint8Array): Uint8Array =>
     bytes.map((byte, at) => byte & (mask[at] as number));
   return equal(masked(address), masked(range.subarray(0, address.length)));
+}
+
+// ── The parts of a name ──
+
+type TextName = Extract<GeneralName, { readonly text: string }>;
+
+/** The parts of an address (RFC 5321 §4.1.2), the host in lower case; undefined if it is none. */
+const mailbox = once((text) => {
+  const at = text.lastIndexOf("@");
+  const [local, host] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1).toLowerCase()];
+  const isLocal = DOT_STRING.test(local) || QUOTED_STRING.test(local);
+  return isLocal && isHostName(host) ? { local, host } : undefined;
+});
+
+/** A DNS name without a wildcard before it; undefined if it is none. */
+const dnsHost = once((text) => {
+  const host = text.replace(/^\*\./, "");
+  return isHostName(host) ? host : undefined;
+});
+
+/** A URI's host; undefined without a name there, which alone can be compared (§4.2.1.10). */
+const uriHost = once((text) => {
+  const host = URI_HOST.exec(text)?.[1];
+  return host !== undefined && isHostName(host) && !/^[\d.]+$/.test(host) ? host : undefined;
+});
+
+/** Takes a name apart only once: it may be long, and is compared with each of many constraints. */
+function once<T>(parse: (text: string) => T): (name: TextName) => T {
+  const known = new WeakMap<TextName, { readonly parts: T }>();
+  return (name) => {
+    let found = known.get(name);
+    if (found === undefined) {
+      found = { parts: parse(name.text) };
+      known.set(name, found);
+    }
+    return found.parts;
+  };
 }
 
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/i;

@@ -91,6 +91,15 @@ describe("names and constraints", () => {
   });
 });
 
+it("a long name that is compared with many constraints is taken apart once", () => {
+  const bases = times(20_000, (n) => generalName.email(`${n}.example.com`));
+  const extensions = [...AUTHORITY_EXTENSIONS, nameConstraints([], bases)];
+  const authority = root.authority("CA", { extensions });
+  const names = [generalName.email(`${"a.".repeat(200_000)}a@example.com`)];
+  const end = authority.issue({ extensions: [subjectAltNames(...names)] });
+  expect(quickly(end, { anchors: [root], others: [authority] })).toBe("trusted");
+});
+
 describe("names of distribution points", () => {
   it("that multiply are counted before they are compared", () => {
     const names = times(1500, (n) => generalName.uri(`http://${n}/`));
