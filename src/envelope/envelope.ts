@@ -9,8 +9,10 @@
  */
 import type { BodyToOpen, BodyToSeal } from "../body/body.js";
 import type {
+  KnownPublicKey,
   ExchangePublicKey,
   Identity,
+  MlKemPublicKey,
   OaepHash,
   PrivateKey,
   Recipient,
@@ -95,7 +97,7 @@ export interface Receiver {
    * What can reach the private keys; those to try first come first. Looking for keys may touch a
    * token. `info` is of the message, and not yet authentic.
    */
-  identities(info: MessageInfo): Promise<readonly Identity[]>;
+  identities(info: MessageInfo): Promise<readonly Identity<KnownPublicKey>[]>;
   /**
    * The passphrase of a message that is sealed with one; undefined: there is none to be had. To be
    * called after `authenticate`, and once. Whoever calls it wipes the passphrase.
@@ -143,7 +145,7 @@ export interface BegunSealing {
 export interface BegunOpening {
   readonly info: MessageInfo;
   /** Which of the identities opened it; absent: a passphrase did, or it was only signed. */
-  readonly identity?: Identity;
+  readonly identity?: Identity<KnownPublicKey>;
   /**
    * Who signed it, as far as that is known before the body; whether to trust that key is the
    * caller's policy.
@@ -226,7 +228,7 @@ export interface RecipientInfo {
   /** What the holder's token will be asked to do. */
   readonly operation: string;
   /** Whether it was wrapped for this key; also true where a format does not tell. */
-  matches(publicKey: ExchangePublicKey): boolean;
+  matches(publicKey: ExchangePublicKey | MlKemPublicKey): boolean;
 }
 
 /** What a signed message says, under a valid signature. Whether to trust its key is policy. */

@@ -5,7 +5,7 @@
  */
 import { openBody, sealBody } from "../body/body.js";
 import { unshared } from "../bytes.js";
-import type { ExchangePublicKey, Identity } from "../keys/key.js";
+import type { KnownPublicKey, ExchangePublicKey, Identity, MlKemPublicKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import type {
@@ -122,7 +122,9 @@ export interface OpenOptions extends Watching {
    * needs, is used. A function is called only after `authenticate`: looking for keys may touch a
    * token. It gets what `inspectMessage` returns.
    */
-  readonly identities: readonly Identity[] | ((info: MessageInfo) => Promise<readonly Identity[]>);
+  readonly identities:
+    | readonly Identity<KnownPublicKey>[]
+    | ((info: MessageInfo) => Promise<readonly Identity<KnownPublicKey>[]>);
   /**
    * Asks for the passphrase of a message that is sealed with one, as age files can be; undefined:
    * there is none. Called after `authenticate`, once, and not for a message that names recipients.
@@ -170,7 +172,7 @@ export interface OpenOptions extends Watching {
 export interface Opened {
   readonly info: MessageInfo;
   /** Which of the identities opened it; absent: a passphrase did. */
-  readonly identity?: Identity;
+  readonly identity?: Identity<KnownPublicKey>;
   /** Who signed it; whether to trust that key is the caller's policy. */
   readonly sender?: SenderInfo;
   /** What only the end of `plaintext` shows. */
@@ -295,7 +297,10 @@ export async function inspectMessage(sealed: ByteSource): Promise<MessageInfo> {
 }
 
 /** True if a wrapped key of the message was made for this key. Needs no private key. */
-export function matchesRecipient(info: MessageInfo, publicKey: ExchangePublicKey): boolean {
+export function matchesRecipient(
+  info: MessageInfo,
+  publicKey: ExchangePublicKey | MlKemPublicKey,
+): boolean {
   return info.recipients.some((recipient) => recipient.matches(publicKey));
 }
 
@@ -336,7 +341,7 @@ class OrderedReceiver implements Receiver {
     return true;
   }
 
-  async identities(info: MessageInfo): Promise<readonly Identity[]> {
+  async identities(info: MessageInfo): Promise<readonly Identity<KnownPublicKey>[]> {
     this.requireAuthenticated();
     const { identities } = this.#options;
     return typeof identities === "function" ? identities(info) : identities;

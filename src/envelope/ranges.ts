@@ -5,7 +5,7 @@
 import { layoutOf, type SegmentCipher } from "../body/segments.js";
 import { defined } from "../defined.js";
 import { AuthenticationError, UnsupportedError } from "../errors.js";
-import type { Identity } from "../keys/key.js";
+import type { Identity, KnownPublicKey } from "../keys/key.js";
 import { Reader } from "../stream.js";
 import type { MessageInfo } from "./envelope.js";
 import { beginOpening, type OpenOptions } from "./messages.js";
@@ -23,7 +23,7 @@ export interface RandomAccessSource {
 export interface OpenedRanges {
   readonly info: MessageInfo;
   /** Which of the identities opened it; absent: a passphrase did. */
-  readonly identity?: Identity;
+  readonly identity?: Identity<KnownPublicKey>;
   /**
    * Bytes of plaintext, computed from the source's size. If the message was cut off, this is wrong;
    * `verifySize` detects that.

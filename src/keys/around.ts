@@ -1,6 +1,6 @@
 /** What happens around the use of a private key: the one place that decorates identities. */
 import { defined } from "../defined.js";
-import type { Identity, PrivateKey, PublicKey, Using } from "./key.js";
+import type { KnownPublicKey, Identity, PrivateKey, Using } from "./key.js";
 
 export interface Around {
   /** Before the key is unlocked: waits for what has to come first, or notes which key is used. */
@@ -12,7 +12,7 @@ export interface Around {
 }
 
 /** The same identity, with these hooks. */
-export function around<Public extends PublicKey>(
+export function around<Public extends KnownPublicKey>(
   identity: Identity<Public>,
   { before, after, using }: Around,
 ): Identity<Public> {
@@ -31,7 +31,7 @@ export function titleOf({ name, label }: Pick<Identity, "name" | "label">): stri
   return label === undefined ? name : `${name} ("${label}")`;
 }
 
-function watched<Public extends PublicKey>(
+function watched<Public extends KnownPublicKey>(
   key: PrivateKey<Public>,
   using: Using,
 ): PrivateKey<Public> {

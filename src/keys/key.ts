@@ -65,10 +65,20 @@ export interface HybridPublicKey extends Encoded {
   readonly mlkem: Uint8Array;
 }
 
+/** An ML-KEM key alone (FIPS 203), which only CMS messages are opened with. */
+export interface MlKemPublicKey extends Encoded {
+  readonly type: "ml-kem";
+  readonly set: "ml-kem-512" | "ml-kem-768" | "ml-kem-1024";
+  /** The encapsulation key (FIPS 203 §7.1). */
+  readonly mlkem: Uint8Array;
+}
+
 export type ExchangePublicKey = RsaPublicKey | EcPublicKey | X25519PublicKey | HybridPublicKey;
 /** A public key that signatures can be checked with. */
 export type SigningPublicKey = RsaPublicKey | EcPublicKey | Ed25519PublicKey;
 export type PublicKey = ExchangePublicKey | Ed25519PublicKey;
+/** A key that some message may be opened with, or signed. */
+export type KnownPublicKey = PublicKey | MlKemPublicKey;
 /** A key that is one object, for `node:crypto` and on a token: all but hybrids. */
 export type SinglePublicKey = Exclude<PublicKey, HybridPublicKey>;
 
@@ -135,7 +145,7 @@ export interface OaepDecryption {
  * A private key, ready to use. It has a member for each thing it can do and none for what it can't;
  * `purpose.ts` says what is missing.
  */
-export interface PrivateKey<Public extends PublicKey = PublicKey> {
+export interface PrivateKey<Public extends KnownPublicKey = PublicKey> {
   /** Its public half. */
   readonly publicKey: Public;
   readonly oaep?: OaepDecryption;
@@ -153,8 +163,9 @@ export interface PrivateKey<Public extends PublicKey = PublicKey> {
    */
   readonly agree?: (peer: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**
-   * A hybrid KEM's Decap (RFC 9180 §4): the shared secret, 32 bytes. Resolves and rejects as
-   * `OaepDecryption.decrypt`, but a wrong ML-KEM ciphertext gives another secret, not `null`.
+   * A KEM's Decap, of a hybrid (RFC 9180 §4) or of ML-KEM alone (FIPS 203 §7.3): the shared secret,
+   * 32 bytes. Resolves and rejects as `OaepDecryption.decrypt`, but a wrong ML-KEM ciphertext gives
+   * another secret, not `null`.
    */
   readonly decapsulate?: (enc: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**
@@ -173,7 +184,7 @@ export interface PrivateKey<Public extends PublicKey = PublicKey> {
 export type RsaPrivateKey = PrivateKey<RsaPublicKey>;
 
 /** What can reach a private key: on a token, or in memory. */
-export interface Identity<Public extends PublicKey = PublicKey> {
+export interface Identity<Public extends KnownPublicKey = PublicKey> {
   readonly publicKey: Public;
   /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
   readonly name: string;

@@ -11,14 +11,22 @@ import { concat, fromHex } from "../bytes.js";
 import { FormatError } from "../errors.js";
 
 /** The parameter sets that messages use. */
-export type MlKemSet = "ml-kem-768" | "ml-kem-1024";
+export type MlKemSet = "ml-kem-512" | "ml-kem-768" | "ml-kem-1024";
 
 /** Lengths in bytes (FIPS 203 §8, table 3). */
 export const ML_KEM_BYTES: Readonly<
   Record<MlKemSet, { readonly publicKey: number; readonly ciphertext: number }>
 > = {
+  "ml-kem-512": { publicKey: 800, ciphertext: 768 },
   "ml-kem-768": { publicKey: 1184, ciphertext: 1088 },
   "ml-kem-1024": { publicKey: 1568, ciphertext: 1568 },
+};
+
+/** Object identifiers of the parameter sets, as of their keys (RFC 9935 §3), dotted. */
+export const ML_KEM_OIDS: Readonly<Record<MlKemSet, string>> = {
+  "ml-kem-512": "2.16.840.1.101.3.4.4.1",
+  "ml-kem-768": "2.16.840.1.101.3.4.4.2",
+  "ml-kem-1024": "2.16.840.1.101.3.4.4.3",
 };
 
 /** Bytes of a seed. */
@@ -79,6 +87,7 @@ export function requireMlKemKey(set: MlKemSet, publicKey: Uint8Array): void {
 
 const Q = 3329;
 const NAMES: Readonly<Record<MlKemSet, string>> = {
+  "ml-kem-512": "ML-KEM-512",
   "ml-kem-768": "ML-KEM-768",
   "ml-kem-1024": "ML-KEM-1024",
 };
@@ -142,6 +151,10 @@ function privateObject(set: MlKemSet, seed: Uint8Array): KeyObject {
 
 /** What stands before the bare key. */
 const DER: Readonly<Record<MlKemSet, { readonly spki: Uint8Array; readonly pkcs8: Uint8Array }>> = {
+  "ml-kem-512": {
+    spki: fromHex("30820332300b06096086480165030404010382032100"),
+    pkcs8: fromHex("3054020100300b060960864801650304040104428040"),
+  },
   "ml-kem-768": {
     spki: fromHex("308204b2300b0609608648016503040402038204a100"),
     pkcs8: fromHex("3054020100300b060960864801650304040204428040"),
@@ -159,8 +172,8 @@ const DER: Readonly<Record<MlKemSet, { readonly spki: Uint8Array; readonly pkcs8
  * `node:crypto`.
  */
 export async function nobleMlKem(): Promise<MlKem> {
-  const { ml_kem768, ml_kem1024 } = await import("@noble/post-quantum/ml-kem.js");
-  const sets = { "ml-kem-768": ml_kem768, "ml-kem-1024": ml_kem1024 };
+  const { ml_kem512, ml_kem768, ml_kem1024 } = await import("@noble/post-quantum/ml-kem.js");
+  const sets = { "ml-kem-512": ml_kem512, "ml-kem-768": ml_kem768, "ml-kem-1024": ml_kem1024 };
   return {
     name: "@noble/post-quantum",
     encapsulate: (set, publicKey) => {

@@ -4,6 +4,7 @@
  */
 import { TokenError, UnsupportedError } from "../errors.js";
 import type {
+  KnownPublicKey,
   ExchangePublicKey,
   HybridPublicKey,
   PrivateKey,
@@ -71,12 +72,13 @@ export type Capability = Exclude<keyof PrivateKey, "publicKey">;
  *   `ERR_MECHANISM`: this key's holder can't
  */
 export function requireCapability<C extends Capability>(
-  key: PrivateKey,
+  key: PrivateKey<KnownPublicKey>,
   wanted: C,
-): NonNullable<PrivateKey[C]> {
+): NonNullable<PrivateKey<KnownPublicKey>[C]> {
   const found = key[wanted];
   if (found !== undefined) return found;
-  if (wanted === "sign") signatureAlgorithm(key.publicKey);
+  const { publicKey } = key;
+  if (wanted === "sign" && publicKey.type !== "ml-kem") signatureAlgorithm(publicKey);
   const { types, what } = CAPABILITIES[wanted];
   if (!types.includes(key.publicKey.type)) {
     throw new UnsupportedError(
@@ -90,12 +92,12 @@ export function requireCapability<C extends Capability>(
 }
 
 const CAPABILITIES: Readonly<
-  Record<Capability, { readonly types: readonly PublicKey["type"][]; readonly what: string }>
+  Record<Capability, { readonly types: readonly KnownPublicKey["type"][]; readonly what: string }>
 > = {
   oaep: { types: ["rsa"], what: "undo RSA-OAEP" },
   decryptPkcs1: { types: ["rsa"], what: "undo PKCS#1 v1.5" },
   agree: { types: ["ec", "x25519"], what: "derive a shared secret" },
-  decapsulate: { types: ["hybrid"], what: "undo a hybrid KEM" },
+  decapsulate: { types: ["hybrid", "ml-kem"], what: "undo a KEM" },
   sign: { types: ["rsa", "ec", "ed25519"], what: "sign messages" },
   signPkcs1: { types: ["rsa"], what: "sign with PKCS#1 v1.5" },
 };

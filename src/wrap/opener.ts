@@ -5,7 +5,7 @@
  */
 import { NoMatchError, P11SealError, PolicyError } from "../errors.js";
 import { titleOf } from "../keys/around.js";
-import type { Identity, OaepParameters, PrivateKey, PublicKey } from "../keys/key.js";
+import type { KnownPublicKey, Identity, OaepParameters, PrivateKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
 import { fewOf } from "../printable.js";
 import { Secret } from "../secret.js";
@@ -42,8 +42,16 @@ export interface AgreementWrap {
   readonly unnamed?: boolean;
 }
 
+/** The content key under what a format derives from a KEM's shared secret in a way of its own. */
+export interface KemWrap {
+  readonly type: "kem";
+  readonly ciphertext: Uint8Array;
+  /** The content key; `null` for every fault. */
+  readonly open: (shared: Uint8Array) => Uint8Array | null;
+}
+
 /** The content key as one recipient's stanza has it. */
-export type WrappedKey = RsaWrap | HpkeWrap | AgreementWrap;
+export type WrappedKey = RsaWrap | HpkeWrap | AgreementWrap | KemWrap;
 
 /** What a format says of a message's wrapped keys. */
 export interface WrappedKeys {
@@ -51,11 +59,11 @@ export interface WrappedKeys {
    * Those that were made for this key, as its tag or name in the message tells; and those that may
    * have been (`unnamed`).
    */
-  readonly for: (key: PublicKey) => readonly WrappedKey[];
+  readonly for: (key: KnownPublicKey) => readonly WrappedKey[];
   /** Length of the content key. */
   readonly keyBytes: number;
   /** Throws to refuse a key that matched, before it is unlocked. */
-  readonly admit?: (key: PublicKey) => void;
+  readonly admit?: (key: KnownPublicKey) => void;
   /**
    * What goes on where an RSA wrap gives no key; by default random bytes. A format with PKCS#1 v1.5
    * needs one that is the same for the same wrap (`derivedSubstitute`).
@@ -64,7 +72,7 @@ export interface WrappedKeys {
 }
 
 export interface OpenedByKey {
-  readonly identity: Identity;
+  readonly identity: Identity<KnownPublicKey>;
   /** Always `keyBytes` long; what is under it tells whether it was the message's. */
   readonly contentKey: Secret;
 }
@@ -82,7 +90,7 @@ export interface OpenedByKey {
  *   throws
  */
 export async function openByKey(
-  identities: readonly Identity[],
+  identities: readonly Identity<KnownPublicKey>[],
   wrapped: WrappedKeys,
 ): Promise<OpenedByKey> {
   const candidates = identities.map((identity) => {
@@ -125,7 +133,7 @@ export async function openByKey(
  * @throws PolicyError `ERR_OAEP_HASH`; TokenError
  */
 export async function contentKeyOf(
-  privateKey: PrivateKey,
+  privateKey: PrivateKey<KnownPublicKey>,
   wrap: WrappedKey,
   wrapped: WrappedKeys,
 ): Promise<Secret | null> {
@@ -140,7 +148,10 @@ export function isUnnamed(wrap: WrappedKey): boolean {
   return (wrap.type === "agreement" || wrap.type === "hpke") && wrap.unnamed === true;
 }
 
-function unlock(identity: Identity, { admit }: WrappedKeys): Promise<PrivateKey> {
+function unlock(
+  identity: Identity<KnownPublicKey>,
+  { admit }: WrappedKeys,
+): Promise<PrivateKey<KnownPublicKey>> {
   admit?.(identity.publicKey);
   return identity.unlock();
 }
@@ -158,7 +169,7 @@ export function isUnfit({ code }: P11SealError): boolean {
 
 const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
 
-function noMatch(identities: readonly Identity[]): NoMatchError {
+function noMatch(identities: readonly Identity<KnownPublicKey>[]): NoMatchError {
   const names = identities.map(titleOf);
   return new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
     hint: `identities tried: ${fewOf(names, 3) || "none"}; see whom it is for with: p11seal inspect`,
@@ -166,23 +177,21 @@ function noMatch(identities: readonly Identity[]): NoMatchError {
 }
 
 function unwrapOne(
-  privateKey: PrivateKey,
+  privateKey: PrivateKey<KnownPublicKey>,
   wrap: WrappedKey,
   { keyBytes, substituteFor }: WrappedKeys,
 ): Promise<Unwrapped> {
   const fits = (length: number): boolean => length === keyBytes;
-  if (wrap.type === "hpke" || wrap.type === "agreement") {
+  if (wrap.type !== "rsa-oaep" && wrap.type !== "rsa-pkcs1") {
     const rejection: Rejection = { fits, substitute: randomSubstitute(keyBytes) };
-    return wrap.type === "hpke"
-      ? orSubstitute(() => hpkeSecret(privateKey, wrap), rejection)
-      : orSubstitute(() => agreementSecret(privateKey, wrap), rejection);
+    return orSubstitute(() => secretOf(privateKey, wrap), rejection);
   }
   const substitute = substituteFor?.(wrap) ?? randomSubstitute(keyBytes);
   return unwrapRsa(privateKey, wrap, { fits, substitute }, { keyBytes });
 }
 
 /** The wrap to try: with RSA-OAEP, the one whose hash the key's holder undoes best. */
-function bestOf(wraps: readonly WrappedKey[], privateKey: PrivateKey): WrappedKey {
+function bestOf(wraps: readonly WrappedKey[], privateKey: PrivateKey<KnownPublicKey>): WrappedKey {
   const oaepWraps = wraps.filter((wrap) => wrap.type === "rsa-oaep");
   const [other] = wraps.filter((wrap) => wrap.type !== "rsa-oaep");
   if (oaepWraps.length > 0) {
@@ -226,7 +235,32 @@ function noSuchOaep(
   );
 }
 
-async function hpkeSecret(privateKey: PrivateKey, wrap: HpkeWrap): Promise<Secret | null> {
+function secretOf(
+  privateKey: PrivateKey<KnownPublicKey>,
+  wrap: HpkeWrap | AgreementWrap | KemWrap,
+): Promise<Secret | null> {
+  switch (wrap.type) {
+    case "hpke":
+      return hpkeSecret(privateKey, wrap);
+    case "agreement":
+      return agreementSecret(privateKey, wrap);
+    case "kem":
+      return kemSecret(privateKey, wrap);
+  }
+}
+
+async function kemSecret(
+  privateKey: PrivateKey<KnownPublicKey>,
+  { ciphertext, open }: KemWrap,
+): Promise<Secret | null> {
+  const shared = await requireCapability(privateKey, "decapsulate")(ciphertext);
+  return shared === null ? null : derived(shared, open);
+}
+
+async function hpkeSecret(
+  privateKey: PrivateKey<KnownPublicKey>,
+  wrap: HpkeWrap,
+): Promise<Secret | null> {
   const recipient = keyFor(privateKey.publicKey, wrap.kem);
   const key =
     recipient.type === "hybrid"
@@ -236,13 +270,17 @@ async function hpkeSecret(privateKey: PrivateKey, wrap: HpkeWrap): Promise<Secre
 }
 
 async function agreementSecret(
-  privateKey: PrivateKey,
+  privateKey: PrivateKey<KnownPublicKey>,
   { curve, peer, open }: AgreementWrap,
 ): Promise<Secret | null> {
   const agree = requireCapability(privateKey, "agree");
   keyFor(privateKey.publicKey, curve);
   const shared = await agreed(curve, agree, peer);
-  if (shared === null) return null;
+  return shared === null ? null : derived(shared, open);
+}
+
+/** What `open` makes of a shared secret, which is wiped. */
+function derived(shared: Secret, open: AgreementWrap["open"]): Secret | null {
   try {
     const key = open(shared.expose());
     return key === null ? null : new Secret(key);
@@ -252,7 +290,8 @@ async function agreementSecret(
 }
 
 /** @throws TypeError a format's mistake: it takes a wrap for one of a key that can't undo it */
-function keyFor(key: PublicKey, kem: HpkeKem): HpkeRecipient {
-  if (key.type !== "rsa" && key.type !== "ed25519" && kemOf(key) === kem) return key;
+function keyFor(key: KnownPublicKey, kem: HpkeKem): HpkeRecipient {
+  const isOther = key.type === "rsa" || key.type === "ed25519" || key.type === "ml-kem";
+  if (!isOther && kemOf(key) === kem) return key;
   throw new TypeError("the wrap was made for a key of another kind");
 }

@@ -5,7 +5,7 @@
  * with a few thousand questions (Bleichenbacher 1998, and every decade since). So nobody learns it
  * here.
  */
-import type { OaepParameters, PrivateKey } from "../keys/key.js";
+import type { KnownPublicKey, OaepParameters, PrivateKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
 import { orSubstitute, type Rejection, type Unwrapped } from "./rejection.js";
 
@@ -34,7 +34,7 @@ export interface UnwrapHow {
  * @throws as `requireCapability`; TokenError from a key on a token
  */
 export function unwrapRsa(
-  privateKey: PrivateKey,
+  privateKey: PrivateKey<KnownPublicKey>,
   wrap: RsaWrap,
   rejection: Rejection,
   how: UnwrapHow = {},

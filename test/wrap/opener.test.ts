@@ -6,7 +6,7 @@ import { createHash, diffieHellman, generateKeyPairSync, randomBytes } from "nod
 import { describe, expect, it } from "@jest/globals";
 import { ascii } from "../../src/bytes.js";
 import { PolicyError, TokenError } from "../../src/errors.js";
-import type { Identity, OaepParameters, PublicKey } from "../../src/keys/key.js";
+import type { Identity, OaepParameters, KnownPublicKey } from "../../src/keys/key.js";
 import type { SinglePurposeKey } from "../../src/keys/purpose.js";
 import { Secret } from "../../src/secret.js";
 import {
@@ -25,7 +25,7 @@ import { answering, counting, identityOf } from "../support/identities.js";
 const contentKey = new Uint8Array(32).fill(0x4b);
 const rsa = identityOf("rsa2048");
 
-const isSame = (one: PublicKey, other: PublicKey): boolean =>
+const isSame = (one: KnownPublicKey, other: KnownPublicKey): boolean =>
   Buffer.compare(one.fingerprint, other.fingerprint) === 0;
 
 /** What a format says of a message with these wraps, all of them for `rsa`. */

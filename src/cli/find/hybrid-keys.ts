@@ -14,14 +14,19 @@ import {
   type HybridFileIdentity,
 } from "../../envelope/hybrid-file.js";
 import { matchesRecipient } from "../../envelope/messages.js";
-import type { ExchangePublicKey, HybridPublicKey, Identity } from "../../keys/key.js";
+import type {
+  ExchangePublicKey,
+  HybridPublicKey,
+  Identity,
+  MlKemPublicKey,
+} from "../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../keys/public-key.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import { readSmall } from "../io/inputs.js";
 import type { Io } from "../io/io.js";
 import type { Tokens } from "./tokens.js";
 
-type ExchangeIdentity = Identity<ExchangePublicKey>;
+type ExchangeIdentity = Identity<ExchangePublicKey | MlKemPublicKey>;
 
 /** The hybrid key in a file's bytes; `undefined` if it is no such file. */
 export function hybridIn(bytes: Uint8Array, path: string): HybridFile | undefined {
@@ -69,7 +74,9 @@ export class HybridSource {
   ): Promise<readonly ExchangeIdentity[]> => {
     if (!matchesRecipient(info, this.#file.publicKey)) return [];
     for (const look of this.#identity === undefined ? keys : []) {
-      const half = (await look()).find((key) => this.#isHalf(key));
+      const half = (await look()).find((key): key is Identity<ExchangePublicKey> =>
+        this.#isHalf(key),
+      );
       if (half === undefined) continue;
       this.#identity = this.#with(half);
       break;
@@ -78,11 +85,12 @@ export class HybridSource {
     return this.#identity === undefined ? [] : [this.#identity];
   };
 
-  #isHalf({ publicKey }: ExchangeIdentity): boolean {
+  #isHalf(one: ExchangeIdentity): one is Identity<ExchangePublicKey> {
+    const { publicKey } = one;
     return equal(publicKey.fingerprint, this.#file.publicKey.dh.fingerprint);
   }
 
-  #with(half: ExchangeIdentity): HybridFileIdentity {
+  #with(half: Identity<ExchangePublicKey>): HybridFileIdentity {
     const identity = hybridFileIdentity(this.#file, half, this.#path);
     this.#tokens.atEnd(() => {
       identity.wipe();

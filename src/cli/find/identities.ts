@@ -8,8 +8,9 @@ import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
 import { looksLikeAgeIdentities } from "../../keys/formats/age-keys.js";
 import { foreignPrivate } from "../../keys/formats/foreign-private.js";
-import type { ExchangePublicKey, Identity } from "../../keys/key.js";
+import type { ExchangePublicKey, Identity, MlKemPublicKey } from "../../keys/key.js";
 import { mayHideKeys } from "../../token/hiding.js";
+import { looksLikeMlKem, mlKemIdentity } from "../../software/ml-kem-identity.js";
 import { ageIdentities } from "../../software/age-identities.js";
 import { naming } from "../../keys/refusals.js";
 import { keyName } from "../../token/objects/halves.js";
@@ -25,7 +26,7 @@ import type { Tokens } from "./tokens.js";
 import { decisive, overlookedText, silentTokens, troubleError, troubleText } from "./troubles.js";
 import type { Context } from "../command.js";
 
-export type ExchangeIdentity = Identity<ExchangePublicKey>;
+export type ExchangeIdentity = Identity<ExchangePublicKey | MlKemPublicKey>;
 
 export interface Identities {
   /**
@@ -180,7 +181,10 @@ function everyKeyPresent(tokens: Tokens): Source {
  * False for a key that a message doesn't name, and may be sealed to all the same: whether it was,
  * only an operation with the private key would tell. Nobody asked for a PIN to be spent on that.
  */
-function mayTry(publicKey: ExchangePublicKey, { recipients }: MessageInfo): boolean {
+function mayTry(
+  publicKey: ExchangePublicKey | MlKemPublicKey,
+  { recipients }: MessageInfo,
+): boolean {
   const matching = recipients.filter((recipient) => recipient.matches(publicKey));
   return matching.length === 0 || matching.some(({ tag }) => tag !== undefined);
 }
@@ -337,6 +341,12 @@ async function fromFile(path: string, tokens: Tokens, context: Context): Promise
   if (hybrid !== undefined) {
     await warnIfReadable(path, context);
     return [new HybridSource(hybrid, path, tokens)];
+  }
+  if (looksLikeMlKem(text)) {
+    const identity = await mlKemIdentity(text, path);
+    await warnIfReadable(path, context);
+    bytes.fill(0);
+    return [{ find: () => Promise.resolve([identity]) }];
   }
   if (text.includes("-----BEGIN ")) {
     const identity = await identityInFile(bytes, path, "open", context);

@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { defined } from "../../defined.js";
 import { TokenError, UsageError } from "../../errors.js";
 import { around } from "../../keys/around.js";
-import type { ExchangePublicKey, Identity, PublicKey } from "../../keys/key.js";
+import type { ExchangePublicKey, Identity, KnownPublicKey, PublicKey } from "../../keys/key.js";
 import { mayHideKeys } from "../../token/hiding.js";
 import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
@@ -49,7 +49,7 @@ export class Tokens {
   #access: Promise<TokenProcess> | undefined;
   #halves: Promise<PublicKey[]> | undefined;
   /** The keys of the identities given out. */
-  readonly #keys = new WeakMap<Identity, KeyInfo>();
+  readonly #keys = new WeakMap<Identity<KnownPublicKey>, KeyInfo>();
   readonly #endings: (() => void)[] = [];
   /** The token whose key was last unlocked. */
   #inUse: TokenInfo | undefined;
@@ -152,12 +152,12 @@ export class Tokens {
   }
 
   /** The token's key that an identity stands for, or uses. */
-  keyOf(identity: Identity): KeyInfo | undefined {
+  keyOf(identity: Identity<KnownPublicKey>): KeyInfo | undefined {
     return this.#keys.get(identity);
   }
 
   /** True for a key that its token lists no way to open with: others are tried, and their PINs. */
-  async isDoubtful(identity: Identity): Promise<boolean> {
+  async isDoubtful(identity: Identity<KnownPublicKey>): Promise<boolean> {
     const key = this.keyOf(identity);
     if (key === undefined) return false;
     const access = await this.access();

@@ -4,7 +4,7 @@ import { CHUNK_SIZES } from "../../body/chunks.js";
 import { layoutOf } from "../../body/segments.js";
 import { toHex } from "../../bytes.js";
 import { AGE_SSH_OAEP } from "../../keys/formats/ssh.js";
-import type { ExchangePublicKey } from "../../keys/key.js";
+import type { ExchangePublicKey, MlKemPublicKey } from "../../keys/key.js";
 import type { MessageInfo, RecipientInfo } from "../envelope.js";
 import { BODY_NONCE_BYTES } from "./age-file-key.js";
 import { AGE, encodeAgeHeader, type RawHeader } from "./age-header.js";
@@ -53,7 +53,7 @@ class AgeRecipientInfo implements RecipientInfo {
     this.#stanza = stanza;
   }
 
-  matches(publicKey: ExchangePublicKey): boolean {
+  matches(publicKey: ExchangePublicKey | MlKemPublicKey): boolean {
     return wrappedBy(this.#stanza, publicKey) !== undefined;
   }
 }

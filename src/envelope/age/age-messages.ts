@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { readChunk } from "../../body/chunks.js";
 import { defined } from "../../defined.js";
-import type { ExchangePublicKey, Identity } from "../../keys/key.js";
+import type { ExchangePublicKey, Identity, KnownPublicKey } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
@@ -95,7 +95,7 @@ export async function sealHeader(
 export async function openHeader(
   { raw, stanzas }: ParsedAgeHeader,
   receiver: Receiver,
-): Promise<{ readonly identity?: Identity; readonly fileKey: Secret }> {
+): Promise<{ readonly identity?: Identity<KnownPublicKey>; readonly fileKey: Secret }> {
   const passphrase = passphraseStanza(stanzas);
   if (passphrase !== undefined) return { fileKey: await openByPassphrase(passphrase, receiver) };
   const identities = await receiver.identities(ageInfo(raw, stanzas));

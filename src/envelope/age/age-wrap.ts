@@ -5,6 +5,7 @@ import type {
   EcPublicKey,
   HybridKem,
   HybridPublicKey,
+  KnownPublicKey,
   PublicKey,
   RsaPublicKey,
   X25519PublicKey,
@@ -103,7 +104,7 @@ export function wrappedKeys(stanzas: readonly Stanza[]): WrappedKeys {
 /**
  * The stanza's wrapped key, if the stanza is for this key, or may be: one of X25519 does not say.
  */
-export function wrappedBy(stanza: Stanza, key: PublicKey): WrappedKey | undefined {
+export function wrappedBy(stanza: Stanza, key: KnownPublicKey): WrappedKey | undefined {
   switch (stanza.type) {
     case "X25519":
       return key.type === "x25519" ? x25519Wrap(stanza, key) : undefined;
@@ -174,7 +175,7 @@ function x25519WrapKey(shared: Uint8Array, share: Uint8Array, point: Uint8Array)
   return hkdf(shared, concat(share, point), "age-encryption.org/v1/X25519");
 }
 
-function isP256(key: PublicKey): key is EcPublicKey {
+function isP256(key: KnownPublicKey): key is EcPublicKey {
   return key.type === "ec" && key.curve === "P-256";
 }
 

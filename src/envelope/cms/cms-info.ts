@@ -1,6 +1,7 @@
 /** What anyone can see in a CMS message's header. */
 import { toHex } from "../../bytes.js";
-import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
+import { ML_KEM_OIDS } from "../../keys/ml-kem.js";
+import type { ExchangePublicKey, MlKemPublicKey, OaepHash } from "../../keys/key.js";
 import type { MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
 import type { EnvelopedHeader } from "./enveloped.js";
 import type { RecipientId, RecipientInfoValue } from "./recipient-infos.js";
@@ -60,7 +61,7 @@ class CmsRecipientInfo implements RecipientInfo {
   /**
    * Whether the key is of the kind that it was wrapped for: which key it is, its certificate tells.
    */
-  matches(key: ExchangePublicKey): boolean {
+  matches(key: ExchangePublicKey | MlKemPublicKey): boolean {
     const value = this.#value;
     switch (value.type) {
       case "rsa-oaep":
@@ -72,6 +73,7 @@ class CmsRecipientInfo implements RecipientInfo {
           key.point.length === value.originator.length
         );
       case "kem":
+        return key.type === "ml-kem" && ML_KEM_OIDS[key.set] === value.kem;
       case "unknown":
         return false;
     }

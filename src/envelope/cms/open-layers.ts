@@ -13,7 +13,7 @@ import {
   PolicyError,
   UnsupportedError,
 } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
+import type { Identity, KnownPublicKey } from "../../keys/key.js";
 import type { Secret } from "../../secret.js";
 import { Reader } from "../../stream.js";
 import type { Receiver, SenderInfo } from "../envelope.js";
@@ -34,7 +34,7 @@ export class LayersOpening {
   /** Who else signed, in layers inside the sender's: theirs alone would be a message as well. */
   readonly insiders: SenderInfo[] = [];
   /** Which identity opened the outermost envelope. */
-  identity: Identity | undefined;
+  identity: Identity<KnownPublicKey> | undefined;
   /** True once content was read that is in CBC without a signature inside. */
   isUnauthenticated = false;
   readonly #receiver: Receiver;

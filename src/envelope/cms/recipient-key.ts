@@ -1,7 +1,7 @@
 /** The content key of an envelope, by the identity that one of its recipients names. */
 import { randomBytes } from "node:crypto";
 import { NoMatchError, PolicyError } from "../../errors.js";
-import type { Identity } from "../../keys/key.js";
+import type { Identity, KnownPublicKey } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
 import type { MessageInfo, Receiver } from "../envelope.js";
@@ -53,7 +53,7 @@ let oneSecret: Secret | undefined;
 /** Where the message names certificates, and none was at hand for a key that was tried. */
 function withoutCertificate(
   error: NoMatchError,
-  identities: readonly Identity[],
+  identities: readonly Identity<KnownPublicKey>[],
   given: readonly Uint8Array[],
 ): NoMatchError {
   const lacks = identities.some(({ certificates = [] }) => certificates.length === 0);

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { DerReader } from "../../asn1/der.js";
 import { equal } from "../../bytes.js";
-import type { PublicKey } from "../../keys/key.js";
+import type { KnownPublicKey } from "../../keys/key.js";
 import type { Certificate } from "../../x509/certificate.js";
 import { readName, sameName } from "../../x509/name.js";
 import type { RecipientId } from "./recipient-infos.js";
@@ -13,7 +13,7 @@ import type { RecipientId } from "./recipient-infos.js";
 /** True if `rid` names one of the certificates, which are the key's, or the key itself. */
 export function namesKey(
   rid: RecipientId,
-  key: PublicKey,
+  key: KnownPublicKey,
   certificates: readonly Certificate[],
 ): boolean {
   if (rid.type === "subjectKeyId") {
@@ -30,10 +30,10 @@ export function namesKey(
 }
 
 /**
- * Identifiers that certificates give keys: of the subjectPublicKey's bits, the SHA-1 (RFC 5280
+ * Identifiers that certificates give keys: of the subjectKnownPublicKey's bits, the SHA-1 (RFC 5280
  * §4.2.1.2 method 1) and 160 bits of the SHA-256 (RFC 7093 §2 method 1).
  */
-function keyIdsOf({ spki }: PublicKey): Uint8Array[] {
+function keyIdsOf({ spki }: KnownPublicKey): Uint8Array[] {
   const outer = new DerReader(spki, "public key").sequence();
   outer.skip();
   const bits = outer.bitString();

@@ -1,8 +1,11 @@
 /** From the recipients of a message to the wraps that `openByKey` opens (`wrap/opener.ts`). */
+import { hkdfSync } from "node:crypto";
 import { derAlgorithm, type AlgorithmIdentifier } from "../../asn1/algorithm-identifier.js";
-import { toHex } from "../../bytes.js";
+import { der, derUnsigned, TAG } from "../../asn1/der.js";
+import { toHex, u32 } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
-import type { EcCurve, PublicKey } from "../../keys/key.js";
+import type { EcCurve, KnownPublicKey, MlKemPublicKey } from "../../keys/key.js";
+import { ML_KEM_BYTES, ML_KEM_OIDS } from "../../keys/ml-kem.js";
 import { validatePoint } from "../../keys/public-key.js";
 import type { Secret } from "../../secret.js";
 import {
@@ -11,10 +14,15 @@ import {
   desKeyUnwrap,
   type KekDerivation,
 } from "../../wrap/key-agreement.js";
-import type { AgreementWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
+import type { AgreementWrap, KemWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { derivedSubstitute } from "../../wrap/rejection.js";
 import { parseX509, type Certificate } from "../../x509/certificate.js";
-import type { KeyAgreement, KeyTransport, RecipientInfoValue } from "./recipient-infos.js";
+import type {
+  KeyAgreement,
+  KeyEncapsulation,
+  KeyTransport,
+  RecipientInfoValue,
+} from "./recipient-infos.js";
 import { namesKey } from "./recipient-match.js";
 
 export interface WrapContext {
@@ -36,7 +44,7 @@ export interface WrapContext {
 export function wrappedKeys(context: WrapContext): WrappedKeys {
   const { recipients, keyBytes, allowsLegacy, rejectionSecret } = context;
   const certificates = certificatesByKey(context.certificates);
-  const wrapsFor = (key: PublicKey): WrappedKey[] => {
+  const wrapsFor = (key: KnownPublicKey): WrappedKey[] => {
     const own = certificates.get(toHex(key.spki)) ?? [];
     return recipients.flatMap((one) =>
       one.type !== "unknown" && namesKey(one.rid, key, own) ? wrapFor(one, key) : [],
@@ -76,7 +84,7 @@ function certificatesByKey(ders: readonly Uint8Array[]): Map<string, Certificate
 
 function wrapFor(
   recipient: Exclude<RecipientInfoValue, { type: "unknown" }>,
-  key: PublicKey,
+  key: KnownPublicKey,
 ): WrappedKey[] {
   switch (recipient.type) {
     case "rsa-oaep":
@@ -86,7 +94,7 @@ function wrapFor(
       if (key.type === "ec") return [agreementWrap(recipient, key.curve)];
       return key.type === "x25519" ? [agreementWrap(recipient, "X25519")] : [];
     case "kem":
-      return [];
+      return key.type === "ml-kem" ? [kemWrap(recipient, key)] : [];
   }
 }
 
@@ -119,6 +127,39 @@ function agreementWrap(recipient: KeyAgreement, curve: EcCurve | "X25519"): Agre
     open: (shared) => unwrap(deriveKek(shared, derivation, purpose), encryptedKey),
   };
 }
+
+function kemWrap(recipient: KeyEncapsulation, { set }: MlKemPublicKey): KemWrap {
+  const { kem, ciphertext, kdf, kekBytes, ukm, wrap, encryptedKey } = recipient;
+  const hash = KEM_KDFS.get(kdf.oid);
+  const keyWrap = KEY_WRAPS.get(wrap.oid);
+  if (ML_KEM_OIDS[set] !== kem) throw unsupported("the KEM", kem);
+  if (hash === undefined) throw unsupported("key derivation", kdf.oid);
+  if (keyWrap === undefined) throw unsupported("key wrap", wrap.oid);
+  if (keyWrap.kekBytes !== kekBytes || ciphertext.length !== ML_KEM_BYTES[set].ciphertext) {
+    throw new FormatError("ERR_CMS", "a recipient of the CMS message has lengths that don't fit");
+  }
+  // CMSORIforKEMOtherInfo (RFC 9629 §5).
+  const info = der(
+    TAG.sequence,
+    derAlgorithm(wrap),
+    derUnsigned(u32(kekBytes)),
+    ...(ukm === undefined ? [] : [der(0xa0, der(TAG.octetString, ukm))]),
+  );
+  const open = (shared: Uint8Array): Uint8Array | null => {
+    const kek = new Uint8Array(hkdfSync(hash, shared, NO_SALT, info, kekBytes));
+    return keyWrap.unwrap(kek, encryptedKey);
+  };
+  return { type: "kem", ciphertext, open };
+}
+
+/** RFC 8619 §2. */
+const KEM_KDFS: ReadonlyMap<string, "sha256" | "sha384" | "sha512"> = new Map([
+  ["1.2.840.113549.1.9.16.3.28", "sha256"],
+  ["1.2.840.113549.1.9.16.3.29", "sha384"],
+  ["1.2.840.113549.1.9.16.3.30", "sha512"],
+]);
+
+const NO_SALT = new Uint8Array(0);
 
 /**
  * By the scheme's object identifier (RFC 5753 §7.1.4, RFC 8418 §2). Standard and cofactor

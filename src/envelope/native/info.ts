@@ -7,7 +7,7 @@ import { layoutOf } from "../../body/segments.js";
 import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { AuthenticationError } from "../../errors.js";
-import type { ExchangePublicKey, OaepHash } from "../../keys/key.js";
+import type { ExchangePublicKey, MlKemPublicKey, OaepHash } from "../../keys/key.js";
 import { HYBRID_PARTS } from "../../keys/public-key.js";
 import type { ClaimedSender, MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
 import { isHybrid } from "../../wrap/hpke.js";
@@ -84,7 +84,8 @@ class StanzaInfo implements RecipientInfo {
     this.#messageId = messageId;
   }
 
-  matches(publicKey: ExchangePublicKey): boolean {
+  matches(publicKey: ExchangePublicKey | MlKemPublicKey): boolean {
+    if (publicKey.type === "ml-kem") return false;
     return stanzasFor(publicKey, this.#messageId, [this.#stanza]).length > 0;
   }
 }

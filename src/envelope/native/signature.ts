@@ -12,7 +12,7 @@ import type { BodySummary, ExpectedTrailer } from "../../body/segment-stream.js"
 import { ascii, concat, equal, toHex, u64 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { AuthenticationError, P11SealError, PolicyError, TokenError } from "../../errors.js";
-import type { ExchangePublicKey, PublicKey, SigningPublicKey } from "../../keys/key.js";
+import type { ExchangePublicKey, KnownPublicKey, SigningPublicKey } from "../../keys/key.js";
 import { publicKeyFromEd25519, publicKeyFromSpki } from "../../keys/public-key.js";
 import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
@@ -155,7 +155,7 @@ export function requireSeparateKeys(header: ParsedHeader, sender: SenderInfo | u
  *
  * @throws PolicyError `ERR_NOT_ADDRESSEE`
  */
-export function requireAddressee(header: ParsedHeader, key: PublicKey): void {
+export function requireAddressee(header: ParsedHeader, key: KnownPublicKey): void {
   const { claims, messageId } = header.core;
   if (claims === undefined) return;
   const tag = addresseeTag(messageId, key);
@@ -225,7 +225,7 @@ function signerOf(spki: Uint8Array): SigningPublicKey | null {
 }
 
 /** Names a recipient under the signature. It means something only to those who know the key. */
-function addresseeTag(messageId: Uint8Array, key: PublicKey): Uint8Array {
+function addresseeTag(messageId: Uint8Array, key: KnownPublicKey): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 addr"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest());
 }

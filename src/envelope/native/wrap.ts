@@ -3,7 +3,7 @@
  */
 import { ascii, concat } from "../../bytes.js";
 import { PolicyError, UnsupportedError } from "../../errors.js";
-import type { ExchangePublicKey, OaepHash, PublicKey, Recipient } from "../../keys/key.js";
+import type { ExchangePublicKey, OaepHash, KnownPublicKey, Recipient } from "../../keys/key.js";
 import { HYBRID_PARTS } from "../../keys/public-key.js";
 import { requireExchange } from "../../keys/recipient-strength.js";
 import type { Secret } from "../../secret.js";
@@ -87,11 +87,11 @@ async function wrapFor(
 export function wrappedKeys(
   messageId: Uint8Array,
   stanzas: readonly Stanza[],
-  admit: (key: PublicKey) => void,
+  admit: (key: KnownPublicKey) => void,
 ): WrappedKeys {
   return {
     for: (key) =>
-      key.type === "ed25519"
+      key.type === "ed25519" || key.type === "ml-kem"
         ? []
         : stanzasFor(key, messageId, stanzas).map((stanza) => wrappedBy(stanza, key, messageId)),
     keyBytes: FILE_KEY_BYTES,

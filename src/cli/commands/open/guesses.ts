@@ -14,12 +14,12 @@ export class Guesses {
   readonly #failures = new Map<string, number>();
 
   /** A message that `identity` was used for did not open: its header was not authentic. */
-  failed({ name }: Identity): void {
+  failed({ name }: Pick<Identity, "name">): void {
     this.#failures.set(name, (this.#failures.get(name) ?? 0) + 1);
   }
 
   /** Before `identity` is used. @throws PolicyError `ERR_TOO_MANY_FAILURES` */
-  requireFew({ name }: Identity): void {
+  requireFew({ name }: Pick<Identity, "name">): void {
     if ((this.#failures.get(name) ?? 0) < MAX_FAILURES) return;
     const message = `${MAX_FAILURES} messages did not open with this key, and no more are tried`;
     throw new PolicyError("ERR_TOO_MANY_FAILURES", message, {

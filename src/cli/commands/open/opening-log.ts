@@ -8,7 +8,7 @@ import type { MessageInfo } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
-import type { Identity } from "../../../keys/key.js";
+import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
@@ -23,7 +23,7 @@ export class OpeningLog {
   #header: Uint8Array[] = [];
   #headerBytes = 0;
   #recording = true;
-  #identity: Identity | undefined;
+  #identity: Identity<KnownPublicKey> | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
   #path: string | undefined;
   #written = false;
@@ -51,12 +51,12 @@ export class OpeningLog {
   }
 
   /** The identity that was unlocked for the message, or is about to be. */
-  get identity(): Identity | undefined {
+  get identity(): Identity<KnownPublicKey> | undefined {
     return this.#identity;
   }
 
   /** An identity is about to be unlocked for the message. */
-  unlocking(identity: Identity): void {
+  unlocking(identity: Identity<KnownPublicKey>): void {
     this.#identity = identity;
   }
 

@@ -8,7 +8,7 @@ import { defined } from "../../../defined.js";
 import { AuthenticationError, NoMatchError, TokenError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
 import type { OpenOptions } from "../../../envelope/messages.js";
-import type { Identity } from "../../../keys/key.js";
+import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";
 import { askPassphrase } from "../../find/identity-at.js";
@@ -177,11 +177,11 @@ const AHEAD_OF_TURN_BYTES = 1024 * 1024;
  * Logs the use of an identity, which asks for a PIN only in its message's turn, and only once.
  */
 function attended(
-  identity: Identity,
+  identity: Identity<KnownPublicKey>,
   { shared }: OpenSettings,
   turn: Turn,
   log: OpeningLog,
-): Identity {
+): Identity<KnownPublicKey> {
   return around(identity, {
     before: async () => {
       log.unlocking(identity);

@@ -3,7 +3,7 @@ import type { Hash } from "node:crypto";
 import { equal } from "../../../bytes.js";
 import type { TimedSender } from "./gate.js";
 import { PolicyError } from "../../../errors.js";
-import type { PublicKey } from "../../../keys/key.js";
+import type { KnownPublicKey } from "../../../keys/key.js";
 import { makeReceipt } from "../../../records/audit/receipt.js";
 import type { Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
@@ -30,7 +30,7 @@ export async function writeReceipt(
   output: Output,
   about: {
     readonly sender: TimedSender;
-    readonly openedWith: PublicKey;
+    readonly openedWith: KnownPublicKey;
     readonly hash: Hash;
   },
 ): Promise<void> {
