@@ -1097,6 +1097,7 @@ export const MUTANTS = [
     find: "  { TOKEN: true, SIGN: false, MODIFIABLE: false },\n",
     replace: "  { TOKEN: true, MODIFIABLE: false },\n  { TOKEN: true },\n",
     test: "test/cli/commands/keys/keys-csr.test.ts",
+    built: true,
   },
   {
     what: "a certificate is stored beside another key",
@@ -1111,6 +1112,7 @@ export const MUTANTS = [
     find: '  if (withOthers !== "replace" || others.length === 0)',
     replace: '  if (withOthers === "refuse" || others.length === 0)',
     test: "test/cli/commands/keys/keys-import-cert.test.ts",
+    built: true,
   },
   {
     what: "another key's certificate in a key file is the identity's",

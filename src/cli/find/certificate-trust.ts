@@ -5,6 +5,7 @@
  */
 import { realpath } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
+import { defined } from "../../defined.js";
 import { FormatError, PolicyError } from "../../errors.js";
 import { naming } from "../../keys/refusals.js";
 import { findAuthority, readAuthorities } from "../../records/authorities.js";
@@ -105,12 +106,26 @@ interface Revocation {
  * @throws UsageError `ERR_MOMENT`; FormatError `ERR_CERTIFICATE`, `ERR_CRL`, `ERR_OCSP`,
  *   `ERR_AUTHORITY`, `ERR_CONFIG`; FileError `ERR_READ`; PolicyError `ERR_UNSAFE_FILE`
  */
-export async function certificateTrust(
-  args: Arguments,
-  context: Context,
-): Promise<CertificateTrust> {
-  const named = args.texts("trust");
-  const at = args.text("at");
+export function certificateTrust(args: Arguments, context: Context): Promise<CertificateTrust> {
+  const [trust, crls, ocsp] = ["trust", "crl", "ocsp"].map((name) => args.texts(name));
+  return trustOf({ ...defined({ trust, crls, ocsp }), at: args.text("at") }, context);
+}
+
+/** As `certificateTrust`, for commands without such options. */
+export function keptTrust(context: Context): Promise<CertificateTrust> {
+  return trustOf({}, context);
+}
+
+/** The options' values. */
+interface TrustOptions {
+  readonly trust?: readonly string[];
+  readonly crls?: readonly string[];
+  readonly ocsp?: readonly string[];
+  readonly at?: string | undefined;
+}
+
+async function trustOf(options: TrustOptions, context: Context): Promise<CertificateTrust> {
+  const { trust: named = [], at } = options;
   const home = homeFolder(context.io.env);
   const { trust = [], certificates } = await readConfig(home);
   const anchors: Certificate[] = [];
@@ -121,7 +136,7 @@ export async function certificateTrust(
     isRequired: certificates === "required",
     atMs: at === undefined ? Date.now() : parseMoment(at, "start"),
     anchors,
-    revocation: await revocationOf(args, context),
+    revocation: await revocationOf(options, context),
   });
 }
 
@@ -166,11 +181,11 @@ async function settingsFile(path: string, home: string): Promise<Uint8Array> {
   return bytes;
 }
 
-async function revocationOf(args: Arguments, { io }: Context): Promise<Revocation> {
+async function revocationOf(options: TrustOptions, { io }: Context): Promise<Revocation> {
   const crls: Crl[] = [];
   const ocsp: OcspResponse[] = [];
   const others: Certificate[] = [];
-  for (const path of args.texts("crl")) {
+  for (const path of options.crls ?? []) {
     const bytes = await readSmall(path, io);
     naming(path, () => {
       const file = readCertificateFile(bytes);
@@ -179,7 +194,7 @@ async function revocationOf(args: Arguments, { io }: Context): Promise<Revocatio
       others.push(...file.certificates.map((der) => parseX509(der)));
     });
   }
-  for (const path of args.texts("ocsp")) {
+  for (const path of options.ocsp ?? []) {
     const bytes = await readSmall(path, io);
     ocsp.push(naming(path, () => parseOcspResponse(bytes)));
   }

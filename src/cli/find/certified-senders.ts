@@ -3,7 +3,7 @@
  * certificate below an authority that the user trusts, by the mail address or name that the user
  * gives. What the user says of a key counts before what an authority says of its holder.
  */
-import { PolicyError } from "../../errors.js";
+import { P11SealError, PolicyError } from "../../errors.js";
 import type { PublicKey } from "../../keys/key.js";
 import {
   ANY_SENDER,
@@ -21,7 +21,8 @@ import { parseCrl } from "../../x509/crl.js";
 import { parseOcspResponse } from "../../x509/ocsp-response.js";
 import { ATTRIBUTE, attributeTexts, nameText, readName, sameName } from "../../x509/name.js";
 import { nameFromText } from "../../x509/name-from-text.js";
-import type { CertificateCase, CertificateTrust } from "./certificate-trust.js";
+import type { Context } from "../command.js";
+import { keptTrust, type CertificateCase, type CertificateTrust } from "./certificate-trust.js";
 import { readable } from "./certificates.js";
 
 /** Who signed, from a signature that holds. */
@@ -123,9 +124,7 @@ function certifiedSender(
   trust: CertificateTrust,
 ): AcceptedSender {
   const { certificate } = certified;
-  const { mailAddresses, subject } = certificate;
-  const shown =
-    printable(nameText(subject) || mailAddresses.join(", ")) || "a certificate without a name";
+  const shown = subjectOf(certificate);
   const account = trust.judge({ ...certified, use: "sign" });
   if (createdMs < certificate.notBeforeMs || createdMs > certificate.notAfterMs) {
     const when = new Date(createdMs).toISOString();
@@ -137,12 +136,52 @@ function certifiedSender(
   if (from === ANY_SENDER) return { name: shown, account };
   const name = from.find((word) => isNameOf(word, certificate, trust));
   if (name !== undefined) return { name, account };
-  const addresses = mailAddresses.length === 0 ? "" : ` <${printable(mailAddresses.join(", "))}>`;
   throw new PolicyError(
     "ERR_SENDER_UNEXPECTED",
-    `${shown}${addresses} signed this, not ${from.join(", ")}`,
+    `${holderText(certificate)} signed this, not ${from.join(", ")}`,
     { hint: "name this sender with --from if the message is wanted" },
   );
+}
+
+function subjectOf({ subject, mailAddresses }: Certificate): string {
+  const text = nameText(subject) || mailAddresses.join(", ");
+  return printable(text) || "a certificate without a name";
+}
+
+/** As in `CN=Bob,O=Example <bob@example.org>`. */
+function holderText(certificate: Certificate): string {
+  const { mailAddresses } = certificate;
+  const addresses = mailAddresses.length === 0 ? "" : ` <${printable(mailAddresses.join(", "))}>`;
+  return subjectOf(certificate) + addresses;
+}
+
+/** Below whom a certificate is believed, and what is known of its revocation. */
+export function believedText({ anchor, revocation }: TrustAccount): string {
+  const isChecked = revocation.every(({ by }) => by !== "not checked");
+  const doubt = isChecked ? "" : "; whether it was revoked is not known";
+  return `believed, below ${printable(anchor)}${doubt}`;
+}
+
+/**
+ * Whose certificate a message brings along for its sender, and whether it is believed below an
+ * authority that is kept: a fact for people, where nothing is decided by it.
+ */
+export async function certificateNote(
+  carried: SenderCertificates,
+  createdMs: number | undefined,
+  context: Context,
+): Promise<{ readonly holder: string; readonly isBelieved: boolean; readonly verdict: string }> {
+  const certified = certifiedCase(carried);
+  const holder = holderText(certified.certificate);
+  try {
+    const trust = await keptTrust(context);
+    const { account } = certifiedSender(certified, createdMs ?? trust.atMs, ANY_SENDER, trust);
+    const verdict = account === undefined ? "believed" : believedText(account);
+    return { holder, isBelieved: true, verdict };
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+    return { holder, isBelieved: false, verdict: `not believed: ${error.message}` };
+  }
 }
 
 /**

@@ -7,7 +7,7 @@ import { toHex } from "../../bytes.js";
 import { readDirectory } from "../../records/directory/directory-file.js";
 import { holderOf, senderLimit, spokenFingerprint } from "../../records/directory/directory.js";
 import { defined } from "../../defined.js";
-import type { Sender, SenderInfo } from "../../envelope/envelope.js";
+import type { Sender, SenderCertificates, SenderInfo } from "../../envelope/envelope.js";
 import { P11SealError, UsageError } from "../../errors.js";
 import type { Identity, PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { moment, parseDuration } from "../../records/duration.js";
@@ -116,14 +116,19 @@ export function senderData(known: KnownSender | undefined): {
   return { name: null, limit: known.limit };
 }
 
-/** A signer for people: the sender's name, or else the key's fingerprint. */
+/**
+ * A signer for people: the sender's name, or else the key's fingerprint.
+ *
+ * @param holder - what is said instead of an unknown key
+ */
 export async function nameOrFingerprint(
   key: { readonly publicKey: PublicKey; readonly createdMs?: number },
   context: Context,
+  holder?: string,
 ): Promise<string> {
   const known = await knownSender(key, context);
   const fingerprint = spokenFingerprint(key.publicKey);
-  if (known === undefined) return `an unknown key, ${fingerprint}`;
+  if (known === undefined) return holder ?? `an unknown key, ${fingerprint}`;
   if (known.limit === undefined) return `"${known.name}"`;
   return `a key that is not valid, ${fingerprint}: ${known.limit}`;
 }
@@ -132,8 +137,24 @@ export async function nameOrFingerprint(
  * The note on a signed message that was opened without a policy, after its signatures were checked.
  */
 export async function noteSender(sender: SenderInfo, context: Context): Promise<void> {
-  const who = await nameOrFingerprint(sender, context);
+  const { certificates, createdMs } = sender;
+  const known = certificates && (await certificateFact(certificates, createdMs, context));
+  const holder = known?.isBelieved === true ? known.holder : undefined;
+  const who = await nameOrFingerprint(sender, context, holder);
   const when = sender.createdMs === undefined ? "" : `, ${moment(sender.createdMs)}`;
   context.report.note(`signed by ${who}${when}; the signature holds`);
+  if (known !== undefined) {
+    context.report.note(`the signer's certificate is of ${known.holder}: ${known.verdict}`);
+  }
   context.report.note("whether it was opened before was not checked; --from does that");
+}
+
+/** Loaded here, as most formats have no certificates. */
+async function certificateFact(
+  certificates: SenderCertificates,
+  createdMs: number | undefined,
+  context: Context,
+) {
+  const { certificateNote } = await import("./certified-senders.js");
+  return certificateNote(certificates, createdMs, context);
 }

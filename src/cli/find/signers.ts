@@ -12,7 +12,7 @@ import type { TrustAccount } from "../../trust/verify-certificate.js";
 import { parseCrl } from "../../x509/crl.js";
 import { parseOcspResponse } from "../../x509/ocsp-response.js";
 import type { CertificateCase } from "./certificate-trust.js";
-import { acceptedSender, type SenderDemands } from "./certified-senders.js";
+import { acceptedSender, believedText, type SenderDemands } from "./certified-senders.js";
 import { certificateData, type CertificateData } from "./certificates.js";
 
 /** One signer, judged. */
@@ -69,15 +69,13 @@ export function signerRows({ signer, name, account, refusal }: JudgedSigner): [s
     ["key", fingerprintText(publicKey)],
     ["issued by", nameText(issuer)],
     ["valid", `${formatMoment(notBeforeMs)} to ${formatMoment(notAfterMs)}`],
-    ["certificate", account === undefined ? "not believed for what it says" : believedFor(account)],
+    [
+      "certificate",
+      account === undefined ? "not believed for what it says" : believedText(account),
+    ],
     ["signed", time],
     ["signature", `${algorithm}, holds${lineEnds === "crlf" ? ", with line ends CR LF" : ""}`],
   ];
-}
-
-function believedFor({ anchor, revocation }: TrustAccount): string {
-  const isChecked = revocation.every(({ by }) => by !== "not checked");
-  return `believed, below ${anchor}${isChecked ? "" : "; whether it was revoked is not known"}`;
 }
 
 /** As JSON has it. */

@@ -88,6 +88,37 @@ async function opened(argv: string): Promise<string> {
   return (JSON.parse(line) as { error: { code: string } }).error.code;
 }
 
+describe("open without --from", () => {
+  it("says whose certificate the signer has, and whether it is believed", async () => {
+    const open = ["bob.p7m", "outside.p7m", "mallory.p7m"].map(
+      (file) => `open -i alice.pem -o - ${file}`,
+    );
+    for (const argv of open) {
+      const told = await p11seal(argv);
+      expect(told).toMatchObject({ status: 0 });
+      expect(told.stderr).toMatch(/signed by an unknown key, [0-9a-f]{4} .*; the signature holds/);
+      expect(told.stderr).toContain(
+        "the signer's certificate is of CN=bob,O=Example <bob@example.org>: not believed: no authority is trusted",
+      );
+    }
+    await p11seal("trust add ca root.pem");
+    for (const argv of open.slice(0, 2)) {
+      const { stderr } = await p11seal(argv);
+      expect(stderr).toMatch(
+        /signed by CN=bob,O=Example <bob@example.org>, .*; the signature holds/,
+      );
+      expect(stderr).toContain(": believed, below CN=Root; whether it was revoked is not known");
+    }
+    const { stderr } = await p11seal(open[2] as string);
+    expect(stderr).toMatch(/signed by an unknown key/);
+    expect(stderr).toMatch(/<bob@example.org>: not believed: .*not signed by the key/);
+    await p11seal("senders add robert bob.crt");
+    expect((await p11seal(open[0] as string)).stderr).toContain('signed by "robert"');
+    await p11seal("senders remove robert --yes");
+    await p11seal("trust remove ca --yes");
+  });
+});
+
 describe("open --from --trust", () => {
   it.each([
     ["--trust root.pem --from alice@example.org bob.p7m", "ERR_SENDER_UNEXPECTED"],
