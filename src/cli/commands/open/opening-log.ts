@@ -1,10 +1,10 @@
 /**
  * One opening's entry in the audit log: gathered while the message is read, and written once, when
- * the outcome is known. A message whose header can't be read counts as not opened; it
- * is not logged.
+ * the outcome is known. A message whose header can't be read counts as not opened; it is not
+ * logged.
  */
 import { defined } from "../../../defined.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { SenderInfo } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
@@ -24,6 +24,7 @@ export class OpeningLog {
   #headerBytes = 0;
   #recording = true;
   #identity: Identity<KnownPublicKey> | undefined;
+  #sender: SenderInfo | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
   #path: string | undefined;
   #written = false;
@@ -48,6 +49,11 @@ export class OpeningLog {
   /** The header was read whole. */
   headerRead(): void {
     this.#recording = false;
+  }
+
+  /** A signature over the message holds. Some come to light only while it is opened. */
+  signedBy(sender: SenderInfo | undefined): void {
+    this.#sender = sender;
   }
 
   /** The identity that was unlocked for the message, or is about to be. */
@@ -92,13 +98,14 @@ export class OpeningLog {
   }
 
   async #append(outcome: string, ledger?: LedgerWitness): Promise<void> {
-    const info = await this.#info();
-    if (info === undefined) return;
+    const message = this.#sender ?? (await this.#inHeader());
+    if (message === undefined) return;
+    const { messageId, keyId: sender } = message;
     const event: AuditEvent = {
       event: "open",
       outcome,
-      messageId: info.messageId,
-      ...(info.sender?.signature === "holds" ? { sender: info.sender.keyId } : {}),
+      messageId,
+      ...defined({ sender }),
       ...this.#keyUsed(),
       ...defined({ ledger }),
     };
@@ -115,9 +122,13 @@ export class OpeningLog {
     return { recipient, ...defined({ tokenSerial: serial, path: this.#path }) };
   }
 
-  async #info(): Promise<MessageInfo | undefined> {
+  /** What the header says of the message, and of its sender, if their signature holds. */
+  async #inHeader(): Promise<
+    (Pick<SenderInfo, "messageId"> & { readonly keyId?: string }) | undefined
+  > {
     try {
-      return await inspectMessage(this.#header);
+      const { messageId, sender } = await inspectMessage(this.#header);
+      return { messageId, ...(sender?.signature === "holds" ? { keyId: sender.keyId } : {}) };
     } catch (error) {
       if (error instanceof P11SealError) return undefined;
       throw error;

@@ -97,7 +97,10 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         ...defined({ header: sealed.header }),
         authenticate: async (sender) => {
           log.headerRead();
+          log.signedBy(sender);
           await admission.demand(sender);
+          // Of several who signed, the one whose signature counts.
+          if (admission.admitted !== undefined) log.signedBy(admission.admitted.sender);
         },
         alsoSigned: (insider) => admission.alsoSigned(insider),
         ...openingOptions(settings, output, context),

@@ -104,6 +104,14 @@ async function opened(argv: string): Promise<string> {
   return (JSON.parse(line) as { error: { code: string } }).error.code;
 }
 
+function lastLogged(): unknown {
+  const lines = readFileSync(join(home, "audit.jsonl"), "utf8").trim().split("\n");
+  return JSON.parse(lines.findLast((line) => line.includes('"event":"open"')) ?? "null");
+}
+
+const keyIdOf = ({ certificate }: Issuer): string =>
+  createHash("sha256").update(certificate.spki).digest("hex");
+
 let bob: Issuer;
 let zoe: Issuer;
 let count = 0;
@@ -167,16 +175,24 @@ describe("a signature outside the encryption", () => {
     const words = "--from bob --receipt m.receipt --receipt-key zoe.pem m.p7m";
     expect(await opened(words)).toBe("opened");
     const shown = await p11seal("receipt verify m.receipt --by zoe --json");
-    expect(JSON.parse(shown.stdout.toString())).toMatchObject({
-      sender: { name: "bob" },
-      serial: 0,
-    });
-    const log = readFileSync(join(home, "audit.jsonl"), "utf8").trim().split("\n");
-    expect(JSON.parse(log.findLast((line) => line.includes('"open"')) ?? "{}")).toMatchObject({
-      event: "open",
-      outcome: "opened",
+    const receipt = JSON.parse(shown.stdout.toString()) as { messageId: string };
+    expect(receipt).toMatchObject({ sender: { name: "bob" } });
+    expect(lastLogged()).toMatchObject({
+      ...{ event: "open", outcome: "opened", messageId: receipt.messageId, sender: keyIdOf(bob) },
+      path: "key file",
     });
     expect(await p11seal("audit-log verify")).toMatchObject({ status: 0 });
+  });
+});
+
+describe("a message that is signed, and not encrypted", () => {
+  it("is accepted once, and logged", async () => {
+    sign("plan.txt", "clear.p7m", [{ by: bob }], DATA);
+    expect(await opened("--from zoe clear.p7m")).toBe("ERR_SENDER_UNEXPECTED");
+    expect(lastLogged()).toMatchObject({ outcome: "ERR_SENDER_UNEXPECTED", sender: keyIdOf(bob) });
+    expect(await opened("--from bob clear.p7m")).toBe("opened");
+    expect(lastLogged()).toMatchObject({ outcome: "opened", sender: keyIdOf(bob) });
+    expect(await opened("--from bob clear.p7m")).toBe("ERR_REPLAYED");
   });
 });
 
@@ -186,6 +202,7 @@ describe("a signature inside the encryption", () => {
     await p11seal(`seal --format cms -r alice ${words}`);
     expect(await opened("--from zoe inside.p7m")).toBe("ERR_SENDER_UNEXPECTED");
     expect(await opened("--from bob inside.p7m")).toBe("opened");
+    expect(lastLogged()).toMatchObject({ outcome: "opened", sender: keyIdOf(bob) });
     expect(await opened("--from bob inside.p7m")).toBe("ERR_REPLAYED");
     const piped = await p11seal("open -i alice.pem --from bob inside.p7m");
     expect(piped).toMatchObject({ status: 6, stdout: Buffer.alloc(0) });
