@@ -120,7 +120,6 @@ async function accept(
   const { reservation, sender } = admission.required();
   if (receipt !== undefined && hash !== undefined && settings.receipt !== undefined) {
     const openedWith = opened.identity?.publicKey;
-    if (openedWith === undefined) throw new TypeError("a signed message is opened by a key");
     await writeReceipt(settings.receipt, receipt, { sender, openedWith, hash });
   }
   const acceptance = await reservation.commit(output.paths);

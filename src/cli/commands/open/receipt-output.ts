@@ -30,13 +30,15 @@ export async function writeReceipt(
   output: Output,
   about: {
     readonly sender: TimedSender;
-    readonly openedWith: KnownPublicKey;
+    /** Absent: the message was signed alone. */
+    readonly openedWith: KnownPublicKey | undefined;
     readonly hash: Hash;
   },
 ): Promise<void> {
   const identity = await find();
   const { publicKey } = identity;
-  if (equal(publicKey.fingerprint, about.openedWith.fingerprint)) {
+  const { openedWith } = about;
+  if (openedWith !== undefined && equal(publicKey.fingerprint, openedWith.fingerprint)) {
     throw new PolicyError("ERR_SAME_KEY", "the receipt key is the key that opened the message", {
       hint: "one key, one purpose: make a signing key with `p11seal keys generate --use sign`",
     });

@@ -190,7 +190,9 @@ describe("a message that is signed, and not encrypted", () => {
     sign("plan.txt", "clear.p7m", [{ by: bob }], DATA);
     expect(await opened("--from zoe clear.p7m")).toBe("ERR_SENDER_UNEXPECTED");
     expect(lastLogged()).toMatchObject({ outcome: "ERR_SENDER_UNEXPECTED", sender: keyIdOf(bob) });
-    expect(await opened("--from bob clear.p7m")).toBe("opened");
+    const receipt = "--receipt clear.receipt --receipt-key zoe.pem";
+    expect(await opened(`--from bob ${receipt} clear.p7m`)).toBe("opened");
+    expect(await p11seal("receipt verify clear.receipt --by zoe")).toMatchObject({ status: 0 });
     expect(lastLogged()).toMatchObject({ outcome: "opened", sender: keyIdOf(bob) });
     expect(await opened("--from bob clear.p7m")).toBe("ERR_REPLAYED");
   });
