@@ -55,6 +55,8 @@ export type {
   HybridKem,
   HybridPublicKey,
   Identity,
+  KnownPublicKey,
+  MlKemPublicKey,
   OaepDecryption,
   OaepHash,
   OaepParameters,

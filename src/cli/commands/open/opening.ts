@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
-import { AuthenticationError, NoMatchError, TokenError } from "../../../errors.js";
+import { AuthenticationError, NoMatchError, P11SealError, TokenError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
 import type { OpenOptions } from "../../../envelope/messages.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
@@ -20,7 +20,7 @@ import { progress } from "../../io/progress.js";
 import { Spool } from "../../io/spool.js";
 import { noteUnauthenticated, rejectionSecret, requireAway } from "./allowed.js";
 import { Admission, AlreadyDecrypted } from "./admission.js";
-import { deliver, deliverAdmitted, deliverDecrypted } from "./delivering.js";
+import { deliver, deliverAdmitted, deliverDecrypted, type Delivery } from "./delivering.js";
 import { noteAdmitted } from "./gate.js";
 import { OpeningLog } from "./opening-log.js";
 import { receiptOutput } from "./receipt-output.js";
@@ -135,8 +135,12 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     meter.start();
     if (identity !== undefined) settings.shared.used.add(identity.name);
     const delivery = { opened, output, receipt, hash, task, settings, log, turn, context };
-    if (settings.gate === undefined) await deliver(delivery);
-    else await deliverAdmitted(delivery, admission);
+    await delivered(delivery, admission).catch((error: unknown) => {
+      if (isGuess(error) && log.identity !== undefined) {
+        settings.shared.guesses.failed(log.identity);
+      }
+      throw error;
+    });
     noteUnauthenticated(opened.atEnd, context);
   } catch (error) {
     if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH")
@@ -148,6 +152,18 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   }
   if (admission.admitted !== undefined) noteAdmitted(admission.admitted, context);
 }
+
+function delivered(delivery: Delivery, admission: Admission): Promise<void> {
+  const { gate } = delivery.settings;
+  return gate === undefined ? deliver(delivery) : deliverAdmitted(delivery, admission);
+}
+
+/** True where a body failed as it does under a wrong key, which CMS shows only at its end. */
+function isGuess(error: unknown): boolean {
+  return error instanceof P11SealError && WRONG_KEY.has(error.code);
+}
+
+const WRONG_KEY: ReadonlySet<string> = new Set(["ERR_NOT_AUTHENTIC", "ERR_UNAUTHENTICATED"]);
 
 /** What formats of other programs need besides keys. */
 function openingOptions(

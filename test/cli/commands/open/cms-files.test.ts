@@ -151,6 +151,23 @@ describe("with a key file, a CMS message", () => {
   );
 });
 
+it("a key is not tried on after five CMS messages that did not open with it", async () => {
+  const whole = readFileSync(at("keyid.p7m"));
+  const names = Array.from({ length: 12 }, (_, i) => {
+    const altered = Buffer.from(whole);
+    altered[whole.length - 1] = (altered[whole.length - 1] as number) ^ (i + 1);
+    writeFileSync(at(`guess${i}.p7m`), altered);
+    return at(`guess${i}.p7m`);
+  });
+  const { status, stderr } = await open(["-i", at("bob.key"), ...names, at("keyid.p7m")]);
+  expect(status).toBe(4);
+  // Four are opened at a time.
+  const tried = stderr.split("\n").filter((line) => line.includes("was altered")).length;
+  expect([5, 6, 7, 8]).toContain(tried);
+  expect(stderr).toContain("5 messages did not open with this key");
+  expect(existsSync(at("keyid"))).toBe(false);
+});
+
 describe("with a token, a CMS message", () => {
   let token: TestToken;
 
