@@ -189,6 +189,8 @@ describe("a signed mail of two parts", () => {
 
   it.each([
     ["a third part", signed({ end: "--b\n\nmore\n--b--\n" }), "ERR_MAIL"],
+    ["a third part without content", signed({ end: "--b\n\n--b--\n" }), "ERR_MAIL"],
+    ["a first boundary that goes on", signed().replace("--b\n", "--b c\n"), "ERR_MAIL"],
     ["one part", "one", "ERR_MAIL"],
     ["text behind the last boundary", signed({ end: "--b--\nmore\n" }), "ERR_MAIL"],
     ["a boundary that goes on", signed({ content: "x\n--bc\ny" }), "ERR_MAIL"],
