@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { DerReader, TAG } from "../../../src/asn1/der.js";
-import type { HolderKind } from "../../support/cms-peers/holders.js";
+import type { Holder, HolderKind } from "../../support/cms-peers/holders.js";
 import {
   CMS_PEERS,
   type Cipher,
@@ -97,6 +97,28 @@ for (const peer of PRESENT_PEERS) {
       it(`${one.form}, ${one.recipient} for ${one.to}, ${one.cipher}`, () => opens(peer, one));
     });
   });
+}
+
+const [newOpenSsl] = PRESENT_PEERS.filter(({ name }) => /^OpenSSL (?!3\.[0-5]\.)/.test(name));
+if (newOpenSsl !== undefined) {
+  let holder: Holder;
+  beforeAll(() => {
+    holder = holders.mlKem(newOpenSsl.programs["openssl"] as [string]);
+  });
+  const [bouncyCastle] = PRESENT_PEERS.filter(({ kind }) => kind === "bouncycastle");
+  for (const peer of [newOpenSsl, ...(bouncyCastle === undefined ? [] : [bouncyCastle])]) {
+    it.each(["auth-enveloped", "enveloped"] as const)(
+      `written by ${peer.name}: %s for ML-KEM-768`,
+      async (form) => {
+        const cipher = form === "enveloped" ? "aes-256-cbc" : "aes-256-gcm";
+        const how = { form, recipient: "ml-kem", cipher } as const;
+        const message = await (await bench.program(peer)).encrypt(how, holder, CONTENT);
+        const args = ["-i", holder.key, "--cert", holder.certificate, UNAUTHENTICATED];
+        const opened = bench.written(".out", ["open", bench.file(".p7m", message), ...args]);
+        expect(await opened).toEqual(CONTENT);
+      },
+    );
+  }
 }
 
 for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "bouncycastle")) {

@@ -93,6 +93,30 @@ export class Holders {
     return this.#root.issueBytes({ ...validNow(), subject: { CN: name }, keys, extensions });
   }
 
+  /**
+   * One with ML-KEM-768, which Node may not know: made by an OpenSSL that does. It has its key and
+   * certificate in PEM, and no other files.
+   */
+  mlKem([openssl, ...first]: readonly [string, ...string[]]): Holder {
+    const at = (ending: string): string => join(this.#folder, `mlkem.${ending}`);
+    const run = (...args: readonly string[]): Buffer => {
+      const { status, stdout, stderr } = spawnSync(openssl, [...first, ...args]);
+      if (status !== 0) throw new Error(stderr.toString());
+      return stdout;
+    };
+    run("genpkey", "-algorithm", "ML-KEM-768", "-out", at("key"));
+    chmodSync(at("key"), 0o600);
+    const spki = run("pkey", "-in", at("key"), "-pubout", "-outform", "DER");
+    const certificate = this.#root.issueBytes({
+      ...validNow(),
+      subject: { CN: "mlkem" },
+      extensions: [basicConstraints(false), keyUsage("keyEncipherment")],
+      fields: { spki },
+    });
+    writeFileSync(at("crt"), pemOf("CERTIFICATE", certificate));
+    return this.#holder("mlkem");
+  }
+
   #write(kind: HolderKind): Holder {
     const at = (ending: string): string => join(this.#folder, `${kind}.${ending}`);
     const { publicKey, privateKey } = KINDS[kind]();
@@ -112,9 +136,14 @@ export class Holders {
       const { status, stderr } = spawnSync("openssl", [...args, ...old, ...files]);
       if (status !== 0) throw new Error(stderr.toString());
     }
+    return this.#holder(kind);
+  }
+
+  #holder(name: string): Holder {
+    const at = (ending: string): string => join(this.#folder, `${name}.${ending}`);
     return {
-      name: kind,
-      mail: `${kind}@example.org`,
+      name,
+      mail: `${name}@example.org`,
       key: at("key"),
       certificate: at("crt"),
       certificateDer: at("cer"),

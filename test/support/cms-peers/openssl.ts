@@ -85,9 +85,11 @@ export class OpenSslProgram implements CmsProgram {
 }
 
 function keyOptions(name: string, recipient: string): readonly string[] {
-  const [, kind, hash = ""] = /^(rsa-oaep|ecdh|cofactor|rsa-pkcs1)-?(.*)$/.exec(recipient) ?? [];
+  const [, kind, hash = ""] =
+    /^(rsa-oaep|ecdh|cofactor|rsa-pkcs1|ml-kem)-?(.*)$/.exec(recipient) ?? [];
   switch (kind) {
     case "rsa-pkcs1":
+    case "ml-kem":
       return [];
     case "rsa-oaep":
       return options("rsa_padding_mode:oaep", `rsa_oaep_md:${hash}`, `rsa_mgf1_md:${hash}`);
