@@ -45,6 +45,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
     ...files,
     ...args.texts("identity"),
     ...args.texts("cert"),
+    ...["trust", "crl", "ocsp"].flatMap((name) => args.texts(name)),
     ...args.texts("receipt-key"),
     ...(keyBlob === undefined ? [] : [keyBlob]),
   ]);

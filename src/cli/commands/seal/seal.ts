@@ -70,6 +70,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     ...args.texts("recipients-file"),
     ...(signing === undefined ? [] : [signing.key]),
     ...args.texts("cert"),
+    ...["trust", "crl", "ocsp"].flatMap((name) => args.texts(name)),
   ]);
   const kind = form === "mail" ? "mail" : format;
   const tasks = await planTasks(files, output, (source) => sealedName(source, kind));

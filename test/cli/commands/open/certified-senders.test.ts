@@ -131,6 +131,7 @@ describe("open --from --trust", () => {
     ["--trust root.pem bob.p7m", "ERR_USAGE"],
     ["--crl good.crl bob.p7m", "ERR_USAGE"],
     ["--trust none.pem --from any bob.p7m", "ERR_READ"],
+    ["--trust - --from any -", "ERR_USAGE"],
     ["--trust root.pem --from alice@example.org outside.p7m", "ERR_SENDER_UNEXPECTED"],
   ])("%s: %s", async (argv, code) => {
     expect(await opened(argv)).toBe(code);
