@@ -55,12 +55,14 @@ export interface Parts {
   readonly trailer?: readonly Uint8Array[];
   readonly after?: Uint8Array;
   readonly tagBytes?: number;
+  /** What the content is encrypted with, where it is not the key that recipients get. */
+  readonly contentKey?: Uint8Array;
 }
 
 export function made(parts: Parts): Uint8Array {
   const { type = OID.authEnvelopedData, version = 0, recipients = [], attributes = [] } = parts;
   const { contentType = OID.data, encryption = gcmAlgorithm(), after = new Uint8Array(0) } = parts;
-  const cipher = createCipheriv("aes-256-gcm", KEY, NONCE);
+  const cipher = createCipheriv("aes-256-gcm", parts.contentKey ?? KEY, NONCE);
   if (attributes.length > 0) cipher.setAAD(der(TAG.set, ...attributes));
   const ciphertext = concat(cipher.update(PLAINTEXT), cipher.final());
   const content = parts.content === undefined ? ciphertext : parts.content;

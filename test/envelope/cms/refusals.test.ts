@@ -1,5 +1,5 @@
 /** What is refused of a CMS message, and whether that is before a key is touched. */
-import { createHash } from "node:crypto";
+import { createHash, hkdfSync } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { der, DerReader, TAG } from "../../../src/asn1/der.js";
 import { derOid } from "../../../src/asn1/oid.js";
@@ -94,6 +94,14 @@ const offCurve = onCurve.map((byte, i) => (i === 64 ? byte ^ 1 : byte));
 
 const oaepOnce = oaep(rsa, KEY);
 
+/** RFC 9709: the content key is derived from the one that recipients get. */
+const derived = {
+  encryption: algorithm("1.2.840.113549.1.9.16.3.31", gcmAlgorithm()),
+  contentKey: new Uint8Array(
+    hkdfSync("sha256", KEY, "The Cryptographic Message Syntax", gcmAlgorithm(), 32),
+  ),
+};
+
 const good = { recipients: [to()] };
 
 describe("a CMS message", () => {
@@ -112,6 +120,7 @@ describe("a CMS message", () => {
         ],
       },
     ],
+    ["with a derived content key", { recipients: [to()], ...derived }],
     ["with attributes", { ...good, attributes: [contentTypeAttribute(OID.data)] }],
     ["with other recipients", { recipients: [der(0xa3, number(0)), to()] }],
     [
@@ -228,6 +237,11 @@ describe("a CMS message", () => {
         encryption: algorithm("1.2.840.113549.3.7", octets(new Uint8Array(8))),
       },
       "ERR_LEGACY",
+    ],
+    [
+      "a derived key for a cipher in the wrong place",
+      { ...good, type: OID.envelopedData, version: 2, encryption: derived.encryption },
+      "ERR_CMS",
     ],
     ["an unknown cipher", { ...good, encryption: algorithm("1.2.3.4") }, "ERR_ALGORITHM"],
     ["content that is elsewhere", { ...good, content: null }, "ERR_CMS_DETACHED"],
