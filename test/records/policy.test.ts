@@ -54,7 +54,7 @@ describe("a policy", () => {
       expect.objectContaining({ code: "ERR_UNSIGNED" }),
     );
     const sender = message(1);
-    expect(requireSigned(sender)).toBe(sender);
+    expect(requireSigned(sender)).toEqual(sender);
   });
 
   it("refuses a message that was re-wrapped, before the ledger hears of it", async () => {

@@ -196,8 +196,13 @@ function signersOf(sender: SenderInfo | undefined): readonly SenderInfo[] {
 
 /** Says who sent a message that has been opened, and what its serial shows. */
 export function noteAdmitted({ name, sender, reservation }: Admitted, { report }: Context): void {
-  const { serial, createdMs } = sender;
-  report.note(`from "${name}", sealed ${moment(createdMs)}, serial ${serial}`);
+  const { serial, createdMs, certificates } = sender;
+  // A CMS message is the only one of its stream: its serial says nothing.
+  const how =
+    certificates === undefined
+      ? `sealed ${moment(createdMs)}, serial ${serial}`
+      : `signed ${moment(createdMs)}`;
+  report.note(`from "${name}", ${how}`);
   const { place, gap } = reservation;
   if (place === "gap") {
     const which =
