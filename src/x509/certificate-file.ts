@@ -30,6 +30,18 @@ export function certificatesIn(bytes: Uint8Array): Certificate[] {
   return certificates.map((certificate) => parseX509(certificate));
 }
 
+/** Those of DER values that can be read; one on a token may be of a kind that nobody foresaw. */
+export function readableCertificates(certificates: readonly Uint8Array[]): Certificate[] {
+  return certificates.flatMap((bytes) => {
+    try {
+      return [parseX509(bytes)];
+    } catch (error) {
+      if (error instanceof FormatError) return [];
+      throw error;
+    }
+  });
+}
+
 /** A file with one certificate, after lines of text that other programs pass over. */
 export function certificatePem({ der }: Certificate, before: readonly string[] = []): string {
   return formatPem("CERTIFICATE", der, before);

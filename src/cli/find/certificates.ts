@@ -1,8 +1,8 @@
 /** What a certificate says, for people and as JSON: whose it is, by whom, and until when. */
-import { parseX509, type Certificate } from "../../x509/certificate.js";
+import type { Certificate } from "../../x509/certificate.js";
+import { readableCertificates } from "../../x509/certificate-file.js";
 import { nameText } from "../../x509/name.js";
 import { toHex } from "../../bytes.js";
-import { FormatError } from "../../errors.js";
 import { formatMoment } from "../../records/directory/directory.js";
 
 /** As JSON has it. */
@@ -37,21 +37,9 @@ export function certificateLine(certificate: Certificate): string {
 
 /** Of one key's certificates, the one that was issued last. */
 export function newest(certificates: readonly Uint8Array[]): Certificate | undefined {
-  const [first, ...others] = readable(certificates);
+  const [first, ...others] = readableCertificates(certificates);
   return others.reduce(
     (last, one) => (last !== undefined && one.notBeforeMs > last.notBeforeMs ? one : last),
     first,
   );
-}
-
-/** Those that can be read; one on a token may be of a kind that nobody foresaw. */
-export function readable(certificates: readonly Uint8Array[]): Certificate[] {
-  return certificates.flatMap((bytes) => {
-    try {
-      return [parseX509(bytes)];
-    } catch (error) {
-      if (error instanceof FormatError) return [];
-      throw error;
-    }
-  });
 }

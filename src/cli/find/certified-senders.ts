@@ -23,7 +23,7 @@ import { ATTRIBUTE, attributeTexts, nameText, readName, sameName } from "../../x
 import { nameFromText } from "../../x509/name-from-text.js";
 import type { Context } from "../command.js";
 import { keptTrust, type CertificateCase, type CertificateTrust } from "./certificate-trust.js";
-import { readable } from "./certificates.js";
+import { readableCertificates } from "../../x509/certificate-file.js";
 
 /** Who signed, from a signature that holds. */
 export interface SignedBy {
@@ -61,7 +61,7 @@ export function certifiedCase(carried: SenderCertificates): Omit<CertificateCase
   return {
     certificate: parseX509(carried.signer),
     // One that can't be read leads nowhere.
-    others: readable(carried.others),
+    others: readableCertificates(carried.others),
     crls: carried.crls.map((der) => parseCrl(der)),
     ocsp: carried.ocsp.map((der) => parseOcspResponse(der)),
   };

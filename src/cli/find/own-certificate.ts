@@ -6,11 +6,14 @@ import { keyInSpki } from "../../keys/public-key.js";
 import { formatMoment } from "../../records/directory/directory.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import { sameCertificate, type Certificate } from "../../x509/certificate.js";
-import { certificatesIn, readCertificateFile } from "../../x509/certificate-file.js";
+import {
+  certificatesIn,
+  readCertificateFile,
+  readableCertificates,
+} from "../../x509/certificate-file.js";
 import { sameName } from "../../x509/name.js";
 import { readSmall } from "../io/inputs.js";
 import type { Context } from "../command.js";
-import { readable } from "./certificates.js";
 
 /** A key's certificate, and those that readers may need for a path to their anchor. */
 export interface OwnCertificate {
@@ -54,10 +57,11 @@ async function certificatesBeside(
   { name, certificates = [] }: Identity,
   { io }: Context,
 ): Promise<Certificate[]> {
-  if (certificates.length === 0 || isPkcs11Uri(name) || name === "-") return readable(certificates);
+  if (certificates.length === 0 || isPkcs11Uri(name) || name === "-")
+    return readableCertificates(certificates);
   const bytes = await readSmall(name, io);
   try {
-    return readable(readCertificateFile(bytes).certificates);
+    return readableCertificates(readCertificateFile(bytes).certificates);
   } finally {
     bytes.fill(0);
   }

@@ -4,6 +4,8 @@ import { NoMatchError, PolicyError } from "../../errors.js";
 import type { Identity, KnownPublicKey } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
+import { parseX509 } from "../../x509/certificate.js";
+import { readableCertificates } from "../../x509/certificate-file.js";
 import type { MessageInfo, Receiver } from "../envelope.js";
 import type { EnvelopedHeader } from "./enveloped.js";
 import { wrappedKeys } from "./wrapped-keys.js";
@@ -19,7 +21,8 @@ export async function openRecipient(
 ): Promise<OpenedByKey> {
   const identities = await receiver.identities(info);
   const given = (await receiver.certificates?.()) ?? [];
-  const certificates = [...given, ...identities.flatMap((one) => one.certificates ?? [])];
+  const beside = identities.flatMap((one) => one.certificates ?? []);
+  const certificates = [...given.map((der) => parseX509(der)), ...readableCertificates(beside)];
   const context = {
     ...{ recipients, certificates, keyBytes: cipher.keyBytes },
     allowsLegacy: receiver.allows?.legacy === true,

@@ -16,7 +16,7 @@ import {
 } from "../../wrap/key-agreement.js";
 import type { AgreementWrap, KemWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { derivedSubstitute } from "../../wrap/rejection.js";
-import { parseX509, type Certificate } from "../../x509/certificate.js";
+import type { Certificate } from "../../x509/certificate.js";
 import type {
   KeyAgreement,
   KeyEncapsulation,
@@ -27,8 +27,8 @@ import { namesKey } from "./recipient-match.js";
 
 export interface WrapContext {
   readonly recipients: readonly RecipientInfoValue[];
-  /** DER, of any keys. */
-  readonly certificates: readonly Uint8Array[];
+  /** Of any keys. */
+  readonly certificates: readonly Certificate[];
   /** Length of the content key. */
   readonly keyBytes: number;
   /** PKCS#1 v1.5 may be undone. */
@@ -72,10 +72,9 @@ export function wrappedKeys(context: WrapContext): WrappedKeys {
 
 const REJECTION_LABEL = "p11seal cms rejection";
 
-function certificatesByKey(ders: readonly Uint8Array[]): Map<string, Certificate[]> {
+function certificatesByKey(certificates: readonly Certificate[]): Map<string, Certificate[]> {
   const byKey = new Map<string, Certificate[]>();
-  for (const der of ders) {
-    const certificate = parseX509(der);
+  for (const certificate of certificates) {
     const spki = toHex(certificate.spki);
     byKey.set(spki, [...(byKey.get(spki) ?? []), certificate]);
   }

@@ -53,6 +53,23 @@ async function sealed(
 }
 
 describe("a message in CMS", () => {
+  it("opens although a certificate beside the key can't be read", async () => {
+    const { identity } = partyOf("p256");
+    const { certificates = [] } = identity;
+    const doubtful = {
+      ...identity,
+      unlock: () => identity.unlock(),
+      certificates: [Uint8Array.of(0x30, 0), ...certificates],
+    };
+    const message = await sealed(Uint8Array.of(1, 2), ["p256"]);
+    const opened = await openMessage(message, { identities: [doubtful] });
+    expect(await opened.plaintext.bytes()).toEqual(Uint8Array.of(1, 2));
+    // One that was given for this is refused.
+    const given = (): Promise<Uint8Array[]> => Promise.resolve([Uint8Array.of(0x30, 0)]);
+    const refused = openMessage(message, { identities: [identity], certificates: given });
+    expect(await codeOf(refused)).toBe("ERR_CERTIFICATE");
+  });
+
   it.each(EXCHANGE_KEY_NAMES)("opens with %s, among all others", async (name) => {
     const content = randomBytes(1000);
     for (const byKeyId of [false, true]) {

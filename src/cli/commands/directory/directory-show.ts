@@ -13,9 +13,10 @@ import {
 } from "../../../records/directory/directory.js";
 import type { Run } from "../../command.js";
 import { homeFolder } from "../../../store/home.js";
-import { certificateData, certificateLine, readable } from "../../find/certificates.js";
+import { certificateData, certificateLine } from "../../find/certificates.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
+import { readableCertificates } from "../../../x509/certificate-file.js";
 
 export function listOf(kind: DirectoryKind): Run {
   return async (args, { io, report }) => {
@@ -72,7 +73,7 @@ function describe(entry: DirectoryEntry, nowMs: number): string {
     ["not after", notAfterMs === undefined ? "no limit" : formatMoment(notAfterMs)],
     ["now", STATUS_TEXT[statusOf(entry, nowMs)]],
     ...(oaep === undefined ? [] : [["OAEP", oaep]]),
-    ...readable(certificates).map((one, at) => [
+    ...readableCertificates(certificates).map((one, at) => [
       at === 0 ? "certificate" : "its issuer",
       certificateLine(one),
     ]),
@@ -106,7 +107,7 @@ export function fingerprintRows({ publicKey }: DirectoryEntry): readonly (readon
 
 function asData(entry: DirectoryEntry, nowMs: number): unknown {
   const { name, publicKey, source, addedMs, notBeforeMs, notAfterMs, oaep } = entry;
-  const [certificate] = readable(entry.certificates ?? []);
+  const [certificate] = readableCertificates(entry.certificates ?? []);
   return {
     name,
     kind: keyKind(publicKey),

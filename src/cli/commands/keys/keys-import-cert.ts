@@ -7,10 +7,10 @@ import { naming } from "../../../keys/refusals.js";
 import type { WithOthers } from "../../../token/objects/certificates.js";
 import type { KeyInfo, StoredCertificate } from "../../../token/values.js";
 import type { Certificate } from "../../../x509/certificate.js";
-import { certificatesIn } from "../../../x509/certificate-file.js";
+import { certificatesIn, readableCertificates } from "../../../x509/certificate-file.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { certificateData, certificateLine, readable } from "../../find/certificates.js";
+import { certificateData, certificateLine } from "../../find/certificates.js";
 import { keyAt, withHalf } from "../../find/hidden-keys.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import { readSmall } from "../../io/inputs.js";
@@ -87,7 +87,7 @@ function othersOf(args: Arguments): WithOthers {
 
 function advised(error: unknown, key: KeyInfo): unknown {
   if (!(error instanceof TokenError) || error.code !== "ERR_CERTIFICATE_EXISTS") return error;
-  const lines = readable(key.certificates).map(certificateLine);
+  const lines = readableCertificates(key.certificates).map(certificateLine);
   return new TokenError(error.code, [error.message, ...lines].join(": "), {
     hint: "--add keeps it beside the new one, for messages that name it; --replace deletes it",
     cause: error,

@@ -8,7 +8,7 @@ import type { Pkcs11Uri } from "../../../token/uri.js";
 import type { KeyInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { certificateData, certificateLine, readable } from "../../find/certificates.js";
+import { certificateData, certificateLine } from "../../find/certificates.js";
 import { keysAt } from "../../find/hidden-keys.js";
 import { hybridAt } from "../../find/hybrid-keys.js";
 import { isSignOnly } from "../../find/token-key.js";
@@ -23,6 +23,7 @@ import {
 } from "../../find/troubles.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
+import { readableCertificates } from "../../../x509/certificate-file.js";
 
 export async function keysListCommand(args: Arguments, context: Context): Promise<undefined> {
   const [text] = args.operands;
@@ -97,7 +98,7 @@ function asData(key: KeyInfo, hybrid: HybridPublicKey | undefined): unknown {
     fingerprint: key.publicKey === undefined ? null : fingerprintText(key.publicKey),
     age: ageRecipientOf(key) ?? null,
     seenAs: key.seenAs,
-    certificates: readable(key.certificates).map(certificateData),
+    certificates: readableCertificates(key.certificates).map(certificateData),
     token: key.token,
     ...defined({
       halfOf: hybrid && {
@@ -130,7 +131,9 @@ function describe(
       // An OpenSSH line would fill the screen.
       key.publicKey?.type === "rsa" ? "" : (ageRecipientOf(key) ?? ""),
       key.uri,
-      ...readable(key.certificates).map((one) => `certificate: ${certificateLine(one)}`),
+      ...readableCertificates(key.certificates).map(
+        (one) => `certificate: ${certificateLine(one)}`,
+      ),
       ...(halfOf === undefined ? [] : [halfOf]),
     ]),
     columns,
