@@ -24,6 +24,8 @@ export type {
   Allowances,
   AtEnd,
   ClaimedSender,
+  CmsSealOptions,
+  MailPart,
   Kept,
   MessageInfo,
   RecipientInfo,
@@ -38,6 +40,7 @@ export {
   signMessage,
   verifyDetached,
   type CmsSigner,
+  type LineEnds,
   type SignaturePolicy,
   type SignedMessage,
   type SignedParts,
@@ -116,7 +119,20 @@ export {
   readCertificateFile,
   type CertificateFile,
 } from "./x509/certificate-file.js";
+export type { AlgorithmIdentifier } from "./asn1/algorithm-identifier.js";
 export type { Certificate } from "./x509/certificate.js";
+export type { DistributionPoint, DistributionPointName } from "./x509/distribution-point.js";
+export type {
+  AuthorityKeyId,
+  BasicConstraints,
+  Extension,
+  Extensions,
+  NameConstraints,
+  PolicyConstraints,
+  PolicyMapping,
+} from "./x509/extensions.js";
+export type { GeneralName } from "./x509/general-name.js";
+export type { Attribute, Name } from "./x509/name.js";
 
 // Streams and secrets
 export { ByteStream, type ByteSource } from "./stream.js";

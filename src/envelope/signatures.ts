@@ -9,6 +9,7 @@ import { ByteStream, chunks, Reader, type ByteSource } from "../stream.js";
 import { parseX509 } from "../x509/certificate.js";
 import { armored } from "./armor.js";
 import type { SignaturePolicy, Signer } from "./cms/check-signer.js";
+import type { LineEnds } from "./cms/content-digests.js";
 import { leaveContentInfo } from "./cms/content-info.js";
 import { signData, type CmsSigner } from "./cms/sign-data.js";
 import { ContentWatch } from "./cms/signed-content.js";
@@ -16,7 +17,7 @@ import { checkSigned, type SignedOptions, type SignedParts } from "./cms/signed-
 import { beginSignedData, beginSignedMessage, pieces } from "./cms/signed-message.js";
 import { watched, whileRunning, type Watching } from "./watched.js";
 
-export type { CmsSigner, SignaturePolicy, SignedParts, Signer };
+export type { CmsSigner, LineEnds, SignaturePolicy, SignedParts, Signer };
 
 export interface VerifyOptions extends SignaturePolicy, Watching {
   /** DER certificates to look for a signer's in, besides those in the message. */

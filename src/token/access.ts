@@ -7,7 +7,7 @@ import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
-import { destroyCertificates, storeCertificate, type WithOthers } from "./objects/certificates.js";
+import { destroyCertificates, storeCertificate } from "./objects/certificates.js";
 import { auditKey } from "./objects/key-audit.js";
 import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
@@ -37,6 +37,7 @@ import type {
   StoredCertificate,
   TokenInfo,
   Trouble,
+  WithOthers,
 } from "./values.js";
 import { formatUri, type Pkcs11Uri } from "./uri.js";
 import { lacksPercents, matchesByType, matchesKey } from "./uri-match.js";

@@ -5,7 +5,6 @@
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import type { Diagnosis } from "./diagnosis.js";
-import type { WithOthers } from "./objects/certificates.js";
 import type { Pkcs11Uri } from "./uri.js";
 import type { Plan, PlanOperation } from "./use/plan.js";
 import type {
@@ -18,6 +17,7 @@ import type {
   StoredCertificate,
   TokenInfo,
   Trouble,
+  WithOthers,
 } from "./values.js";
 
 export interface DeleteOptions {

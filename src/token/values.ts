@@ -192,3 +192,6 @@ export interface MechanismInfo {
   /** In bits or bytes, as the mechanism defines. */
   readonly keySizes: { readonly min: number; readonly max: number };
 }
+
+/** What to do where the key has another certificate: say so, keep it, or destroy it. */
+export type WithOthers = "refuse" | "keep" | "replace";

@@ -7,12 +7,9 @@ import { parseX509 } from "../../x509/certificate.js";
 import { origin } from "../modules/call.js";
 import { CKC_X_509, CKO } from "../modules/constants.js";
 import type { Session } from "../session/session.js";
-import type { KeyInfo, StoredCertificate } from "../values.js";
+import type { KeyInfo, StoredCertificate, WithOthers } from "../values.js";
 import { keyName, publicHalf } from "./halves.js";
 import { contentOf, objectsOf, type KeyObject } from "./pairs.js";
-
-/** What to do where the key has another certificate: say so, keep it, or destroy it. */
-export type WithOthers = "refuse" | "keep" | "replace";
 
 /**
  * Stores a certificate with the id and label of its key. The new one is there before others go. The

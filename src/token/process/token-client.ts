@@ -8,7 +8,6 @@ import { TokenError } from "../../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../../keys/key.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
 import type { Diagnosis } from "../diagnosis.js";
-import type { WithOthers } from "../objects/certificates.js";
 import type { DeleteOptions, TokenService } from "../service.js";
 import type { DevelopmentTokenOptions } from "../session/softhsm.js";
 import type { Pkcs11Uri } from "../uri.js";
@@ -24,6 +23,7 @@ import type {
   StoredCertificate,
   TokenInfo,
   Trouble,
+  WithOthers,
 } from "../values.js";
 import type { ClientEnd } from "./connection.js";
 import { Conversation, type Loss, type Task } from "./conversation.js";

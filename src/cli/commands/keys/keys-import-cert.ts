@@ -4,7 +4,7 @@ import { P11SealError, TokenError, UsageError } from "../../../errors.js";
 import type { PublicKey } from "../../../keys/key.js";
 import { keyInSpki } from "../../../keys/public-key.js";
 import { naming } from "../../../keys/refusals.js";
-import type { WithOthers } from "../../../token/objects/certificates.js";
+import type { WithOthers } from "../../../token/values.js";
 import type { KeyInfo, StoredCertificate } from "../../../token/values.js";
 import type { Certificate } from "../../../x509/certificate.js";
 import { certificatesIn, readableCertificates } from "../../../x509/certificate-file.js";
