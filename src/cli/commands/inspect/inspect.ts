@@ -187,10 +187,15 @@ function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
 
 /** No message says who owns the sender's key: the name is the user's own for that key. */
 function senderRows(
-  { signed, sender }: MessageInfo,
+  { signed, sender, cipher }: MessageInfo,
   known: KnownSender | undefined,
 ): readonly Row[] {
-  if (!signed || sender === undefined) return [["sender", "not signed"]];
+  if (sender === undefined) {
+    if (signed) return [["sender", "signed; who signed shows when the message is read to its end"]];
+    // Only CMS names a cipher, and only CMS has signatures that the encryption hides.
+    const inside = cipher === undefined ? "" : " outside; a signature inside shows on opening";
+    return [["sender", `not signed${inside}`]];
+  }
   const { keyId, serial, streamId, createdMs, expiresMs, recipientsIntact } = sender;
   if (sender.signature !== "holds") {
     return [

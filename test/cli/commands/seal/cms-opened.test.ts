@@ -154,5 +154,11 @@ describe("a message in CMS", () => {
     await seal("w2.p7m", "-r", "rob.crt", "--profile", "windows");
     const text = (await run("inspect", "w2.p7m")).stdout.toString();
     expect(text).toMatch(/^cipher +aes-256-cbc; without a signature inside/m);
+    expect(text).toMatch(/^sender +not signed outside; a signature inside shows on opening$/m);
+    await seal("outside.eml", "-r", "rob.crt", "--smime");
+    const signer = ["-k", "alice.key", "--cert", "alice.crt"];
+    await run("sign", ...signer, "--opaque", "-o", "s.p7m", "outside.eml");
+    const signed = (await run("inspect", "s.p7m")).stdout.toString();
+    expect(signed).toMatch(/^sender +signed; who signed shows/m);
   });
 });
