@@ -453,7 +453,7 @@ export const MUTANTS = [
   {
     what: "a message from before the ledger is taken",
     file: "src/records/ledger/ledger-rules.ts",
-    find: "    if (message.createdMs < meta.sinceMs) return refuse(beforeLedger(message, meta.sinceMs));\n",
+    find: "    if (isBefore(message.createdMs, meta.sinceMs)) {\n      return refuse(beforeLedger(message, meta.sinceMs));\n    }\n",
     replace: "",
     test: "test/records/ledger/ledger.test.ts",
   },

@@ -119,7 +119,9 @@ function judge(
     return refuse(serialReused(message, rival));
   }
   if (own === undefined) {
-    if (message.createdMs < meta.sinceMs) return refuse(beforeLedger(message, meta.sinceMs));
+    if (isBefore(message.createdMs, meta.sinceMs)) {
+      return refuse(beforeLedger(message, meta.sinceMs));
+    }
     if (message.serial <= (stream?.floor ?? -1)) return refuse(prunedAway(message));
   } else {
     if (!isSame(own, message) || own.state === "delivered") return refuse(replayed(own));
@@ -135,6 +137,14 @@ function judge(
   if (withFiles.length > 0) return cleanUp(withFiles, request);
   const changes = abandoned.map((row): Change => ({ kind: "delete", message: row }));
   return { ...place, changes: [...changes, { kind: "insert", message: newRow(message, request) }] };
+}
+
+/**
+ * A time in whole seconds, which is all that some signatures have, is before another one only if
+ * the whole second is.
+ */
+function isBefore(ms: number, otherMs: number): boolean {
+  return ms < (ms % 1000 === 0 ? otherMs - (otherMs % 1000) : otherMs);
 }
 
 /** The message was accepted before a crash: was its plaintext delivered? */

@@ -373,6 +373,21 @@ describe("the ledger's rules", () => {
 
 const META = { ledgerId: hex("ledger", 32), counter: 1, createdMs: NOW, sinceMs: 0 };
 
+describe("a ledger that begins in the middle of a second", () => {
+  const sinceMs = NOW - (NOW % 1000) + 500;
+  const request = { owner: "near-1", token: "token", nowMs: NOW };
+  it.each([
+    [sinceMs - 1, "refuse"],
+    [sinceMs, "admit"],
+    [sinceMs - 500, "admit"],
+    [sinceMs - 1500, "refuse"],
+  ])("takes a time in whole seconds for any in that second: %s, %s", (createdMs, kind) => {
+    const meta = { ...META, sinceMs };
+    const rows = { meta, stream: undefined, own: undefined, rival: undefined, owners: new Map() };
+    expect(decideReservation(rows, { ...message(1), createdMs }, request).kind).toBe(kind);
+  });
+});
+
 describe("a reservation that was claimed, so that its file could be removed", () => {
   const meta = META;
   const { keyId: sender, messageId, streamId, serial, createdMs } = message(1);
