@@ -259,11 +259,12 @@ describe("a delta", () => {
   });
 });
 
-it("a list of 100,000 entries takes less than half a second", () => {
+it("a list of 100,000 entries is not gone through for each", () => {
   const list = crl(ca, { entries: [manyRevoked(100_000), revoked(bob.certificate)] });
   const started = process.cpuUsage();
   expect(by([list])).toMatch(REVOKED);
   const { user, system } = process.cpuUsage(started);
-  expect((user + system) / 1e6).toBeLessThan(0.5);
+  // A tenth of a second on an idle machine.
+  expect((user + system) / 1e6).toBeLessThan(5);
   expect(parseCrl(list).entries.count).toBe(100_001);
 });
