@@ -14,6 +14,7 @@ import {
   rootAuthority,
   type Issuer,
 } from "../support/certificates.js";
+import { withinSeconds } from "../support/processor-time.js";
 import {
   crl,
   crlNumber,
@@ -259,12 +260,8 @@ describe("a delta", () => {
   });
 });
 
-it("a list of 100,000 entries is not gone through for each", () => {
+it("a list of 100,000 entries takes less than half a second", () => {
   const list = crl(ca, { entries: [manyRevoked(100_000), revoked(bob.certificate)] });
-  const started = process.cpuUsage();
-  expect(by([list])).toMatch(REVOKED);
-  const { user, system } = process.cpuUsage(started);
-  // A tenth of a second on an idle machine.
-  expect((user + system) / 1e6).toBeLessThan(5);
+  expect(withinSeconds(0.5, () => by([list]))).toMatch(REVOKED);
   expect(parseCrl(list).entries.count).toBe(100_001);
 });
