@@ -3,7 +3,7 @@
  * through `src/token`, so that the tested code does not check itself. `SOFTHSM2_CONF` and
  * `TEST_SOFTHSM2_MODULE` come from the test environment.
  */
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, randomBytes } from "node:crypto";
 import type { Attribute, PKCS11 } from "pkcs11js";
 import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
 import { formatUri } from "../../src/token/uri.js";
@@ -58,7 +58,8 @@ export function softHsmEnvironment(home: string): Record<string, string | undefi
 /** A new, empty token with both PINs set. */
 export async function freshToken(name: string): Promise<TestToken> {
   const native = await rawModule(SOFTHSM_MODULE);
-  const label = `${name}-${process.pid.toString(36)}-${(counter++).toString(36)}`;
+  // One process runs several test files, and none of them knows the names of the others' tokens.
+  const label = `${name}-${randomBytes(4).toString("hex")}`;
   const slot = native.C_GetSlotList(true).find((one) => isFree(native, one));
   if (slot === undefined) throw new Error("SoftHSM shows no free slot");
   native.C_InitToken(slot, SO_PIN, label.padEnd(32));
@@ -153,7 +154,6 @@ function required(name: string): string {
 }
 
 const modules = new Map<string, PKCS11>();
-let counter = 0;
 
 const OS_LOCKING_OK = 2;
 const ALREADY_INITIALIZED = 0x191;
