@@ -72,8 +72,7 @@ export async function enterMail(reader: Reader, mail: CmsMail | SignedMail): Pro
   reader.decode((body) => mail.decode(body));
 }
 
-/** @throws as `mailAhead` */
-export function mailWith(fields: HeaderFields): Mail {
+function mailWith(fields: HeaderFields): Mail {
   const content = contentType(fields);
   const { value: type, parameters } = content;
   const about = { headerBytes: fields.bytes, type, from: addressesIn(fields.get("From") ?? "") };

@@ -5,6 +5,7 @@
 import { ascii } from "../bytes.js";
 import { remaining, type Reader } from "../stream.js";
 import { base64Lines } from "./base64-lines.js";
+import { CrlfConversion } from "./crlf.js";
 import { startsAsHeader } from "./header-fields.js";
 
 /** What a mail may say of the CMS message in it (RFC 8551 §3.2.2). */
@@ -69,16 +70,10 @@ function isMailPart(start: Uint8Array): boolean {
 export async function* withCrlf(
   text: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let endsWithCr = false;
+  const conversion = new CrlfConversion();
   for await (const chunk of text) {
-    const converted = Buffer.allocUnsafe(2 * chunk.length);
-    let length = 0;
-    for (const byte of chunk) {
-      if (byte === LF && !endsWithCr) converted[length++] = CR;
-      converted[length++] = byte;
-      endsWithCr = byte === CR;
-    }
-    if (length > 0) yield new Uint8Array(converted.subarray(0, length));
+    const converted = conversion.convert(chunk);
+    if (converted.length > 0) yield converted.slice();
   }
 }
 
@@ -98,5 +93,3 @@ function header(...fields: readonly string[]): string {
 }
 
 const CRLF = "\r\n";
-const CR = 0x0d;
-const LF = 0x0a;

@@ -4,6 +4,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import type { SignatureDigest } from "../../keys/signature-scheme.js";
+import { CrlfConversion } from "../../mime/crlf.js";
 
 /** In which form a content was signed: with the line ends it has, or all of them CR LF. */
 export type LineEnds = "as-is" | "crlf";
@@ -26,9 +27,7 @@ export class ContentDigests {
   readonly #likely: ReadonlySet<SignatureDigest> | undefined;
   /** From the first bare LF on; before it, both forms are the same. */
   #crlf: Map<SignatureDigest, Hash> | undefined;
-  #endsInCr = false;
-  #converted = new Uint8Array(0);
-
+  readonly #conversion = new CrlfConversion();
   #bytes = 0;
 
   constructor(algorithms: readonly SignatureDigest[], options: DigestOptions = {}) {
@@ -61,28 +60,11 @@ export class ContentDigests {
 
   /** Comes before the same bytes are digested as they are. */
   #updateCrlf(bytes: Uint8Array): void {
-    const converted = this.#convert(bytes);
+    const converted = this.#conversion.convert(bytes);
     if (converted.length > bytes.length) {
       this.#crlf ??= new Map([...this.#asIs].map(([name, hash]) => [name, hash.copy()]));
     }
     for (const hash of this.#crlf?.values() ?? []) hash.update(converted);
-  }
-
-  /** With a CR before each LF that has none. The result holds until the next call. */
-  #convert(bytes: Uint8Array): Uint8Array {
-    const { length } = bytes;
-    if (this.#converted.length < 2 * length) this.#converted = new Uint8Array(2 * length);
-    const target = this.#converted;
-    let filled = 0;
-    let last = this.#endsInCr ? CR : 0;
-    for (let at = 0; at < length; at++) {
-      const byte = bytes[at] as number;
-      if (byte === LF && last !== CR) target[filled++] = CR;
-      target[filled++] = byte;
-      last = byte;
-    }
-    this.#endsInCr = last === CR;
-    return target.subarray(0, filled);
   }
 }
 
@@ -92,6 +74,3 @@ function digested(hashes: ReadonlyMap<SignatureDigest, Hash>): Map<SignatureDige
 
 /** As long a content costs little, whatever is digested. */
 const ALL_UP_TO_BYTES = 4 * 1024 * 1024;
-
-const CR = 13;
-const LF = 10;
