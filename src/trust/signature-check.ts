@@ -2,7 +2,6 @@
  * Signatures over certificates, revocation lists and OCSP responses: by which key, and whether
  * algorithm and key are strong enough to be believed.
  */
-import type { AlgorithmIdentifier } from "../asn1/algorithm-identifier.js";
 import { toHex } from "../bytes.js";
 import { P11SealError, PolicyError } from "../errors.js";
 import type { PublicKey } from "../keys/key.js";
@@ -10,15 +9,9 @@ import { publicKeyFromFileSpki } from "../keys/public-key.js";
 import { requireExchange } from "../keys/recipient-strength.js";
 import { schemeVerifies, signatureScheme } from "../keys/signature-scheme.js";
 import type { Certificate } from "../x509/certificate.js";
+import type { SignedValue } from "../x509/signed-value.js";
 import type { Effort } from "./effort.js";
 import { certificateLabel, trustFault } from "./faults.js";
-
-/** A certificate, a revocation list or an OCSP response. */
-export interface SignedValue {
-  readonly tbs: Uint8Array;
-  readonly signatureAlgorithm: AlgorithmIdentifier;
-  readonly signature: Uint8Array;
-}
 
 /** Verifies signatures within the limits of one check, each only once. */
 export class SignatureChecker {

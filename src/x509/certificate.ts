@@ -4,27 +4,21 @@
  */
 import { equal } from "../bytes.js";
 import { DerReader, TAG } from "../asn1/der.js";
-import {
-  readAlgorithm,
-  sameAlgorithm,
-  type AlgorithmIdentifier,
-} from "../asn1/algorithm-identifier.js";
 import { readTime } from "../asn1/time.js";
 import { FormatError } from "../errors.js";
 import {
   extensionValues,
-  readExtensions,
+  readWrappedExtensions,
   type Extensions,
   type ExtensionValues,
 } from "./extensions.js";
 import { ATTRIBUTE, attributeTexts, readName, sameName, type Name } from "./name.js";
+import { readSigned, requireSameAlgorithm, type SignedValue } from "./signed-value.js";
 
 /** A certificate. Its bytes are views of those that it was read from. */
-export interface Certificate extends ExtensionValues {
+export interface Certificate extends SignedValue, ExtensionValues {
   /** The whole certificate. */
   readonly der: Uint8Array;
-  /** TBSCertificate: the bytes that are signed. */
-  readonly tbs: Uint8Array;
   readonly version: 1 | 2 | 3;
   /** Content of the INTEGER. Negative and zero do occur, and name a certificate as well. */
   readonly serial: Uint8Array;
@@ -35,8 +29,6 @@ export interface Certificate extends ExtensionValues {
   readonly notAfterMs: number;
   /** SubjectPublicKeyInfo, whole. */
   readonly spki: Uint8Array;
-  readonly signatureAlgorithm: AlgorithmIdentifier;
-  readonly signature: Uint8Array;
   readonly extensions: Extensions;
   /** From the alternative names and from the subject (emailAddress), as they are written. */
   readonly mailAddresses: readonly string[];
@@ -74,20 +66,11 @@ export function isSelfIssued({ subject, issuer }: Certificate): boolean {
 }
 
 function read(bytes: Uint8Array): Certificate {
-  const file = new DerReader(bytes, "certificate");
-  const outer = file.sequence();
-  file.end();
-  const tbs = outer.next(TAG.sequence);
-  const signatureAlgorithm = readAlgorithm(outer);
-  const signature = outer.bitString();
-  outer.end();
-
-  const fields = new DerReader(tbs, "certificate").sequence();
+  const signed = readSigned(bytes, "certificate");
+  const fields = new DerReader(signed.tbs, "certificate").sequence();
   const version = readVersion(fields);
   const serial = readSerial(fields);
-  if (!sameAlgorithm(readAlgorithm(fields), signatureAlgorithm)) {
-    throw new FormatError("ERR_DER", "certificate names two signature algorithms");
-  }
+  requireSameAlgorithm(fields, signed, "certificate");
   const issuer = readName(fields);
   const validity = fields.sequence();
   const notBeforeMs = readTime(validity);
@@ -98,9 +81,7 @@ function read(bytes: Uint8Array): Certificate {
   // Unique identifiers, obsolete: RFC 5280 §4.1.2.8.
   if (version > 1 && fields.peek() === 0x81) fields.skip();
   if (version > 1 && fields.peek() === 0x82) fields.skip();
-  const wrapper = version === 3 ? fields.optional(0xa3) : undefined;
-  const extensions: Extensions = wrapper === undefined ? new Map() : readExtensions(wrapper);
-  wrapper?.end();
+  const extensions: Extensions = version === 3 ? readWrappedExtensions(fields, 0xa3) : new Map();
   fields.end();
 
   const values = extensionValues(extensions);
@@ -109,8 +90,9 @@ function read(bytes: Uint8Array): Certificate {
     ...attributeTexts(subject, ATTRIBUTE.emailAddress),
   ];
   return {
-    ...{ der: bytes, tbs, version, serial, issuer, subject, notBeforeMs, notAfterMs, spki },
-    ...{ signatureAlgorithm, signature, extensions, mailAddresses },
+    ...{ der: bytes, version, serial, issuer, subject, notBeforeMs, notAfterMs, spki },
+    ...{ extensions, mailAddresses },
+    ...signed,
     ...values,
   };
 }

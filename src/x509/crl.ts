@@ -3,11 +3,6 @@
  * hundreds of thousands of entries, so they are walked over by offsets and kept as offsets; one is
  * read in full only when it is asked for.
  */
-import {
-  readAlgorithm,
-  sameAlgorithm,
-  type AlgorithmIdentifier,
-} from "../asn1/algorithm-identifier.js";
 import { DerReader, TAG } from "../asn1/der.js";
 import { readTime } from "../asn1/time.js";
 import { defined } from "../defined.js";
@@ -18,23 +13,21 @@ import {
   extensionValue,
   readAuthorityKeyId,
   readExtensions,
+  readWrappedExtensions,
   type AuthorityKeyId,
   type Extensions,
 } from "./extensions.js";
 import { readGeneralNames } from "./general-name.js";
 import { nameKey, readName, type Name } from "./name.js";
+import { readSigned, requireSameAlgorithm, type SignedValue } from "./signed-value.js";
 
-export interface Crl {
+export interface Crl extends SignedValue {
   /** The whole list. */
   readonly der: Uint8Array;
-  /** TBSCertList: the bytes that are signed. */
-  readonly tbs: Uint8Array;
   readonly issuer: Name;
   /** Milliseconds since 1970. */
   readonly thisUpdateMs: number;
   readonly nextUpdateMs?: number;
-  readonly signatureAlgorithm: AlgorithmIdentifier;
-  readonly signature: Uint8Array;
   readonly extensions: Extensions;
   readonly authorityKeyId?: AuthorityKeyId;
   /** Big-endian, without leading zeros. */
@@ -115,32 +108,22 @@ export class CrlEntries {
 }
 
 function read(bytes: Uint8Array): Crl {
-  const file = new DerReader(bytes, "revocation list");
-  const outer = file.sequence();
-  file.end();
-  const tbs = outer.next(TAG.sequence);
-  const signatureAlgorithm = readAlgorithm(outer);
-  const signature = outer.bitString();
-  outer.end();
-
-  const fields = new DerReader(tbs, "revocation list").sequence();
+  const signed = readSigned(bytes, "revocation list");
+  const fields = new DerReader(signed.tbs, "revocation list").sequence();
   const version = fields.peek() === TAG.integer ? fields.count() + 1 : 1;
   if (version > 2) throw new FormatError("ERR_DER", `revocation list has version ${version}`);
-  if (!sameAlgorithm(readAlgorithm(fields), signatureAlgorithm)) {
-    throw new FormatError("ERR_DER", "revocation list names two signature algorithms");
-  }
+  requireSameAlgorithm(fields, signed, "revocation list");
   const issuer = readName(fields);
   const thisUpdateMs = readTime(fields);
   const nextUpdateMs = isTime(fields.peek()) ? readTime(fields) : undefined;
   const revoked = fields.peek() === TAG.sequence ? fields.read(TAG.sequence) : new Uint8Array(0);
-  const wrapper = version === 2 ? fields.optional(0xa0) : undefined;
-  const extensions: Extensions = wrapper === undefined ? new Map() : readExtensions(wrapper);
-  wrapper?.end();
+  const extensions: Extensions = version === 2 ? readWrappedExtensions(fields, 0xa0) : new Map();
   fields.end();
 
   const scope = extensionValue(extensions, EXTENSION.issuingDistributionPoint, readScope) ?? ALL;
   return {
-    ...{ der: bytes, tbs, issuer, thisUpdateMs, signatureAlgorithm, signature, extensions, scope },
+    ...{ der: bytes, issuer, thisUpdateMs, extensions, scope },
+    ...signed,
     entries: new CrlEntries(revoked, issuer, scope.indirect),
     ...defined({
       nextUpdateMs,

@@ -110,6 +110,15 @@ export function readExtensions(reader: DerReader): Extensions {
   return extensions;
 }
 
+/** Reads them under an explicit tag; none if the next value has another tag. */
+export function readWrappedExtensions(reader: DerReader, tag: number): Extensions {
+  const wrapper = reader.optional(tag);
+  if (wrapper === undefined) return new Map();
+  const extensions = readExtensions(wrapper);
+  wrapper.end();
+  return extensions;
+}
+
 /** Reads the values of a certificate's extensions. Throws as `DerReader`. */
 export function extensionValues(extensions: Extensions): ExtensionValues {
   const read = <T>(oid: string, parse: (reader: DerReader) => T): T | undefined => {

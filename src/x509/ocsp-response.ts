@@ -6,16 +6,13 @@ import { readGeneralizedTime } from "../asn1/time.js";
 import { defined } from "../defined.js";
 import { FormatError } from "../errors.js";
 import { parseX509, readSerial, type Certificate } from "./certificate.js";
-import { readExtensions, type Extensions } from "./extensions.js";
+import { readWrappedExtensions, type Extensions } from "./extensions.js";
 import { readName, type Name } from "./name.js";
+import { readSignedFields, type SignedValue } from "./signed-value.js";
 
 /** A successful basic response. */
-export interface OcspResponse {
+export interface OcspResponse extends SignedValue {
   readonly der: Uint8Array;
-  /** ResponseData: the bytes that are signed. */
-  readonly tbs: Uint8Array;
-  readonly signatureAlgorithm: AlgorithmIdentifier;
-  readonly signature: Uint8Array;
   /** Who signed it: by name, or by the SHA-1 of the key (the BIT STRING's content). */
   readonly responder: { readonly name: Name } | { readonly keyHash: Uint8Array };
   /** Milliseconds since 1970. */
@@ -77,20 +74,20 @@ function read(bytes: Uint8Array): OcspResponse {
   const basic = inner.sequence();
   inner.end();
 
-  const tbs = basic.next(TAG.sequence);
-  const signatureAlgorithm = readAlgorithm(basic);
-  const signature = basic.bitString();
+  const signed = readSignedFields(basic);
   const list = basic.optional(0xa0);
   basic.end();
   const certificates = list === undefined ? [] : readCertificates(list);
-  return { der: bytes, tbs, signatureAlgorithm, signature, certificates, ...readData(tbs) };
+  return { der: bytes, certificates, ...signed, ...readData(signed.tbs) };
 }
 
 function readData(
   tbs: Uint8Array,
 ): Pick<OcspResponse, "responder" | "producedMs" | "statuses" | "extensions"> {
   const fields = new DerReader(tbs, "OCSP response").sequence();
-  const version = fields.optional(0xa0)?.count() ?? 0;
+  const wrapper = fields.optional(0xa0);
+  const version = wrapper?.count() ?? 0;
+  wrapper?.end();
   if (version !== 0) throw new FormatError("ERR_DER", `it has version ${version + 1}`);
   const responder = readResponder(fields);
   const producedMs = readGeneralizedTime(fields);
@@ -102,7 +99,7 @@ function readData(
     }
     statuses.push(readStatus(list.sequence()));
   }
-  const extensions = readWrapped(fields);
+  const extensions = readWrappedExtensions(fields, 0xa1);
   fields.end();
   return { responder, producedMs, statuses, extensions };
 }
@@ -129,7 +126,7 @@ function readStatus(fields: DerReader): OcspStatus {
   const next = fields.optional(0xa0);
   const nextUpdateMs = next && readGeneralizedTime(next);
   next?.end();
-  const extensions = readWrapped(fields);
+  const extensions = readWrappedExtensions(fields, 0xa1);
   fields.end();
   return {
     ...{ hashAlgorithm, issuerNameHash, issuerKeyHash, serial, thisUpdateMs, extensions },
@@ -155,15 +152,6 @@ function readAnswer(fields: DerReader): Pick<OcspStatus, "status" | "revokedMs">
       fields.readEmpty(0x82);
       return { status: "unknown" };
   }
-}
-
-/** `[1] Extensions`, if they come next. */
-function readWrapped(fields: DerReader): Extensions {
-  const wrapper = fields.optional(0xa1);
-  if (wrapper === undefined) return new Map();
-  const extensions = readExtensions(wrapper);
-  wrapper.end();
-  return extensions;
 }
 
 function readCertificates(wrapper: DerReader): Certificate[] {
