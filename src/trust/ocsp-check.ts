@@ -7,6 +7,7 @@ import { DerReader, TAG } from "../asn1/der.js";
 import { equal } from "../bytes.js";
 import { defined } from "../defined.js";
 import type { Certificate } from "../x509/certificate.js";
+import { EXTENSION } from "../x509/extensions.js";
 import type { OcspResponse, OcspStatus } from "../x509/ocsp-response.js";
 import { sameName } from "../x509/name.js";
 import { PURPOSE } from "./certificate-usage.js";
@@ -147,6 +148,11 @@ const HASHES: Readonly<Record<string, string>> = {
 const NO_CHECK = "1.3.6.1.5.5.7.48.1.5";
 
 /** Extensions of a responder's certificate that may be critical. */
-const UNDERSTOOD: ReadonlySet<string> = new Set(["2.5.29.15", "2.5.29.19", "2.5.29.37", NO_CHECK]);
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  EXTENSION.keyUsage,
+  EXTENSION.basicConstraints,
+  EXTENSION.extendedKeyUsage,
+  NO_CHECK,
+]);
 
 const DAY_MS = 86_400_000;

@@ -4,7 +4,7 @@
  * occurs twice under one name in a path, so there are no circles.
  */
 import type { PolicyError } from "../errors.js";
-import { equal, toHex } from "../bytes.js";
+import { equal } from "../bytes.js";
 import { isSelfIssued, sameCertificate, type Certificate } from "../x509/certificate.js";
 import { nameKey, sameName, type Name } from "../x509/name.js";
 import type { Effort } from "./effort.js";
@@ -112,7 +112,7 @@ function isRepeated(
 ): boolean {
   effort.step();
   return path.some(
-    ({ subject, spki }) => sameName(subject, next.subject) && toHex(spki) === toHex(next.spki),
+    ({ subject, spki }) => sameName(subject, next.subject) && equal(spki, next.spki),
   );
 }
 

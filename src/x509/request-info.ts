@@ -4,6 +4,7 @@ import { FormatError } from "../errors.js";
 import { type AlgorithmIdentifier, derAlgorithm } from "../asn1/algorithm-identifier.js";
 import { der, derUnsigned, TAG } from "../asn1/der.js";
 import { derOid } from "../asn1/oid.js";
+import { EXTENSION } from "./extensions.js";
 
 /** What is asked for. */
 export interface RequestContents {
@@ -31,10 +32,15 @@ export type RequestedUsage = keyof typeof USAGE_BITS;
 export function requestInfo(contents: RequestContents): Uint8Array<ArrayBuffer> {
   const { subject, spki, mail, usages } = contents;
   const extensions: Uint8Array[] = [];
-  if (usages.length > 0) extensions.push(extension(KEY_USAGE, keyUsage(usages), "critical"));
+  if (usages.length > 0)
+    extensions.push(extension(EXTENSION.keyUsage, keyUsage(usages), "critical"));
   if (mail.length > 0) {
-    extensions.push(extension(ALTERNATIVE_NAME, der(TAG.sequence, ...mail.map(rfc822Name))));
-    extensions.push(extension(EXTENDED_KEY_USAGE, der(TAG.sequence, derOid(EMAIL_PROTECTION))));
+    extensions.push(
+      extension(EXTENSION.subjectAltName, der(TAG.sequence, ...mail.map(rfc822Name))),
+    );
+    extensions.push(
+      extension(EXTENSION.extendedKeyUsage, der(TAG.sequence, derOid(EMAIL_PROTECTION))),
+    );
   }
   const attributes = extensions.length === 0 ? [] : [extensionRequest(extensions)];
   const version = derUnsigned(new Uint8Array());
@@ -76,9 +82,6 @@ function keyUsage(usages: readonly RequestedUsage[]): Uint8Array {
   return der(TAG.bitString, Uint8Array.of(7 - Math.max(...bits), byte));
 }
 
-const KEY_USAGE = "2.5.29.15";
-const ALTERNATIVE_NAME = "2.5.29.17";
-const EXTENDED_KEY_USAGE = "2.5.29.37";
 const EMAIL_PROTECTION = "1.3.6.1.5.5.7.3.4";
 const EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
 
