@@ -3,10 +3,11 @@
  * the DER of a Name (RFC 5280 §4.1.2.4). The text starts with the most specific part, the DER ends
  * with it.
  */
-import { concat } from "../bytes.js";
+import { concat, fromHex } from "../bytes.js";
 import { FormatError } from "../errors.js";
-import { der, TAG } from "../asn1/der.js";
+import { der, DerReader, TAG } from "../asn1/der.js";
 import { derOid } from "../asn1/oid.js";
+import { ATTRIBUTE_TYPES, type AttributeSyntax, type AttributeType } from "./attribute-types.js";
 
 /**
  * @throws FormatError `ERR_NAME_TEXT`: not a name, an attribute without a short name here, or a
@@ -27,17 +28,35 @@ function attribute(text: string): Uint8Array {
   const at = text.indexOf("=");
   if (at < 0) throw malformed(`has a part without "=": ${JSON.stringify(text)}`);
   const type = text.slice(0, at).trim();
-  const value = unescaped(text.slice(at + 1));
-  const row = ATTRIBUTES.get(type.toUpperCase());
+  const row = BY_KEYWORD.get(type.toUpperCase());
   if (row === undefined && !/^[012](?:\.(?:0|[1-9]\d{0,9})){1,20}$/.test(type)) {
     throw malformed(`has an unknown attribute: ${JSON.stringify(type)}`, KNOWN);
   }
+  const { oid, syntax } = row ?? { oid: type, syntax: "text" as const };
+  const written = text.slice(at + 1).trim();
+  if (written.startsWith("#")) return der(TAG.sequence, derOid(oid), fromHexText(written, type));
+  const value = unescaped(text.slice(at + 1));
   if (value === "" || value.length > MAX_VALUE || /\p{Cc}/u.test(value)) {
     throw malformed(`has an empty, long or unprintable value for ${type}`);
   }
-  const { oid, kind } = row ?? { oid: type, kind: "utf8" as const };
-  if (!FITS[kind].test(value)) throw malformed(`has a value that ${type} can't hold: ${value}`);
-  return der(TAG.sequence, derOid(oid), der(TAGS[kind], new TextEncoder().encode(value)));
+  if (!FITS[syntax].test(value)) throw malformed(`has a value that ${type} can't hold: ${value}`);
+  return der(TAG.sequence, derOid(oid), der(TAGS[syntax], new TextEncoder().encode(value)));
+}
+
+/** A value as the hexadecimal of its DER, after a `#` (RFC 4514 §2.4). */
+function fromHexText(text: string, type: string): Uint8Array {
+  if (!/^#(?:[0-9A-Fa-f]{2}){2,256}$/.test(text))
+    throw malformed(`has a malformed value for ${type}`);
+  try {
+    const value = fromHex(text.slice(1));
+    const reader = new DerReader(value, "value");
+    reader.skip();
+    reader.end();
+    return value;
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw malformed(`has a value for ${type} that is not DER`);
+  }
 }
 
 /** Parts between unescaped separators. */
@@ -89,39 +108,25 @@ const EXAMPLE = 'a name is written as in "CN=Bob Example,O=Example,C=DE"';
 /** RFC 5280 appendix A.1 has lower bounds for some; CAs check theirs. */
 const MAX_VALUE = 256;
 
-type Kind = "utf8" | "printable" | "ia5" | "country";
-
-const TAGS: Readonly<Record<Kind, number>> = {
-  utf8: TAG.utf8String,
+const TAGS: Readonly<Record<AttributeSyntax, number>> = {
+  text: TAG.utf8String,
   printable: TAG.printableString,
   country: TAG.printableString,
   ia5: TAG.ia5String,
 };
 
-const FITS: Readonly<Record<Kind, RegExp>> = {
-  utf8: /^/,
+const FITS: Readonly<Record<AttributeSyntax, RegExp>> = {
+  text: /^/,
   printable: /^[A-Za-z0-9 '()+,\-./:=?]*$/,
   country: /^[A-Z]{2}$/,
   ia5: /^[ -~]*$/,
 };
 
-/** RFC 4514 §3, RFC 5280 §4.1.2.4 and appendix A.1. */
-const ATTRIBUTES: ReadonlyMap<string, { readonly oid: string; readonly kind: Kind }> = new Map([
-  ["CN", { oid: "2.5.4.3", kind: "utf8" }],
-  ["SN", { oid: "2.5.4.4", kind: "utf8" }],
-  ["SERIALNUMBER", { oid: "2.5.4.5", kind: "printable" }],
-  ["C", { oid: "2.5.4.6", kind: "country" }],
-  ["L", { oid: "2.5.4.7", kind: "utf8" }],
-  ["ST", { oid: "2.5.4.8", kind: "utf8" }],
-  ["STREET", { oid: "2.5.4.9", kind: "utf8" }],
-  ["O", { oid: "2.5.4.10", kind: "utf8" }],
-  ["OU", { oid: "2.5.4.11", kind: "utf8" }],
-  ["T", { oid: "2.5.4.12", kind: "utf8" }],
-  ["GN", { oid: "2.5.4.42", kind: "utf8" }],
-  ["DC", { oid: "0.9.2342.19200300.100.1.25", kind: "ia5" }],
-  ["UID", { oid: "0.9.2342.19200300.100.1.1", kind: "utf8" }],
-  ["EMAILADDRESS", { oid: "1.2.840.113549.1.9.1", kind: "ia5" }],
-  ["E", { oid: "1.2.840.113549.1.9.1", kind: "ia5" }],
-]);
+/** By keyword in upper case. */
+const BY_KEYWORD: ReadonlyMap<string, AttributeType> = new Map(
+  ATTRIBUTE_TYPES.flatMap((type) =>
+    [type.keyword, type.alias ?? []].flat().map((keyword) => [keyword.toUpperCase(), type]),
+  ),
+);
 
-const KNOWN = `known are ${[...ATTRIBUTES.keys()].join(", ")}, and OIDs`;
+const KNOWN = `known are ${ATTRIBUTE_TYPES.map(({ keyword }) => keyword).join(", ")}, and OIDs`;

@@ -7,6 +7,7 @@ import { toHex } from "../bytes.js";
 import { der, DerReader, TAG } from "../asn1/der.js";
 import { derOid, oidText } from "../asn1/oid.js";
 import { FormatError } from "../errors.js";
+import { ATTRIBUTE_TYPES } from "./attribute-types.js";
 
 export interface Attribute {
   /** Dotted OID. */
@@ -229,24 +230,8 @@ function escaped(text: string): string {
     .replace(/\0/g, "\\00");
 }
 
-/** RFC 4514 §3, and those that certificates have besides. */
-const KEYWORDS: ReadonlyMap<string, string> = new Map([
-  ["2.5.4.3", "CN"],
-  ["2.5.4.4", "SN"],
-  ["2.5.4.5", "serialNumber"],
-  ["2.5.4.6", "C"],
-  ["2.5.4.7", "L"],
-  ["2.5.4.8", "ST"],
-  ["2.5.4.9", "STREET"],
-  ["2.5.4.10", "O"],
-  ["2.5.4.11", "OU"],
-  ["2.5.4.12", "title"],
-  ["2.5.4.42", "GN"],
-  ["2.5.4.46", "dnQualifier"],
-  ["2.5.4.97", "organizationIdentifier"],
-  ["0.9.2342.19200300.100.1.1", "UID"],
-  ["0.9.2342.19200300.100.1.25", "DC"],
-  ["1.2.840.113549.1.9.1", "emailAddress"],
-]);
+const KEYWORDS: ReadonlyMap<string, string> = new Map(
+  ATTRIBUTE_TYPES.map(({ oid, keyword }) => [oid, keyword]),
+);
 
 const MAX_ATTRIBUTES = 256;

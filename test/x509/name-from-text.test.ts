@@ -1,5 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "@jest/globals";
+import { der, DerReader, TAG } from "../../src/asn1/der.js";
+import { derOid } from "../../src/asn1/oid.js";
+import { ascii } from "../../src/bytes.js";
+import { ATTRIBUTE_TYPES } from "../../src/x509/attribute-types.js";
+import { nameText, readName } from "../../src/x509/name.js";
 import { nameFromText } from "../../src/x509/name-from-text.js";
 
 /** What OpenSSL sees: `TYPE kind value` of each attribute, in the order of the DER. */
@@ -54,7 +59,37 @@ describe("a name from text", () => {
     ["DC=bücher", /can't hold/],
     ["E=zoë@example.org", /can't hold/],
     [`CN=${"a".repeat(257)}`, /long/],
+    ["CN=#0c", /malformed value/],
+    ["CN=#0c0", /malformed value/],
+    ["CN=#0c0161ff", /not DER/],
+    ["CN=#0c0261", /not DER/],
   ])("refuses %j", (text, fact) => {
     expect(() => nameFromText(text)).toThrow(fact);
+  });
+});
+
+describe("a name as it is printed is read again", () => {
+  const printed = (name: Uint8Array): string => nameText(readName(new DerReader(name, "name")));
+
+  it.each(ATTRIBUTE_TYPES.map(({ keyword }) => keyword))("%s", (keyword) => {
+    const name = nameFromText(`${keyword}=DE`);
+    expect(printed(name)).toBe(`${keyword}=DE`);
+    expect(nameFromText(printed(name))).toEqual(name);
+  });
+
+  it.each([
+    ["of a type without a keyword", "1.2.3", TAG.utf8String, "text"],
+    ["that is no text", "2.5.4.3", TAG.octetString, "#"],
+  ])("a value %s", (_, oid, tag, content) => {
+    const attribute = der(TAG.sequence, derOid(oid), der(tag, ascii(content)));
+    const name = der(TAG.sequence, der(TAG.set, attribute));
+    expect(printed(name)).toContain("=#");
+    expect(nameFromText(printed(name))).toEqual(name);
+  });
+
+  it("a text that begins with a number sign", () => {
+    const name = nameFromText("CN=\\#0c0161");
+    expect(printed(name)).toBe("CN=\\#0c0161");
+    expect(nameFromText("CN=#0c0161")).toEqual(nameFromText("CN=a"));
   });
 });
