@@ -12,13 +12,7 @@ import { EXTENSION } from "../x509/extensions.js";
 import type { GeneralName } from "../x509/general-name.js";
 import { nameBelow, sameName, type Name } from "../x509/name.js";
 import type { Effort } from "./effort.js";
-
-/** What revocation lists say: `reasons` are those that they covered. */
-export type CrlStatus =
-  | { readonly status: "good"; readonly asOfMs: number }
-  | { readonly status: "revoked"; readonly revokedMs?: number }
-  /** `why`: what kept the last list that was looked at from being used. */
-  | { readonly status: "unknown"; readonly why?: string };
+import { CLOCK_SKEW_MS, type RevocationStatus } from "./revocation-status.js";
 
 /** Why a list is not signed by one who may sign it, if so. `point` is where it was found. */
 export type CrlJudge = (crl: Crl, point: DistributionPoint) => string | undefined;
@@ -30,10 +24,10 @@ export function crlStatus(
   atMs: number,
   judge: CrlJudge,
   effort: Effort,
-): CrlStatus {
+): RevocationStatus {
   let covered = 0;
   let asOfMs = Number.POSITIVE_INFINITY;
-  const doubts = new Set<string>();
+  let why: string | undefined;
   // The newest first: an older one may be passed on by somebody who was revoked since.
   const complete = crls.filter(({ baseNumber }) => baseNumber === undefined);
   complete.sort((a, b) => b.thisUpdateMs - a.thisUpdateMs);
@@ -41,14 +35,14 @@ export function crlStatus(
     for (const crl of complete) {
       const doubt = unfitness(crl, certificate, point, atMs, effort);
       if (doubt !== undefined) {
-        if (doubt !== OTHER_LIST) doubts.add(doubt);
+        if (doubt !== OTHER_LIST) why ??= doubt;
         continue;
       }
       const reasons = (point.reasons ?? ALL_REASONS) & (crl.scope.onlySomeReasons ?? ALL_REASONS);
       if ((reasons & ~covered) === 0) continue;
       const unsigned = judge(crl, point);
       if (unsigned !== undefined) {
-        doubts.add(unsigned);
+        why ??= unsigned;
         continue;
       }
       const delta = newestDelta(crl, crls, (one) => {
@@ -67,9 +61,8 @@ export function crlStatus(
       if ((covered & ALL_REASONS) === ALL_REASONS) return { status: "good", asOfMs };
     }
   }
-  if (covered !== 0) return { status: "unknown", why: "the lists at hand don't cover all reasons" };
-  const [why] = doubts;
-  return why === undefined ? { status: "unknown" } : { status: "unknown", why };
+  if (covered !== 0) why = "the lists at hand don't cover all reasons";
+  return { status: "unknown", ...defined({ why }) };
 }
 
 function find(crl: Crl | undefined, { issuer, serial }: Certificate) {
@@ -210,9 +203,6 @@ const NOTHING = new Uint8Array(0);
 
 /** All reasons of ReasonFlags but bit 0, which is unused. */
 const ALL_REASONS = 0x1fe;
-
-/** Clocks are not exact. */
-export const CLOCK_SKEW_MS = 5 * 60_000;
 
 const PROCESSED: ReadonlySet<string> = new Set([
   EXTENSION.issuingDistributionPoint,

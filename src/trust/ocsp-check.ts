@@ -11,14 +11,9 @@ import { EXTENSION } from "../x509/extensions.js";
 import type { OcspResponse, OcspStatus } from "../x509/ocsp-response.js";
 import { sameName } from "../x509/name.js";
 import { PURPOSE } from "./certificate-usage.js";
-import { CLOCK_SKEW_MS } from "./crl-check.js";
 import { certificateLabel } from "./faults.js";
+import { CLOCK_SKEW_MS, type RevocationStatus } from "./revocation-status.js";
 import type { SignatureChecker } from "./signature-check.js";
-
-export type OcspAnswer =
-  | { readonly status: "good"; readonly asOfMs: number }
-  | { readonly status: "revoked"; readonly revokedMs?: number }
-  | { readonly status: "unknown"; readonly why?: string };
 
 /** What an answer is judged with. */
 export interface OcspJudge {
@@ -34,7 +29,7 @@ export function ocspStatus(
   issuer: Certificate,
   responses: readonly OcspResponse[],
   judge: OcspJudge,
-): OcspAnswer {
+): RevocationStatus {
   let why: string | undefined;
   const newestFirst = [...responses].sort((a, b) => b.producedMs - a.producedMs);
   for (const response of newestFirst) {
@@ -54,7 +49,7 @@ export function ocspStatus(
         why ??= "the responder doesn't know the certificate";
     }
   }
-  return why === undefined ? { status: "unknown" } : { status: "unknown", why };
+  return { status: "unknown", ...defined({ why }) };
 }
 
 function isAbout(answer: OcspStatus, certificate: Certificate, issuer: Certificate): boolean {

@@ -7,11 +7,12 @@ import type { Crl } from "../x509/crl.js";
 import type { DistributionPoint } from "../x509/distribution-point.js";
 import { sameName } from "../x509/name.js";
 import type { OcspResponse } from "../x509/ocsp-response.js";
-import { crlStatus, type CrlJudge, type CrlStatus } from "./crl-check.js";
+import { crlStatus, type CrlJudge } from "./crl-check.js";
 import type { Effort } from "./effort.js";
 import { certificateLabel, day, trustFault } from "./faults.js";
 import { ocspStatus } from "./ocsp-check.js";
 import type { CertificatePool } from "./path-building.js";
+import type { RevocationStatus } from "./revocation-status.js";
 import type { SignatureChecker } from "./signature-check.js";
 
 /** What is known of one certificate of a path. */
@@ -98,7 +99,7 @@ function statusByCrl(
   issuer: Certificate,
   anchor: Certificate,
   sources: RevocationSources,
-): CrlStatus {
+): RevocationStatus {
   const { crls, atMs, effort } = sources;
   const judge: CrlJudge = (crl, point) => {
     const weak = sources.signatures.algorithmFault(crl, "the list at hand");
