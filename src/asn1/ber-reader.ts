@@ -18,7 +18,7 @@ import {
   toDer,
   type BerHeader,
 } from "./ber.js";
-import { TAG } from "./der.js";
+import { TAG, tagText } from "./der.js";
 
 /** How many bytes a message may have besides the octets of its long strings. */
 export const MAX_HEADER_VALUES_BYTES = 4 * 1024 * 1024;
@@ -85,7 +85,7 @@ export class BerReader {
   /** Leaves the value that was entered last. Refuses values that are left in it. */
   async leave(): Promise<void> {
     const tag = await this.tag();
-    if (tag !== undefined) throw malformed(this.#what, `a value too many, of tag 0x${hex2(tag)}`);
+    if (tag !== undefined) throw malformed(this.#what, `a value too many, of tag ${tagText(tag)}`);
     if (this.#frame().end === undefined) this.#count(2);
     if (this.#frames.pop() === undefined) throw new TypeError("no value was entered");
   }
@@ -201,7 +201,7 @@ export class BerReader {
       return 0;
     }
     if (tag !== TAG.octetString || length === undefined) {
-      throw malformed(this.#what, `a string with a piece of tag 0x${hex2(tag)}`);
+      throw malformed(this.#what, `a string with a piece of tag ${tagText(tag)}`);
     }
     if (this.#at + length > limit) throw this.#beyond();
     return length;
@@ -231,7 +231,7 @@ export class BerReader {
     const found = await this.tag();
     if (found === undefined) throw this.#missing(tag);
     if (found !== tag) {
-      throw malformed(this.#what, `tag 0x${hex2(found)} instead of 0x${hex2(tag)}`);
+      throw malformed(this.#what, `tag ${tagText(found)} instead of ${tagText(tag)}`);
     }
     await this.#atLeast(MAX_HEADER_BYTES);
     const header = berHeader(this.#buffer, this.#from, this.#what);
@@ -317,7 +317,7 @@ export class BerReader {
   }
 
   #missing(tag: number | undefined): FormatError {
-    const which = tag === undefined ? "a value" : `the value of tag 0x${hex2(tag)}`;
+    const which = tag === undefined ? "a value" : `the value of tag ${tagText(tag)}`;
     return new FormatError("ERR_BER", `${this.#what} lacks ${which}`);
   }
 
@@ -337,8 +337,4 @@ const END_OF_CONTENTS = new Uint8Array(2);
 
 function pieceBuffer(): Uint8Array {
   return new Uint8Array(Buffer.allocUnsafeSlow(PIECE_BYTES).buffer);
-}
-
-function hex2(byte: number): string {
-  return byte.toString(16).padStart(2, "0");
 }

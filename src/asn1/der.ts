@@ -3,7 +3,7 @@
  * one-byte tags. Reading and writing are side by side, so that a value read and written again gives
  * the same bytes.
  */
-import { concat, Cursor } from "../bytes.js";
+import { concat, Cursor, toHex } from "../bytes.js";
 import { FormatError } from "../errors.js";
 
 export const TAG = {
@@ -28,8 +28,8 @@ export const TAG = {
 
 /** Encodes a value: tag, length, and the parts as content. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const content = concat(...parts);
-  return concat(derHeader(tag, content.length), content);
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return concat(derHeader(tag, length), ...parts);
 }
 
 /** What stands before a value's content of `length` bytes. */
@@ -68,7 +68,7 @@ export class DerReader {
     if (found !== tag) {
       throw new FormatError(
         "ERR_DER",
-        `${this.#what} has tag 0x${hex2(found)} instead of 0x${hex2(tag)}`,
+        `${this.#what} has tag ${tagText(found)} instead of ${tagText(tag)}`,
       );
     }
     return this.#cursor.take(this.#length());
@@ -202,6 +202,11 @@ export class DerReader {
   }
 }
 
+/** A tag for messages: `0x30`. */
+export function tagText(tag: number): string {
+  return `0x${toHex(Uint8Array.of(tag))}`;
+}
+
 /** A big-endian number without its leading zeros (a view). */
 export function withoutLeadingZeros(value: Uint8Array): Uint8Array {
   let start = 0;
@@ -214,8 +219,4 @@ function encodeLength(length: number): Uint8Array {
   const bytes: number[] = [];
   for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
   return Uint8Array.of(0x80 | bytes.length, ...bytes);
-}
-
-function hex2(byte: number): string {
-  return byte.toString(16).padStart(2, "0");
 }
