@@ -62,10 +62,13 @@ class Base64Decoding {
   #characters = 0;
 
   add(chunk: Uint8Array): Uint8Array {
-    const packed = Buffer.allocUnsafe(this.#group.length + chunk.length);
+    const { length } = chunk;
+    const packed = Buffer.allocUnsafe(this.#group.length + length);
     packed.set(this.#group);
     let filled = this.#group.length;
-    for (const byte of chunk) {
+    // By index: an iterator takes several times as long, and whole mails pass here.
+    for (let at = 0; at < length; at++) {
+      const byte = chunk[at] as number;
       const kind = KINDS[byte];
       if (kind === ALPHABET && this.#padding === 0) packed[filled++] = byte;
       else if (kind === PADDING) this.#padding++;
