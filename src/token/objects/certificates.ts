@@ -1,4 +1,6 @@
-/** Certificates beside their keys on a token: stored, replaced and found (PKCS#11 v2.40 §4.6.3). */
+/**
+ * Certificates beside their keys on a token: stored, replaced and found (PKCS#11 v2.40 §4.6.3).
+ */
 import { equal } from "../../bytes.js";
 import { der, TAG } from "../../asn1/der.js";
 import { TokenError } from "../../errors.js";

@@ -1,7 +1,7 @@
 /**
  * An exchange key that signs the request for its own certificate and nothing afterwards. NIST SP
- * 800-57 part 1 §5.2 permits that one signature to a key that otherwise has one purpose; no request
- * of PKCS #10 is without it.
+ * 800-57 part 1 §5.2 permits that one signature to a key that otherwise has one purpose; no
+ * request of PKCS #10 is without it.
  *
  * The key begins as a session object that may sign: if anything fails, or the process ends, it is
  * gone. What stays on the token is a copy without CKA_SIGN that can't be given it again.
