@@ -85,6 +85,16 @@ export const publicHalf = {
   },
 } satisfies Options;
 
+/** Of commands that make other files of files, with keys that may be on a token. */
+export const filesByKey = {
+  ...sync,
+  ...force,
+  ...publicHalf,
+  ...tokenAccess,
+  ...jsonErrors,
+  ...general,
+} satisfies Options;
+
 export const signWith = {
   "sign-with": {
     type: "string",

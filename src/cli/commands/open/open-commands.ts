@@ -1,16 +1,6 @@
 /** `p11seal open`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import {
-  certificateTrust,
-  force,
-  general,
-  jsonErrors,
-  keyBlob,
-  publicHalf,
-  sync,
-  threads,
-  tokenAccess,
-} from "../shared-options.js";
+import { certificateTrust, filesByKey, keyBlob, threads } from "../shared-options.js";
 
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
 
@@ -66,12 +56,7 @@ export const OPEN: CommandSet = {
           describe: "The key that signs it: pkcs11: URI, or private key file",
         },
         ...threads,
-        ...sync,
-        ...force,
-        ...publicHalf,
-        ...tokenAccess,
-        ...jsonErrors,
-        ...general,
+        ...filesByKey,
       },
       examples: [
         ["open -o report.pdf report.p11s", "with any token that has the key"],

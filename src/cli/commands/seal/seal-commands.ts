@@ -3,14 +3,9 @@ import type { CommandSet } from "../../command.js";
 import {
   allowSigningKey,
   certificateTrust,
-  force,
-  general,
-  jsonErrors,
-  publicHalf,
+  filesByKey,
   signWith,
-  sync,
   threads,
-  tokenAccess,
 } from "../shared-options.js";
 
 const SIGN_URI = "'pkcs11:token=bob;object=sign'";
@@ -96,12 +91,7 @@ export const SEAL: CommandSet = {
           describe: "Signed: which of your counters the serial number is from (default: default)",
         },
         ...threads,
-        ...sync,
-        ...force,
-        ...publicHalf,
-        ...tokenAccess,
-        ...jsonErrors,
-        ...general,
+        ...filesByKey,
       },
       examples: [
         ["seal -r alice.pem -o report.p11s report.pdf", "to one recipient"],

@@ -1,16 +1,6 @@
 /** `p11seal sign` and `p11seal verify`, as their users see them. */
 import type { CommandSet } from "../../command.js";
-import {
-  certificateTrust,
-  force,
-  general,
-  json,
-  jsonErrors,
-  module,
-  publicHalf,
-  sync,
-  tokenAccess,
-} from "../shared-options.js";
+import { certificateTrust, filesByKey, general, json } from "../shared-options.js";
 
 const SIGN_URI = "'pkcs11:token=bob;object=sign'";
 
@@ -40,12 +30,7 @@ export const SIGN: CommandSet = {
         opaque: { type: "boolean", describe: "With the content in it, as FILE.p7m" },
         armor: { alias: "a", type: "boolean", describe: "As text: PEM" },
         pss: { type: "boolean", describe: "RSA: RSASSA-PSS, in place of PKCS#1 v1.5" },
-        ...sync,
-        ...force,
-        ...publicHalf,
-        ...tokenAccess,
-        ...jsonErrors,
-        ...general,
+        ...filesByKey,
       },
       examples: [
         [`sign -k ${SIGN_URI} --cert bob.pem plan.pdf`, "plan.pdf.p7s, for whoever has plan.pdf"],
@@ -89,8 +74,7 @@ export const SIGN: CommandSet = {
           type: "boolean",
           describe: "Accept SHA-1 and RSA keys from 1,024 bits, for old messages",
         },
-        ...force,
-        ...module,
+        force: { type: "boolean", describe: "Replace an existing output file" },
         ...json,
         ...general,
       },
