@@ -22,7 +22,7 @@ import type {
   SenderInfo,
 } from "./envelope.js";
 import { AbortedError, UsageError } from "../errors.js";
-import { cmsMail, type SmimeType } from "../mime/write-mail.js";
+import type { SmimeType } from "../mime/write-mail.js";
 import { armored } from "./armor.js";
 import { formatNamed, formatOf } from "./formats.js";
 import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
@@ -86,13 +86,22 @@ export async function sealMessage(
       );
     const mail = (): ByteStream => {
       const type = smimeType(options);
-      return new ByteStream(cmsMail(inOrder(header, body), type), release);
+      return new ByteStream(asMail(inOrder(header, body), type), release);
     };
     return { messageId, header: unshared(header), body, stream, armored: armor, mail };
   } catch (error) {
     await reader.close();
     throw error;
   }
+}
+
+async function* asMail(
+  message: AsyncIterable<Uint8Array>,
+  type: SmimeType,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  // Loaded here: most messages are not mails.
+  const { cmsMail } = await import("../mime/write-mail.js");
+  yield* cmsMail(message, type);
 }
 
 /** What a mail says of the message in it. */

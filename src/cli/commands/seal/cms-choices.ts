@@ -8,12 +8,13 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 
 export interface CmsChoices {
-  readonly isForWindows: boolean;
   readonly smime: boolean;
   /** Files with the signer's certificate; none: it lies beside the key. */
   readonly certificates: readonly string[];
   /** The same as options for the message made of `source`, a path or `-`. */
   of(source: string): CmsSealOptions;
+  /** Says how far recipients without certificates, and windows' cipher, can be relied on. */
+  noteLimits(recipients: readonly Recipient[], isSigned: boolean, context: Context): void;
 }
 
 /** @throws UsageError */
@@ -37,31 +38,24 @@ export function cmsChoices(args: Arguments): CmsChoices {
     byKeyId,
     ...defined({ profile, smime: smime ? partNamedAfter(source) : undefined }),
   });
-  return { isForWindows, smime, certificates, of };
+  const noteLimits: CmsChoices["noteLimits"] = (recipients, isSigned, { report }) => {
+    const bare = recipients.filter(({ certificate }) => certificate === undefined).length;
+    if (bare > 0) {
+      const all = recipients.length === 1 ? "the recipient" : `${bare} of ${recipients.length}`;
+      report.note(
+        `${all} without a certificate: named by the SHA-1 of the key, which most programs look for`,
+      );
+    }
+    if (isForWindows && !isSigned) {
+      report.note(
+        "nothing vouches for the content of a message for windows: whoever passes it on can " +
+          "alter it; sign it with --sign-with",
+      );
+    }
+  };
+  return { smime, certificates, of, noteLimits };
 }
 
 function partNamedAfter(source: string): { readonly name?: string } {
   return source === "-" ? {} : { name: basename(source) };
-}
-
-/** Says how far recipients without certificates, and windows' cipher, can be relied on. */
-export function noteCmsRecipients(
-  recipients: readonly Recipient[],
-  { isForWindows }: CmsChoices,
-  isSigned: boolean,
-  { report }: Context,
-): void {
-  const bare = recipients.filter(({ certificate }) => certificate === undefined).length;
-  if (bare > 0) {
-    const all = recipients.length === 1 ? "the recipient" : `${bare} of ${recipients.length}`;
-    report.note(
-      `${all} without a certificate: named by the SHA-1 of the key, which most programs look for`,
-    );
-  }
-  if (isForWindows && !isSigned) {
-    report.note(
-      "nothing vouches for the content of a message for windows: whoever passes it on can alter " +
-        "it; sign it with --sign-with",
-    );
-  }
 }

@@ -2,7 +2,6 @@
 import type { CmsSealOptions, Sender } from "../../../envelope/envelope.js";
 import type { Context } from "../../command.js";
 import { signerAt } from "../../find/identity-at.js";
-import { certificateToSignWith } from "../../find/own-certificate.js";
 import { senderOf, type SigningOptions } from "../../find/sender.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { CmsChoices } from "./cms-choices.js";
@@ -31,6 +30,7 @@ export async function signerOf(
   if (cms === undefined) {
     return async (current) => ({ sender: await senderOf(identity, options, current) });
   }
+  const { certificateToSignWith } = await import("../../find/own-certificate.js");
   const own = await certificateToSignWith(identity, cms.certificates, context);
   return async () => {
     const key = await identity.unlock();

@@ -11,6 +11,7 @@ import type { Context } from "../../command.js";
 import { recipientJudge } from "../../find/recipient-certificates.js";
 import { resolveRecipients } from "../../find/recipients.js";
 import { signingOptions } from "../../find/sender.js";
+import { trustFiles } from "../../find/trust-options.js";
 import { withTokens } from "../../find/tokens.js";
 import { sealInto, threadsOf, type SealedForm } from "../../io/bulk.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
@@ -27,9 +28,9 @@ import {
   targetsOf,
   type Task,
 } from "../file-tasks.js";
-import { cmsChoices, noteCmsRecipients, type CmsChoices } from "./cms-choices.js";
+import type { CmsChoices } from "./cms-choices.js";
 import { requireInFormat, type SealFormat } from "./format-options.js";
-import { signerOf, type MessageSigner } from "./message-signer.js";
+import type { MessageSigner } from "./message-signer.js";
 
 /** What all files of a command are sealed with. */
 interface SealSettings {
@@ -59,7 +60,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
   const oaep = args.text("oaep") as OaepHash | undefined;
   const format = (args.text("format") ?? "p11seal") as SealFormat;
   requireInFormat(format, args);
-  const cms = format === "cms" ? cmsChoices(args) : undefined;
+  const cms = format === "cms" ? (await import("./cms-choices.js")).cmsChoices(args) : undefined;
   const form: SealedForm = armor ? "armor" : cms?.smime === true ? "mail" : "bytes";
   const signing = signingOptions(args);
   if (files.length > 1 && keyBlob !== undefined) {
@@ -70,7 +71,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     ...args.texts("recipients-file"),
     ...(signing === undefined ? [] : [signing.key]),
     ...args.texts("cert"),
-    ...["trust", "crl", "ocsp"].flatMap((name) => args.texts(name)),
+    ...trustFiles(args),
   ]);
   const kind = form === "mail" ? "mail" : format;
   const tasks = await planTasks(files, output, (source) => sealedName(source, kind));
@@ -109,8 +110,10 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       context.report.note("--oaep has no effect: no recipient has an RSA key");
     }
     if (format === "p11seal") noteMixed(recipients, context);
-    if (cms !== undefined) noteCmsRecipients(recipients, cms, signing !== undefined, context);
-    const signer = signing && (await signerOf(signing, cms, tokens, context));
+    cms?.noteLimits(recipients, signing !== undefined, context);
+    const signer =
+      signing &&
+      (await (await import("./message-signer.js")).signerOf(signing, cms, tokens, context));
     const [force, durable] = [args.flag("force"), args.flag("sync")];
     const how = { format, cms, form, threads, force, durable };
     return sealAll(tasks, { recipients, oaep, signer, keyBlob, ...how }, context);
