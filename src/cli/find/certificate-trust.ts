@@ -25,6 +25,7 @@ import { parseOcspResponse, type OcspResponse } from "../../x509/ocsp-response.j
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
+import { certificatesAt } from "./certificate-files.js";
 import { isThere } from "./known-names.js";
 
 /** A certificate that is to be judged, and what came with it. */
@@ -49,18 +50,16 @@ export class CertificateTrust {
   readonly #anchors: readonly Certificate[];
   readonly #revocation: Revocation;
 
-  constructor(found: {
-    readonly isNamed: boolean;
-    readonly isRequired: boolean;
-    readonly atMs: number;
-    readonly anchors: readonly Certificate[];
-    readonly revocation: Revocation;
-  }) {
-    this.isNamed = found.isNamed;
-    this.isRequired = found.isRequired;
-    this.atMs = found.atMs;
-    this.#anchors = found.anchors;
-    this.#revocation = found.revocation;
+  constructor(
+    { isNamed, isRequired, atMs }: Pick<CertificateTrust, "isNamed" | "isRequired" | "atMs">,
+    anchors: readonly Certificate[],
+    revocation: Revocation,
+  ) {
+    this.isNamed = isNamed;
+    this.isRequired = isRequired;
+    this.atMs = atMs;
+    this.#anchors = anchors;
+    this.#revocation = revocation;
   }
 
   /** No authority is trusted, so no certificate can be believed. */
@@ -131,13 +130,12 @@ async function trustOf(options: TrustOptions, context: Context): Promise<Certifi
   const anchors: Certificate[] = [];
   for (const word of named) anchors.push(...(await namedAnchors(word, home, context)));
   if (named.length === 0) anchors.push(...(await keptAnchors(home, trust)));
-  return new CertificateTrust({
+  const how = {
     isNamed: named.length > 0,
     isRequired: certificates === "required",
     atMs: at === undefined ? Date.now() : parseMoment(at, "start"),
-    anchors,
-    revocation: await revocationOf(options, context),
-  });
+  };
+  return new CertificateTrust(how, anchors, await revocationOf(options, context));
 }
 
 /** A name counts before a file, as with `-r`. */
@@ -155,7 +153,7 @@ async function namedAnchors(
       return [known.certificate];
     }
   }
-  return certificatesFrom(word, await readSmall(word, context.io));
+  return certificatesAt([word], context.io);
 }
 
 async function keptAnchors(
@@ -165,7 +163,8 @@ async function keptAnchors(
   const anchors = (await readAuthorities(home)).map(({ certificate }) => certificate);
   for (const path of trust) {
     const file = isAbsolute(path) ? path : join(home, path);
-    anchors.push(...certificatesFrom(file, await settingsFile(file, home)));
+    const bytes = await settingsFile(file, home);
+    anchors.push(...naming(file, () => certificatesIn(bytes)));
   }
   return anchors;
 }
@@ -205,10 +204,6 @@ function noList(): FormatError {
   return new FormatError("ERR_CRL", "there is no revocation list in the file", {
     hint: "revocation lists come as PEM (BEGIN X509 CRL) or as DER",
   });
-}
-
-function certificatesFrom(path: string, bytes: Uint8Array): Certificate[] {
-  return naming(path, () => certificatesIn(bytes));
 }
 
 /** A system's bundle has a quarter of a megabyte. */

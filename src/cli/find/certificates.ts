@@ -35,11 +35,11 @@ export function certificateLine(certificate: Certificate): string {
   return `${who} until ${formatMoment(notAfterMs)}`;
 }
 
-/** Of one key's certificates, the one that was issued last. */
+/** Of one key's certificates, DER, the one that was issued last. */
 export function newest(certificates: readonly Uint8Array[]): Certificate | undefined {
-  const [first, ...others] = readableCertificates(certificates);
-  return others.reduce(
-    (last, one) => (last !== undefined && one.notBeforeMs > last.notBeforeMs ? one : last),
-    first,
-  );
+  return lastIssued(readableCertificates(certificates));
+}
+
+export function lastIssued(certificates: readonly Certificate[]): Certificate | undefined {
+  return [...certificates].sort((a, b) => b.notBeforeMs - a.notBeforeMs)[0];
 }

@@ -6,14 +6,12 @@ import { keyInSpki } from "../../keys/public-key.js";
 import { formatMoment } from "../../records/directory/directory.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import { sameCertificate, type Certificate } from "../../x509/certificate.js";
-import {
-  certificatesIn,
-  readCertificateFile,
-  readableCertificates,
-} from "../../x509/certificate-file.js";
+import { readCertificateFile, readableCertificates } from "../../x509/certificate-file.js";
 import { sameName } from "../../x509/name.js";
 import { readSmall } from "../io/inputs.js";
 import type { Context } from "../command.js";
+import { certificatesAt } from "./certificate-files.js";
+import { lastIssued } from "./certificates.js";
 
 /** A key's certificate, and those that readers may need for a path to their anchor. */
 export interface OwnCertificate {
@@ -36,11 +34,9 @@ export async function certificateToSignWith(
   const { publicKey, name } = identity;
   const all =
     files.length > 0
-      ? await certificatesFrom(files, context)
+      ? await certificatesAt(files, context.io)
       : await certificatesBeside(identity, context);
-  const [certificate] = all
-    .filter((one) => isOf(one, publicKey))
-    .sort((a, b) => b.notBeforeMs - a.notBeforeMs);
+  const certificate = lastIssued(all.filter((one) => isOf(one, publicKey)));
   if (certificate === undefined) {
     const where = files.length > 0 ? `in ${files.join(", ")}` : "beside it";
     throw new UsageError("ERR_NO_CERTIFICATE", `${name}: no certificate of this key is ${where}`, {
@@ -65,23 +61,6 @@ async function certificatesBeside(
   } finally {
     bytes.fill(0);
   }
-}
-
-/** Every certificate in these files. @throws FormatError, naming the file; FileError */
-export async function certificatesFrom(
-  files: readonly string[],
-  { io }: Context,
-): Promise<Certificate[]> {
-  const certificates: Certificate[] = [];
-  for (const file of files) {
-    const bytes = await readSmall(file, io);
-    try {
-      certificates.push(...certificatesIn(bytes));
-    } catch (error) {
-      throw error instanceof P11SealError ? error.at(file) : error;
-    }
-  }
-  return certificates;
 }
 
 function isOf({ spki }: Certificate, { spki: own }: SigningPublicKey): boolean {

@@ -5,6 +5,7 @@ import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
 import type { CertificateTrust } from "./certificate-trust.js";
 import type { FoundKey } from "./public-keys.js";
+import { givenTrustOption } from "./trust-options.js";
 
 /** Throws to refuse a recipient. */
 export type RecipientJudge = (key: FoundKey) => Promise<void>;
@@ -26,7 +27,7 @@ export function recipientJudge(
   return async ({ certificate, chain, where, origin }) => {
     if (certificate === undefined) return;
     if (!isNamed && (origin.kind === "name" || origin.kind === "token")) return;
-    let isRefused = isDemanded || OPTIONS.some((name) => args.texts(name).length > 0);
+    let isRefused = isDemanded || givenTrustOption(args) !== undefined;
     try {
       // Loaded here, so that keys without certificates need none of it, nor a data folder.
       const { certificateTrust } = await import("./certificate-trust.js");
@@ -41,9 +42,6 @@ export function recipientJudge(
     }
   };
 }
-
-/** With one of these the user wants a verdict. */
-const OPTIONS = ["trust", "crl", "ocsp", "at"] as const;
 
 function untrusted({ code, message, hint }: PolicyError, where: string): PolicyError {
   const advice = hint ?? "ask its owner for another, or check whose it is";

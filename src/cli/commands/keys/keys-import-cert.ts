@@ -3,17 +3,15 @@ import { equal } from "../../../bytes.js";
 import { P11SealError, TokenError, UsageError } from "../../../errors.js";
 import type { PublicKey } from "../../../keys/key.js";
 import { keyInSpki } from "../../../keys/public-key.js";
-import { naming } from "../../../keys/refusals.js";
-import type { WithOthers } from "../../../token/values.js";
-import type { KeyInfo, StoredCertificate } from "../../../token/values.js";
+import type { KeyInfo, StoredCertificate, WithOthers } from "../../../token/values.js";
 import type { Certificate } from "../../../x509/certificate.js";
-import { certificatesIn, readableCertificates } from "../../../x509/certificate-file.js";
+import { readableCertificates } from "../../../x509/certificate-file.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { certificatesAt } from "../../find/certificate-files.js";
 import { certificateData, certificateLine } from "../../find/certificates.js";
 import { keyAt, withHalf } from "../../find/hidden-keys.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
-import { readSmall } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
@@ -21,8 +19,7 @@ export async function keysImportCertCommand(args: Arguments, context: Context): 
   const { io, report } = context;
   const [text = "", path = ""] = args.operands;
   const withOthers = othersOf(args);
-  const bytes = await readSmall(path, io);
-  const certificates = naming(path, () => certificatesIn(bytes)).flatMap(certified);
+  const certificates = (await certificatesAt([path], io)).flatMap(certified);
   await withTokens(args, context, async (tokens) => {
     const key = await wholeKey(text, certificates, tokens);
     const own = certificates.find(({ publicKey }) => isOf(key, publicKey));

@@ -16,7 +16,6 @@ import { commit, placeAll } from "../../io/outputs.js";
 import { BrokenPipe } from "../../io/io.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Admission, AlreadyDecrypted } from "./admission.js";
-
 import type { OpeningLog } from "./opening-log.js";
 import { writeReceipt } from "./receipt-output.js";
 import type { Task } from "../file-tasks.js";

@@ -16,6 +16,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
 import type { CertificateTrust } from "../../find/certificate-trust.js";
+import { givenTrustOption } from "../../find/trust-options.js";
 
 /** A sender whose signature says when it was made. */
 export type TimedSender = SenderInfo & { readonly createdMs: number };
@@ -43,25 +44,20 @@ export async function gateOf(args: Arguments, context: Context): Promise<Gate | 
   const trust = trustOf(args, context);
   if (policy !== undefined) {
     // What the command line names is read before a message is.
-    if (TRUST_OPTIONS.some((name) => isGiven(name, args))) await trust();
+    if (givenTrustOption(args) !== undefined) await trust();
     const how = { inOrder: args.flag("in-order"), allowSha1: args.flag("allow-legacy") };
     return new Gate(home, policy, { ...how, trust });
   }
-  for (const name of ["in-order", "stream", "receipt", "receipt-key", ...TRUST_OPTIONS]) {
-    if (isGiven(name, args)) {
-      throw new UsageError("ERR_USAGE", `--${name} has no meaning without --from`, {
-        hint: "say whose messages you accept with --from NAME, or any trusted sender's: --from any",
-      });
-    }
+  const senseless =
+    ["in-order", "stream"].find((name) => args.flag(name)) ??
+    ["receipt", "receipt-key"].find((name) => args.text(name) !== undefined) ??
+    givenTrustOption(args);
+  if (senseless !== undefined) {
+    throw new UsageError("ERR_USAGE", `--${senseless} has no meaning without --from`, {
+      hint: "say whose messages you accept with --from NAME, or any trusted sender's: --from any",
+    });
   }
   return undefined;
-}
-
-const TRUST_OPTIONS = ["trust", "crl", "ocsp", "at"] as const;
-
-function isGiven(name: string, args: Arguments): boolean {
-  if (name === "in-order" || name === "stream") return args.flag(name);
-  return args.texts(name).length > 0;
 }
 
 /** What the user trusts, once it is asked for: most messages have no certificates. */

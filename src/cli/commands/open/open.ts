@@ -10,6 +10,7 @@ import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { allowancesOf } from "./allowed.js";
 import { certificatesAt } from "../../find/certificate-files.js";
+import { trustFiles } from "../../find/trust-options.js";
 import { threadsOf } from "../../io/bulk.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
@@ -45,7 +46,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
     ...files,
     ...args.texts("identity"),
     ...args.texts("cert"),
-    ...["trust", "crl", "ocsp"].flatMap((name) => args.texts(name)),
+    ...trustFiles(args),
     ...args.texts("receipt-key"),
     ...(keyBlob === undefined ? [] : [keyBlob]),
   ]);
@@ -60,7 +61,8 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   const receipt = receiptPaths(args, tasks);
   if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
   const gate = await gateOf(args, context);
-  const certificates = await certificatesAt(args.texts("cert"), context.io);
+  const given = await certificatesAt(args.texts("cert"), context.io);
+  const certificates = given.map(({ der }) => der);
 
   try {
     return await withTokens(args, context, async (tokens) => {

@@ -17,8 +17,9 @@ import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { certificateTrust } from "../../find/certificate-trust.js";
-import { certificatesFrom } from "../../find/own-certificate.js";
+import { certificatesAt } from "../../find/certificate-files.js";
 import { judgeSigners, signerData, signerRows, type JudgedSigner } from "../../find/signers.js";
+import { trustFiles } from "../../find/trust-options.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { write, type Io } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
@@ -45,7 +46,7 @@ export async function verifyCommand(args: Arguments, context: Context): Promise<
   const certificates = args.texts("cert");
   const content = args.text("content") ?? (await contentBeside(path));
   requireOneStdin([
-    ...[path, ...certificates, ...args.texts("trust"), ...args.texts("crl"), ...args.texts("ocsp")],
+    ...[path, ...certificates, ...trustFiles(args)],
     ...(content === undefined ? [] : [content]),
   ]);
   if (content !== undefined && output !== undefined) {
@@ -54,7 +55,7 @@ export async function verifyCommand(args: Arguments, context: Context): Promise<
     });
   }
   const senders = await readDirectory(homeFolder(io.env), "senders");
-  const given = await certificatesFrom(certificates, context);
+  const given = await certificatesAt(certificates, io);
   const trust = await certificateTrust(args, context);
   const options = {
     certificates: given.map(({ der }) => der),
