@@ -1,9 +1,18 @@
 /** NIST's PKITS: where it is, and what each of its tests asks and wants. */
+import { describe, it } from "@jest/globals";
 import type { PolicyDemands } from "../../src/trust/path-validation.js";
 
-/** The folder with `certs`, `crls` and `smime`; undefined where it is missing. */
-export const pkitsFolder = process.env["TEST_PKITS"];
-export const pkitsMissing = process.env["TEST_PKITS_MISSING"] ?? "TEST_PKITS is not set";
+/**
+ * A suite over the folder with `certs`, `crls` and `smime`; where it is missing, one skipped test
+ * that says so.
+ */
+export function describePkits(name: string, suite: (folder: string) => void): void {
+  const { TEST_PKITS: folder, TEST_PKITS_MISSING: why = "TEST_PKITS is not set" } = process.env;
+  describe(name, () => {
+    if (folder === undefined) it.skip(`[not at hand: ${why}]`, () => undefined);
+    else suite(folder);
+  });
+}
 
 /** A time when all that is meant to be valid is. */
 export const AT_MS = Date.UTC(2015, 0, 1);

@@ -4,39 +4,33 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "@jest/globals";
+import { expect, it } from "@jest/globals";
 import { pemOf } from "../../../support/certificates.js";
-import { ALIASES, DSA, outcomesOf, pkitsFolder, pkitsMissing } from "../../../trust/pkits.js";
+import { ALIASES, describePkits, DSA, outcomesOf } from "../../../trust/pkits.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { run } from "../../support/run.js";
 
-if (pkitsFolder === undefined) {
-  describe("verify with PKITS' mails", () => {
-    it.skip(`[not at hand: ${pkitsMissing}]`, () => undefined);
-  });
-} else {
-  const mails = join(pkitsFolder, "smime");
+describePkits("verify with PKITS' mails", (pkits) => {
+  const mails = join(pkits, "smime");
   const folder = temporaryFolder();
-  const root = readFileSync(join(pkitsFolder, "certs", "TrustAnchorRootCertificate.crt"));
+  const root = readFileSync(join(pkits, "certs", "TrustAnchorRootCertificate.crt"));
   const anchor = join(folder, "root.pem");
   const cases = readdirSync(mails).map((file) => file.replace(/^Signed|\.eml$/g, ""));
 
-  describe("verify with PKITS' mails", () => {
-    it.each(cases)("%s", async (name) => {
-      writeFileSync(anchor, pemOf("CERTIFICATE", root));
-      const plain = outcomesOf(ALIASES[name] ?? name).find(([{ ...none }]) => {
-        return Object.keys(none).length === 0;
-      });
-      if (plain === undefined) return; // only with demands that the command line doesn't make
-      const mail = join(mails, `Signed${name}.eml`);
-      const { status } = await run(
-        ["verify", "--trust", anchor, "--from", "any", "--at", "2026-01-01", mail],
-        {
-          env: { P11SEAL_HOME: join(folder, "home") },
-        },
-      );
-      const valid = plain[1] && !DSA.includes(name);
-      expect(status === 0).toBe(valid);
+  it.each(cases)("%s", async (name) => {
+    writeFileSync(anchor, pemOf("CERTIFICATE", root));
+    const plain = outcomesOf(ALIASES[name] ?? name).find(([{ ...none }]) => {
+      return Object.keys(none).length === 0;
     });
+    if (plain === undefined) return; // only with demands that the command line doesn't make
+    const mail = join(mails, `Signed${name}.eml`);
+    const { status } = await run(
+      ["verify", "--trust", anchor, "--from", "any", "--at", "2026-01-01", mail],
+      {
+        env: { P11SEAL_HOME: join(folder, "home") },
+      },
+    );
+    const valid = plain[1] && !DSA.includes(name);
+    expect(status === 0).toBe(valid);
   });
-}
+});
