@@ -227,8 +227,16 @@ export interface RecipientInfo {
   readonly passphrase?: true;
   /** What the holder's token will be asked to do. */
   readonly operation: string;
-  /** Whether it was wrapped for this key; also true where a format does not tell. */
-  matches(publicKey: ExchangePublicKey | MlKemPublicKey): boolean;
+  /**
+   * Whether it was wrapped for this key; also true where a format does not tell.
+   *
+   * @param certificates - the key's, DER, by which CMS names keys; without them, a CMS message's
+   *   recipient matches every key of its kind
+   */
+  matches(
+    publicKey: ExchangePublicKey | MlKemPublicKey,
+    certificates?: readonly Uint8Array[],
+  ): boolean;
 }
 
 /** What a signed message says, under a valid signature. Whether to trust its key is policy. */

@@ -110,6 +110,15 @@ export const allowSigningKey = {
   },
 } satisfies Options;
 
+/** Of commands that look for the keys of a message. */
+export const ownCertificates = {
+  cert: {
+    type: "string",
+    repeatable: true,
+    describe: "CMS: a file with certificates of your keys, by which messages name them",
+  },
+} satisfies Options;
+
 /** Of commands that judge certificates. */
 export const certificateTrust = {
   trust: {

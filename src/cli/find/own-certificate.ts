@@ -1,7 +1,7 @@
 /** The certificate that a key signs with: from files, or from beside the key. */
 import { equal } from "../../bytes.js";
 import { P11SealError, UsageError } from "../../errors.js";
-import type { Identity, SigningPublicKey } from "../../keys/key.js";
+import type { Identity, KnownPublicKey, SigningPublicKey } from "../../keys/key.js";
 import { keyInSpki } from "../../keys/public-key.js";
 import { formatMoment } from "../../records/directory/directory.js";
 import { isPkcs11Uri } from "../../token/uri.js";
@@ -63,9 +63,10 @@ async function certificatesBeside(
   }
 }
 
-function isOf({ spki }: Certificate, { spki: own }: SigningPublicKey): boolean {
+/** True if the certificate is one of the key. */
+export function isOf({ spki }: Certificate, { spki: own }: KnownPublicKey): boolean {
   try {
-    return equal(keyInSpki(spki).publicKey.spki, own);
+    return equal(spki, own) || equal(keyInSpki(spki).publicKey.spki, own);
   } catch (error) {
     // A key of a kind that is not supported is another one.
     if (error instanceof P11SealError) return false;

@@ -3,13 +3,16 @@
  * do it, or why it can't. `inspect -i` and `doctor` show it.
  */
 import type { MessageInfo, RecipientInfo } from "../../envelope/envelope.js";
+import { matchesRecipient } from "../../envelope/messages.js";
 import { defined } from "../../defined.js";
-import { P11SealError, PolicyError, TokenError } from "../../errors.js";
+import { NoMatchError, P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { OaepHash } from "../../keys/key.js";
 import { requireTriable } from "../../token/session/login.js";
 import { doubtIn, type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
+import type { Certificate } from "../../x509/certificate.js";
 import type { ExchangeIdentity } from "./identities.js";
+import { isOf } from "./own-certificate.js";
 import type { Tokens } from "./tokens.js";
 
 /** What to expect of one key that the message was sealed to. */
@@ -27,18 +30,34 @@ export interface Prospect {
   readonly cause?: P11SealError;
 }
 
-/** One for every identity that the message was sealed to, in their order. @throws P11SealError */
+/**
+ * One for every identity that the message was sealed to, in their order; and for those that it may
+ * be sealed to by a certificate, where none is at hand.
+ *
+ * @param given - certificates of any keys
+ * @throws P11SealError
+ */
 export async function prospectsOf(
   info: MessageInfo,
   identities: readonly ExchangeIdentity[],
+  given: readonly Certificate[],
   tokens: Tokens,
 ): Promise<Prospect[]> {
   const prospects: Prospect[] = [];
   for (const identity of identities) {
-    const { name, label, publicKey } = identity;
+    const { name, label, publicKey, certificates: beside = [] } = identity;
     const key = tokens.keyOf(identity);
-    const wrapped = info.recipients.filter((recipient) => recipient.matches(publicKey));
-    if (wrapped.length === 0) continue;
+    const alike = info.recipients.filter((recipient) => recipient.matches(publicKey));
+    if (alike.length === 0) continue;
+    const own = given.filter((one) => isOf(one, publicKey)).map(({ der }) => der);
+    const certificates = [...beside, ...own];
+    const wrapped = alike.filter((recipient) => recipient.matches(publicKey, certificates));
+    if (wrapped.length === 0) {
+      if (certificates.length > 0) continue;
+      const about = defined({ label, token: key?.token });
+      prospects.push({ name, ...about, ways: [], cause: lacksCertificate() });
+      continue;
+    }
     if (key === undefined) {
       prospects.push({ name, ways: ["a private key file: no token is needed"] });
       continue;
@@ -46,6 +65,20 @@ export async function prospectsOf(
     prospects.push({ ...(await prospectOf(name, key, wrapped, tokens)), ...defined({ label }) });
   }
   return prospects;
+}
+
+/** True where a message names certificates, and a key of a recipient's kind is at hand. */
+export function mayHaveOther(info: MessageInfo, identities: readonly ExchangeIdentity[]): boolean {
+  return identities.some(
+    ({ publicKey }) =>
+      matchesRecipient(info, publicKey) &&
+      !info.recipients.some((recipient) => recipient.matches(publicKey, [])),
+  );
+}
+
+function lacksCertificate(): NoMatchError {
+  const fact = "the message names certificates, and none of this key is at hand";
+  return new NoMatchError("ERR_NO_MATCH", fact, { hint: "give the key's with --cert FILE" });
 }
 
 /** True if nothing of it is a guess. Most tokens hide private keys, and their uses, until login. */

@@ -2,9 +2,11 @@
 import { toHex } from "../../bytes.js";
 import { ML_KEM_OIDS } from "../../keys/ml-kem.js";
 import type { ExchangePublicKey, MlKemPublicKey, OaepHash } from "../../keys/key.js";
+import { readableCertificates } from "../../x509/certificate-file.js";
 import type { MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
 import type { EnvelopedHeader } from "./enveloped.js";
 import type { RecipientId, RecipientInfoValue } from "./recipient-infos.js";
+import { namesKey } from "./recipient-match.js";
 
 /** The format's name. */
 export const CMS = "cms";
@@ -58,10 +60,16 @@ class CmsRecipientInfo implements RecipientInfo {
     this.#value = value;
   }
 
-  /**
-   * Whether the key is of the kind that it was wrapped for: which key it is, its certificate tells.
-   */
-  matches(key: ExchangePublicKey | MlKemPublicKey): boolean {
+  matches(key: ExchangePublicKey | MlKemPublicKey, certificates?: readonly Uint8Array[]): boolean {
+    const value = this.#value;
+    if (value.type === "unknown" || !this.#fits(key)) return false;
+    return (
+      certificates === undefined || namesKey(value.rid, key, readableCertificates(certificates))
+    );
+  }
+
+  /** Whether the key is of the kind that it was wrapped for. */
+  #fits(key: ExchangePublicKey | MlKemPublicKey): boolean {
     const value = this.#value;
     switch (value.type) {
       case "rsa-oaep":

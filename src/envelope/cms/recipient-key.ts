@@ -32,7 +32,7 @@ export async function openRecipient(
     return await openByKey(identities, wrappedKeys(context));
   } catch (error) {
     if (!(error instanceof NoMatchError)) throw error;
-    throw withoutCertificate(error, identities, given);
+    throw withoutCertificate(error, identities, info);
   }
 }
 
@@ -53,14 +53,18 @@ function processSecret(): Secret {
 
 let oneSecret: Secret | undefined;
 
-/** Where the message names certificates, and none was at hand for a key that was tried. */
+/** A key of a recipient's kind may be the one, and have a certificate that was not at hand. */
 function withoutCertificate(
   error: NoMatchError,
   identities: readonly Identity<KnownPublicKey>[],
-  given: readonly Uint8Array[],
+  { recipients }: MessageInfo,
 ): NoMatchError {
-  const lacks = identities.some(({ certificates = [] }) => certificates.length === 0);
-  if (!lacks || given.length > 0) return error;
-  const hint = `${error.hint ?? ""}; CMS names certificates: give the key's with --cert FILE`;
+  const mayBe = identities.some(
+    ({ publicKey }) =>
+      publicKey.type !== "ed25519" && recipients.some((one) => one.matches(publicKey)),
+  );
+  if (!mayBe) return error;
+  const advice = "CMS names certificates: give the key's, all that it has, with --cert FILE";
+  const hint = error.hint === undefined ? advice : `${error.hint}; ${advice}`;
   return new NoMatchError(error.code, error.message, { hint });
 }

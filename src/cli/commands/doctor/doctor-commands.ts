@@ -1,6 +1,6 @@
 /** `p11seal doctor`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import { general, json, module } from "../shared-options.js";
+import { general, json, module, ownCertificates } from "../shared-options.js";
 
 export const DOCTOR: CommandSet = {
   commands: [
@@ -15,6 +15,7 @@ export const DOCTOR: CommandSet = {
           repeatable: true,
           describe: "What to open it with, as for open (default: every token present)",
         },
+        ...ownCertificates,
         ...module,
         ...json,
         ...general,

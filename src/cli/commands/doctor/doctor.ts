@@ -19,15 +19,17 @@ import { isPkcs11Uri } from "../../../token/uri.js";
 import { titleOf } from "../../../keys/around.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Leftover } from "../../../store/leftovers.js";
+import { certificatesAt } from "../../find/certificate-files.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { ageDoubtIn, ageWay } from "../../find/token-key.js";
-import { openInput } from "../../io/inputs.js";
+import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import {
   causeData,
   inDoubt,
   isCertain,
   isPlanCertain,
+  mayHaveOther,
   type Prospect,
   prospectData,
   prospectLines,
@@ -46,6 +48,11 @@ export async function doctorCommand(args: Arguments, context: Context): Promise<
   if (file === "-" && context.io.stdin.isTTY === true) {
     throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
   }
+  const certificates = args.texts("cert");
+  if (file === undefined && certificates.length > 0) {
+    throw new UsageError("ERR_USAGE", "--cert is for a file, and none was given");
+  }
+  requireOneStdin([...(file === undefined ? [] : [file]), ...certificates]);
   return withTokens(args, context, (tokens) =>
     file === undefined ? ofMachine(args, tokens, context) : ofFile(file, args, tokens, context),
   );
@@ -98,7 +105,8 @@ async function verdictOn(
   try {
     const identities = await prepareIdentities(args.texts("identity"), tokens, context);
     const keys = await identities.find(info);
-    prospects = await prospectsOf(info, keys, tokens);
+    const certificates = await certificatesAt(args.texts("cert"), context.io);
+    prospects = await prospectsOf(info, keys, certificates, tokens);
     // As opening does: past keys whose token can't do it, but no further than any other fault.
     const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
     const [unseen] = identities.unseen();
@@ -106,7 +114,9 @@ async function verdictOn(
       requireTriable(unseen, false);
       return { prospects, unseen };
     }
-    if (chosen === undefined) throw await identities.whyNone(noMatch(keys.length));
+    if (chosen === undefined) {
+      throw await identities.whyNone(noMatch(keys.length, mayHaveOther(info, keys)));
+    }
     return { chosen, prospects, ...defined({ cause: chosen.cause }) };
   } catch (cause) {
     if (!(cause instanceof P11SealError) || cause instanceof UsageError) throw cause;
@@ -114,12 +124,14 @@ async function verdictOn(
   }
 }
 
-const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM"]);
+const UNFIT: ReadonlySet<string> = new Set(["ERR_OAEP_HASH", "ERR_MECHANISM", "ERR_NO_MATCH"]);
 
-function noMatch(count: number): NoMatchError {
+function noMatch(count: number, mayLackCertificate: boolean): NoMatchError {
   const keys = count === 1 ? "another key than the one" : `none of the ${count} keys`;
   const message = count === 0 ? "no key is at hand" : `the message was sealed to ${keys} at hand`;
-  return new NoMatchError("ERR_NO_MATCH", message, { hint: "insert the token that has the key" });
+  const insert = "insert the token that has the key";
+  const hint = mayLackCertificate ? `${insert}; or give its certificate with --cert FILE` : insert;
+  return new NoMatchError("ERR_NO_MATCH", message, { hint });
 }
 
 /** Null where only a login would tell, or the passphrase. */

@@ -1,6 +1,6 @@
 /** `p11seal inspect`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import { general, json, keyBlob, module } from "../shared-options.js";
+import { general, json, keyBlob, module, ownCertificates } from "../shared-options.js";
 
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
 
@@ -18,6 +18,7 @@ export const INSPECT: CommandSet = {
           repeatable: true,
           describe: "Also say how this key's token would open it: pkcs11: URI (repeatable)",
         },
+        ...ownCertificates,
         ...module,
         ...json,
         ...general,

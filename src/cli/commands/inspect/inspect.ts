@@ -10,6 +10,7 @@ import { moment } from "../../../records/duration.js";
 import { titleOf } from "../../../keys/around.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, requireOneStdin, type Input } from "../../io/inputs.js";
+import { certificatesAt } from "../../find/certificate-files.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { write } from "../../io/io.js";
 import { humanSize } from "../../io/progress.js";
@@ -24,7 +25,10 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
   const { io } = context;
   const [file = "-"] = args.operands;
   const keyBlob = args.text("key-blob");
-  requireOneStdin([file, ...(keyBlob === undefined ? [] : [keyBlob])]);
+  requireOneStdin([file, ...args.texts("cert"), ...(keyBlob === undefined ? [] : [keyBlob])]);
+  if (args.texts("cert").length > 0 && args.texts("identity").length === 0) {
+    throw new UsageError("ERR_USAGE", "--cert needs -i", { hint: "name the certificate's key" });
+  }
   if (file === "-" && io.stdin.isTTY === true) {
     throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
   }
@@ -101,7 +105,8 @@ async function prospectsWith(
   if (given.length === 0) return undefined;
   return withTokens(args, context, async (tokens) => {
     const identities = await prepareIdentities(given, tokens, context);
-    const prospects = await prospectsOf(info, await identities.find(info), tokens);
+    const certificates = await certificatesAt(args.texts("cert"), context.io);
+    const prospects = await prospectsOf(info, await identities.find(info), certificates, tokens);
     for (const { label } of identities.unseen()) {
       context.report.note(`open would log in to token "${label}" to look for more keys`);
     }
@@ -116,10 +121,16 @@ function describeProspects(prospects: readonly Prospect[] | undefined): string {
     .flatMap((one) => [
       `with ${titleOf(one)}:`,
       ...prospectLines(one).map((line) => `  ${line}`),
-      ...(one.cause === undefined ? [] : [`  will not open: ${one.cause.message}`]),
+      ...causeLines(one).map((line) => `  ${line}`),
     ])
     .map((line) => `${printable(line)}\n`)
     .join("");
+}
+
+function causeLines({ cause }: Prospect): string[] {
+  if (cause === undefined) return [];
+  const remedy = cause.hint === undefined ? [] : [`remedy: ${cause.hint}`];
+  return [`will not open: ${cause.message}`, ...remedy];
 }
 
 /** Which fields the sender's signature vouches for, and which are only what somebody wrote. */

@@ -1,6 +1,12 @@
 /** `p11seal open`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import { certificateTrust, filesByKey, keyBlob, threads } from "../shared-options.js";
+import {
+  certificateTrust,
+  filesByKey,
+  keyBlob,
+  ownCertificates,
+  threads,
+} from "../shared-options.js";
 
 const EXCHANGE_URI = "'pkcs11:token=alice;object=exchange'";
 
@@ -24,11 +30,7 @@ export const OPEN: CommandSet = {
           describe: 'The opened file, or a folder for several; "-" is stdout',
         },
         ...keyBlob,
-        cert: {
-          type: "string",
-          repeatable: true,
-          describe: "CMS: a file with certificates of your keys, by which messages name them",
-        },
+        ...ownCertificates,
         "allow-unauthenticated": {
           type: "boolean",
           describe: "CMS: open one message in CBC, though nothing vouches for its content",

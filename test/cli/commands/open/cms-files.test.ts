@@ -94,6 +94,40 @@ describe("with a key file, a CMS message", () => {
     expect(other.status).toBe(3);
   });
 
+  it("is told by certificates in inspect and doctor, too", async () => {
+    const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    openssl("req", "-x509", ...newKey, "-keyout", "other.key", "-subj", "/CN=x", "-out", "o.crt");
+    const told = async (command: string, ...argv: readonly string[]): Promise<Outcome> =>
+      run([command, ...argv, at("ec.p7m")], { env: { P11SEAL_HOME: at("home") } });
+    const withOther = ["-i", at("other.key"), "--cert", at("o.crt")];
+
+    expect((await told("doctor", ...withBob)).stdout.toString()).toContain("will open");
+    expect((await told("inspect", ...withBob)).stdout.toString()).toContain("way: ");
+
+    for (const [command, status] of [
+      ["doctor", 3],
+      ["inspect", 0],
+    ] as const) {
+      const without = await told(command, "-i", at("bob.key"));
+      expect([without.status, without.stdout.toString()]).toEqual([
+        status,
+        expect.stringMatching(/names certificates, and none of this key is at hand[^]*--cert FILE/),
+      ]);
+      const other = await told(command, ...withOther);
+      expect([other.status, other.stdout.toString()]).toEqual([
+        status,
+        expect.stringMatching(/was sealed to (?:none of these keys|another key)/),
+      ]);
+    }
+    expect((await told("doctor", ...withOther)).stdout.toString()).toContain("--cert FILE");
+    expect((await told("open", ...withOther)).stderr).toContain("--cert FILE");
+
+    const several = ["-i", at("other.key"), ...withBob, "--cert", at("o.crt")];
+    expect((await told("doctor", ...several)).stdout.toString()).toContain(at("bob.key"));
+    expect((await told("inspect", "--cert", at("bob.crt"))).status).toBe(2);
+    expect((await run(["doctor", "--cert", at("bob.crt")])).status).toBe(2);
+  });
+
   it("in CBC opens only where that is said, one at a time, and not to a terminal", async () => {
     const refused = await open([...withBob, "-o", at("no"), at("cbc.p7m")]);
     expect([refused.status, existsSync(at("no"))]).toEqual([6, false]);
