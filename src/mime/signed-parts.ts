@@ -94,8 +94,9 @@ export class SignedParts {
       const bytes = rest.length === 0 ? asBuffer(chunk) : Buffer.concat([rest, chunk]);
       let at = 0;
       let from = 0;
+      let found: number;
       for (;;) {
-        const found = bytes.indexOf(delimiter, from);
+        found = bytes.indexOf(delimiter, from);
         if (found < 0) break;
         if (found === 0 ? !isLineStart : bytes[found - 1] !== LF) {
           from = found + 1;
@@ -114,11 +115,10 @@ export class SignedParts {
         from = next;
         isLineStart = true;
       }
-      const open = bytes.indexOf(delimiter, from);
       // What may turn out to be a line break and a boundary has to wait.
       const kept = isLast
         ? bytes.length
-        : Math.max(at, (open < 0 ? bytes.length - delimiter.length : open) - 2);
+        : Math.max(at, (found < 0 ? bytes.length - delimiter.length : found) - 2);
       if (kept > at) {
         yield { bytes: bytes.subarray(at, kept) };
         isLineStart = bytes[kept - 1] === LF;
