@@ -1,10 +1,11 @@
 /** What OCSP responses say, and how strictly they are read. */
 import { describe, expect, it } from "@jest/globals";
+import { derAlgorithm } from "../../src/asn1/algorithm-identifier.js";
 import { der, TAG } from "../../src/asn1/der.js";
 import { concat } from "../../src/bytes.js";
 import { FormatError } from "../../src/errors.js";
 import { parseOcspResponse } from "../../src/x509/ocsp-response.js";
-import { NOW_MS, rootAuthority, DAY_MS, extension } from "../support/certificates.js";
+import { bitString, DAY_MS, extension, NOW_MS, rootAuthority } from "../support/certificates.js";
 import { ocspEnvelope, ocspResponse, type OcspOptions } from "../support/revocation.js";
 
 const root = rootAuthority();
@@ -31,6 +32,13 @@ it("a response is read", () => {
 
 describe("refused:", () => {
   const failed = (status: number) => der(TAG.sequence, der(TAG.enumerated, Uint8Array.of(status)));
+  const zero = der(TAG.integer, Uint8Array.of(0));
+  const ofVersion = (...version: readonly Uint8Array[]) => {
+    const data = der(TAG.sequence, der(0xa0, ...version));
+    const signature = bitString(Uint8Array.of(0));
+    const basic = der(TAG.sequence, data, derAlgorithm({ oid: "1.2.3" }), signature);
+    return ocspEnvelope(0, "1.3.6.1.5.5.7.48.1.1", basic);
+  };
   const once = extension("1.2.3", der(TAG.null));
   it.each<[string, Uint8Array, RegExp]>([
     ["an answer to a malformed request", failed(1), /the request is malformed/],
@@ -44,6 +52,8 @@ describe("refused:", () => {
     ],
     ["another type of response", ocspEnvelope(0, "1.2.3", new Uint8Array(2)), /type 1\.2\.3/],
     ["a response cut off", response().subarray(0, -1), /ends after/],
+    ["another version", ofVersion(der(TAG.integer, Uint8Array.of(1))), /has version 2/],
+    ["a version and more", ofVersion(zero, zero), /after the end/],
     ["bytes after it", concat(response(), Uint8Array.of(0)), /after the end/],
     [
       "a malformed certificate",
