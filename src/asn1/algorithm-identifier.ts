@@ -1,4 +1,6 @@
-/** AlgorithmIdentifier (RFC 5280 §4.1.1.2): an algorithm by its OID, with or without parameters. */
+/**
+ * AlgorithmIdentifier (RFC 5280 §4.1.1.2): an algorithm by its OID, with or without parameters.
+ */
 import { equal } from "../bytes.js";
 import { der, TAG, type DerReader } from "./der.js";
 import { derOid, oidText } from "./oid.js";

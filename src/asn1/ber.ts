@@ -166,7 +166,9 @@ function primitive(tag: number, content: Uint8Array, what: string): Uint8Array {
   return Uint8Array.of(content[0] === 0 ? 0 : 0xff);
 }
 
-/** The pieces of a string, each of which is a string of the same kind (§8.6.4, §8.7.3, §8.23.6). */
+/**
+ * The pieces of a string, each of which is a string of the same kind (§8.6.4, §8.7.3, §8.23.6).
+ */
 function joined(tag: number, pieces: readonly Uint8Array[], what: string): Uint8Array {
   const contents = pieces.map((piece) => {
     // A piece of a character string may be one, or an OCTET STRING.

@@ -1,6 +1,6 @@
 /**
- * `Content-Type` and fields of the same form: a value and its parameters (RFC 2045 §5.1), which may
- * be quoted, commented, and cut into pieces with a character set of their own (RFC 2231).
+ * `Content-Type` and fields of the same form: a value and its parameters (RFC 2045 §5.1), which
+ * may be quoted, commented, and cut into pieces with a character set of their own (RFC 2231).
  */
 import { FormatError } from "../errors.js";
 

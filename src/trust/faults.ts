@@ -10,7 +10,7 @@ export type TrustCode =
   | "ERR_CERTIFICATE_PATH"
   /** Outside its validity. */
   | "ERR_CERTIFICATE_TIME"
-  /** A rule of RFC 5280 for paths: an authority that is none, a length, a critical extension. */
+  /** A rule of RFC 5280 for paths: an issuer must be an authority, the length, extensions. */
   | "ERR_CERTIFICATE_RULE"
   /** A name outside of what an authority may certify. */
   | "ERR_CERTIFICATE_NAME"

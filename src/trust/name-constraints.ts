@@ -33,7 +33,7 @@ export class ConstraintSet {
       if (isSoundConstraint(base)) continue;
       throw trustFault(
         "ERR_CERTIFICATE_NAME",
-        `${certificateLabel(authority)} has a name constraint that makes no sense: ${shown(base)}`,
+        `${certificateLabel(authority)} has a malformed name constraint: ${shown(base)}`,
       );
     }
     for (const kind of new Set(permitted.map(constraintKind))) {
@@ -224,7 +224,7 @@ function ipMatches(address: Uint8Array, range: Uint8Array): boolean | undefined 
 
 type TextName = Extract<GeneralName, { readonly text: string }>;
 
-/** The parts of an address (RFC 5321 §4.1.2), the host in lower case; undefined if it is none. */
+/** The parts of an address (RFC 5321 §4.1.2), the host in lower case; undefined: malformed. */
 const mailbox = once((text) => {
   const at = text.lastIndexOf("@");
   const [local, host] = [text.slice(0, Math.max(at, 0)), text.slice(at + 1).toLowerCase()];
@@ -232,7 +232,7 @@ const mailbox = once((text) => {
   return isLocal && isHostName(host) ? { local, host } : undefined;
 });
 
-/** A DNS name without a wildcard before it; undefined if it is none. */
+/** A DNS name without a wildcard before it; undefined: malformed. */
 const dnsHost = once((text) => {
   const host = text.replace(/^\*\./, "");
   return isHostName(host) ? host : undefined;

@@ -1,6 +1,6 @@
 /**
  * The status of one certificate by OCSP responses (RFC 6960 §3.2) that somebody fetched before.
- * They are judged by their times; a nonce would be of no use, as nothing was asked for here.
+ * They are judged by their times; nonces do not count, as no request was sent from here.
  */
 import { createHash } from "node:crypto";
 import { DerReader, TAG } from "../asn1/der.js";

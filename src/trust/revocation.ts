@@ -111,8 +111,8 @@ function statusByCrl(
 }
 
 /**
- * §6.3.3 f: the list is signed by the certificate's issuer, or by another certificate of the list's
- * issuer whose path ends at the same anchor.
+ * §6.3.3 f: the list is signed by the certificate's issuer, or by another certificate of the
+ * list's issuer whose path ends at the same anchor.
  */
 function isSigned(
   crl: Crl,

@@ -30,7 +30,7 @@ export function certificatesIn(bytes: Uint8Array): Certificate[] {
   return certificates.map((certificate) => parseX509(certificate));
 }
 
-/** Those of DER values that can be read; one on a token may be of a kind that nobody foresaw. */
+/** The DER values that can be read, and no others: a token may hold certificates of any kind. */
 export function readableCertificates(certificates: readonly Uint8Array[]): Certificate[] {
   return certificates.flatMap((bytes) => {
     try {

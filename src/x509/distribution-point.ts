@@ -1,6 +1,6 @@
 /**
- * Where a CRL is to be had, and which certificates it is for (RFC 5280 §4.2.1.13, §5.2.5). Nothing
- * is fetched: the names say which CRL goes with which certificate.
+ * Where a CRL is to be had, and which certificates it is for (RFC 5280 §4.2.1.13, §5.2.5).
+ * Nothing is fetched: the names say which CRL goes with which certificate.
  */
 import type { DerReader } from "../asn1/der.js";
 import { defined } from "../defined.js";

@@ -66,7 +66,7 @@ export function readGeneralName(reader: DerReader): GeneralName {
   }
 }
 
-/** The name for a person: `email:bob@example.com`. */
+/** What kind of name it is, in words: `mail address`. */
 export function generalNameKind(name: GeneralName): string {
   return KINDS[name.type];
 }

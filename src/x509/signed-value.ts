@@ -1,6 +1,6 @@
 /**
- * The frame that certificates (RFC 5280 §4.1.1), CRLs (§5.1.1) and OCSP responses (RFC 6960 §4.2.1)
- * have in common: a SEQUENCE that is signed, the algorithm, and the signature.
+ * The frame that certificates (RFC 5280 §4.1.1), CRLs (§5.1.1) and OCSP responses (RFC 6960
+ * §4.2.1) have in common: a SEQUENCE that is signed, the algorithm, and the signature.
  */
 import {
   readAlgorithm,

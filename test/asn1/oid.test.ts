@@ -27,7 +27,7 @@ describe("object identifiers", () => {
     expect(codeOf(() => oidText(fromHex(hex)))).toBe("ERR_DER");
   });
 
-  it.each(["1", "3.1", "1.40", "0.99"])("%s is none", (dotted) => {
+  it.each(["1", "3.1", "1.40", "0.99"])("%s is not an object identifier", (dotted) => {
     expect(() => oidContent(dotted)).toThrow(RangeError);
   });
 });

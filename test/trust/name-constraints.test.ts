@@ -142,7 +142,7 @@ describe("a constraint", () => {
     ["an address with two hosts", email("a@b@example.com")],
     ["a host with a blank", email("exam ple.com")],
     ["a URI whole", uri("https://example.com/")],
-  ])("that makes no sense refuses the path: %s", (_, constraint) => {
+  ])("that is malformed refuses the path: %s", (_, constraint) => {
     expect(judge([constraint], [], [])).toBe(NAME);
     expect(judge([], [constraint], [])).toBe(NAME);
   });

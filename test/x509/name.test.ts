@@ -92,7 +92,7 @@ it("the text is RFC 4514's, with what it escapes", () => {
 });
 
 it.each([
-  ["UTF-8 that is none", one(TAG.utf8String, fromHex("c0af"))],
+  ["malformed UTF-8", one(TAG.utf8String, fromHex("c0af"))],
   ["half a UTF-16 unit", one(TAG.bmpString, fromHex("004100"))],
   ["three bytes of UTF-32", one(TAG.universalString, fromHex("000041"))],
   ["a character above Unicode", one(TAG.universalString, fromHex("00110000"))],
