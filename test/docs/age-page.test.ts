@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, it } from "@jest/globals";
 import { join } from "node:path";
 import { AGE_PEERS } from "../support/ages.js";
+import { skipped } from "../support/missing.js";
 import { pageAt, ROOT, shellLines, Tour, wantedStatus } from "../support/tour.js";
 
 const lines = shellLines(pageAt("docs/age.md"));
@@ -15,7 +16,7 @@ describe("docs/age.md", () => {
 });
 
 if (age !== undefined && "reason" in age) {
-  it.skip(`docs/age.md is followed [${age.reason}]`, () => undefined);
+  skipped("docs/age.md is followed", age.reason);
 } else if (age !== undefined) {
   const tour = new Tour();
   const plugin = [process.execPath, join(ROOT, "dist", "cli", "age-plugin-p11.js")];

@@ -13,6 +13,7 @@ import { commandAtTerminal } from "../cli/support/at-terminal.js";
 import { temporaryFolder } from "../cli/support/folder.js";
 import { type Ended, startProgram } from "../cli/support/spawn.js";
 import { AGE_PEERS, type AgeProgram } from "../support/ages.js";
+import { skipped } from "../support/missing.js";
 import { freshToken, SOFTHSM_MODULE, softHsmAccess, USER_PIN } from "../support/softhsm.js";
 import { PLUGIN } from "./support/plugin-process.js";
 
@@ -55,7 +56,7 @@ beforeAll(async () => {
 });
 
 for (const peer of AGE_PEERS) {
-  if ("reason" in peer) it.skip(`age is driven [${peer.reason}]`, () => undefined);
+  if ("reason" in peer) skipped("age is driven", peer.reason);
   else {
     describe(peer.name, () => {
       suite(peer);

@@ -6,20 +6,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, it } from "@jest/globals";
+import { describe } from "@jest/globals";
+import { skipped } from "./missing.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 const folder = process.env["P11SEAL_VECTORS"] ?? join(root, "../shared/vectors");
 
 /** A suite over published vectors; if they are absent, one skipped test that says so. */
 export function describeVectors(name: string, suite: () => void): void {
-  if (existsSync(folder)) {
-    describe(name, suite);
-    return;
-  }
-  describe(name, () => {
-    it.skip("[no vectors: see CONTRIBUTING.md]", () => undefined);
-  });
+  if (existsSync(folder)) describe(name, suite);
+  else skipped(name, "no vectors, see CONTRIBUTING.md");
 }
 
 /** The path of a folder of vector files. */

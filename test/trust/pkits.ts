@@ -1,6 +1,7 @@
 /** NIST's PKITS: where it is, and what each of its tests asks and wants. */
-import { describe, it } from "@jest/globals";
+import { describe } from "@jest/globals";
 import type { PolicyDemands } from "../../src/trust/path-validation.js";
+import { skipped } from "../support/missing.js";
 
 /**
  * A suite over the folder with `certs`, `crls` and `smime`; where it is missing, one skipped test
@@ -8,10 +9,12 @@ import type { PolicyDemands } from "../../src/trust/path-validation.js";
  */
 export function describePkits(name: string, suite: (folder: string) => void): void {
   const { TEST_PKITS: folder, TEST_PKITS_MISSING: why = "TEST_PKITS is not set" } = process.env;
-  describe(name, () => {
-    if (folder === undefined) it.skip(`[not at hand: ${why}]`, () => undefined);
-    else suite(folder);
-  });
+  if (folder === undefined) skipped(name, why);
+  else {
+    describe(name, () => {
+      suite(folder);
+    });
+  }
 }
 
 /** A time when all that is meant to be valid is. */

@@ -1,8 +1,8 @@
 /** Signatures both ways: what others sign is verified, what p11seal signs others verify. */
 import { randomBytes } from "node:crypto";
-import { describe, expect, it } from "@jest/globals";
+import { expect, it } from "@jest/globals";
 import type { HolderKind } from "../../support/cms-peers/holders.js";
-import { CMS_PEERS, type CmsPeer, PRESENT_PEERS } from "../../support/cms-peers/peer.js";
+import { type CmsPeer, describePeers, PRESENT_PEERS } from "../../support/cms-peers/peer.js";
 import { MonoProgram } from "../../support/cms-peers/line-programs.js";
 import { CmsBench } from "./bench.js";
 
@@ -26,30 +26,30 @@ const UNVERIFIED: Readonly<Record<string, Partial<Record<HolderKind, RegExp>>>> 
 };
 const KINDS = ["rsa", "p256", "p384", "ed25519"] as const;
 
-for (const peer of CMS_PEERS) {
-  if ("reason" in peer) it.skip(`${peer.name} signs [${peer.reason}]`, () => undefined);
-}
-
-for (const peer of PRESENT_PEERS) {
-  describe(`signed by ${peer.name}`, () => {
-    const cannot = of(UNSIGNED, peer) ?? [];
-    KINDS.filter((kind) => !cannot.includes(kind)).forEach((kind) => {
-      it(`${kind}, opaque`, () => verifiesOpaque(peer, kind));
-      it(`${kind}, detached`, () => verifiesDetached(peer, kind));
-    });
+describePeers("signed by", (peer) => {
+  const cannot = of(UNSIGNED, peer) ?? [];
+  KINDS.filter((kind) => !cannot.includes(kind)).forEach((kind) => {
+    it(`${kind}, opaque`, () => verifiesOpaque(peer, kind));
+    it(`${kind}, detached`, () => verifiesDetached(peer, kind));
   });
+});
 
-  describe(`verified by ${peer.name}`, () => {
-    KINDS.forEach((kind) => {
-      const refusal = of(UNVERIFIED, peer)?.[kind];
-      const not = refusal === undefined ? "" : ` [not: ${refusal.source}]`;
-      it(`${kind}, opaque and detached${not}`, () => isVerified(peer, kind, refusal));
-    });
-    const refusal = peer.kind === "mono" ? /padding mode is not valid/ : undefined;
+describePeers("verified by", (peer) => {
+  const verifies = (
+    title: string,
+    kind: HolderKind,
+    refusal: RegExp | undefined,
+    options: readonly string[] = [],
+  ): void => {
     const not = refusal === undefined ? "" : ` [not: ${refusal.source}]`;
-    it(`RSA-PSS, opaque and detached${not}`, () => isVerified(peer, "rsa", refusal, ["--pss"]));
+    it(`${title}, opaque and detached${not}`, () => isVerified(peer, kind, refusal, options));
+  };
+  KINDS.forEach((kind) => {
+    verifies(kind, kind, of(UNVERIFIED, peer)?.[kind]);
   });
-}
+  const noPss = peer.kind === "mono" ? /padding mode is not valid/ : undefined;
+  verifies("RSA-PSS", "rsa", noPss, ["--pss"]);
+});
 
 for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "mono")) {
   it(`${peer.name}'s default, a signature over no attributes, is refused`, async () => {
@@ -101,7 +101,7 @@ async function isVerified(
   peer: CmsPeer,
   kind: HolderKind,
   refusal: RegExp | undefined,
-  options: readonly string[] = [],
+  options: readonly string[],
 ): Promise<void> {
   const program = await bench.program(peer);
   const by = holders.of(kind);

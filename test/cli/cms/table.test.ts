@@ -3,15 +3,17 @@
  * writes what it does, and what it can't expect. Nothing here runs p11seal.
  */
 import { randomBytes } from "node:crypto";
-import { describe, expect, it } from "@jest/globals";
+import { expect, it } from "@jest/globals";
 import type { HolderKind } from "../../support/cms-peers/holders.js";
 import {
   type Cipher,
   CMS_PEERS,
   type CmsPeer,
+  describePeers,
   type EnvelopeForm,
   PRESENT_PEERS,
 } from "../../support/cms-peers/peer.js";
+import { skipped } from "../../support/missing.js";
 import { CmsBench } from "./bench.js";
 
 interface Row {
@@ -82,19 +84,17 @@ const CONTENT = randomBytes(20_000);
 const [writer] = PRESENT_PEERS.filter(({ kind }) => kind === "bouncycastle");
 if (writer === undefined) {
   const reason = CMS_PEERS.flatMap((one) => ("reason" in one ? [one.reason] : []))[0];
-  it.skip(`programs among themselves [${reason ?? "npm run test:cms has them"}]`, () => undefined);
+  skipped("programs among themselves", reason ?? "npm run test:cms has them");
 } else {
-  for (const peer of PRESENT_PEERS) {
-    describe(`${writer.name} to ${peer.name}`, () => {
-      ROWS.forEach((row) => {
-        const [, refusal] =
-          Object.entries(row.not).find(([start]) => peer.name.startsWith(start)) ?? [];
-        const not = refusal === undefined ? "" : ` [not: ${refusal.source}]`;
-        it(`${row.form}, ${row.recipient}, ${row.cipher}${not}`, () =>
-          passes(row, writer, peer, refusal));
-      });
+  describePeers(`${writer.name} to`, (peer) => {
+    ROWS.forEach((row) => {
+      const [, refusal] =
+        Object.entries(row.not).find(([start]) => peer.name.startsWith(start)) ?? [];
+      const not = refusal === undefined ? "" : ` [not: ${refusal.source}]`;
+      it(`${row.form}, ${row.recipient}, ${row.cipher}${not}`, () =>
+        passes(row, writer, peer, refusal));
     });
-  }
+  });
 }
 
 async function passes(

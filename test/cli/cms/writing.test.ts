@@ -3,9 +3,9 @@
  * others say is written down here, so that a newer one that can is noticed.
  */
 import { randomBytes } from "node:crypto";
-import { describe, expect, it } from "@jest/globals";
+import { expect, it } from "@jest/globals";
 import type { HolderKind } from "../../support/cms-peers/holders.js";
-import { CMS_PEERS, type CmsPeer, PRESENT_PEERS } from "../../support/cms-peers/peer.js";
+import { type CmsPeer, describePeers, PRESENT_PEERS } from "../../support/cms-peers/peer.js";
 import { type MessageForm, OpenSslProgram } from "../../support/cms-peers/openssl.js";
 import { CmsBench } from "./bench.js";
 
@@ -49,19 +49,13 @@ const { holders } = bench;
 const CONTENT = randomBytes(70_000);
 const SEAL = ["seal", "--format", "cms", "--trust", holders.rootPem];
 
-for (const peer of CMS_PEERS) {
-  if ("reason" in peer) it.skip(`${peer.name} reads [${peer.reason}]`, () => undefined);
-}
-
-for (const peer of PRESENT_PEERS) {
-  describe(`read by ${peer.name}`, () => {
-    MESSAGES.forEach((one) => {
-      const refusal = Object.entries(one.refusals).find(([name]) => peer.name.startsWith(name));
-      it(`${one.title}${refusal === undefined ? "" : ` [not: ${refusal[1].source}]`}`, () =>
-        reads(peer, one, refusal?.[1]));
-    });
+describePeers("read by", (peer) => {
+  MESSAGES.forEach((one) => {
+    const refusal = Object.entries(one.refusals).find(([name]) => peer.name.startsWith(name));
+    it(`${one.title}${refusal === undefined ? "" : ` [not: ${refusal[1].source}]`}`, () =>
+      reads(peer, one, refusal?.[1]));
   });
-}
+});
 
 for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "openssl")) {
   it.each([

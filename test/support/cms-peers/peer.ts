@@ -2,6 +2,8 @@
  * Programs that speak CMS and are not ours, in one shape: bytes in, bytes out, and an error with
  * the program's words where it refuses. scripts/lib/cms.mjs finds them.
  */
+import { describe } from "@jest/globals";
+import { skipped } from "../missing.js";
 import type { Holder } from "./holders.js";
 
 /** What the environment of the tests says of a program. */
@@ -24,6 +26,19 @@ export const CMS_PEERS = JSON.parse(process.env["P11SEAL_TEST_CMS"] ?? "[]") as 
 )[];
 
 export const PRESENT_PEERS = CMS_PEERS.filter((one) => "kind" in one);
+
+/** A suite with each peer, called `title` and the peer's name; for a missing one, the reason. */
+export function describePeers(title: string, suite: (peer: CmsPeer) => void): void {
+  for (const peer of CMS_PEERS) {
+    const name = `${title} ${peer.name}`;
+    if ("reason" in peer) skipped(name, peer.reason);
+    else {
+      describe(name, () => {
+        suite(peer);
+      });
+    }
+  }
+}
 
 /** EnvelopedData; AuthEnvelopedData; AuthEnvelopedData with authenticated attributes. */
 export type EnvelopeForm = "enveloped" | "auth-enveloped" | "auth-enveloped-attributes";
