@@ -136,5 +136,9 @@ export class OpeningLog {
   }
 }
 
-/** The longest header of any format: what a CMS message may have besides its content. */
-const MAX_HEADER_BYTES = 4 * 1024 * 1024;
+/**
+ * More than the longest header of any format, also in base64: p11seal's own has wrapped keys of up
+ * to 4 MiB and 144 KiB besides, CMS up to 4 MiB besides the content. Whoever writes a message must
+ * not be able to keep its opening out of the log.
+ */
+const MAX_HEADER_BYTES = 8 * 1024 * 1024;
