@@ -1079,9 +1079,9 @@ export const MUTANTS = [
   },
   {
     what: "a certificate may name two algorithms",
-    file: "src/x509/certificate.ts",
-    find: "  if (!sameAlgorithm(readAlgorithm(fields), signatureAlgorithm)) {",
-    replace: "  if (readAlgorithm(fields).oid.length > 100) {",
+    file: "src/x509/signed-value.ts",
+    find: "if (sameAlgorithm(readAlgorithm(fields), signatureAlgorithm)) return;",
+    replace: "if (readAlgorithm(fields).oid.length < 100) return;",
     test: "test/x509/certificate.test.ts",
   },
   {
@@ -1315,7 +1315,7 @@ export const MUTANTS = [
   },
   {
     what: "a third form of line ends is tried",
-    file: "src/envelope/cms/content-digests.ts",
+    file: "src/mime/crlf.ts",
     find: "if (byte === LF && last !== CR) target[filled++] = CR;",
     replace: "if (byte === LF) target[filled++] = CR;",
     test: "test/envelope/cms/signed-refusals.test.ts",
@@ -1465,8 +1465,8 @@ export const MUTANTS = [
   {
     what: "CMS is sealed to certificates that nobody vouches for",
     file: "src/cli/find/recipient-certificates.ts",
-    find: "let isRefused = isDemanded || OPTIONS",
-    replace: "let isRefused = (isDemanded && found !== undefined) || OPTIONS",
+    find: "let isRefused = isDemanded || given",
+    replace: "let isRefused = (isDemanded && found !== undefined) || given",
     test: "test/cli/commands/seal/cms.test.ts",
     built: true,
   },
