@@ -8,6 +8,8 @@ import { basename, dirname, join } from "node:path";
 import { Cancelled, P11SealError, TokenError, UsageError } from "../../errors.js";
 import { BrokenPipe } from "../io/io.js";
 import { requireDistinct } from "../io/outputs.js";
+import { EXIT } from "../io/report.js";
+import type { Context } from "../command.js";
 
 /** What sealed files are meant to end in, by format; an opened file's name goes without it. */
 export const EXTENSIONS = { p11seal: ".p11s", age: ".age", cms: ".p7m", mail: ".eml" } as const;
@@ -115,6 +117,35 @@ async function isFolder(path: string): Promise<boolean> {
     (stats) => stats.isDirectory(),
     () => false,
   );
+}
+
+/**
+ * Makes what all tasks ask for, one after the other. If one fails, the others are still done,
+ * unless the token was the reason: its fault would be the next file's as well.
+ *
+ * @param done - what is done to a file, as in `sealed`
+ * @returns the exit status of the first failure
+ */
+export async function inTurn(
+  tasks: readonly Task[],
+  make: (task: Task) => Promise<void>,
+  done: string,
+  { report }: Context,
+): Promise<number> {
+  let status: number = EXIT.done;
+  for (const [index, task] of tasks.entries()) {
+    try {
+      await make(task);
+    } catch (error) {
+      const exit = report.failure(error, tasks.length > 1 ? task.source : undefined);
+      if (status === EXIT.done) status = exit;
+      if (!(error instanceof TokenError) && !endsRun(error)) continue;
+      const left = tasks.length - index - 1;
+      if (left > 0) report.note(`${left} more not ${done}`);
+      break;
+    }
+  }
+  return status;
 }
 
 /** After such an error the next file would fail too, or use up another try of the PIN. */

@@ -4,7 +4,7 @@
  * others are still sealed, unless the reason would hold for them too.
  */
 import { defined } from "../../../defined.js";
-import { TokenError, UsageError } from "../../../errors.js";
+import { UsageError } from "../../../errors.js";
 import type { OaepHash } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -18,10 +18,9 @@ import { openInput, requireOneStdin } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
-import { EXIT } from "../../io/report.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
 import {
-  endsRun,
+  inTurn,
   planTasks,
   requireNoSourceReplaced,
   sealedName,
@@ -116,7 +115,8 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
       (await (await import("./message-signer.js")).signerOf(signing, cms, tokens, context));
     const [force, durable] = [args.flag("force"), args.flag("sync")];
     const how = { format, cms, form, threads, force, durable };
-    return sealAll(tasks, { recipients, oaep, signer, keyBlob, ...how }, context);
+    const settings = { recipients, oaep, signer, keyBlob, ...how };
+    return inTurn(tasks, (task) => sealOne(task, settings, context), "sealed", context);
   });
 }
 
@@ -128,28 +128,6 @@ function noteMixed(recipients: SealSettings["recipients"], { report }: Context):
     `only ${hybrids} of ${recipients.length} recipients have post-quantum keys: a quantum computer ` +
       "could open the message with the others",
   );
-}
-
-async function sealAll(
-  tasks: readonly Task[],
-  settings: SealSettings,
-  context: Context,
-): Promise<number> {
-  let status: number = EXIT.done;
-  for (const [index, task] of tasks.entries()) {
-    try {
-      await sealOne(task, settings, context);
-    } catch (error) {
-      const exit = context.report.failure(error, tasks.length > 1 ? task.source : undefined);
-      if (status === EXIT.done) status = exit;
-      // The token's fault would be the next file's as well: it is to sign them all.
-      if (!(error instanceof TokenError) && !endsRun(error)) continue;
-      const left = tasks.length - index - 1;
-      if (left > 0) context.report.note(`${left} more not sealed`);
-      break;
-    }
-  }
-  return status;
 }
 
 /** Both outputs are checked before a signed message's serial number is taken. */

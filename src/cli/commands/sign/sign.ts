@@ -3,7 +3,7 @@
  * login. If one fails, the others are still signed, unless the token was the reason.
  */
 import { basename, dirname, join } from "node:path";
-import { TokenError, UsageError } from "../../../errors.js";
+import { UsageError } from "../../../errors.js";
 import { signMessage, type CmsSigner } from "../../../envelope/signatures.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -14,9 +14,8 @@ import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { commit, fileOutput, requireDistinct, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
 import { readAhead } from "../../io/read-ahead.js";
-import { EXIT } from "../../io/report.js";
 import { binaryToTerminal } from "../../io/terminal-guard.js";
-import { endsRun, planTasks, targetsOf, type Task } from "../file-tasks.js";
+import { inTurn, planTasks, targetsOf, type Task } from "../file-tasks.js";
 
 interface SignSettings {
   readonly signer: Omit<CmsSigner, "signingTimeMs">;
@@ -50,7 +49,8 @@ export async function signCommand(args: Arguments, context: Context): Promise<nu
       ...(args.flag("pss") && { pss: true }),
     };
     const how = { detached, armor, force: args.flag("force"), durable: args.flag("sync") };
-    return signAll(tasks, { signer, ...how }, context);
+    const settings = { signer, ...how };
+    return inTurn(tasks, (task) => signOne(task, settings, context), "signed", context);
   });
 }
 
@@ -73,27 +73,6 @@ async function tasksOf(
   const tasks = await planTasks(files, output, rename);
   await requireDistinct(targetsOf(tasks));
   return tasks;
-}
-
-async function signAll(
-  tasks: readonly Task[],
-  settings: SignSettings,
-  context: Context,
-): Promise<number> {
-  let status: number = EXIT.done;
-  for (const [index, task] of tasks.entries()) {
-    try {
-      await signOne(task, settings, context);
-    } catch (error) {
-      const exit = context.report.failure(error, tasks.length > 1 ? task.source : undefined);
-      if (status === EXIT.done) status = exit;
-      if (!(error instanceof TokenError) && !endsRun(error)) continue;
-      const left = tasks.length - index - 1;
-      if (left > 0) context.report.note(`${left} more not signed`);
-      break;
-    }
-  }
-  return status;
 }
 
 async function signOne(
