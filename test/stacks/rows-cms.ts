@@ -134,11 +134,7 @@ function certificateOf({ publicKey }: KeyInfo, usage: KeyUsage): Uint8Array {
     key: Buffer.from(publicKey.spki),
     ...{ format: "der", type: "spki" },
   });
-  return AUTHORITY.issueBytes({
-    ...TIMES,
-    extensions: [keyUsage(usage)],
-    keys: { publicKey: object, privateKey: object },
-  });
+  return AUTHORITY.certify(object, { ...TIMES, extensions: [keyUsage(usage)] }).der;
 }
 
 function openssl(...args: readonly string[]): Buffer {

@@ -32,6 +32,11 @@ export interface CertificateOptions {
   readonly algorithm?: SigningAlgorithm;
 }
 
+/** A certificate is made without the private half of its key. */
+export type PublicOptions = Omit<CertificateOptions, "keys"> & {
+  readonly keys?: Partial<KeyPair> & Pick<KeyPair, "publicKey">;
+};
+
 /** Values of a TBSCertificate, in their order. */
 export interface CertificateFields {
   readonly version: Uint8Array;
@@ -81,9 +86,14 @@ export class Issuer {
   }
 
   /** The same, as bytes that need not be a certificate. */
-  issueBytes(options: CertificateOptions = {}): Uint8Array {
+  issueBytes(options: PublicOptions = {}): Uint8Array {
     const issuer = this.certificate.subject.der;
     return certificateBytes(issuer, this.keys.privateKey, options);
+  }
+
+  /** A certificate below this one, for a key whose private half is elsewhere. */
+  certify(publicKey: KeyObject, options: Omit<CertificateOptions, "keys"> = {}): Certificate {
+    return parseX509(this.issueBytes({ ...options, keys: { publicKey } }));
   }
 
   /** A certificate authority below this one. */
@@ -103,7 +113,7 @@ export function rootAuthority(name = "Root", options: CertificateOptions = {}): 
 export function certificateBytes(
   issuer: Uint8Array,
   issuerKey: KeyObject,
-  options: CertificateOptions,
+  options: PublicOptions,
 ): Uint8Array {
   const { algorithm = ECDSA_SHA256, subject = { CN: "Bob" } } = options;
   const { keys = newKeys(), extensions = LEAF_EXTENSIONS } = options;
@@ -133,6 +143,17 @@ export function signedBytes(
   const tbs = der(TAG.sequence, ...fields);
   const signature = sign(hash, tbs, key);
   return der(TAG.sequence, tbs, derAlgorithm(identifier), bitString(signature));
+}
+
+type Personal = Required<Pick<CertificateOptions, "subject" | "extensions">>;
+
+/** What a certificate says that is a person's: a name, a mail address at example.org, usages. */
+export function personal(CN: string, ...usages: readonly KeyUsage[]): Personal {
+  const mail = generalName.email(`${CN}@example.org`);
+  return {
+    subject: { O: "Example", CN },
+    extensions: [keyUsage(...usages), subjectAltNames(mail)],
+  };
 }
 
 export function newKeys(): KeyPair {

@@ -3,7 +3,7 @@
  * takes seconds, importing these does not. PKCS#8 PEM, made with `openssl genpkey`; the public key
  * of one is, for example, `publicPem(TEST_KEYS.rsa2048)`.
  */
-import { createPublicKey } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 
 export const TEST_KEYS = {
   rsa2048: `-----BEGIN PRIVATE KEY-----
@@ -182,4 +182,10 @@ export function publicDer(privatePem: string): Uint8Array {
 /** SubjectPublicKeyInfo of a private key, PEM. */
 export function publicPem(privatePem: string): string {
   return createPublicKey(privatePem).export({ format: "pem", type: "spki" }) as string;
+}
+
+/** Both halves of a TEST key. */
+export function testKeyPair(name: TestKeyName): { publicKey: KeyObject; privateKey: KeyObject } {
+  const pem = TEST_KEYS[name];
+  return { publicKey: createPublicKey(pem), privateKey: createPrivateKey(pem) };
 }

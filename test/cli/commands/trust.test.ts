@@ -1,20 +1,12 @@
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "@jest/globals";
+import { describe, expect, it } from "@jest/globals";
 import { DAY_MS, pemOf, rootAuthority } from "../../support/certificates.js";
+import { temporaryFolder } from "../support/folder.js";
 import { run, type Outcome, type RunOptions } from "../support/run.js";
 
-const folder = mkdtempSync(join(tmpdir(), "p11seal-trust-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const times = { notBeforeMs: Date.now() - DAY_MS, notAfterMs: Date.now() + 30 * DAY_MS };
 const root = rootAuthority("Root", { ...times, subject: { O: "Zoë & Söhne", CN: "Root" } });
@@ -25,10 +17,6 @@ writeFileSync(at("root.der"), root.certificate.der);
 writeFileSync(at("other.pem"), pemOf("CERTIFICATE", other.certificate.der));
 writeFileSync(at("leaf.pem"), pemOf("CERTIFICATE", leaf.certificate.der));
 writeFileSync(at("both.pem"), pemOf("CERTIFICATE", root.certificate.der, other.certificate.der));
-
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
 
 let homes = 0;
 function freshHome(): (words: string, options?: RunOptions) => Promise<Outcome> {

@@ -70,3 +70,9 @@ class Collector extends Writable {
     done();
   }
 }
+
+/** The code of the error that a command with `--json` ended with. */
+export function errorCode({ stderr }: Pick<Outcome, "stderr">): string {
+  const line = stderr.split("\n").findLast((one) => one.startsWith("{")) ?? "{}";
+  return (JSON.parse(line) as { error: { code: string } }).error.code;
+}

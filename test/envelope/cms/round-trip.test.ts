@@ -1,5 +1,5 @@
 /** CMS messages, sealed and opened by the library. */
-import { createECDH, createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { createECDH, randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { equal } from "../../../src/bytes.js";
 import type { CmsSealOptions } from "../../../src/envelope/envelope.js";
@@ -16,7 +16,12 @@ import { publicKeyFromEcPoint } from "../../../src/keys/public-key.js";
 import { requireExchange } from "../../../src/keys/recipient-strength.js";
 import { softwareIdentity } from "../../../src/software/software-identity.js";
 import { rootAuthority } from "../../support/certificates.js";
-import { EXCHANGE_KEY_NAMES, TEST_KEYS, type TestKeyName } from "../../support/keys.js";
+import {
+  EXCHANGE_KEY_NAMES,
+  TEST_KEYS,
+  testKeyPair,
+  type TestKeyName,
+} from "../../support/keys.js";
 import { codeOf, DELIVERIES, readAll } from "../../support/streams.js";
 
 const root = rootAuthority();
@@ -27,10 +32,7 @@ interface Party {
 }
 
 function party(name: TestKeyName): Party {
-  const keys = {
-    publicKey: createPublicKey(TEST_KEYS[name]),
-    privateKey: createPrivateKey(TEST_KEYS[name]),
-  };
+  const keys = testKeyPair(name);
   const { der } = root.issue({ keys, subject: { CN: name } }).certificate;
   const publicKey = requireExchange(parseCertifiedKey(der, new Date()).publicKey);
   const identity = softwareIdentity(Buffer.from(TEST_KEYS[name]), name);

@@ -1,6 +1,6 @@
 /** CMS messages as they are written: opened by OpenSSL, and the same to the last byte of DER. */
 import { execFileSync } from "node:child_process";
-import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { createPublicKey, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,18 +26,14 @@ import { requireExchange } from "../../../src/keys/recipient-strength.js";
 import { softwareIdentity } from "../../../src/software/software-identity.js";
 import { collect, Reader } from "../../../src/stream.js";
 import { DAY_MS, extension, rootAuthority, type Issuer } from "../../support/certificates.js";
-import { TEST_KEYS, type TestKeyName } from "../../support/keys.js";
+import { TEST_KEYS, testKeyPair, type TestKeyName } from "../../support/keys.js";
 import { codeOf, inSteps } from "../../support/streams.js";
 
 const NOW = new Date();
 const root = rootAuthority("Root");
-const keyPair = (name: TestKeyName): Issuer["keys"] => ({
-  publicKey: createPublicKey(TEST_KEYS[name]),
-  privateKey: createPrivateKey(TEST_KEYS[name]),
-});
 const issued = (name: TestKeyName, extensions?: readonly Uint8Array[]): Issuer =>
   root.issue({
-    keys: keyPair(name),
+    keys: testKeyPair(name),
     subject: { CN: name },
     notBeforeMs: NOW.getTime() - DAY_MS,
     notAfterMs: NOW.getTime() + DAY_MS,

@@ -1,13 +1,13 @@
 /** Certificates that names have in the directory. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "@jest/globals";
+import { describe, expect, it } from "@jest/globals";
 import { parseX509 } from "../../../../src/x509/certificate.js";
 import { DAY_MS, keyUsage, newKeys, pemOf, rootAuthority } from "../../../support/certificates.js";
+import { temporaryFolder } from "../../support/folder.js";
 import { run, type Outcome } from "../../support/run.js";
 
-const folder = mkdtempSync(join(tmpdir(), "p11seal-kept-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const times = { notBeforeMs: Date.now() - DAY_MS, notAfterMs: Date.now() + 30 * DAY_MS };
 const root = rootAuthority("Root", times);
@@ -25,10 +25,6 @@ writeFileSync(at("bob.crt"), pemOf("CERTIFICATE", first.certificate.der, middle.
 writeFileSync(at("renewed.crt"), pemOf("CERTIFICATE", bob("Bob again").certificate.der));
 writeFileSync(at("bob.pem"), keys.publicKey.export({ format: "pem", type: "spki" }));
 writeFileSync(at("bob.der"), first.certificate.der);
-
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-});
 
 let homes = 0;
 const freshHome = (): string => at(`home${homes++}`);

@@ -1,9 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { generateKeyPairSync } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { beforeAll, describe, expect, it } from "@jest/globals";
 import { freshNssToken, describeNss } from "../../../support/nss.js";
 import {
   findAll,
@@ -14,9 +13,10 @@ import {
   USER_PIN,
   withRawSession,
 } from "../../../support/softhsm.js";
+import { temporaryFolder } from "../../support/folder.js";
 import { run, type Outcome } from "../../support/run.js";
 
-const folder = mkdtempSync(join(tmpdir(), "p11seal-csr-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const SUBJECT = ["--subject", "CN=Zoë\\, of Example,O=Example,C=DE", "--mail", "zoe@example.org"];
 
@@ -27,10 +27,6 @@ beforeAll(async () => {
   token = await freshToken("csr");
   writeFileSync(at("pin"), `${USER_PIN}\n`, { mode: 0o600 });
   env = softHsmEnvironment(at("home"));
-});
-
-afterAll(() => {
-  execFileSync("rm", ["-r", folder]);
 });
 
 function p11seal(...argv: string[]): Promise<Outcome> {

@@ -1,8 +1,7 @@
 import { createPublicKey } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { beforeAll, describe, expect, it } from "@jest/globals";
 import { TokenProcess } from "../../../../src/token/process/token-process.js";
 import { parseUri } from "../../../../src/token/uri.js";
 import { DAY_MS, type Issuer, pemOf, rootAuthority } from "../../../support/certificates.js";
@@ -16,9 +15,10 @@ import {
   USER_PIN,
   withRawSession,
 } from "../../../support/softhsm.js";
+import { temporaryFolder } from "../../support/folder.js";
 import { run, type Outcome } from "../../support/run.js";
 
-const folder = mkdtempSync(join(tmpdir(), "p11seal-cert-"));
+const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
 const now = Date.now();
 const times = { notBeforeMs: now - DAY_MS, notAfterMs: now + 30 * DAY_MS };
@@ -32,10 +32,6 @@ beforeAll(async () => {
   writeFileSync(at("pin"), `${USER_PIN}\n`, { mode: 0o600 });
   env = softHsmEnvironment(at("home"));
   root = rootAuthority("Root", times);
-});
-
-afterAll(() => {
-  rmSync(folder, { recursive: true });
 });
 
 interface Place {
@@ -64,11 +60,7 @@ async function newKey(label: string, type = "ec:p256", place = softHsm()) {
   const { uri } = JSON.parse(made.stdout.toString()) as { uri: string };
   const publicKey = createPublicKey(readFileSync(at(`${label}.pem`)));
   const certified = (name: string, CN = label): Uint8Array => {
-    const { certificate } = root.issue({
-      subject: { O: "Example", CN },
-      keys: { publicKey } as never,
-      ...times,
-    });
+    const certificate = root.certify(publicKey, { subject: { O: "Example", CN }, ...times });
     writeFileSync(at(name), pemOf("CERTIFICATE", certificate.der));
     return certificate.der;
   };

@@ -5,16 +5,15 @@ import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import {
   DAY_MS,
-  generalName,
   type Issuer,
-  keyUsage,
   pemOf,
+  personal,
   rootAuthority,
-  subjectAltNames,
 } from "../../../support/certificates.js";
 import { crl, revoked } from "../../../support/revocation.js";
 import { temporaryFolder } from "../../support/folder.js";
-import { run, type Outcome } from "../../support/run.js";
+import { writePerson } from "../../support/people.js";
+import { errorCode, run, type Outcome } from "../../support/run.js";
 
 const folder = temporaryFolder();
 const now = Date.now();
@@ -30,20 +29,9 @@ function p11seal(argv: string): Promise<Outcome> {
 }
 
 function person(name: string, issuer: Issuer, cn = name): void {
-  const made = issuer.issue({
-    subject: { O: "Example", CN: cn },
-    extensions: [
-      keyUsage("digitalSignature", "keyAgreement"),
-      subjectAltNames(generalName.email(`${cn}@example.org`)),
-    ],
-    ...times,
-  });
+  const made = issuer.issue({ ...personal(cn, "digitalSignature", "keyAgreement"), ...times });
   people.set(name, made);
-  const key = String(made.keys.privateKey.export({ type: "pkcs8", format: "pem" }));
-  writeFileSync(`${name}.key`, key, { mode: 0o600 });
-  writeFileSync(`${name}.crt`, pemOf("CERTIFICATE", made.certificate.der));
-  const both = key + pemOf("CERTIFICATE", made.certificate.der);
-  writeFileSync(`${name}.pem`, both, { mode: 0o600 });
+  writePerson(folder, name, made);
 }
 
 beforeAll(async () => {
@@ -75,7 +63,7 @@ beforeEach(() => {
 });
 
 async function opened(argv: string): Promise<string> {
-  const { status, stderr } = await p11seal(`open -i alice.pem -o out --json ${argv}`);
+  const { status, stderr } = await p11seal(`open -i alice-both.pem -o out --json ${argv}`);
   if (status === 0) {
     // A mail's content is a part with its header.
     expect(["the plan\n", "dGhlIHBsYW4K\r\n"]).toContain(
@@ -84,14 +72,13 @@ async function opened(argv: string): Promise<string> {
     return "opened";
   }
   expect(existsSync("out")).toBe(false);
-  const line = stderr.split("\n").findLast((one) => one.startsWith("{")) ?? "{}";
-  return (JSON.parse(line) as { error: { code: string } }).error.code;
+  return errorCode({ stderr });
 }
 
 describe("open without --from", () => {
   it("says whose certificate the signer has, and whether it is believed", async () => {
     const open = ["bob.p7m", "outside.p7m", "mallory.p7m"].map(
-      (file) => `open -i alice.pem -o - ${file}`,
+      (file) => `open -i alice-both.pem -o - ${file}`,
     );
     for (const argv of open) {
       const told = await p11seal(argv);
@@ -139,7 +126,7 @@ describe("open --from --trust", () => {
 
   it("opens what the holder of that address signed inside the encryption, once", async () => {
     const words = "--trust root.pem --crl good.crl --from bob@example.org bob.p7m";
-    const told = await p11seal(`open -i alice.pem -o out ${words}`);
+    const told = await p11seal(`open -i alice-both.pem -o out ${words}`);
     expect(told).toMatchObject({ status: 0 });
     expect(told.stderr).toContain('from "bob@example.org"');
     rmSync("out");

@@ -6,13 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import {
-  DAY_MS,
-  type Issuer,
-  keyUsage,
-  pemOf,
-  rootAuthority,
-} from "../../../support/certificates.js";
+import { DAY_MS, type Issuer, personal, rootAuthority } from "../../../support/certificates.js";
 import {
   contentTypeAttribute,
   DATA,
@@ -22,7 +16,8 @@ import {
   signingTime,
 } from "../../../support/signed-messages.js";
 import { temporaryFolder } from "../../support/folder.js";
-import { run, type Outcome, type RunOptions } from "../../support/run.js";
+import { writePerson } from "../../support/people.js";
+import { errorCode, run, type Outcome, type RunOptions } from "../../support/run.js";
 
 const folder = temporaryFolder();
 const home = join(folder, "home");
@@ -40,14 +35,8 @@ interface Signed {
 }
 
 function person(name: string): Issuer {
-  const made = root.issue({
-    subject: { CN: name },
-    extensions: [keyUsage("digitalSignature", "keyAgreement")],
-    ...times,
-  });
-  const key = String(made.keys.privateKey.export({ type: "pkcs8", format: "pem" }));
-  writeFileSync(`${name}.crt`, pemOf("CERTIFICATE", made.certificate.der));
-  writeFileSync(`${name}.pem`, key + pemOf("CERTIFICATE", made.certificate.der), { mode: 0o600 });
+  const made = root.issue({ ...personal(name, "digitalSignature", "keyAgreement"), ...times });
+  writePerson(folder, name, made);
   return made;
 }
 
@@ -94,14 +83,13 @@ function p11seal(argv: string, options: RunOptions = {}): Promise<Outcome> {
 /** `opened`, or the code of the refusal. */
 async function opened(argv: string): Promise<string> {
   rmSync("out", { force: true });
-  const { status, stderr } = await p11seal(`open -i alice.pem -o out --json ${argv}`);
+  const { status, stderr } = await p11seal(`open -i alice-both.pem -o out --json ${argv}`);
   if (status === 0) {
     expect(readFileSync("out", "utf8")).toBe(plan);
     return "opened";
   }
   expect(existsSync("out")).toBe(false);
-  const line = stderr.split("\n").findLast((one) => one.startsWith("{")) ?? "{}";
-  return (JSON.parse(line) as { error: { code: string } }).error.code;
+  return errorCode({ stderr });
 }
 
 function lastLogged(): unknown {
@@ -172,7 +160,7 @@ describe("a signature outside the encryption", () => {
 
   it("is in the audit log and on the receipt", async () => {
     sign(await envelope(), "m.p7m", [{ by: bob }]);
-    const words = "--from bob --receipt m.receipt --receipt-key zoe.pem m.p7m";
+    const words = "--from bob --receipt m.receipt --receipt-key zoe.key m.p7m";
     expect(await opened(words)).toBe("opened");
     const shown = await p11seal("receipt verify m.receipt --by zoe --json");
     const receipt = JSON.parse(shown.stdout.toString()) as { messageId: string };
@@ -190,7 +178,7 @@ describe("a message that is signed, and not encrypted", () => {
     sign("plan.txt", "clear.p7m", [{ by: bob }], DATA);
     expect(await opened("--from zoe clear.p7m")).toBe("ERR_SENDER_UNEXPECTED");
     expect(lastLogged()).toMatchObject({ outcome: "ERR_SENDER_UNEXPECTED", sender: keyIdOf(bob) });
-    const receipt = "--receipt clear.receipt --receipt-key zoe.pem";
+    const receipt = "--receipt clear.receipt --receipt-key zoe.key";
     expect(await opened(`--from bob ${receipt} clear.p7m`)).toBe("opened");
     expect(await p11seal("receipt verify clear.receipt --by zoe")).toMatchObject({ status: 0 });
     expect(lastLogged()).toMatchObject({ outcome: "opened", sender: keyIdOf(bob) });
@@ -200,13 +188,13 @@ describe("a message that is signed, and not encrypted", () => {
 
 describe("a signature inside the encryption", () => {
   it("lets the message in once", async () => {
-    const words = "--sign-with bob.pem --cert bob.crt -o inside.p7m plan.txt";
+    const words = "--sign-with bob.key --cert bob.crt -o inside.p7m plan.txt";
     await p11seal(`seal --format cms -r alice ${words}`);
     expect(await opened("--from zoe inside.p7m")).toBe("ERR_SENDER_UNEXPECTED");
     expect(await opened("--from bob inside.p7m")).toBe("opened");
     expect(lastLogged()).toMatchObject({ outcome: "opened", sender: keyIdOf(bob) });
     expect(await opened("--from bob inside.p7m")).toBe("ERR_REPLAYED");
-    const piped = await p11seal("open -i alice.pem --from bob inside.p7m");
+    const piped = await p11seal("open -i alice-both.pem --from bob inside.p7m");
     expect(piped).toMatchObject({ status: 6, stdout: Buffer.alloc(0) });
   });
 
@@ -216,7 +204,7 @@ describe("a signature inside the encryption", () => {
 
   it("of a sealed copy for somebody else is still the same one", async () => {
     await p11seal(
-      "seal --format cms -r alice --sign-with bob.pem --cert bob.crt -o a.p7m plan.txt",
+      "seal --format cms -r alice --sign-with bob.key --cert bob.crt -o a.p7m plan.txt",
     );
     expect(await opened("--from bob a.p7m")).toBe("opened");
     // Whoever can read it can seal it anew; the signature is spent.
@@ -236,6 +224,17 @@ describe("a signature inside the encryption", () => {
 });
 
 describe("several signatures over one message", () => {
+  /** Bob's signature and zoe's over a new message, to be written with all of them or some. */
+  async function signedByBoth() {
+    const content = readFileSync(await envelope());
+    const signers = [{ by: bob }, { by: zoe }];
+    const infos = signers.map((one) => signature(content, AUTH_ENVELOPED, one));
+    const writeWith = (out: string, some: readonly Uint8Array[]): void => {
+      write(out, content, AUTH_ENVELOPED, signers, some);
+    };
+    return { infos, writeWith };
+  }
+
   it("serve if any of them is by somebody who is wanted", async () => {
     sign(await envelope(), "m.p7m", [{ by: zoe }, { by: bob }]);
     expect(await opened("--from nobody m.p7m")).toBe("ERR_SENDER_UNKNOWN");
@@ -243,43 +242,37 @@ describe("several signatures over one message", () => {
   });
 
   it("let it in once, whichever are taken away", async () => {
-    const path = await envelope();
-    const content = readFileSync(path);
-    const signers = [{ by: bob }, { by: zoe }];
-    const infos = signers.map((one) => signature(content, AUTH_ENVELOPED, one));
-    write("both.p7m", content, AUTH_ENVELOPED, signers, infos);
+    const { infos, writeWith } = await signedByBoth();
+    writeWith("both.p7m", infos);
     expect(await opened("--from any both.p7m")).toBe("opened");
     for (const info of infos) {
-      write("one.p7m", content, AUTH_ENVELOPED, signers, [info]);
+      writeWith("one.p7m", [info]);
       expect(await opened("--from any one.p7m")).toBe("ERR_REPLAYED");
     }
   });
 
   it("let it in once, whichever comes first", async () => {
-    const path = await envelope();
-    const content = readFileSync(path);
-    const signers = [{ by: bob }, { by: zoe }];
-    const infos = signers.map((one) => signature(content, AUTH_ENVELOPED, one));
-    write("one.p7m", content, AUTH_ENVELOPED, signers, infos.slice(1));
-    write("both.p7m", content, AUTH_ENVELOPED, signers, infos);
+    const { infos, writeWith } = await signedByBoth();
+    writeWith("one.p7m", infos.slice(1));
+    writeWith("both.p7m", infos);
     expect(await opened("--from any one.p7m")).toBe("opened");
     expect(await opened("--from bob both.p7m")).toBe("ERR_REPLAYED");
     // Nothing was reserved for good.
-    write("one.p7m", content, AUTH_ENVELOPED, signers, infos.slice(0, 1));
+    writeWith("one.p7m", infos.slice(0, 1));
     expect(await opened("--from bob one.p7m")).toBe("opened");
   });
 
   it.each(["-o out", "-o -"])("in layers let it in once, with %s", async (how) => {
-    const words = "--sign-with bob.pem --cert bob.crt --force -o inside.p7m plan.txt";
+    const words = "--sign-with bob.key --cert bob.crt --force -o inside.p7m plan.txt";
     await p11seal(`seal --format cms -r alice ${words}`);
     sign("inside.p7m", "around.p7m", [{ by: zoe }]);
-    const { status } = await p11seal(`open -i alice.pem --from zoe ${how} around.p7m`);
+    const { status } = await p11seal(`open -i alice-both.pem --from zoe ${how} around.p7m`);
     expect(status).toBe(0);
     expect(await opened("--from bob inside.p7m")).toBe("ERR_REPLAYED");
   });
 
   it("in layers: one that was spent inside spoils the one around it", async () => {
-    const words = "--sign-with bob.pem --cert bob.crt --force -o inside.p7m plan.txt";
+    const words = "--sign-with bob.key --cert bob.crt --force -o inside.p7m plan.txt";
     await p11seal(`seal --format cms -r alice ${words}`);
     expect(await opened("--from bob inside.p7m")).toBe("opened");
     sign("inside.p7m", "around.p7m", [{ by: zoe }]);

@@ -1,12 +1,11 @@
 /** What `seal --format cms` writes, opened, checked and inspected by p11seal itself. */
-import { createPrivateKey, createPublicKey } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { formatPem } from "../../../../src/asn1/pem.js";
 import { DAY_MS, rootAuthority } from "../../../support/certificates.js";
-import { publicPem, TEST_KEYS } from "../../../support/keys.js";
+import { TEST_KEYS, testKeyPair } from "../../../support/keys.js";
 import {
   freshToken,
   importKey,
@@ -15,6 +14,7 @@ import {
   USER_PIN,
 } from "../../../support/softhsm.js";
 import { temporaryFolder } from "../../support/folder.js";
+import { writePerson } from "../../support/people.js";
 import { p11seal, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
@@ -43,12 +43,8 @@ beforeAll(async () => {
     ["rob", "rsa2048"],
     ["alice", "p384"],
   ] as const) {
-    const publicKey = createPublicKey(TEST_KEYS[name]);
-    const keys = { publicKey, privateKey: createPrivateKey(TEST_KEYS[name]) };
-    const { certificate } = root.issue({ keys, subject: { CN: file }, notAfterMs, extensions: [] });
-    writeFileSync(at(`${file}.crt`), formatPem("CERTIFICATE", certificate.der));
-    writeFileSync(at(`${file}.key`), TEST_KEYS[name], { mode: 0o600 });
-    writeFileSync(at(`${file}.pem`), publicPem(TEST_KEYS[name]));
+    const own = { keys: testKeyPair(name), subject: { CN: file }, notAfterMs, extensions: [] };
+    writePerson(folder, file, root.issue(own));
   }
   token = await freshToken("cms sealed");
   await importKey(token, TEST_KEYS.p256, {

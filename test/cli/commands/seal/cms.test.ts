@@ -1,13 +1,14 @@
 /** `seal --format cms`: what OpenSSL opens, and what is refused or said about it. */
 import { execFileSync } from "node:child_process";
-import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { formatPem } from "../../../../src/asn1/pem.js";
 import { DAY_MS, keyUsage, rootAuthority, type Issuer } from "../../../support/certificates.js";
-import { publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
+import { testKeyPair, type TestKeyName } from "../../../support/keys.js";
 import { temporaryFolder } from "../../support/folder.js";
+import { writePerson } from "../../support/people.js";
 import { p11seal, type Ended } from "../../support/spawn.js";
 
 const folders = temporaryFolder();
@@ -18,9 +19,7 @@ const root = rootAuthority("Root", { notAfterMs });
 const ca = root.authority("CA", { notAfterMs });
 
 function issued(name: TestKeyName): Issuer {
-  const publicKey = createPublicKey(TEST_KEYS[name]);
-  const keys = { publicKey, privateKey: createPrivateKey(TEST_KEYS[name]) };
-  return ca.issue({ keys, subject: { CN: name }, notAfterMs, extensions: [] });
+  return ca.issue({ keys: testKeyPair(name), subject: { CN: name }, notAfterMs, extensions: [] });
 }
 
 const pem = (issuer: Issuer): string => formatPem("CERTIFICATE", issuer.certificate.der);
@@ -32,9 +31,7 @@ beforeEach(() => {
     ["rob", "rsa2048"],
     ["alice", "p384"],
   ] as const) {
-    writeFileSync(at(`${file}.crt`), pem(issued(name)));
-    writeFileSync(at(`${file}.pem`), publicPem(TEST_KEYS[name]));
-    writeFileSync(at(`${file}.key`), TEST_KEYS[name], { mode: 0o600 });
+    writePerson(folder, file, issued(name));
   }
   writeFileSync(at("ca.crt"), pem(ca));
   writeFileSync(at("plan.txt"), "the plan\n");
@@ -195,10 +192,7 @@ describe("a recipient's certificate", () => {
     const late = await untrusted(...words, "--at", "2099-01-01");
     expect(late.status).toBe(6);
     const extensions = [keyUsage("digitalSignature")];
-    const keys = {
-      publicKey: createPublicKey(TEST_KEYS.p256),
-      privateKey: createPrivateKey(TEST_KEYS.p256),
-    };
+    const keys = testKeyPair("p256");
     writeFileSync(at("bob.crt"), pem(ca.issue({ keys, notAfterMs, extensions })));
     expect((await untrusted(...words)).status).toBe(6);
     expect(isWritten()).toBe(false);

@@ -4,16 +4,16 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import {
   DAY_MS,
-  generalName,
   type Issuer,
   keyUsage,
   pemOf,
+  personal,
   rootAuthority,
-  subjectAltNames,
 } from "../../../support/certificates.js";
 import { crl, ocspResponse, revoked } from "../../../support/revocation.js";
 import { temporaryFolder } from "../../support/folder.js";
-import { run, type Outcome } from "../../support/run.js";
+import { writePerson } from "../../support/people.js";
+import { errorCode, run, type Outcome } from "../../support/run.js";
 
 const folder = temporaryFolder();
 const now = Date.now();
@@ -35,21 +35,10 @@ beforeAll(async () => {
     ["sealer", between, { extensions: [keyUsage("keyAgreement")] }],
   ];
   for (const [name, issuer, options] of people) {
-    const own = name === "mallory" ? "bob" : name;
-    const made = issuer.issue({
-      subject: { O: "Example", CN: own },
-      extensions: [
-        keyUsage("digitalSignature"),
-        subjectAltNames(generalName.email(`${own}@example.org`)),
-      ],
-      ...times,
-      ...options,
-    });
+    const own = personal(name === "mallory" ? "bob" : name, "digitalSignature");
+    const made = issuer.issue({ ...own, ...times, ...options });
     if (name === "bob") bob = made;
-    const key = made.keys.privateKey.export({ type: "pkcs8", format: "pem" });
-    writeFileSync(`${name}.key`, key, { mode: 0o600 });
-    const chain = [made.certificate.der, issuer.certificate.der];
-    writeFileSync(`${name}.crt`, pemOf("CERTIFICATE", ...chain));
+    writePerson(folder, name, made, [issuer]);
     writeFileSync(`${name}.txt`, `from ${name}\n`);
     const signed = await p11seal(`sign -k ${name}.key --cert ${name}.crt ${name}.txt`);
     expect(signed).toMatchObject({ status: 0 });
@@ -78,8 +67,7 @@ function p11seal(argv: string, home = join(folder, `home${homes++}`)): Promise<O
 async function codeOf(argv: string, home?: string): Promise<string | undefined> {
   const { status, stderr } = await p11seal(`${argv} --json`, home);
   if (status === 0) return undefined;
-  const line = stderr.split("\n").findLast((one) => one.startsWith("{")) ?? "{}";
-  return (JSON.parse(line) as { error: { code: string } }).error.code;
+  return errorCode({ stderr });
 }
 
 describe("verify --trust", () => {

@@ -4,17 +4,11 @@ import { createPublicKey, generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
-import {
-  DAY_MS,
-  generalName,
-  keyUsage,
-  pemOf,
-  rootAuthority,
-  subjectAltNames,
-} from "../../../support/certificates.js";
+import { DAY_MS, pemOf, personal, rootAuthority } from "../../../support/certificates.js";
 import { freshToken, softHsmEnvironment, USER_PIN } from "../../../support/softhsm.js";
 import { temporaryFolder } from "../../support/folder.js";
-import { run, type Outcome, type RunOptions } from "../../support/run.js";
+import { writePerson } from "../../support/people.js";
+import { errorCode, run, type Outcome, type RunOptions } from "../../support/run.js";
 
 const folder = temporaryFolder();
 const now = Date.now();
@@ -27,13 +21,6 @@ let token: string;
 function p11seal(argv: string, options: RunOptions = {}): Promise<Outcome> {
   return run(argv.split(" "), { env, ...options });
 }
-
-const codeOf = ({ stderr }: Outcome): string =>
-  (
-    JSON.parse(stderr.split("\n").findLast((line) => line.startsWith("{")) ?? "") as {
-      error: { code: string };
-    }
-  ).error.code;
 
 const dataOf = ({ stdout }: Outcome): unknown => JSON.parse(stdout.toString());
 
@@ -53,30 +40,14 @@ beforeAll(async () => {
   const root = rootAuthority("Root", times);
   const between = root.authority("Between", times);
   writeFileSync("root.pem", pemOf("CERTIFICATE", root.certificate.der));
-  const certify = (name: string, publicKey: ReturnType<typeof createPublicKey>): void => {
-    const { certificate } = between.issue({
-      subject: { O: "Example", CN: name },
-      extensions: [
-        keyUsage("digitalSignature"),
-        subjectAltNames(generalName.email(`${name}@example.com`)),
-      ],
-      keys: { publicKey } as never,
-      ...times,
-    });
-    const all = [certificate.der, between.certificate.der, root.certificate.der];
-    writeFileSync(`${name}.crt`, pemOf("CERTIFICATE", ...all));
-  };
   const pairs = {
     bob: generateKeyPairSync("rsa", { modulusLength: 2048 }),
     zoe: generateKeyPairSync("ec", { namedCurve: "P-256" }),
   };
-  for (const [name, { publicKey, privateKey }] of Object.entries(pairs)) {
-    const options = { mode: 0o600 };
-    writeFileSync(`${name}.key`, privateKey.export({ type: "pkcs8", format: "pem" }), options);
-    certify(name, publicKey);
+  for (const [name, keys] of Object.entries(pairs)) {
+    const person = between.issue({ ...personal(name, "digitalSignature"), ...times, keys });
+    writePerson(folder, name, person, [between, root]);
   }
-  const both = readFileSync("zoe.key", "utf8") + readFileSync("zoe.crt", "utf8");
-  writeFileSync("zoe-both.pem", both, { mode: 0o600 });
   writeFileSync("plan.txt", CONTENT);
   await p11seal("senders add bob bob.crt");
 
@@ -92,7 +63,10 @@ beforeAll(async () => {
       { env },
     );
     expect(made).toMatchObject({ status: 0 });
-    certify(name, createPublicKey(readFileSync(`${name}.pub`)));
+    const publicKey = createPublicKey(readFileSync(`${name}.pub`));
+    const own = between.certify(publicKey, { ...personal(name, "digitalSignature"), ...times });
+    const all = [own, between.certificate, root.certificate].map(({ der }) => der);
+    writeFileSync(`${name}.crt`, pemOf("CERTIFICATE", ...all));
   }
 });
 
@@ -104,7 +78,7 @@ describe("a signature", () => {
     expect(status).toBe(0);
     const text = stdout.toString();
     expect(text).toMatch(/^signed by +CN=bob,O=Example$/m);
-    expect(text).toMatch(/^mail +bob@example.com$/m);
+    expect(text).toMatch(/^mail +bob@example.org$/m);
     expect(text).toMatch(/^known as +bob$/m);
     expect(text).toMatch(/^signature +RSA SHA-256, holds$/m);
     expect(dataOf(await p11seal("verify plan.txt.p7s --from bob --json"))).toMatchObject({
@@ -139,12 +113,12 @@ describe("a signature", () => {
   it("takes the certificate that lies in the key's file", async () => {
     await p11seal("sign -k zoe-both.pem -o zoe.p7s plan.txt");
     expect(verifiesWithOpenssl("zoe.p7s", "plan.txt")).toMatchObject({ status: 0 });
-    expect(codeOf(await p11seal("sign -k zoe.key -o no.p7s plan.txt --json"))).toBe(
+    expect(errorCode(await p11seal("sign -k zoe.key -o no.p7s plan.txt --json"))).toBe(
       "ERR_NO_CERTIFICATE",
     );
-    expect(codeOf(await p11seal("sign -k zoe.key --cert bob.crt -o no.p7s plan.txt --json"))).toBe(
-      "ERR_NO_CERTIFICATE",
-    );
+    expect(
+      errorCode(await p11seal("sign -k zoe.key --cert bob.crt -o no.p7s plan.txt --json")),
+    ).toBe("ERR_NO_CERTIFICATE");
     expect(existsSync("no.p7s")).toBe(false);
   });
 
@@ -163,7 +137,7 @@ describe("a signature", () => {
   it("replaces nothing, unless it is told to", async () => {
     writeFileSync("c", "c");
     await p11seal("sign -k bob.key --cert bob.crt c");
-    expect(codeOf(await p11seal("sign -k bob.key --cert bob.crt c --json"))).toBe("ERR_EXISTS");
+    expect(errorCode(await p11seal("sign -k bob.key --cert bob.crt c --json"))).toBe("ERR_EXISTS");
     expect(await p11seal("sign -k bob.key --cert bob.crt c --force")).toMatchObject({ status: 0 });
   });
 
@@ -220,7 +194,7 @@ describe("a message with its content", () => {
     const altered = readFileSync("long.p7m");
     altered[2_000_000] = (altered[2_000_000] ?? 0) ^ 1;
     writeFileSync("altered.p7m", altered);
-    expect(codeOf(await p11seal("verify -o no.out altered.p7m --json"))).toBe(
+    expect(errorCode(await p11seal("verify -o no.out altered.p7m --json"))).toBe(
       "ERR_CONTENT_MISMATCH",
     );
     expect(existsSync("no.out")).toBe(false);
@@ -248,7 +222,7 @@ describe("a signer whom nobody knows", () => {
   it("does not pass, although the signature holds", async () => {
     const verified = await p11seal("verify --content plan.txt unknown.p7s --json");
     expect(verified.status).toBe(6);
-    expect(codeOf(verified)).toBe("ERR_SENDER_UNKNOWN");
+    expect(errorCode(verified)).toBe("ERR_SENDER_UNKNOWN");
     expect(dataOf(verified)).toMatchObject({ signers: [{ name: null }] });
     expect((await p11seal("verify -o no.out unknown.p7m")).status).toBe(6);
     expect(existsSync("no.out")).toBe(false);
@@ -265,21 +239,21 @@ describe("a signer whom nobody knows", () => {
     await p11seal("senders add zoe zoe.crt");
     expect((await p11seal("verify --content plan.txt unknown.p7s")).status).toBe(0);
     const other = await p11seal("verify --from bob --content plan.txt unknown.p7s --json");
-    expect(codeOf(other)).toBe("ERR_SENDER_UNEXPECTED");
+    expect(errorCode(other)).toBe("ERR_SENDER_UNEXPECTED");
   });
 });
 
 describe("what can't be checked", () => {
   it("is a signature whose file is not there", async () => {
     writeFileSync("alone.p7s", readFileSync("plan.txt.p7s"));
-    expect(codeOf(await p11seal("verify alone.p7s --json"))).toBe("ERR_DETACHED");
+    expect(errorCode(await p11seal("verify alone.p7s --json"))).toBe("ERR_DETACHED");
   });
 
   it("is another file's signature", async () => {
     writeFileSync("other", "other");
     const verified = await p11seal("verify --content other plan.txt.p7s --json");
     expect(verified.status).toBe(4);
-    expect(codeOf(verified)).toBe("ERR_CONTENT_MISMATCH");
+    expect(errorCode(verified)).toBe("ERR_CONTENT_MISMATCH");
   });
 
   it("is told with other line ends, and passes as such", async () => {
