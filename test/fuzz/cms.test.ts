@@ -2,18 +2,17 @@
  * Encrypted CMS messages with damage. Each is refused with one of our errors, or opens to the same
  * content: what was damaged then vouches for nothing, as the names of other recipients do.
  */
-import { createHash } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
-import { der, DerReader, TAG } from "../../src/asn1/der.js";
+import { der, TAG } from "../../src/asn1/der.js";
 import { derOid } from "../../src/asn1/oid.js";
 import { inspectMessage, openMessage } from "../../src/envelope/messages.js";
-import { P11SealError } from "../../src/errors.js";
-import type { Identity, PublicKey } from "../../src/keys/key.js";
+import type { Identity } from "../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import { softwareIdentity } from "../../src/software/software-identity.js";
 import { made, number, OID, PLAINTEXT, sequence, transport } from "../envelope/cms/made.js";
+import { keyIdentifier } from "../support/certificates.js";
 import { TEST_KEYS } from "../support/keys.js";
-import { fuzz } from "../support/mutate.js";
+import { fuzz, refusal } from "../support/mutate.js";
 import { mutatedDer } from "../support/mutate-der.js";
 import { scaled } from "../support/scale.js";
 
@@ -21,24 +20,13 @@ const identity: Identity = softwareIdentity(TEST_KEYS.rsa2048, "rsa");
 const key = publicKeyFromSpki(identity.publicKey.spki);
 if (key.type !== "rsa") throw new Error("not RSA");
 
-function keyIdOf({ spki }: PublicKey): Uint8Array {
-  const outer = new DerReader(spki, "key").sequence();
-  outer.skip();
-  return createHash("sha1").update(outer.bitString()).digest();
-}
-
-const recipient = transport(key, { keyId: keyIdOf(key) });
+const recipient = transport(key, { keyId: keyIdentifier(key.spki) });
 const contentType = sequence(derOid("1.2.840.113549.1.9.3"), der(TAG.set, derOid(OID.data)));
 const seeds = [
   made({ recipients: [recipient] }),
   made({ recipients: [der(0xa3, number(0)), recipient] }),
   made({ recipients: [recipient], attributes: [contentType] }),
 ];
-
-function refusal(error: unknown): Error | string {
-  if (!(error instanceof P11SealError)) return `threw ${String(error)}`;
-  return /\p{Cc}/u.test(error.message) ? "says what can't be printed" : error;
-}
 
 describe("a damaged CMS message", () => {
   const tries = scaled(1_000_000, 10_000);

@@ -7,7 +7,7 @@ import { ascii, equal } from "../../src/bytes.js";
 import { P11SealError } from "../../src/errors.js";
 import { enterMail, mailAhead } from "../../src/mime/mail.js";
 import { chunks, collect, Reader, remaining, type ByteSource } from "../../src/stream.js";
-import { fuzz } from "../support/mutate.js";
+import { fuzz, refusal } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
 import { inSteps } from "../support/streams.js";
 
@@ -59,8 +59,7 @@ async function outcome(source: ByteSource): Promise<Uint8Array | Error | string>
   try {
     return await read(source);
   } catch (error) {
-    if (!(error instanceof P11SealError)) return `threw ${String(error)}`;
-    return /\p{Cc}/u.test(error.message) ? "says what can't be printed" : error;
+    return refusal(error);
   }
 }
 

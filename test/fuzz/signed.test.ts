@@ -5,12 +5,11 @@
 import { describe, expect, it } from "@jest/globals";
 import { toHex } from "../../src/bytes.js";
 import { openSigned, signMessage, verifyDetached } from "../../src/envelope/signatures.js";
-import { P11SealError } from "../../src/errors.js";
 import type { SigningPublicKey } from "../../src/keys/key.js";
 import { keyInSpki } from "../../src/keys/public-key.js";
 import { softwareKey } from "../../src/software/software-key.js";
 import { NOW_MS } from "../support/certificates.js";
-import { fuzz } from "../support/mutate.js";
+import { fuzz, refusal } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
 import { ALICE, CONTENT, signedMessage } from "../support/signed-messages.js";
 import { inSteps } from "../support/streams.js";
@@ -21,11 +20,6 @@ const signer = {
   certificate: ALICE.certificate,
   signingTimeMs: NOW_MS,
 };
-
-function refusal(error: unknown): Error | string {
-  if (!(error instanceof P11SealError)) return `threw ${String(error)}`;
-  return /\p{Cc}/u.test(error.message) ? "says what can't be printed" : error;
-}
 
 /** What a signature says, and over what. */
 interface Said {

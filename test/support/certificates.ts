@@ -2,9 +2,9 @@
  * Certificates made for tests, sound or not: a small certification authority on node:crypto. What
  * it writes is put together from DER values, so that a test can make any of them wrong.
  */
-import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+import { createHash, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { derAlgorithm, type AlgorithmIdentifier } from "../../src/asn1/algorithm-identifier.js";
-import { der, derUnsigned, TAG } from "../../src/asn1/der.js";
+import { der, DerReader, derUnsigned, TAG } from "../../src/asn1/der.js";
 import { derOid } from "../../src/asn1/oid.js";
 import { derTime } from "../../src/asn1/time.js";
 import { ascii, concat } from "../../src/bytes.js";
@@ -241,6 +241,13 @@ export const generalName = {
   registeredId: (oid: string) => der(0x88, derOid(oid).subarray(2)),
   other: (oid: string, value: Uint8Array) => der(0xa0, derOid(oid), der(0xa0, value)),
 } as const;
+
+/** RFC 5280 §4.2.1.2, method 1: SHA-1 of the key's bits, which end the SubjectPublicKeyInfo. */
+export function keyIdentifier(spki: Uint8Array): Uint8Array {
+  const info = new DerReader(spki, "key").sequence();
+  info.skip();
+  return createHash("sha1").update(info.bitString()).digest();
+}
 
 export function smallInteger(value: number): Uint8Array {
   return derUnsigned(serialBytes(value));

@@ -2,6 +2,7 @@
  * A small mutation fuzzer: valid inputs, changed in ways that break parsers. The same seed gives
  * the same inputs, so that a failure can be reproduced.
  */
+import { P11SealError } from "../../src/errors.js";
 
 /** Pseudo-random numbers (xorshift32), the same on every machine. */
 export class Random {
@@ -148,4 +149,10 @@ export async function fuzz(
   }
   const grown = process.memoryUsage().rss - before;
   return { tried: count, taken, codes, broken, slowestMs, grown };
+}
+
+/** What `act` returns of an error: a sentence, unless it is one of ours and can be printed. */
+export function refusal(error: unknown): Error | string {
+  if (!(error instanceof P11SealError)) return `threw ${String(error)}`;
+  return /\p{Cc}/u.test(error.message) ? "says what can't be printed" : error;
 }

@@ -1,12 +1,13 @@
 /** What is refused of a CMS message, and whether that is before a key is touched. */
-import { createHash, hkdfSync } from "node:crypto";
+import { hkdfSync } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
-import { der, DerReader, TAG } from "../../../src/asn1/der.js";
+import { der, TAG } from "../../../src/asn1/der.js";
 import { derOid } from "../../../src/asn1/oid.js";
 import { openMessage } from "../../../src/envelope/messages.js";
 import type { Identity, PublicKey, RsaPublicKey } from "../../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import { softwareIdentity } from "../../../src/software/software-identity.js";
+import { keyIdentifier } from "../../support/certificates.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import { Random } from "../../support/mutate.js";
 import { codeOf } from "../../support/streams.js";
@@ -35,15 +36,8 @@ function rsaKey(key: PublicKey): RsaPublicKey {
   return key;
 }
 
-/** RFC 5280 §4.2.1.2, method 1. */
-function keyIdOf({ spki }: PublicKey): Uint8Array {
-  const outer = new DerReader(spki, "key").sequence();
-  outer.skip();
-  return createHash("sha1").update(outer.bitString()).digest();
-}
-
 const to = (parts: Omit<TransportParts, "keyId"> = {}): Uint8Array =>
-  transport(rsa, { ...parts, keyId: keyIdOf(rsa) });
+  transport(rsa, { ...parts, keyId: keyIdentifier(rsa.spki) });
 
 /** Opens with both keys; the code of the refusal, and whether a key was unlocked before it. */
 async function tried(
@@ -79,7 +73,10 @@ const agreement = (point: Uint8Array, parts: { scheme?: string; explicit?: boole
     ),
   );
   const wrap = algorithm("2.16.840.1.101.3.4.1.45");
-  const entry = sequence(der(0xa0, octets(keyIdOf(curve.publicKey))), octets(new Uint8Array(40)));
+  const entry = sequence(
+    der(0xa0, octets(keyIdentifier(curve.publicKey.spki))),
+    octets(new Uint8Array(40)),
+  );
   return der(
     0xa1,
     number(3),
@@ -199,7 +196,10 @@ describe("a CMS message", () => {
             ),
             algorithm("1.3.132.1.11.1"),
             sequence(
-              sequence(der(0xa0, octets(keyIdOf(curve.publicKey))), octets(new Uint8Array(40))),
+              sequence(
+                der(0xa0, octets(keyIdentifier(curve.publicKey.spki))),
+                octets(new Uint8Array(40)),
+              ),
             ),
           ),
         ],

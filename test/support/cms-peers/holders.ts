@@ -2,17 +2,18 @@
  * Holders of a key and a certificate, in the files that the peers want: PEM, DER, and PKCS#12 with
  * and without a password. One authority issued them all.
  */
-import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { chmodSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { der, DerReader, TAG } from "../../../src/asn1/der.js";
-import type { KeyUsage } from "../../../src/x509/extensions.js";
+import { der, TAG } from "../../../src/asn1/der.js";
+import { EXTENSION, type KeyUsage } from "../../../src/x509/extensions.js";
 import {
   basicConstraints,
   DAY_MS,
   extension,
   generalName,
+  keyIdentifier,
   keyUsage,
   pemOf,
   rootAuthority,
@@ -83,14 +84,15 @@ export class Holders {
 
   /** A certificate of the root for a public key that lives elsewhere. */
   issue(name: string, publicKey: KeyObject, usages: readonly KeyUsage[]): Uint8Array {
-    const keys = { publicKey, privateKey: publicKey };
+    const spki = publicKey.export({ format: "der", type: "spki" });
     const extensions = [
       basicConstraints(false),
       keyUsage(...usages),
-      subjectKeyIdentifier(publicKey),
+      extension(EXTENSION.subjectKeyId, der(TAG.octetString, keyIdentifier(spki))),
       subjectAltNames(generalName.email(`${name}@example.org`)),
     ];
-    return this.#root.issueBytes({ ...validNow(), subject: { CN: name }, keys, extensions });
+    const content = { ...validNow(), subject: { CN: name }, extensions };
+    return this.#root.certify(publicKey, content).der;
   }
 
   /**
@@ -151,14 +153,6 @@ export class Holders {
       pkcs12Open: at("open.p12"),
     };
   }
-}
-
-/** RFC 5280 §4.2.1.2, method 1: SHA-1 of the key's bits, which end the SubjectPublicKeyInfo. */
-function subjectKeyIdentifier(key: KeyObject): Uint8Array {
-  const info = new DerReader(key.export({ format: "der", type: "spki" }), "key").sequence();
-  info.skip();
-  const bits = info.bitString();
-  return extension("2.5.29.14", der(TAG.octetString, createHash("sha1").update(bits).digest()));
 }
 
 function validNow(): Pick<CertificateOptions, "notBeforeMs" | "notAfterMs"> {
