@@ -119,7 +119,7 @@ if (newOpenSsl === undefined) {
 }
 
 for (const peer of PRESENT_PEERS.filter(({ kind }) => kind === "bouncycastle")) {
-  it(`AES-GCM in EnvelopedData, without its tag, by ${peer.name}, is refused`, async () => {
+  it(`AES-GCM in EnvelopedData, its tag behind the ciphertext, by ${peer.name}, is refused`, async () => {
     const program = await bench.program(peer);
     const how = { ...gcm("rsa-oaep-sha256", "rsa", BOUNCY), form: "enveloped" } as const;
     const { key, certificate } = holders.of("rsa");
