@@ -10,7 +10,7 @@ import { createHash, createPublicKey, ECDH } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { equal, toHex } from "../bytes.js";
 import { defined } from "../defined.js";
-import { FormatError, UnsupportedError } from "../errors.js";
+import { FormatError, P11SealError, UnsupportedError } from "../errors.js";
 import { withoutLeadingZeros } from "../asn1/der.js";
 import type {
   EcCurve,
@@ -61,6 +61,19 @@ export function keyInSpki(spki: Uint8Array): { publicKey: PublicKey; oaep?: Oaep
   const value = parseSpki(spki);
   if (value.type === "rsa") return { publicKey: keyOf(value), ...defined({ oaep: value.oaep }) };
   return { publicKey: otherKey(value) };
+}
+
+/**
+ * The canonical encoding of the key in a certificate, which may have it in another. What can't be
+ * read as a key that is supported is given back as it is.
+ */
+export function canonicalSpki(spki: Uint8Array): Uint8Array {
+  try {
+    return keyInSpki(spki).publicKey.spki;
+  } catch (error) {
+    if (error instanceof P11SealError) return spki;
+    throw error;
+  }
 }
 
 function otherKey(value: SpkiValue): PublicKey {

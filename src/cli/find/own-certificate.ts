@@ -1,8 +1,8 @@
 /** The certificate that a key signs with: from files, or from beside the key. */
 import { equal } from "../../bytes.js";
-import { P11SealError, UsageError } from "../../errors.js";
+import { UsageError } from "../../errors.js";
 import type { Identity, KnownPublicKey, SigningPublicKey } from "../../keys/key.js";
-import { keyInSpki } from "../../keys/public-key.js";
+import { canonicalSpki } from "../../keys/public-key.js";
 import { formatMoment } from "../../records/directory/directory.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import { sameCertificate, type Certificate } from "../../x509/certificate.js";
@@ -65,13 +65,7 @@ async function certificatesBeside(
 
 /** True if the certificate is one of the key. */
 export function isOf({ spki }: Certificate, { spki: own }: KnownPublicKey): boolean {
-  try {
-    return equal(spki, own) || equal(keyInSpki(spki).publicKey.spki, own);
-  } catch (error) {
-    // A key of a kind that is not supported is another one.
-    if (error instanceof P11SealError) return false;
-    throw error;
-  }
+  return equal(spki, own) || equal(canonicalSpki(spki), own);
 }
 
 /** Whoever trusts it has it. */

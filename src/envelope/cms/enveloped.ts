@@ -113,8 +113,8 @@ async function readTag(
     throw new FormatError("ERR_CMS", `the CMS message's tag has ${tag.length} bytes, not 16`);
   }
   if (attributes === undefined) {
-    // RFC 5083 §2.1 wants them for all but data. A signature vouches for itself.
-    if (contentType !== CONTENT_TYPES.data && contentType !== CONTENT_TYPES.signedData) {
+    // RFC 5083 §2.1 demands them for all but data: nothing else authenticates the type.
+    if (contentType !== CONTENT_TYPES.data) {
       throw new FormatError("ERR_CMS", "the CMS message does not authenticate its content's type");
     }
     return { tag };
@@ -125,7 +125,10 @@ async function readTag(
   return { tag, aad };
 }
 
-/** One attribute must name the content's type (RFC 5083 §2.1), unless that is data. */
+/**
+ * One attribute must name the content's type (RFC 5083 §2.1), unless that is data, for which
+ * BouncyCastle leaves it out.
+ */
 function requireContentType(set: Uint8Array, contentType: string): void {
   const what = "the CMS message's authenticated attributes";
   const attributes = readAttributes(new DerReader(set, what).read(TAG.set), what);

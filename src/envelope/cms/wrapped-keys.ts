@@ -6,7 +6,7 @@ import { toHex, u32 } from "../../bytes.js";
 import { FormatError, PolicyError, UnsupportedError } from "../../errors.js";
 import type { EcCurve, KnownPublicKey, MlKemPublicKey } from "../../keys/key.js";
 import { ML_KEM_BYTES, ML_KEM_OIDS } from "../../keys/ml-kem.js";
-import { validatePoint } from "../../keys/public-key.js";
+import { canonicalSpki, validatePoint } from "../../keys/public-key.js";
 import type { Secret } from "../../secret.js";
 import {
   aesKeyUnwrap,
@@ -75,7 +75,7 @@ const REJECTION_LABEL = "p11seal cms rejection";
 function certificatesByKey(certificates: readonly Certificate[]): Map<string, Certificate[]> {
   const byKey = new Map<string, Certificate[]>();
   for (const certificate of certificates) {
-    const spki = toHex(certificate.spki);
+    const spki = toHex(canonicalSpki(certificate.spki));
     byKey.set(spki, [...(byKey.get(spki) ?? []), certificate]);
   }
   return byKey;

@@ -46,6 +46,7 @@ export interface Parts {
   readonly version?: number;
   readonly recipients?: readonly Uint8Array[];
   readonly contentType?: string;
+  readonly plaintext?: Uint8Array;
   readonly encryption?: Uint8Array;
   /** Where there is none: `null`. */
   readonly content?: Uint8Array | null;
@@ -64,7 +65,7 @@ export function made(parts: Parts): Uint8Array {
   const { contentType = OID.data, encryption = gcmAlgorithm(), after = new Uint8Array(0) } = parts;
   const cipher = createCipheriv("aes-256-gcm", parts.contentKey ?? KEY, NONCE);
   if (attributes.length > 0) cipher.setAAD(der(TAG.set, ...attributes));
-  const ciphertext = concat(cipher.update(PLAINTEXT), cipher.final());
+  const ciphertext = concat(cipher.update(parts.plaintext ?? PLAINTEXT), cipher.final());
   const content = parts.content === undefined ? ciphertext : parts.content;
   const tag = cipher.getAuthTag().subarray(0, parts.tagBytes ?? 16);
   const authenticated = attributes.length === 0 ? [] : [der(0xa1, ...attributes)];

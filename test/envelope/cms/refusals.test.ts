@@ -10,6 +10,12 @@ import { softwareIdentity } from "../../../src/software/software-identity.js";
 import { keyIdentifier } from "../../support/certificates.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import { Random } from "../../support/mutate.js";
+import {
+  attribute,
+  contentTypeAttribute,
+  SIGNED_DATA,
+  signedData,
+} from "../../support/signed-messages.js";
 import { codeOf } from "../../support/streams.js";
 import {
   algorithm,
@@ -57,9 +63,7 @@ async function tried(
   return { code, unlocked };
 }
 
-const contentTypeAttribute = (type: string): Uint8Array =>
-  sequence(derOid("1.2.840.113549.1.9.3"), der(TAG.set, derOid(type)));
-const otherAttribute = sequence(derOid("1.2.3.4"), der(TAG.set, number(1)));
+const otherAttribute = attribute("1.2.3.4", number(1));
 
 const agreement = (point: Uint8Array, parts: { scheme?: string; explicit?: boolean } = {}) => {
   const named = [derOid("1.2.840.10045.3.1.7")];
@@ -100,6 +104,7 @@ const derived = {
 };
 
 const good = { recipients: [to()] };
+const signed = { ...good, contentType: SIGNED_DATA, plaintext: signedData() };
 
 describe("a CMS message", () => {
   it.each<[string, Parts]>([
@@ -119,6 +124,11 @@ describe("a CMS message", () => {
     ],
     ["with a derived content key", { recipients: [to()], ...derived }],
     ["with attributes", { ...good, attributes: [contentTypeAttribute(OID.data)] }],
+    ["with attributes that name no type", { ...good, attributes: [otherAttribute] }],
+    [
+      "with signed data, its type authenticated",
+      { ...signed, attributes: [contentTypeAttribute(SIGNED_DATA)] },
+    ],
     ["with other recipients", { recipients: [der(0xa3, number(0)), to()] }],
     [
       "with 1,024 recipients",
@@ -299,6 +309,12 @@ describe("a CMS message", () => {
     [
       "content of an unknown type that is not authenticated",
       { ...good, contentType: "1.2.3.4" },
+      "ERR_CMS",
+    ],
+    ["signed data whose type is not authenticated", signed, "ERR_CMS"],
+    [
+      "signed data, and attributes that do not name its type",
+      { ...signed, attributes: [otherAttribute] },
       "ERR_CMS",
     ],
   ])("with %s is refused", async (_, parts, code) => {

@@ -1,5 +1,5 @@
 /** CMS messages, sealed and opened by the library. */
-import { createECDH, randomBytes } from "node:crypto";
+import { createECDH, createPublicKey, randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { equal } from "../../../src/bytes.js";
 import type { CmsSealOptions } from "../../../src/envelope/envelope.js";
@@ -22,6 +22,7 @@ import {
   testKeyPair,
   type TestKeyName,
 } from "../../support/keys.js";
+import { fixtureDer } from "../../keys/support.js";
 import { codeOf, DELIVERIES, readAll } from "../../support/streams.js";
 
 const root = rootAuthority();
@@ -70,6 +71,24 @@ describe("a message in CMS", () => {
     const given = (): Promise<Uint8Array[]> => Promise.resolve([Uint8Array.of(0x30, 0)]);
     const refused = openMessage(message, { identities: [identity], certificates: given });
     expect(await codeOf(refused)).toBe("ERR_CERTIFICATE");
+  });
+
+  it("opens with a certificate that has the key in another encoding", async () => {
+    const spki = fixtureDer("p256-compressed.spki.pem");
+    const publicKey = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+    const keys = { ...testKeyPair("p256"), publicKey };
+    const { certificate } = root.issue({ keys });
+    expect(certificate.spki).toEqual(spki);
+    const { identity, recipient } = partyOf("p256");
+    const cms = { ...recipient, certificate: certificate.der };
+    const message = await sealMessage(Uint8Array.of(1, 2), { recipients: [cms], format: "cms" });
+    const compressed = {
+      ...identity,
+      unlock: () => identity.unlock(),
+      certificates: [certificate.der],
+    };
+    const opened = await openMessage(message.stream(), { identities: [compressed] });
+    expect(await opened.plaintext.bytes()).toEqual(Uint8Array.of(1, 2));
   });
 
   it.each(EXCHANGE_KEY_NAMES)("opens with %s, among all others", async (name) => {
