@@ -163,9 +163,9 @@ export interface PrivateKey<Public extends KnownPublicKey = PublicKey> {
    */
   readonly agree?: (peer: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**
-   * A KEM's Decap, of a hybrid (RFC 9180 §4) or of ML-KEM alone (FIPS 203 §7.3): the shared secret,
-   * 32 bytes. Resolves and rejects as `OaepDecryption.decrypt`, but a wrong ML-KEM ciphertext gives
-   * another secret, not `null`.
+   * A KEM's Decap, of a hybrid (RFC 9180 §4) or of ML-KEM alone (FIPS 203 §7.3): the shared
+   * secret, 32 bytes. Resolves and rejects as `OaepDecryption.decrypt`, but a wrong ML-KEM
+   * ciphertext gives another secret, not `null`.
    */
   readonly decapsulate?: (enc: Uint8Array, options?: UseOptions) => Promise<Secret | null>;
   /**

@@ -1,6 +1,6 @@
 /**
- * Identities of ML-KEM private key files: PKCS#8 in PEM with the key's seed (RFC 9935 §6), alone or
- * beside the expanded form. CMS messages are sealed to such keys (RFC 9936).
+ * Identities of ML-KEM private key files: PKCS#8 in PEM with the key's seed (RFC 9935 §6), alone
+ * or beside the expanded form. CMS messages are sealed to such keys (RFC 9936).
  */
 import { DerReader, TAG } from "../asn1/der.js";
 import { oidText } from "../asn1/oid.js";

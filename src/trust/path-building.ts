@@ -154,12 +154,12 @@ class DeadEnd {
       if (isSelfIssued(last)) {
         return this.#fault(
           `its chain ends at ${issuer}, which is not trusted`,
-          "to trust that authority, pass its certificate as a trust anchor",
+          "to believe that authority, give its certificate: --trust FILE, or `p11seal trust add`",
         );
       }
       return this.#fault(
         `${issuer} is no trusted authority, and its certificate is not at hand`,
-        "pass the certificate of that authority: as a trust anchor, or as part of the chain",
+        "give that authority's certificate: with --trust if you believe it, or else in the chain",
       );
     });
   }

@@ -1,6 +1,6 @@
 /**
- * Writes a SignedData with one signature (RFC 5652 §5): the content as it passes or, detached, only
- * its digest. Attributes and certificates are those of CAdES-B (ETSI EN 319 122-1 §6).
+ * Writes a SignedData with one signature (RFC 5652 §5): the content as it passes or, detached,
+ * only its digest. Attributes and certificates are those of CAdES-B (ETSI EN 319 122-1 §6).
  */
 import { createHash } from "node:crypto";
 import { derAlgorithm } from "../../asn1/algorithm-identifier.js";

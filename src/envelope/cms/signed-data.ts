@@ -193,7 +193,9 @@ async function readDigestAlgorithms(
   return [...digests];
 }
 
-/** CertificateSet (RFC 5652 §10.2.3). Obsolete kinds and attribute certificates are passed over. */
+/**
+ * CertificateSet (RFC 5652 §10.2.3). Obsolete kinds and attribute certificates are passed over.
+ */
 async function readCertificates(
   ber: BerReader,
 ): Promise<{ readonly certificates: Certificate[]; readonly unreadable: FormatError[] }> {

@@ -185,8 +185,8 @@ interface KeyWrap {
 }
 
 /**
- * AES Key Wrap (RFC 3565 §2.3.2); and of triple DES (RFC 3370 §4.3.1), which holds keys of nothing
- * else, and so needs no permission of its own.
+ * AES Key Wrap (RFC 3565 §2.3.2); and of triple DES (RFC 3370 §4.3.1), which holds keys of
+ * nothing else, and so needs no permission of its own.
  */
 const KEY_WRAPS: ReadonlyMap<string, KeyWrap> = new Map([
   ["2.16.840.1.101.3.4.1.5", { kekBytes: 16, unwrap: aesKeyUnwrap }],

@@ -95,7 +95,9 @@ function nameOf({ publicKey, certificate: bytes }: Recipient, byKeyId: boolean):
   return { kind: "key identifier", keyId };
 }
 
-/** RFC 5280 §4.2.1.2, method 1: what most certificates have, as a guess at one that is not here. */
+/**
+ * RFC 5280 §4.2.1.2, method 1: what most certificates have, as a guess at one that is not here.
+ */
 function defaultKeyId(spki: Uint8Array): Uint8Array {
   const fields = new DerReader(spki, "public key").sequence();
   fields.skip();

@@ -3,14 +3,9 @@
  * X.509 certificates, JWK, OpenSSH lines, age recipients, CryptoAPI's PUBLICKEYBLOB, and the forms
  * of .NET and CNG.
  *
- * Reading detects the form by the bytes, never by the file's name. Writing is the inverse. A file
- * with an RSA key may hold the *OAEP record* too: which hash the holder's token can really unwrap
- * with. In PEM it is a line of text before the block (`p11seal-oaep: sha1`), which other tools
- * ignore; in a JWK it is `alg`; in an OpenSSH line it is a word of the comment
- * (`p11seal-oaep=sha1`). DER and a PUBLICKEYBLOB have no room for it.
- *
- * What a key is for is recorded in the same places: `p11seal-use: sign` or `exchange` in PEM,
- * `p11seal-use=sign` in an OpenSSH line, `use` in a JWK, the algorithm in a PUBLICKEYBLOB.
+ * Reading detects the form by the bytes, never by the file's name. Writing is the inverse. PEM and
+ * OpenSSH lines hold the records of `key-records.ts` too. A JWK has the OAEP hash in `alg` and what
+ * the key is for in `use`; a PUBLICKEYBLOB says the latter by its algorithm; DER holds neither.
  */
 import { ascii, equal, fromBase64, looksLikeUtf16 } from "../../bytes.js";
 import { defined } from "../../defined.js";
@@ -28,7 +23,15 @@ import {
 } from "./dotnet-key.js";
 import { foreignKey, foreignPemBlock, textInUtf16, unknownForm } from "./foreign-key.js";
 import { formatJwk, parseJwk } from "./jwk.js";
-import { printable } from "../../printable.js";
+import {
+  checkedComment,
+  lineComment,
+  linesBefore,
+  recorded,
+  recordsInComment,
+  recordsInLines,
+  type KeyUse,
+} from "./key-records.js";
 import type { ExchangePublicKey, OaepHash, PublicKey } from "../key.js";
 import { formatPem, looksLikePem, parsePem, type PemBlock } from "../../asn1/pem.js";
 import { keyInSpki, publicKeyFromPkcs1 } from "../public-key.js";
@@ -59,7 +62,7 @@ export interface KeyFile {
    * What the key is for, as its holder's p11seal recorded it, or its JWK, certificate or token says
    * of an exchange key. `requireRecipient` refuses `sign`; as a sender's, `exchange` is told.
    */
-  readonly use?: "exchange" | "sign";
+  readonly use?: KeyUse;
   /** The certificate that the key came in, or beside. */
   readonly certificate?: Certificate;
   /** Certificates behind that one in the file. Nothing says that they belong to it. */
@@ -126,32 +129,19 @@ export function formatPublicKey(
 ): Uint8Array {
   const { oaep, signOnly } = options;
   const use = signOnly === undefined ? undefined : signOnly ? "sign" : "exchange";
-  const comment = checkedComment(options.comment ?? "");
+  const beside = { comment: checkedComment(options.comment ?? ""), oaep, use } as const;
   if (oaep !== undefined && publicKey.type !== "rsa") {
     throw new UsageError("ERR_OAEP_RECORD", "an OAEP record with a key that is not RSA");
   }
   switch (format) {
-    case "pem": {
-      const before = [
-        ...(comment === "" ? [] : [`# ${comment}`]),
-        ...(oaep === undefined ? [] : [`${RECORD}: ${oaep}`]),
-        ...(use === undefined ? [] : [`${USE_RECORD}: ${use}`]),
-      ];
-      return ascii(formatPem("PUBLIC KEY", publicKey.spki, before));
-    }
+    case "pem":
+      return ascii(formatPem("PUBLIC KEY", publicKey.spki, linesBefore(beside)));
     case "der":
       return publicKey.spki.slice();
     case "jwk":
       return ascii(`${formatJwk(publicKey, oaep, signOnly)}\n`);
-    case "ssh": {
-      const words = [
-        comment,
-        oaep === undefined ? "" : `${RECORD}=${oaep}`,
-        use === undefined ? "" : `${USE_RECORD}=${use}`,
-      ];
-      const line = formatSshLine(publicKey, words.filter((word) => word !== "").join(" "));
-      return ascii(`${line}\n`);
-    }
+    case "ssh":
+      return ascii(`${formatSshLine(publicKey, lineComment(beside))}\n`);
     case "age":
       return ascii(`${formatAgeRecipient(publicKey)}\n`);
     case "capi":
@@ -284,23 +274,23 @@ function fromPem(text: string, now: Date): KeyFile {
       hint: "give the recipient's key or certificate alone",
     });
   }
-  const before = blocks.flatMap((block) => block.before);
-  const records = before.flatMap((line) => PEM_RECORD.exec(line)?.[1] ?? []);
+  const records = recordsInLines(blocks.flatMap((block) => block.before));
   const own = new Set(found.flatMap(({ oaep }) => oaep ?? []));
-  if (own.size > 1 || (own.size > 0 && records.some((record) => !own.has(record as OaepHash)))) {
+  const isOther = (record: string): boolean => !own.has(record as OaepHash);
+  if (own.size > 1 || (own.size > 0 && records.oaep.some(isOther))) {
     throw new FormatError("ERR_OAEP_RECORD", "the key's own OAEP hash is not the recorded one");
   }
-  if (records.length === 0) records.push(...own);
-  const uses = before.flatMap((line) => PEM_USE.exec(line)?.[1] ?? []);
-  const warnings = found.flatMap((one) => one.warnings);
+  const oaep = records.oaep.length === 0 ? [...own] : records.oaep;
   // What p11seal recorded counts before what a certificate says.
-  const certified = uses.length > 0 ? undefined : found.find(({ use }) => use !== undefined)?.use;
+  const certified = found.find(({ use }) => use !== undefined)?.use;
   return {
-    ...withUse(keyFile(publicKey, records, warnings), uses),
+    publicKey,
+    warnings: found.flatMap((one) => one.warnings),
     ...defined({
       use: certified,
       certificate: found.find((one) => one.certificate !== undefined)?.certificate,
     }),
+    ...recorded(publicKey, { ...records, oaep }),
     ...(chain.length > 0 && { chain }),
   };
 }
@@ -346,71 +336,11 @@ function fromSsh(text: string): KeyFile {
     throw new FormatError("ERR_SSH_KEY", "more than one line instead of one OpenSSH key");
   }
   const { publicKey, comment } = parseSshLine(text);
-  const words = comment.split(/\s+/);
-  const records = words.flatMap((word) => SSH_RECORD.exec(word)?.[1] ?? []);
-  const uses = words.flatMap((word) => SSH_USE.exec(word)?.[1] ?? []);
-  return withUse(keyFile(publicKey, records), uses);
+  return { ...keyFile(publicKey), ...recorded(publicKey, recordsInComment(comment)) };
 }
 
-// ── The OAEP record, comments, messages ──
-
-function keyFile(
-  publicKey: PublicKey,
-  records: readonly string[] = [],
-  warnings: readonly string[] = [],
-): KeyFile {
-  const [record] = records;
-  if (record === undefined) return { publicKey, warnings };
-  const oaep = OAEP_HASHES.find((hash) => hash === record);
-  if (oaep === undefined) {
-    throw new FormatError(
-      "ERR_OAEP_RECORD",
-      `the OAEP record is not one of ${OAEP_HASHES.join(", ")}`,
-    );
-  }
-  if (records.length > 1) throw new FormatError("ERR_OAEP_RECORD", "more than one OAEP record");
-  if (publicKey.type !== "rsa") {
-    throw new FormatError("ERR_OAEP_RECORD", "an OAEP record beside a key that is not RSA");
-  }
-  return { publicKey, oaep, warnings };
-}
-
-function withUse(file: KeyFile, records: readonly string[]): KeyFile {
-  const [use] = records;
-  if (use === undefined) return file;
-  if (records.length > 1 || (use !== "sign" && use !== "exchange")) {
-    throw new FormatError("ERR_USE_RECORD", "the record of the key's use is not exchange or sign");
-  }
-  return { ...file, use };
-}
-
-function checkedComment(comment: string): string {
-  // A line break, or what looks like a record, would end the comment and start something else.
-  // Others of these characters would move the cursor or reorder the line of whoever looks at it.
-  if (
-    printable(comment) !== comment ||
-    [RECORD, USE_RECORD].some((record) => comment.includes(record))
-  ) {
-    throw new UsageError(
-      "ERR_COMMENT",
-      "the comment contains a character that can't be shown, or looks like a record of ours",
-    );
-  }
-  return comment.trim();
+function keyFile(publicKey: PublicKey): KeyFile {
+  return { publicKey, warnings: [] };
 }
 
 const CERTIFICATE_LABELS = new Set(["CERTIFICATE", "X509 CERTIFICATE"]);
-
-const RECORD = "p11seal-oaep";
-const PEM_RECORD = /^\s*p11seal-oaep\s*:\s*(.*?)\s*$/;
-const USE_RECORD = "p11seal-use";
-const PEM_USE = /^\s*p11seal-use\s*:\s*(.*?)\s*$/;
-const SSH_USE = /^p11seal-use=(.*)$/;
-const SSH_RECORD = /^p11seal-oaep=(.*)$/;
-
-export const OAEP_HASHES = [
-  "sha1",
-  "sha256",
-  "sha384",
-  "sha512",
-] as const satisfies readonly OaepHash[];

@@ -8,10 +8,10 @@ import {
   formatPublicKey,
   type KeyFile,
   MAX_KEY_FILE_BYTES,
-  OAEP_HASHES,
   parsePublicKey,
   type PublicKeyFormat,
 } from "../../../src/keys/formats/key-file.js";
+import { OAEP_HASHES } from "../../../src/keys/formats/key-records.js";
 import { rootAuthority, type Issuer } from "../../support/certificates.js";
 import { publicDer, publicPem, TEST_KEYS, type TestKeyName } from "../../support/keys.js";
 import {

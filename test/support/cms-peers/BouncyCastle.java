@@ -1,12 +1,12 @@
 /*
  * BouncyCastle as a peer for CMS. One process answers many requests: a line each on standard input,
- * fields parted by tabs, and a line for each on standard output, "ok" or "error" and why. Files hold
- * messages and content; keys and certificates are PEM.
+ * fields parted by tabs, and a line for each on standard output, "ok" or "error" and why. Files
+ * hold messages and content; keys and certificates are PEM.
  *
  *   encrypt  FORM RECIPIENT CIPHER CERTIFICATE CONTENT MESSAGE
  *   decrypt  KEY CERTIFICATE MESSAGE CONTENT
  *   sign     FORM KEY CERTIFICATE CONTENT MESSAGE
- *   verify   MESSAGE CONTENT CERTIFICATE       CONTENT is read of a detached signature, else written
+ *   verify   MESSAGE CONTENT CERTIFICATE     CONTENT is read of a detached signature, else written
  */
 import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
