@@ -84,6 +84,7 @@ export {
   type KeyFile,
   type PublicKeyFormat,
 } from "./keys/formats/key-file.js";
+export type { KeyUse } from "./keys/formats/key-records.js";
 export {
   fingerprintGroups,
   fingerprintText,
