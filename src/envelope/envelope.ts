@@ -61,6 +61,16 @@ export interface Envelope {
    */
   beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening>;
   /**
+   * Makes a header for other recipients, to stand before the same body: the header's sender, the
+   * receiver's policy, the identity and its one operation come in the order of `beginOpening`, and
+   * nothing is wrapped before the old header is authentic. Absent: the format can't.
+   *
+   * @throws as `beginOpening`; UsageError `ERR_NO_RECIPIENTS`: nobody would be left; PolicyError
+   *   `ERR_MIXED_RECIPIENTS`, `ERR_TOO_MANY_RECIPIENTS`; UnsupportedError `ERR_REWRAP`: this
+   *   message can't be re-wrapped
+   */
+  rewrap?(header: Reader, receiver: Receiver, options: RewrapOptions): Promise<RewrappedHeader>;
+  /**
    * Checks everything about the sender that can be checked without any key, to the end of the
    * message.
    *
@@ -88,6 +98,14 @@ export interface Receiver {
    * is passed on. False: call it now.
    */
   authenticateLater?(): boolean;
+  /**
+   * Whether to take a message that a custodian passed on. Throws to refuse. To be called before
+   * `authenticate`, once the record was found to hold; absent: such a message is refused with
+   * `ERR_REWRAPPED`.
+   *
+   * @param sender - who sealed it, under a signature that holds
+   */
+  passedOn?(record: PassedOn, sender: SenderInfo): Promise<void>;
   /**
    * To be called after `authenticate`, and before the last of the plaintext is passed on, for each
    * signature that came to light inside the sender's. Throws to refuse.
@@ -156,6 +174,53 @@ export interface BegunOpening {
   readonly body: BodyToOpen;
 }
 
+/** What a message's recipients become. */
+export interface RewrapOptions {
+  /** Keys to add, in this order; those that have a wrapped key already keep it as it is. */
+  readonly add: readonly Recipient[];
+  /** Keys whose wrapped keys go. Every other wrapped key stays, byte for byte. */
+  readonly remove: readonly ExchangePublicKey[];
+  /** Certificates, DER, by which CMS messages may name the keys in `remove`. */
+  readonly removeCertificates?: readonly Uint8Array[] | undefined;
+  /** OAEP hash for the RSA keys in `add`, as in `SealOptions`. */
+  readonly oaep?: OaepHash | undefined;
+  /** Who signs the record of it; signed messages of p11seal's own format need one. */
+  readonly custodian?: Custodian | undefined;
+  /** Milliseconds since 1970-01-01T00:00Z, for the record. */
+  readonly nowMs: number;
+  /** SHA-256 of the rules that were obeyed, for the record. */
+  readonly rulesHash?: Uint8Array | undefined;
+}
+
+/** Who passes messages on, under a signature. */
+export interface Custodian {
+  readonly publicKey: SigningPublicKey;
+  /** Its private half. */
+  readonly key: PrivateKey;
+}
+
+/** A header in place of another that was authentic. */
+export interface Rewrapped {
+  /** Of the old header. */
+  readonly info: MessageInfo;
+  /** How many of the message's first bytes `header` takes the place of. */
+  readonly oldHeaderBytes: number;
+  /** All that comes before the body. */
+  readonly header: Uint8Array<ArrayBuffer>;
+  /** Which of the identities opened the old header. */
+  readonly identity?: Identity<KnownPublicKey>;
+}
+
+export interface RewrappedHeader extends Rewrapped {
+  /**
+   * Reads the body, from its first byte to the message's end, in formats that hide until then
+   * whether the old header was authentic. The new one must not be used before this has resolved.
+   *
+   * @throws AuthenticationError
+   */
+  verifyBody?(body: Reader): Promise<void>;
+}
+
 /** To be looked at once the body's stream has ended. */
 export interface AtEnd {
   readonly sender: SenderInfo | undefined;
@@ -211,6 +276,8 @@ export interface ClaimedSender {
   readonly signature: "holds" | "does not hold";
   /** True if the wrapped keys are the ones that the sender signed. */
   readonly recipientsIntact: boolean;
+  /** As in `SenderInfo`. */
+  readonly passedOn?: PassedOn;
 }
 
 /** One wrapped key. */
@@ -255,6 +322,11 @@ export interface SenderInfo {
   readonly expiresMs?: number;
   /** True if the wrapped keys are the ones that the sender signed. */
   readonly recipientsIntact: boolean;
+  /**
+   * Who re-wrapped the message for these recipients, under a signature that holds;
+   * `recipientsIntact` is false then.
+   */
+  readonly passedOn?: PassedOn;
   /** What a message brings along about the key, in formats with certificates. */
   readonly certificates?: SenderCertificates;
   /**
@@ -262,6 +334,24 @@ export interface SenderInfo {
    * on the way can take some of the signatures away.
    */
   readonly cosigners?: readonly SenderInfo[];
+}
+
+/**
+ * What a custodian who re-wrapped a signed message says of that. Whether the key is a custodian's
+ * is policy.
+ */
+export interface PassedOn {
+  readonly publicKey: SigningPublicKey;
+  /** SHA-256 of the SPKI, hexadecimal. */
+  readonly keyId: string;
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly rewrappedMs: number;
+  /** From 1: how many times the message has been re-wrapped. */
+  readonly generation: number;
+  /** How many keys it was passed on to. */
+  readonly addressees: number;
+  /** SHA-256 of the rules that the custodian obeyed, hexadecimal. */
+  readonly rulesHash?: string;
 }
 
 /** Nothing here vouches for any of it. All are DER. */
@@ -287,6 +377,11 @@ export interface SealOptions {
   readonly sender?: Sender | undefined;
   /** What only CMS messages have. */
   readonly cms?: CmsSealOptions | undefined;
+  /**
+   * Pads the header, in p11seal's own format, to a multiple of 4,096 bytes: re-wrapping then leaves
+   * the body where it is.
+   */
+  readonly padHeader?: boolean | undefined;
 }
 
 /** What can be chosen of a message in CMS. */
@@ -322,4 +417,6 @@ export interface Sender {
   /** Milliseconds since 1970-01-01T00:00Z. */
   readonly createdMs: number;
   readonly expiresMs?: number | undefined;
+  /** SHA-256 of the rules that were obeyed: 32 bytes, which are signed, too. */
+  readonly rulesHash?: Uint8Array | undefined;
 }

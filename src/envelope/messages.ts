@@ -16,12 +16,16 @@ import type {
   Envelope,
   Kept,
   MessageInfo,
+  PassedOn,
   Receiver,
+  Rewrapped,
+  RewrappedHeader,
+  RewrapOptions,
   SealedReaders,
   SealOptions,
   SenderInfo,
 } from "./envelope.js";
-import { AbortedError, UsageError } from "../errors.js";
+import { AbortedError, UnsupportedError, UsageError } from "../errors.js";
 import type { SmimeType } from "../mime/write-mail.js";
 import { armored } from "./armor.js";
 import { formatNamed, formatOf } from "./formats.js";
@@ -164,6 +168,11 @@ export interface OpenOptions extends Watching {
    */
   readonly authenticate?: ((sender: SenderInfo | undefined) => Promise<void>) | undefined;
   /**
+   * The receiver's policy about messages that a custodian re-wrapped for others: called before
+   * `authenticate`, with the custodian's signed record; throws to refuse. Absent: `ERR_REWRAPPED`.
+   */
+  readonly passedOn?: ((record: PassedOn, sender: SenderInfo) => Promise<void>) | undefined;
+  /**
    * Called for each signature that comes to light inside the sender's, which only CMS has, before
    * the last of the plaintext comes; throws to refuse. Without the sender's, the message would be
    * as good a one by this signer.
@@ -268,6 +277,61 @@ async function interruptible(
   }
 }
 
+export interface RewrapMessageOptions
+  extends
+    RewrapOptions,
+    Pick<
+      OpenOptions,
+      "identities" | "certificates" | "allows" | "authenticate" | "passedOn" | "rejectionSecret"
+    >,
+    Watching {}
+
+/**
+ * Makes a new header, for other recipients, to go before the same body; nothing is encrypted again.
+ * Whoever could open the message before may have kept its key.
+ *
+ * @param sealed - the message, of which the body is read only where it vouches for the header, as
+ *   in CMS; or only its header, where that was detached from the body
+ * @throws as `openMessage`; UsageError `ERR_NO_RECIPIENTS`, `ERR_CUSTODIAN`: a signed message needs
+ *   one; PolicyError `ERR_MIXED_RECIPIENTS`, `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`;
+ *   UnsupportedError `ERR_REWRAP`: this message can't be re-wrapped
+ */
+export async function rewrapMessage(
+  sealed: ByteSource,
+  options: RewrapMessageOptions,
+): Promise<Rewrapped> {
+  const { signal } = options;
+  const reader = new Reader(watched(sealed, options));
+  try {
+    requireRunning(signal);
+    const rewrapped = await unlessAborted(rewrapHeader(reader, options), signal);
+    await rewrapped.verifyBody?.(reader);
+    return rewrapped;
+  } finally {
+    await reader.close();
+  }
+}
+
+/**
+ * The first half of `rewrapMessage`, which reads the header alone: the body is what `reader` has
+ * next when this is done. Throws alike.
+ */
+export async function rewrapHeader(
+  reader: Reader,
+  options: RewrapMessageOptions,
+): Promise<RewrappedHeader> {
+  const envelope = await formatOf(reader);
+  if (envelope.rewrap === undefined) {
+    throw new UnsupportedError("ERR_REWRAP", `messages of ${envelope.name} can't be re-wrapped`, {
+      hint: "open it, and seal it again",
+    });
+  }
+  const receiver = new OrderedReceiver(options);
+  const rewrapped = await envelope.rewrap(reader, receiver, options);
+  receiver.requireAuthenticated();
+  return rewrapped;
+}
+
 /**
  * Checks everything about a message's sender that can be checked without any key: the signature at
  * its start, and the one at its end over every byte between.
@@ -322,16 +386,18 @@ class OrderedReceiver implements Receiver {
   readonly keepsUntilEnd: Receiver["keepsUntilEnd"];
   readonly spool?: NonNullable<Receiver["spool"]>;
   readonly rejectionSecret?: NonNullable<Receiver["rejectionSecret"]>;
+  readonly passedOn?: NonNullable<Receiver["passedOn"]>;
   readonly #options: OpenOptions;
   #isAuthenticated = false;
   #isLater = false;
 
   constructor(options: OpenOptions) {
-    const { allows, keepsUntilEnd, spool, rejectionSecret } = options;
+    const { allows, keepsUntilEnd, spool, rejectionSecret, passedOn } = options;
     this.allows = allows;
     this.keepsUntilEnd = keepsUntilEnd;
     if (spool !== undefined) this.spool = spool;
     if (rejectionSecret !== undefined) this.rejectionSecret = rejectionSecret;
+    if (passedOn !== undefined) this.passedOn = passedOn;
     this.#options = options;
   }
 
