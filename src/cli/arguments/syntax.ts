@@ -2,7 +2,7 @@
 
 /** Names that the user gave, and that a value may be, for completion. */
 export interface KnownNamesSpec {
-  readonly of: "senders" | "recipients" | "authorities";
+  readonly of: "senders" | "custodians" | "recipients" | "authorities";
   /** Other words that may stand there. */
   readonly also?: readonly string[];
   /** The value may be a file's path as well. */

@@ -21,7 +21,7 @@ export async function candidateHalves(
     found.push(parsePublicKey(bytes, path === "-" ? "stdin" : path).publicKey);
   }
   const { env } = context.io;
-  for (const kind of ["recipients", "senders"] as const) {
+  for (const kind of ["recipients", "senders", "custodians"] as const) {
     if (!(await isThere(directoryPath(pathOfHome(env), kind)))) continue;
     const entries = await readDirectory(homeFolder(env), kind);
     found.push(...entries.map(({ publicKey }) => publicKey));

@@ -14,7 +14,7 @@ import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
 import { pathOfHome } from "../../store/home.js";
 import { isThere } from "./known-names.js";
 import type { RecipientJudge } from "./recipient-certificates.js";
-import { knownSender } from "./sender.js";
+import { knownSigner } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
 import { tokenNamed } from "./token-named.js";
 import type { Tokens } from "./tokens.js";
@@ -85,20 +85,23 @@ function unknownRecipient(word: string): UsageError {
 
 /**
  * Refuses a key that the directory trusts for signatures: a token rarely lets one key do both, and
- * a reader refuses a message whose sender is among its recipients.
+ * a reader refuses a message whose sender or custodian is among its recipients.
  *
  * @throws PolicyError `ERR_SIGNING_KEY_AS_RECIPIENT`
  */
-export async function requireNoSender(
+export async function requireNoSigner(
   publicKey: PublicKey,
   where: string,
   context: Context,
 ): Promise<void> {
-  // `-r alice.pem` needs no data folder, however unsafe the one is that is there.
-  if (!(await isThere(directoryPath(pathOfHome(context.io.env), "senders")))) return;
-  const known = await knownSender({ publicKey }, context);
-  if (known === undefined) return;
-  throw signingKeyAsRecipient(`${where}: the signing key of the sender ${quoted(known.name)}`);
+  for (const kind of ["senders", "custodians"] as const) {
+    // `-r alice.pem` needs no data folder, however unsafe the one is that is there.
+    if (!(await isThere(directoryPath(pathOfHome(context.io.env), kind)))) continue;
+    const known = await knownSigner({ publicKey }, kind, context);
+    if (known === undefined) continue;
+    const holder = kind === "senders" ? "sender" : "custodian";
+    throw signingKeyAsRecipient(`${where}: the signing key of the ${holder} ${quoted(known.name)}`);
+  }
 }
 
 /** Recipients by their keys: none is sealed to twice. */
@@ -121,7 +124,7 @@ class Recipients {
     for (const warning of key.warnings) report.note(`${where}: ${warning}`);
     const allowSigning = this.#allowSigning;
     const publicKey = naming(where, () => requireRecipient(key, { allowSigning }));
-    if (!allowSigning) await requireNoSender(publicKey, where, this.#context);
+    if (!allowSigning) await requireNoSigner(publicKey, where, this.#context);
     await this.#judge?.(key);
     const fingerprint = toHex(publicKey.fingerprint);
     const earlier = this.#found.get(fingerprint);

@@ -5,7 +5,12 @@
 import { join } from "node:path";
 import { toHex } from "../../bytes.js";
 import { readDirectory } from "../../records/directory/directory-file.js";
-import { holderOf, senderLimit, spokenFingerprint } from "../../records/directory/directory.js";
+import {
+  holderOf,
+  senderLimit,
+  spokenFingerprint,
+  type DirectoryKind,
+} from "../../records/directory/directory.js";
 import { defined } from "../../defined.js";
 import type { Sender, SenderCertificates, SenderInfo } from "../../envelope/envelope.js";
 import { P11SealError, UsageError } from "../../errors.js";
@@ -71,31 +76,39 @@ export async function senderOf(
   };
 }
 
-/** A sender whom the user knows. */
-export interface KnownSender {
+/** A sender, or a custodian, whom the user knows. */
+export interface KnownSigner {
   readonly name: string;
   /** Why the key does not count for that name, as in `the key of "zoe" was valid until …`. */
   readonly limit?: string;
 }
 
+/** A key that signed something. */
+export type Signer = ({ readonly publicKey: PublicKey } | { readonly keyId: string }) & {
+  /** When it signed, milliseconds since 1970-01-01T00:00Z; absent: not known. */
+  readonly createdMs?: number;
+};
+
+/** The sender in the user's directory who has that key, if any: see `knownSigner`. */
+export function knownSender(key: Signer, context: Context): Promise<KnownSigner | undefined> {
+  return knownSigner(key, "senders", context);
+}
+
 /**
- * The sender in the user's directory who has that key, if any. A directory that can't be read is
+ * Who has that key in one of the directory's lists, if anybody has. A list that can't be read is
  * noted, and counts as empty: nothing is decided by this name.
- *
- * @param key - `createdMs`: when it signed; absent: not known
  */
-export async function knownSender(
-  key: ({ readonly publicKey: PublicKey } | { readonly keyId: string }) & {
-    readonly createdMs?: number;
-  },
+export async function knownSigner(
+  key: Signer,
+  kind: Exclude<DirectoryKind, "recipients">,
   { io, report }: Context,
-): Promise<KnownSender | undefined> {
+): Promise<KnownSigner | undefined> {
   try {
-    const senders = await readDirectory(homeFolder(io.env), "senders");
+    const entries = await readDirectory(homeFolder(io.env), kind);
     const entry =
       "publicKey" in key
-        ? holderOf(senders, key)
-        : senders.find(({ publicKey }) => toHex(publicKey.fingerprint) === key.keyId);
+        ? holderOf(entries, key)
+        : entries.find(({ publicKey }) => toHex(publicKey.fingerprint) === key.keyId);
     if (entry === undefined) return undefined;
     const nowMs = Date.now();
     const limit = senderLimit(entry, key.createdMs ?? nowMs, nowMs)?.fact;
@@ -107,8 +120,8 @@ export async function knownSender(
   }
 }
 
-/** A known sender as JSON has it: a name stands there only if the key counts for it. */
-export function senderData(known: KnownSender | undefined): {
+/** A known signer as JSON has it: a name stands there only if the key counts for it. */
+export function senderData(known: KnownSigner | undefined): {
   readonly name: string | null;
   readonly limit?: string;
 } {

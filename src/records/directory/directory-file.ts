@@ -1,7 +1,7 @@
 /**
- * The directory's two files in the data folder, `senders.toml` and `recipients.toml`. Each change
- * reads, checks and replaces a whole file under a lock: two runs at once lose nothing, and a crash
- * leaves the old file or the new one.
+ * The directory's files in the data folder: `senders.toml`, `custodians.toml` and
+ * `recipients.toml`. Each change reads, checks and replaces a whole file under a lock: two runs at
+ * once lose nothing, and a crash leaves the old file or the new one.
  *
  * A list of recipients written by hand (`recipients-file.ts`) is another file. It is never written
  * here.

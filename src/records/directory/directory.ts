@@ -1,6 +1,7 @@
 /**
  * The directory: which key belongs to which name, according to this user. There is one list of
- * senders and one of recipients, each a text file that people can read and compare:
+ * senders, one of custodians and one of recipients, each a text file that people can read and
+ * compare:
  *
  * ```toml
  * [[entry]]
@@ -28,7 +29,12 @@ import { requireExchange } from "../../keys/recipient-strength.js";
 import { requireSigner } from "../../keys/signer-strength.js";
 import { isRecipientName } from "./recipients-file.js";
 
-export type DirectoryKind = "senders" | "recipients";
+/**
+ * What the user trusts a key for. Senders sign messages. Custodians re-wrap messages for other
+ * recipients, and sign that they did. Neither may do what the other does, unless the key is in both
+ * lists.
+ */
+export type DirectoryKind = "senders" | "custodians" | "recipients";
 
 export interface DirectoryEntry {
   /** 1 to 64 letters, digits and `. _ @ + -`; unique, regardless of case. */
@@ -50,7 +56,7 @@ export interface DirectoryEntry {
   readonly certificates?: readonly Uint8Array[];
 }
 
-/** Stands for every trusted sender, so nobody can have this name. */
+/** Stands for every trusted sender, so no sender and no custodian can have this name. */
 export const ANY_SENDER = "any";
 
 /** The fingerprint as people read it to each other: 16 groups of four digits. */
@@ -181,7 +187,7 @@ function requireName(name: string, kind: DirectoryKind): void {
       hint: "use 1 to 64 letters, digits and . _ @ + -, and start with a letter or digit",
     });
   }
-  if (kind === "senders" && name.toLowerCase() === ANY_SENDER) {
+  if (kind !== "recipients" && name.toLowerCase() === ANY_SENDER) {
     throw new UsageError("ERR_NAME", `"${name}" stands for every trusted sender`);
   }
 }

@@ -77,6 +77,7 @@ describe("completion", () => {
     };
     await add("senders", "sally");
     await add("senders", "sam@example");
+    await add("custodians", "vault");
     await add("recipients", "rita");
     await add("recipients", "rob@example");
     writeFileSync(join(home, "recipients"), `ruth = ${join(bin, "rita.pem")}\n`, { mode: 0o600 });
@@ -101,6 +102,11 @@ describe("completion", () => {
     expect(await proposals("senders", "show", "-q", "--", "sam")).toEqual(["sam@example"]);
     expect(await proposals("senders", "remove", "sally", "")).toEqual([]);
     expect(await proposals("capi", "verify", "--signer", "")).toEqual([...senders, ":files"]);
+  });
+
+  it("proposes custodians where an operand is one", async () => {
+    expect(await proposals("custodians", "remove", "")).toEqual(["vault"]);
+    expect(await proposals("custodians", "show", "va")).toEqual(["vault"]);
   });
 
   it("proposes recipients of both lists, and says that files fit as well", async () => {

@@ -23,6 +23,7 @@ describe.each([0o775, 0o757])("a data folder with mode %o", (mode) => {
     ["recipients", ["seal", "-r", "carol"]],
     ["the development token's module", ["tokens"]],
     ["senders", ["senders", "list"]],
+    ["custodians", ["custodians", "list"]],
     ["the ledger", ["ledger", "verify"]],
   ])("is refused before %s is read", async (_what, argv) => {
     chmodSync(home, mode);

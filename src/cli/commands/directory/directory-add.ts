@@ -1,4 +1,4 @@
-/** `p11seal senders add` and `recipients add`: a public key under a name. */
+/** `p11seal senders add`, `custodians add` and `recipients add`: a public key under a name. */
 import { basename } from "node:path";
 import { defined } from "../../../defined.js";
 import { PolicyError, UnsupportedError, UsageError } from "../../../errors.js";
@@ -18,7 +18,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context, Run } from "../../command.js";
 import { homeFolder } from "../../../store/home.js";
 import { PublicKeys, type FoundKey, type KeyOrigin } from "../../find/public-keys.js";
-import { requireNoSender } from "../../find/recipients.js";
+import { requireNoSigner } from "../../find/recipients.js";
 import { withTokens } from "../../find/tokens.js";
 import { write } from "../../io/io.js";
 import { oneLine } from "../../../printable.js";
@@ -49,7 +49,7 @@ export function addTo(kind: DirectoryKind): Run {
     };
     requireOrder(entry);
     if (kind === "recipients" && !allowSigning) {
-      await requireNoSender(found.publicKey, found.where, context);
+      await requireNoSigner(found.publicKey, found.where, context);
     }
     for (const warning of found.warnings) report.note(warning);
     withEntry(known, entry, kind); // Refuses an unusable entry before any file is made for it.

@@ -1,4 +1,4 @@
-/** `p11seal senders` and `p11seal recipients`, as their users see them. */
+/** `p11seal senders`, `custodians` and `recipients`, as their users see them. */
 import type { CommandSet } from "../../command.js";
 import type { OptionSpec } from "../../arguments/syntax.js";
 import { allowSigningKey, general, json, module, yes } from "../shared-options.js";
@@ -17,6 +17,7 @@ const details = {
 export const DIRECTORY: CommandSet = {
   groups: {
     senders: "Whose signed messages are trusted: names and their keys",
+    custodians: "Who may re-wrap signed messages for others: names and their keys",
     recipients: "Whom to seal to by name: names and their keys",
   },
   commands: [
@@ -59,6 +60,45 @@ export const DIRECTORY: CommandSet = {
       options: { ...yes, ...general },
       examples: [["senders remove alice", "asks for the name to be typed"]],
       load: async () => (await import("./directory-remove.js")).removeFrom("senders"),
+    },
+    {
+      name: "custodians add",
+      operands: "<name> [key]",
+      describe: "Trust a custodian's signing key, or certificate, under a name",
+      options: { ...details, ...general },
+      examples: [
+        ["custodians add vault vault-sign.pem", "from then on: p11seal open --custodian vault"],
+        [
+          "custodians add vault vault.crt --not-after 2027-12-31",
+          "what it re-wraps later than that day (UTC) is refused",
+        ],
+      ],
+      load: async () => (await import("./directory-add.js")).addTo("custodians"),
+    },
+    {
+      name: "custodians list",
+      describe: "List the custodians",
+      options: { ...json, ...general },
+      examples: [["custodians list", "names, keys, and whether they are valid now"]],
+      load: async () => (await import("./directory-show.js")).listOf("custodians"),
+    },
+    {
+      name: "custodians show",
+      operands: "<name>",
+      operandNames: { of: "custodians" },
+      describe: "Show a custodian's fingerprint to read out, its origin and limits",
+      options: { ...json, ...general },
+      examples: [["custodians show vault", "to compare by telephone"]],
+      load: async () => (await import("./directory-show.js")).showFrom("custodians"),
+    },
+    {
+      name: "custodians remove",
+      operands: "<name>",
+      operandNames: { of: "custodians" },
+      describe: "Stop trusting a custodian",
+      options: { ...yes, ...general },
+      examples: [["custodians remove vault", "asks for the name to be typed"]],
+      load: async () => (await import("./directory-remove.js")).removeFrom("custodians"),
     },
     {
       name: "recipients add",

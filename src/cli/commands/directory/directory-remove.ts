@@ -1,4 +1,4 @@
-/** `p11seal senders remove` and `recipients remove`. */
+/** `p11seal senders remove`, `custodians remove` and `recipients remove`. */
 import { readDirectory, removeEntry } from "../../../records/directory/directory-file.js";
 import {
   requireEntry,
@@ -40,5 +40,6 @@ async function confirmRemoval(
 
 const CONSEQUENCE: Readonly<Record<DirectoryKind, string>> = {
   senders: "its messages will be refused, also those already sent.",
+  custodians: "messages that it re-wrapped will be refused, also those already on disk.",
   recipients: "files can then not be sealed to that name.",
 };

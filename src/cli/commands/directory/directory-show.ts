@@ -1,4 +1,4 @@
-/** `p11seal senders` and `recipients`: list and show. */
+/** `p11seal senders`, `custodians` and `recipients`: list and show. */
 import { toBase64 } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import type { PublicKey } from "../../../keys/key.js";

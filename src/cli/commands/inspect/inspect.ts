@@ -17,7 +17,7 @@ import { humanSize } from "../../io/progress.js";
 import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
 import { printable } from "../../../printable.js";
 import { json } from "../../io/table.js";
-import { knownSender, senderData, type KnownSender } from "../../find/sender.js";
+import { knownSender, senderData, type KnownSigner } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
@@ -67,7 +67,7 @@ function asJson(
   file: string,
   info: MessageInfo,
   sizes: Sizes,
-  known: KnownSender | undefined,
+  known: KnownSigner | undefined,
   prospects: readonly Prospect[] | undefined,
 ): object {
   const { format, version, suite, cipher, authenticated, segmentBytes } = info;
@@ -157,7 +157,7 @@ function describe(
   file: string,
   info: MessageInfo,
   { sealedBytes, contentBytes }: Sizes,
-  known: KnownSender | undefined,
+  known: KnownSigner | undefined,
 ): string {
   const rows: Row[] = [
     ["file", file === "-" ? "stdin" : file],
@@ -199,7 +199,7 @@ function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
 /** No message says who owns the sender's key: the name is the user's own for that key. */
 function senderRows(
   { signed, sender, cipher }: MessageInfo,
-  known: KnownSender | undefined,
+  known: KnownSigner | undefined,
 ): readonly Row[] {
   if (sender === undefined) {
     if (signed) return [["sender", "signed; who signed shows when the message is read to its end"]];

@@ -14,7 +14,7 @@ import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
-import { knownSender, senderData, type KnownSender } from "../../find/sender.js";
+import { knownSender, senderData, type KnownSigner } from "../../find/sender.js";
 import { PublicKeys } from "../../find/public-keys.js";
 import { withTokens } from "../../find/tokens.js";
 import { readSmall, requireOneStdin } from "../../io/inputs.js";
@@ -77,8 +77,8 @@ async function signingKeyOf(
 
 function asData(
   receipt: Receipt,
-  knownReceiver: KnownSender | undefined,
-  known: KnownSender | undefined,
+  knownReceiver: KnownSigner | undefined,
+  known: KnownSigner | undefined,
 ): unknown {
   const { receiver, sender, ...statement } = receipt;
   return {
@@ -90,10 +90,10 @@ function asData(
 
 function describe(
   receipt: Receipt,
-  knownReceiver: KnownSender | undefined,
-  known: KnownSender | undefined,
+  knownReceiver: KnownSigner | undefined,
+  known: KnownSigner | undefined,
 ): string {
-  const named = (one: KnownSender | undefined, fingerprint: string): string =>
+  const named = (one: KnownSigner | undefined, fingerprint: string): string =>
     one === undefined ? fingerprint : `${one.limit ?? one.name}, ${fingerprint}`;
   return table([
     ["received by", named(knownReceiver, fingerprintText(receipt.receiver))],

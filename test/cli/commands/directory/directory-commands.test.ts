@@ -1,4 +1,4 @@
-/** Names for keys: `p11seal senders` and `p11seal recipients`, and sealing to a name. */
+/** Names for keys: `p11seal senders`, `custodians` and `recipients`, and sealing to a name. */
 import {
   chmodSync,
   existsSync,
@@ -44,7 +44,7 @@ const dataOf = (outcome: Outcome): unknown => JSON.parse(outcome.stdout.toString
 const codeOf = ({ stderr }: Outcome): string =>
   (JSON.parse(stderr) as { error: { code: string } }).error.code;
 
-describe.each(["senders", "recipients"])("%s", (kind) => {
+describe.each(["senders", "custodians", "recipients"])("%s", (kind) => {
   it("are added, listed, shown and removed", async () => {
     const p11seal = at(freshHome());
     expect(await p11seal(`${kind} add alice bob.pem --provenance telephone`)).toMatchObject({
@@ -146,6 +146,40 @@ describe("a sender", () => {
   });
 });
 
+describe("a custodian", () => {
+  it("can have a key that only signs, and must have one that can", async () => {
+    const p11seal = at(freshHome());
+    expect((await p11seal("custodians add vault sign.pem")).status).toBe(0);
+    expect((await p11seal("custodians add carol carol.pem")).status).toBe(1);
+    expect((await p11seal("custodians add any other.pem")).status).toBe(2);
+  });
+
+  it("is no sender, and a sender is no custodian, unless added as both", async () => {
+    const p11seal = at(freshHome());
+    await p11seal("custodians add vault sign.pem");
+    await p11seal("senders add alice other.pem");
+    expect((await p11seal("senders show vault")).status).toBe(2);
+    expect((await p11seal("custodians show alice")).status).toBe(2);
+    expect((await p11seal("custodians add alice other.pem")).status).toBe(0);
+    const { custodians } = dataOf(await p11seal("custodians list --json")) as {
+      custodians: { name: string }[];
+    };
+    expect(custodians.map(({ name }) => name)).toEqual(["vault", "alice"]);
+    await p11seal("senders remove alice --yes");
+    expect((await p11seal("custodians show alice")).status).toBe(0);
+  });
+
+  it("is nobody to seal to, unless that is asked for", async () => {
+    const p11seal = at(freshHome());
+    await p11seal("custodians add vault other.pem");
+    const refused = await p11seal("seal -r other.pem --json", { stdin: "x" });
+    expect(codeOf(refused)).toBe("ERR_SIGNING_KEY_AS_RECIPIENT");
+    expect(refused.stderr).toContain("the signing key of the custodian");
+    expect((await p11seal("recipients add vault other.pem")).status).toBe(6);
+    expect((await p11seal("recipients add vault other.pem --allow-signing-key")).status).toBe(0);
+  });
+});
+
 describe("a key that anybody can sign for, or that has several encodings", () => {
   /** SubjectPublicKeyInfo of Curve25519 keys, up to their 32 bytes (RFC 8410 §4). */
   const spki = { ed25519: "302a300506032b6570032100", x25519: "302a300506032b656e032100" };
@@ -159,7 +193,8 @@ describe("a key that anybody can sign for, or that has several encodings", () =>
     const [key, status, fact] = rest;
     writeFileSync("false.der", Buffer.from(`${spki[kind]}${key}`, "hex"));
     const p11seal = at(freshHome());
-    const given = ["senders add mallory false.der", "recipients add mallory false.der"];
+    const lists = ["senders", "custodians", "recipients"];
+    const given = lists.map((list) => `${list} add mallory false.der`);
     for (const argv of [...given, "seal -r false.der -o false.p11s bob.pem"]) {
       const outcome = await p11seal(argv);
       expect([argv, outcome.status]).toEqual([argv, status]);
@@ -179,9 +214,10 @@ describe("the first ledger", () => {
     expect((await p11seal("audit-log verify")).status).toBe(0);
   });
 
-  it("is not made for recipients", async () => {
+  it("is not made for recipients or custodians", async () => {
     const home = freshHome();
     await at(home)("recipients add alice bob.pem");
+    await at(home)("custodians add vault sign.pem");
     expect(existsSync(join(home, "ledger.db"))).toBe(false);
   });
 

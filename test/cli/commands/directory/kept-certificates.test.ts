@@ -41,7 +41,7 @@ function kept(home: string, kind: string): string[] {
   });
 }
 
-describe.each(["recipients", "senders"])("%s", (kind) => {
+describe.each(["recipients", "senders", "custodians"])("%s", (kind) => {
   it("keep a certificate with those behind it, and show it", async () => {
     const home = freshHome();
     expect(await p11seal(home, kind, "add", "bob", at("bob.crt"))).toMatchObject({ status: 0 });
