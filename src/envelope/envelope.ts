@@ -213,12 +213,13 @@ export interface Rewrapped {
 
 export interface RewrappedHeader extends Rewrapped {
   /**
-   * Reads the body, from its first byte to the message's end, in formats that hide until then
-   * whether the old header was authentic. The new one must not be used before this has resolved.
+   * Reads the body, to the message's end, from the reader that had the header: in formats that show
+   * only there whether the old header was authentic. The new one must not be used before this has
+   * resolved.
    *
    * @throws AuthenticationError
    */
-  verifyBody?(body: Reader): Promise<void>;
+  verifyBody?(): Promise<void>;
 }
 
 /** To be looked at once the body's stream has ended. */

@@ -305,7 +305,7 @@ export async function rewrapMessage(
   try {
     requireRunning(signal);
     const rewrapped = await unlessAborted(rewrapHeader(reader, options), signal);
-    await rewrapped.verifyBody?.(reader);
+    await rewrapped.verifyBody?.();
     return rewrapped;
   } finally {
     await reader.close();

@@ -75,6 +75,8 @@ export interface OpenedByKey {
   readonly identity: Identity<KnownPublicKey>;
   /** Always `keyBytes` long; what is under it tells whether it was the message's. */
   readonly contentKey: Secret;
+  /** Which of the identity's wraps it came by. */
+  readonly wrap: WrappedKey;
 }
 
 /**
@@ -102,8 +104,9 @@ export async function openByKey(
     if (named.length === 0) continue;
     try {
       const privateKey = await unlock(identity, wrapped);
-      const { key } = await unwrapOne(privateKey, bestOf(named, privateKey), wrapped);
-      return { identity, contentKey: key };
+      const wrap = bestOf(named, privateKey);
+      const { key } = await unwrapOne(privateKey, wrap, wrapped);
+      return { identity, contentKey: key, wrap };
     } catch (error) {
       refusal ??= unfitness(error);
     }
@@ -115,7 +118,7 @@ export async function openByKey(
       const privateKey = await unlock(identity, wrapped);
       for (const wrap of unnamed) {
         const { key, genuine } = await unwrapOne(privateKey, wrap, wrapped);
-        if (genuine) return { identity, contentKey: key };
+        if (genuine) return { identity, contentKey: key, wrap };
         key.wipe();
       }
     } catch (error) {

@@ -12,7 +12,10 @@ import { encodeAgeHeader, type RawHeader } from "./age-header.js";
 /** Bytes of the nonce that precedes the chunks. */
 export const BODY_NONCE_BYTES = 16;
 
-/** Proof that a header's MAC was checked. Only a verified header opens a body. */
+/**
+ * Proof that a header's MAC was checked. Only a verified header opens a body, and only of a
+ * verified header is the file key wrapped for others.
+ */
 export class VerifiedAgeHeader {
   readonly #fileKey: Secret;
 
@@ -39,6 +42,19 @@ export class VerifiedAgeHeader {
     const cipher = bodyCipher(this.#fileKey, nonce);
     this.#fileKey.wipe();
     return cipher;
+  }
+
+  /**
+   * Another header under the same file key; once. Wipes the file key.
+   *
+   * @param transcript - makes what the new header's MAC is over
+   */
+  async rewrap(transcript: (fileKey: Secret) => Promise<Uint8Array>): Promise<Uint8Array> {
+    try {
+      return finishHeader(this.#fileKey, await transcript(this.#fileKey));
+    } finally {
+      this.#fileKey.wipe();
+    }
   }
 }
 

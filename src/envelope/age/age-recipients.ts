@@ -1,6 +1,6 @@
 /** Whom an age file can be sealed to, and with what. */
 import { PolicyError, UsageError } from "../../errors.js";
-import type { ExchangePublicKey, Recipient } from "../../keys/key.js";
+import type { ExchangePublicKey, OaepHash, Recipient } from "../../keys/key.js";
 import { formatAgeRecipient } from "../../keys/formats/age-keys.js";
 import { requireExchange } from "../../keys/recipient-strength.js";
 import type { SealOptions } from "../envelope.js";
@@ -18,11 +18,24 @@ import { MIN_RSA_BYTES } from "./stanzas.js";
 export function addressed(options: SealOptions): ExchangePublicKey[] {
   requireNone(options.sender, "a sender", "age files are not signed");
   requireNone(options.segLog2, "a segment size", "age's chunks have 64 KiB");
-  requireNone(options.oaep === "sha256" ? undefined : options.oaep, "another OAEP hash", OAEP);
   const unique = recipientsOnce(options.recipients, MAX_STANZAS, "an age file");
-  const keys = unique.map((recipient) => sealable(recipient, options.oaep !== undefined));
+  const keys = sealableKeys(unique, options.oaep);
   requireUnmixed(keys);
   return keys;
+}
+
+/**
+ * The recipients' keys.
+ *
+ * @throws UsageError `ERR_FORMAT_OPTION`; PolicyError `ERR_WEAK_KEY`, `ERR_OAEP_HASH`;
+ *   UnsupportedError `ERR_KEY_SIZE`, `ERR_KEY_TYPE`
+ */
+export function sealableKeys(
+  recipients: readonly Recipient[],
+  oaep: OaepHash | undefined,
+): ExchangePublicKey[] {
+  requireNone(oaep === "sha256" ? undefined : oaep, "another OAEP hash", OAEP);
+  return recipients.map((recipient) => sealable(recipient, oaep !== undefined));
 }
 
 /**

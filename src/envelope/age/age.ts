@@ -18,6 +18,8 @@ export const age: Envelope = {
   inspect: async (header) => (await messages()).inspect(header),
   beginSealing: async (options) => (await messages()).beginSealing(options),
   beginOpening: async (sealed, receiver) => (await messages()).beginOpening(sealed, receiver),
+  rewrap: async (header, receiver, options) =>
+    (await import("./age-rewrap.js")).rewrap(header, receiver, options),
   verifySender: async (sealed) => (await messages()).verifySender(sealed),
 };
 

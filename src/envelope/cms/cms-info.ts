@@ -62,29 +62,30 @@ class CmsRecipientInfo implements RecipientInfo {
 
   matches(key: ExchangePublicKey | MlKemPublicKey, certificates?: readonly Uint8Array[]): boolean {
     const value = this.#value;
-    if (value.type === "unknown" || !this.#fits(key)) return false;
+    if (value.type === "unknown" || !fitsRecipient(value, key)) return false;
     return (
       certificates === undefined || namesKey(value.rid, key, readableCertificates(certificates))
     );
   }
+}
 
-  /** Whether the key is of the kind that it was wrapped for. */
-  #fits(key: ExchangePublicKey | MlKemPublicKey): boolean {
-    const value = this.#value;
-    switch (value.type) {
-      case "rsa-oaep":
-      case "rsa-pkcs1":
-        return key.type === "rsa" && Math.ceil(key.bits / 8) === value.encryptedKey.length;
-      case "agreement":
-        return (
-          (key.type === "ec" || key.type === "x25519") &&
-          key.point.length === value.originator.length
-        );
-      case "kem":
-        return key.type === "ml-kem" && ML_KEM_OIDS[key.set] === value.kem;
-      case "unknown":
-        return false;
-    }
+/** Whether the key is of the kind that the recipient's was wrapped for. */
+export function fitsRecipient(
+  value: RecipientInfoValue,
+  key: ExchangePublicKey | MlKemPublicKey,
+): boolean {
+  switch (value.type) {
+    case "rsa-oaep":
+    case "rsa-pkcs1":
+      return key.type === "rsa" && Math.ceil(key.bits / 8) === value.encryptedKey.length;
+    case "agreement":
+      return (
+        (key.type === "ec" || key.type === "x25519") && key.point.length === value.originator.length
+      );
+    case "kem":
+      return key.type === "ml-kem" && ML_KEM_OIDS[key.set] === value.kem;
+    case "unknown":
+      return false;
   }
 }
 

@@ -29,6 +29,8 @@ export const cms: Envelope = {
   inspect: async (header) => (await messages()).inspect(header),
   beginSealing: async (options) => (await import("./write-enveloped.js")).beginSealing(options),
   beginOpening: async (sealed, receiver) => (await messages()).beginOpening(sealed, receiver),
+  rewrap: async (header, receiver, options) =>
+    (await import("./cms-rewrap.js")).rewrap(header, receiver, options),
   verifySender: async (sealed) => (await messages()).verifySender(sealed),
 };
 

@@ -80,27 +80,47 @@ const KEM_RECIPIENT_OID = "1.2.840.113549.1.9.16.13.3";
 
 /**
  * @param set - the SET OF RecipientInfo, whole, DER
- * @throws FormatError `ERR_CMS`, `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`
+ * @throws as `recipientEntries`
  */
 export function parseRecipientInfos(set: Uint8Array): RecipientInfoValue[] {
+  return recipientEntries(set).flatMap(({ recipients }) => recipients);
+}
+
+/** A RecipientInfo, whole, and whom it is for: one or, by key agreement, several. */
+export interface RecipientEntry {
+  readonly der: Uint8Array;
+  readonly recipients: readonly RecipientInfoValue[];
+}
+
+/**
+ * @param set - the SET OF RecipientInfo, whole, DER
+ * @throws FormatError `ERR_CMS`, `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`
+ */
+export function recipientEntries(set: Uint8Array): RecipientEntry[] {
   const outer = new DerReader(set, "the CMS message's recipients");
   const infos = outer.constructed(TAG.set);
   outer.end();
-  const found: RecipientInfoValue[] = [];
-  for (let tag = infos.peek(); tag !== undefined; tag = infos.peek()) {
-    found.push(...parseRecipientInfo(tag, infos.constructed(tag)));
-    if (found.length > MAX_RECIPIENTS) {
+  const entries: RecipientEntry[] = [];
+  let count = 0;
+  while (infos.peek() !== undefined) {
+    const der = infos.any();
+    const recipients = parseRecipientInfo(der);
+    entries.push({ der, recipients });
+    count += recipients.length;
+    if (count > MAX_RECIPIENTS) {
       throw new FormatError(
         "ERR_CMS",
         `the CMS message has more than ${MAX_RECIPIENTS} recipients`,
       );
     }
   }
-  if (found.length === 0) throw new FormatError("ERR_CMS", "the CMS message has no recipients");
-  return found;
+  if (count === 0) throw new FormatError("ERR_CMS", "the CMS message has no recipients");
+  return entries;
 }
 
-function parseRecipientInfo(tag: number, info: DerReader): RecipientInfoValue[] {
+function parseRecipientInfo(der: Uint8Array): RecipientInfoValue[] {
+  const [tag = 0] = der;
+  const info = new DerReader(der, WHAT).constructed(tag);
   switch (tag) {
     case TAG.sequence:
       return [keyTransport(info)];

@@ -72,7 +72,10 @@ export function wrappedKeys(context: WrapContext): WrappedKeys {
 
 const REJECTION_LABEL = "p11seal cms rejection";
 
-function certificatesByKey(certificates: readonly Certificate[]): Map<string, Certificate[]> {
+/** Certificates by their keys' SPKI, hexadecimal. */
+export function certificatesByKey(
+  certificates: readonly Certificate[],
+): Map<string, Certificate[]> {
   const byKey = new Map<string, Certificate[]>();
   for (const certificate of certificates) {
     const spki = toHex(canonicalSpki(certificate.spki));
