@@ -255,6 +255,14 @@ export interface MessageInfo {
   /** What a signed message claims about its sender. */
   readonly sender?: ClaimedSender;
   /**
+   * A re-wrap record that holds and names these recipients, in a signed message or an unsigned one.
+   * It is the word of whose key signed it, and of nobody else; `sender.passedOn` is absent where
+   * the recipients are the sender's own all the same.
+   */
+  readonly passedOn?: PassedOn;
+  /** Why the message's re-wrap record does not hold; opening refuses the message. */
+  readonly recordFault?: string;
+  /**
    * How much plaintext a body of so many bytes holds; undefined: none has that length, or it
    * varies.
    */
@@ -279,6 +287,8 @@ export interface ClaimedSender {
   readonly recipientsIntact: boolean;
   /** As in `SenderInfo`. */
   readonly passedOn?: PassedOn;
+  /** SHA-256 of the rules that the sender sealed under, hexadecimal. */
+  readonly rulesHash?: string;
 }
 
 /** One wrapped key. */
@@ -328,6 +338,8 @@ export interface SenderInfo {
    * `recipientsIntact` is false then.
    */
   readonly passedOn?: PassedOn;
+  /** SHA-256 of the rules that the sender sealed under, hexadecimal. */
+  readonly rulesHash?: string;
   /** What a message brings along about the key, in formats with certificates. */
   readonly certificates?: SenderCertificates;
   /**
@@ -337,10 +349,7 @@ export interface SenderInfo {
   readonly cosigners?: readonly SenderInfo[];
 }
 
-/**
- * What a custodian who re-wrapped a signed message says of that. Whether the key is a custodian's
- * is policy.
- */
+/** What whoever re-wrapped a message says of that. Whether the key is a custodian's is policy. */
 export interface PassedOn {
   readonly publicKey: SigningPublicKey;
   /** SHA-256 of the SPKI, hexadecimal. */

@@ -18,7 +18,9 @@ import {
   recips,
   stanza,
 } from "../support/forge.js";
+import type { Sender } from "../../src/envelope/envelope.js";
 import { recipientOf, senderOf } from "../support/identities.js";
+import { custodianOf, parsed, RECORD, rewrapped, sealed } from "../support/rewrapped.js";
 import { EXCHANGE_KEY_NAMES } from "../support/keys.js";
 import { fuzz } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
@@ -44,15 +46,27 @@ beforeAll(async () => {
       sealMessage(plaintext, { recipients: small, sender: senderOf(name) }),
     ),
   ]);
-  const skippable = { type: 0x8001, body: new Uint8Array(7) };
+  const skippable = { type: 0x8100, body: new Uint8Array(7) };
+  const record = { type: 0x8001, body: new Uint8Array(7) };
+  const padding = { type: 0x8002, body: new Uint8Array(9) };
   seeds = [
     ...sealed.map(({ header }) => header),
     headerBytes(),
     headerBytes({ ext: ext(skippable, skippable) }),
+    headerBytes({ ext: ext(record, padding) }),
+    ...(await Promise.all([passedOn(), passedOn(senderOf("ed25519"))])),
     headerBytes({ core: concat(fromHex("a30150"), MESSAGE_ID, fromHex("184041aa19ffff43bbbbbb")) }),
     headerBytes({ recips: recips([stanza({ type: 9, body: new Uint8Array(3) }), stanza()]) }),
   ];
 });
+
+/** The header of a message that a custodian re-wrapped, without its long padding. */
+async function passedOn(sender?: Sender): Promise<Uint8Array> {
+  const custodian = custodianOf("p256");
+  const header = await parsed(await rewrapped(await sealed(sender), { custodian, add: [] }));
+  const extensions = header.extensions.filter(({ type }) => type === RECORD);
+  return concat(encodeTranscript({ ...header, extensions }), header.mac);
+}
 
 async function parse(input: Uint8Array): Promise<true | Error | string> {
   try {
@@ -94,6 +108,7 @@ describe("a damaged header", () => {
       ...PARSER_CODES,
       "ERR_SENDER_SIGNATURE",
       "ERR_REWRAPPED",
+      "ERR_REWRAP_RECORD",
       "ERR_NO_MATCH",
       "ERR_NOT_AUTHENTIC",
       "ERR_BODY_HEADER",

@@ -1,14 +1,13 @@
 /**
- * CORE: the message's own description, in the clear and permanent (docs/format.md §4). It is a map
- * in deterministic CBOR (RFC 8949 §4.2.1) with integer keys. It is bound into the body's key
- * schedule: if it is changed, the body is unreadable. Re-wrapping does not touch it.
+ * CORE: the message's own description, in the clear and permanent (docs/format.md §4). It is bound
+ * into the body's key schedule: if it is changed, the body is unreadable. Re-wrapping does not
+ * touch it.
  *
  * An unsigned message holds only its id. Time, serial, sender and addressees would be claims that
  * nobody vouches for, and metadata for whoever finds the file.
  */
 import { defined } from "../../defined.js";
-import { decode, encode } from "cborg";
-import { equal } from "../../bytes.js";
+import { CborMap, encodeMap, FIRST_OTHER_KEY, requireDeterministic } from "./cbor-map.js";
 import { malformed } from "./malformed.js";
 
 /** What a signed message holds besides, all of it covered by the sender's signature. */
@@ -28,6 +27,8 @@ export interface SignedClaims {
   readonly oneTimeKey: Uint8Array;
   /** SHA-256 of the RECIPS block as the sender wrote it, 32 bytes. */
   readonly recipsHash: Uint8Array;
+  /** SHA-256 of the rules that the sender sealed under, 32 bytes. */
+  readonly rulesHash?: Uint8Array;
 }
 
 export interface Core {
@@ -42,8 +43,8 @@ export interface Core {
 export const MAX_CORE_BYTES = 65_536;
 /** Most recipients of a message. */
 export const MAX_RECIPIENTS = 1024;
-/** Keys below this have the meanings above; from here on they belong to later versions. */
-const FIRST_OTHER_KEY = 64;
+/** Readers of before it was assigned skip it. */
+const RULES_HASH = FIRST_OTHER_KEY;
 
 export function encodeCore(core: Core): Uint8Array {
   const map = new Map<number, unknown>([[1, core.messageId]]);
@@ -53,104 +54,47 @@ export function encodeCore(core: Core): Uint8Array {
     if (claims.expiresMs !== undefined) map.set(3, claims.expiresMs);
     map.set(4, claims.senderKeyId).set(5, claims.streamId).set(6, claims.serial);
     map.set(7, claims.addressees).set(8, claims.oneTimeKey).set(9, claims.recipsHash);
+    if (claims.rulesHash !== undefined) map.set(RULES_HASH, claims.rulesHash);
   }
   for (const [key, value] of core.others ?? []) map.set(key, value);
-  return encode(map);
+  return encodeMap(map);
 }
 
 /**
  * Strict: accepts only the one encoding of the value, each key with its type, and below 64 only the
- * keys known here. Values from key 64 on must be byte strings. So nested values are never decoded;
- * CBOR libraries disagree on which encodings of those are deterministic.
+ * keys known here.
  */
 export function parseCore(bytes: Uint8Array, signed: boolean): Core {
-  const core = coreOf(decodeMap(bytes), signed);
-  // The decoder accepts any order of keys, and floats as integers; encoding again does not.
-  if (!equal(encodeCore(core), bytes)) throw malformed("core is not deterministic CBOR");
+  const core = coreOf(new CborMap(bytes, "core", malformed), signed);
+  requireDeterministic(encodeCore(core), bytes, "core", malformed);
   return core;
 }
 
-function coreOf(map: ReadonlyMap<unknown, unknown>, signed: boolean): Core {
-  const others = othersOf(map, signed ? 9 : 1);
-  const messageId = bytesOf(map, 1, 16);
-  if (!signed) return { messageId, ...others };
+function coreOf(map: CborMap, signed: boolean): Core {
+  const others = map.others(signed ? 9 : 1);
+  const messageId = map.bytes(1, 16);
+  if (!signed) return { messageId, ...kept(others) };
 
-  const expiresMs = map.has(3) ? uintOf(map, 3) : undefined;
+  const expiresMs = map.has(3) ? map.uint(3) : undefined;
+  const rulesHash = map.has(RULES_HASH) ? map.bytes(RULES_HASH, 32) : undefined;
+  others.delete(RULES_HASH);
   return {
     messageId,
     claims: {
-      createdMs: uintOf(map, 2),
+      createdMs: map.uint(2),
       ...defined({ expiresMs }),
-      senderKeyId: bytesOf(map, 4, 32),
-      streamId: bytesOf(map, 5, 16),
-      serial: uintOf(map, 6),
-      addressees: addresseesOf(map),
-      oneTimeKey: bytesOf(map, 8, 32),
-      recipsHash: bytesOf(map, 9, 32),
+      senderKeyId: map.bytes(4, 32),
+      streamId: map.bytes(5, 16),
+      serial: map.uint(6),
+      addressees: map.tags(7, MAX_RECIPIENTS),
+      oneTimeKey: map.bytes(8, 32),
+      recipsHash: map.bytes(9, 32),
+      ...defined({ rulesHash }),
     },
-    ...others,
+    ...kept(others),
   };
 }
 
-function decodeMap(bytes: Uint8Array): ReadonlyMap<unknown, unknown> {
-  let value: unknown;
-  try {
-    value = decode(bytes, {
-      strict: true,
-      useMaps: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      allowInfinity: false,
-      allowNaN: false,
-      allowBigInt: false,
-      rejectDuplicateMapKeys: true,
-    });
-  } catch {
-    throw malformed("core is not CBOR");
-  }
-  if (!(value instanceof Map)) throw malformed("core is not a map");
-  return value;
-}
-
-/** The entries from key 64 on. Below 64 only the known keys, up to `lastKnown`, are allowed. */
-function othersOf(
-  map: ReadonlyMap<unknown, unknown>,
-  lastKnown: number,
-): { others?: ReadonlyMap<number, Uint8Array> } {
-  const others = new Map<number, Uint8Array>();
-  for (const [key, value] of map) {
-    if (typeof key !== "number" || !Number.isSafeInteger(key) || key < 1) {
-      throw malformed("core: key");
-    }
-    if (key <= lastKnown) continue;
-    if (key < FIRST_OTHER_KEY) throw malformed(`core: unknown key ${key}`);
-    if (!(value instanceof Uint8Array)) throw malformed(`core: ${key}`);
-    others.set(key, value);
-  }
+function kept(others: ReadonlyMap<number, Uint8Array>): Pick<Core, "others"> {
   return others.size === 0 ? {} : { others };
-}
-
-function bytesOf(map: ReadonlyMap<unknown, unknown>, key: number, length: number): Uint8Array {
-  const value = map.get(key);
-  if (!(value instanceof Uint8Array) || value.length !== length) throw malformed(`core: ${key}`);
-  return value;
-}
-
-function uintOf(map: ReadonlyMap<unknown, unknown>, key: number): number {
-  const value = map.get(key);
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-    throw malformed(`core: ${key}`);
-  }
-  return value;
-}
-
-function addresseesOf(map: ReadonlyMap<unknown, unknown>): Uint8Array[] {
-  const value = map.get(7);
-  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_RECIPIENTS) {
-    throw malformed("core: 7");
-  }
-  return value.map((tag: unknown) => {
-    if (!(tag instanceof Uint8Array) || tag.length !== 32) throw malformed("core: 7");
-    return tag;
-  });
 }

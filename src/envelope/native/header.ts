@@ -13,8 +13,10 @@ import { concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
 import { UnsupportedError } from "../../errors.js";
 import { Reader } from "../../stream.js";
 import { notAMessage } from "../foreign.js";
+import type { Refuse } from "./cbor-map.js";
 import { encodeCore, MAX_CORE_BYTES, parseCore, type Core } from "./core.js";
 import { malformed } from "./malformed.js";
+import { requireBlankPadding } from "./padding.js";
 import { encodeRecips, MAX_RECIPS_BYTES, parseRecips, type Stanza } from "./recips.js";
 
 export const MAGIC = fromHex("8b5031310d0a1a0a");
@@ -29,12 +31,13 @@ export const MAX_SEG_LOG2 = 22;
 export const DEFAULT_SEG_LOG2 = 18;
 const FLAG_SIGNED = 1;
 const MAX_SIG_BYTES = 16_384;
-const MAX_EXT_BYTES = 65_536;
+/** Longest EXT, bytes, without its length field. */
+export const MAX_EXT_BYTES = 65_536;
 /** Extension types with this bit may be skipped by readers that don't know them. */
 const EXT_SKIPPABLE = 0x8000;
 
-/** The long-term key's signature over PRELUDE and CORE. */
-export interface CoreSignature {
+/** A long-term key's signature, as SIG and re-wrap records have it. */
+export interface KeySignature {
   readonly algorithm: number;
   readonly spki: Uint8Array;
   readonly signature: Uint8Array;
@@ -50,7 +53,7 @@ export interface Header {
   readonly segLog2: number;
   readonly core: Core;
   /** Present exactly when the message is signed. */
-  readonly signature?: CoreSignature;
+  readonly signature?: KeySignature;
   readonly extensions: readonly Extension[];
   readonly stanzas: readonly Stanza[];
 }
@@ -79,7 +82,7 @@ export function encodeSignedPart(segLog2: number, core: Core): Uint8Array {
  * SIG: len u32 ‖ algorithm u16 ‖ spkiLen u16 ‖ SPKI ‖ sigLen u16 ‖ signature. Empty in
  * an unsigned message.
  */
-export function encodeSignature(signature: CoreSignature | undefined): Uint8Array {
+export function encodeSignature(signature: KeySignature | undefined): Uint8Array {
   if (signature === undefined) return new Uint8Array(0);
   return withLength(
     u16(signature.algorithm),
@@ -147,7 +150,7 @@ export async function readHeader(reader: Reader): Promise<ParsedHeader> {
   return {
     segLog2,
     core: parseCore(coreBytes, signed),
-    ...(signed ? { signature: parseSignature(sigBlock.subarray(4)) } : {}),
+    ...(signed ? { signature: parseSignature(sigBlock.subarray(4), malformed) } : {}),
     extensions: parseExtensions(extBlock.subarray(4)),
     stanzas: parseRecips(recipsBlock.subarray(4)),
     signedPart,
@@ -178,8 +181,13 @@ async function readBlock(reader: Reader, most: number, what: string): Promise<Ui
   return concat(field, await reader.exactly(length, what));
 }
 
-function parseSignature(block: Uint8Array): CoreSignature {
-  const cursor = cursorOver(block, "the signature");
+/**
+ * SIG without its length field.
+ *
+ * @param refuse - makes the error for a block that is malformed
+ */
+export function parseSignature(block: Uint8Array, refuse: Refuse): KeySignature {
+  const cursor = cursorOver(block, "the signature", refuse);
   const algorithm = cursor.u16();
   const spki = cursor.take(cursor.u16());
   const signature = cursor.take(cursor.u16());
@@ -188,7 +196,7 @@ function parseSignature(block: Uint8Array): CoreSignature {
 }
 
 function parseExtensions(block: Uint8Array): Extension[] {
-  const cursor = cursorOver(block, "the extensions");
+  const cursor = cursorOver(block, "the extensions", malformed);
   const extensions: Extension[] = [];
   while (cursor.left > 0) {
     const type = cursor.u16();
@@ -199,11 +207,12 @@ function parseExtensions(block: Uint8Array): Extension[] {
     }
     extensions.push({ type, body: cursor.take(cursor.u32()) });
   }
+  requireBlankPadding(extensions);
   return extensions;
 }
 
-function cursorOver(block: Uint8Array, what: string): Cursor {
-  return new Cursor(block, what, (_code, message) => malformed(message));
+function cursorOver(block: Uint8Array, what: string, refuse: Refuse): Cursor {
+  return new Cursor(block, what, (_code, message) => refuse(message));
 }
 
 function withLength(...parts: Uint8Array[]): Uint8Array {

@@ -6,13 +6,21 @@ import { FLOE_HEADER_BYTES, floeSizes } from "../../body/floe.js";
 import { layoutOf } from "../../body/segments.js";
 import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import { AuthenticationError } from "../../errors.js";
+import { AuthenticationError, PolicyError } from "../../errors.js";
 import type { ExchangePublicKey, MlKemPublicKey, OaepHash } from "../../keys/key.js";
 import { HYBRID_PARTS } from "../../keys/public-key.js";
-import type { ClaimedSender, MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
+import type {
+  ClaimedSender,
+  MessageInfo,
+  PassedOn,
+  RecipientInfo,
+  SenderInfo,
+} from "../envelope.js";
 import { isHybrid } from "../../wrap/hpke.js";
 import { SUITE, VERSION, type ParsedHeader } from "./header.js";
+import { passedOnBy } from "./origin.js";
 import type { Stanza } from "./recips.js";
+import { heldRecord } from "./rewrap-record.js";
 import { TRAILER_BYTES, verifyCore } from "./signature.js";
 import { stanzasFor } from "./wrap.js";
 
@@ -24,6 +32,7 @@ export function messageInfo(header: ParsedHeader): MessageInfo {
   const { messageId } = header.core;
   const signed = header.signature !== undefined;
   const segmentBytes = 2 ** header.segLog2;
+  const record = shownRecord(header);
   return {
     format: FORMAT,
     version: VERSION,
@@ -33,7 +42,8 @@ export function messageInfo(header: ParsedHeader): MessageInfo {
     signed,
     headerBytes: header.transcript.length + header.mac.length,
     recipients: header.stanzas.map((stanza) => new StanzaInfo(stanza, messageId)),
-    ...defined({ sender: claimedSender(header) }),
+    ...defined({ sender: claimedSender(header, record.passedOn) }),
+    ...record,
     plaintextBytes(bodyBytes) {
       const sealedBytes = bodyBytes - FLOE_HEADER_BYTES - (signed ? TRAILER_BYTES : 0);
       return layoutOf(sealedBytes, floeSizes(segmentBytes))?.plaintextBytes;
@@ -41,7 +51,21 @@ export function messageInfo(header: ParsedHeader): MessageInfo {
   };
 }
 
-function claimedSender(header: ParsedHeader): ClaimedSender | undefined {
+/** A record that does not hold is shown as such: only opening refuses it. */
+function shownRecord(header: ParsedHeader): Pick<MessageInfo, "passedOn" | "recordFault"> {
+  try {
+    const record = heldRecord(header);
+    return record === undefined ? {} : { passedOn: passedOnBy(header, record) };
+  } catch (error) {
+    if (error instanceof PolicyError) return { recordFault: error.message };
+    throw error;
+  }
+}
+
+function claimedSender(
+  header: ParsedHeader,
+  passedOn: PassedOn | undefined,
+): ClaimedSender | undefined {
   const { claims } = header.core;
   if (claims === undefined) return undefined;
   const verified = holdingSender(header);
@@ -50,7 +74,11 @@ function claimedSender(header: ParsedHeader): ClaimedSender | undefined {
     streamId: toHex(claims.streamId),
     serial: claims.serial,
     createdMs: claims.createdMs,
-    ...defined({ expiresMs: claims.expiresMs }),
+    ...defined({
+      expiresMs: claims.expiresMs,
+      rulesHash: claims.rulesHash && toHex(claims.rulesHash),
+      passedOn: verified?.recipientsIntact === false ? passedOn : undefined,
+    }),
     addressees: claims.addressees.length,
     signature: verified === undefined ? "does not hold" : "holds",
     recipientsIntact: verified?.recipientsIntact ?? false,

@@ -23,18 +23,12 @@ export class VerifiedHeader {
    * Takes ownership of the file key and wipes it. @throws AuthenticationError `ERR_NOT_AUTHENTIC`
    */
   static verify(header: ParsedHeader, fileKey: Secret): VerifiedHeader {
-    const expected = headerMac(fileKey, header.transcript);
-    const key = floeKey(fileKey);
-    fileKey.wipe();
-    if (!equal(expected, header.mac)) {
-      // One error for a wrong stanza and for an altered header: see unwrapFileKey.
-      throw new AuthenticationError(
-        "ERR_NOT_AUTHENTIC",
-        "the message header was altered, or was made with another key",
-        { hint: "ask the sender for it again, sealed to the key you export now" },
-      );
+    try {
+      requireMac(header, fileKey);
+      return new VerifiedHeader(header, floeKey(fileKey));
+    } finally {
+      fileKey.wipe();
     }
-    return new VerifiedHeader(header, key);
   }
 
   openBody(floeHeader: Uint8Array): FloeCipher {
@@ -46,6 +40,22 @@ export class VerifiedHeader {
       floeHeader,
     );
   }
+}
+
+/**
+ * Refuses a header that was not made with this file key.
+ *
+ * @throws AuthenticationError `ERR_NOT_AUTHENTIC`
+ */
+export function requireMac(header: ParsedHeader, fileKey: Secret): void {
+  const expected = headerMac(fileKey, header.transcript);
+  if (equal(expected, header.mac)) return;
+  // One error for a stanza that did not unwrap and for an altered header (docs/format.md §13).
+  throw new AuthenticationError(
+    "ERR_NOT_AUTHENTIC",
+    "the message header was altered, or was made with another key",
+    { hint: "ask the sender for it again, sealed to the key you export now" },
+  );
 }
 
 /** Starts a body that opens only together with `immutablePart`. */

@@ -29,7 +29,9 @@ import {
   encodeExtensions,
   encodeSignature,
   encodeSignedPart,
+  MAC_BYTES,
   MAGIC,
+  MAX_EXT_BYTES,
   MAX_SEG_LOG2,
   MIN_SEG_LOG2,
   readHeader,
@@ -39,15 +41,15 @@ import { FORMAT, messageInfo } from "./info.js";
 import { headerMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
 import { encodeRecips, FILE_KEY_BYTES } from "./recips.js";
 import {
-  expectedTrailer,
+  originOf,
   requireAddressee,
-  requireOriginalRecipients,
-  signBody,
+  requirePermitted,
   requireSeparateKeys,
-  signCore,
-  signedClaims,
-  verifyCore,
-} from "./signature.js";
+  requireVouchedRecipients,
+} from "./origin.js";
+import { padded } from "./padding.js";
+import { rewrap } from "./rewrap.js";
+import { expectedTrailer, signBody, signCore, signedClaims } from "./signature.js";
 import { uniqueRecipients, wrapFileKey, wrappedKeys } from "./wrap.js";
 
 /** Signed or not, to any number of keys; bodies in FLOE segments. */
@@ -59,6 +61,7 @@ export const native: Envelope = {
   inspect: async (header) => messageInfo(await readHeader(header)),
   beginSealing,
   beginOpening,
+  rewrap,
   verifySender,
 };
 
@@ -81,7 +84,8 @@ async function beginSealing(options: SealOptions): Promise<BegunSealing> {
       options.sender,
     );
 
-    const transcript = concat(immutablePart, encodeExtensions([]), recipsBlock);
+    const extBlock = extBlockOf(options, immutablePart.length + recipsBlock.length);
+    const transcript = concat(immutablePart, extBlock, recipsBlock);
     const header = concat(transcript, headerMac(fileKey, transcript));
     const floe = sealBodyUnder(fileKey, immutablePart, segLog2);
     const body = { kind: "segments", start: floe.header, cipher: floe.segments } as const;
@@ -93,6 +97,14 @@ async function beginSealing(options: SealOptions): Promise<BegunSealing> {
   } finally {
     fileKey.wipe();
   }
+}
+
+/** EXT: empty, or with padding alone. `restBytes` is PRELUDE, CORE, SIG and RECIPS. */
+function extBlockOf({ padHeader }: SealOptions, restBytes: number): Uint8Array {
+  const empty = encodeExtensions([]);
+  if (padHeader !== true) return empty;
+  const headerBytes = restBytes + empty.length + MAC_BYTES;
+  return encodeExtensions(padded([], { headerBytes, room: MAX_EXT_BYTES }));
 }
 
 /** PRELUDE ‖ CORE ‖ SIG: with the sender's claims and signature, if there is a sender. */
@@ -115,15 +127,15 @@ async function immutablePartOf(
 async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening> {
   const header = await headerOf(sealed, readHeader);
 
-  const sender = verifyCore(header);
-  requireOriginalRecipients(sender);
-  requireSeparateKeys(header, sender);
-  await receiver.authenticate(sender);
+  const origin = originOf(header);
+  requireVouchedRecipients(origin);
+  requireSeparateKeys(header, origin);
+  await requirePermitted(origin, receiver);
 
   const { identity, contentKey } = await openByKey(
     await receiver.identities(messageInfo(header)),
     wrappedKeys(header.core.messageId, header.stanzas, (key) => {
-      requireAddressee(header, key);
+      requireAddressee(header, origin, key);
     }),
   );
 
@@ -134,7 +146,7 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
   return {
     info: messageInfo(header),
     identity,
-    ...defined({ sender }),
+    ...defined({ sender: origin.sender }),
     body: {
       kind: "segments",
       cipher: verified.openBody(floeHeader),
@@ -146,8 +158,8 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
 
 async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
   const header = await headerOf(sealed, readHeader);
-  const sender = verifyCore(header);
-  requireSeparateKeys(header, sender);
+  const origin = originOf(header);
+  requireSeparateKeys(header, origin);
   const { immutablePart, core } = header;
   if (core.claims !== undefined) {
     const floeHeader = await readFloeHeader(sealed.body);
@@ -155,7 +167,7 @@ async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefin
     const sizes = floeSizes(2 ** header.segLog2);
     await verifyTrailer({ ...sizes, readSegment: readFloeSegment, trailer }, sealed.body);
   }
-  return sender;
+  return origin.sender;
 }
 
 function readFloeHeader(body: Reader): Promise<Uint8Array> {

@@ -14,8 +14,8 @@ import { malformed } from "./malformed.js";
 export const FILE_KEY_BYTES = 32;
 /** Bytes of a stanza's tag. */
 const TAG_BYTES = 8;
-/** A recipient whose OAEP hash is not known gets two stanzas. */
-const MAX_STANZAS = 2 * MAX_RECIPIENTS;
+/** Most stanzas: a recipient whose OAEP hash is not known gets two. */
+export const MAX_STANZAS = 2 * MAX_RECIPIENTS;
 /** Shortest and longest RSA ciphertext: RSA-2048 to RSA-8192. */
 export const MIN_RSA_BYTES = 256;
 const MAX_RSA_BYTES = 1024;

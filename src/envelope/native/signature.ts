@@ -12,14 +12,18 @@ import type { BodySummary, ExpectedTrailer } from "../../body/segment-stream.js"
 import { ascii, concat, equal, toHex, u64 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { AuthenticationError, P11SealError, PolicyError, TokenError } from "../../errors.js";
-import type { ExchangePublicKey, KnownPublicKey, SigningPublicKey } from "../../keys/key.js";
+import type {
+  ExchangePublicKey,
+  KnownPublicKey,
+  PrivateKey,
+  SigningPublicKey,
+} from "../../keys/key.js";
 import { publicKeyFromEd25519, publicKeyFromSpki } from "../../keys/public-key.js";
 import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
 import type { Sender, SenderInfo } from "../envelope.js";
 import type { SignedClaims } from "./core.js";
-import type { CoreSignature, ParsedHeader } from "./header.js";
-import { stanzaTag } from "./recips.js";
+import type { KeySignature, ParsedHeader } from "./header.js";
 
 /** Bytes of the trailer: one Ed25519 signature (RFC 8032 §5.1.6). */
 export const TRAILER_BYTES = 64;
@@ -49,31 +53,80 @@ export function signedClaims(
     addressees: recipients.map((key) => addresseeTag(messageId, key)),
     oneTimeKey: rawEd25519(oneTime.publicKey),
     recipsHash: sha256(recipsBlock),
+    ...defined({ rulesHash: sender.rulesHash }),
   };
   return { claims, oneTimeKey: oneTime.privateKey };
 }
 
 /** Refuses claims that CORE can't hold: nobody could read the message. */
-function requireEncodable({ streamId, serial, createdMs, expiresMs = 0 }: Sender): void {
+function requireEncodable(sender: Sender): void {
+  const { streamId, serial, createdMs, expiresMs = 0, rulesHash } = sender;
   if (streamId.length !== 16) throw new RangeError(`streamId has ${streamId.length} bytes, not 16`);
+  if (rulesHash !== undefined && rulesHash.length !== 32) {
+    throw new RangeError(`rulesHash has ${rulesHash.length} bytes, not 32`);
+  }
   for (const [name, value] of Object.entries({ serial, createdMs, expiresMs })) {
     if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name} is ${value}`);
   }
 }
 
 /** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks the signature. */
-export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<CoreSignature> {
-  const message = coreMessage(signedPart);
-  const signature = await requireCapability(sender.key, "sign")(message);
-  if (!verifySignature(sender.publicKey, message, signature)) {
+export function signCore(sender: Sender, signedPart: Uint8Array): Promise<KeySignature> {
+  return signWith(sender, coreMessage(signedPart));
+}
+
+/** A long-term key, both halves. */
+export interface SigningPair {
+  readonly publicKey: SigningPublicKey;
+  readonly key: PrivateKey;
+}
+
+/**
+ * Has a long-term key sign a message, and checks the signature.
+ *
+ * @throws TokenError `ERR_BAD_SIGNATURE`
+ */
+export async function signWith(
+  { publicKey, key }: SigningPair,
+  message: Uint8Array,
+): Promise<KeySignature> {
+  const signature = await requireCapability(key, "sign")(message);
+  if (!verifySignature(publicKey, message, signature)) {
     throw new TokenError(
       "ERR_BAD_SIGNATURE",
       "the signing key made a signature that does not hold",
       { hint: "the private key does not belong to the public key found with it" },
     );
   }
-  const { number } = signatureAlgorithm(sender.publicKey);
-  return { algorithm: number, spki: sender.publicKey.spki, signature };
+  return { algorithm: signatureAlgorithm(publicKey).number, spki: publicKey.spki, signature };
+}
+
+/** The key that signed `message`, and how. */
+export interface Signer {
+  readonly publicKey: SigningPublicKey;
+  readonly algorithm: string;
+}
+
+/**
+ * Who signed `message`; `null` if the signature does not hold, or is by another key than the one
+ * with this id, or by one that does not sign messages.
+ */
+export function verifiedSigner(
+  { algorithm, spki, signature }: KeySignature,
+  keyId: Uint8Array,
+  message: Uint8Array,
+): Signer | null {
+  const publicKey = signerOf(spki);
+  const expected = publicKey === null ? null : signatureAlgorithm(publicKey);
+  if (
+    publicKey === null ||
+    expected?.number !== algorithm ||
+    !equal(keyId, publicKey.fingerprint) ||
+    !verifySignature(publicKey, message, signature)
+  ) {
+    return null;
+  }
+  return { publicKey, algorithm: expected.name };
 }
 
 /**
@@ -85,15 +138,9 @@ export async function signCore(sender: Sender, signedPart: Uint8Array): Promise<
 export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
   const { claims, messageId } = header.core;
   if (header.signature === undefined || claims === undefined) return undefined;
-  const { algorithm, spki, signature } = header.signature;
-  const publicKey = signerOf(spki);
-  const expected = publicKey === null ? null : signatureAlgorithm(publicKey);
-  if (
-    publicKey === null ||
-    expected?.number !== algorithm ||
-    !equal(claims.senderKeyId, publicKey.fingerprint) ||
-    !verifySignature(publicKey, coreMessage(header.signedPart), signature)
-  ) {
+  const message = coreMessage(header.signedPart);
+  const signer = verifiedSigner(header.signature, claims.senderKeyId, message);
+  if (signer === null) {
     throw new AuthenticationError("ERR_SENDER_SIGNATURE", "the sender's signature does not hold", {
       hint: "somebody else made or altered the message; don't use it",
     });
@@ -106,64 +153,18 @@ export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
     );
   }
   return {
-    publicKey,
-    keyId: toHex(publicKey.fingerprint),
-    algorithm: expected.name,
+    ...signer,
+    keyId: toHex(signer.publicKey.fingerprint),
     messageId: toHex(messageId),
     streamId: toHex(claims.streamId),
     serial: claims.serial,
     createdMs: claims.createdMs,
-    ...defined({ expiresMs: claims.expiresMs }),
+    ...defined({
+      expiresMs: claims.expiresMs,
+      rulesHash: claims.rulesHash && toHex(claims.rulesHash),
+    }),
     recipientsIntact: equal(claims.recipsHash, sha256(header.recipsBlock)),
   };
-}
-
-/**
- * Refuses a signed message whose wrapped keys are not the sender's own. This needs no key, so it is
- * done before any is looked for: chosen ciphertexts under a genuine signature never reach a token.
- *
- * @throws PolicyError `ERR_REWRAPPED`
- */
-export function requireOriginalRecipients(sender: SenderInfo | undefined): void {
-  if (sender?.recipientsIntact !== false) return;
-  throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
-    hint: "somebody re-wrapped the message; ask the sender for the original",
-  });
-}
-
-/**
- * Refuses a message whose signing key is a recipient's exchange key too, as `signedClaims` does:
- * what opens messages would then make signatures, and the other way round. Needs no key.
- *
- * @throws PolicyError `ERR_SAME_KEY`
- */
-export function requireSeparateKeys(header: ParsedHeader, sender: SenderInfo | undefined): void {
-  const { claims, messageId } = header.core;
-  if (claims === undefined || sender === undefined) return;
-  const { publicKey } = sender;
-  const addressee = addresseeTag(messageId, publicKey);
-  const tag = stanzaTag(messageId, publicKey);
-  const named =
-    claims.addressees.some((one) => equal(one, addressee)) ||
-    header.stanzas.some((stanza) => equal(stanza.tag, tag));
-  if (named) throw sameKey("ask the sender to sign with another key than they receive with");
-}
-
-/**
- * Refuses a signed message that the sender did not address to the reader, even if it holds a
- * wrapped key for them (surreptitious forwarding).
- *
- * @throws PolicyError `ERR_NOT_ADDRESSEE`
- */
-export function requireAddressee(header: ParsedHeader, key: KnownPublicKey): void {
-  const { claims, messageId } = header.core;
-  if (claims === undefined) return;
-  const tag = addresseeTag(messageId, key);
-  if (!claims.addressees.some((addressee) => equal(addressee, tag))) {
-    throw new PolicyError("ERR_NOT_ADDRESSEE", "the sender did not address this message to you", {
-      hint: "somebody forwarded a message that was meant for someone else",
-    });
-  }
 }
 
 /** What comes before a body's segments. */
@@ -224,13 +225,13 @@ function signerOf(spki: Uint8Array): SigningPublicKey | null {
   }
 }
 
-/** Names a recipient under the signature. It means something only to those who know the key. */
-function addresseeTag(messageId: Uint8Array, key: KnownPublicKey): Uint8Array {
+/** Names a recipient under a signature, 32 bytes; only those who know the key recognize it. */
+export function addresseeTag(messageId: Uint8Array, key: KnownPublicKey): Uint8Array {
   const mac = createHmac("sha256", concat(ascii("p11seal/v1 addr"), messageId));
   return new Uint8Array(mac.update(key.fingerprint).digest());
 }
 
-function sameKey(hint: string): PolicyError {
+export function sameKey(hint: string): PolicyError {
   const message = "the signing key is also a recipient's exchange key";
   return new PolicyError("ERR_SAME_KEY", message, { hint });
 }
@@ -254,10 +255,10 @@ function rawEd25519(key: KeyObject): Uint8Array {
   return new Uint8Array(key.export({ format: "der", type: "spki" }).subarray(-32));
 }
 
-function sha256(bytes: Uint8Array): Uint8Array {
+export function sha256(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(createHash("sha256").update(bytes).digest());
 }
 
-function sha384(bytes: Uint8Array): Uint8Array {
+export function sha384(bytes: Uint8Array): Uint8Array {
   return createHash("sha384").update(bytes).digest();
 }
