@@ -176,7 +176,10 @@ export interface BegunOpening {
 
 /** What a message's recipients become. */
 export interface RewrapOptions {
-  /** Keys to add, in this order; those that have a wrapped key already keep it as it is. */
+  /**
+   * Keys to add, in this order. Those that have a wrapped key already keep it as it is, unless they
+   * are to be removed as well: then they get a new one.
+   */
   readonly add: readonly Recipient[];
   /** Keys whose wrapped keys go. Every other wrapped key stays, byte for byte. */
   readonly remove: readonly ExchangePublicKey[];

@@ -1,13 +1,11 @@
 /** What re-wrapping asks of its recipients, whatever the format. */
 import { equal } from "../bytes.js";
 import { UsageError } from "../errors.js";
-import type { RewrapOptions } from "./envelope.js";
+import type { ExchangePublicKey } from "../keys/key.js";
 
-/** @throws UsageError `ERR_USAGE`: a key is to be added and removed */
-export function requireDisjoint({ add, remove }: Pick<RewrapOptions, "add" | "remove">): void {
-  const isBoth = add.some(({ publicKey: { spki } }) => remove.some((key) => equal(key.spki, spki)));
-  if (!isBoth) return;
-  throw new UsageError("ERR_USAGE", "a key is both among those to add and those to remove");
+/** True for a key among the others. One that is removed and added gets a new wrapped key. */
+export function isAmong(keys: readonly ExchangePublicKey[], { spki }: ExchangePublicKey): boolean {
+  return keys.some((key) => equal(key.spki, spki));
 }
 
 export function nobodyLeft(): UsageError {

@@ -9,7 +9,7 @@ import { isUnnamed, openByKey, type WrappedKey } from "../../wrap/opener.js";
 import { unshared } from "../../bytes.js";
 import type { Receiver, RewrapOptions, RewrappedHeader } from "../envelope.js";
 import { recipientsOnce } from "../recipients-once.js";
-import { nobodyLeft, requireDisjoint } from "../rewrapped-recipients.js";
+import { isAmong, nobodyLeft } from "../rewrapped-recipients.js";
 import { VerifiedAgeHeader } from "./age-file-key.js";
 import { MAX_HEADER_BYTES, MAX_STANZAS, readAgeHeader, transcriptOf } from "./age-header.js";
 import { ageInfo } from "./age-info.js";
@@ -24,7 +24,6 @@ export async function rewrap(
   receiver: Receiver,
   options: RewrapOptions,
 ): Promise<RewrappedHeader> {
-  requireDisjoint(options);
   const raw = await readAgeHeader(header);
   const stanzas = parseStanzas(raw.stanzas);
   if (passphraseStanza(stanzas) !== undefined) throw withPassphrase();
@@ -57,13 +56,14 @@ export async function rewrap(
   return { info, oldHeaderBytes: raw.bytes, header: unshared(made), identity };
 }
 
-/** The keys that no stanza names yet. @throws PolicyError */
+/** The keys that no stanza names, or none that stays. @throws PolicyError */
 function toAdd(
-  { add, oaep }: Pick<RewrapOptions, "add" | "oaep">,
+  { add, remove, oaep }: Pick<RewrapOptions, "add" | "remove" | "oaep">,
   stanzas: readonly Stanza[],
 ): ExchangePublicKey[] {
   const keys = sealableKeys(recipientsOnce(add, MAX_STANZAS, "an age file"), oaep);
   const isNew = (key: ExchangePublicKey): boolean =>
+    isAmong(remove, key) ||
     !stanzas.some((stanza) => {
       const wrapped = wrappedBy(stanza, key);
       return wrapped !== undefined && !isUnnamed(wrapped);

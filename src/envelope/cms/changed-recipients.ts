@@ -4,21 +4,23 @@ import { UnsupportedError } from "../../errors.js";
 import type { ExchangePublicKey, Recipient } from "../../keys/key.js";
 import type { Certificate } from "../../x509/certificate.js";
 import { parseX509 } from "../../x509/certificate.js";
+import { isAmong } from "../rewrapped-recipients.js";
 import { certificatesByKey } from "./wrapped-keys.js";
 import { fitsRecipient } from "./cms-info.js";
 import type { RecipientEntry, RecipientId, RecipientInfoValue } from "./recipient-infos.js";
 import { namesKey } from "./recipient-match.js";
 import { toHex } from "../../bytes.js";
 
-/** Of the recipients, those whose key a message does not name yet. */
+/** Of the recipients, those whose key a message does not name, or not once others are removed. */
 export function notYetIn(
   entries: readonly RecipientEntry[],
   add: readonly Recipient[],
+  remove: readonly ExchangePublicKey[],
 ): readonly Recipient[] {
   const values = entries.flatMap(({ recipients }) => recipients);
   return add.filter(({ publicKey, certificate }) => {
     const own = certificate === undefined ? [] : [parseX509(certificate)];
-    return !values.some((one) => isFor(one, publicKey, own));
+    return isAmong(remove, publicKey) || !values.some((one) => isFor(one, publicKey, own));
   });
 }
 

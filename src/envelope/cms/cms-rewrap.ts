@@ -15,7 +15,7 @@ import type { Secret } from "../../secret.js";
 import { Reader, remaining } from "../../stream.js";
 import { parseX509 } from "../../x509/certificate.js";
 import type { Receiver, RewrapOptions, RewrappedHeader } from "../envelope.js";
-import { nobodyLeft, requireDisjoint } from "../rewrapped-recipients.js";
+import { nobodyLeft } from "../rewrapped-recipients.js";
 import { derSetOf } from "./attributes.js";
 import { envelopedVersion, notYetIn, withoutKeys } from "./changed-recipients.js";
 import { envelopedInfo } from "./cms-info.js";
@@ -31,7 +31,6 @@ export async function rewrap(
   receiver: Receiver,
   options: RewrapOptions,
 ): Promise<RewrappedHeader> {
-  requireDisjoint(options);
   if ((await message.peek(1))[0] !== TAG.sequence) throw inMail();
   const recorded = new Recorded(message);
   const layer = await outermostLayer(new Reader(recorded), {});
@@ -83,7 +82,7 @@ function changeOf(
   const entries = recipientEntries(start.recipients);
   const certificates = removeCertificates.map((one) => parseX509(one));
   const kept = withoutKeys(entries, remove, certificates);
-  const recipients = notYetIn(entries, add);
+  const recipients = notYetIn(entries, add, remove);
   const addressees = recipients.length === 0 ? [] : cmsAddressees({ recipients, oaep });
   if (kept.length + addressees.length === 0) throw nobodyLeft();
   if (entries.length + addressees.length > MAX_RECIPIENTS) throw tooMany();

@@ -93,10 +93,14 @@ describe("an age file that is re-wrapped", () => {
     expect(await codeOf(rewrapped(file, change))).toBe("ERR_NO_RECIPIENTS");
   });
 
-  it("is refused where a key is to be added and removed at once", async () => {
-    const file = await sealed(p256);
-    const change = { identities: [identityOf("p256")], add: [rsa], remove: [rsa.publicKey] };
-    expect(await codeOf(rewrapped(file, change))).toBe("ERR_USAGE");
+  it("gets a new stanza for a key that is removed and added", async () => {
+    const file = await sealed(p256, rsa);
+    const result = await rewrapped(file, {
+      ...{ identities: [identityOf("p256")], add: [rsa], remove: [rsa.publicKey] },
+    });
+    expect(await typesIn(result)).toEqual(["p256tag", "ssh-rsa"]);
+    expect(stanzaTexts(result)[1]).not.toBe(stanzaTexts(file)[1]);
+    expect(await opens(result, identityOf("rsa2048"))).toBe(true);
   });
 
   it("takes no classic recipient if it is post-quantum, nor the other way, before a PIN", async () => {
