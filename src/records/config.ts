@@ -8,6 +8,7 @@
  * from = ["alice", "bob"]   # only by these; without this line, by any trusted sender
  * window = "7d"             # how old a message may be
  * skew = "5m"               # how far a sender's clock may be ahead
+ * custodians = ["vault"]    # take messages that these re-wrapped for others
  * trust = ["/etc/ssl/certs/ca-certificates.crt"]  # authorities, besides those of p11seal trust
  * certificates = "required" # seal to no certificate that is not believed, in no format
  * ```
@@ -30,6 +31,8 @@ export interface Config {
   readonly from?: readonly string[];
   readonly windowMs?: number;
   readonly skewMs?: number;
+  /** Names of the custodians whose re-wrapping is accepted. */
+  readonly custodians?: readonly string[];
   /**
    * Files with certificates of authorities, besides those in the data folder; a relative path is
    * one in the data folder.
@@ -80,7 +83,7 @@ export function parseConfig(text: string, where: string): Config {
   const values = tomlTable(text, where, malformed);
   const strange = Object.keys(values).find((name) => !KEYS.has(name));
   if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
-  const { require, from, window, skew, trust, certificates } = values;
+  const { require, from, window, skew, custodians, trust, certificates } = values;
   if (require !== undefined && require !== "signed") {
     throw malformed(where, 'the only value of require is "signed"');
   }
@@ -95,7 +98,8 @@ export function parseConfig(text: string, where: string): Config {
   return {
     ...(require === "signed" && { require }),
     ...defined({ windowMs, skewMs }),
-    ...(from !== undefined && { from: namesOf(from, where) }),
+    ...(from !== undefined && { from: namesOf(from, where, ALL_SENDERS) }),
+    ...(custodians !== undefined && { custodians: namesOf(custodians, where, NO_CUSTODIANS) }),
     ...(trust !== undefined && { trust: pathsOf(trust, where) }),
     ...(certificates === "required" && { certificates }),
   };
@@ -123,6 +127,21 @@ export function openPolicy(config: Config, options: PolicyOptions): OpenPolicy |
   };
 }
 
+/**
+ * The custodians whose re-wrapping is accepted: those that the command line names, or else those of
+ * the settings. None by default.
+ *
+ * @throws UsageError `ERR_USAGE` for `any`: a custodian is accepted by name
+ */
+export function acceptedCustodians(config: Config, given: readonly string[]): readonly string[] {
+  if (given.includes("any")) {
+    throw new UsageError("ERR_USAGE", '--custodian takes the names of custodians, not "any"', {
+      hint: "p11seal custodians list shows the names",
+    });
+  }
+  return given.length > 0 ? given : (config.custodians ?? []);
+}
+
 // ── Details ──
 
 const MAX_CONFIG_BYTES = 65_536;
@@ -131,6 +150,7 @@ const KEYS: ReadonlySet<string> = new Set([
   "from",
   "window",
   "skew",
+  "custodians",
   "trust",
   "certificates",
 ]);
@@ -145,16 +165,15 @@ function fromOf(names: readonly string[]): readonly string[] | "any" | undefined
   );
 }
 
-function namesOf(value: unknown, where: string): readonly string[] {
+function namesOf(value: unknown, where: string, fact: string): readonly string[] {
   const isName = (name: unknown): name is string => typeof name === "string" && name !== "any";
-  if (!Array.isArray(value) || value.length === 0 || !value.every(isName)) {
-    throw malformed(
-      where,
-      "from is a list of senders' names; without it, every trusted sender is accepted",
-    );
-  }
-  return value;
+  if (Array.isArray(value) && value.length > 0 && value.every(isName)) return value;
+  throw malformed(where, fact);
 }
+
+const ALL_SENDERS =
+  "from is a list of senders' names; without it, every trusted sender is accepted";
+const NO_CUSTODIANS = "custodians is a list of custodians' names; without it, none is accepted";
 
 function pathsOf(value: unknown, where: string): readonly string[] {
   const isPath = (path: unknown): path is string => typeof path === "string" && path !== "";

@@ -11,9 +11,15 @@
 
 // Whose signature counts, and what a message must be
 export { trustedSender, type DirectoryEntry, type DirectoryKind } from "./directory/directory.js";
+export {
+  trustedCustodian,
+  type CustodianOptions,
+  type RewrapRecord,
+} from "./directory/trusted-custodian.js";
 export { readDirectory } from "./directory/directory-file.js";
 export { addAuthority, readAuthorities, removeAuthority, type Authority } from "./authorities.js";
 export {
+  acceptedCustodians,
   openPolicy,
   readConfig,
   type Config,
@@ -26,6 +32,7 @@ export {
   DEFAULT_WINDOW_MS,
   requireFresh,
   requireSigned,
+  type AdmitOptions,
   type FreshnessOptions,
 } from "./policy.js";
 
@@ -50,7 +57,9 @@ export {
   type AuditHead,
   type AuditProblem,
   type AuditReport,
+  type PassedOnCount,
 } from "./audit/audit-log.js";
+export { passedOnBy, type PassedOnBy } from "./audit/passed-on.js";
 export { nextSerial, type NextSerial } from "./ledger/serials.js";
 
 // Files that appear whole, in folders that are the user's own

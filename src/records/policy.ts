@@ -6,7 +6,9 @@
  * All claims examined here come from under a signature that holds (`verifyCore`). Without one, a
  * time or a serial would be whatever an attacker wrote.
  */
+import { toHex } from "../bytes.js";
 import { PolicyError } from "../errors.js";
+import type { DirectoryEntry } from "./directory/directory.js";
 import { DAY_MS, formatDuration, moment } from "./duration.js";
 import type { Ledger, Reservation, ReserveOptions, SignedMessage } from "./ledger/ledger.js";
 
@@ -76,9 +78,21 @@ export function requireFresh(
   }
 }
 
+export interface AdmitOptions extends FreshnessOptions, ReserveOptions {
+  /**
+   * Whose re-wrapping is accepted: what `trustedCustodian` returned for this message. By default a
+   * message must have the recipients that its sender signed.
+   */
+  readonly custodian?: Pick<DirectoryEntry, "publicKey"> | undefined;
+}
+
 /**
- * Reserves a message in the ledger if it is fresh, has the recipients its sender signed, and was
- * not accepted before. A refusal costs no call to a token and leaves no trace.
+ * Reserves a message in the ledger if it is fresh, has the recipients its sender signed or an
+ * accepted custodian passed it on to, and was not accepted before. A refusal costs no call to a
+ * token and leaves no trace.
+ *
+ * Re-wrapping changes none of what the sender signed. So it makes no message fresh again, and a
+ * re-wrapped copy of an accepted message is a replay.
  *
  * If a message was accepted and a crash then prevented its delivery, its age no longer matters: a
  * power cut must not lose it.
@@ -88,9 +102,9 @@ export function requireFresh(
 export async function admit(
   sender: SignedMessage,
   ledger: Ledger,
-  options: FreshnessOptions & ReserveOptions,
+  options: AdmitOptions,
 ): Promise<Reservation> {
-  requireIntact(sender);
+  requireIntact(sender, options.custodian);
   try {
     requireFresh(sender, options);
   } catch (refused) {
@@ -100,9 +114,14 @@ export async function admit(
 }
 
 /** @throws PolicyError `ERR_REWRAPPED` */
-function requireIntact(sender: Pick<SignedMessage, "recipientsIntact">): void {
-  if (sender.recipientsIntact) return;
+function requireIntact(
+  { recipientsIntact, passedOn }: Pick<SignedMessage, "recipientsIntact" | "passedOn">,
+  custodian: AdmitOptions["custodian"],
+): void {
+  if (recipientsIntact) return;
+  const accepted = custodian && toHex(custodian.publicKey.fingerprint);
+  if (passedOn !== undefined && passedOn.keyId === accepted) return;
   throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
-    hint: "somebody wrapped the message again for others; ask the sender for the original",
+    hint: "somebody re-wrapped the message for others; ask the sender for the original",
   });
 }

@@ -1,6 +1,12 @@
 import { describe, expect, it } from "@jest/globals";
 import { chmodSync, writeFileSync } from "node:fs";
-import { configPath, openPolicy, parseConfig, readConfig } from "../../src/records/config.js";
+import {
+  acceptedCustodians,
+  configPath,
+  openPolicy,
+  parseConfig,
+  readConfig,
+} from "../../src/records/config.js";
 import { DEFAULT_SKEW_MS, DEFAULT_WINDOW_MS } from "../../src/records/policy.js";
 import { DAY, freshFolder, MINUTE } from "./support/messages.js";
 
@@ -15,6 +21,7 @@ describe("the user's standing orders", () => {
       windowMs: 14 * DAY,
       skewMs: 0,
     });
+    expect(parseConfig('custodians = ["vault"]', "x")).toEqual({ custodians: ["vault"] });
     expect(parseConfig("", "x")).toEqual({});
   });
 
@@ -29,6 +36,9 @@ describe("the user's standing orders", () => {
     ["anybody, by a name", 'require = "signed"\nfrom = ["any"]'],
     ["a name that is no text", 'require = "signed"\nfrom = [1]'],
     ["one name, not in a list", 'require = "signed"\nfrom = "alice"'],
+    ["no custodian", "custodians = []"],
+    ["any custodian", 'custodians = ["any"]'],
+    ["one custodian, not in a list", 'custodians = "vault"'],
     ["a window without a unit", "window = 7"],
     ["a window that is none", 'window = "a week"'],
     ["an order given twice", 'require = "signed"\nrequire = "signed"'],
@@ -63,6 +73,19 @@ describe("the user's standing orders", () => {
     expect(await readConfig(folder)).toEqual({ require: "signed" });
     chmodSync(configPath(folder), 0o602);
     await expect(readConfig(folder)).rejects.toMatchObject({ code: "ERR_UNSAFE_FILE" });
+  });
+});
+
+describe("the custodians whose re-wrapping is accepted", () => {
+  it("are those that the command names, or else those of the settings; by default none", () => {
+    const config = { custodians: ["vault", "archive"] };
+    expect(acceptedCustodians({}, [])).toEqual([]);
+    expect(acceptedCustodians(config, [])).toEqual(["vault", "archive"]);
+    expect(acceptedCustodians(config, ["other"])).toEqual(["other"]);
+  });
+
+  it("are named one by one", () => {
+    expect(() => acceptedCustodians({}, ["any"])).toThrow(refused("ERR_USAGE"));
   });
 });
 

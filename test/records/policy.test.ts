@@ -2,8 +2,11 @@ import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import path from "node:path";
 import { formatDuration, MAX_DURATION_MS, parseDuration } from "../../src/records/duration.js";
+import { toHex } from "../../src/bytes.js";
+import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import { admit, requireFresh, requireSigned } from "../../src/records/policy.js";
 import { initLedger, openLedger } from "../../src/records/ledger/sqlite-ledger.js";
+import { publicDer, TEST_KEYS } from "../support/keys.js";
 import { DAY, freshFolder, message, MINUTE, NOW } from "./support/messages.js";
 
 const now = { nowMs: NOW };
@@ -64,6 +67,41 @@ describe("a policy", () => {
     const rewrapped = message(1, { recipientsIntact: false });
     await expect(admit(rewrapped, ledger, now)).rejects.toMatchObject({ code: "ERR_REWRAPPED" });
     expect(await ledger.status()).toMatchObject({ reserved: 0 });
+  });
+
+  it("takes a re-wrapped message only from the custodian that the caller accepts", async () => {
+    const file = path.join(freshFolder(), "ledger.db");
+    await initLedger(file, now);
+    const ledger = await openLedger(file);
+    const [vault, other] = (["ed25519", "p384"] as const).map((name) => ({
+      publicKey: publicKeyFromSpki(publicDer(TEST_KEYS[name])),
+    }));
+    const keyId = toHex(vault?.publicKey.fingerprint ?? new Uint8Array());
+    const passedOn = message(1, { recipientsIntact: false, passedOn: { keyId } });
+    const unknown = message(1, { recipientsIntact: false });
+    const refused = { code: "ERR_REWRAPPED" };
+    await expect(admit(passedOn, ledger, now)).rejects.toMatchObject(refused);
+    const byOther = { ...now, custodian: other };
+    await expect(admit(passedOn, ledger, byOther)).rejects.toMatchObject(refused);
+    const byVault = { ...now, custodian: vault };
+    await expect(admit(unknown, ledger, byVault)).rejects.toMatchObject(refused);
+    expect(await ledger.status()).toMatchObject({ reserved: 0 });
+
+    await (await (await admit(passedOn, ledger, byVault)).commit()).delivered();
+    for (const copy of [passedOn, message(1)]) {
+      await expect(admit(copy, ledger, byVault)).rejects.toMatchObject({ code: "ERR_REPLAYED" });
+    }
+  });
+
+  it("finds a re-wrapped message as old as its sender made it", async () => {
+    const file = path.join(freshFolder(), "ledger.db");
+    await initLedger(file, now);
+    const ledger = await openLedger(file);
+    const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS.ed25519));
+    const passedOn = { keyId: toHex(publicKey.fingerprint), rewrappedMs: NOW };
+    const old = message(1, { recipientsIntact: false, passedOn, createdMs: NOW - 8 * DAY });
+    const options = { ...now, custodian: { publicKey } };
+    await expect(admit(old, ledger, options)).rejects.toMatchObject({ code: "ERR_STALE" });
   });
 
   it("refuses a stale message, unless a crash came between its acceptance and its delivery", async () => {

@@ -119,6 +119,16 @@ export const ownCertificates = {
   },
 } satisfies Options;
 
+/** Of commands that judge messages which custodians passed on. */
+export const acceptedCustodians = {
+  custodian: {
+    type: "string",
+    repeatable: true,
+    names: { of: "custodians" },
+    describe: "Also open what this custodian re-wrapped for others (repeatable)",
+  },
+} satisfies Options;
+
 /** Of commands that judge certificates. */
 export const certificateTrust = {
   trust: {

@@ -11,6 +11,7 @@ import {
   spokenFingerprint,
   type DirectoryKind,
 } from "../../records/directory/directory.js";
+import { custodianLimit } from "../../records/directory/trusted-custodian.js";
 import { defined } from "../../defined.js";
 import type { Sender, SenderCertificates, SenderInfo } from "../../envelope/envelope.js";
 import { P11SealError, UsageError } from "../../errors.js";
@@ -111,7 +112,11 @@ export async function knownSigner(
         : entries.find(({ publicKey }) => toHex(publicKey.fingerprint) === key.keyId);
     if (entry === undefined) return undefined;
     const nowMs = Date.now();
-    const limit = senderLimit(entry, key.createdMs ?? nowMs, nowMs)?.fact;
+    const { createdMs = nowMs } = key;
+    const limit =
+      kind === "custodians"
+        ? custodianLimit(entry, createdMs)?.fact
+        : senderLimit(entry, createdMs, nowMs)?.fact;
     return { name: entry.name, ...defined({ limit }) };
   } catch (error) {
     if (!(error instanceof P11SealError)) throw error;
@@ -127,6 +132,16 @@ export function senderData(known: KnownSigner | undefined): {
 } {
   if (known?.limit === undefined) return { name: known?.name ?? null };
   return { name: null, limit: known.limit };
+}
+
+/** A sender for people, by what a message claims under a signature that holds. */
+export async function signerText(
+  sender: { readonly keyId: string; readonly createdMs: number },
+  context: Context,
+): Promise<string> {
+  const known = await knownSender(sender, context);
+  if (known === undefined) return "an unknown key";
+  return known.limit === undefined ? `"${known.name}"` : `a key that is not valid: ${known.limit}`;
 }
 
 /**

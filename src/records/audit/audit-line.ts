@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { printableJson } from "../../printable.js";
 import type { LedgerWitness } from "../ledger/ledger.js";
 import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
+import { isPassedOnBy, type PassedOnBy } from "./passed-on.js";
 
 /** What is recorded of an opening, successful or refused. */
 export interface AuditEvent {
@@ -18,6 +19,8 @@ export interface AuditEvent {
   readonly messageId?: string;
   /** SHA-256 of the sender's SPKI, hexadecimal; only if the signature holds. */
   readonly sender?: string;
+  /** Who re-wrapped it for its recipients; only if that signature holds. */
+  readonly passedOn?: PassedOnBy;
   /** SHA-256 of the SPKI that opened it, hexadecimal. */
   readonly recipient?: string;
   readonly tokenSerial?: string;
@@ -119,6 +122,7 @@ const FIELDS: readonly (readonly [name: string, holds: Check, needed: boolean])[
   ["outcome", text(/^[A-Za-z0-9_-]{1,64}$/), true],
   ["messageId", HEX_16, false],
   ["sender", HEX_32, false],
+  ["passedOn", isPassedOnBy, false],
   ["recipient", HEX_32, false],
   ["tokenSerial", text(/^.{0,64}$/su), false],
   ["path", text(/^.{0,128}$/su), false],

@@ -42,7 +42,7 @@ import { walkAuditLog, type AuditReport } from "./audit-walk.js";
 import type { LedgerWitness } from "../ledger/ledger.js";
 
 export type { AuditEvent, AuditHead } from "./audit-line.js";
-export type { AuditProblem, AuditReport } from "./audit-walk.js";
+export type { AuditProblem, AuditReport, PassedOnCount } from "./audit-walk.js";
 
 /** The files of an audit log, all in one folder. */
 export interface AuditFiles {

@@ -21,8 +21,17 @@ export interface AuditReport {
   readonly head?: AuditHead;
   /** Evidence of tampering, in the order of the file, at most 100; empty if there is none. */
   readonly problems: readonly AuditProblem[];
+  /** Of the messages that were opened, those that custodians had passed on; by custodian. */
+  readonly passedOn: readonly PassedOnCount[];
   /** Lines, by their number in the file, that a crash cut short; a later line explains each. */
   readonly tornLines: readonly number[];
+}
+
+export interface PassedOnCount {
+  /** SHA-256 of the custodian's SPKI, hexadecimal. */
+  readonly custodian: string;
+  /** How many of their messages were opened. */
+  readonly opened: number;
 }
 
 export interface AuditProblem {
@@ -82,6 +91,8 @@ class Walk {
   #odd: { hash: string; line: number } | undefined;
   readonly #problems: AuditProblem[] = [];
   readonly #tornLines: number[] = [];
+  /** By custodian: only those that the user accepted, so they are few. */
+  readonly #passedOn = new Map<string, number>();
 
   constructor(options: WalkOptions) {
     this.#seen = options.seen ?? (() => undefined);
@@ -102,6 +113,7 @@ class Walk {
     if (!explained) this.#tellOdd();
     this.#odd = undefined;
     this.#seen(line);
+    this.#count(line);
     this.#follow(line);
     if (line.event === "repair" && line.outcome === "no-head") {
       this.#tell("ERR_AUDIT_HEAD", "the head was missing when this line was written");
@@ -132,8 +144,15 @@ class Walk {
       lines: this.#lines,
       ...(this.#lines > 0 && { head: this.#tip }),
       problems: this.#problems,
+      passedOn: [...this.#passedOn].map(([custodian, opened]) => ({ custodian, opened })),
       tornLines: this.#tornLines,
     };
+  }
+
+  #count(line: AuditLine): void {
+    if (line.event !== "open" || line.outcome !== "opened" || line.passedOn === undefined) return;
+    const { custodian } = line.passedOn;
+    this.#passedOn.set(custodian, (this.#passedOn.get(custodian) ?? 0) + 1);
   }
 
   /** True if the line before was ours, or this line says that a crash cut it short. */

@@ -1,6 +1,7 @@
 /**
  * Receipts: the receiver's signed statement that a message arrived whole. It names the message, its
- * sender, when it was opened, and the SHA-256 of the sealed file. It says nothing of the content.
+ * sender, the custodian who passed it on, if one did, when it was opened, and the SHA-256 of the
+ * sealed file. It says nothing of the content.
  *
  * A receipt is one line of JSON with its fields in a fixed order, so that it has one encoding and
  * people can read it. The signature covers a label and that line without its last field.
@@ -11,7 +12,9 @@ import type { PrivateKey, SigningPublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
 import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
+import { defined } from "../../defined.js";
 import { count, HEX_16, HEX_32, text, type Check } from "../fields.js";
+import { isPassedOnBy, type PassedOnBy } from "./passed-on.js";
 
 /** What a receipt says about the message. */
 export interface ReceiptStatement {
@@ -27,6 +30,8 @@ export interface ReceiptStatement {
   readonly receivedMs: number;
   /** SHA-256 of the whole sealed message, hexadecimal. */
   readonly sealedSha256: string;
+  /** Who had re-wrapped it for the receiver; absent: it came as its sender sealed it. */
+  readonly passedOn?: PassedOnBy;
 }
 
 export interface Receipt extends ReceiptStatement {
@@ -85,9 +90,7 @@ export function verifyReceipt(bytes: Uint8Array, expected?: SigningPublicKey): R
       hint: "the receipt is genuine, but not from the receiver that you named",
     });
   }
-  const { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 } = unsigned;
-  const statement = { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 };
-  return { ...statement, receiver, algorithm: unsigned.algorithm };
+  return { ...statementIn(unsigned), receiver, algorithm: unsigned.algorithm };
 }
 
 // ── Details ──
@@ -105,16 +108,16 @@ interface Unsigned extends ReceiptStatement {
 function unsignedPart(statement: ReceiptStatement, receiver: SigningPublicKey): Unsigned {
   return {
     type: TYPE,
-    messageId: statement.messageId,
-    sender: statement.sender,
-    streamId: statement.streamId,
-    serial: statement.serial,
-    createdMs: statement.createdMs,
-    receivedMs: statement.receivedMs,
-    sealedSha256: statement.sealedSha256,
+    ...statementIn(statement),
     receiver: toBase64(receiver.spki),
     algorithm: signatureAlgorithm(receiver).name,
   };
+}
+
+function statementIn(values: ReceiptStatement): ReceiptStatement {
+  const { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 } = values;
+  const always = { messageId, sender, streamId, serial, createdMs, receivedMs, sealedSha256 };
+  return { ...always, ...defined({ passedOn: values.passedOn }) };
 }
 
 function signedBytes(unsigned: Unsigned): Uint8Array {
@@ -143,7 +146,8 @@ function parse(bytes: Uint8Array): { unsigned: Unsigned; signature: Uint8Array }
 }
 
 function inOrder(value: Unsigned): Unsigned {
-  const ordered: unknown = Object.fromEntries(FIELDS.map(([name]) => [name, value[name]]));
+  const present = FIELDS.filter(([name]) => value[name] !== undefined);
+  const ordered: unknown = Object.fromEntries(present.map(([name]) => [name, value[name]]));
   return ordered as Unsigned;
 }
 
@@ -187,6 +191,7 @@ const FIELDS: readonly (readonly [name: keyof Unsigned, holds: Check])[] = [
   ["createdMs", count],
   ["receivedMs", count],
   ["sealedSha256", HEX_32],
+  ["passedOn", (value) => value === undefined || isPassedOnBy(value)],
   ["receiver", text(/^[A-Za-z0-9+/]+={0,2}$/)],
   ["algorithm", text(/^[A-Za-z0-9 -]{1,32}$/)],
 ];

@@ -155,7 +155,7 @@ export function trustedSender(
 
 /** @throws PolicyError `ERR_RECIPIENT_EXPIRED`, `ERR_RECIPIENT_NOT_YET_VALID` */
 export function requireValidRecipient(entry: DirectoryEntry, nowMs: number): void {
-  const limit = outside(entry, nowMs);
+  const limit = limitAt(entry, nowMs);
   if (limit === undefined) return;
   const code = limit.early ? "ERR_RECIPIENT_NOT_YET_VALID" : "ERR_RECIPIENT_EXPIRED";
   throw new PolicyError(code, `the key of "${entry.name}" ${limit.fact}`, {
@@ -214,17 +214,22 @@ export function senderLimit(
   createdMs: number,
   nowMs: number,
 ): Limit | undefined {
-  const limit = outside(entry, nowMs) ?? outside(entry, createdMs);
+  const limit = limitAt(entry, nowMs) ?? limitAt(entry, createdMs);
   return limit && { ...limit, fact: `the key of "${entry.name}" ${limit.fact}` };
 }
 
-interface Limit {
+/** Why a key does not count. */
+export interface Limit {
+  /** True: its validity had not begun; false: it had ended. */
   readonly early: boolean;
   readonly fact: string;
 }
 
 /** Why the key is not valid at that time; `undefined` if it is. */
-function outside({ notBeforeMs, notAfterMs }: DirectoryEntry, ms: number): Limit | undefined {
+export function limitAt(
+  { notBeforeMs, notAfterMs }: DirectoryEntry,
+  ms: number,
+): Limit | undefined {
   if (notBeforeMs !== undefined && ms < notBeforeMs) {
     return { early: true, fact: `is not valid before ${formatMoment(notBeforeMs)}` };
   }

@@ -27,6 +27,11 @@ export interface SignedMessage {
   readonly expiresMs?: number;
   /** True if the wrapped keys are the ones the sender signed. */
   readonly recipientsIntact: boolean;
+  /**
+   * The custodian who re-wrapped it for these recipients, under a signature that holds: SHA-256 of
+   * the SPKI, hexadecimal.
+   */
+  readonly passedOn?: { readonly keyId: string };
 }
 
 export interface ReserveOptions {

@@ -71,13 +71,19 @@ afterAll(() => {
 describe("an audit log", () => {
   it("is whole after every line, and names its head", async () => {
     const files = auditFiles(freshFolder());
-    expect(await verifyAuditLog(files)).toEqual({ lines: 0, problems: [], tornLines: [] });
+    expect(await verifyAuditLog(files)).toEqual({
+      lines: 0,
+      problems: [],
+      passedOn: [],
+      tornLines: [],
+    });
     for (let index = 1; index <= 5; index++) {
       const head = await appendAudit(files, event(index), NOW);
       expect(await verifyAuditLog(files)).toEqual({
         lines: index,
         head,
         problems: [],
+        passedOn: [],
         tornLines: [],
       });
     }
@@ -140,6 +146,42 @@ describe("an audit log", () => {
     const files = await newLog(1);
     await expect(appendAudit(files, { ...event(2), ...changes }, NOW)).rejects.toThrow(TypeError);
     expect(await problems(files)).toEqual([]);
+  });
+
+  it("says who passed a message on, and counts what was opened, by custodian", async () => {
+    const files = await newLog(1);
+    const of = (custodian: string, generation: number) => ({
+      passedOn: { custodian: hex(custodian, 64), rewrappedMs: NOW, generation },
+    });
+    const refused = { outcome: "ERR_REWRAPPED", ...of("eve", 1) };
+    const changes = [of("vault", 1), of("archive", 4), of("vault", 2), refused];
+    for (const change of changes) {
+      await appendAudit(files, { ...event(1), ...change }, NOW);
+    }
+    expect(linesOf(files).slice(1).map(parseAuditLine)).toMatchObject(changes);
+    expect(await verifyAuditLog(files)).toMatchObject({
+      problems: [],
+      passedOn: [
+        { custodian: hex("vault", 64), opened: 2 },
+        { custodian: hex("archive", 64), opened: 1 },
+      ],
+    });
+    const odd = { custodian: "vault", rewrappedMs: NOW, generation: 1 };
+    const line = { ...event(1), passedOn: odd };
+    await expect(appendAudit(files, line, NOW)).rejects.toThrow(TypeError);
+  });
+
+  it("of version 0.1.0 is still whole, and goes on", async () => {
+    const files = auditFiles(freshFolder());
+    for (const [path, name] of [
+      [files.log, "audit-0.1.0.jsonl"],
+      [files.head, "audit-0.1.0.head"],
+    ] as const) {
+      const bytes = readFileSync(new URL(`../fixtures/${name}`, import.meta.url));
+      writeFileSync(path, bytes, { mode: 0o600 });
+    }
+    await appendAudit(files, event(2), NOW);
+    expect(await verifyAuditLog(files)).toMatchObject({ lines: 3, problems: [], tornLines: [] });
   });
 
   it("takes any serial a token may claim, on one line", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@jest/globals";
 import { createPrivateKey } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { ascii, toBase64 } from "../../../src/bytes.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
 import type { PrivateKey, SigningPublicKey } from "../../../src/keys/key.js";
@@ -14,7 +15,7 @@ import { hex, NOW } from "../support/messages.js";
 
 const SIGNERS = ["rsa3072", "p256", "p384", "ed25519"] as const;
 
-const statement: ReceiptStatement = {
+const statement = {
   messageId: hex("message", 32),
   sender: hex("alice", 64),
   streamId: hex("stream", 32),
@@ -23,6 +24,8 @@ const statement: ReceiptStatement = {
   receivedMs: NOW,
   sealedSha256: hex("sealed", 64),
 };
+
+const passedOn = { custodian: hex("vault", 64), rewrappedMs: NOW - 500, generation: 3 };
 
 function signer(name: TestKeyName): { publicKey: SigningPublicKey; key: PrivateKey } {
   const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SigningPublicKey;
@@ -55,6 +58,53 @@ describe("a receipt", () => {
     expect(JSON.parse(text)).toMatchObject({ type: "p11seal receipt v1", ...statement });
   });
 
+  it("says who passed the message on, if a custodian did", async () => {
+    const { publicKey, key } = signer("ed25519");
+    const bytes = await makeReceipt({ ...statement, passedOn }, publicKey, key);
+    expect(verifyReceipt(bytes)).toMatchObject({ ...statement, passedOn });
+    expect(verifyReceipt(await receiptOf("ed25519"))).not.toHaveProperty("passedOn");
+    for (const [from, to] of [
+      ['"generation":3', '"generation":2'],
+      [passedOn.custodian, hex("other", 64)],
+      [`"rewrappedMs":${passedOn.rewrappedMs}`, `"rewrappedMs":${passedOn.rewrappedMs + 1}`],
+      [`,"passedOn":${JSON.stringify(passedOn)}`, ""],
+    ] as const) {
+      const changed = textOf(bytes).replace(from, to);
+      expect(changed).not.toBe(textOf(bytes));
+      expect(() => verifyReceipt(ascii(changed))).toThrow(
+        expect.objectContaining({ code: "ERR_RECEIPT_SIGNATURE" }),
+      );
+    }
+  });
+
+  it.each([
+    ["generation 0", { ...passedOn, generation: 0 }],
+    ["no time", { ...passedOn, rewrappedMs: undefined }],
+    ["a field too many", { ...passedOn, name: "vault" }],
+    ["another order", { generation: 3, custodian: passedOn.custodian, rewrappedMs: NOW }],
+    ["a custodian's name for the key", { ...passedOn, custodian: "vault" }],
+    ["a list", [passedOn]],
+    ["nothing", null],
+  ])("is not made, and not read, with %s in who passed it on", async (_what, wrong) => {
+    const { publicKey, key } = signer("ed25519");
+    const odd = { ...statement, passedOn: wrong } as ReceiptStatement;
+    await expect(makeReceipt(odd, publicKey, key)).rejects.toThrow(TypeError);
+    const good = textOf(await makeReceipt({ ...statement, passedOn }, publicKey, key));
+    const text = good.replace(JSON.stringify(passedOn), JSON.stringify(wrong));
+    expect(() => verifyReceipt(ascii(text))).toThrow(
+      expect.objectContaining({ code: "ERR_RECEIPT" }),
+    );
+  });
+
+  it("of version 0.1.0 still holds", () => {
+    const path = new URL("../fixtures/0.1.0.receipt", import.meta.url);
+    expect(verifyReceipt(readFileSync(path))).toMatchObject({
+      serial: 7,
+      createdMs: 1_790_000_000_000,
+      algorithm: "Ed25519",
+    });
+  });
+
   it("signed by somebody else is not a receipt of the signer that was asked for", async () => {
     const receipt = await receiptOf("p256");
     expect(() => verifyReceipt(receipt, signer("p384").publicKey)).toThrow(
@@ -64,7 +114,7 @@ describe("a receipt", () => {
 
   it.each(Object.keys(statement))("does not hold when its %s was changed", async (field) => {
     const text = textOf(await receiptOf("ed25519"));
-    const value = String(statement[field as keyof ReceiptStatement]);
+    const value = String(statement[field as keyof typeof statement]);
     const last = value.endsWith("1") ? "2" : "1";
     const changed = text.replace(value, value.slice(0, -1) + last);
     expect(changed).not.toBe(text);

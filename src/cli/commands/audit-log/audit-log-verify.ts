@@ -9,6 +9,7 @@ import {
 import { defined } from "../../../defined.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
+import { knownSigner } from "../../find/sender.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import type { Context } from "../../command.js";
@@ -18,7 +19,8 @@ export async function auditLogVerifyCommand(args: Arguments, context: Context): 
   const expected = expectedOf(args.text("expected"));
   const files = auditFiles(homeFolder(io.env));
   const found = await verifyAuditLog(files, defined({ expected }));
-  await write(io.stdout, args.flag("json") ? json(found) : describe(found));
+  const text = args.flag("json") ? json(found) : describe(found) + (await passedOn(found, context));
+  await write(io.stdout, text);
   for (const line of found.tornLines) {
     report.note(`line ${line}: cut short by a crash; no other line is affected`);
   }
@@ -51,4 +53,16 @@ function describe({ lines, head, problems }: AuditReport): string {
   ];
   const details = problems.map(({ code, line, message }) => [`line ${line}`, code, message]);
   return table(summary) + table(details);
+}
+
+/** How many messages came by way of custodians. */
+async function passedOn(found: AuditReport, context: Context): Promise<string> {
+  const rows = found.passedOn.map(async ({ custodian, opened }) => {
+    const known = await knownSigner({ keyId: custodian }, "custodians", context);
+    const who =
+      known === undefined ? "a key that is no custodian's now" : `custodian "${known.name}"`;
+    const messages = opened === 1 ? "1 message" : `${opened} messages`;
+    return [messages, `opened that ${who} had passed on`, `SHA256:${custodian}`];
+  });
+  return table(await Promise.all(rows));
 }

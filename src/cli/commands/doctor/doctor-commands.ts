@@ -1,6 +1,6 @@
 /** `p11seal doctor`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import { general, json, module, ownCertificates } from "../shared-options.js";
+import { acceptedCustodians, general, json, module, ownCertificates } from "../shared-options.js";
 
 export const DOCTOR: CommandSet = {
   commands: [
@@ -16,6 +16,7 @@ export const DOCTOR: CommandSet = {
           describe: "What to open it with, as for open (default: every token present)",
         },
         ...ownCertificates,
+        ...acceptedCustodians,
         ...module,
         ...json,
         ...general,

@@ -3,7 +3,7 @@
  * Without a file, which modules, tokens and keys there are. No PIN is asked for or sent.
  */
 import { defined } from "../../../defined.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo, PassedOn } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { NoMatchError, P11SealError, TokenError, UsageError } from "../../../errors.js";
 import type {
@@ -19,6 +19,7 @@ import { isPkcs11Uri } from "../../../token/uri.js";
 import { titleOf } from "../../../keys/around.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Leftover } from "../../../store/leftovers.js";
+import { passedOnData, passedOnText, requireAcceptable } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { ageDoubtIn, ageWay } from "../../find/token-key.js";
@@ -39,6 +40,7 @@ import { fewOf, printable } from "../../../printable.js";
 import { EXIT, exitStatus } from "../../io/report.js";
 import { json } from "../../io/table.js";
 import { leftBehind, leftBehindLines } from "./left-behind.js";
+import { signerText } from "../../find/sender.js";
 import { type Tokens, withTokens } from "../../find/tokens.js";
 import { troubleError } from "../../find/troubles.js";
 import type { Context } from "../../command.js";
@@ -49,8 +51,9 @@ export async function doctorCommand(args: Arguments, context: Context): Promise<
     throw new UsageError("ERR_USAGE", "no file was given, and stdin is the terminal");
   }
   const certificates = args.texts("cert");
-  if (file === undefined && certificates.length > 0) {
-    throw new UsageError("ERR_USAGE", "--cert is for a file, and none was given");
+  const forFiles = ["cert", "custodian"].find((name) => args.texts(name).length > 0);
+  if (file === undefined && forFiles !== undefined) {
+    throw new UsageError("ERR_USAGE", `--${forFiles} is for a file, and none was given`);
   }
   requireOneStdin([...(file === undefined ? [] : [file]), ...certificates]);
   return withTokens(args, context, (tokens) =>
@@ -69,6 +72,8 @@ interface Verdict {
   readonly unseen?: TokenInfo;
   /** No key opens the file, but a passphrase does. */
   readonly passphrase?: true;
+  /** Present if a custodian passed the message on, whose word counts here. */
+  readonly passedOn?: PassedOn;
 }
 
 async function ofFile(
@@ -87,9 +92,13 @@ async function ofFile(
   const verdict = await verdictOn(info, args, tokens, context);
   const { cause } = verdict;
   const exit = cause === undefined ? EXIT.done : exitStatus(cause);
+  const { passedOn } = verdict;
   const text = args.flag("json")
-    ? json({ file, opens: opens(verdict), exit, ...asData(verdict) })
-    : describeVerdict(file, info, verdict);
+    ? json({
+        ...{ file, opens: opens(verdict), exit, ...asData(verdict) },
+        ...(passedOn && { passedOn: await passedOnData(passedOn, context) }),
+      })
+    : describeVerdict(file, verdict, await originLines(info, verdict, context));
   await write(context.io.stdout, text);
   return exit;
 }
@@ -101,8 +110,11 @@ async function verdictOn(
   context: Context,
 ): Promise<Verdict> {
   let prospects: readonly Prospect[] = [];
+  let passedOn: PassedOn | undefined;
   if (info.recipients.some(({ passphrase }) => passphrase)) return { prospects, passphrase: true };
   try {
+    // As opening does: the sender and the custodian come before the keys.
+    passedOn = await requireAcceptable(info, args, context);
     const identities = await prepareIdentities(args.texts("identity"), tokens, context);
     const keys = await identities.find(info);
     const certificates = await certificatesAt(args.texts("cert"), context.io);
@@ -112,15 +124,15 @@ async function verdictOn(
     const [unseen] = identities.unseen();
     if (chosen === undefined && unseen !== undefined) {
       requireTriable(unseen, false);
-      return { prospects, unseen };
+      return { prospects, unseen, ...defined({ passedOn }) };
     }
     if (chosen === undefined) {
       throw await identities.whyNone(noMatch(keys.length, mayHaveOther(info, keys)));
     }
-    return { chosen, prospects, ...defined({ cause: chosen.cause }) };
+    return { chosen, prospects, ...defined({ cause: chosen.cause, passedOn }) };
   } catch (cause) {
     if (!(cause instanceof P11SealError) || cause instanceof UsageError) throw cause;
-    return { prospects, cause };
+    return { prospects, cause, ...defined({ passedOn }) };
   }
 }
 
@@ -151,7 +163,20 @@ function asData({ chosen, prospects, cause, unseen }: Verdict): object {
   };
 }
 
-function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): string {
+/** What is said of who sent a signed message. */
+async function originLines(
+  { signed, sender }: MessageInfo,
+  { passedOn }: Verdict,
+  context: Context,
+): Promise<readonly string[]> {
+  if (!signed) return [];
+  const judged = "sender: judged when it is opened; see p11seal inspect";
+  if (passedOn === undefined || sender === undefined) return [judged];
+  const sealedBy = await signerText(sender, context);
+  return [judged, `passed on: ${await passedOnText(passedOn, sealedBy, context)}`];
+}
+
+function describeVerdict(file: string, verdict: Verdict, origin: readonly string[]): string {
   const { chosen, cause, unseen } = verdict;
   const token = chosen?.token ?? unseen;
   const name = file === "-" ? "stdin" : file;
@@ -165,7 +190,7 @@ function describeVerdict(file: string, info: MessageInfo, verdict: Verdict): str
     ...(chosen === undefined ? [] : prospectLines(chosen)),
     ...(cause === undefined ? [] : [`cause: ${cause.message}`]),
     ...(cause?.hint === undefined ? [] : [`remedy: ${cause.hint}`]),
-    ...(info.signed ? ["sender: judged when it is opened; see p11seal inspect"] : []),
+    ...origin,
   ];
   return indented(lines);
 }

@@ -17,7 +17,8 @@ import { humanSize } from "../../io/progress.js";
 import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
 import { printable } from "../../../printable.js";
 import { json } from "../../io/table.js";
-import { knownSender, senderData, type KnownSigner } from "../../find/sender.js";
+import { passedOnData, passedOnText } from "../../find/accepted-custodians.js";
+import { knownSender, senderData, signerText, type KnownSigner } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
 
@@ -40,14 +41,35 @@ export async function inspectCommand(args: Arguments, context: Context): Promise
     const known =
       info.sender?.signature === "holds" ? await knownSender(info.sender, context) : undefined;
     const prospects = await prospectsWith(args, info, context);
+    const passedOn = await passedOnIn(info, context);
     const text = args.flag("json")
-      ? json(asJson(file, info, sizes, known, prospects))
-      : describe(file, info, sizes, known) + describeProspects(prospects);
+      ? json(asJson(file, info, sizes, { known, passedOn: passedOn?.data }, prospects))
+      : describe(file, info, sizes, { known, passedOn: passedOn?.text }) +
+        describeProspects(prospects);
     await write(io.stdout, text);
   } finally {
     await input.close();
     await blob?.close();
   }
+}
+
+/** What the user's directory says of those whom a message names. */
+interface Names<T> {
+  readonly known: KnownSigner | undefined;
+  /** Who passed it on. */
+  readonly passedOn: T | undefined;
+}
+
+async function passedOnIn(
+  { sender }: MessageInfo,
+  context: Context,
+): Promise<{ readonly text: string; readonly data: object } | undefined> {
+  if (sender?.passedOn === undefined) return undefined;
+  const { passedOn } = sender;
+  return {
+    text: await passedOnText(passedOn, await signerText(sender, context), context),
+    data: await passedOnData(passedOn, context),
+  };
 }
 
 /** In bytes; null where the input's size is not known beforehand. */
@@ -67,12 +89,16 @@ function asJson(
   file: string,
   info: MessageInfo,
   sizes: Sizes,
-  known: KnownSigner | undefined,
+  { known, passedOn }: Names<object>,
   prospects: readonly Prospect[] | undefined,
 ): object {
   const { format, version, suite, cipher, authenticated, segmentBytes } = info;
   const { messageId, signed, headerBytes, recipients } = info;
-  const sender = info.sender && { ...info.sender, ...senderData(known) };
+  const sender = info.sender && {
+    ...info.sender,
+    ...senderData(known),
+    ...defined({ passedOn }),
+  };
   const keys = prospects?.map(prospectData);
   return {
     file,
@@ -145,6 +171,7 @@ function standing(info: MessageInfo): {
     (field) => `sender.${field}`,
   );
   if (sender?.expiresMs !== undefined) own.push("sender.expiresMs");
+  if (sender?.passedOn !== undefined) own.push("sender.passedOn");
   const holds = sender?.signature === "holds";
   const signedFields = [...core, ...(signed ? own : [])];
   const intact = holds && sender.recipientsIntact;
@@ -157,14 +184,14 @@ function describe(
   file: string,
   info: MessageInfo,
   { sealedBytes, contentBytes }: Sizes,
-  known: KnownSigner | undefined,
+  names: Names<string>,
 ): string {
   const rows: Row[] = [
     ["file", file === "-" ? "stdin" : file],
     ["format", formatText(info)],
     ...cipherRows(info),
     ["message", info.messageId],
-    ...senderRows(info, known),
+    ...senderRows(info, names),
     ["size", sealedBytes === null ? "not known before the end" : exact(sealedBytes)],
     ["header", exact(info.headerBytes)],
     ["content", contentBytes === null ? "not here, or not known" : exact(contentBytes)],
@@ -199,7 +226,7 @@ function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
 /** No message says who owns the sender's key: the name is the user's own for that key. */
 function senderRows(
   { signed, sender, cipher }: MessageInfo,
-  known: KnownSigner | undefined,
+  { known, passedOn }: Names<string>,
 ): readonly Row[] {
   if (sender === undefined) {
     if (signed) return [["sender", "signed; who signed shows when the message is read to its end"]];
@@ -221,11 +248,14 @@ function senderRows(
     ["sender", `${who}, key ${keyId}`],
     ["sealed", `${moment(createdMs)}${expires}`],
     ["serial", `${serial} of stream ${streamId}`],
+    ...(passedOn === undefined ? [] : [["passed on", passedOn] as const]),
     [
       "verified",
       recipientsIntact
         ? "sender, times, serial and recipients: the signature holds"
-        : "sender, times and serial: the signature holds; the wrapped keys are NOT the sender's",
+        : passedOn !== undefined
+          ? "sender, times and serial: the signature holds; the wrapped keys are the custodian's"
+          : "sender, times and serial: the signature holds; the wrapped keys are NOT the sender's",
     ],
     ["claimed", "the content: only opening checks that the sender signed it"],
   ];

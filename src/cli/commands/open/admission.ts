@@ -1,5 +1,6 @@
 /** Whether one message may be opened, as the gate decides before any key is looked for. */
-import type { SenderInfo } from "../../../envelope/envelope.js";
+import type { PassedOn, SenderInfo } from "../../../envelope/envelope.js";
+import type { DirectoryEntry } from "../../../records/directory/directory.js";
 import type { Output } from "../../io/output.js";
 import type { Admitted } from "./gate.js";
 import type { CloseLater } from "./sealed-input.js";
@@ -25,6 +26,8 @@ export class Admission {
   admitted: Admitted | undefined;
   /** Set once the ledger has accepted it. */
   isAccepted = false;
+  /** Who passed the message on, once that was accepted. */
+  #custodian: DirectoryEntry | undefined;
   readonly #settings: OpenSettings;
   readonly #output: Output;
   readonly #closeLater: CloseLater;
@@ -41,12 +44,21 @@ export class Admission {
     return this.admitted;
   }
 
+  /**
+   * A custodian passed the message on. Comes before `demand`.
+   *
+   * @throws PolicyError: refused
+   */
+  async takeFrom(record: PassedOn): Promise<void> {
+    this.#custodian = await this.#settings.custodians.take(record);
+  }
+
   /** @throws PolicyError: refused; `AlreadyDecrypted` */
   async demand(sender: SenderInfo | undefined): Promise<void> {
     const { gate, receipt } = this.#settings;
     if (gate === undefined) return;
     const { paths } = this.#output;
-    const admitted = await gate.admit(sender, paths);
+    const admitted = await gate.admit(sender, paths, this.#custodian);
     this.admitted = admitted;
     this.#closeLater({ close: () => this.required().reservation.release() });
     const { redelivery } = admitted.reservation;

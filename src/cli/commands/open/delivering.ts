@@ -9,6 +9,7 @@ import { PolicyError } from "../../../errors.js";
 import type { Acceptance } from "../../../records/ledger/ledger.js";
 import { syncFolder } from "../../../store/files.js";
 import type { Context } from "../../command.js";
+import { notePassedOn } from "../../find/accepted-custodians.js";
 import { noteSender } from "../../find/sender.js";
 import { writeOnce, type OpenedMessage } from "../../io/bulk.js";
 import type { Output } from "../../io/output.js";
@@ -43,6 +44,7 @@ export async function deliver(delivery: Delivery): Promise<void> {
   await commit(output);
   const sender = opened.sender ?? opened.atEnd?.sender;
   if (sender !== undefined) await noteSender(sender, context);
+  if (sender?.passedOn !== undefined) await notePassedOn(sender, sender.passedOn, context);
   turn.pass();
   await log.openedIfPossible();
 }

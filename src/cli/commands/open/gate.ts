@@ -4,7 +4,7 @@
  */
 import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
-import { trustedSender } from "../../../records/directory/directory.js";
+import { trustedSender, type DirectoryEntry } from "../../../records/directory/directory.js";
 import type { SenderInfo } from "../../../envelope/envelope.js";
 import { defined } from "../../../defined.js";
 import { P11SealError, PolicyError, UsageError } from "../../../errors.js";
@@ -15,6 +15,7 @@ import { admit, requireSigned } from "../../../records/policy.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
+import { passedOnText } from "../../find/accepted-custodians.js";
 import type { CertificateTrust } from "../../find/certificate-trust.js";
 import { givenTrustOption } from "../../find/trust-options.js";
 
@@ -90,16 +91,20 @@ export class Gate {
 
   /**
    * Admits a message, or refuses it. `sender` is what its signature says, undefined without one;
-   * `output` is where its plaintext will be, if that is a file.
+   * `output` is where its plaintext will be, if that is a file; `custodian`, who passed it on.
    *
    * @throws PolicyError, and see `trustedSender`, `admit`, `openLedger`
    */
-  async admit(sender: SenderInfo | undefined, output: OutputPaths | undefined): Promise<Admitted> {
+  async admit(
+    sender: SenderInfo | undefined,
+    output: OutputPaths | undefined,
+    custodian: DirectoryEntry | undefined,
+  ): Promise<Admitted> {
     const { windowMs, skewMs } = this.#policy;
     const { inOrder } = this.#options;
     const nowMs = Date.now();
     const { name, sender: signed } = await this.#accepted(sender, nowMs);
-    const options = { nowMs, windowMs, skewMs, inOrder, ...defined({ output }) };
+    const options = { nowMs, windowMs, skewMs, inOrder, ...defined({ output, custodian }) };
     const ledger = await this.#opened();
     const reservation = await admit(signed, ledger, options);
     // Without this signature the message would be as good a one, by the others.
@@ -191,7 +196,11 @@ function signersOf(sender: SenderInfo | undefined): readonly SenderInfo[] {
 }
 
 /** Says who sent a message that has been opened, and what its serial shows. */
-export function noteAdmitted({ name, sender, reservation }: Admitted, { report }: Context): void {
+export async function noteAdmitted(
+  { name, sender, reservation }: Admitted,
+  context: Context,
+): Promise<void> {
+  const { report } = context;
   const { serial, createdMs, certificates } = sender;
   // A CMS message is the only one of its stream: its serial says nothing.
   const how =
@@ -199,6 +208,9 @@ export function noteAdmitted({ name, sender, reservation }: Admitted, { report }
       ? `sealed ${moment(createdMs)}, serial ${serial}`
       : `signed ${moment(createdMs)}`;
   report.note(`from "${name}", ${how}`);
+  if (sender.passedOn !== undefined) {
+    report.note(await passedOnText(sender.passedOn, `"${name}"`, context));
+  }
   const { place, gap } = reservation;
   if (place === "gap") {
     const which =

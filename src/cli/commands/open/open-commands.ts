@@ -1,6 +1,7 @@
 /** `p11seal open`, as its users see it. */
 import type { CommandSet } from "../../command.js";
 import {
+  acceptedCustodians,
   certificateTrust,
   filesByKey,
   keyBlob,
@@ -48,6 +49,7 @@ export const OPEN: CommandSet = {
         ...certificateTrust,
         "in-order": { type: "boolean", describe: "With --from: refuse all but the next serial" },
         window: { type: "string", describe: "With --from: how old a message may be (default: 7d)" },
+        ...acceptedCustodians,
         stream: {
           type: "boolean",
           describe: "With --from, to stdout: write segments before the signature's end is checked",
@@ -67,6 +69,10 @@ export const OPEN: CommandSet = {
         [
           "open --trust ca.pem --from bob@example.org -o plan.txt plan.eml",
           "if whoever has this address in a certificate below ca.pem signed it",
+        ],
+        [
+          "open --from bob --custodian vault -o plan.txt plan.p11s",
+          "also if the custodian vault passed it on",
         ],
         ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is removed from their names"],
       ],

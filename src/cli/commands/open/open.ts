@@ -9,6 +9,7 @@ import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { allowancesOf } from "./allowed.js";
+import { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { threadsOf } from "../../io/bulk.js";
@@ -61,6 +62,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
   const receipt = receiptPaths(args, tasks);
   if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
   const gate = await gateOf(args, context);
+  const custodians = await AcceptedCustodians.of(args, context);
   const given = await certificatesAt(args.texts("cert"), context.io);
   const certificates = given.map(({ der }) => der);
 
@@ -68,7 +70,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
     return await withTokens(args, context, async (tokens) => {
       const settings: OpenSettings = {
         shared: { used: new Set(), toBeAlone: 0, guesses: new Guesses() },
-        ...{ keyBlob, threads, gate, tokens, certificates, allows },
+        ...{ keyBlob, threads, gate, custodians, tokens, certificates, allows },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptSettings(receipt, tokens, context),
         force: args.flag("force"),

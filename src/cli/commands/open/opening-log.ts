@@ -9,6 +9,7 @@ import { inspectMessage } from "../../../envelope/messages.js";
 import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
+import { passedOnBy } from "../../../records/audit/passed-on.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
@@ -100,12 +101,12 @@ export class OpeningLog {
   async #append(outcome: string, ledger?: LedgerWitness): Promise<void> {
     const message = this.#sender ?? (await this.#inHeader());
     if (message === undefined) return;
-    const { messageId, keyId: sender } = message;
+    const { messageId, keyId: sender, passedOn } = message;
     const event: AuditEvent = {
       event: "open",
       outcome,
       messageId,
-      ...defined({ sender }),
+      ...defined({ sender, passedOn: passedOn && passedOnBy(passedOn) }),
       ...this.#keyUsed(),
       ...defined({ ledger }),
     };
@@ -124,11 +125,12 @@ export class OpeningLog {
 
   /** What the header says of the message, and of its sender, if their signature holds. */
   async #inHeader(): Promise<
-    (Pick<SenderInfo, "messageId"> & { readonly keyId?: string }) | undefined
+    (Pick<SenderInfo, "messageId" | "passedOn"> & { readonly keyId?: string }) | undefined
   > {
     try {
       const { messageId, sender } = await inspectMessage(this.#header);
-      return { messageId, ...(sender?.signature === "holds" ? { keyId: sender.keyId } : {}) };
+      if (sender?.signature !== "holds") return { messageId };
+      return { messageId, keyId: sender.keyId, ...defined({ passedOn: sender.passedOn }) };
     } catch (error) {
       if (error instanceof P11SealError) return undefined;
       throw error;

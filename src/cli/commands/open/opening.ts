@@ -102,6 +102,11 @@ async function openAndDeliver(opening: Opening): Promise<void> {
           // Of several who signed, the one whose signature counts.
           if (admission.admitted !== undefined) log.signedBy(admission.admitted.sender);
         },
+        passedOn: async (record, sender) => {
+          log.headerRead();
+          log.signedBy(sender);
+          await admission.takeFrom(record);
+        },
         alsoSigned: (insider) => admission.alsoSigned(insider),
         ...openingOptions(settings, output, context),
         identities: async (info) => {
@@ -150,7 +155,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   } finally {
     meter.stop();
   }
-  if (admission.admitted !== undefined) noteAdmitted(admission.admitted, context);
+  if (admission.admitted !== undefined) await noteAdmitted(admission.admitted, context);
 }
 
 function delivered(delivery: Delivery, admission: Admission): Promise<void> {

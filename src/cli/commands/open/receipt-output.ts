@@ -1,9 +1,11 @@
 /** The receipt for a message: a signed statement that it was received, in a file of its own. */
 import type { Hash } from "node:crypto";
 import { equal } from "../../../bytes.js";
+import { defined } from "../../../defined.js";
 import type { TimedSender } from "./gate.js";
 import { PolicyError } from "../../../errors.js";
 import type { KnownPublicKey } from "../../../keys/key.js";
+import { passedOnBy } from "../../../records/audit/passed-on.js";
 import { makeReceipt } from "../../../records/audit/receipt.js";
 import type { Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
@@ -44,11 +46,12 @@ export async function writeReceipt(
     });
   }
   const key = await identity.unlock();
-  const { messageId, keyId, streamId, serial, createdMs } = about.sender;
+  const { messageId, keyId, streamId, serial, createdMs, passedOn } = about.sender;
   const statement = {
     ...{ messageId, sender: keyId, streamId, serial, createdMs },
     receivedMs: Date.now(),
     sealedSha256: about.hash.digest("hex"),
+    ...defined({ passedOn: passedOn && passedOnBy(passedOn) }),
   };
   await output.write(await makeReceipt(statement, publicKey, key));
   await output.prepare();

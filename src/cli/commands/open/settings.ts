@@ -1,6 +1,7 @@
 /** What a message is opened with, and what messages that are opened side by side share. */
 import type { Allowances } from "../../../envelope/envelope.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
+import type { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import type { Identities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { Gate } from "./gate.js";
@@ -20,6 +21,8 @@ export interface OpenSettings {
   readonly allows: Allowances;
   /** What is demanded of a message; undefined: nothing. */
   readonly gate: Gate | undefined;
+  /** Whose re-wrapping is accepted. */
+  readonly custodians: AcceptedCustodians;
   readonly receipt: ReceiptSettings | undefined;
   /** Replace existing files. */
   readonly force: boolean;

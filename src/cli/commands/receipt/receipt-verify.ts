@@ -6,6 +6,7 @@ import {
   trustedSender,
   type DirectoryEntry,
 } from "../../../records/directory/directory.js";
+import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import type { SigningPublicKey } from "../../../keys/key.js";
 import { fingerprintText } from "../../../keys/public-key.js";
@@ -14,7 +15,7 @@ import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
-import { knownSender, senderData, type KnownSigner } from "../../find/sender.js";
+import { knownSender, knownSigner, senderData, type KnownSigner } from "../../find/sender.js";
 import { PublicKeys } from "../../find/public-keys.js";
 import { withTokens } from "../../find/tokens.js";
 import { readSmall, requireOneStdin } from "../../io/inputs.js";
@@ -43,9 +44,8 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
     context,
   );
   const sender = await knownSender({ keyId: receipt.sender, createdMs }, context);
-  const text = args.flag("json")
-    ? json(asData(receipt, receiver, sender))
-    : describe(receipt, receiver, sender);
+  const known: Known = { receiver, sender, ...(await knownCustodian(receipt, context)) };
+  const text = args.flag("json") ? json(asData(receipt, known)) : describe(receipt, known);
   await write(io.stdout, text);
 }
 
@@ -75,32 +75,54 @@ async function signingKeyOf(
   return requireSigner(publicKey);
 }
 
-function asData(
-  receipt: Receipt,
-  knownReceiver: KnownSigner | undefined,
-  known: KnownSigner | undefined,
-): unknown {
-  const { receiver, sender, ...statement } = receipt;
+/** Whom the user knows of those that a receipt names. */
+interface Known {
+  readonly receiver: KnownSigner | undefined;
+  readonly sender: KnownSigner | undefined;
+  readonly custodian?: KnownSigner;
+}
+
+async function knownCustodian(
+  { passedOn }: Receipt,
+  context: Context,
+): Promise<Pick<Known, "custodian">> {
+  if (passedOn === undefined) return {};
+  const key = { keyId: passedOn.custodian, createdMs: passedOn.rewrappedMs };
+  return defined({ custodian: await knownSigner(key, "custodians", context) });
+}
+
+function asData(receipt: Receipt, known: Known): unknown {
+  const { receiver, sender, passedOn, ...statement } = receipt;
+  const custodian = passedOn && {
+    ...senderData(known.custodian),
+    fingerprint: `SHA256:${passedOn.custodian}`,
+    rewrappedMs: passedOn.rewrappedMs,
+    generation: passedOn.generation,
+  };
   return {
-    receiver: { ...senderData(knownReceiver), fingerprint: fingerprintText(receiver) },
-    sender: { ...senderData(known), fingerprint: `SHA256:${sender}` },
+    receiver: { ...senderData(known.receiver), fingerprint: fingerprintText(receiver) },
+    sender: { ...senderData(known.sender), fingerprint: `SHA256:${sender}` },
     ...statement,
+    ...defined({ passedOn: custodian }),
   };
 }
 
-function describe(
-  receipt: Receipt,
-  knownReceiver: KnownSigner | undefined,
-  known: KnownSigner | undefined,
-): string {
+function describe(receipt: Receipt, known: Known): string {
+  const { passedOn } = receipt;
   const named = (one: KnownSigner | undefined, fingerprint: string): string =>
     one === undefined ? fingerprint : `${one.limit ?? one.name}, ${fingerprint}`;
   return table([
-    ["received by", named(knownReceiver, fingerprintText(receipt.receiver))],
+    ["received by", named(known.receiver, fingerprintText(receipt.receiver))],
     ["opened", moment(receipt.receivedMs)],
     ["message", receipt.messageId],
-    ["sent by", named(known, `SHA256:${receipt.sender}`)],
+    ["sent by", named(known.sender, `SHA256:${receipt.sender}`)],
     ["sealed", moment(receipt.createdMs)],
+    ...(passedOn === undefined
+      ? []
+      : [
+          ["passed on by", named(known.custodian, `SHA256:${passedOn.custodian}`)],
+          ["re-wrapped", `${moment(passedOn.rewrappedMs)}, generation ${passedOn.generation}`],
+        ]),
     ["serial", `${receipt.serial} of stream ${receipt.streamId}`],
     ["sealed file", `SHA-256 ${receipt.sealedSha256}`],
     ["signature", `${receipt.algorithm}, holds`],
