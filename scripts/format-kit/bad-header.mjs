@@ -241,6 +241,7 @@ export function badHeaders(pems) {
     malformed("core-stream-id-15-bytes", "a stream id of 15 bytes", claim(5, sized(15))),
     malformed("core-one-time-key-31-bytes", "a key of 31 bytes", claim(8, sized(31))),
     malformed("core-recips-hash-31-bytes", "a hash of 31 bytes", claim(9, sized(31))),
+    malformed("core-rules-hash-31-bytes", "a hash of 31 bytes", claim(64, sized(31))),
     malformed("core-no-addressee", "an empty array", claim(7, cbor.array([]))),
     malformed(
       "core-addressee-31-bytes",

@@ -21,6 +21,7 @@ import { cbor } from "./writer.mjs";
  * @property {readonly string[]} keys each opens it, or is refused as `error` says
  * @property {import("./writer.mjs").Spec} spec
  * @property {string} [sender] the signing key
+ * @property {string} [custodian] who passed the message on, and is to be taken
  * @property {boolean} [detached] header and body are two files
  * @property {number} [step] of docs/format.md §13, at which it is refused
  * @property {string} [error] p11seal's name for that
@@ -94,8 +95,16 @@ export function goodCases(pems) {
     good("seglog2-18", "segments of 256 KiB", { prelude: { segLog2: 18 } }),
     good("seglog2-22", "the largest segments", { prelude: { segLog2: 22 } }),
 
-    good("core-key-64", "a key that readers may ignore", {
+    good("core-key-64", "a key that means nothing in an unsigned message", {
       core: (entries) => entries.set(64, cbor.bytes(f.ascii("later"))),
+    }),
+    good("core-key-65", "a key that readers may ignore", {
+      sender: ed25519,
+      core: (entries) => entries.set(65, cbor.bytes(f.ascii("later"))),
+    }),
+    good("core-rules-hash", "the hash of the sender's rules", {
+      sender: ed25519,
+      core: (entries) => entries.set(64, cbor.bytes(Buffer.alloc(32, 7))),
     }),
     good("core-key-max", "the largest key, 2^53 − 1", {
       core: (entries) => entries.set(2 ** 53 - 1, cbor.bytes(Buffer.alloc(0))),

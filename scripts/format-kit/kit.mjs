@@ -5,6 +5,7 @@ import { badBodies } from "./bad-body.mjs";
 import { badHeaders } from "./bad-header.mjs";
 import { badSenders } from "./bad-sender.mjs";
 import { goodCases } from "./good.mjs";
+import { badRecords, goodRecords } from "./records.mjs";
 import { writeMessage } from "./writer.mjs";
 
 /** @typedef {import("./good.mjs").Case} Case */
@@ -16,7 +17,9 @@ import { writeMessage } from "./writer.mjs";
  * @returns {Map<string, Uint8Array>}
  */
 export function kitFiles(pems) {
-  const cases = [...goodCases(pems), ...badHeaders(pems), ...badSenders(pems), ...badBodies(pems)];
+  const good = [...goodCases(pems), ...goodRecords(pems)];
+  const bad = [badHeaders, badSenders, badRecords, badBodies].flatMap((cases) => cases(pems));
+  const cases = [...good, ...bad];
   /** @type {Map<string, Uint8Array>} */
   const files = new Map();
   const messages = cases.map((one) => {
@@ -52,6 +55,7 @@ function entryOf(path, one) {
     why: one.why,
     keys: one.keys,
     ...(one.sender === undefined ? {} : { sender: one.sender }),
+    ...(one.custodian === undefined ? {} : { custodian: one.custodian }),
     ...expected,
   };
 }

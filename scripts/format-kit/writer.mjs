@@ -62,7 +62,7 @@ import { encapsulate, ephemeral, oaep, signature } from "./wraps.mjs";
  * @property {(recips: Buffer) => Bytes} [recips] changes RECIPS, without its length field
  * @property {(entries: Entries, making: Making) => Entries | Bytes} [core]
  * @property {Sender} [sender]
- * @property {Bytes} [ext] EXT, without its length field
+ * @property {Bytes | ((made: ForExt) => Bytes)} [ext] EXT, without its length field
  * @property {(stanzas: Stanza[], making: Making) => Stanza[]} [rewrap] changes stanzas once all is
  *   signed
  * @property {(mac: Buffer) => Bytes} [mac]
@@ -70,6 +70,14 @@ import { encapsulate, ephemeral, oaep, signature } from "./wraps.mjs";
  * @property {(segment: (i: number, final: boolean, text: Bytes, aad?: Bytes) => Bytes, text: Bytes)
  *   => Bytes[]} [segments]
  * @property {(body: Body) => Body} [body] changes the body once all is made
+ */
+
+/**
+ * @typedef {object} ForExt what EXT may be made from
+ * @property {Random} random
+ * @property {Bytes} messageId
+ * @property {Bytes} immutable PRELUDE ‖ CORE ‖ SIG
+ * @property {Bytes} recips RECIPS as it is in the message
  */
 
 export const MAGIC = Buffer.from("8b5031310d0a1a0a", "hex");
@@ -140,8 +148,10 @@ export function writeMessage(name, spec) {
   );
   const signed = f.join(prelude, core);
   const immutable = f.join(signed, sigOf(spec.sender, signed, random));
-  const ext = block(spec.ext ?? Buffer.alloc(0));
   const last = spec.rewrap === undefined ? recips : recipsOf(spec.rewrap(stanzas, making), spec);
+  const { ext: extOf = Buffer.alloc(0) } = spec;
+  const forExt = { random, messageId, immutable, recips: last };
+  const ext = block(typeof extOf === "function" ? extOf(forExt) : extOf);
   const transcript = f.join(immutable, ext, last);
   const mac = f.hmac("sha256", f.fromFileKey(fileKey, "p11seal/v1 header mac"), transcript);
   const header = f.join(transcript, spec.mac?.(mac) ?? mac);

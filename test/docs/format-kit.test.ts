@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { kitFiles } from "../../scripts/format-kit/kit.mjs";
+import type { PassedOn } from "../../src/envelope/envelope.js";
 import { openMessage, verifySender } from "../../src/envelope/messages.js";
+import { PolicyError } from "../../src/errors.js";
 import { fromBase64 } from "../../src/bytes.js";
 import type { ExchangePublicKey, Identity } from "../../src/keys/key.js";
 import { Secret } from "../../src/secret.js";
@@ -17,7 +19,7 @@ import { softwareIdentity } from "../../src/software/software-identity.js";
 import { counting } from "../support/identities.js";
 import { REFUSES_SMALL_ORDER } from "../support/openssl.js";
 import { codeOf } from "../support/streams.js";
-import { readMessage } from "./page-reader.js";
+import { readMessage, type PageOptions } from "./page-reader.js";
 
 const folder = fileURLToPath(new URL("../../docs/format-kit", import.meta.url));
 const read = (path: string) => new Uint8Array(readFileSync(join(folder, path)));
@@ -34,6 +36,7 @@ interface Entry {
   readonly why: string;
   readonly keys: readonly string[];
   readonly sender?: string;
+  readonly custodian?: string;
   readonly expect: "opens" | "refused";
   readonly plaintextBytes?: number;
   readonly plaintextSha256?: string;
@@ -62,11 +65,15 @@ async function identityOf(pem: string, name: string): Promise<Identity<ExchangeP
 }
 
 /** Opens a message of the kit with p11seal: its plaintext, or the refusal's code. */
-async function attempt({ file, keyBlob }: Entry, key: string) {
+async function attempt({ file, keyBlob, custodian }: Entry, key: string) {
   const counted = counting(await identityOf(pems[key] ?? "", key));
   const header = keyBlob === undefined ? {} : { header: read(keyBlob) };
   try {
-    const opened = await openMessage(read(file), { identities: [counted.identity], ...header });
+    const opened = await openMessage(read(file), {
+      identities: [counted.identity],
+      ...header,
+      ...(custodian === undefined ? {} : { passedOn: only(custodian) }),
+    });
     const plaintext = await opened.plaintext.bytes();
     return { plaintext, sender: opened.sender?.keyId, unlocks: counted.unlocks };
   } catch (error) {
@@ -75,11 +82,23 @@ async function attempt({ file, keyBlob }: Entry, key: string) {
   }
 }
 
+/** The policy of a reader who takes this custodian and no other. */
+const only = (custodian: string) => (record: PassedOn) =>
+  record.keyId === manifest.keys[custodian]?.spkiSha256
+    ? Promise.resolve()
+    : Promise.reject(new PolicyError("ERR_TEST", "another custodian"));
+
 /** The same with the reader made from the page, which takes a message in one piece. */
-function attemptByPage({ file, keyBlob }: Entry, key: string): Uint8Array | null {
+function attemptByPage(
+  { file, keyBlob, custodian = "" }: Entry,
+  key: string,
+  options: PageOptions = {},
+): Uint8Array | null {
+  const keyId = Buffer.from(manifest.keys[custodian]?.spkiSha256 ?? "", "hex");
   const parts = keyBlob === undefined ? [read(file)] : [read(keyBlob), read(file)];
   try {
-    return readMessage(Buffer.concat(parts), pems[key] ?? "").plaintext;
+    const message = Buffer.concat(parts);
+    return readMessage(message, pems[key] ?? "", { custodian: keyId, ...options }).plaintext;
   } catch {
     return null;
   }
@@ -135,6 +154,22 @@ describe.each(tries.filter(([, , entry]) => entry.expect === "refused"))(
     });
   },
 );
+
+describe("a reader that knows neither padding nor records", () => {
+  const old = { knowsNoExtension: true };
+  const since = messages.filter(({ file }) =>
+    /good\/(?:padd|rewrapped|record|passed-on)/.test(file),
+  );
+
+  it("opens padded messages, and re-wrapped ones that nobody signed", () => {
+    expect(since.length).toBeGreaterThan(10);
+    for (const entry of since) {
+      const isPassedOn = entry.custodian !== undefined;
+      const opened = entry.keys.map((key) => attemptByPage(entry, key, old) !== null);
+      expect([entry.file, ...opened]).toEqual([entry.file, ...opened.map(() => !isPassedOn)]);
+    }
+  });
+});
 
 describe("what needs no key", () => {
   const parts = messages.filter(({ keyBlob }) => keyBlob === undefined);

@@ -13,8 +13,19 @@ export interface PageMessage {
   readonly values: ReadonlyMap<string, Buffer>;
 }
 
+export interface PageOptions {
+  /** The one custodian whom the reader takes: SHA-256 of the SPKI. By default nobody. */
+  readonly custodian?: Uint8Array;
+  /** Reads as 0.1.0 did: EXT has no type that it knows [15]. */
+  readonly knowsNoExtension?: boolean;
+}
+
 /** Opens a whole message with a private key in PEM, taking the checks in the order of [13]. */
-export function readMessage(message: Uint8Array, pem: string): PageMessage {
+export function readMessage(
+  message: Uint8Array,
+  pem: string,
+  options: PageOptions = {},
+): PageMessage {
   const values = new Map<string, Buffer>();
   const note = (name: string, bytes: Uint8Array) => {
     values.set(name, Buffer.from(bytes));
@@ -33,7 +44,7 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
   const signedBytes = input.read;
   const sigBlock = signed ? input.block(16_384) : undefined;
   const immutable = input.read;
-  const extensions = new Bytes(input.block(65_536));
+  const extBlock = input.block(65_536);
   const recips = input.read.length;
   const stanzas = readStanzas(input.block(4_194_304));
   const transcript = input.read;
@@ -41,17 +52,25 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
 
   const core = readCore(coreBytes, signed);
   const messageId = note("message id", core.get(1) as Buffer);
-  while (extensions.left > 0) {
-    require(extensions.uint(2) >= 0x8000, "an extension that must be understood");
-    extensions.block(65_536);
-  }
-  if (sigBlock !== undefined) {
-    const signer = verifySig(sigBlock, signedBytes, core);
-    require(f.hash("sha256", transcript.subarray(recips)).equals(core.get(9) as Buffer), "RECIPS");
+  const extensions = readExtensions(extBlock);
+  const signers = sigBlock === undefined ? [] : [verifySig(sigBlock, signedBytes, core)];
+  const recipsHash = f.hash("sha256", transcript.subarray(recips));
+  const record = options.knowsNoExtension ? undefined : heldRecord(extensions);
+  const isPassedOn = signed && !recipsHash.equals(core.get(9) as Buffer);
+  require(!isPassedOn || record !== undefined, "RECIPS");
+  if (record !== undefined) signers.push(record.signer);
+  for (const signer of signers) {
     const signerTag = f.stanzaTag(messageId, signer);
-    const named = stanzas.some(({ tag }) => tag.equals(signerTag)) || isAddressee(signer);
+    const tags = [...addresseesOf(core, 7), ...addresseesOf(record?.fields, 5)];
+    const named = stanzas.some(({ tag }) => tag.equals(signerTag)) || isAmong(tags, signer);
     require(!named, "one key to sign and to receive");
   }
+  require(signers.length < 2 || !signers[0]?.equals(signers[1] as Buffer), "one key for two");
+  if (isPassedOn && record !== undefined) {
+    const taken = options.custodian && f.hash("sha256", record.signer).equals(options.custodian);
+    require(taken === true, "the custodian");
+  }
+  const addressees = isPassedOn ? addresseesOf(record?.fields, 5) : addresseesOf(core, 7);
 
   // [7.2], [13] step 9
   const spki = note("SPKI", f.spkiOf(pem));
@@ -59,7 +78,7 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
   const tag = note("tag", f.stanzaTag(messageId, spki));
   const stanza = stanzas.find((s) => s.tag.equals(tag));
   require(stanza !== undefined, "no stanza for this key");
-  require(!signed || isAddressee(spki), "the sender did not address this reader");
+  require(!signed || isAmong(addressees, spki), "not addressed to this reader");
 
   // [7.3], [7.4]; [8], [9]
   const fileKey = note("file key", unwrap(stanza));
@@ -100,13 +119,52 @@ export function readMessage(message: Uint8Array, pem: string): PageMessage {
   require(input.left === 0, "data after the end");
   return { plaintext, values };
 
-  function isAddressee(key: Uint8Array): boolean {
-    const tag = f.hmac(
-      "sha256",
-      f.join(f.ascii("p11seal/v1 addr"), messageId),
-      f.hash("sha256", key),
+  function addresseesOf(map: ReadonlyMap<number, Value> | undefined, key: number): Buffer[] {
+    return (map?.get(key) ?? []) as Buffer[];
+  }
+
+  function isAmong(tags: readonly Buffer[], key: Uint8Array): boolean {
+    const name = f.join(f.ascii("p11seal/v1 addr"), messageId);
+    const tag = f.hmac("sha256", name, f.hash("sha256", key));
+    return tags.some((one) => one.equals(tag));
+  }
+
+  /** [6.1] */
+  function heldRecord(all: readonly Extension[]) {
+    const records = all.filter(({ type }) => type === 0x8001);
+    require(records.length <= 1, "two records");
+    const [block] = records;
+    if (block === undefined) return undefined;
+    const parts = new Bytes(block.body);
+    const encoded = parts.block(65_536);
+    const sig = parts.block(65_536);
+    require(parts.left === 0, "data after the record");
+    const fields = readMap(encoded, RECORD_FIELDS, signed ? [1, 2, 3, 4, 5, 6] : [1, 2, 3, 4, 6]);
+    require(signed || !fields.has(5), "addressees that nobody addressed");
+    require((fields.get(3) as number) >= 1, "a generation");
+    const text = f.join(
+      f.ascii("p11seal/v1 rewrap\0"),
+      f.hash("sha384", f.join(immutable, encoded)),
     );
-    return (core.get(7) as Buffer[]).some((addressee) => addressee.equals(tag));
+    const signer = verifyKeySignature(sig, text, fields.get(2) as Buffer);
+    require(recipsHash.equals(fields.get(6) as Buffer), "the record's RECIPS");
+    return { signer, fields };
+  }
+
+  /** [6], [6.2] */
+  function readExtensions(block: Buffer): Extension[] {
+    const blocks = new Bytes(block);
+    const found: Extension[] = [];
+    while (blocks.left > 0) {
+      const type = blocks.uint(2);
+      require(type >= 0x8000, "an extension that must be understood");
+      found.push({ type, body: blocks.block(65_536) });
+    }
+    if (options.knowsNoExtension) return found;
+    const padding = found.findIndex(({ type }) => type === 0x8002);
+    require(padding === -1 || padding === found.length - 1, "padding that is not last");
+    require(!found[padding]?.body.some((byte) => byte !== 0), "padding that is not zero");
+    return found;
   }
 
   function unwrap({ type, body }: Stanza): Buffer {
@@ -163,27 +221,52 @@ function readStanzas(block: Buffer): Stanza[] {
   return stanzas;
 }
 
+interface Extension {
+  readonly type: number;
+  readonly body: Buffer;
+}
+
 type Value = number | Buffer | Value[];
 
-/** [4]: the map, if it is deterministic and has the required keys with their types. */
+/** Per key: the size of a byte string; or a number; or addressees. */
+type Fields = Readonly<Record<number, number | "uint" | "tags">>;
+
+const CORE_FIELDS: Fields = {
+  ...{ 1: 16, 2: "uint", 3: "uint", 4: 32, 5: 16, 6: "uint", 7: "tags", 8: 32, 9: 32, 64: 32 },
+};
+const RECORD_FIELDS: Fields = {
+  ...{ 1: "uint", 2: 32, 3: "uint", 4: 32, 5: "tags", 6: 32, 7: 32 },
+};
+
+/** [4] */
 function readCore(bytes: Buffer, signed: boolean): ReadonlyMap<number, Value> {
+  return signed
+    ? readMap(bytes, CORE_FIELDS, [1, 2, 4, 5, 6, 7, 8, 9])
+    : readMap(bytes, { 1: 16 }, [1]);
+}
+
+/** [4]: a map, if it is deterministic and has the required keys with their types. */
+function readMap(
+  bytes: Buffer,
+  fields: Fields,
+  required: readonly number[],
+): ReadonlyMap<number, Value> {
   const input = new Bytes(bytes);
-  const core = new Map<number, Value>();
+  const map = new Map<number, Value>();
   const entries = head(5);
   let last = -1;
   for (let i = 0; i < entries; i++) {
     const key = head(0);
-    require(key > last && key >= 1 && (key > 63 || key <= (signed ? 9 : 1)), "a key of CORE");
+    const kind = fields[key];
+    require(key > last && (key > 63 || kind !== undefined), "a key of a map");
     last = key;
-    core.set(key, key === 2 || key === 3 || key === 6 ? head(0) : key === 7 ? array() : text());
+    const value = kind === "uint" ? head(0) : kind === "tags" ? array() : text();
+    require(typeof kind !== "number" || (value as Buffer).length === kind, `the size of ${key}`);
+    map.set(key, value);
   }
-  require(input.left === 0, "data after CORE");
-  const sizes = signed ? { 1: 16, 2: 0, 4: 32, 5: 16, 6: 0, 7: 0, 8: 32, 9: 32 } : { 1: 16 };
-  for (const [key, size] of Object.entries(sizes)) {
-    const value = core.get(Number(key));
-    require(value !== undefined && (size === 0 || (value as Buffer).length === size), key);
-  }
-  return core;
+  require(input.left === 0, "data after a map");
+  require(required.every((key) => map.has(key)), "a key that is missing");
+  return map;
 
   function head(major: number): number {
     const first = input.uint(1);
@@ -209,19 +292,25 @@ function readCore(bytes: Buffer, signed: boolean): ReadonlyMap<number, Value> {
 
 /** [5]; the SPKI of who signed. */
 function verifySig(block: Buffer, signedBytes: Buffer, core: ReadonlyMap<number, Value>): Buffer {
+  const message = f.join(f.ascii("p11seal/v1 core\0"), f.hash("sha384", signedBytes));
+  const signer = verifyKeySignature(block, message, core.get(4) as Buffer);
+  requireOneTimeKey(core);
+  return signer;
+}
+
+/** [5], [6.1]: the SPKI of the key with this id, which signed the message. */
+function verifyKeySignature(block: Buffer, message: Buffer, keyId: Buffer): Buffer {
   const input = new Bytes(block);
   const algorithm = input.uint(2);
   const spki = input.take(input.uint(2));
   const signature = input.take(input.uint(2));
   require(input.left === 0, "data after the signature");
-  require(f.hash("sha256", spki).equals(core.get(4) as Buffer), "the sender's key id");
-  const message = f.join(f.ascii("p11seal/v1 core\0"), f.hash("sha384", signedBytes));
+  require(f.hash("sha256", spki).equals(keyId), "the signer's key id");
   // [5.2]
   const raw = spki.subarray(12);
   if (algorithm === 4) {
     require(spki.length === 44 && spki.subarray(0, 12).equals(ED25519), "an Ed25519 key");
-    require(judge(raw, message, signature) === "taken", "the sender's signature");
-    requireOneTimeKey(core);
+    require(judge(raw, message, signature) === "taken", "the signature");
     return spki;
   }
   const key = createPublicKey({ key: spki, format: "der", type: "spki" });
@@ -244,8 +333,7 @@ function verifySig(block: Buffer, signedBytes: Buffer, core: ReadonlyMap<number,
     algorithm === 3
       ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 }
       : { key, dsaEncoding: "ieee-p1363" as const };
-  require(verify(digest, message, options, signature), "the sender's signature");
-  requireOneTimeKey(core);
+  require(verify(digest, message, options, signature), "the signature");
   return spki;
 }
 
