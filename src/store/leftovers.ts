@@ -7,7 +7,7 @@
 import { lstatSync, readdirSync, unlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isRunning } from "./owner.js";
-import { BESIDE_TEMPORARY } from "./temporary.js";
+import { TEMPORARY_NAME } from "./work-files.js";
 
 export interface Leftover {
   readonly path: string;
@@ -51,15 +51,10 @@ interface Entry {
   readonly state: Leftover["state"] | "running";
 }
 
-const NAME = new RegExp(
-  String.raw`^\..+\.p11seal-[0-9a-f]{8}(?:-([0-9a-f-]+))?\.part(${BESIDE_TEMPORARY.join("|")})?$`,
-  "s",
-);
-
 function entriesIn(folder: string): Entry[] {
   const names = attempt(() => readdirSync(folder)) ?? [];
   return names.flatMap((name) => {
-    const [match, owner, beside] = NAME.exec(name) ?? [];
+    const [match, owner, beside] = TEMPORARY_NAME.exec(name) ?? [];
     // A name that is not UTF-8 is none of ours, and would become another file's.
     if (match === undefined || name.includes("\u{fffd}")) return [];
     const stats = attempt(() => lstatSync(join(folder, name)));

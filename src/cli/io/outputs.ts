@@ -5,12 +5,13 @@
  * The target is checked before any work is done. Only a regular file is ever replaced, and only
  * with `--force`. The file being read is never replaced, under whatever name.
  */
-import { accessSync, constants, lstatSync, statSync, type BigIntStats } from "node:fs";
+import { accessSync, constants, lstatSync, statSync } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isatty } from "node:tty";
 import { defined } from "../../defined.js";
 import { FileError, UsageError } from "../../errors.js";
+import { type FileKind, kindOf } from "../../store/file-kind.js";
 import { syncFolder } from "../../store/files.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
 import type { Context } from "../command.js";
@@ -35,9 +36,9 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
     if (existing.isCharacterDevice()) return openDevice(path);
     const kind = kindOf(existing);
     if (kind !== "file") {
-      throw new FileError("ERR_OUTPUT_KIND", `${quoted(path)} is a ${kind}`, {
-        hint: KIND_HINTS[kind],
-      });
+      const hint = kind === undefined ? undefined : KIND_HINTS[kind];
+      const fact = `${quoted(path)} is a ${kind ?? "special file"}`;
+      throw new FileError("ERR_OUTPUT_KIND", fact, defined({ hint }));
     }
     if (!options.force) throw exists(path);
   }
@@ -176,20 +177,9 @@ function looked<T>(path: string, look: () => T): T {
   }
 }
 
-type Kind = "file" | "folder" | "symbolic link" | "FIFO" | "socket" | "block device";
-
-function kindOf(stats: BigIntStats): Kind {
-  if (stats.isFile()) return "file";
-  if (stats.isDirectory()) return "folder";
-  if (stats.isSymbolicLink()) return "symbolic link";
-  if (stats.isFIFO()) return "FIFO";
-  if (stats.isSocket()) return "socket";
-  return "block device";
-}
-
 const STREAM_HINT = "an output here must be whole or absent; for a stream use -o - and redirect it";
 
-const KIND_HINTS: Readonly<Record<Exclude<Kind, "file">, string>> = {
+const KIND_HINTS: Readonly<Partial<Record<FileKind, string>>> = {
   folder: "name a file in it",
   "symbolic link": "links are not followed when writing; give the name it points to",
   FIFO: STREAM_HINT,

@@ -1,0 +1,51 @@
+/**
+ * The names of what p11seal puts beside messages while it works on them: temporary files
+ * (`temporary.ts`), the new header of a file that is overwritten in place (`header-in-place.ts`),
+ * and the lock of a tree (`tree-lock.ts`). Whoever looks for messages passes them over.
+ */
+import { createHash } from "node:crypto";
+import { basename, dirname, join } from "node:path";
+import { BESIDE_TEMPORARY } from "./temporary.js";
+
+/** True for the name, without its folder, of such a file or folder. */
+export function isWorkFile(name: string): boolean {
+  return NAMES.some((pattern) => pattern.test(name));
+}
+
+/** A temporary file, perhaps with its process; and what may lie beside one. */
+export const TEMPORARY_NAME = new RegExp(
+  String.raw`^\..+\.p11seal-[0-9a-f]{8}(?:-([0-9a-f-]+))?\.part(${BESIDE_TEMPORARY.join("|")})?$`,
+  "s",
+);
+
+/**
+ * Where the new header of the file at `path` lies while it is overwritten in place. A name that is
+ * too long for its addition is cut, and told apart by a hash.
+ */
+export function sideFileOf(path: string): string {
+  const name = basename(path);
+  const whole = `.${name}${SIDE_ENDING}`;
+  if (Buffer.byteLength(whole) <= MAX_NAME_BYTES) return join(dirname(path), whole);
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 16);
+  const end = `-${hash}${SIDE_ENDING}`;
+  let kept = name;
+  while (Buffer.byteLength(`.${kept}${end}`) > MAX_NAME_BYTES) {
+    kept = Array.from(kept).slice(0, -1).join("");
+  }
+  return join(dirname(path), `.${kept}${end}`);
+}
+
+/** What the name of a tree's lock begins with. Runs on different shards have locks of their own. */
+export const LOCK_NAME = ".p11seal-lock";
+
+const SIDE_ENDING = ".p11seal-header";
+
+/** As in `temporary.ts`: eCryptfs allows 143 bytes. */
+const MAX_NAME_BYTES = 143;
+
+const SIDE_NAME = /^\..+\.p11seal-header$/s;
+
+/** With a shard; and with six characters while one is made. */
+const LOCK_NAMES = /^\.p11seal-lock(?:-[0-9]+-of-[0-9]+)?(?:\.[A-Za-z0-9]{6})?$/;
+
+const NAMES = [TEMPORARY_NAME, SIDE_NAME, LOCK_NAMES];
