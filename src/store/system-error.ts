@@ -3,12 +3,17 @@
  */
 import { getSystemErrorMap } from "node:util";
 import { defined } from "../defined.js";
-import { FileError } from "../errors.js";
+import { FileError, P11SealError } from "../errors.js";
 
 /** The `code` of one of Node's errors. No `instanceof`: under jest it comes from another realm. */
 export function errno(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** True for what a failed call throws; false for our own errors, and for a program's mistake. */
+export function isOfSystem(error: unknown): boolean {
+  return errno(error) !== undefined && !(error instanceof P11SealError);
 }
 
 /** A `FileError` for a failed call: `cannot write "out": no space left on device (ENOSPC)`. */

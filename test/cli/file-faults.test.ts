@@ -2,7 +2,6 @@
  * Every call that changes a file, made to fail or to be the last: by SIGKILL, ENOSPC or EIO, as
  * SQLite is tested. `npm run test:slow` tries each call, `npm test` a sample of them.
  */
-import { spawnSync } from "node:child_process";
 import { createPublicKey, randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -16,22 +15,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "@jest/globals";
+import { defined } from "../../src/defined.js";
 import { parsePublicKey } from "../../src/keys/formats/key-file.js";
 import { addEntry } from "../../src/records/directory/directory-file.js";
 import { initLedger } from "../../src/records/ledger/sqlite-ledger.js";
+import { faultShim } from "../support/file-faults/shim.js";
 import { TEST_KEYS } from "../support/keys.js";
 import { isFull } from "../support/scale.js";
 import { CapiBench } from "./support/capi.js";
 import { temporaryFolder, writeKeys } from "./support/folder.js";
 import { p11seal, type Ended } from "./support/spawn.js";
 
-const SOURCE = fileURLToPath(new URL("../support/file-faults/file-faults.c", import.meta.url));
 const root = temporaryFolder();
-const shim = join(root, "file-faults.so");
-const built = spawnSync("cc", ["-shared", "-fPIC", "-O1", "-o", shim, SOURCE, "-ldl"]);
-const canFault = process.platform === "linux" && built.status === 0;
+const shim = faultShim(root);
 
 const folder = join(root, "case");
 const home = join(root, "home");
@@ -175,7 +172,7 @@ async function run(
   argv: readonly string[],
   faults: Readonly<Record<string, string>> = {},
 ): Promise<Ended> {
-  const preload = Object.keys(faults).length === 0 ? {} : { LD_PRELOAD: shim };
+  const preload = Object.keys(faults).length === 0 ? {} : defined({ LD_PRELOAD: shim });
   return p11seal(argv, { cwd: folder, env: { P11SEAL_HOME: home, ...preload, ...faults } });
 }
 
@@ -267,7 +264,7 @@ async function requireSound(command: Command, faulted: Ended): Promise<void> {
   if (missing.length > 0) expect(left.sort()).toEqual(groups.flatMap(namesOf).sort());
 }
 
-(canFault ? describe : describe.skip)("a fault at a call that changes a file", () => {
+(shim === undefined ? describe.skip : describe)("a fault at a call that changes a file", () => {
   beforeAll(async () => {
     writeKeys(root);
     writeFileSync(join(root, "zoe.key"), TEST_KEYS.p384, { mode: 0o600 });

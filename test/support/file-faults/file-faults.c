@@ -2,7 +2,8 @@
  * LD_PRELOAD: counts the calls that change regular files or names, and at the one numbered
  * FILE_FAULT_AT kills the process (FILE_FAULT=kill, before the call is made) or lets the call fail
  * (FILE_FAULT=ENOSPC or EIO), as SQLite's own tests do. FILE_FAULT_COUNT names a file that gets the
- * number of calls when the process ends.
+ * number of calls when the process ends. With FILE_FAULT_FOLDERS, flushing a folder is such a call
+ * as well.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,7 +34,8 @@ static int fault(void) {
 
 static int is_file(int fd) {
   struct stat stats;
-  return fstat(fd, &stats) == 0 && S_ISREG(stats.st_mode);
+  if (fstat(fd, &stats) != 0) return 0;
+  return S_ISREG(stats.st_mode) || (S_ISDIR(stats.st_mode) && getenv("FILE_FAULT_FOLDERS"));
 }
 
 __attribute__((destructor)) static void count(void) {
@@ -88,6 +90,8 @@ NAMING(unlink, (const char *path), (path))
 NAMING(rmdir, (const char *path), (path))
 NAMING(mkdir, (const char *path, mode_t mode), (path, mode))
 NAMING(fchmod, (int fd, mode_t mode), (fd, mode))
+NAMING(fchown, (int fd, uid_t user, gid_t group), (fd, user, group))
+NAMING(chmod, (const char *path, mode_t mode), (path, mode))
 
 char *mkdtemp(char *path) {
   if (fault()) return NULL;

@@ -1,0 +1,185 @@
+/**
+ * Puts another header before the same body: in a new file that takes the old one's name, or over
+ * the old header (`header-in-place.ts`). Whatever fails, and whenever the process is killed, the
+ * file has the old header and the whole body, or the new one and the whole body.
+ *
+ * Where the file system shares blocks between files (XFS, btrfs) and both headers have the same
+ * size, the new file is a clone of the old one with its first bytes overwritten: the body is
+ * neither read nor written. Elsewhere the body is copied.
+ *
+ * The new file has the mode and the owner of the old one. It has a new time of change, or backups
+ * would pass it over. Access control lists and extended attributes are lost, as Node has no call
+ * for them; overwriting in place keeps them.
+ */
+import { constants, unlinkSync } from "node:fs";
+import { chmod, copyFile, open, rename, unlink, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import { FileError } from "../errors.js";
+import { syncFolder } from "./files.js";
+import { busy, finishInPlace, overwriteHeader } from "./header-in-place.js";
+import { removeLeftovers } from "./leftovers.js";
+import { OldFile, readAt, writeAt } from "./old-file.js";
+import { errno, fileError, isOfSystem, quoted } from "./system-error.js";
+import { CREATE, NO_FOLLOW, ownTemporaryBeside } from "./temporary.js";
+
+export interface HeaderChange {
+  /** The file's first bytes, which the new header was made from. */
+  readonly expected: Uint8Array;
+  readonly header: Uint8Array;
+  /** Whether to overwrite the header where it is. The new one must have the same size. */
+  readonly inPlace?: boolean;
+  /** Whether one name of a file with several may get a file of its own. */
+  readonly breakLinks?: boolean;
+  /** Called right before the file changes; may throw to leave it as it is. */
+  readonly confirm?: () => Promise<void>;
+  /** Registers what is to be undone when a signal ends the process; returns how to forget it. */
+  readonly onInterrupt?: (undo: () => void) => () => void;
+}
+
+/** The new file shares the body's blocks, or has a copy of it, or is the old one. */
+export type Replaced = "cloned" | "copied" | "in place";
+
+/**
+ * Replaces the header of the file at `path`. It is on the disk when this resolves; on an error the
+ * file is as it was.
+ *
+ * @throws FileError `ERR_CHANGED` if the file does not begin with `expected`, also if it changes
+ *   meanwhile; `ERR_HARD_LINK`, `ERR_OWNER`, `ERR_IN_PLACE`, `ERR_FILE_KIND`, `ERR_LOCKED`,
+ *   `ERR_READ`, `ERR_WRITE`; whatever `confirm` throws
+ */
+export async function replaceHeader(path: string, change: HeaderChange): Promise<Replaced> {
+  if ((await finishInPlace(path)) === "busy") throw busy(path);
+  const file = await OldFile.open(path, change.expected, change.inPlace ? "write" : "read");
+  try {
+    requireOneName(file, change);
+    removeLeftovers(dirname(path));
+    if (!change.inPlace) return await replaceFile(file, change);
+    await overwriteHeader(file, change);
+    return "in place";
+  } finally {
+    await file.close();
+  }
+}
+
+// ── A new file ──
+
+async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replaced> {
+  const { path } = file;
+  const temporary = ownTemporaryBeside(path);
+  const forget = change.onInterrupt?.(() => {
+    unlinkSync(temporary);
+  });
+  let how: Replaced;
+  try {
+    how = (await cloned(file, temporary, change)) ? "cloned" : "copied";
+    const made =
+      how === "cloned"
+        ? await open(temporary, constants.O_WRONLY | NO_FOLLOW)
+        : await open(temporary, CREATE, 0o600);
+    try {
+      await writeAt(made, change.header, 0);
+      if (how === "copied") await copyBody(file, change, made);
+      await keepOwnerAndMode(file, made);
+      await made.sync();
+    } finally {
+      await made.close();
+    }
+    await change.confirm?.();
+    await file.requireUnchanged();
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    throw isOfSystem(error) ? notWritten(path, error) : error;
+  } finally {
+    forget?.();
+  }
+  await syncFolder(dirname(path)).catch((error: unknown) => {
+    const hint = "the new header is there, but may not be on the disk yet: run it again";
+    throw fileError("ERR_WRITE", path, error, hint);
+  });
+  return how;
+}
+
+/**
+ * Makes a file that shares all blocks with the old one. False where that can't be, or takes longer
+ * than to copy.
+ */
+async function cloned(
+  { path, handle, stats }: OldFile,
+  temporary: string,
+  { expected, header }: HeaderChange,
+): Promise<boolean> {
+  if (header.length !== expected.length || stats.size < WORTH_CLONING_BYTES) return false;
+  if (withoutClones.has(stats.dev)) return false;
+  // On Linux the descriptor's own name, so that nothing else can be put in the file's place.
+  const source = process.platform === "linux" ? `/proc/self/fd/${handle.fd}` : path;
+  try {
+    await copyFile(source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+  } catch (error) {
+    if (NO_CLONES.has(errno(error) ?? "")) withoutClones.add(stats.dev);
+    return false; // If there is another reason than that, copying will meet it too.
+  }
+  // It has the mode of the old file, which may be read-only.
+  if ((stats.mode & 0o200n) === 0n) await chmod(temporary, 0o600);
+  return true;
+}
+
+/** Devices whose file systems can't clone. */
+const withoutClones = new Set<bigint>();
+
+/** ioctl_ficlone(2), and what libuv says where there is no such call. */
+const NO_CLONES: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV"]);
+
+const WORTH_CLONING_BYTES = 256 * 1024;
+
+async function copyBody(
+  { handle, path, stats }: OldFile,
+  { expected, header }: HeaderChange,
+  made: FileHandle,
+): Promise<void> {
+  const shift = header.length - expected.length;
+  const end = Number(stats.size);
+  for (let at = expected.length; at < end;) {
+    const bytes = await readAt(handle, Math.min(PIECE_BYTES, end - at), at);
+    if (bytes.length === 0) throw fileError("ERR_READ", path, { code: "ESTALE" }, GOT_SHORTER);
+    await writeAt(made, bytes, at + shift);
+    at += bytes.length;
+  }
+}
+
+const PIECE_BYTES = 1024 * 1024;
+
+const GOT_SHORTER = "it got shorter while it was being read";
+
+/** @throws FileError `ERR_OWNER`: with another owner, the same mode would let other people in */
+async function keepOwnerAndMode({ path, stats }: OldFile, made: FileHandle): Promise<void> {
+  const own = await made.stat({ bigint: true });
+  if (own.uid !== stats.uid || own.gid !== stats.gid) {
+    await made.chown(Number(stats.uid), Number(stats.gid)).catch((error: unknown) => {
+      if (errno(error) !== "EPERM") throw error;
+      const whom = own.uid === stats.uid ? "group" : "user";
+      throw new FileError("ERR_OWNER", `${quoted(path)} belongs to another ${whom}`, {
+        cause: error,
+        hint: "a new file would be yours; run it as the owner, or with --in-place",
+      });
+    });
+  }
+  if (own.mode !== stats.mode) await made.chmod(Number(stats.mode) & 0o7777);
+}
+
+// ── Refusals ──
+
+function requireOneName({ path, stats }: OldFile, change: HeaderChange): void {
+  if (stats.nlink <= 1n || (change.breakLinks && !change.inPlace)) return;
+  throw new FileError("ERR_HARD_LINK", `${quoted(path)} has ${stats.nlink} names (hard links)`, {
+    hint: change.inPlace
+      ? "--break-links, without --in-place, gives this name a file of its own"
+      : "--break-links gives this name a file of its own; the others keep the old header",
+  });
+}
+
+function notWritten(path: string, error: unknown): FileError {
+  const isFull = errno(error) === "ENOSPC" || errno(error) === "EDQUOT";
+  const hint = isFull ? "make room on that disk; the file is as it was" : "the file is as it was";
+  return fileError("ERR_WRITE", path, error, hint);
+}
