@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { inspectMessage as inspect } from "../../../../src/envelope/messages.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import {
   freshToken,
@@ -212,5 +213,29 @@ describe("a message as text", () => {
     const { status, stderr } = await seal("-a", "--key-blob", "k", "-o", "m", "1.txt");
     expect([status, has("k"), has("m")]).toEqual([2, false, false]);
     expect(stderr).toContain("--armor is for whole messages");
+  });
+});
+
+describe("the header of a message", () => {
+  const headerOf = async (name: string) =>
+    (await inspect(readFileSync(join(folder, name)))).headerBytes;
+
+  it("is padded to 4,096 bytes in a file of 1 MiB or more, and nowhere else", async () => {
+    const large = new Uint8Array(2 ** 20);
+    writeFileSync(join(folder, "large"), large);
+    writeFileSync(join(folder, "less"), large.subarray(1));
+    expect((await seal("-o", "out", "large", "less")).status).toBe(0);
+    expect(await headerOf("out/large.p11s")).toBe(4096);
+    expect(await headerOf("out/less.p11s")).toBe(204);
+
+    expect((await seal("--armor", "-o", "large.asc", "large")).status).toBe(0);
+    expect(await headerOf("large.asc")).toBe(204);
+    expect((await seal("--key-blob", "large.p11k", "-o", "body", "large")).status).toBe(0);
+    expect(await headerOf("large.p11k")).toBe(204);
+    const { stdout } = await seal("-o", "-", "large");
+    expect((await inspect(stdout)).headerBytes).toBe(204);
+
+    const { stdout: opened } = await run("open", "-i", "bob.key", "-o", "-", "out/large.p11s");
+    expect(Buffer.compare(opened, large)).toBe(0);
   });
 });
