@@ -108,7 +108,9 @@ export function answering(
 }
 
 /** A signer with a TEST key, whose claims are always the same. */
-export function senderOf(name: "p256" | "p384" | "rsa2048" | "rsa3072" | "ed25519"): Sender {
+export function senderOf(
+  name: "p256" | "p384" | "rsa2048" | "rsa3072" | "rsa4096" | "ed25519",
+): Sender {
   const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SigningPublicKey;
   const privateKey = createPrivateKey(TEST_KEYS[name]);
   return {

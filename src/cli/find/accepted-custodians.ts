@@ -54,18 +54,26 @@ export class AcceptedCustodians {
 }
 
 /**
- * What opening does about a message's recipients before it looks for a key: nothing of an unsigned
- * one, or of one that is as its sender sealed it; else it takes a custodian's word, or refuses.
+ * What opening does about a message's recipients before it looks for a key. It refuses a record
+ * that does not hold. Of an unsigned message it asks no more, nor of one that is as its sender
+ * sealed it. Of others it takes an accepted custodian's word, or refuses them.
  *
  * @returns the custodian's record, if their word counts
  * @throws PolicyError: opening would refuse the message; as `AcceptedCustodians.of`
  */
 export async function requireAcceptable(
-  { sender }: MessageInfo,
+  { sender, recordFault }: MessageInfo,
   args: Arguments,
   context: Context,
 ): Promise<PassedOn | undefined> {
-  if (sender?.signature !== "holds" || sender.recipientsIntact) return undefined;
+  // Opening ends there with another error; whether a sender is believed is not judged here.
+  if (sender?.signature === "does not hold") return undefined;
+  if (recordFault !== undefined) {
+    throw new PolicyError("ERR_REWRAP_RECORD", recordFault, {
+      hint: "somebody else re-wrapped or altered the message; ask the custodian for it again",
+    });
+  }
+  if (sender === undefined || sender.recipientsIntact) return undefined;
   const { passedOn } = sender;
   if (passedOn === undefined) {
     throw new PolicyError("ERR_REWRAPPED", "the recipients are not the ones the sender signed", {
@@ -90,14 +98,31 @@ export async function passedOnText(
   );
 }
 
-/** The note on a message that a custodian passed on, where no policy named its sender. */
+/**
+ * The note on a message that somebody passed on, where no policy named its sender. Of an unsigned
+ * message there is only whose record it is.
+ */
 export async function notePassedOn(
-  sender: SenderInfo,
-  record: HeldRecord,
+  sender: SenderInfo | undefined,
+  { passedOn }: MessageInfo,
   context: Context,
 ): Promise<void> {
-  const sealedBy = await nameOrFingerprint(sender, context);
-  context.report.note(await passedOnText(record, sealedBy, context));
+  if (sender?.passedOn !== undefined) {
+    const sealedBy = await nameOrFingerprint(sender, context);
+    context.report.note(await passedOnText(sender.passedOn, sealedBy, context));
+  } else if (sender === undefined && passedOn !== undefined) {
+    context.report.note(await unsignedText(passedOn, context));
+  }
+}
+
+/** For people: who passed on what nobody signed. */
+export async function unsignedText(record: HeldRecord, context: Context): Promise<string> {
+  const by = await custodianText(record, context);
+  const { rewrappedMs, generation } = record;
+  return (
+    `given to you by ${by} on ${moment(rewrappedMs)}, generation ${generation}; ` +
+    "nobody signed what it holds"
+  );
 }
 
 /** The custodian's name, or why there is none. */

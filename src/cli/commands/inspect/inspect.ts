@@ -17,7 +17,7 @@ import { humanSize } from "../../io/progress.js";
 import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
 import { printable } from "../../../printable.js";
 import { json } from "../../io/table.js";
-import { passedOnData, passedOnText } from "../../find/accepted-custodians.js";
+import { passedOnData, passedOnText, unsignedText } from "../../find/accepted-custodians.js";
 import { knownSender, senderData, signerText, type KnownSigner } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";
@@ -60,16 +60,18 @@ interface Names<T> {
   readonly passedOn: T | undefined;
 }
 
+/** A record that changes nothing, as the recipients are the sender's own, is passed over. */
 async function passedOnIn(
-  { sender }: MessageInfo,
+  { sender, passedOn: record }: MessageInfo,
   context: Context,
 ): Promise<{ readonly text: string; readonly data: object } | undefined> {
-  if (sender?.passedOn === undefined) return undefined;
-  const { passedOn } = sender;
-  return {
-    text: await passedOnText(passedOn, await signerText(sender, context), context),
-    data: await passedOnData(passedOn, context),
-  };
+  const passedOn = sender === undefined ? record : sender.passedOn;
+  if (passedOn === undefined) return undefined;
+  const text =
+    sender === undefined
+      ? await unsignedText(passedOn, context)
+      : await passedOnText(passedOn, await signerText(sender, context), context);
+  return { text, data: await passedOnData(passedOn, context) };
 }
 
 /** In bytes; null where the input's size is not known beforehand. */
@@ -93,11 +95,11 @@ function asJson(
   prospects: readonly Prospect[] | undefined,
 ): object {
   const { format, version, suite, cipher, authenticated, segmentBytes } = info;
-  const { messageId, signed, headerBytes, recipients } = info;
+  const { messageId, signed, headerBytes, recipients, recordFault } = info;
   const sender = info.sender && {
     ...info.sender,
     ...senderData(known),
-    ...defined({ passedOn }),
+    ...(info.sender.passedOn && defined({ passedOn })),
   };
   const keys = prospects?.map(prospectData);
   return {
@@ -115,6 +117,8 @@ function asJson(
       headerBytes,
       recipients,
       sender,
+      passedOn: info.sender === undefined ? passedOn : undefined,
+      recordFault,
     }),
     ...standing(info),
     ...defined({ keys }),
@@ -159,7 +163,10 @@ function causeLines({ cause }: Prospect): string[] {
   return [`will not open: ${cause.message}`, ...remedy];
 }
 
-/** Which fields the sender's signature vouches for, and which are only what somebody wrote. */
+/**
+ * Which fields a signature that holds vouches for, the sender's or (of `passedOn`) the custodian's,
+ * and which are only what somebody wrote.
+ */
 function standing(info: MessageInfo): {
   readonly verified: readonly string[];
   readonly claimed: readonly string[];
@@ -171,6 +178,7 @@ function standing(info: MessageInfo): {
     (field) => `sender.${field}`,
   );
   if (sender?.expiresMs !== undefined) own.push("sender.expiresMs");
+  if (sender?.rulesHash !== undefined) own.push("sender.rulesHash");
   if (sender?.passedOn !== undefined) own.push("sender.passedOn");
   const holds = sender?.signature === "holds";
   const signedFields = [...core, ...(signed ? own : [])];
@@ -225,14 +233,16 @@ function segmentRows({ segmentBytes }: MessageInfo): readonly Row[] {
 
 /** No message says who owns the sender's key: the name is the user's own for that key. */
 function senderRows(
-  { signed, sender, cipher }: MessageInfo,
+  { signed, sender, cipher, recordFault }: MessageInfo,
   { known, passedOn }: Names<string>,
 ): readonly Row[] {
+  const told = recordFault === undefined ? passedOn : `NOT TO BE OPENED: ${recordFault}`;
+  const passedOnRow: readonly Row[] = told === undefined ? [] : [["passed on", told]];
   if (sender === undefined) {
     if (signed) return [["sender", "signed; who signed shows when the message is read to its end"]];
     // Only CMS names a cipher, and only CMS has signatures that the encryption hides.
     const inside = cipher === undefined ? "" : " outside; a signature inside shows on opening";
-    return [["sender", `not signed${inside}`]];
+    return [["sender", `not signed${inside}`], ...passedOnRow];
   }
   const { keyId, serial, streamId, createdMs, expiresMs, recipientsIntact } = sender;
   if (sender.signature !== "holds") {
@@ -248,7 +258,7 @@ function senderRows(
     ["sender", `${who}, key ${keyId}`],
     ["sealed", `${moment(createdMs)}${expires}`],
     ["serial", `${serial} of stream ${streamId}`],
-    ...(passedOn === undefined ? [] : [["passed on", passedOn] as const]),
+    ...passedOnRow,
     [
       "verified",
       recipientsIntact

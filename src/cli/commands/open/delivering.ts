@@ -44,7 +44,7 @@ export async function deliver(delivery: Delivery): Promise<void> {
   await commit(output);
   const sender = opened.sender ?? opened.atEnd?.sender;
   if (sender !== undefined) await noteSender(sender, context);
-  if (sender?.passedOn !== undefined) await notePassedOn(sender, sender.passedOn, context);
+  await notePassedOn(sender, opened.info, context);
   turn.pass();
   await log.openedIfPossible();
 }
