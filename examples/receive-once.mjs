@@ -1,7 +1,8 @@
 /**
  * A receiver that keeps the promises of `p11seal open --from`, with the same data folder: one of
  * the trusted senders signed the message, it is fresh, it was not accepted before, and a crash
- * neither loses it nor lets it in twice.
+ * neither loses it nor lets it in twice. What a custodian re-wrapped is taken if `custodians` in
+ * config.toml names that custodian.
  *
  *   p11seal senders add zoe zoe.pem
  *   p11seal ledger init
@@ -15,12 +16,14 @@ import { dirname, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { open, P11SealError, softwareIdentity } from "p11seal";
 import {
+  acceptedCustodians,
   admit,
   appendAudit,
   auditFiles,
   closeHomeLedger,
   openHomeLedger,
   openPolicy,
+  passedOnBy,
   placeNew,
   readConfig,
   readDirectory,
@@ -28,6 +31,7 @@ import {
   requireSigned,
   syncFolder,
   temporaryBeside,
+  trustedCustodian,
   trustedSender,
 } from "p11seal/records";
 
@@ -41,13 +45,30 @@ const temporary = temporaryBeside(final);
 
 // A folder that others can write to may hold their senders, their ledger.
 requireOwnFolder(home);
-const policy = openPolicy(await readConfig(home), { from: ["any"] });
+const config = await readConfig(home);
+const policy = openPolicy(config, { from: ["any"] });
 if (policy === undefined) throw new TypeError("the policy demands something");
 const ledger = await openHomeLedger(home);
 /** @type {import("p11seal/records").Reservation | undefined} */
 let reservation;
 /** @type {import("p11seal").SenderInfo | undefined} */
 let signer;
+
+/** @type {import("p11seal/records").DirectoryEntry | undefined} */
+let custodian;
+
+/**
+ * Called before `authenticate`, and only for a message that a custodian re-wrapped for others.
+ *
+ * @param {import("p11seal").PassedOn} record
+ */
+async function passedOn(record) {
+  custodian = trustedCustodian(await readDirectory(home, "custodians"), record, {
+    accepted: acceptedCustodians(config, []),
+    nowMs: Date.now(),
+    skewMs: policy?.skewMs,
+  });
+}
 
 /** @param {import("p11seal").SenderInfo | undefined} sender */
 async function authenticate(sender) {
@@ -57,7 +78,8 @@ async function authenticate(sender) {
   trustedSender(senders, signer, { from: policy?.from ?? "any", nowMs });
   // From here on this process, and no other, may open the message.
   const rules = { windowMs: policy?.windowMs, skewMs: policy?.skewMs };
-  reservation = await admit(signer, ledger, { nowMs, ...rules, output: { temporary, final } });
+  const output = { temporary, final };
+  reservation = await admit(signer, ledger, { nowMs, ...rules, output, custodian });
   const { redelivery } = reservation;
   if (redelivery?.kind === "waiting" && redelivery.output.final === final) {
     throw new AlreadyDecrypted(redelivery.output.temporary);
@@ -84,17 +106,21 @@ async function deliver(from) {
  */
 async function note(outcome, witness) {
   if (signer === undefined) return;
-  const { messageId, keyId } = signer;
-  const about = { event: /** @type {const} */ ("open"), outcome, messageId, sender: keyId };
+  const { messageId, keyId, passedOn } = signer;
+  const about = {
+    ...{ event: /** @type {const} */ ("open"), outcome, messageId, sender: keyId },
+    ...(witness && { ledger: witness }),
+  };
   await appendAudit(
     auditFiles(home),
-    { ...about, ...(witness && { ledger: witness }) },
+    passedOn === undefined ? about : { ...about, passedOn: passedOnBy(passedOn) },
     Date.now(),
   );
 }
 
 try {
   const { plaintext } = await open(createReadStream(message), {
+    passedOn,
     authenticate,
     // Called once the message was admitted: what is refused never gets near a key.
     identities: async () => [softwareIdentity(await readFile(keyFile), keyFile)],

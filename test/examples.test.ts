@@ -5,9 +5,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { request, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { rewrapMessage } from "../src/envelope/messages.js";
+import { softwareIdentity } from "../src/software/software-identity.js";
 import { temporaryFolder, writeKeys } from "./cli/support/folder.js";
 import { p11seal, startProgram, until, type Ended } from "./cli/support/spawn.js";
+import { recipientOf } from "./support/identities.js";
 import { publicPem, TEST_KEYS } from "./support/keys.js";
+import { custodianOf } from "./support/rewrapped.js";
 import { freshToken, importKey, SOFTHSM_MODULE, USER_PIN } from "./support/softhsm.js";
 
 const examples = join(import.meta.dirname, "..", "examples");
@@ -201,6 +205,28 @@ describe("the receiver that does as open --from", () => {
       status: 0,
     });
     expect(existsSync(there("twice"))).toBe(false);
+  });
+
+  it("takes what a custodian passed on once config.toml names the custodian", async () => {
+    const bytes = readFileSync(there("zoe.p11s"));
+    const { header, oldHeaderBytes } = await rewrapMessage(bytes, {
+      identities: [softwareIdentity(readFileSync(there("alice.key")), "alice.key")],
+      custodian: custodianOf("ed25519"),
+      ...{ add: [recipientOf("p521")], remove: [], nowMs: Date.now() },
+    });
+    writeFileSync(there("passed.p11s"), Buffer.concat([header, bytes.subarray(oldHeaderBytes)]));
+    writeFileSync(there("vault.pem"), publicPem(TEST_KEYS.ed25519));
+    await cli("custodians", "add", "vault", "vault.pem");
+    const refused = await receive("passed.p11s");
+    expect(refused).toMatchObject({ status: 1 });
+    expect(refused.stderr).toMatch(/^ERR_REWRAPPED: .*custodian "vault"/);
+    const config = join(there("home"), "config.toml");
+    writeFileSync(config, 'custodians = ["vault"]\n', { mode: 0o600 });
+    expect(await receive("passed.p11s")).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(there("out")).equals(content)).toBe(true);
+    const log = readFileSync(join(there("home"), "audit.jsonl"), "utf8");
+    expect(log).toContain('"passedOn":{"custodian":');
+    expect((await receive("zoe.p11s", "twice")).stderr).toMatch(/^ERR_REPLAYED: /);
   });
 
   it.each([
