@@ -604,6 +604,49 @@ export const MUTANTS = [
     replace: "notAfterMs !== undefined && ms < 0",
     test: "test/records/directory/directory.test.ts",
   },
+  {
+    what: "every custodian of the directory is accepted",
+    file: "src/records/directory/trusted-custodian.ts",
+    find: "entry === undefined || !accepted.some((name) => findEntry([entry], name))",
+    replace: "entry === undefined",
+    test: "test/records/directory/trusted-custodian.test.ts",
+  },
+  {
+    what: "a custodian's key is judged by today, not by when it signed",
+    file: "src/records/directory/trusted-custodian.ts",
+    find: "const limit = custodianLimit(entry, record.rewrappedMs);",
+    replace: "const limit = custodianLimit(entry, nowMs);",
+    test: "test/records/directory/trusted-custodian.test.ts",
+  },
+  {
+    what: "a message may be re-wrapped in the future",
+    file: "src/records/directory/trusted-custodian.ts",
+    find: "record.rewrappedMs - nowMs > skewMs",
+    replace: "record.rewrappedMs - nowMs > skewMs * 1000",
+    test: "test/records/directory/trusted-custodian.test.ts",
+  },
+  {
+    what: "whoever re-wrapped a message is taken for the accepted custodian",
+    file: "src/records/policy.ts",
+    find: "passedOn !== undefined && passedOn.keyId === accepted",
+    replace: "passedOn !== undefined && accepted !== undefined",
+    test: "test/records/policy.test.ts",
+  },
+  {
+    what: "open takes what anybody passed on",
+    file: "src/cli/commands/open/opening.ts",
+    find: "await admission.takeFrom(record);",
+    replace: "void record;",
+    test: "test/cli/commands/open/passed-on.test.ts",
+    built: true,
+  },
+  {
+    what: "who passed a message on may say more than a receipt signs",
+    file: "src/records/audit/passed-on.ts",
+    find: 'Object.keys(value).join() !== "custodian,rewrappedMs,generation"',
+    replace: "false as boolean",
+    test: "test/records/audit/receipt.test.ts",
+  },
 
   // ── The age plugin ──
   {

@@ -104,7 +104,9 @@ describe("completion", () => {
     expect(await proposals("capi", "verify", "--signer", "")).toEqual([...senders, ":files"]);
   });
 
-  it("proposes custodians where an operand is one", async () => {
+  it("proposes custodians where an option or an operand is one", async () => {
+    expect(await proposals("open", "--custodian", "")).toEqual(["vault"]);
+    expect(await proposals("doctor", "--custodian", "v")).toEqual(["vault"]);
     expect(await proposals("custodians", "remove", "")).toEqual(["vault"]);
     expect(await proposals("custodians", "show", "va")).toEqual(["vault"]);
   });

@@ -2,7 +2,7 @@
  * Signed messages that a custodian re-wrapped for others: whose word the receiver takes, and what
  * is said of where a message came from. The receiver's key lies on a token that counts logins.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { concat, toHex, u32 } from "../../../../src/bytes.js";
@@ -10,6 +10,9 @@ import type { Custodian } from "../../../../src/envelope/envelope.js";
 import { sealMessage } from "../../../../src/envelope/messages.js";
 import type { Extension } from "../../../../src/envelope/native/header.js";
 import type { RecordFields } from "../../../../src/envelope/native/rewrap-record.js";
+import { parsePublicKey } from "../../../../src/keys/formats/key-file.js";
+import type { Recipient } from "../../../../src/keys/key.js";
+import { requireExchange } from "../../../../src/keys/recipient-strength.js";
 import { verifyReceipt } from "../../../../src/records/audit/receipt.js";
 import { addEntry } from "../../../../src/records/directory/directory-file.js";
 import type { DirectoryEntry, DirectoryKind } from "../../../../src/records/directory/directory.js";
@@ -17,6 +20,7 @@ import { openHomeLedger } from "../../../../src/records/ledger/home-ledger.js";
 import { buildFaultyModule, faultyEnvironment } from "../../../support/faulty/module.js";
 import { identityOf, recipientOf } from "../../../support/identities.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
+import { describeNss, freshNssToken } from "../../../support/nss.js";
 import {
   custodianOf,
   RECORD,
@@ -100,13 +104,20 @@ const uses = (): number =>
 const lastLine = (): unknown =>
   JSON.parse(readFileSync(join(home, "audit.jsonl"), "utf8").trimEnd().split("\n").at(-1) ?? "");
 
-/** Zoe's message to whom the custodian's X25519 key belongs, passed on to Bob. */
+/** Zoe's message to the holder of the X25519 key, who passes it on: to Bob, or to others. */
 async function passedOn(
-  options: { custodian?: Custodian; nowMs?: number; createdMs?: number; content?: string } = {},
+  options: {
+    custodian?: Custodian;
+    nowMs?: number;
+    createdMs?: number;
+    content?: string;
+    add?: readonly Recipient[];
+  } = {},
 ): Promise<Uint8Array> {
   const { custodian = VAULT, nowMs = Date.now(), createdMs = Date.now() - 1000 } = options;
+  const { add = [recipientOf("p256")] } = options;
   const whole = await signedMessage(options.content ?? "content", { to: ["x25519"], createdMs });
-  return rewrapped(whole, { custodian, nowMs });
+  return rewrapped(whole, { custodian, nowMs, add });
 }
 
 const records = (change: (record: Extension) => readonly Extension[]) => async () =>
@@ -429,5 +440,34 @@ describe("inspect and doctor, of a message that a custodian passed on,", () => {
       status: 6,
       code: "ERR_UNSIGNED",
     });
+  });
+});
+
+describeNss("through NSS softoken", () => {
+  it("what a custodian passed on opens, and is refused before a PIN otherwise", async () => {
+    const nss = await freshNssToken();
+    const env = { ...nss.env, P11SEAL_HOME: home, P11SEAL_SYSTEM_MODULES: "0", PIN: USER_PIN };
+    const access = ["--module", nss.module, "--pin-source"];
+    const cli = async (...argv: string[]): Promise<Told> =>
+      told(await p11seal(argv, { cwd: folder, env }));
+    const made = ["--token", nss.uri, "--label", "bob", "--type", "ec:p256", "-o", "bob.pem"];
+    expect(await cli("keys", "generate", ...made, ...access, "env:PIN")).toMatchObject({
+      status: 0,
+    });
+    const { publicKey } = parsePublicKey(readFileSync(there("bob.pem")), "bob.pem");
+    const add = [{ publicKey: requireExchange(publicKey) }];
+    writeFileSync(there("m"), await passedOn({ add }));
+
+    const asking = [...access, `cmd:echo asked >> asked; echo ${USER_PIN}`];
+    const opening = ["open", "--json", "-i", `${nss.uri};object=bob`, ...asking];
+    for (const argv of [[], ["--from", "zoe"], ["--custodian", "zoe"]]) {
+      const refused = await cli(...opening, ...argv, "m");
+      expect(refused).toMatchObject({ status: 6, code: "ERR_REWRAPPED" });
+      expect(existsSync(there("asked"))).toBe(false);
+    }
+    const opened = await cli(...opening, "--from", "zoe", "--custodian", "vault", "m");
+    expect(opened).toMatchObject({ status: 0 });
+    expect(opened.stdout.toString()).toBe("content");
+    expect(readFileSync(there("asked"), "utf8")).toBe("asked\n");
   });
 });
