@@ -11,6 +11,8 @@
  * custodians = ["vault"]    # take messages that these re-wrapped for others
  * trust = ["/etc/ssl/certs/ca-certificates.crt"]  # authorities, besides those of p11seal trust
  * certificates = "required" # seal to no certificate that is not believed, in no format
+ * rules_signer = "carol"    # who signs p11seal-rules.toml: a sender's name, or a fingerprint
+ * rules = "required"        # seal nothing that no rules are about
  * ```
  *
  * Strict: a misspelt setting that was merely ignored would protect nobody.
@@ -40,6 +42,13 @@ export interface Config {
   readonly trust?: readonly string[];
   /** Recipients' certificates must be believed, also for formats that need none. */
   readonly certificates?: "required";
+  /**
+   * Who signs rules files: a name among the senders, or a fingerprint. With it, no rules count that
+   * this key did not sign.
+   */
+  readonly rulesSigner?: string;
+  /** Every message must be sealed under rules. */
+  readonly rules?: "required";
 }
 
 /** What a command line says about senders. */
@@ -84,6 +93,7 @@ export function parseConfig(text: string, where: string): Config {
   const strange = Object.keys(values).find((name) => !KEYS.has(name));
   if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
   const { require, from, window, skew, custodians, trust, certificates } = values;
+  const { rules_signer: rulesSigner, rules } = values;
   if (require !== undefined && require !== "signed") {
     throw malformed(where, 'the only value of require is "signed"');
   }
@@ -92,6 +102,12 @@ export function parseConfig(text: string, where: string): Config {
   }
   if (certificates !== undefined && certificates !== "required") {
     throw malformed(where, 'the only value of certificates is "required"');
+  }
+  if (rules !== undefined && rules !== "required") {
+    throw malformed(where, 'the only value of rules is "required"');
+  }
+  if (rulesSigner !== undefined && (typeof rulesSigner !== "string" || rulesSigner === "")) {
+    throw malformed(where, "rules_signer is a sender's name or a fingerprint");
   }
   const windowMs = durationOf(window, "window", where);
   const skewMs = durationOf(skew, "skew", where);
@@ -102,6 +118,8 @@ export function parseConfig(text: string, where: string): Config {
     ...(custodians !== undefined && { custodians: namesOf(custodians, where, NO_CUSTODIANS) }),
     ...(trust !== undefined && { trust: pathsOf(trust, where) }),
     ...(certificates === "required" && { certificates }),
+    ...defined({ rulesSigner }),
+    ...(rules === "required" && { rules }),
   };
 }
 
@@ -153,6 +171,8 @@ const KEYS: ReadonlySet<string> = new Set([
   "custodians",
   "trust",
   "certificates",
+  "rules_signer",
+  "rules",
 ]);
 
 function fromOf(names: readonly string[]): readonly string[] | "any" | undefined {

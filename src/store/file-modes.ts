@@ -50,16 +50,35 @@ function firstLinkIn(path: string): string | undefined {
   return prefixes.find((prefix) => lstatSync(prefix).isSymbolicLink());
 }
 
+/**
+ * Why somebody else could change what is in a file, or put another in its place; undefined if
+ * nobody could.
+ *
+ * @param path - absolute and real
+ * @param stats - of the file that was opened
+ */
+export function openToOthers(path: string, stats: Stats): string | undefined {
+  if (process.platform === "win32") return undefined;
+  if (isForeign(stats)) return "belongs to another user";
+  const writers = writersOf(stats);
+  if (writers !== undefined) return `can be written by ${writers}`;
+  return openFolderAbove(path, path);
+}
+
 function faultOf(folder: string): string | undefined {
   const stats = lstatSync(folder);
   // A link has no modes of its own, but an owner, who may make it lead elsewhere.
   if (isForeign(stats)) return "another user's folder";
-  const writers = stats.isDirectory() && (stats.mode & 0o1000) === 0 ? stats.mode : 0;
-  if ((writers & 0o002) !== 0) return "where every user may replace files";
-  if ((writers & 0o020) !== 0 && !ADMINISTRATORS.has(stats.gid) && !isPrivateGroup(stats.gid)) {
-    return "where its group may replace files";
-  }
-  return undefined;
+  if (!stats.isDirectory() || (stats.mode & 0o1000) !== 0) return undefined;
+  const writers = writersOf(stats);
+  return writers && `where ${writers} may replace files`;
+}
+
+/** Who may write to it besides its owner and those who are trusted like root. */
+function writersOf({ mode, gid }: Stats): string | undefined {
+  if ((mode & 0o002) !== 0) return "every user";
+  const byGroup = (mode & 0o020) !== 0 && !ADMINISTRATORS.has(gid) && !isPrivateGroup(gid);
+  return byGroup ? "its group" : undefined;
 }
 
 /**

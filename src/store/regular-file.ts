@@ -1,0 +1,63 @@
+/**
+ * Reads a small file that may be anybody's, by its very name: no link is followed, and nothing that
+ * waits for a writer or never ends is read.
+ */
+import { constants, type Stats } from "node:fs";
+import { open } from "node:fs/promises";
+import { FileError } from "../errors.js";
+import { errno, fileError, quoted } from "./system-error.js";
+import { NO_FOLLOW } from "./temporary.js";
+
+export interface RegularFile {
+  readonly bytes: Uint8Array;
+  /** Of the file that was read, whatever has its name by now. */
+  readonly stats: Stats;
+}
+
+/**
+ * @returns undefined if there is no such file
+ * @throws FileError `ERR_READ`, `ERR_FILE_SIZE`, `ERR_FILE_KIND`: a link, folder, FIFO, …
+ */
+export async function readRegular(
+  path: string,
+  maxBytes: number,
+): Promise<RegularFile | undefined> {
+  const flags = constants.O_RDONLY | NO_FOLLOW | NO_WAITING;
+  const handle = await open(path, flags).catch((error: unknown) => {
+    if (errno(error) === "ENOENT") return undefined;
+    // Linux and macOS say ELOOP of a link that is not to be followed, FreeBSD EMLINK. A socket
+    // can't be opened at all.
+    if (NOT_REGULAR.has(errno(error) ?? "")) throw notRegular(path);
+    throw fileError("ERR_READ", path, error);
+  });
+  if (handle === undefined) return undefined;
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw notRegular(path);
+    if (stats.size > maxBytes) throw tooLong(path, maxBytes);
+    const bytes = new Uint8Array(await handle.readFile());
+    if (bytes.length > maxBytes) throw tooLong(path, maxBytes);
+    return { bytes, stats };
+  } catch (error) {
+    throw error instanceof FileError ? error : fileError("ERR_READ", path, error);
+  } finally {
+    await handle.close();
+  }
+}
+
+// ── Details ──
+
+/** Opens a FIFO without waiting for its writer. Windows has no such files. */
+const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
+
+const NOT_REGULAR: ReadonlySet<string> = new Set(["ELOOP", "EMLINK", "ENXIO"]);
+
+function notRegular(path: string): FileError {
+  return new FileError("ERR_FILE_KIND", `${quoted(path)} is not a regular file`, {
+    hint: "put the file itself there, not a link",
+  });
+}
+
+function tooLong(path: string, maxBytes: number): FileError {
+  return new FileError("ERR_FILE_SIZE", `${quoted(path)} has more than ${maxBytes} bytes`);
+}
