@@ -14,7 +14,7 @@
  * goes on, finds out before it writes (`HeldLock.confirm`).
  */
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
@@ -47,6 +47,16 @@ export interface HeldLock {
   confirm(): Promise<void>;
 }
 
+export interface LockOptions {
+  /** How long to wait for others, milliseconds. */
+  readonly waitMs?: number;
+  /**
+   * For folders that are not p11seal's own: nothing is left when the lock is given back, and other
+   * users may see who holds it.
+   */
+  readonly isGuest?: boolean;
+}
+
 /**
  * Runs `action` while no other process, and no other call in this one, holds the lock at `path`.
  * The parent folder must exist.
@@ -56,9 +66,9 @@ export interface HeldLock {
 export async function withLock<T>(
   path: string,
   action: (lock: HeldLock) => Promise<T>,
-  options: { readonly waitMs?: number } = {},
+  options: LockOptions = {},
 ): Promise<T> {
-  const held = await take(path, options.waitMs ?? WAIT_MS);
+  const held = await take(path, options);
   const heartbeat = setInterval(() => {
     const now = new Date();
     void utimes(held, now, now).catch(() => undefined);
@@ -69,8 +79,30 @@ export async function withLock<T>(
   } finally {
     clearInterval(heartbeat);
     // Fails only if somebody removed the folder, or took the lock over: nothing to give back.
-    await rename(held, join(path, FREE)).catch(() => undefined);
+    await (options.isGuest ? giveUp(path, held) : rename(held, join(path, FREE))).catch(
+      () => undefined,
+    );
   }
+}
+
+/** Whether a process holds the lock at `path` that still runs, or showed a sign of life lately. */
+export async function isLockHeld(path: string): Promise<boolean> {
+  const names = await readdir(path).catch(() => []);
+  for (const name of names) {
+    const owner = HELD.exec(name)?.[1];
+    const touched = await stat(join(path, name)).catch(() => undefined);
+    if (owner === undefined || touched === undefined) continue;
+    const isAlive = isRunning(owner) ?? Math.abs(Date.now() - touched.mtimeMs) <= LEASE_MS;
+    if (isAlive) return true;
+  }
+  return false;
+}
+
+/** Removes the lock at `path`. Whoever waits for it finds none, and makes another. */
+export async function removeLock(path: string): Promise<void> {
+  const gone = `${path}.${randomBytes(3).toString("hex")}`;
+  await rename(path, gone);
+  await rm(gone, { recursive: true, force: true });
 }
 
 // ── Details ──
@@ -79,14 +111,17 @@ const FREE = "free";
 const HELD = /^held-(.+)-([0-9a-f]{12})[0-9a-f]{4}$/;
 
 /** The name of its file while we hold it. */
-async function take(path: string, waitMs: number): Promise<string> {
-  const deadline = Date.now() + waitMs;
+async function take(path: string, options: LockOptions): Promise<string> {
+  const deadline = Date.now() + (options.waitMs ?? WAIT_MS);
   const watch = new Watch(path);
   for (;;) {
     const names = await namesIn(path);
-    if (names === undefined) await makeLock(path);
+    if (names === undefined) {
+      await makeLock(path, options.isGuest ? 0o755 : 0o700);
+      continue;
+    }
     const mine = join(path, heldName());
-    for (const name of names ?? []) {
+    for (const name of names) {
       const isTakeable = name === FREE || (await watch.isAbandoned(name));
       if (isTakeable && (await renamed(join(path, name), mine))) return mine;
     }
@@ -180,11 +215,17 @@ async function namesIn(path: string): Promise<string[] | undefined> {
   }
 }
 
+async function giveUp(path: string, held: string): Promise<void> {
+  await stat(held);
+  await removeLock(path);
+}
+
 /** Appears with its one file, or not at all: rename never replaces a folder that is not empty. */
-async function makeLock(path: string): Promise<void> {
+async function makeLock(path: string, mode: number): Promise<void> {
   try {
     const made = await mkdtemp(`${path}.`);
     try {
+      await chmod(made, mode);
       await writeFile(join(made, FREE), "", { mode: 0o600 });
       await rename(made, path);
     } catch (error) {

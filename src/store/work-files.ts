@@ -35,8 +35,25 @@ export function sideFileOf(path: string): string {
   return join(dirname(path), `.${kept}${end}`);
 }
 
-/** What the name of a tree's lock begins with. Runs on different shards have locks of their own. */
-export const LOCK_NAME = ".p11seal-lock";
+/** The name of a tree's lock. Runs on different shards have locks of their own. */
+export function lockNameOf(shard: Shard | undefined): string {
+  return shard === undefined ? LOCK : `${LOCK}-${shard.part}-of-${shard.of}`;
+}
+
+/** The shard in a lock's name: the only one of one if it has none. Undefined for other names. */
+export function lockedShard(name: string): Shard | undefined {
+  const [match, part = "1", of = "1"] = LOCK_NAME.exec(name) ?? [];
+  return match === undefined ? undefined : { part: Number(part), of: Number(of) };
+}
+
+interface Shard {
+  readonly part: number;
+  readonly of: number;
+}
+
+const LOCK = ".p11seal-lock";
+
+const LOCK_NAME = /^\.p11seal-lock(?:-([1-9][0-9]*)-of-([1-9][0-9]*))?$/;
 
 const SIDE_ENDING = ".p11seal-header";
 
@@ -45,7 +62,7 @@ const MAX_NAME_BYTES = 143;
 
 const SIDE_NAME = /^\..+\.p11seal-header$/s;
 
-/** With a shard; and with six characters while one is made. */
-const LOCK_NAMES = /^\.p11seal-lock(?:-[0-9]+-of-[0-9]+)?(?:\.[A-Za-z0-9]{6})?$/;
+/** With six characters more while it is made, and while it is removed. */
+const LOCK_ON_ITS_WAY = /^\.p11seal-lock(?:-[0-9]+-of-[0-9]+)?\.[A-Za-z0-9]{6}$/;
 
-const NAMES = [TEMPORARY_NAME, SIDE_NAME, LOCK_NAMES];
+const NAMES = [TEMPORARY_NAME, SIDE_NAME, LOCK_NAME, LOCK_ON_ITS_WAY];

@@ -16,6 +16,7 @@ import { join, normalize, sep } from "node:path";
 import { FileError, type P11SealError, UsageError } from "../../errors.js";
 import { type FileKind, kindOf } from "../../store/file-kind.js";
 import { fileError, quoted } from "../../store/system-error.js";
+import { heldLockIn, locked } from "../../store/tree-lock.js";
 import { isWorkFile } from "../../store/work-files.js";
 import { fileId, openInput, type FileId, type Input } from "../io/inputs.js";
 import type { Io } from "../io/io.js";
@@ -43,6 +44,8 @@ export interface TreeOptions {
   /** A file with a path on each line, or a NUL after each; `-` for stdin. */
   readonly manifest?: string;
   readonly shard?: Shard;
+  /** Whether a folder where another run works is a fault. */
+  readonly refusesLocked?: boolean;
 }
 
 /** One of `of` parts, counted from 1. */
@@ -94,13 +97,13 @@ export function isInShard(place: string, { part, of }: Shard): boolean {
 
 async function* named(
   path: string,
-  { tree }: TreeOptions,
+  { tree, refusesLocked = false }: TreeOptions,
 ): AsyncGenerator<TreeEntry, void, undefined> {
   const seen = looked(path);
   if (seen === undefined) yield missing(path);
   else if (seen.kind === "file") yield { kind: "file", path, place: placeOf(path), named: true };
   else if (seen.kind !== "folder") yield faultAt(path, notAFile(path, seen.kind));
-  else if (tree) yield* below({ path, place: "", above: [] });
+  else if (tree) yield* below({ path, place: "", above: [], refusesLocked });
   else yield faultAt(path, needsTree(path));
 }
 
@@ -150,10 +153,11 @@ interface Folder {
   /** Its place in the tree; empty at the root. */
   readonly place: string;
   readonly above: readonly FileId[];
+  readonly refusesLocked: boolean;
 }
 
 async function* below(folder: Folder): AsyncGenerator<TreeEntry, void, undefined> {
-  const { path, place, above } = folder;
+  const { path, place, above, refusesLocked } = folder;
   let stats: BigIntStats;
   let entries: string[];
   try {
@@ -161,6 +165,8 @@ async function* below(folder: Folder): AsyncGenerator<TreeEntry, void, undefined
     stats = (place === "" ? statSync : lstatSync)(path, { bigint: true });
     if (!stats.isDirectory()) throw fileError("ERR_READ", path, { code: "ENOTDIR" });
     entries = await entriesOf(path);
+    // At the root, the lock is this run's own.
+    if (refusesLocked && place !== "") await requireUnlocked(path, entries);
   } catch (error) {
     yield faultAt(path, error instanceof FileError ? error : fileError("ERR_READ", path, error));
     return;
@@ -178,11 +184,22 @@ async function* below(folder: Folder): AsyncGenerator<TreeEntry, void, undefined
     if (isWorkFile(name)) continue;
     const inside = { path: join(path, name), place: place === "" ? name : `${place}/${name}` };
     const kind = KINDS.get(entry.at(-1) ?? "");
-    if (kind === "folder") yield* below({ ...inside, above: [...above, id] });
+    if (kind === "folder") yield* below({ ...folder, ...inside, above: [...above, id] });
     else if (kind === "file") yield { kind: "file", ...inside, named: false };
     else if (kind !== undefined) yield { kind: "skipped", path: inside.path, what: kind };
   }
 }
+
+/** @throws FileError `ERR_LOCKED` */
+async function requireUnlocked(path: string, entries: readonly string[]): Promise<void> {
+  const lock = await heldLockIn(
+    path,
+    entries.filter(isHidden).map((entry) => entry.slice(0, -2)),
+  );
+  if (lock !== undefined) throw locked(lock);
+}
+
+const isHidden = (entry: string): boolean => entry.startsWith(".");
 
 /**
  * Sorted names, each followed by a NUL and its kind's sign. As Latin-1, a string takes a byte for

@@ -1,0 +1,93 @@
+/** A journal: lines are added, whole, and only to a file of one's own. */
+import {
+  appendFileSync,
+  chownSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { spawnSync } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { Journal } from "../../src/store/journal.js";
+
+const above = mkdtempSync(join(tmpdir(), "p11seal-journal-"));
+afterAll(() => {
+  rmSync(above, { recursive: true, force: true });
+});
+
+let path: string;
+beforeEach(() => {
+  path = join(mkdtempSync(join(above, "f-")), "journal");
+});
+
+async function add(...entries: readonly object[]): Promise<void> {
+  const journal = await Journal.open(path);
+  await Promise.all(entries.map((entry) => journal.add(entry)));
+  await journal.close();
+}
+
+const lines = (): string[] => readFileSync(path, "utf8").split("\n");
+
+describe("a journal", () => {
+  it("gets a line for each entry, in their order, and keeps what it has", async () => {
+    await add({ n: 1 }, { n: 2, name: "a\nb" }, { n: 3 });
+    await add({ n: 4 });
+    expect(lines()).toEqual(['{"n":1}', '{"n":2,"name":"a\\nb"}', '{"n":3}', '{"n":4}', ""]);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it("goes on in a line of its own after one that was cut", async () => {
+    await add({ n: 1 });
+    appendFileSync(path, '{"n":');
+    await add({ n: 3 });
+    expect(lines()).toEqual(['{"n":1}', '{"n":', '{"n":3}', ""]);
+  });
+
+  it("escapes what a terminal would act on", async () => {
+    await add({ path: "\u001b[31m\u202e" });
+    expect(readFileSync(path, "utf8")).toBe('{"path":"\\u001b[31m\\u202e"}\n');
+  });
+
+  it("is no link, FIFO or folder", async () => {
+    writeFileSync(`${path}.real`, "");
+    symlinkSync(`${path}.real`, path);
+    await expect(Journal.open(path)).rejects.toMatchObject({ code: "ERR_FILE_KIND" });
+    expect(readFileSync(`${path}.real`, "utf8")).toBe("");
+    spawnSync("mkfifo", [`${path}.fifo`]);
+    await expect(Journal.open(`${path}.fifo`)).rejects.toMatchObject({ code: "ERR_FILE_KIND" });
+    await expect(Journal.open(above)).rejects.toMatchObject({ code: "ERR_WRITE" });
+    await expect(Journal.open(join(path, "none"))).rejects.toMatchObject({ code: "ERR_WRITE" });
+  });
+
+  (process.getuid?.() === 0 ? it : it.skip)("is nobody else's file", async () => {
+    writeFileSync(path, "");
+    chownSync(path, 65534, 65534);
+    await expect(Journal.open(path)).rejects.toMatchObject({ code: "ERR_OWNER" });
+  });
+
+  it("says when the disk is full, and each later line stands alone", async () => {
+    await add({ n: 1 });
+    // A limit on the file's size stands for the disk: the write ends in the middle, then fails.
+    const program = `
+      const { Journal } = await import(${JSON.stringify(new URL("../../dist/store/journal.js", import.meta.url).href)});
+      process.on("SIGXFSZ", () => undefined);
+      const journal = await Journal.open(process.argv[1]);
+      const code = await journal.add({ n: "x".repeat(4000) }).catch((error) => error.code);
+      console.log(code);
+    `;
+    const limited = `ulimit -f 1; exec "$0" --input-type=module -e "$1" "$2"`;
+    const ended = spawnSync("sh", ["-c", limited, process.execPath, program, path], {
+      encoding: "utf8",
+    });
+    expect(ended.stdout).toBe("ERR_WRITE\n");
+    await add({ n: 3 });
+    const [first, cut = "", third, ...rest] = lines();
+    expect([first, third, rest]).toEqual(['{"n":1}', '{"n":3}', [""]]);
+    expect(cut).toMatch(/^\{"n":"x+$/);
+  });
+});
