@@ -69,6 +69,9 @@ async function* seen(
 /** Bytes read at once: a segment of the default size. */
 const CHUNK_BYTES = 256 * 1024;
 
+/** The same into memory that is used again. Long streams take fewer steps, each of which costs. */
+const AGAIN_BYTES = 4 * CHUNK_BYTES;
+
 /**
  * An output stream that can be read once: by iteration, as a Node or web stream, or as a whole. Its
  * chunks are never in shared memory, which the web's `Response` and `Blob` refuse.
@@ -277,7 +280,7 @@ export class Reader {
     if (this.#offset === this.#current.length) {
       if (this.#fill !== undefined) {
         if (reuse) {
-          this.#again ??= new Uint8Array(CHUNK_BYTES);
+          this.#again ??= new Uint8Array(Buffer.allocUnsafeSlow(AGAIN_BYTES).buffer);
           this.#room = this.#again;
         } else if (this.#room === this.#again || this.#room.length < DIRECT_BYTES) {
           this.#room = new Uint8Array(Buffer.allocUnsafeSlow(CHUNK_BYTES).buffer);

@@ -23,8 +23,9 @@ import { TAG, tagText } from "./der.js";
 /** How many bytes a message may have besides the octets of its long strings. */
 export const MAX_HEADER_VALUES_BYTES = 4 * 1024 * 1024;
 
-/** `content` joins small pieces up to this length. */
+/** `content` joins small pieces up to this length, and up to the other into reused memory. */
 const PIECE_BYTES = 256 * 1024;
+const REUSED_PIECE_BYTES = 1024 * 1024;
 
 /** A value that was entered. */
 interface Frame {
@@ -146,11 +147,12 @@ export class BerReader {
   /** Inside a constructed string, to its end. Waits only for bytes that are not at hand. */
   async *#pieces(): AsyncGenerator<Uint8Array, void, undefined> {
     const outermost = this.#frames.length;
-    let joined = pieceBuffer();
+    const most = this.#reuse ? REUSED_PIECE_BYTES : PIECE_BYTES;
+    let joined = pieceBuffer(most);
     let filled = 0;
     const full = (): Uint8Array => {
       const bytes = joined.subarray(0, filled);
-      if (!this.#reuse) joined = pieceBuffer();
+      if (!this.#reuse) joined = pieceBuffer(most);
       filled = 0;
       return bytes;
     };
@@ -165,7 +167,7 @@ export class BerReader {
         this.#skip(bytes.length);
         left -= bytes.length;
         const isLarge = bytes.length > PIECE_BYTES / 2;
-        if (filled > 0 && (isLarge || bytes.length > PIECE_BYTES - filled)) yield full();
+        if (filled > 0 && (isLarge || bytes.length > most - filled)) yield full();
         if (isLarge) {
           yield bytes;
         } else {
@@ -335,6 +337,6 @@ const OUTERMOST: Frame = { end: undefined, limit: Infinity };
 
 const END_OF_CONTENTS = new Uint8Array(2);
 
-function pieceBuffer(): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(PIECE_BYTES).buffer);
+function pieceBuffer(bytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer);
 }

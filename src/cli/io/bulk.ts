@@ -19,7 +19,8 @@ import {
 } from "../../envelope/messages.js";
 import { UsageError } from "../../errors.js";
 import { isFilling, Reader } from "../../stream.js";
-import { readError, redirected, type Input } from "./inputs.js";
+import { readError } from "./file-input.js";
+import { redirected, type Input } from "./inputs.js";
 import type { Output, OutputFile } from "./output.js";
 import type { Progress } from "./progress.js";
 
@@ -116,6 +117,7 @@ async function sealAsStream(body: BodyToSeal, route: Route): Promise<void> {
   const { input, output, meter } = route;
   const plaintext = new Reader(meter.through(input.chunks));
   const crew = await crewFor(body, route);
+  if (crew === undefined) input.readAlone?.();
   try {
     const chunks =
       body.kind === "segments"
@@ -136,6 +138,7 @@ async function* openedChunks(
   beforeLast: (() => Promise<void>) | undefined,
 ): AsyncGenerator<BodyChunk, void, undefined> {
   const crew = await crewFor(body, route);
+  if (crew === undefined) route.input.readAlone?.();
   try {
     yield* body.kind === "segments"
       ? openSegments(body, crew ?? oneByOne(body.cipher), sealed, beforeLast)

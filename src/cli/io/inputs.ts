@@ -12,14 +12,16 @@ import {
   statSync,
   type BigIntStats,
 } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { promisify } from "node:util";
-import { type FileError, UsageError } from "../../errors.js";
-import { fillingSource, type FillingSource } from "../../stream.js";
+import { defined } from "../../defined.js";
+import { UsageError } from "../../errors.js";
+import type { FillingSource } from "../../stream.js";
+import { FileInput, readError, requireEnd, type FileToRead } from "./file-input.js";
 import type { Io } from "./io.js";
 import { PipeInput } from "./pipe-input.js";
 import { stdinFault } from "./standard-streams.js";
-import { errno, fileError } from "../../store/system-error.js";
+import { fileError } from "../../store/system-error.js";
 
 /** Identifies a file by device and inode, whatever its name. */
 export type FileId = `${bigint}:${bigint}`;
@@ -35,6 +37,8 @@ export interface Input {
    * For a regular file that is read from its start: its descriptor, to read at positions as well.
    */
   readonly descriptor?: number;
+  /** For a file: from here on, this thread reads the chunks (`FileInput`). */
+  readAlone?(): void;
   close(): Promise<void>;
 }
 
@@ -56,12 +60,12 @@ export async function openInput(path: string, io: Io): Promise<Input> {
   try {
     const stats = await handle.stat({ bigint: true });
     if (stats.isDirectory()) throw fileError("ERR_READ", path, { code: "EISDIR" });
+    const size = stats.isFile() ? Number(stats.size) : undefined;
+    const file = new FileInput(handle, path, size ?? 0);
     return {
-      name: path,
-      size: stats.isFile() ? Number(stats.size) : undefined,
-      id: fileId(stats),
-      chunks: readAll(readerOfFile(handle, stats.isFile() ? Number(stats.size) : 0), path),
-      ...(stats.isFile() && { descriptor: handle.fd }),
+      ...{ name: path, size, id: fileId(stats), chunks: file.chunks },
+      // A device may keep its reader waiting.
+      ...(stats.isFile() && { descriptor: handle.fd, readAlone: file.readAlone }),
       close: () => handle.close(),
     };
   } catch (error) {
@@ -149,12 +153,6 @@ export async function readSmall(path: string, io: Io): Promise<Uint8Array> {
   }
 }
 
-/** A failed read of an input. */
-export function readError(name: string, error: unknown): FileError {
-  const hint = errno(error) === "ESTALE" ? "it got shorter while it was being read" : undefined;
-  return fileError("ERR_READ", name, error, hint);
-}
-
 /** Refuses two inputs that are both stdin. */
 export function requireOneStdin(paths: readonly string[]): void {
   if (paths.filter((path) => path === "-").length > 1) {
@@ -185,6 +183,7 @@ function standardInput(io: Io): Input {
   // (`< /dev/sdb1`) for an empty stream.
   const descriptor =
     stats?.isFile() === true || stats?.isBlockDevice() === true ? io.descriptors?.stdin : undefined;
+  const file = descriptor === undefined ? undefined : fileOfStdin(descriptor);
   const pipe =
     io.descriptors !== undefined && (stats?.isFIFO() === true || stats?.isSocket() === true)
       ? new PipeInput(io.descriptors.stdin)
@@ -193,10 +192,8 @@ function standardInput(io: Io): Input {
     name: "stdin",
     size: stats?.isFile() === true ? Number(stats.size) : undefined,
     id: stats?.isFile() === true ? fileId(stats) : undefined,
-    chunks:
-      descriptor === undefined
-        ? (pipe?.chunks ?? readStream(io))
-        : readAll(readerOf(descriptor), "stdin"),
+    chunks: file?.chunks ?? pipe?.chunks ?? readStream(io),
+    ...defined({ readAlone: file?.readAlone }),
     close: () => {
       // A pipe that nobody reads to its end must be closed, or the process waits for its writer.
       if (pipe !== undefined) pipe.close();
@@ -206,36 +203,13 @@ function standardInput(io: Io): Input {
   };
 }
 
-/** Fills a buffer from where the last call ended; `bytesRead` is 0 at the end. */
-type Read = (buffer: Uint8Array) => Promise<{ bytesRead: number }>;
-
-function readerOf(descriptor: number): Read {
-  return (buffer) => promisify(read)(descriptor, buffer, 0, buffer.length, null);
-}
-
-function readerOfFile(handle: FileHandle, size: number): Read {
-  let done = 0;
-  return async (buffer) => {
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
-    done += bytesRead;
-    if (bytesRead === 0) requireEnd(handle.fd, size, done);
-    return { bytesRead };
+function fileOfStdin(descriptor: number): FileInput {
+  const file: FileToRead = {
+    fd: descriptor,
+    read: (buffer, offset, length) => promisify(read)(descriptor, buffer, offset, length, null),
   };
-}
-
-/** Refuses the end of a file that had `size` bytes and was cut while it was read. */
-function requireEnd(file: number, size: number, done: number): void {
-  if (done >= size || fstatSync(file).size >= size) return;
-  throw Object.assign(new Error("the file got shorter"), { code: "ESTALE" });
-}
-
-function readAll(read: Read, name: string): FillingSource {
-  return fillingSource(async (buffer) => {
-    const { bytesRead } = await read(buffer).catch((error: unknown) => {
-      throw readError(name, error);
-    });
-    return bytesRead;
-  });
+  // It may stand anywhere, so its size says nothing.
+  return new FileInput(file, "stdin", 0);
 }
 
 async function* readStream(io: Io): AsyncGenerator<Uint8Array> {

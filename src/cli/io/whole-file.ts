@@ -28,6 +28,7 @@ import type { OutputPaths } from "../../records/ledger/ledger.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import { requireExactFolder } from "../../store/exact.js";
 import { CREATE, keptName, ownTemporaryBeside, placeNew } from "../../store/temporary.js";
+import { isTurnDue } from "./event-loop.js";
 import { AT_ONCE_BYTES } from "./inputs.js";
 import type { Output, OutputFile, OutputOptions } from "./output.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
@@ -201,10 +202,12 @@ export class FileOutput implements Output {
     }
   }
 
-  /** A thread writes much; for a little, asking one takes longer than writing. */
+  /** Asking a thread to write takes longer than writing; but the event loop has its turns. */
   async #writeSome(file: number, parts: readonly Uint8Array[]): Promise<number> {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
-    if (length <= AT_ONCE_BYTES) return this.#trySync(() => writevSync(file, parts, this.#written));
+    if (length <= AT_ONCE_BYTES || !isTurnDue()) {
+      return this.#trySync(() => writevSync(file, parts, this.#written));
+    }
     return (await this.#try(promisify(writev)(file, parts, this.#written))).bytesWritten;
   }
 
