@@ -48,11 +48,16 @@ export class KnownNames {
   /**
    * What is known under that name; letters match in either case.
    *
+   * @param isRetired - a recipient's key need not be valid any more: nothing is sealed to it
    * @throws UsageError `ERR_RECIPIENT_AMBIGUOUS`: it stands in both lists, and one of them may have
    *   somebody else's key; PolicyError `ERR_RECIPIENTS_FILE_MODE`; as `readDirectory`,
    *   `requireValidRecipient`, `trustedSender`
    */
-  async find(name: string, purpose: "exchange" | "signature"): Promise<KnownKey | undefined> {
+  async find(
+    name: string,
+    purpose: "exchange" | "signature",
+    isRetired = false,
+  ): Promise<KnownKey | undefined> {
     const kind = purpose === "exchange" ? "recipients" : "senders";
     const unchecked = pathOfHome(this.#context.io.env);
     const lists = [directoryPath(unchecked, kind), join(unchecked, "recipients")];
@@ -77,7 +82,7 @@ export class KnownNames {
         { hint: "remove one of them" },
       );
     }
-    requireValidRecipient(entry, Date.now());
+    if (!isRetired) requireValidRecipient(entry, Date.now());
     return known;
   }
 

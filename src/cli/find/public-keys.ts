@@ -43,7 +43,11 @@ export interface KeyRequest {
    * Where a word can be a name: the error for one that is neither known nor a file, if not
    * ERR_READ.
    */
-  readonly names?: { readonly unknown?: (word: string) => UsageError };
+  readonly names?: {
+    readonly unknown?: (word: string) => UsageError;
+    /** A recipient's key need not be valid any more. */
+    readonly isRetired?: boolean;
+  };
 }
 
 /** What is known of a source besides itself. */
@@ -81,7 +85,7 @@ export class PublicKeys {
     if (names === undefined || source.kind !== "path" || !isRecipientName(word)) {
       return this.follow(source, { purpose, where, folder: "." });
     }
-    const known = await this.#names.find(word, purpose);
+    const known = await this.#names.find(word, purpose, names.isRetired);
     const isFile = await isThere(word);
     if (known !== undefined) {
       const { list } = known;

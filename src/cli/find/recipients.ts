@@ -51,6 +51,24 @@ export async function resolveRecipients(
   return recipients.list();
 }
 
+/**
+ * A key that messages are sealed to, and none will be from now on: it need not be valid any more,
+ * and no warning is of use.
+ *
+ * @param option - how messages call a key that is written out, as in `--remove`
+ */
+export async function retiredRecipient(
+  word: string,
+  keys: PublicKeys,
+  option: string,
+): Promise<Recipient> {
+  const names = { unknown: unknownRecipient, isRetired: true };
+  const key = await keys.find(word, { purpose: "exchange", option, names });
+  const publicKey = naming(key.where, () => requireRecipient(key, { allowSigning: true }));
+  const certificate = key.certificate?.der;
+  return { publicKey, ...defined({ certificate }) };
+}
+
 /** The keys of a recipients file; paths in it are relative to its folder. */
 async function keysInFile(path: string, keys: PublicKeys, context: Context): Promise<FoundKey[]> {
   const name = path === "-" ? "stdin" : path;

@@ -260,17 +260,22 @@ const GONE: ReadonlySet<string> = new Set([
 /** Looking for a token needs no login. */
 const NO_PIN: PinReferrer = () => Promise.reject(new TypeError("a PIN was asked for"));
 
-/** Runs `use` with tokens as a command's options say, and closes them. */
+/**
+ * Runs `use` with tokens as a command's options say, and closes them.
+ *
+ * @param how - `takesPin`: false where this run of a command that takes PINs takes none
+ */
 export async function withTokens<T>(
   args: Arguments,
   context: Context,
   use: (tokens: Tokens) => Promise<T>,
+  how: { readonly takesPin?: boolean } = {},
 ): Promise<T> {
   const options = {
     modules: args.has("module") ? args.texts("module") : [],
     pinSource: args.has("pin-source") ? args.text("pin-source") : undefined,
     force: args.has("force") && args.flag("force"),
-    takesPin: args.has("pin-source"),
+    takesPin: how.takesPin ?? args.has("pin-source"),
     publicHalves: args.has("public") ? args.texts("public") : [],
     patience: {
       seconds: args.has("wait") ? secondsOf(args.text("wait")) : 0,

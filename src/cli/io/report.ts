@@ -24,6 +24,8 @@ export const EXIT = {
   notAuthentic: 4,
   token: 5,
   policy: 6,
+  /** Of many files, some are left that the same run may well get done when it is repeated. */
+  someLeft: 7,
   /** 128 + SIGINT, as shells have it. */
   cancelled: 130,
 } as const;

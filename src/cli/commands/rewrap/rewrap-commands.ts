@@ -1,0 +1,132 @@
+/** `p11seal rewrap`, as its users see it. */
+import type { CommandSet } from "../../command.js";
+import {
+  acceptedCustodians,
+  allowSigningKey,
+  certificateTrust,
+  forceLastTry,
+  general,
+  json,
+  ownCertificates,
+  publicHalf,
+  tokenAccess,
+} from "../shared-options.js";
+
+const CUSTODIAN = "--custodian-key 'pkcs11:token=vault;object=custodian'";
+
+export const REWRAP: CommandSet = {
+  commands: [
+    {
+      name: "rewrap",
+      operands: "[paths..]",
+      needs: "-r RECIPIENT or --remove RECIPIENT",
+      describe: "Change who can open sealed files, without touching what is in them",
+      options: {
+        recipient: {
+          alias: "r",
+          type: "string",
+          repeatable: true,
+          names: { of: "recipients", orFile: true },
+          describe: "Add this recipient: key or certificate file, pkcs11: URI, name (repeatable)",
+        },
+        "recipients-file": {
+          alias: "R",
+          type: "string",
+          repeatable: true,
+          describe: 'Add the recipients of a file, one a line; "-" is stdin (repeatable)',
+        },
+        remove: {
+          type: "string",
+          repeatable: true,
+          names: { of: "recipients", orFile: true },
+          describe: "Remove this recipient (repeatable)",
+        },
+        "from-key": {
+          type: "string",
+          repeatable: true,
+          names: { of: "recipients", orFile: true },
+          describe:
+            "Only messages that are sealed to this key, as one that is retired (repeatable)",
+        },
+        identity: {
+          alias: "i",
+          type: "string",
+          repeatable: true,
+          describe:
+            "pkcs11: URI, file with one, or private key file (default: every token present)",
+        },
+        "custodian-key": {
+          type: "string",
+          describe:
+            "Sign a record of it, as signed messages need: pkcs11: URI, or private key file",
+        },
+        ...acceptedCustodians,
+        tree: { type: "boolean", describe: "Go through folders, and the folders in them" },
+        manifest: {
+          type: "string",
+          describe: 'Also the files of a list, a path a line or NUL-separated; "-" is stdin',
+        },
+        shard: { type: "string", describe: "Only one part of the files, as in 2/4" },
+        "key-blob": {
+          type: "string",
+          describe: "A header that was detached from its body: re-wrapped alone",
+        },
+        "dry-run": {
+          type: "boolean",
+          describe: "Say what would become of each file; asks for no PIN, and changes nothing",
+        },
+        "include-foreign": {
+          type: "boolean",
+          describe: "With --tree: also messages whose recipients nothing explains",
+        },
+        "in-place": {
+          type: "boolean",
+          describe: "Overwrite headers where they are, if they keep their size: for large archives",
+        },
+        "break-links": {
+          type: "boolean",
+          describe: "Of a file with several hard links, give this name a file of its own",
+        },
+        oaep: {
+          type: "string",
+          choices: ["sha1", "sha256", "sha384", "sha512"],
+          describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
+        },
+        ...ownCertificates,
+        "allow-unauthenticated": {
+          type: "boolean",
+          describe: "CMS: also messages in CBC, though nothing shows that their keys are theirs",
+        },
+        "allow-legacy": {
+          type: "boolean",
+          describe: "CMS: also what has PKCS#1 v1.5, triple DES, RC2",
+        },
+        ...allowSigningKey,
+        ...certificateTrust,
+        "allow-untrusted-cert": {
+          type: "boolean",
+          describe: "Add the keys of certificates that no trusted authority vouches for",
+        },
+        ...forceLastTry,
+        ...publicHalf,
+        ...tokenAccess,
+        ...json,
+        ...general,
+      },
+      examples: [
+        ["rewrap -r alice-new --remove alice-old plan.p11s", "a card was replaced"],
+        ["rewrap -r carol --dry-run plan.p11s", "what would happen, without a PIN"],
+        [
+          "rewrap --tree --from-key old.pem -r new.pem --remove old.pem archive/",
+          "a whole archive, for a key that is retired",
+        ],
+        [`rewrap -r carol ${CUSTODIAN} order.p11s`, "signed by bob, passed on by a custodian"],
+        [
+          "rewrap -r carol --tree --manifest files.txt --shard 2/4 archive/",
+          "one of four hosts' parts",
+        ],
+      ],
+      load: async () => (await import("./rewrap.js")).rewrapCommand,
+    },
+  ],
+};

@@ -1,0 +1,206 @@
+/**
+ * Re-wraps one file. The header that is planned for is read once more as bytes, and these are what
+ * is verified, what is replaced, and what the file must still begin with when it is.
+ */
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { concat, equal } from "../../../bytes.js";
+import { defined } from "../../../defined.js";
+import { armored } from "../../../envelope/armor.js";
+import type { MessageInfo, RewrappedHeader } from "../../../envelope/envelope.js";
+import { formatOf } from "../../../envelope/formats.js";
+import { rewrapHeader, type RewrapMessageOptions } from "../../../envelope/messages.js";
+import { AuthenticationError, FileError, FormatError, UnsupportedError } from "../../../errors.js";
+import type { Identity, KnownPublicKey } from "../../../keys/key.js";
+import { replaceHeader, type Replaced } from "../../../store/replace-header.js";
+import { fileError, quoted } from "../../../store/system-error.js";
+import { NO_FOLLOW } from "../../../store/temporary.js";
+import { Reader, remaining } from "../../../stream.js";
+import { onInterrupt } from "../../../terminal/interrupts.js";
+import { planFor, type Plan, type Target } from "./rewrap-plan.js";
+
+/** What is known of a file before any key is used. */
+export interface Examined {
+  readonly info: MessageInfo;
+  readonly plan: Plan;
+  /** The message is in armour, or otherwise not in the file as it is. */
+  readonly isDecoded: boolean;
+}
+
+/**
+ * @returns undefined for a file that is no message
+ * @throws FileError; as `Envelope.inspect`
+ */
+export async function examine(path: string, target: Target): Promise<Examined | undefined> {
+  const handle = await opened(path);
+  try {
+    const reader = new Reader(chunksOf(handle, 0, path));
+    try {
+      const format = await formatOf(reader);
+      const info = await format.inspect(reader);
+      return { info, plan: planFor(info, target), isDecoded: reader.isDecoded };
+    } catch (error) {
+      if (error instanceof FormatError && error.code === "ERR_NOT_A_MESSAGE") return undefined;
+      throw error;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+export interface RewrapHow {
+  readonly target: Target;
+  readonly inPlace: boolean;
+  readonly breakLinks: boolean;
+  /** The file holds a header alone. */
+  readonly isKeyBlob: boolean;
+  /** Called right before the file changes. */
+  readonly confirm?: (() => Promise<void>) | undefined;
+  /** Runs what uses keys, one at a time. */
+  readonly inTurn: <T>(use: () => Promise<T>) => Promise<T>;
+  readonly options: RewrapMessageOptions & {
+    readonly identities: (info: MessageInfo) => Promise<readonly Identity<KnownPublicKey>[]>;
+  };
+}
+
+export interface RewrappedFile {
+  readonly info: MessageInfo;
+  readonly how: Replaced | "unchanged";
+}
+
+/** @throws as `rewrapHeader`, `replaceHeader` */
+export async function rewrapFile(
+  path: string,
+  { info, isDecoded }: Examined,
+  how: RewrapHow,
+): Promise<RewrappedFile> {
+  const handle = await opened(path);
+  try {
+    if (isDecoded) return await rewrapText(path, handle, how);
+    const expected = await startOf(handle, info.headerBytes, path);
+    const rest = chunksOf(handle, expected.length, path);
+    const reader = new Reader(joined(expected, rest));
+    const made = await rewrapped(path, reader, how);
+    if (how.isKeyBlob && (await reader.upTo(1)).length > 0) throw notAlone(path);
+    await made.verifyBody?.();
+    return await replaced(path, { expected, header: made.header }, made.info, how);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * A message in armour is written anew as a whole: every line of it may change.
+ *
+ * @throws UnsupportedError `ERR_REWRAP`: it is too long for that
+ */
+async function rewrapText(
+  path: string,
+  handle: FileHandle,
+  how: RewrapHow,
+): Promise<RewrappedFile> {
+  const { size } = await handle.stat();
+  if (size > MAX_TEXT_BYTES) throw tooLong(path);
+  const expected = await startOf(handle, size, path);
+  const made = await rewrapped(path, new Reader(expected), how);
+  await made.verifyBody?.();
+  const old = new Reader(expected);
+  const { armorLabel } = await formatOf(old);
+  await old.exactly(made.oldHeaderBytes, "the message's header");
+  const lines: Uint8Array[] = [];
+  const message = joined(made.header, remaining(old));
+  for await (const text of armored(message, armorLabel)) lines.push(text);
+  const header = concat(...lines);
+  return replaced(path, { expected, header }, made.info, { ...how, inPlace: false });
+}
+
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
+
+/** The header that was read now counts, not the one that was planned for. */
+function rewrapped(path: string, reader: Reader, how: RewrapHow): Promise<RewrappedHeader> {
+  const { target, options } = how;
+  return how.inTurn(() =>
+    rewrapHeader(reader, {
+      ...options,
+      identities: (info) => {
+        if (planFor(info, target).kind !== "change") throw changed(path);
+        return options.identities(info);
+      },
+    }),
+  );
+}
+
+async function replaced(
+  path: string,
+  change: { readonly expected: Uint8Array; readonly header: Uint8Array },
+  info: MessageInfo,
+  { inPlace, breakLinks, confirm }: RewrapHow,
+): Promise<RewrappedFile> {
+  if (equal(change.expected, change.header)) return { info, how: "unchanged" };
+  const how = { inPlace, breakLinks, ...defined({ confirm }), onInterrupt };
+  return { info, how: await replaceHeader(path, { ...change, ...how }) };
+}
+
+// ── Reading ──
+
+/** What is a link now was none when the files were looked for. */
+async function opened(path: string): Promise<FileHandle> {
+  return open(path, constants.O_RDONLY | NO_FOLLOW).catch((error: unknown) => {
+    throw fileError("ERR_READ", path, error);
+  });
+}
+
+async function startOf(handle: FileHandle, length: number, path: string): Promise<Uint8Array> {
+  const start = await new Reader(chunksOf(handle, 0, path)).upTo(length);
+  if (start.length === length) return start;
+  throw changed(path);
+}
+
+async function* chunksOf(
+  handle: FileHandle,
+  from: number,
+  path: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  // Headers are short; what comes after them is read in large pieces.
+  let length = FIRST_BYTES;
+  for (let at = from; ; length = PIECE_BYTES) {
+    const bytes = new Uint8Array(length);
+    const { bytesRead } = await handle.read(bytes, 0, length, at).catch((error: unknown) => {
+      throw fileError("ERR_READ", path, error);
+    });
+    if (bytesRead === 0) return;
+    at += bytesRead;
+    yield bytes.subarray(0, bytesRead);
+  }
+}
+
+const FIRST_BYTES = 8192;
+const PIECE_BYTES = 256 * 1024;
+
+async function* joined(
+  first: Uint8Array,
+  rest: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield first;
+  yield* rest;
+}
+
+// ── Refusals ──
+
+function changed(path: string): FileError {
+  return new FileError("ERR_CHANGED", `${quoted(path)} changed while it was being re-wrapped`, {
+    hint: "run it again",
+  });
+}
+
+function tooLong(path: string): UnsupportedError {
+  return new UnsupportedError("ERR_REWRAP", `${quoted(path)} is text, and too long to re-wrap`, {
+    hint: `messages as text are re-wrapped up to ${MAX_TEXT_BYTES} bytes; make a new one: p11seal reseal`,
+  });
+}
+
+function notAlone(path: string): AuthenticationError {
+  return new AuthenticationError("ERR_TRAILING", `data follows the header in ${quoted(path)}`, {
+    hint: "a key blob holds the header alone; a whole message is re-wrapped without --key-blob",
+  });
+}

@@ -1,0 +1,295 @@
+/**
+ * One run of `rewrap`: what its files have in common, and what becomes of each. In a run over many
+ * files, a message that does not belong where it lies is left alone (`find/explained.ts`).
+ */
+import { equal } from "../../../bytes.js";
+import type { Allowances, Custodian, MessageInfo, PassedOn } from "../../../envelope/envelope.js";
+import { matchesRecipient } from "../../../envelope/messages.js";
+import { FormatError, NoMatchError, TokenError, UsageError } from "../../../errors.js";
+import { requireCapability } from "../../../keys/purpose.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import type { Context } from "../../command.js";
+import { AcceptedCustodians } from "../../find/accepted-custodians.js";
+import { certificatesAt } from "../../find/certificate-files.js";
+import type { PossibleRecipient } from "../../find/explained.js";
+import {
+  prepareIdentities,
+  type ExchangeIdentity,
+  type Identities,
+} from "../../find/identities.js";
+import { signerAt } from "../../find/identity-at.js";
+import type { TreeEntry } from "../../find/message-tree.js";
+import type { Tokens } from "../../find/tokens.js";
+import { endsRun, mayPass } from "../file-tasks.js";
+import { rejectionSecret } from "../open/allowed.js";
+import type { Outcome, SoughtFile } from "./rewrap-outcome.js";
+import { examine, rewrapFile, type Examined, type RewrapHow } from "./rewrap-file.js";
+import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
+import { Turnstile } from "./side-by-side.js";
+import { wantedChange, type WantedChange } from "./wanted-change.js";
+
+interface Settings {
+  readonly change: WantedChange;
+  readonly identities: Identities;
+  /** Keys were named with `-i`, so that looking for them says something without a PIN. */
+  readonly namesIdentities: boolean;
+  readonly custodian: Custodian | undefined;
+  readonly accepted: AcceptedCustodians;
+  /** Certificates of any keys, DER. */
+  readonly certificates: readonly Uint8Array[];
+  readonly allows: Allowances;
+  /** Many files, which nobody looked at one by one. */
+  readonly isBulk: boolean;
+  readonly includesForeign: boolean;
+  readonly isDryRun: boolean;
+  readonly inPlace: boolean;
+  readonly breakLinks: boolean;
+  readonly isKeyBlob: (path: string) => boolean;
+}
+
+export class RewrapRun {
+  readonly #settings: Settings;
+  readonly #tokens: Tokens;
+  readonly #context: Context;
+  readonly #turnstile = new Turnstile();
+  #isOver = false;
+  /** Failures of the token in a row that might have passed. */
+  #faults = 0;
+
+  private constructor(settings: Settings, tokens: Tokens, context: Context) {
+    this.#settings = settings;
+    this.#tokens = tokens;
+    this.#context = context;
+  }
+
+  /**
+   * No PIN is asked for, unless the custodian's key shows only after login.
+   *
+   * @throws UsageError; as `wantedChange`, `prepareIdentities`, `signerAt`, `AcceptedCustodians.of`
+   */
+  static async of(args: Arguments, tokens: Tokens, context: Context): Promise<RewrapRun> {
+    const given = await certificatesAt(args.texts("cert"), context.io);
+    const custodianKey = args.text("custodian-key");
+    const keyBlob = args.text("key-blob");
+    const settings: Settings = {
+      change: await wantedChange(args, given, tokens, context),
+      identities: await prepareIdentities(args.texts("identity"), tokens, context),
+      namesIdentities: args.texts("identity").length > 0,
+      custodian:
+        custodianKey === undefined ? undefined : await custodianAt(custodianKey, tokens, context),
+      accepted: await AcceptedCustodians.of(args, context),
+      certificates: given.map(({ der }) => der),
+      allows: {
+        unauthenticated: args.flag("allow-unauthenticated"),
+        legacy: args.flag("allow-legacy"),
+      },
+      isBulk: args.flag("tree") || args.text("manifest") !== undefined,
+      includesForeign: args.flag("include-foreign"),
+      isDryRun: args.flag("dry-run"),
+      inPlace: args.flag("in-place"),
+      breakLinks: args.flag("break-links"),
+      isKeyBlob: (path) => path === keyBlob,
+    };
+    return new RewrapRun(settings, tokens, context);
+  }
+
+  /** What becomes of a file; undefined: nothing is to be said of it. Never rejects. */
+  async outcomeOf(entry: TreeEntry): Promise<Outcome | undefined> {
+    if (entry.kind === "skipped") {
+      this.#context.report.trace(`${entry.path}: passed over, it is a ${entry.what}`);
+      return undefined;
+    }
+    const file = { path: entry.path, named: entry.kind === "fault" || entry.named };
+    if (this.#isOver) return { result: "left", file };
+    try {
+      if (entry.kind === "fault") throw entry.error;
+      return await this.#worked(file);
+    } catch (error) {
+      if (error instanceof Left) return { result: "left", file };
+      return { result: "failed", file, error };
+    }
+  }
+
+  async #worked(file: SoughtFile): Promise<Outcome> {
+    const target = this.#target();
+    const examined = await examine(file.path, target);
+    if (examined === undefined) {
+      if (!file.named) return { result: "no message", file };
+      throw notAMessage();
+    }
+    const { info } = examined;
+    let { plan } = examined;
+    let settled = target;
+    if (plan.kind === "foreign") {
+      // Most messages need no key of ours to be explained.
+      settled = this.#target(await this.#inTurn(() => this.#found(info)));
+      plan = planFor(info, settled);
+    }
+    if (plan.kind !== "change") return { result: plan.kind, file, plan };
+    return this.#rewrapped(file, examined, settled, plan);
+  }
+
+  async #rewrapped(
+    file: SoughtFile,
+    examined: Examined,
+    target: Target,
+    plan: PlannedChange,
+  ): Promise<Outcome> {
+    const { custodian, isDryRun } = this.#settings;
+    const { info } = examined;
+    const isRecorded = info.format === "p11seal" && custodian !== undefined;
+    const outcome = { file, info, plan, isRecorded };
+    try {
+      const { how } = await this.#patiently(() =>
+        rewrapFile(file.path, examined, this.#how(file, target)),
+      );
+      if (how === "unchanged") {
+        return { result: "unchanged", file, plan: { kind: "unchanged", absent: plan.absent } };
+      }
+      return { result: "rewrapped", ...outcome, how };
+    } catch (error) {
+      if (isDryRun && error instanceof Rehearsed) return { result: "change", ...outcome };
+      throw error;
+    }
+  }
+
+  /** Once more from the beginning, if the token was pulled meanwhile and is back. */
+  async #patiently<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof OnceMore)) throw error;
+        this.#context.report.note("the token is back, once more");
+      }
+    }
+  }
+
+  #how(file: SoughtFile, target: Target): RewrapHow {
+    const { inPlace, breakLinks, isKeyBlob } = this.#settings;
+    const inTurn: RewrapHow["inTurn"] = (use) => this.#inTurn(use);
+    return {
+      ...{ target, inPlace, breakLinks, inTurn, isKeyBlob: isKeyBlob(file.path) },
+      options: this.#options(target),
+    };
+  }
+
+  #options({ add, remove }: Target): RewrapHow["options"] {
+    const { custodian, certificates, allows, change, identities, isDryRun } = this.#settings;
+    return {
+      ...{ add, custodian, allows, oaep: change.oaep },
+      remove: remove.map(({ publicKey }) => publicKey),
+      removeCertificates: remove.flatMap((key) => key.certificates),
+      nowMs: Date.now(),
+      certificates: () => Promise.resolve(certificates),
+      rejectionSecret: () => rejectionSecret(this.#context),
+      passedOn: (record) => this.#take(record),
+      identities: async (info) => {
+        if (isDryRun) await this.#rehearse(info);
+        const found = await identities.find(info);
+        // The key that is to go can tell which of the wrapped keys is its own.
+        const isGoing = ({ publicKey }: ExchangeIdentity): boolean =>
+          remove.some((key) => equal(key.publicKey.spki, publicKey.spki));
+        return [...found.filter(isGoing), ...found.filter((one) => !isGoing(one))];
+      },
+    };
+  }
+
+  /** An earlier record: by ourselves, or by a custodian whose word counts here. */
+  async #take(record: PassedOn): Promise<void> {
+    const { custodian, accepted } = this.#settings;
+    if (custodian !== undefined && equal(custodian.publicKey.spki, record.publicKey.spki)) return;
+    await accepted.take(record);
+  }
+
+  /** @throws `Rehearsed`; NoMatchError: for none of the keys that `-i` names */
+  async #rehearse(info: MessageInfo): Promise<never> {
+    const { namesIdentities, identities } = this.#settings;
+    if (namesIdentities) {
+      const found = await identities.find(info);
+      const isOurs = found.some(({ publicKey }) => matchesRecipient(info, publicKey));
+      if (!isOurs && identities.unseen().length === 0) throw noneMatches();
+    }
+    throw new Rehearsed("as far as it goes without a PIN");
+  }
+
+  /** What a file's recipients are to become, with `own` keys among those that may be there. */
+  #target(own: readonly ExchangeIdentity[] = []): Target {
+    const { change, isBulk, includesForeign } = this.#settings;
+    const { add, remove, from } = change;
+    if (!isBulk || includesForeign) return { add, remove, from };
+    const here = [...add.map(possible), ...remove, ...from];
+    return { add, remove, from, expected: { here, everywhere: own.map(certified) } };
+  }
+
+  /** Keys of ours that are named in a message. */
+  async #found(info: MessageInfo): Promise<readonly ExchangeIdentity[]> {
+    try {
+      return await this.#settings.identities.find(info);
+    } catch (error) {
+      // Without the token, whom a message is for can't be explained by its keys.
+      if (error instanceof TokenError && this.#settings.isDryRun) return [];
+      throw error;
+    }
+  }
+
+  /** One file after the other uses keys. No further one does once the token has failed for good. */
+  #inTurn<T>(use: () => Promise<T>): Promise<T> {
+    return this.#turnstile.through(async () => {
+      if (this.#isOver) throw new Left("the run has to end");
+      try {
+        const result = await use();
+        this.#faults = 0;
+        return result;
+      } catch (error) {
+        if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH") {
+          throw await this.#settings.identities.whyNone(error);
+        }
+        if (await this.#tokens.isBack(error)) throw new OnceMore("the token is back");
+        if (mayPass(error)) this.#faults += 1;
+        this.#isOver ||= this.#faults === MOST_FAULTS || endsRunOfMany(error);
+        throw error;
+      }
+    });
+  }
+}
+
+/** A module that failed twice in a row most likely fails again. */
+const MOST_FAULTS = 2;
+
+/** What is wrong with one file's recipients says nothing of the next file's. */
+function endsRunOfMany(error: unknown): boolean {
+  return endsRun(error) && !(error instanceof UsageError);
+}
+
+/** Not an error: a dry run got as far as it can without a PIN. */
+class Rehearsed extends Error {}
+
+/** Not an error: the token was pulled and is back. */
+class OnceMore extends Error {}
+
+/** Not an error: the run ended before this file's turn. */
+class Left extends Error {}
+
+/** Unlocked each time that it signs: the token may have been pulled since. */
+async function custodianAt(text: string, tokens: Tokens, context: Context): Promise<Custodian> {
+  const identity = await signerAt(text, tokens, context);
+  const { publicKey } = identity;
+  const sign = async (message: Uint8Array): Promise<Uint8Array> =>
+    requireCapability(await identity.unlock(), "sign")(message);
+  return { publicKey, key: { publicKey, sign } };
+}
+
+function certified({ publicKey, certificates = [] }: ExchangeIdentity): PossibleRecipient {
+  return { publicKey, certificates };
+}
+
+function notAMessage(): FormatError {
+  return new FormatError("ERR_NOT_A_MESSAGE", "not a message of a known format");
+}
+
+function noneMatches(): NoMatchError {
+  return new NoMatchError("ERR_NO_MATCH", "no identity matches a recipient of this message", {
+    hint: "see whom it is for with: p11seal inspect",
+  });
+}

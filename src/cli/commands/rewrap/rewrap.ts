@@ -1,0 +1,66 @@
+/**
+ * `p11seal rewrap`: other recipients for messages that stay where they are. Only headers are
+ * written; the bulk is neither opened nor encrypted again. What is to happen to a file shows in its
+ * header, so a run can be repeated at any time.
+ *
+ * Four files are worked on at a time. Keys are used by one after the other; meanwhile the disk
+ * flushes the others.
+ */
+import { defined } from "../../../defined.js";
+import { UsageError } from "../../../errors.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import type { Context } from "../../command.js";
+import { messageFiles, shardOf } from "../../find/message-tree.js";
+import { withTokens, type Tokens } from "../../find/tokens.js";
+import { trustFiles } from "../../find/trust-options.js";
+import { requireOneStdin } from "../../io/inputs.js";
+import { Outcomes } from "./rewrap-outcome.js";
+import { RewrapRun } from "./rewrap-run.js";
+import { sideBySide } from "./side-by-side.js";
+
+const AT_A_TIME = 4;
+
+export async function rewrapCommand(args: Arguments, context: Context): Promise<number> {
+  const keyBlob = args.text("key-blob");
+  const manifest = args.text("manifest");
+  const paths = [...args.operands, ...(keyBlob === undefined ? [] : [keyBlob])];
+  const tree = args.flag("tree");
+  const shard = shardOf(args.text("shard"));
+  requireFiles(paths, manifest);
+  requireOneStdin([
+    ...(manifest === undefined ? [] : [manifest]),
+    ...args.texts("recipients-file"),
+    ...args.texts("identity"),
+    ...args.texts("cert"),
+    ...trustFiles(args),
+  ]);
+  const isDryRun = args.flag("dry-run");
+  const outcomes = new Outcomes(context, { isDryRun, json: args.flag("json") });
+  const changeFiles = async (tokens: Tokens): Promise<void> => {
+    const run = await RewrapRun.of(args, tokens, context);
+    const files = messageFiles(paths, { tree, ...defined({ manifest, shard }) }, context.io);
+    await sideBySide(
+      files,
+      AT_A_TIME,
+      (entry) => run.outcomeOf(entry),
+      (outcome) => {
+        if (outcome !== undefined) outcomes.tell(outcome);
+      },
+    );
+  };
+  await withTokens(args, context, changeFiles, isDryRun ? { takesPin: false } : {});
+  return outcomes.end();
+}
+
+/** @throws UsageError */
+function requireFiles(paths: readonly string[], manifest: string | undefined): void {
+  if (paths.includes("-")) {
+    throw new UsageError("ERR_USAGE", "stdin can't be re-wrapped where it lies", {
+      hint: "name a file",
+    });
+  }
+  if (paths.length > 0 || manifest !== undefined) return;
+  throw new UsageError("ERR_USAGE", "no file was given", {
+    hint: "name files, or a folder with --tree, or a list of files with --manifest",
+  });
+}
