@@ -100,6 +100,7 @@ const wanted: Readonly<Record<string, string>> = {
   "Signatures as CMS has them": "as-is zoe@example.org\na contract\ntrue\nan order by CMS\n",
   "watch and interrupt": "100 %\nERR_ABORTED\n",
   "sign, and demand a signature": "an order\n0 true\n",
+  rewrap: "for others\n1 true\n",
   "open a part": "report",
   "open with a token": "",
   "The parts of the data folder": "an order\n2 0\n",
