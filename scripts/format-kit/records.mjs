@@ -329,7 +329,7 @@ function parts(pems) {
 }
 
 /** §6.1. @param {Record} record @returns {(made: ForExt) => Buffer} */
-function recordOf({ by, to, fields = (entries) => entries, ...change }) {
+export function recordOf({ by, to, fields = (entries) => entries, ...change }) {
   return (made) => {
     /** @type {Entries} */
     const entries = new Map([
@@ -364,7 +364,7 @@ function recordOf({ by, to, fields = (entries) => entries, ...change }) {
  * Blocks, and padding after them. @param {...((made: ForExt) => Bytes)} blocks
  * @returns {(made: ForExt) => Buffer}
  */
-function padded(...blocks) {
+export function padded(...blocks) {
   return (made) => {
     const before = f.join(...blocks.map((one) => one(made)));
     const bytes = made.immutable.length + 4 + before.length + made.recips.length + 32;

@@ -8,7 +8,14 @@ import { describe, expect, it } from "@jest/globals";
 import { MAX_CORE_BYTES, MAX_RECIPIENTS } from "../../src/envelope/native/core.js";
 import { MAX_SEG_LOG2, MIN_SEG_LOG2 } from "../../src/envelope/native/header.js";
 import { MAX_RECIPS_BYTES } from "../../src/envelope/native/recips.js";
-import { inspect, open, seal, type Sender, type SigningPublicKey } from "../../src/index.js";
+import {
+  inspect,
+  open,
+  seal,
+  type PassedOn,
+  type Sender,
+  type SigningPublicKey,
+} from "../../src/index.js";
 import { publicKeyFromSpki } from "../../src/keys/public-key.js";
 import { requireExchange } from "../../src/keys/recipient-strength.js";
 import { signInMemory } from "../../src/keys/signing.js";
@@ -18,13 +25,14 @@ import { sourceFiles } from "./source-files.js";
 import * as f from "./formulas.mjs";
 import { readMessage } from "./page-reader.js";
 import { messageBlock, valuesBlock } from "./worked-message.mjs";
+import * as passedOn from "./worked-passed-on.mjs";
 import { places } from "../support/scale.js";
 
 const page = readFileSync(new URL("../../docs/format.md", import.meta.url), "utf8");
 const worked = page.slice(page.indexOf("## 17. "), page.indexOf("## 18. "));
-const [pem, messageText, valuesText] = [...worked.matchAll(/^```text\n(.*?)^```$/gms)].map(
-  ([, block]) => block as string,
-) as [string, string, string];
+const [pem, messageText, valuesText, passedOnText, recordText] = [
+  ...worked.matchAll(/^```text\n(.*?)^```$/gms),
+].map(([, block]) => block as string) as [string, string, string, string, string];
 
 const message = Buffer.concat(
   messageText
@@ -96,6 +104,57 @@ describe("the worked message of docs/format.md", () => {
         await expect(openWith(bad, pem)).rejects.toHaveProperty("code");
         expect(() => readMessage(bad, pem)).toThrow();
       }
+    }
+  });
+});
+
+describe("the message of docs/format.md that was passed on", () => {
+  const whole = Buffer.concat(
+    passedOnText
+      .trimEnd()
+      .split("\n")
+      .map((line) => {
+        const [, zeros, hex = ""] = /^ *\d+ {2}(?:00 × (\d+)|([0-9a-f]+))/.exec(line) ?? [];
+        return zeros === undefined ? Buffer.from(hex, "hex") : Buffer.alloc(Number(zeros));
+      }),
+  );
+  const custodian = publicKeyFromSpki(publicDer(passedOn.keyOf("p256-sign"))).fingerprint;
+
+  it("is what the page's formulas make", () => {
+    expect(passedOnText).toBe(`${passedOn.messageBlock()}\n`);
+    expect(recordText).toBe(`${passedOn.valuesBlock()}\n`);
+    expect(whole.equals(passedOn.passedOnMessage().message)).toBe(true);
+    expect(page).toContain(`The message has ${whole.length.toLocaleString("en-US")} bytes`);
+  });
+
+  it("is opened by both readers, for whom it was passed on to, with this custodian alone", async () => {
+    const records: PassedOn[] = [];
+    const opened = await open(whole, {
+      identities: [softwareIdentity(passedOn.keyOf("x25519"), "test key")],
+      passedOn: (record) => Promise.resolve(void records.push(record)),
+    });
+    expect(Buffer.from(await opened.plaintext.bytes()).toString()).toBe(passedOn.PLAINTEXT);
+    expect(records).toMatchObject([
+      { keyId: Buffer.from(custodian).toString("hex"), generation: 1, addressees: 2 },
+    ]);
+    expect(opened.info.headerBytes).toBe(4096);
+    for (const name of ["p256", "x25519"]) {
+      const { plaintext } = readMessage(whole, passedOn.keyOf(name), { custodian });
+      expect(plaintext.toString()).toBe(passedOn.PLAINTEXT);
+    }
+    expect(() => readMessage(whole, passedOn.keyOf("x25519"))).toThrow("the custodian");
+  });
+
+  it("is refused by both readers with a bit flipped in any byte", async () => {
+    const identities = [softwareIdentity(passedOn.keyOf("x25519"), "test key")];
+    for (const at of places(0, whole.length, 23)) {
+      const flipped = Buffer.from(whole);
+      flipped[at] = (flipped[at] as number) ^ 1;
+      const opening = open(flipped, { identities, passedOn: () => Promise.resolve() });
+      await expect(opening.then(({ plaintext }) => plaintext.bytes())).rejects.toHaveProperty(
+        "code",
+      );
+      expect(() => readMessage(flipped, passedOn.keyOf("x25519"), { custodian })).toThrow();
     }
   });
 });
