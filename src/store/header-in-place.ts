@@ -55,6 +55,11 @@ export async function overwriteHeader(file: OldFile, change: Overwriting): Promi
   }
 }
 
+/** Whether there is something to finish. Synchronous: asking a thread to look takes longer. */
+export function hasSideFile(path: string): boolean {
+  return statSync(sideFileOf(path), { throwIfNoEntry: false }) !== undefined;
+}
+
 /** What there was to finish: `busy` if a run that may still go on is at it. */
 export type Unfinished = "nothing" | "finished" | "busy";
 
@@ -68,8 +73,7 @@ export type Unfinished = "nothing" | "finished" | "busy";
 export async function finishInPlace(path: string): Promise<Unfinished> {
   const side = sideFileOf(path);
   for (let waitedMs = 0; ; waitedMs += STEP_MS) {
-    // Synchronous: asking a thread to look takes longer than looking.
-    if (statSync(side, { throwIfNoEntry: false }) === undefined) return "nothing";
+    if (!hasSideFile(path)) return "nothing";
     const found = await readSideFile(side, path);
     if (found === undefined) return "nothing";
     if (!found.mayRun) return finish(path, side, found);

@@ -7,16 +7,17 @@
 import { lstatSync, readdirSync, unlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isRunning } from "./owner.js";
-import { TEMPORARY_NAME } from "./work-files.js";
+import { SIDE_NAME, TEMPORARY_NAME } from "./work-files.js";
 
 export interface Leftover {
   readonly path: string;
   /**
    * `ended`: the next run that writes there removes it. `unseen`: its run may still go on, on
    * another machine or in another container. `kept`: no run removes it by itself; it may be an
-   * accepted plaintext, or what a forced run replaced.
+   * accepted plaintext, or what a forced run replaced. `header`: belongs to a file whose header was
+   * being overwritten, and goes when that is finished (`header-in-place.ts`).
    */
-  readonly state: "ended" | "unseen" | "kept";
+  readonly state: "ended" | "unseen" | "kept" | "header";
 }
 
 /** What is left in a folder, without what running processes use. Never throws. */
@@ -55,11 +56,13 @@ function entriesIn(folder: string): Entry[] {
   const names = attempt(() => readdirSync(folder)) ?? [];
   return names.flatMap((name) => {
     const [match, owner, beside] = TEMPORARY_NAME.exec(name) ?? [];
+    const isSideFile = SIDE_NAME.test(name);
     // A name that is not UTF-8 is none of ours, and would become another file's.
-    if (match === undefined || name.includes("\u{fffd}")) return [];
+    if ((match === undefined && !isSideFile) || name.includes("\u{fffd}")) return [];
     const stats = attempt(() => lstatSync(join(folder, name)));
     // Not what somebody else put there, nor a link.
     if (stats?.isFile() !== true || stats.uid !== (process.geteuid?.() ?? stats.uid)) return [];
+    if (isSideFile) return [{ name, state: "header" }];
     // The content that a forced run replaced, if this is its last name.
     const isLast = beside === ".old" && stats.nlink === 1;
     return [{ name, state: owner === undefined ? "kept" : stateOf(owner, isLast) }];

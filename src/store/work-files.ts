@@ -60,7 +60,8 @@ const SIDE_ENDING = ".p11seal-header";
 /** As in `temporary.ts`: eCryptfs allows 143 bytes. */
 const MAX_NAME_BYTES = 143;
 
-const SIDE_NAME = /^\..+\.p11seal-header$/s;
+/** The side file of any file. */
+export const SIDE_NAME = /^\..+\.p11seal-header$/s;
 
 /** With six characters more while it is made, and while it is removed. */
 const LOCK_ON_ITS_WAY = /^\.p11seal-lock(?:-[0-9]+-of-[0-9]+)?\.[A-Za-z0-9]{6}$/;

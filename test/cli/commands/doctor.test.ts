@@ -224,20 +224,22 @@ describe("of the machine", () => {
   it("names what killed runs left behind, and what becomes of it", async () => {
     const ended = `.x.p11seal-01234567-${thisProcess().replace(/-[0-9]+$/, "-1")}.part`;
     const kept = ".x.p11seal-01234567.part";
-    for (const name of [ended, kept, `home/${ended}`]) writeFileSync(at(name), "half");
+    const header = ".x.p11seal-header";
+    for (const name of [ended, kept, header, `home/${ended}`]) writeFileSync(at(name), "half");
     try {
       const { stdout } = await alone(["doctor"]);
       const text = stdout.toString("utf8");
       expect(text).toContain(`  ${ended}: unfinished; the next run that writes to this folder`);
       expect(text).toContain(`  ${kept}: perhaps all there is of a message or file; open the`);
       expect(text).toContain(`  ${at("home")}/${ended}: unfinished;`);
+      expect(text).toContain(`  ${header}: the header of a file that was being overwritten;`);
       const told = await alone(["doctor", "--json"]);
       const { leftBehind } = JSON.parse(told.stdout.toString("utf8")) as { leftBehind: object[] };
-      expect(leftBehind).toHaveLength(3);
+      expect(leftBehind).toHaveLength(4);
       expect(leftBehind).toContainEqual({ path: kept, state: "kept" });
       expect(existsSync(at(ended))).toBe(true);
     } finally {
-      for (const name of [ended, kept, `home/${ended}`]) rmSync(at(name));
+      for (const name of [ended, kept, header, `home/${ended}`]) rmSync(at(name));
     }
   });
 

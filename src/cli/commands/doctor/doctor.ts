@@ -25,6 +25,7 @@ import { prepareIdentities } from "../../find/identities.js";
 import { ageDoubtIn, ageWay } from "../../find/token-key.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
+import { finishOverwritingAt } from "../../io/unfinished.js";
 import {
   causeData,
   inDoubt,
@@ -82,6 +83,7 @@ async function ofFile(
   tokens: Tokens,
   context: Context,
 ): Promise<number> {
+  if (file !== "-") await finishOverwritingAt(file, context);
   const input = await openInput(file, context.io);
   let info: MessageInfo;
   try {

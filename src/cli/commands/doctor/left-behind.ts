@@ -27,5 +27,6 @@ const MAX_SHOWN = 10;
 const MEANINGS: Readonly<Record<Leftover["state"], string>> = {
   ended: "unfinished; the next run that writes to this folder removes it",
   unseen: "its run is out of sight (another machine or container); if it has ended, delete it",
+  header: "the header of a file that was being overwritten; finish it: p11seal doctor THAT-FILE",
   kept: "perhaps all there is of a message or file; open the message again, else delete it",
 };

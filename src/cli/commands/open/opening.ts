@@ -14,6 +14,7 @@ import type { Context } from "../../command.js";
 import { askPassphrase } from "../../find/identity-at.js";
 import { beginOpeningOf } from "../../io/bulk.js";
 import { openInput, type Input } from "../../io/inputs.js";
+import { finishOverwriting } from "../../io/unfinished.js";
 import type { Output } from "../../io/output.js";
 import { fileOutput, noteExposed, standardOutput } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
@@ -76,9 +77,12 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   const { task, settings, turn, context, log, closeLater } = opening;
   const { io, report } = context;
 
+  const { keyBlob } = settings;
+  for (const path of [task.source, ...(keyBlob === undefined ? [] : [keyBlob])]) {
+    await finishOverwriting(path, context);
+  }
   const input = closeLater(await openInput(task.source, io));
   if (input.size === undefined || input.size > AHEAD_OF_TURN_BYTES) await turn.come();
-  const { keyBlob } = settings;
   const blob = keyBlob === undefined ? undefined : closeLater(await openInput(keyBlob, io));
   const inputs = [input, ...(blob === undefined ? [] : [blob])];
   const output = closeLater(await outputFor(task, inputs, settings, context));
