@@ -1619,7 +1619,7 @@ export const MUTANTS = [
   },
   {
     what: "the length of a GCM tag is left to its default",
-    file: "src/envelope/cms/write-enveloped.ts",
+    file: "src/envelope/cms/write-content.ts",
     find: "der(TAG.octetString, nonce), tagLength)",
     replace: "der(TAG.octetString, nonce))",
     test: "test/envelope/cms/write-enveloped.test.ts",

@@ -26,6 +26,8 @@ export interface ContentCipher {
   readonly keyBytes: number;
   /** The nonce of GCM, the initialization vector of CBC. */
   readonly iv: Uint8Array;
+  /** How much may be decrypted: what one nonce of GCM allows (SP 800-38D §5.2.1.1). */
+  readonly mostBytes: number;
   /** A cipher of old messages, with blocks of 64 bits. */
   readonly isLegacy: boolean;
   /** Of RC2. */
@@ -54,7 +56,7 @@ export function parseContentCipher(
   }
   if (cbc !== undefined) {
     if (authenticated) throw cbcAsAuthenticated(cbc.name);
-    return { ...cbc, mode: "cbc", ...cbcParameters(algorithm, cbc) };
+    return { ...cbc, mode: "cbc", mostBytes: Infinity, ...cbcParameters(algorithm, cbc) };
   }
   throw new UnsupportedError(
     "ERR_ALGORITHM",
@@ -77,7 +79,8 @@ function gcm({ parameters }: AlgorithmIdentifier, keyBytes: number): ContentCiph
     );
   }
   if (iv.length < 12 || iv.length > 16) throw malformedIv(iv);
-  return { name: `aes-${keyBytes * 8}-gcm`, mode: "gcm", keyBytes, iv, isLegacy: false };
+  const name = `aes-${keyBytes * 8}-gcm`;
+  return { name, mode: "gcm", keyBytes, iv, mostBytes: MAX_GCM_BYTES, isLegacy: false };
 }
 
 function cbcParameters(
@@ -132,18 +135,21 @@ export class ContentDecryption {
   readonly #key: Uint8Array;
   readonly #decipher: Decrypting;
   readonly #gcm: ReturnType<typeof gcmDecipher> | undefined;
+  readonly #mostBytes: number;
   #bytes = 0;
 
   /** Takes ownership of `contentKey`, `cipher.keyBytes` long, and wipes it. */
   constructor(cipher: ContentCipher, contentKey: Secret) {
+    this.#mostBytes = cipher.mostBytes;
     this.#key = keyOf(cipher, contentKey);
     if (cipher.mode === "gcm") this.#gcm = gcmDecipher(cipher, this.#key);
     this.#decipher = this.#gcm ?? cbcDecipher(cipher, this.#key);
   }
 
+  /** @throws FormatError `ERR_CMS`: more than `mostBytes` */
   update(ciphertext: Uint8Array): Uint8Array {
     this.#bytes += ciphertext.length;
-    if (this.#bytes > MAX_GCM_BYTES) {
+    if (this.#bytes > this.#mostBytes) {
       throw new FormatError("ERR_CMS", "the CMS message is longer than one AES-GCM nonce allows");
     }
     return this.#decipher.update(ciphertext);
@@ -205,8 +211,8 @@ function cbcDecipher(cipher: ContentCipher, key: Uint8Array): Decrypting {
 
 export const GCM_TAG_BYTES = 16;
 
-/** SP 800-38D §5.2.1.1. */
-const MAX_GCM_BYTES = 2 ** 36 - 32;
+/** What AES-GCM may encrypt under one nonce (SP 800-38D §5.2.1.1). */
+export const MAX_GCM_BYTES = 2 ** 36 - 32;
 
 /** Key lengths, bytes (RFC 5084 §3.2). */
 const GCM: ReadonlyMap<string, number> = new Map([

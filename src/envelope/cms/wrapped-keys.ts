@@ -14,7 +14,7 @@ import {
   desKeyUnwrap,
   type KekDerivation,
 } from "../../wrap/key-agreement.js";
-import type { AgreementWrap, KemWrap, WrappedKey, WrappedKeys } from "../../wrap/opener.js";
+import type { WrappedKey, WrappedKeys } from "../../wrap/opener.js";
 import { derivedSubstitute } from "../../wrap/rejection.js";
 import type { Certificate } from "../../x509/certificate.js";
 import type {
@@ -44,26 +44,22 @@ export interface WrapContext {
 export function wrappedKeys(context: WrapContext): WrappedKeys {
   const { recipients, keyBytes, allowsLegacy, rejectionSecret } = context;
   const certificates = certificatesByKey(context.certificates);
-  const wrapsFor = (key: KnownPublicKey): WrappedKey[] => {
+  const wrapsFor = (key: KnownPublicKey): CmsWrap[] => {
     const own = certificates.get(toHex(key.spki)) ?? [];
-    return recipients.flatMap((one) =>
+    const all = recipients.flatMap((one) =>
       one.type !== "unknown" && namesKey(one.rid, key, own) ? wrapFor(one, key) : [],
     );
+    if (allowsLegacy) return all;
+    // Whoever can't undo the better wrap must not fall back to the other one unasked.
+    const current = all.filter(({ legacy }) => legacy === undefined);
+    return current.length > 0 ? current : all;
   };
   return {
     keyBytes,
-    for: wrapsFor,
+    for: (key) => wrapsFor(key).map(({ wrap }) => wrap),
     admit(key) {
-      if (allowsLegacy || !wrapsFor(key).every(({ type }) => type === "rsa-pkcs1")) return;
-      throw new PolicyError(
-        "ERR_LEGACY",
-        "the CMS message's key is wrapped with RSA PKCS#1 v1.5, which is not accepted",
-        {
-          hint:
-            "have it sent with RSA-OAEP, or accept this one with --allow-legacy: whoever sends " +
-            "many of these and sees what becomes of them can decrypt others",
-        },
-      );
+      const legacy = allowsLegacy ? undefined : wrapsFor(key)[0]?.legacy;
+      if (legacy !== undefined) throw notAccepted(legacy);
     },
     substituteFor: ({ ciphertext }) =>
       derivedSubstitute(REJECTION_LABEL, ciphertext, rejectionSecret, keyBytes),
@@ -84,10 +80,18 @@ export function certificatesByKey(
   return byKey;
 }
 
+/** A wrap, and by what it is one for old messages only. */
+interface CmsWrap {
+  readonly wrap: WrappedKey;
+  readonly legacy?: LegacyWrap | undefined;
+}
+
+type LegacyWrap = "RSA PKCS#1 v1.5" | "triple DES";
+
 function wrapFor(
   recipient: Exclude<RecipientInfoValue, { type: "unknown" }>,
   key: KnownPublicKey,
-): WrappedKey[] {
+): CmsWrap[] {
   switch (recipient.type) {
     case "rsa-oaep":
     case "rsa-pkcs1":
@@ -100,7 +104,7 @@ function wrapFor(
   }
 }
 
-function rsaWrap({ type, parameters, encryptedKey }: KeyTransport, keyBytes: number): WrappedKey {
+function rsaWrap({ type, parameters, encryptedKey }: KeyTransport, keyBytes: number): CmsWrap {
   if (encryptedKey.length !== keyBytes) {
     throw new FormatError(
       "ERR_CMS",
@@ -108,29 +112,26 @@ function rsaWrap({ type, parameters, encryptedKey }: KeyTransport, keyBytes: num
     );
   }
   if (type === "rsa-pkcs1" || parameters === undefined) {
-    return { type: "rsa-pkcs1", ciphertext: encryptedKey };
+    return { wrap: { type: "rsa-pkcs1", ciphertext: encryptedKey }, legacy: "RSA PKCS#1 v1.5" };
   }
-  return { type, parameters, ciphertext: encryptedKey };
+  return { wrap: { type, parameters, ciphertext: encryptedKey } };
 }
 
-function agreementWrap(recipient: KeyAgreement, curve: EcCurve | "X25519"): AgreementWrap {
+function agreementWrap(recipient: KeyAgreement, curve: EcCurve | "X25519"): CmsWrap {
   const { originator, scheme, wrap, ukm, encryptedKey } = recipient;
   const derivation = DERIVATIONS.get(scheme);
   const keyWrap = KEY_WRAPS.get(wrap.oid);
   if (derivation === undefined) throw unsupported("key agreement", scheme);
   if (keyWrap === undefined) throw unsupported("key wrap", wrap.oid);
-  const { kekBytes, unwrap } = keyWrap;
+  const { kekBytes, unwrap, legacy } = keyWrap;
   validatePoint(curve, originator);
   const purpose = { wrapAlgorithm: derAlgorithm(wrap), kekBytes, ukm };
-  return {
-    type: "agreement",
-    curve,
-    peer: originator,
-    open: (shared) => unwrap(deriveKek(shared, derivation, purpose), encryptedKey),
-  };
+  const open = (shared: Uint8Array): Uint8Array | null =>
+    unwrap(deriveKek(shared, derivation, purpose), encryptedKey);
+  return { wrap: { type: "agreement", curve, peer: originator, open }, legacy };
 }
 
-function kemWrap(recipient: KeyEncapsulation, { set }: MlKemPublicKey): KemWrap {
+function kemWrap(recipient: KeyEncapsulation, { set }: MlKemPublicKey): CmsWrap {
   const { kem, ciphertext, kdf, kekBytes, ukm, wrap, encryptedKey } = recipient;
   const hash = KEM_KDFS.get(kdf.oid);
   const keyWrap = KEY_WRAPS.get(wrap.oid);
@@ -151,7 +152,7 @@ function kemWrap(recipient: KeyEncapsulation, { set }: MlKemPublicKey): KemWrap 
     const kek = new Uint8Array(hkdfSync(hash, shared, NO_SALT, info, kekBytes));
     return keyWrap.unwrap(kek, encryptedKey);
   };
-  return { type: "kem", ciphertext, open };
+  return { wrap: { type: "kem", ciphertext, open }, legacy: keyWrap.legacy };
 }
 
 /** RFC 8619 §2. */
@@ -185,22 +186,34 @@ interface KeyWrap {
   /** Length of the key-encryption key. */
   readonly kekBytes: 16 | 24 | 32;
   readonly unwrap: (kek: Uint8Array, wrapped: Uint8Array) => Uint8Array | null;
+  readonly legacy?: LegacyWrap;
 }
 
-/**
- * AES Key Wrap (RFC 3565 §2.3.2); and of triple DES (RFC 3370 §4.3.1), which holds keys of
- * nothing else, and so needs no permission of its own.
- */
+/** AES Key Wrap (RFC 3565 §2.3.2), and that of triple DES (RFC 3370 §4.3.1). */
 const KEY_WRAPS: ReadonlyMap<string, KeyWrap> = new Map([
   ["2.16.840.1.101.3.4.1.5", { kekBytes: 16, unwrap: aesKeyUnwrap }],
   ["2.16.840.1.101.3.4.1.25", { kekBytes: 24, unwrap: aesKeyUnwrap }],
   ["2.16.840.1.101.3.4.1.45", { kekBytes: 32, unwrap: aesKeyUnwrap }],
-  ["1.2.840.113549.1.9.16.3.6", { kekBytes: 24, unwrap: desKeyUnwrap }],
+  ["1.2.840.113549.1.9.16.3.6", { kekBytes: 24, unwrap: desKeyUnwrap, legacy: "triple DES" }],
 ]);
 
 function unsupported(what: string, oid: AlgorithmIdentifier["oid"]): UnsupportedError {
   return new UnsupportedError(
     "ERR_ALGORITHM",
     `the CMS message's key for this recipient comes by ${what} ${oid}, which is not supported`,
+  );
+}
+
+function notAccepted(legacy: LegacyWrap): PolicyError {
+  const better = {
+    "RSA PKCS#1 v1.5":
+      "have it sent with RSA-OAEP, or accept this one with --allow-legacy: whoever sends many of " +
+      "these and sees what becomes of them can decrypt others",
+    "triple DES": "have it sent with AES key wrap, or accept this one with --allow-legacy",
+  };
+  return new PolicyError(
+    "ERR_LEGACY",
+    `the CMS message's key is wrapped with ${legacy}, which is not accepted`,
+    { hint: better[legacy] },
   );
 }

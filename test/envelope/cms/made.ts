@@ -1,12 +1,20 @@
 /** CMS messages put together by hand, so that any part of one can be wrong. */
-import { constants, createCipheriv, publicEncrypt } from "node:crypto";
+import {
+  constants,
+  createCipheriv,
+  createECDH,
+  createHash,
+  publicEncrypt,
+  randomBytes,
+} from "node:crypto";
 import { der, derUnsigned, TAG } from "../../../src/asn1/der.js";
 import { derOid } from "../../../src/asn1/oid.js";
-import { concat } from "../../../src/bytes.js";
-import type { RsaPublicKey } from "../../../src/keys/key.js";
+import { concat, u32 } from "../../../src/bytes.js";
+import type { EcPublicKey, RsaPublicKey } from "../../../src/keys/key.js";
 
 export const OID = {
   data: "1.2.840.113549.1.7.1",
+  signedData: "1.2.840.113549.1.7.2",
   envelopedData: "1.2.840.113549.1.7.3",
   authEnvelopedData: "1.2.840.113549.1.9.16.1.23",
   aes256Gcm: "2.16.840.1.101.3.4.1.46",
@@ -83,6 +91,22 @@ export function made(parts: Parts): Uint8Array {
   return concat(sequence(derOid(type), der(0xa0, envelope)), after);
 }
 
+/** EnvelopedData, with AES-256-CBC under `KEY`. */
+export function madeInCbc(
+  recipients: readonly Uint8Array[],
+  plaintext: Uint8Array,
+  parts: Parts = {},
+): Uint8Array {
+  const iv = randomBytes(16);
+  const cipher = createCipheriv("aes-256-cbc", KEY, iv);
+  return made({
+    ...{ type: OID.envelopedData, version: 2, recipients, trailer: [] },
+    encryption: algorithm(OID.aes256Cbc, octets(iv)),
+    content: concat(cipher.update(plaintext), cipher.final()),
+    ...parts,
+  });
+}
+
 export interface TransportParts {
   readonly version?: number;
   readonly algorithm?: Uint8Array;
@@ -103,4 +127,63 @@ export function oaep(to: RsaPublicKey, key: Uint8Array): Uint8Array {
 
 export function pkcs1(to: RsaPublicKey, key: Uint8Array): Uint8Array {
   return publicEncrypt({ key: to.object, padding: constants.RSA_PKCS1_PADDING }, key);
+}
+
+export interface AgreementParts {
+  readonly version?: number;
+  /** What stands beside the OID of the originator's key. */
+  readonly curve?: readonly Uint8Array[];
+  /** The originator's public key. */
+  readonly point?: Uint8Array;
+  readonly scheme?: string;
+  /** The key wrap's AlgorithmIdentifier; none: `null`. */
+  readonly wrap?: Uint8Array | null;
+  /** The same for OpenSSL, with the length of its key. */
+  readonly cipher?: readonly [string, 24 | 32];
+  readonly ukm?: Uint8Array;
+  readonly rid?: Uint8Array;
+  readonly encryptedKey?: Uint8Array;
+  /** How many times the recipient is in it. */
+  readonly times?: number;
+}
+
+export const P256 = derOid("1.2.840.10045.3.1.7");
+const AES_256_WRAP = algorithm("2.16.840.1.101.3.4.1.45");
+
+/**
+ * KeyAgreeRecipientInfo to a P-256 key, named by a key identifier; by default with SHA-256 and
+ * AES-256 key wrap. RFC 5753 §7.2, apart from the code that is tested.
+ */
+export function agreement(to: EcPublicKey, keyId: Uint8Array, parts: AgreementParts = {}) {
+  const { curve = [P256], wrap = AES_256_WRAP, times = 1 } = parts;
+  const { cipher = ["id-aes256-wrap", 32], scheme = "1.3.132.1.11.1", ukm } = parts;
+  const ephemeral = createECDH("prime256v1");
+  const point = ephemeral.generateKeys();
+  const info = sequence(
+    wrap ?? AES_256_WRAP,
+    ...(ukm === undefined ? [] : [der(0xa0, octets(ukm))]),
+    der(0xa2, octets(u32(8 * cipher[1]))),
+  );
+  const kek = createHash("sha256")
+    .update(ephemeral.computeSecret(to.point))
+    .update(u32(1))
+    .update(info)
+    .digest()
+    .subarray(0, cipher[1]);
+  const iv = cipher[0] === "des3-wrap" ? null : Buffer.alloc(8, 0xa6);
+  const wrapping = createCipheriv(cipher[0], kek, iv);
+  const wrapped = concat(wrapping.update(KEY), wrapping.final());
+  const bits = der(TAG.bitString, Uint8Array.of(0), parts.point ?? point);
+  const entry = sequence(
+    parts.rid ?? der(0xa0, octets(keyId)),
+    octets(parts.encryptedKey ?? wrapped),
+  );
+  return der(
+    0xa1,
+    number(parts.version ?? 3),
+    der(0xa0, der(0xa1, algorithm("1.2.840.10045.2.1", ...curve), bits)),
+    ...(ukm === undefined ? [] : [der(0xa1, octets(ukm))]),
+    wrap === null ? algorithm(scheme) : algorithm(scheme, wrap),
+    sequence(...new Array<Uint8Array>(times).fill(entry)),
+  );
 }

@@ -1,23 +1,19 @@
 /** What is refused of a CMS message, and whether that is before a key is touched. */
 import { hkdfSync } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
-import { der, TAG } from "../../../src/asn1/der.js";
+import { der } from "../../../src/asn1/der.js";
 import { derOid } from "../../../src/asn1/oid.js";
-import { openMessage } from "../../../src/envelope/messages.js";
-import type { Identity, PublicKey, RsaPublicKey } from "../../../src/keys/key.js";
-import { publicKeyFromSpki } from "../../../src/keys/public-key.js";
-import { softwareIdentity } from "../../../src/software/software-identity.js";
-import { keyIdentifier } from "../../support/certificates.js";
-import { TEST_KEYS } from "../../support/keys.js";
+import { concat } from "../../../src/bytes.js";
 import { Random } from "../../support/mutate.js";
 import {
   attribute,
   contentTypeAttribute,
+  digestAttribute,
   SIGNED_DATA,
   signedData,
 } from "../../support/signed-messages.js";
-import { codeOf } from "../../support/streams.js";
 import {
+  agreement,
   algorithm,
   gcmAlgorithm,
   KEY,
@@ -28,76 +24,30 @@ import {
   OID,
   pkcs1,
   sequence,
-  transport,
+  type AgreementParts,
   type Parts,
-  type TransportParts,
 } from "./made.js";
-
-const identity = softwareIdentity(TEST_KEYS.rsa2048, "rsa");
-const curve = softwareIdentity(TEST_KEYS.p256, "curve");
-const rsa = rsaKey(identity.publicKey);
-
-function rsaKey(key: PublicKey): RsaPublicKey {
-  if (key.type !== "rsa") throw new Error("not RSA");
-  return key;
-}
-
-const to = (parts: Omit<TransportParts, "keyId"> = {}): Uint8Array =>
-  transport(rsa, { ...parts, keyId: keyIdentifier(rsa.spki) });
-
-/** Opens with both keys; the code of the refusal, and whether a key was unlocked before it. */
-async function tried(
-  message: Uint8Array,
-  allows = {},
-): Promise<{ code: string | undefined; unlocked: boolean }> {
-  let unlocked = false;
-  const watched = (one: Identity): Identity => ({
-    ...one,
-    unlock() {
-      unlocked = true;
-      return one.unlock();
-    },
-  });
-  const opened = openMessage(message, { identities: [identity, curve].map(watched), allows });
-  const code = await codeOf(opened.then(({ plaintext }) => plaintext.bytes()));
-  return { code, unlocked };
-}
+import { curve, curveKeyId, rsa, to, tried } from "./tried.js";
 
 const otherAttribute = attribute("1.2.3.4", number(1));
 
-const agreement = (point: Uint8Array, parts: { scheme?: string; explicit?: boolean } = {}) => {
-  const named = [derOid("1.2.840.10045.3.1.7")];
-  const explicit = [sequence(number(1), sequence(number(23)))];
-  const origin = der(
-    0xa0,
-    der(
-      0xa1,
-      algorithm("1.2.840.10045.2.1", ...(parts.explicit === true ? explicit : named)),
-      der(TAG.bitString, Uint8Array.of(0), point),
-    ),
-  );
-  const wrap = algorithm("2.16.840.1.101.3.4.1.45");
-  const entry = sequence(
-    der(0xa0, octets(keyIdentifier(curve.publicKey.spki))),
-    octets(new Uint8Array(40)),
-  );
-  return der(
-    0xa1,
-    number(3),
-    origin,
-    algorithm(parts.scheme ?? "1.3.132.1.11.1", wrap),
-    sequence(entry),
-  );
-};
+const agreed = (parts: AgreementParts = {}): Uint8Array => agreement(curve, curveKeyId, parts);
+const offCurve = curve.point.map((byte, i) => (i === 64 ? byte ^ 1 : byte));
+const explicit = sequence(number(1), sequence(number(23)));
 
-const onCurve = (publicKeyFromSpki(curve.publicKey.spki) as { point: Uint8Array }).point;
-const offCurve = onCurve.map((byte, i) => (i === 64 ? byte ^ 1 : byte));
+const sha256Oaep = sequence(der(0xa0, algorithm("2.16.840.1.101.3.4.2.1")));
+const TRIPLE_DES_WRAP: AgreementParts = {
+  wrap: algorithm("1.2.840.113549.1.9.16.3.6", Uint8Array.of(5, 0)),
+  cipher: ["des3-wrap", 24],
+};
 
 const oaepOnce = oaep(rsa, KEY);
 
+const DERIVED = "1.2.840.113549.1.9.16.3.31";
+
 /** RFC 9709: the content key is derived from the one that recipients get. */
 const derived = {
-  encryption: algorithm("1.2.840.113549.1.9.16.3.31", gcmAlgorithm()),
+  encryption: algorithm(DERIVED, gcmAlgorithm()),
   contentKey: new Uint8Array(
     hkdfSync("sha256", KEY, "The Cryptographic Message Syntax", gcmAlgorithm(), 32),
   ),
@@ -129,6 +79,14 @@ describe("a CMS message", () => {
       "with signed data, its type authenticated",
       { ...signed, attributes: [contentTypeAttribute(SIGNED_DATA)] },
     ],
+    ["with a key agreement", { recipients: [agreed()] }],
+    ["with user keying material", { recipients: [agreed({ ukm: curveKeyId })] }],
+    ["with 1,024 recipients of one key agreement", { recipients: [agreed({ times: 1024 })] }],
+    // RFC 5753 §3.1.1: absent, NULL, or a curve; none of which counts.
+    ["with no curve beside the originator's key", { recipients: [agreed({ curve: [] })] }],
+    ["with NULL there", { recipients: [agreed({ curve: [Uint8Array.of(5, 0)] })] }],
+    ["with another curve there", { recipients: [agreed({ curve: [derOid("1.3.132.0.34")] })] }],
+    ["with explicit parameters there", { recipients: [agreed({ curve: [explicit] })] }],
     ["with other recipients", { recipients: [der(0xa3, number(0)), to()] }],
     [
       "with 1,024 recipients",
@@ -153,6 +111,20 @@ describe("a CMS message", () => {
       "RSA-OAEP with nonsense",
       { recipients: [to({ algorithm: algorithm(OID.oaep, sequence(number(1))) })] },
       "ERR_TRAILING",
+    ],
+    [
+      "RSA-OAEP whose hash has parameters",
+      {
+        recipients: [
+          to({
+            algorithm: algorithm(
+              OID.oaep,
+              sequence(der(0xa0, algorithm("1.3.14.3.2.26", octets(new Uint8Array(2))))),
+            ),
+          }),
+        ],
+      },
+      "ERR_CMS",
     ],
     [
       "RSA-OAEP with MGF1 without a hash",
@@ -189,42 +161,42 @@ describe("a CMS message", () => {
       "ERR_CMS",
     ],
     ["only a password", { recipients: [der(0xa3, number(0))] }, "ERR_NO_MATCH"],
+    ["a key agreement without a key wrap", { recipients: [agreed({ wrap: null })] }, "ERR_CMS"],
     [
-      "a key agreement without a key wrap",
+      "a key wrap whose parameters go on",
       {
         recipients: [
-          der(
-            0xa1,
-            number(3),
-            der(
-              0xa0,
-              der(
-                0xa1,
-                algorithm("1.2.840.10045.2.1"),
-                der(TAG.bitString, Uint8Array.of(0), onCurve),
-              ),
-            ),
-            algorithm("1.3.132.1.11.1"),
-            sequence(
-              sequence(
-                der(0xa0, octets(keyIdentifier(curve.publicKey.spki))),
-                octets(new Uint8Array(40)),
-              ),
-            ),
-          ),
+          agreed({ wrap: concat(algorithm("2.16.840.1.101.3.4.1.45"), Uint8Array.of(5, 0)) }),
         ],
       },
-      "ERR_CMS",
+      "ERR_TRAILING",
     ],
+    ["a key agreement of another version", { recipients: [agreed({ version: 2 })] }, "ERR_CMS"],
+    ["1,025 recipients of one key agreement", { recipients: [agreed({ times: 1025 })] }, "ERR_CMS"],
+    ["an unknown key agreement", { recipients: [agreed({ scheme: "1.2.3.4" })] }, "ERR_ALGORITHM"],
     [
-      "an unknown key agreement",
-      { recipients: [agreement(onCurve, { scheme: "1.2.3.4" })] },
+      "an unknown key wrap",
+      { recipients: [agreed({ wrap: algorithm("1.2.3.4") })] },
       "ERR_ALGORITHM",
     ],
-    ["a point that is not on the curve", { recipients: [agreement(offCurve)] }, "ERR_POINT"],
+    [
+      "triple DES around the key of another cipher",
+      { recipients: [agreed(TRIPLE_DES_WRAP)] },
+      "ERR_LEGACY",
+    ],
+    [
+      "a point that is not on the curve",
+      { recipients: [agreed({ point: offCurve })] },
+      "ERR_POINT",
+    ],
     ["a tag length of 4", { ...good, encryption: gcmAlgorithm(4) }, "ERR_TAG_LENGTH"],
     ["a tag length of 15", { ...good, encryption: gcmAlgorithm(15) }, "ERR_TAG_LENGTH"],
     ["no tag length, which means 12", { ...good, encryption: gcmAlgorithm(12) }, "ERR_TAG_LENGTH"],
+    [
+      "a nonce of 17 bytes",
+      { ...good, encryption: gcmAlgorithm(16, new Uint8Array(17)) },
+      "ERR_CMS",
+    ],
     ["a short nonce", { ...good, encryption: gcmAlgorithm(16, new Uint8Array(8)) }, "ERR_CMS"],
     ["GCM without parameters", { ...good, encryption: algorithm(OID.aes256Gcm) }, "ERR_CMS"],
     ["AES-GCM in EnvelopedData", { ...good, type: OID.envelopedData, version: 2 }, "ERR_CMS"],
@@ -237,6 +209,42 @@ describe("a CMS message", () => {
       "CBC without a vector",
       { ...good, type: OID.envelopedData, version: 2, encryption: algorithm(OID.aes256Cbc) },
       "ERR_CMS",
+    ],
+    [
+      "a vector of another length",
+      {
+        ...good,
+        type: OID.envelopedData,
+        version: 2,
+        encryption: algorithm(OID.aes256Cbc, octets(new Uint8Array(8))),
+      },
+      "ERR_CMS",
+    ],
+    [
+      "RC2 with a key of unknown length",
+      {
+        ...good,
+        type: OID.envelopedData,
+        version: 2,
+        encryption: algorithm(
+          "1.2.840.113549.3.2",
+          sequence(number(59), octets(new Uint8Array(8))),
+        ),
+      },
+      "ERR_CMS",
+    ],
+    [
+      "RC2 without permission",
+      {
+        ...good,
+        type: OID.envelopedData,
+        version: 2,
+        encryption: algorithm(
+          "1.2.840.113549.3.2",
+          sequence(number(58), octets(new Uint8Array(8))),
+        ),
+      },
+      "ERR_LEGACY",
     ],
     [
       "triple DES without permission",
@@ -253,6 +261,12 @@ describe("a CMS message", () => {
       { ...good, type: OID.envelopedData, version: 2, encryption: derived.encryption },
       "ERR_CMS",
     ],
+    [
+      "a key that is derived twice",
+      { ...good, encryption: algorithm(DERIVED, derived.encryption) },
+      "ERR_CMS",
+    ],
+    ["a derived key for no cipher", { ...good, encryption: algorithm(DERIVED) }, "ERR_CMS"],
     ["an unknown cipher", { ...good, encryption: algorithm("1.2.3.4") }, "ERR_ALGORITHM"],
     ["content that is elsewhere", { ...good, content: null }, "ERR_CMS_DETACHED"],
     ["a version that does not exist", { ...good, version: 1 }, "ERR_CMS"],
@@ -282,10 +296,33 @@ describe("a CMS message", () => {
       { recipients: [to({ encryptedKey: oaep(rsa, new Uint8Array(32)) })] },
       "ERR_NOT_AUTHENTIC",
     ],
-    ["a key wrap that does not open", { recipients: [agreement(onCurve)] }, "ERR_NOT_AUTHENTIC"],
     [
-      "explicit curve parameters, which count for nothing",
-      { recipients: [agreement(onCurve, { explicit: true })] },
+      "a key wrap that does not open",
+      { recipients: [agreed({ encryptedKey: new Uint8Array(40) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    [
+      "a key wrap of an impossible length",
+      { recipients: [agreed({ encryptedKey: new Uint8Array(7) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    [
+      "RSA-OAEP of another hash than is named",
+      { recipients: [to({ algorithm: algorithm(OID.oaep, sha256Oaep) })] },
+      "ERR_NOT_AUTHENTIC",
+    ],
+    [
+      "RSA-OAEP of another label than is named",
+      {
+        recipients: [
+          to({
+            algorithm: algorithm(
+              OID.oaep,
+              sequence(der(0xa2, algorithm("1.2.840.113549.1.1.9", octets(Uint8Array.of(1))))),
+            ),
+          }),
+        ],
+      },
       "ERR_NOT_AUTHENTIC",
     ],
     ["a tag of 15 bytes", { ...good, tagBytes: 15 }, "ERR_CMS"],
@@ -299,6 +336,22 @@ describe("a CMS message", () => {
     [
       "an attribute twice",
       { ...good, attributes: [contentTypeAttribute(OID.data), contentTypeAttribute(OID.data)] },
+      "ERR_ATTRIBUTES",
+    ],
+    [
+      "attributes with a digest",
+      {
+        ...good,
+        attributes: [contentTypeAttribute(OID.data), digestAttribute(new Uint8Array(32))],
+      },
+      "ERR_CMS",
+    ],
+    [
+      "attributes with two types of content",
+      {
+        ...good,
+        attributes: [attribute("1.2.840.113549.1.9.3", derOid("1.2.3.4"), derOid(OID.data))],
+      },
       "ERR_ATTRIBUTES",
     ],
     [

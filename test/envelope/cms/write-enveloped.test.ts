@@ -14,11 +14,8 @@ import { sealBody } from "../../../src/body/body.js";
 import { equal, toHex } from "../../../src/bytes.js";
 import { CONTENT_TYPES } from "../../../src/envelope/cms/cms-oids.js";
 import { cmsMessageId } from "../../../src/envelope/cms/message-id.js";
-import {
-  beginSealing,
-  MAX_DER_CONTENT_BYTES,
-  PIECE_BYTES,
-} from "../../../src/envelope/cms/write-enveloped.js";
+import { MAX_DER_CONTENT_BYTES, PIECE_BYTES } from "../../../src/envelope/cms/write-content.js";
+import { beginSealing } from "../../../src/envelope/cms/write-enveloped.js";
 import type { SealOptions } from "../../../src/envelope/envelope.js";
 import { parseCertifiedKey } from "../../../src/keys/formats/certified-key.js";
 import type { Recipient } from "../../../src/keys/key.js";
