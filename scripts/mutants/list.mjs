@@ -11,8 +11,11 @@
  * @property {boolean} [built] that test runs what is in dist/
  */
 
+import { CMS_READING } from "./cms-reading.mjs";
+
 /** @type {readonly Mutant[]} */
 export const MUTANTS = [
+  ...CMS_READING,
   // ── Files ──
   {
     what: "a temporary file may be there already",

@@ -36,7 +36,6 @@ export interface ExtensionValues {
   /** Dotted OIDs of purposes. */
   readonly extendedKeyUsage?: ReadonlySet<string>;
   readonly crlDistributionPoints?: readonly DistributionPoint[];
-  readonly freshestCrl?: readonly DistributionPoint[];
   /** How many more certificates of the path may still use anyPolicy. */
   readonly inhibitAnyPolicy?: number;
 }
@@ -90,7 +89,6 @@ export const EXTENSION = {
   authorityKeyId: "2.5.29.35",
   policyConstraints: "2.5.29.36",
   extendedKeyUsage: "2.5.29.37",
-  freshestCrl: "2.5.29.46",
   inhibitAnyPolicy: "2.5.29.54",
 } as const;
 
@@ -136,7 +134,6 @@ export function extensionValues(extensions: Extensions): ExtensionValues {
     policyConstraints: read(EXTENSION.policyConstraints, readPolicyConstraints),
     extendedKeyUsage: read(EXTENSION.extendedKeyUsage, readExtendedKeyUsage),
     crlDistributionPoints: read(EXTENSION.crlDistributionPoints, readDistributionPoints),
-    freshestCrl: read(EXTENSION.freshestCrl, readDistributionPoints),
     inhibitAnyPolicy: read(EXTENSION.inhibitAnyPolicy, (reader) => reader.count()),
   }) satisfies Defined<ExtensionValues>;
 }

@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Holder } from "./holders.js";
-import type { CmsPeer, CmsProgram, Encryption, SignedForm } from "./peer.js";
+import type { CmsProgram, Encryption, SignedForm } from "./peer.js";
 import { unsupported } from "./peer.js";
 import type { Workplace } from "./workplace.js";
 
@@ -18,12 +18,12 @@ export class BouncyCastleProgram implements CmsProgram {
   readonly #work: Workplace;
   readonly #process: LineProcess;
 
-  static start(peer: CmsPeer, work: Workplace): Promise<CmsProgram> {
-    return Promise.resolve(new BouncyCastleProgram(peer.name, work));
+  static start(work: Workplace): Promise<CmsProgram> {
+    return Promise.resolve(new BouncyCastleProgram(work));
   }
 
-  private constructor(name: string, work: Workplace) {
-    this.name = name;
+  private constructor(work: Workplace) {
+    this.name = work.peer.name;
     this.#work = work;
     this.#process = new LineProcess(work, "java", [source("BouncyCastle.java")]);
   }
@@ -64,13 +64,13 @@ export class MonoProgram implements CmsProgram {
   readonly #work: Workplace;
   readonly #process: LineProcess;
 
-  static async start(peer: CmsPeer, work: Workplace): Promise<CmsProgram> {
+  static async start(work: Workplace): Promise<CmsProgram> {
     await work.run("compiler", [`-out:${work.at("peer.exe")}`, source("Mono.cs")]);
-    return new MonoProgram(peer.name, work);
+    return new MonoProgram(work);
   }
 
-  private constructor(name: string, work: Workplace) {
-    this.name = name;
+  private constructor(work: Workplace) {
+    this.name = work.peer.name;
     this.#work = work;
     this.#process = new LineProcess(work, "mono", [work.at("peer.exe")]);
   }

@@ -1,6 +1,6 @@
 /** OpenSSL's `cms` command. */
 import type { Holder, Holders } from "./holders.js";
-import type { CmsPeer, CmsProgram, Encryption, SignedForm } from "./peer.js";
+import type { CmsProgram, Encryption, SignedForm } from "./peer.js";
 import { unsupported } from "./peer.js";
 import type { Workplace } from "./workplace.js";
 
@@ -11,12 +11,12 @@ export class OpenSslProgram implements CmsProgram {
   readonly #work: Workplace;
   readonly #root: string;
 
-  static start(peer: CmsPeer, work: Workplace, holders: Holders): Promise<CmsProgram> {
-    return Promise.resolve(new OpenSslProgram(peer.name, work, holders.rootPem));
+  static start(work: Workplace, holders: Holders): Promise<CmsProgram> {
+    return Promise.resolve(new OpenSslProgram(work, holders.rootPem));
   }
 
-  private constructor(name: string, work: Workplace, root: string) {
-    this.name = name;
+  private constructor(work: Workplace, root: string) {
+    this.name = work.peer.name;
     this.#work = work;
     this.#root = root;
   }

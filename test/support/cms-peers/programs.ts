@@ -1,25 +1,25 @@
 /** Starts a peer of any kind. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { GpgsmProgram } from "./gpgsm.js";
+import { startGpgsm } from "./gpgsm.js";
 import type { Holders } from "./holders.js";
 import { BouncyCastleProgram, MonoProgram } from "./line-programs.js";
-import { NssProgram } from "./nss.js";
+import { startNss } from "./nss.js";
 import { OpenSslProgram } from "./openssl.js";
 import type { CmsPeer, CmsProgram } from "./peer.js";
 import { Workplace } from "./workplace.js";
 
 const KINDS = {
-  openssl: OpenSslProgram,
-  nss: NssProgram,
-  gpgsm: GpgsmProgram,
-  bouncycastle: BouncyCastleProgram,
-  mono: MonoProgram,
+  openssl: (work: Workplace, holders: Holders) => OpenSslProgram.start(work, holders),
+  nss: startNss,
+  gpgsm: startGpgsm,
+  bouncycastle: (work: Workplace) => BouncyCastleProgram.start(work),
+  mono: (work: Workplace) => MonoProgram.start(work),
 } as const;
 
 /** In a folder of its own below `folder`. */
 export function startPeer(peer: CmsPeer, folder: string, holders: Holders): Promise<CmsProgram> {
   const own = join(folder, peer.name.replace(/\W/g, "-"));
   mkdirSync(own, { mode: 0o700 });
-  return KINDS[peer.kind].start(peer, new Workplace(peer, own), holders);
+  return KINDS[peer.kind](new Workplace(peer, own), holders);
 }
