@@ -1,7 +1,10 @@
 /**
  * The guards that a test has to hold, and how each is taken away. `find` stands once in `file`, and
  * what replaces it compiles: a mutant dies of a failed test, not of a type error.
- *
+ */
+import { CMS_READING } from "./cms-reading.mjs";
+
+/**
  * @typedef {object} Mutant
  * @property {string} what what the mutant does wrong
  * @property {string} file the source
@@ -10,9 +13,6 @@
  * @property {string} test the file with a test that fails
  * @property {boolean} [built] that test runs what is in dist/
  */
-
-import { CMS_READING } from "./cms-reading.mjs";
-
 /** @type {readonly Mutant[]} */
 export const MUTANTS = [
   ...CMS_READING,
@@ -1294,14 +1294,14 @@ export const MUTANTS = [
   },
   {
     what: "a certificate is stored beside another key",
-    file: "src/token/objects/certificates.ts",
+    file: "src/token/objects/stored-certificates.ts",
     find: "  if (!equal(keyInSpki(spki).publicKey.fingerprint, half.fingerprint)) {",
     replace: "  if (keyInSpki(spki).publicKey.fingerprint.length !== half.fingerprint.length) {",
-    test: "test/token/objects/certificates.test.ts",
+    test: "test/token/objects/stored-certificates.test.ts",
   },
   {
     what: "a key's other certificates are replaced without being asked",
-    file: "src/token/objects/certificates.ts",
+    file: "src/token/objects/stored-certificates.ts",
     find: '  if (withOthers !== "replace" || others.length === 0)',
     replace: '  if (withOthers === "refuse" || others.length === 0)',
     test: "test/cli/commands/keys/keys-import-cert.test.ts",

@@ -7,7 +7,7 @@ import { defined } from "../defined.js";
 import { TokenError, UsageError } from "../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
-import { destroyCertificates, storeCertificate } from "./objects/certificates.js";
+import { destroyCertificates, storeCertificate } from "./objects/stored-certificates.js";
 import { auditKey } from "./objects/key-audit.js";
 import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";

@@ -1,8 +1,8 @@
 /**
  * A plan lists the ways to use a key, in order, with reasons. It is made from the key's attributes,
  * the flags of the token's mechanisms, and the known quirks of their maker (`quirks.ts`). It is a
- * table of plain values: `rsa.ts`, `ec.ts` and `sign.ts` follow it step by step, and users are
- * shown the same table.
+ * table of plain values: `rsa.ts`, `ec.ts` and `token-signer.ts` follow it step by step, and users
+ * are shown the same table.
  */
 import { defined } from "../../defined.js";
 import type { OaepHash, OaepParameters } from "../../keys/key.js";

@@ -28,7 +28,7 @@ import {
   stepsToTry,
 } from "./plan.js";
 import { TokenRsaKey } from "./rsa.js";
-import { messageSigner, pkcs1Signer } from "./sign.js";
+import { messageSigner, pkcs1Signer } from "./token-signer.js";
 import { situationOf } from "./situation.js";
 
 /** How tokens are reached. */
