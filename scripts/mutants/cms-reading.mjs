@@ -306,13 +306,6 @@ export const CMS_READING = [
     test: "test/envelope/cms/structures.test.ts",
   },
   {
-    what: "a key wrap's parameters may go on",
-    file: "src/envelope/cms/recipient-infos.ts",
-    find: "  const wrap = readAlgorithm(reader);\n  reader.end();\n",
-    replace: "  const wrap = readAlgorithm(reader);\n",
-    test: "test/envelope/cms/structures.test.ts",
-  },
-  {
     what: "a recipient's key identifier may go on",
     file: "src/envelope/cms/recipient-infos.ts",
     find: "  if (named.peek() === TAG.sequence) named.skip();\n  named.end();\n",
@@ -395,13 +388,6 @@ export const CMS_READING = [
     file: "src/envelope/cms/oaep-parameters.ts",
     find: "  const value = read(field);\n  field.end();\n",
     replace: "  const value = read(field);\n",
-    test: "test/envelope/cms/structures.test.ts",
-  },
-  {
-    what: "MGF1's hash may go on",
-    file: "src/envelope/cms/oaep-parameters.ts",
-    find: "  reader.end();\n",
-    replace: "",
     test: "test/envelope/cms/structures.test.ts",
   },
   {
@@ -572,14 +558,14 @@ export const CMS_READING = [
     file: "src/envelope/cms/layers.ts",
     find: "if (expected !== undefined && type !== expected) {",
     replace: 'if (expected === "") {',
-    test: "test/envelope/cms/layers.test.ts",
+    test: "test/envelope/cms/refusals.test.ts",
   },
   {
     what: "bytes may follow a message inside another",
     file: "src/envelope/cms/layers.ts",
     find: "policy, endOf);",
     replace: "policy, () => Promise.resolve());",
-    test: "test/envelope/cms/layers.test.ts",
+    test: "test/envelope/cms/refusals.test.ts",
   },
   {
     what: "the sender outside is judged after the key was used",
@@ -645,13 +631,6 @@ export const CMS_READING = [
     file: "src/asn1/ber-reader.ts",
     find: "if (this.#headerBytes + more <= MAX_HEADER_VALUES_BYTES) return;",
     replace: "if (more <= MAX_HEADER_VALUES_BYTES) return;",
-    test: "test/asn1/ber-reader.test.ts",
-  },
-  {
-    what: "values of unknown length may be nested without end",
-    file: "src/asn1/ber-reader.ts",
-    find: "    if (depth >= MAX_DEPTH) throw this.#tooDeep();\n",
-    replace: "",
     test: "test/asn1/ber-reader.test.ts",
   },
   {

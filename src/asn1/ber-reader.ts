@@ -99,7 +99,7 @@ export class BerReader {
   /** The next value whole, as it was sent; a copy. */
   async sent(tag?: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
-    await this.#whole(tag, parts, this.#frames.length);
+    await this.#whole(tag, parts);
     return concat(...parts);
   }
 
@@ -211,9 +211,7 @@ export class BerReader {
 
   // ── Values ──
 
-  /** `depth` is how many values are around this one. */
-  async #whole(tag: number | undefined, parts: Uint8Array[], depth: number): Promise<void> {
-    if (depth >= MAX_DEPTH) throw this.#tooDeep();
+  async #whole(tag: number | undefined, parts: Uint8Array[]): Promise<void> {
     const found = await this.tag();
     if (found === undefined) throw this.#missing(tag);
     const { length, bytes } = await this.#header(tag ?? found);
@@ -223,7 +221,7 @@ export class BerReader {
       return;
     }
     this.#push(length);
-    while ((await this.tag()) !== undefined) await this.#whole(undefined, parts, depth + 1);
+    while ((await this.tag()) !== undefined) await this.#whole(undefined, parts);
     await this.leave();
     parts.push(END_OF_CONTENTS);
   }

@@ -90,9 +90,7 @@ function cbcParameters(
   if (name === RC2_NAME) return rc2Parameters(parameters);
   const { keyBytes, blockBytes } = CBC_SIZES[name];
   if (parameters?.[0] !== TAG.octetString) throw withoutParameters();
-  const reader = new DerReader(parameters, WHAT);
-  const iv = reader.read(TAG.octetString);
-  reader.end();
+  const iv = new DerReader(parameters, WHAT).read(TAG.octetString);
   if (iv.length !== blockBytes) throw malformedIv(iv);
   return { iv, keyBytes };
 }
@@ -113,19 +111,14 @@ function rc2Parameters(
 /** RFC 9709 §2: the parameters are the identifier of the cipher. */
 function derivedCipher({ parameters }: AlgorithmIdentifier, authenticated: boolean): ContentCipher {
   if (parameters?.[0] !== TAG.sequence) throw withoutParameters();
-  const reader = new DerReader(parameters, WHAT);
-  const inner = readAlgorithm(reader);
-  reader.end();
+  const inner = readAlgorithm(new DerReader(parameters, WHAT));
   if (inner.oid === CEK_HKDF_SHA256) throw withoutParameters();
   return { ...parseContentCipher(inner, authenticated), derivedFor: derAlgorithm(inner) };
 }
 
 function parametersOf(parameters: Uint8Array | undefined): DerReader {
   if (parameters?.[0] !== TAG.sequence) throw withoutParameters();
-  const outer = new DerReader(parameters, WHAT);
-  const fields = outer.sequence();
-  outer.end();
-  return fields;
+  return new DerReader(parameters, WHAT).sequence();
 }
 
 // ── Decryption ──

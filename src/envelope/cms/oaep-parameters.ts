@@ -25,9 +25,7 @@ export function parseOaepParameters(
   if (parameters?.[0] !== TAG.sequence) {
     throw new FormatError("ERR_CMS", "a recipient's RSA-OAEP parameters are missing");
   }
-  const outer = new DerReader(parameters, WHAT);
-  const fields = outer.sequence();
-  outer.end();
+  const fields = new DerReader(parameters, WHAT).sequence();
   const hash = explicit(fields, 0xa0, readHash, "sha1");
   const mgfHash = explicit(fields, 0xa1, readMgf, "sha1");
   const label = explicit(fields, 0xa2, readLabel, new Uint8Array(0));
@@ -63,10 +61,7 @@ function readMgf(field: DerReader): OaepHash | undefined {
   if (oid !== RSA_OIDS.mgf1) return undefined;
   if (parameters === undefined)
     throw new FormatError("ERR_CMS", `${WHAT} have MGF1 without a hash`);
-  const reader = new DerReader(parameters, WHAT);
-  const hash = readHash(reader);
-  reader.end();
-  return hash;
+  return readHash(new DerReader(parameters, WHAT));
 }
 
 function readLabel(field: DerReader): Uint8Array | undefined {

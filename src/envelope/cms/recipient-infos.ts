@@ -97,9 +97,7 @@ export interface RecipientEntry {
  * @throws FormatError `ERR_CMS`, `ERR_DER`, `ERR_TRUNCATED`, `ERR_TRAILING`
  */
 export function recipientEntries(set: Uint8Array): RecipientEntry[] {
-  const outer = new DerReader(set, "the CMS message's recipients");
-  const infos = outer.constructed(TAG.set);
-  outer.end();
+  const infos = new DerReader(set, "the CMS message's recipients").constructed(TAG.set);
   const entries: RecipientEntry[] = [];
   let count = 0;
   while (infos.peek() !== undefined) {
@@ -206,10 +204,7 @@ function wrapIn({ oid, parameters }: AlgorithmIdentifier): AlgorithmIdentifier {
   if (parameters?.[0] !== TAG.sequence) {
     throw new FormatError("ERR_CMS", `${WHAT} has key agreement ${oid} without a key wrap`);
   }
-  const reader = new DerReader(parameters, WHAT);
-  const wrap = readAlgorithm(reader);
-  reader.end();
-  return wrap;
+  return readAlgorithm(new DerReader(parameters, WHAT));
 }
 
 /** KeyAgreeRecipientIdentifier: as others have, but the key identifier lies in a SEQUENCE. */

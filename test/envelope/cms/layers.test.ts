@@ -12,7 +12,7 @@ import { softwareIdentity } from "../../../src/software/software-identity.js";
 import { certificatesIn } from "../../../src/x509/certificate-file.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import { Random } from "../../support/mutate.js";
-import { codeOf } from "../../support/streams.js";
+import { codeOf, readAll } from "../../support/streams.js";
 import { describeVectors, vectorFile } from "../../support/vectors.js";
 
 const folder = mkdtempSync(join(tmpdir(), "p11seal-layers-"));
@@ -158,6 +158,18 @@ describe("layers of a CMS message", () => {
   it("a signature inside will not do where the caller did not ask for it", async () => {
     await open(readFileSync(at("opaque-gcm.eml")), {}, false);
     expect(events).toEqual(["nobody", "key"]);
+  });
+
+  it("the sender inside is judged before the last of the content is passed on", async () => {
+    const { plaintext } = await openMessage(readFileSync(at("opaque-gcm.eml")), {
+      identities: [bob()],
+      signatureInside: true,
+      keepsUntilEnd: true,
+      authenticate: () => Promise.reject(new Error("not this one")),
+    });
+    const { bytes, error } = await readAll(plaintext);
+    expect(error).toMatchObject({ message: "not this one" });
+    expect(bytes.length).toBeLessThan(content.length);
   });
 
   it("CBC needs a signature inside, or permission; one outside is anybody's", async () => {

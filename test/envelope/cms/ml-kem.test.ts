@@ -44,6 +44,8 @@ function named(identity: Identity<MlKemPublicKey>): Identity<MlKemPublicKey> {
 }
 
 interface KemParts {
+  readonly version?: number;
+  readonly set?: MlKemSet;
   readonly kdf?: Uint8Array;
   readonly kekBytes?: number;
   readonly ukm?: Uint8Array;
@@ -62,7 +64,8 @@ async function kemRecipient(
   const cipher = createCipheriv("id-aes256-wrap", kek, Buffer.alloc(8, 0xa6));
   const wrapped = concat(cipher.update(KEY), cipher.final());
   const kemri = sequence(
-    ...[number(0), octets(KEY_ID, 0x80), algorithm(ML_KEM_OIDS[publicKey.set])],
+    ...[number(parts.version ?? 0), octets(KEY_ID, 0x80)],
+    algorithm(ML_KEM_OIDS[parts.set ?? publicKey.set]),
     ...[octets(parts.ciphertext ?? ciphertext), parts.kdf ?? KDF, number(kekBytes)],
     ...[...material, AES_WRAP, octets(wrapped)],
   );
@@ -94,6 +97,8 @@ describe("a CMS message to an ML-KEM key", () => {
   });
 
   it.each<[string, KemParts, string]>([
+    ["another version", { version: 1 }, "ERR_CMS"],
+    ["a KEM that is not the key's", { set: "ml-kem-1024" }, "ERR_ALGORITHM"],
     ["another key derivation", { kdf: algorithm("1.2.3.4") }, "ERR_ALGORITHM"],
     ["a length that does not fit its key wrap", { kekBytes: 16 }, "ERR_CMS"],
     ["a ciphertext that is too short", { ciphertext: new Uint8Array(1087) }, "ERR_CMS"],

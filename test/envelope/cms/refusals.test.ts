@@ -366,6 +366,20 @@ describe("a CMS message", () => {
     ],
     ["signed data whose type is not authenticated", signed, "ERR_CMS"],
     [
+      "bytes behind the signed data in it",
+      {
+        ...signed,
+        attributes: [contentTypeAttribute(SIGNED_DATA)],
+        plaintext: concat(signedData(), Uint8Array.of(0)),
+      },
+      "ERR_TRAILING",
+    ],
+    [
+      "another message where signed data is announced",
+      { ...signed, attributes: [contentTypeAttribute(SIGNED_DATA)], plaintext: made(good) },
+      "ERR_CMS",
+    ],
+    [
       "signed data, and attributes that do not name its type",
       { ...signed, attributes: [otherAttribute] },
       "ERR_CMS",
