@@ -1,8 +1,8 @@
 /**
- * `npm run bench [-- --quick] [-- --small] [--bulk] [--age] [--cms] [--growth] [--segments]
- * [--write]`: how long sealing and opening take, and how much memory; without a name, all but the
- * comparison of segment sizes. `--write` puts what is printed into docs/performance.md: a table
- * replaces the one of its name, the others stay. docs/growth.svg is drawn from that page.
+ * `npm run bench [-- --quick] [-- --small] [--bulk] [--age] [--cms] [--growth] [--rewrap]
+ * [--segments] [--write]`: how long sealing and opening take, and how much memory; without a name,
+ * all but the comparison of segment sizes. `--write` puts what is printed into docs/performance.md:
+ * a table replaces the one of its name, the others stay. docs/growth.svg is drawn from that page.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -14,6 +14,7 @@ import { cmsFormat } from "./bench/cms.mjs";
 import { growth } from "./bench/growth.mjs";
 import { withSections } from "./bench/page.mjs";
 import { growthSvg, parseGrowth } from "./bench/plot.mjs";
+import { rewrap } from "./bench/rewrap.mjs";
 import { segments } from "./bench/segments.mjs";
 import { small } from "./bench/small.mjs";
 import { ensureBuild } from "./lib/build.mjs";
@@ -21,7 +22,7 @@ import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");
 const DRAWING = path.join(root, "docs", "growth.svg");
-const PARTS = { small, bulk, age: ageFormat, cms: cmsFormat, growth, segments };
+const PARTS = { small, bulk, age: ageFormat, cms: cmsFormat, growth, rewrap, segments };
 
 /**
  * Certificates for Node's TLS connections, which Node 20 parses at every start. That cost is the
