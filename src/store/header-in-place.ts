@@ -14,6 +14,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
 import { syncFolder } from "./files.js";
+import { removeLeftovers } from "./leftovers.js";
 import { type OldFile, readAt, writeAt } from "./old-file.js";
 import { isRunning, thisProcess } from "./owner.js";
 import { errno, fileError, isOfSystem, quoted, reason } from "./system-error.js";
@@ -126,6 +127,8 @@ interface SideFile {
 }
 
 async function finish(path: string, side: string, found: SideFile): Promise<Unfinished> {
+  // The run may have been killed while its side file had two names.
+  removeLeftovers(dirname(path));
   const state = await stateOf(path, found);
   if (state === "torn") {
     const handle = await open(path, constants.O_RDWR | NO_FOLLOW).catch((error: unknown) => {

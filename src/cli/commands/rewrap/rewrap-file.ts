@@ -12,6 +12,7 @@ import { formatOf } from "../../../envelope/formats.js";
 import { rewrapHeader, type RewrapMessageOptions } from "../../../envelope/messages.js";
 import { AuthenticationError, FileError, FormatError, UnsupportedError } from "../../../errors.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
+import { finishInPlace } from "../../../store/header-in-place.js";
 import { replaceHeader, type Replaced } from "../../../store/replace-header.js";
 import { fileError, quoted } from "../../../store/system-error.js";
 import { NO_FOLLOW } from "../../../store/temporary.js";
@@ -28,10 +29,13 @@ export interface Examined {
 }
 
 /**
+ * Finishes first what a killed run was overwriting in place: such a header can't be read.
+ *
  * @returns undefined for a file that is no message
  * @throws FileError; as `Envelope.inspect`
  */
 export async function examine(path: string, target: Target): Promise<Examined | undefined> {
+  await finishInPlace(path);
   const handle = await opened(path);
   try {
     const reader = new Reader(chunksOf(handle, 0, path));
