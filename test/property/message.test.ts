@@ -248,7 +248,11 @@ describe("any header", () => {
       others,
       signature: fc.record({ algorithm: fc.nat(0xffff), spki: bytes(100), signature: bytes(100) }),
       extensions: fc.array(
-        fc.record({ type: fc.integer({ min: 0x8000, max: 0xffff }), body: bytes(60) }),
+        // 0x8002 is padding, which has rules of its own.
+        fc.record({
+          type: fc.integer({ min: 0x8000, max: 0xffff }).filter((type) => type !== 0x8002),
+          body: bytes(60),
+        }),
         {
           maxLength: 3,
         },
