@@ -359,6 +359,20 @@ export async function* remaining(reader: Reader): AsyncGenerator<Uint8Array, voi
   }
 }
 
+/** All of `source`; a chunk holds only until the next one is asked for. */
+export async function* passing(source: ByteSource): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = new Reader(source);
+  try {
+    for (;;) {
+      const bytes = await reader.some(true);
+      if (bytes === undefined) return;
+      yield bytes;
+    }
+  } finally {
+    await reader.close();
+  }
+}
+
 /** Reads smaller than this go through a buffer of the reader's own. */
 const DIRECT_BYTES = 64 * 1024;
 

@@ -22,6 +22,8 @@ export type { CmsSigner, LineEnds, SignaturePolicy, SignedParts, Signer };
 export interface VerifyOptions extends SignaturePolicy, Watching {
   /** DER certificates to look for a signer's in, besides those in the message. */
   readonly certificates?: readonly Uint8Array[] | undefined;
+  /** A chunk of `content` holds only until the next one is asked for: this saves memory. */
+  readonly reuse?: boolean | undefined;
 }
 
 /** A message that holds what is signed. */
@@ -57,7 +59,7 @@ export async function openSigned(
 ): Promise<SignedMessage> {
   const reader = new Reader(watched(message, options));
   try {
-    const begun = await beginSignedMessage(reader, options);
+    const begun = await beginSignedMessage(reader, options, options.reuse);
     let isRead = false;
     const content = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
       yield* whileRunning(begun.content, options.signal);

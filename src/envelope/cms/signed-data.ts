@@ -94,10 +94,12 @@ export class SignedData {
 
   /**
    * The content that is in the message, which `watch` sees as well: to be read to its end, once,
-   * before `rest`. A chunk holds until the next one is asked for.
+   * before `rest`.
+   *
+   * @param reuse - a chunk holds only until the next one is asked for
    */
-  async *content(watch: ContentWatch): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const chunk of this.#ber.content(TAG.octetString)) {
+  async *content(watch: ContentWatch, reuse: boolean): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of this.#ber.content(TAG.octetString, reuse)) {
       watch.see(chunk);
       yield chunk;
     }

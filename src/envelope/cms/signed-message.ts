@@ -36,6 +36,7 @@ export interface BegunSigned {
 export async function beginSignedMessage(
   reader: Reader,
   policy: SignaturePolicy,
+  reuse = false,
 ): Promise<BegunSigned> {
   const mail = (await isMail(reader)) ? await mailAhead(reader) : undefined;
   if (mail?.kind === "other") throw notSigned(`a mail of type ${mail.type} is not signed`);
@@ -50,16 +51,27 @@ export async function beginSignedMessage(
       hint: "name the signed file as well: p11seal verify --content FILE SIGNATURE",
     });
   }
-  return { ...begunSigned(signed, () => leaveContentInfo(ber)), ...defined({ from: mail?.from }) };
+  return {
+    ...begunSigned(signed, () => leaveContentInfo(ber), reuse),
+    ...defined({ from: mail?.from }),
+  };
 }
 
-/** The content of a SignedData that holds one; `leave` leaves what is around the SignedData. */
-export function begunSigned(signed: SignedData, leave: () => Promise<void>): BegunSigned {
+/**
+ * The content of a SignedData that holds one; `leave` leaves what is around the SignedData.
+ *
+ * @param reuse - a chunk of the content holds only until the next one is asked for
+ */
+export function begunSigned(
+  signed: SignedData,
+  leave: () => Promise<void>,
+  reuse = false,
+): BegunSigned {
   const watch = new ContentWatch(signed.digests);
   return {
     contentType: signed.contentType,
     watch,
-    content: signed.content(watch),
+    content: signed.content(watch, reuse),
     async rest() {
       const parts = await signed.rest();
       await leave();

@@ -20,12 +20,12 @@ import { certificateTrust } from "../../find/certificate-trust.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { judgeSigners, signerData, signerRows, type JudgedSigner } from "../../find/signers.js";
 import { trustFiles } from "../../find/trust-options.js";
+import { passing } from "../../../stream.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { write, type Io } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
 import { commit, fileOutput, noteExposed } from "../../io/outputs.js";
 import { progress } from "../../io/progress.js";
-import { readAhead } from "../../io/read-ahead.js";
 import { Spool } from "../../io/spool.js";
 import { json, table } from "../../io/table.js";
 import { TextOnly } from "../../io/terminal-guard.js";
@@ -123,7 +123,8 @@ async function verifyApart(
 async function* again(path: string, io: Io): AsyncGenerator<Uint8Array, void, undefined> {
   const input = await openInput(path, io);
   try {
-    yield* readAhead(input);
+    input.readAlone?.();
+    yield* passing(input.chunks);
   } finally {
     await input.close();
   }
@@ -149,7 +150,8 @@ async function verifyWhole(
       output = await fileOutput(target.output, how);
     }
     meter.start();
-    const message = await openSigned(meter.through(readAhead(input)), options);
+    input.readAlone?.();
+    const message = await openSigned(meter.through(input.chunks), { ...options, reuse: true });
     const check = async (): Promise<void> => {
       const parts = await message.signatures();
       meter.stop();
