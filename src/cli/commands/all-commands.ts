@@ -12,6 +12,7 @@ import { KEYS } from "./keys/keys-commands.js";
 import { LEDGER } from "./ledger/ledger-commands.js";
 import { MESSAGE_COMMANDS } from "./message-commands.js";
 import { RECEIPT } from "./receipt/receipt-commands.js";
+import { RULES } from "./rules/rules-commands.js";
 import { SIGN } from "./sign/sign-commands.js";
 import { TOKENS } from "./tokens/tokens-commands.js";
 import { TRUST } from "./trust/trust-commands.js";
@@ -19,7 +20,7 @@ import { TRUST } from "./trust/trust-commands.js";
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
   ...[MESSAGE_COMMANDS, SIGN, TOKENS, KEYS],
-  ...[DIRECTORY, TRUST, LEDGER, RECEIPT, AUDIT_LOG],
+  ...[DIRECTORY, TRUST, LEDGER, RULES, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, COMPLETION],
 ];
 

@@ -106,10 +106,11 @@ function realFolder(path: string): string {
     // The system's own, as it opens files: Node's takes `link/..` for the link's folder.
     return realpathSync.native(path);
   } catch (error) {
-    if (errno(error) !== "ENOENT" || dirname(path) === path)
-      throw fileError("ERR_READ", path, error);
+    const isMissing = errno(error) === "ENOENT" || errno(error) === "ENOTDIR";
     const name = basename(path);
-    if (name === "..") throw fileError("ERR_READ", path, error);
+    if (!isMissing || dirname(path) === path || name === "..") {
+      throw fileError("ERR_READ", path, error);
+    }
     return join(realFolder(dirname(path)), name);
   }
 }

@@ -50,6 +50,11 @@ export async function requireNotOlder(home: string, rules: SeenRules): Promise<v
   });
 }
 
+/** As `requireNotOlder`, and remembers nothing. */
+export async function refuseOlder(home: string, rules: SeenRules): Promise<void> {
+  isNews(await readSeen(home), rules);
+}
+
 /** What is remembered; nothing if there is no file. @throws as `requireNotOlder` */
 export async function readSeen(home: string): Promise<readonly SeenRules[]> {
   const path = rulesSeenPath(home);

@@ -49,10 +49,22 @@ export function verifyRulesSignature(
   signature: Uint8Array,
   rules: Uint8Array,
 ): RulesSignature & { readonly signer: SigningPublicKey } {
-  const { statement, signer } = readSignedLine(FORM, signature);
-  if (!equal(fromHex(statement.rulesSha256), rulesHash(rules))) {
+  const signed = readRulesSignature(signature);
+  if (!equal(fromHex(signed.rulesSha256), rulesHash(rules))) {
     throw wrong("the rules were changed after they were signed");
   }
+  return signed;
+}
+
+/**
+ * The same, of whichever rules it is.
+ *
+ * @throws PolicyError `ERR_RULES_SIGNATURE`
+ */
+export function readRulesSignature(
+  signature: Uint8Array,
+): RulesSignature & { readonly signer: SigningPublicKey } {
+  const { statement, signer } = readSignedLine(FORM, signature);
   return { ...statement, signer };
 }
 

@@ -50,6 +50,10 @@ export const OPEN: CommandSet = {
         "in-order": { type: "boolean", describe: "With --from: refuse all but the next serial" },
         window: { type: "string", describe: "With --from: how old a message may be (default: 7d)" },
         ...acceptedCustodians,
+        "as-path": {
+          type: "string",
+          describe: "From stdin: where the message lies, for the rules that are about it",
+        },
         stream: {
           type: "boolean",
           describe: "With --from, to stdout: write segments before the signature's end is checked",
@@ -74,6 +78,7 @@ export const OPEN: CommandSet = {
           "open --from bob --custodian vault -o plan.txt plan.p11s",
           "also if the custodian vault passed it on",
         ],
+        ["open --as-path inbox/mail.p11s < mail.p11s", "by the rules for inbox/"],
         ["open -o inbox/ *.p11s", "many files, one PIN; .p11s is removed from their names"],
       ],
       load: async () => (await import("./open.js")).openCommand,

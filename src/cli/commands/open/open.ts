@@ -13,6 +13,7 @@ import { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { threadsOf } from "../../io/bulk.js";
+import { OutputRules } from "../../find/output-rules.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { NotAlone, openOne } from "./opening.js";
@@ -61,6 +62,12 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 
   const receipt = receiptPaths(args, tasks);
   if (receipt !== undefined) await requireDistinct([...targetsOf(tasks), receipt.path]);
+  const asPath = args.text("as-path");
+  if (asPath !== undefined && !files.includes("-") && keyBlob !== "-") {
+    throw new UsageError("ERR_USAGE", "--as-path is for a message that comes from stdin", {
+      hint: "of a file, the rules are those for the place where it lies",
+    });
+  }
   const gate = await gateOf(args, context);
   const custodians = await AcceptedCustodians.of(args, context);
   const given = await certificatesAt(args.texts("cert"), context.io);
@@ -73,6 +80,7 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
         ...{ keyBlob, threads, gate, custodians, tokens, certificates, allows },
         identities: await prepareIdentities(args.texts("identity"), tokens, context),
         receipt: await receiptSettings(receipt, tokens, context),
+        ...{ asPath, rules: new OutputRules(context) },
         force: args.flag("force"),
         durable: args.flag("sync"),
         anyBytes: args.text("output") === "-",

@@ -25,6 +25,7 @@ import { deliver, deliverAdmitted, deliverDecrypted, type Delivery } from "./del
 import { noteAdmitted } from "./gate.js";
 import { OpeningLog } from "./opening-log.js";
 import { receiptOutput } from "./receipt-output.js";
+import { ruledOpening } from "./ruled-opening.js";
 import { sealedFrom, type Closable, type CloseLater } from "./sealed-input.js";
 import type { Task } from "../file-tasks.js";
 import type { Attempt, OpenSettings } from "./settings.js";
@@ -92,6 +93,11 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   const spooled = settings.gate !== undefined && output.paths === undefined && !settings.stream;
   const sealed = await sealedFrom(input, blob, { hash, spooled, log }, closeLater);
 
+  const ruled = await ruledOpening(
+    [keyBlob ?? task.source, task.source],
+    settings.asPath,
+    settings.rules,
+  );
   const admission = new Admission(settings, output, closeLater);
   const meter = progress(io, { size: input.size, quiet: report.quiet });
   try {
@@ -102,6 +108,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         authenticate: async (sender) => {
           log.headerRead();
           log.signedBy(sender);
+          ruled.requireSender(sender, context);
           await admission.demand(sender);
           // Of several who signed, the one whose signature counts.
           if (admission.admitted !== undefined) log.signedBy(admission.admitted.sender);
@@ -115,6 +122,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         ...openingOptions(settings, output, context),
         identities: async (info) => {
           log.headerRead();
+          await ruled.requireRecipients(info, context);
           requireAway(
             info,
             settings.allows,

@@ -3,6 +3,7 @@ import type { Allowances } from "../../../envelope/envelope.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import type { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import type { Identities } from "../../find/identities.js";
+import type { OutputRules } from "../../find/output-rules.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { Gate } from "./gate.js";
 import type { Guesses } from "./guesses.js";
@@ -23,6 +24,9 @@ export interface OpenSettings {
   readonly gate: Gate | undefined;
   /** Whose re-wrapping is accepted. */
   readonly custodians: AcceptedCustodians;
+  readonly rules: OutputRules;
+  /** Where a message from stdin is, for its rules. */
+  readonly asPath: string | undefined;
   readonly receipt: ReceiptSettings | undefined;
   /** Replace existing files. */
   readonly force: boolean;

@@ -1,13 +1,22 @@
 /** Who signs the messages of one command: as a sender in p11seal's own format, or as CMS has it. */
+import { defined } from "../../../defined.js";
 import type { CmsSealOptions, Sender } from "../../../envelope/envelope.js";
+import type { SigningPublicKey } from "../../../keys/key.js";
 import type { Context } from "../../command.js";
 import { signerAt } from "../../find/identity-at.js";
 import { senderOf, type SigningOptions } from "../../find/sender.js";
 import type { Tokens } from "../../find/tokens.js";
 import type { CmsChoices } from "./cms-choices.js";
 
-/** Makes what one message is signed with. May ask for a PIN. */
-export type MessageSigner = (context: Context) => Promise<MessageSignature>;
+export interface MessageSigner {
+  readonly publicKey: SigningPublicKey;
+  /**
+   * Makes what one message is signed with. May ask for a PIN.
+   *
+   * @param rulesHash - SHA-256 of the rules that were obeyed
+   */
+  sign(context: Context, rulesHash: Uint8Array | undefined): Promise<MessageSignature>;
+}
 
 /** One of the two. */
 export interface MessageSignature {
@@ -27,13 +36,23 @@ export async function signerOf(
   context: Context,
 ): Promise<MessageSigner> {
   const identity = await signerAt(options.key, tokens, context);
+  const { publicKey } = identity;
   if (cms === undefined) {
-    return async (current) => ({ sender: await senderOf(identity, options, current) });
+    return {
+      publicKey,
+      async sign(current, rulesHash) {
+        const sender = await senderOf(identity, options, current);
+        return { sender: { ...sender, ...defined({ rulesHash }) } };
+      },
+    };
   }
   const { certificateToSignWith } = await import("../../find/own-certificate.js");
   const own = await certificateToSignWith(identity, cms.certificates, context);
-  return async () => {
-    const key = await identity.unlock();
-    return { cms: { signer: { ...own, key, signingTimeMs: Date.now() } } };
+  return {
+    publicKey,
+    async sign() {
+      const key = await identity.unlock();
+      return { cms: { signer: { ...own, key, signingTimeMs: Date.now() } } };
+    },
   };
 }

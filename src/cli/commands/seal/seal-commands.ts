@@ -36,6 +36,10 @@ export const SEAL: CommandSet = {
           type: "string",
           describe: 'The sealed file, or a folder for several; "-" is stdout',
         },
+        "as-path": {
+          type: "string",
+          describe: "To stdout: where the message will be, for the rules that are about it",
+        },
         "key-blob": {
           type: "string",
           describe: "Write the header, with the wrapped keys, to a separate file",
@@ -99,6 +103,8 @@ export const SEAL: CommandSet = {
         ["seal -r alice.pem -o outbox/ *.pdf", "many files; .p11s is added to their names"],
         ["seal -r alice.pem --key-blob k.p11k -o m.p11s data", "wrapped keys in a separate file"],
         ["seal -r alice.pem -a < secret.txt", "as text"],
+        ["seal -o finance/plan.p11s plan.txt", "to whom the rules for finance/ name"],
+        ["seal --as-path finance/plan.p11s < plan.txt > plan.p11s", "the same, to stdout"],
         ["seal --format age -r age1… -r alice.pem -o plan.age plan.txt", "for age, too"],
         ["seal --format cms -r alice.crt --trust ca.pem -o plan.p7m plan.txt", "for openssl cms"],
         ["seal --format cms --smime -r alice -o plan.eml plan.txt", "for mail programs"],

@@ -5,14 +5,16 @@
  */
 import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
-import type { OaepHash } from "../../../keys/key.js";
+import type { OaepHash, Recipient } from "../../../keys/key.js";
+import type { Governance } from "../../../records/rules/governance.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { recipientJudge } from "../../find/recipient-certificates.js";
+import { OutputRules } from "../../find/output-rules.js";
 import { resolveRecipients } from "../../find/recipients.js";
 import { signingOptions } from "../../find/sender.js";
 import { trustFiles } from "../../find/trust-options.js";
-import { withTokens } from "../../find/tokens.js";
+import { withTokens, type Tokens } from "../../find/tokens.js";
 import { sealInto, threadsOf, type SealedForm } from "../../io/bulk.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
@@ -30,10 +32,11 @@ import {
 import type { CmsChoices } from "./cms-choices.js";
 import { requireInFormat, type SealFormat } from "./format-options.js";
 import type { MessageSigner } from "./message-signer.js";
+import type { RuledMessage, Wanted } from "./ruled-sealing.js";
 
 /** What all files of a command are sealed with. */
 interface SealSettings {
-  readonly recipients: Awaited<ReturnType<typeof resolveRecipients>>;
+  readonly messages: ReadonlyMap<Task, RuledMessage>;
   readonly oaep: OaepHash | undefined;
   readonly signer: MessageSigner | undefined;
   /** Of a message in CMS. */
@@ -94,34 +97,98 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     await requireDistinct([...targetsOf(tasks), keyBlob]);
   }
 
+  const asPath = args.text("as-path");
+  if (asPath !== undefined && !toStdout && keyBlob !== "-") {
+    throw new UsageError("ERR_USAGE", "--as-path is for a message that goes to stdout", {
+      hint: "of a file, the rules are those for the place where it is written",
+    });
+  }
+  const rules = new OutputRules(context);
+  const ruled = new Map<Task, readonly Governance[]>();
+  for (const task of tasks) {
+    ruled.set(task, await rulesForParts([keyBlob ?? task.target, task.target], asPath, rules));
+  }
+
   return withTokens(args, context, async (tokens) => {
-    const recipients = await resolveRecipients(
-      args.texts("recipient"),
-      args.texts("recipients-file"),
-      tokens,
-      context,
-      {
-        allowSigning: args.flag("allow-signing-key"),
-        judge: recipientJudge(args, cms !== undefined, context),
-      },
-    );
-    if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
-      context.report.note("--oaep has no effect: no recipient has an RSA key");
-    }
-    if (format === "p11seal") noteMixed(recipients, context);
-    cms?.noteLimits(recipients, signing !== undefined, context);
+    const named = await namedRecipients(args, cms !== undefined, ruled, tokens, context);
     const signer =
       signing &&
       (await (await import("./message-signer.js")).signerOf(signing, cms, tokens, context));
+    const wanted = { recipients: named, oaep, signer: signer?.publicKey, format };
+    const messages = await messagesOf(ruled, wanted, rules);
+    const recipients = [...messages.values()].flatMap((message) => message.recipients);
+    if (oaep !== undefined && !recipients.some(({ publicKey }) => publicKey.type === "rsa")) {
+      context.report.note("--oaep has no effect: no recipient has an RSA key");
+    }
+    for (const { recipients: all } of new Set(messages.values())) {
+      if (format === "p11seal") noteMixed(all, context);
+      cms?.noteLimits(all, signing !== undefined, context);
+    }
     const [force, durable] = [args.flag("force"), args.flag("sync")];
     const how = { format, cms, form, threads, force, durable };
-    const settings = { recipients, oaep, signer, keyBlob, ...how };
+    const settings = { messages, oaep, signer, keyBlob, ...how };
     return inTurn(tasks, (task) => sealOne(task, settings, context), "sealed", context);
   });
 }
 
+/**
+ * The rules for the files that a message's header and body go to. What has no place, stdout, is
+ * under those for `asPath`.
+ *
+ * @param paths - the header's first; undefined or `-`: stdout
+ */
+async function rulesForParts(
+  paths: readonly (string | undefined)[],
+  asPath: string | undefined,
+  rules: OutputRules,
+): Promise<readonly Governance[]> {
+  const found = new Map<string, Governance>();
+  for (const path of new Set(paths.map((one) => (one === "-" ? undefined : one) ?? asPath))) {
+    const governance = path === undefined ? undefined : await rules.of(path);
+    if (governance === undefined) await rules.requireNotRequired(path);
+    else found.set(governance.path, governance);
+  }
+  return [...found.values()];
+}
+
+/** The recipients that the command line names; none if the rules have some for every file. */
+async function namedRecipients(
+  args: Arguments,
+  needsCertificates: boolean,
+  ruled: ReadonlyMap<Task, readonly Governance[]>,
+  tokens: Tokens,
+  context: Context,
+): Promise<readonly Recipient[]> {
+  const [texts, files] = [args.texts("recipient"), args.texts("recipients-file")];
+  const isLeftToRules = [...ruled.values()].every((governances) => governances.length > 0);
+  if (texts.length + files.length === 0 && isLeftToRules) return [];
+  return resolveRecipients(texts, files, tokens, context, {
+    allowSigning: args.flag("allow-signing-key"),
+    judge: recipientJudge(args, needsCertificates, context),
+  });
+}
+
+/** How each file is sealed. @throws as `underRules` */
+async function messagesOf(
+  ruled: ReadonlyMap<Task, readonly Governance[]>,
+  wanted: Wanted,
+  rules: OutputRules,
+): Promise<ReadonlyMap<Task, RuledMessage>> {
+  const messages = new Map<Task, RuledMessage>();
+  const unruled = { recipients: wanted.recipients };
+  for (const [task, governances] of ruled) {
+    if (governances.length === 0) {
+      messages.set(task, unruled);
+    } else {
+      const { underRules } = await import("./ruled-sealing.js");
+      messages.set(task, await underRules(wanted, governances, rules));
+    }
+  }
+  return messages;
+}
+
 /** One recipient whose key a quantum computer breaks is enough for it to read the message. */
-function noteMixed(recipients: SealSettings["recipients"], { report }: Context): void {
+function noteMixed(recipients: readonly Recipient[], { report }: Context): void {
   const hybrids = recipients.filter(({ publicKey }) => publicKey.type === "hybrid").length;
   if (hybrids === 0 || hybrids === recipients.length) return;
   report.note(
@@ -132,7 +199,10 @@ function noteMixed(recipients: SealSettings["recipients"], { report }: Context):
 
 /** Both outputs are checked before a signed message's serial number is taken. */
 async function sealOne(task: Task, settings: SealSettings, context: Context): Promise<void> {
-  const { recipients, oaep, signer, keyBlob, format, form, threads, force, durable } = settings;
+  const { oaep, signer, keyBlob, format, form, threads, force, durable } = settings;
+  const message = settings.messages.get(task);
+  if (message === undefined) throw new TypeError("nobody said how the file is sealed");
+  const { recipients, rulesHash } = message;
   const { io, report } = context;
   const input = await openInput(task.source, io);
   const outputs: Output[] = [];
@@ -146,14 +216,14 @@ async function sealOne(task: Task, settings: SealSettings, context: Context): Pr
     return opened;
   };
   try {
-    const message = await outputAt(task.target);
-    const header = keyBlob === undefined ? message : await outputAt(keyBlob);
-    const signature = await signer?.(context);
+    const body = await outputAt(task.target);
+    const header = keyBlob === undefined ? body : await outputAt(keyBlob);
+    const signature = await signer?.sign(context, rulesHash);
     const cms = settings.cms && { ...settings.cms.of(task.source), ...signature?.cms };
     const sender = signature?.sender;
     const padHeader = isPadded(task, settings, input.size);
     const options = { recipients, format, form, padHeader, ...defined({ oaep, sender, cms }) };
-    await sealInto(input, { header, body: message }, options, meter, threads);
+    await sealInto(input, { header, body }, options, meter, threads);
     await commit(...outputs);
   } finally {
     meter.stop();

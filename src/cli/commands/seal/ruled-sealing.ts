@@ -1,0 +1,150 @@
+/**
+ * Whom a message is sealed to, and how, by the command line and by the rules for its place. All of
+ * it is decided for every file before the first one is sealed, and before a PIN is asked for.
+ */
+import { toHex } from "../../../bytes.js";
+import { defined } from "../../../defined.js";
+import { PolicyError, UsageError } from "../../../errors.js";
+import type { OaepHash, Recipient, SigningPublicKey } from "../../../keys/key.js";
+import {
+  oaepUnder,
+  recipientBreaches,
+  senderBreaches,
+  type Breach,
+} from "../../../records/rules/breaches.js";
+import type { Governance } from "../../../records/rules/governance.js";
+import type { RuledKey, RuledKeys } from "../../../records/rules/ruled-keys.js";
+import { quoted } from "../../../store/system-error.js";
+import type { OutputRules } from "../../find/output-rules.js";
+import type { SealFormat } from "./format-options.js";
+
+/** What the command line says about every message. */
+export interface Wanted {
+  /** Empty: those that the rules name. */
+  readonly recipients: readonly Recipient[];
+  readonly oaep: OaepHash | undefined;
+  /** Absent: the messages are not signed. */
+  readonly signer: SigningPublicKey | undefined;
+  readonly format: SealFormat;
+}
+
+/** How one message is sealed. */
+export interface RuledMessage {
+  readonly recipients: readonly Recipient[];
+  /** SHA-256 of the rules that were obeyed. */
+  readonly rulesHash?: Uint8Array;
+}
+
+/**
+ * @param governances - the rules for the file with the header first
+ * @throws PolicyError `ERR_RULES`: what is wanted breaks the rules; UsageError `ERR_NO_RECIPIENTS`
+ */
+export async function underRules(
+  wanted: Wanted,
+  governances: readonly Governance[],
+  rules: OutputRules,
+): Promise<RuledMessage> {
+  const keys = await (await rules.book()).keys();
+  let { recipients } = wanted;
+  if (recipients.length === 0) {
+    recipients = distinct(
+      governances.flatMap(({ to, path }) => to.map((key) => usable(key, path))),
+    );
+  }
+  requireSome(recipients, governances);
+  for (const governance of governances) {
+    for (const key of governance.always) {
+      const added = usable(key, governance.path);
+      if (recipients.some((one) => isSame(one, added))) continue;
+      recipients = [...recipients, added];
+      rules.note(`sealed to "${key.name}" as well: ${sourceOf(governance, key)}`);
+    }
+  }
+  for (const governance of governances) {
+    recipients = recipients.map((one) => obeying(one, governance, keys, wanted));
+    refuse(senderBreaches(governance, senderOf(wanted)), governance, senderHint(wanted));
+  }
+  return { recipients, ...defined({ rulesHash: governances[0]?.hash }) };
+}
+
+// ── Details ──
+
+function requireSome(recipients: readonly Recipient[], governances: readonly Governance[]): void {
+  if (recipients.length > 0) return;
+  const places = governances.map(({ path }) => quoted(path)).join(" and ");
+  throw new UsageError("ERR_NO_RECIPIENTS", "no recipient was given", {
+    hint: `name one with -r; the rules for ${places} have no "to"`,
+  });
+}
+
+/** @throws PolicyError `ERR_RULES` */
+function usable({ name, recipient, problem }: RuledKey, path: string): Recipient {
+  if (recipient !== undefined && problem === undefined) return recipient;
+  throw new PolicyError(
+    "ERR_RULES",
+    `the rules for ${quoted(path)} name "${name}", and ${problem ?? "its key is not known"}`,
+    {
+      hint: "get the key from its owner, compare its fingerprint with the rules', and add it with: p11seal recipients add",
+    },
+  );
+}
+
+/** The recipient as the rules let it be sealed to. @throws PolicyError `ERR_RULES` */
+function obeying(
+  recipient: Recipient,
+  governance: Governance,
+  keys: RuledKeys,
+  wanted: Wanted,
+): Recipient {
+  const { breach, oaep } = oaepUnder(governance, recipient, oaepOf(wanted));
+  const breaches = [
+    ...recipientBreaches(governance, recipient, keys, Date.now()),
+    ...(breach === undefined ? [] : [breach]),
+  ].map((one) => ({ ...one, fact: `the key ${shortName(recipient, governance)}: ${one.fact}` }));
+  refuse(breaches, governance);
+  return oaep === undefined ? recipient : { ...recipient, oaep };
+}
+
+function oaepOf({ oaep, format }: Wanted): OaepHash | undefined {
+  // age has one form of RSA-OAEP.
+  return format === "age" ? "sha256" : oaep;
+}
+
+function senderOf({ signer }: Wanted): { readonly keyId: string } | undefined {
+  return signer && { keyId: toHex(signer.fingerprint) };
+}
+
+function senderHint({ signer, format }: Wanted): string {
+  if (format === "age") return "age files are not signed; seal in p11seal's own format, or as CMS";
+  return signer === undefined ? "sign it with --sign-with" : "sign it with the key of one of them";
+}
+
+/** @throws PolicyError `ERR_RULES`: there is one */
+function refuse([breach]: readonly Breach[], { path, matched }: Governance, hint?: string): void {
+  if (breach === undefined) return;
+  const files = [...new Set(matched.map(({ file }) => quoted(file.path)))].join(" and ");
+  throw new PolicyError("ERR_RULES", `${quoted(path)}: ${breach.fact}`, {
+    hint: hint ?? `the rules are in ${files}; see p11seal rules explain`,
+  });
+}
+
+function shortName({ publicKey }: Recipient, { to, always, only = [] }: Governance): string {
+  const fingerprint = toHex(publicKey.fingerprint);
+  const known = [...always, ...to, ...only].find((key) => key.fingerprint === fingerprint);
+  return known === undefined ? `SHA256:${fingerprint}` : `of "${known.name}"`;
+}
+
+function sourceOf({ matched }: Governance, { fingerprint }: RuledKey): string {
+  const found = matched.find(({ rule }) =>
+    rule.always.some((key) => key.fingerprint === fingerprint),
+  );
+  return found === undefined ? "by rules" : `rule ${found.rule.number} of ${found.file.path}`;
+}
+
+function isSame(one: Recipient, other: Recipient): boolean {
+  return toHex(one.publicKey.fingerprint) === toHex(other.publicKey.fingerprint);
+}
+
+function distinct(recipients: readonly Recipient[]): Recipient[] {
+  return recipients.filter((one, at) => recipients.findIndex((other) => isSame(one, other)) === at);
+}

@@ -1,0 +1,87 @@
+/**
+ * The rules for what a command reads or writes. Nearly every path has none, so what reads rules is
+ * loaded once a rules file was seen above one, or the settings demand rules.
+ */
+import { type P11SealError, PolicyError } from "../../errors.js";
+import { configPath } from "../../records/config.js";
+import type { Governance } from "../../records/rules/governance.js";
+import type { RuleBook } from "../../records/rules/rule-book.js";
+import { placeOf, rulesFilesAbove } from "../../records/rules/rules-lookup.js";
+import { homeFolder, pathOfHome } from "../../store/home.js";
+import { quoted } from "../../store/system-error.js";
+import type { Context } from "../command.js";
+import { isThere } from "./known-names.js";
+
+export class OutputRules {
+  readonly #context: Context;
+  readonly #noted = new Set<string>();
+  #book: Promise<RuleBook> | undefined;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Whether there is a rules file for it; which of them count is not known yet. */
+  isUnderSome(path: string): boolean {
+    return rulesFilesAbove(placeOf(path)).length > 0;
+  }
+
+  /** As `RuleBook.rulesFor`; says what a person should know of the rules, once. */
+  async of(path: string): Promise<Governance | undefined> {
+    if (!this.isUnderSome(path)) return undefined;
+    const rules = await (await this.book()).rulesFor(path);
+    for (const note of rules?.notes ?? []) this.note(note);
+    return rules;
+  }
+
+  /**
+   * Whether what is wrong with the rules for a path keeps messages there from being opened: the
+   * settings name who signs rules, so there is somebody whose rules hold; and if the rules could be
+   * read, they say so.
+   */
+  async isBinding(path: string, error: P11SealError): Promise<boolean> {
+    const { readConfig } = await import("../../records/config.js");
+    const { rulesSigner } = await readConfig(homeFolder(this.#context.io.env));
+    if (rulesSigner === undefined || !ABOUT_RULES.has(error.code)) return rulesSigner !== undefined;
+    const { files } = await (await this.book()).explain(path);
+    return files.some(({ enforce }) => enforce);
+  }
+
+  /** The rules that were read so far. */
+  book(): Promise<RuleBook> {
+    return (this.#book ??= import("../../records/rules/rule-book.js").then(
+      ({ RuleBook }) => new RuleBook({ home: homeFolder(this.#context.io.env), nowMs: Date.now() }),
+    ));
+  }
+
+  /** Says something once. */
+  note(text: string): void {
+    if (this.#noted.has(text)) return;
+    this.#noted.add(text);
+    this.#context.report.note(text);
+  }
+
+  /**
+   * Refuses an output without rules, where the settings demand some.
+   *
+   * @param path - undefined: stdout
+   * @throws PolicyError `ERR_RULES_REQUIRED`; as `readConfig`
+   */
+  async requireNotRequired(path: string | undefined): Promise<void> {
+    const unchecked = pathOfHome(this.#context.io.env);
+    if (!(await isThere(configPath(unchecked)))) return;
+    const { readConfig } = await import("../../records/config.js");
+    const { rules } = await readConfig(homeFolder(this.#context.io.env));
+    if (rules !== "required") return;
+    const where = path === undefined ? "stdout" : quoted(path);
+    throw new PolicyError("ERR_RULES_REQUIRED", `there are no rules for ${where}`, {
+      hint:
+        path === undefined
+          ? "config.toml demands some; say with --as-path where the message will be"
+          : "config.toml demands some: seal it to a folder below a p11seal-rules.toml",
+    });
+  }
+}
+
+/** What rules that were read may say of a path. */
+const ABOUT_RULES: ReadonlySet<string> = new Set(["ERR_RULES_NO_MATCH", "ERR_RULES_CONFLICT"]);
