@@ -49,10 +49,11 @@ export type Replaced = "cloned" | "copied" | "in place";
  */
 export async function replaceHeader(path: string, change: HeaderChange): Promise<Replaced> {
   if ((await finishInPlace(path)) === "busy") throw busy(path);
+  // Also where nothing is left to replace: the run before may have ended with that done.
+  removeLeftovers(dirname(path));
   const file = await OldFile.open(path, change.expected, change.inPlace ? "write" : "read");
   try {
     requireOneName(file, change);
-    removeLeftovers(dirname(path));
     if (!change.inPlace) return await replaceFile(file, change);
     await overwriteHeader(file, change);
     return "in place";
