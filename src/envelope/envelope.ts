@@ -71,6 +71,13 @@ export interface Envelope {
    */
   rewrap?(header: Reader, receiver: Receiver, options: RewrapOptions): Promise<RewrappedHeader>;
   /**
+   * Checks with a key that the header is authentic, in the order of `beginOpening`, and reads no
+   * byte of the body. Absent: of this format's messages, only the body's end shows that.
+   *
+   * @throws as `beginOpening`
+   */
+  proveHeader?(header: Reader, receiver: Receiver): Promise<ProvenHeader>;
+  /**
    * Checks everything about the sender that can be checked without any key, to the end of the
    * message.
    *
@@ -157,6 +164,13 @@ export interface BegunSealing {
   readonly messageId: string;
   readonly header: Uint8Array;
   readonly body: BodyToSeal;
+}
+
+/** A header that is authentic. */
+export interface ProvenHeader {
+  readonly info: MessageInfo;
+  /** Which of the identities opened it; absent: a passphrase did. */
+  readonly identity?: Identity<KnownPublicKey>;
 }
 
 /** A message whose header is authentic. */
@@ -304,6 +318,8 @@ export interface RecipientInfo {
   readonly oaep?: OaepHash;
   /** OAEP's label, if it is not empty. */
   readonly oaepLabel?: Uint8Array;
+  /** Bits of an RSA key, as the length of what is wrapped with it shows. */
+  readonly rsaBits?: number;
   /** True for a passphrase, which takes the place of a key. */
   readonly passphrase?: true;
   /** What the holder's token will be asked to do. */

@@ -16,6 +16,7 @@ import type {
   Envelope,
   Kept,
   MessageInfo,
+  ProvenHeader,
   PassedOn,
   Receiver,
   Rewrapped,
@@ -330,6 +331,30 @@ export async function rewrapHeader(
   const rewrapped = await envelope.rewrap(reader, receiver, options);
   receiver.requireAuthenticated();
   return rewrapped;
+}
+
+/**
+ * Checks with a key that a message's header is authentic: that what is wrapped for this key is the
+ * message's file key, which no one else can tell. Reads no byte of the body.
+ *
+ * @returns undefined where only the body's end would show it, as in CMS; no key was used then
+ * @throws as `openMessage`
+ */
+export async function proveHeader(
+  sealed: ByteSource,
+  options: OpenOptions,
+): Promise<ProvenHeader | undefined> {
+  const reader = new Reader(watched(sealed, options));
+  try {
+    const envelope = await formatOf(reader);
+    if (envelope.proveHeader === undefined) return undefined;
+    const receiver = new OrderedReceiver(options);
+    const proven = await envelope.proveHeader(reader, receiver);
+    receiver.requireAuthenticated();
+    return proven;
+  } finally {
+    await reader.close();
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
  * most of what a run costs is loading code.
  */
 import type { CommandSet } from "../command.js";
+import { AUDIT } from "./audit/audit-commands.js";
 import { AUDIT_LOG } from "./audit-log/audit-log-commands.js";
 import { CAPI } from "./capi/capi-commands.js";
 import { THREE_PHASE } from "./capi/three-phase-commands.js";
@@ -19,7 +20,7 @@ import { TRUST } from "./trust/trust-commands.js";
 
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
-  ...[MESSAGE_COMMANDS, SIGN, TOKENS, KEYS],
+  ...[MESSAGE_COMMANDS, AUDIT, SIGN, TOKENS, KEYS],
   ...[DIRECTORY, TRUST, LEDGER, RULES, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, COMPLETION],
 ];

@@ -95,6 +95,16 @@ export const filesByKey = {
   ...general,
 } satisfies Options;
 
+/** Of commands about many messages (`find/message-tree.ts`). */
+export const messageTree = {
+  tree: { type: "boolean", describe: "Go through folders, and through the folders in them" },
+  manifest: {
+    type: "string",
+    describe: 'A file with a path on each line, or a NUL after each; "-" is stdin',
+  },
+  shard: { type: "string", describe: "One part of the files, as in 2/4, for one of several hosts" },
+} satisfies Options;
+
 export const signWith = {
   "sign-with": {
     type: "string",

@@ -3,9 +3,11 @@
  * limits; and for recipients also the recipients file, a list that people write by hand.
  */
 import { access, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { PolicyError, UsageError } from "../../errors.js";
+import { dirname, isAbsolute, join } from "node:path";
+import { P11SealError, PolicyError, UsageError } from "../../errors.js";
 import { defined } from "../../defined.js";
+import { type KeyFile, parsePublicKey } from "../../keys/formats/key-file.js";
+import type { PublicKey } from "../../keys/key.js";
 import { modeHint } from "../../store/file-modes.js";
 import { readAuthorities } from "../../records/authorities.js";
 import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
@@ -30,6 +32,17 @@ import { readSmall } from "../io/inputs.js";
 import { fileState } from "../../store/files.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
 import { homeFolder, pathOfHome } from "../../store/home.js";
+
+/** A recipient in one of the lists, whose key can be read without a token. */
+export interface KnownRecipient {
+  /** The name, or where it stands if it has none. */
+  readonly name: string;
+  readonly publicKey: PublicKey;
+  /** The key's certificate, DER. */
+  readonly certificate?: Uint8Array;
+  /** When the key was last valid, milliseconds since 1970-01-01T00:00Z. */
+  readonly notAfterMs?: number;
+}
 
 export interface KnownKey {
   readonly source: RecipientSource;
@@ -112,6 +125,52 @@ export class KnownNames {
     return [...new Set(lists.flat().filter(isRecipientName))];
   }
 
+  /**
+   * All recipients, of both lists, also those whose key is not valid any more. A key file that
+   * can't be read is noted and passed over, and so is a key on a token.
+   *
+   * @throws as `readDirectory`; PolicyError `ERR_RECIPIENTS_FILE_MODE`; FormatError
+   */
+  async recipients(): Promise<KnownRecipient[]> {
+    const unchecked = pathOfHome(this.#context.io.env);
+    const lists = [directoryPath(unchecked, "recipients"), join(unchecked, "recipients")];
+    if (!(await Promise.all(lists.map(isThere))).includes(true)) return [];
+    const home = homeFolder(this.#context.io.env);
+    const entries = await readDirectory(home, "recipients");
+    const found: KnownRecipient[] = entries.map(
+      ({ name, publicKey, certificates, notAfterMs }) => ({
+        ...{ name, publicKey },
+        ...defined({ certificate: certificates?.[0], notAfterMs }),
+      }),
+    );
+    const list = join(home, "recipients");
+    for (const entry of await this.#recipientsFile(list)) {
+      if (entry.kind === "signs") continue;
+      const name = entry.name ?? `${list}:${entry.line}`;
+      const key = await this.#keyOf(entry, name, list);
+      if (key !== undefined) found.push(knownRecipient(name, key));
+    }
+    return found;
+  }
+
+  /** The key of an entry of the recipients file. */
+  async #keyOf(entry: RecipientSource, name: string, list: string): Promise<KeyFile | undefined> {
+    if (entry.kind === "key") return entry.key;
+    const { io, report } = this.#context;
+    if (entry.kind === "uri") {
+      report.note(`${name}: passed over: its key is on a token`);
+      return undefined;
+    }
+    const path = isAbsolute(entry.path) ? entry.path : join(dirname(list), entry.path);
+    try {
+      return parsePublicKey(await readSmall(path, io), path);
+    } catch (error) {
+      if (!(error instanceof P11SealError)) throw error;
+      report.note(`${name}: passed over: ${error.message}`);
+      return undefined;
+    }
+  }
+
   #recipientsFile(path: string): Promise<RecipientEntry[]> {
     return (this.#written ??= readRecipientsFile(path, this.#context));
   }
@@ -122,6 +181,11 @@ export function isThere(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+function knownRecipient(name: string, { publicKey, certificate }: KeyFile): KnownRecipient {
+  const { der, notAfterMs } = certificate ?? {};
+  return { name, publicKey, ...defined({ certificate: der, notAfterMs }) };
 }
 
 function requireTrusted(entries: readonly DirectoryEntry[], { name, publicKey }: DirectoryEntry) {

@@ -44,6 +44,11 @@ export class VerifiedAgeHeader {
     return cipher;
   }
 
+  /** For one whose body is not wanted. */
+  wipe(): void {
+    this.#fileKey.wipe();
+  }
+
   /**
    * Another header under the same file key; once. Wipes the file key.
    *

@@ -37,6 +37,7 @@ class AgeRecipientInfo implements RecipientInfo {
   readonly tag?: string;
   readonly oaep?: "sha256";
   readonly oaepLabel?: Uint8Array;
+  readonly rsaBits?: number;
   readonly passphrase?: true;
   readonly operation: string;
   readonly #stanza: Stanza;
@@ -47,6 +48,7 @@ class AgeRecipientInfo implements RecipientInfo {
     if (stanza.type === "ssh-rsa") {
       this.oaep = AGE_SSH_OAEP.hash;
       this.oaepLabel = AGE_SSH_OAEP.label;
+      this.rsaBits = stanza.body.length * 8;
     }
     if (stanza.type === "scrypt") this.passphrase = true;
     this.operation = operationOf(stanza);

@@ -15,6 +15,7 @@ import type {
   BegunOpening,
   BegunSealing,
   MessageInfo,
+  ProvenHeader,
   Receiver,
   SealedReaders,
   SealOptions,
@@ -65,6 +66,15 @@ export async function beginOpening(
     ...defined({ identity }),
     body: { kind: "segments", cipher: verified.openBody(nonce), readSegment: readChunk },
   };
+}
+
+/** As `Envelope.proveHeader`. */
+export async function proveHeader(header: Reader, receiver: Receiver): Promise<ProvenHeader> {
+  const parsed = await parsedHeader(header);
+  await receiver.authenticate(undefined);
+  const { identity, fileKey } = await openHeader(parsed, receiver);
+  VerifiedAgeHeader.verify(parsed.raw, fileKey).wipe();
+  return { info: ageInfo(parsed.raw, parsed.stanzas), ...defined({ identity }) };
 }
 
 /** age files are never signed. */

@@ -20,6 +20,7 @@ export const age: Envelope = {
   beginOpening: async (sealed, receiver) => (await messages()).beginOpening(sealed, receiver),
   rewrap: async (header, receiver, options) =>
     (await import("./age-rewrap.js")).rewrap(header, receiver, options),
+  proveHeader: async (header, receiver) => (await messages()).proveHeader(header, receiver),
   verifySender: async (sealed) => (await messages()).verifySender(sealed),
 };
 

@@ -45,6 +45,7 @@ class CmsRecipientInfo implements RecipientInfo {
   readonly tag?: string;
   readonly oaep?: OaepHash;
   readonly oaepLabel?: Uint8Array;
+  readonly rsaBits?: number;
   readonly operation: string;
   readonly #value: RecipientInfoValue;
 
@@ -55,6 +56,9 @@ class CmsRecipientInfo implements RecipientInfo {
       const { hash, label } = value.parameters;
       this.oaep = hash;
       if (label !== undefined && label.length > 0) this.oaepLabel = label;
+    }
+    if (value.type === "rsa-oaep" || value.type === "rsa-pkcs1") {
+      this.rsaBits = value.encryptedKey.length * 8;
     }
     this.operation = operationOf(value);
     this.#value = value;

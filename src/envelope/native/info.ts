@@ -99,6 +99,7 @@ class StanzaInfo implements RecipientInfo {
   readonly type: string;
   readonly tag: string;
   readonly oaep?: OaepHash;
+  readonly rsaBits?: number;
   readonly operation: string;
   readonly #stanza: Stanza;
   readonly #messageId: Uint8Array;
@@ -106,7 +107,10 @@ class StanzaInfo implements RecipientInfo {
   constructor(stanza: Stanza, messageId: Uint8Array) {
     this.type = typeOf(stanza);
     this.tag = toHex(stanza.tag);
-    if (stanza.type === "rsa-oaep") this.oaep = stanza.hash;
+    if (stanza.type === "rsa-oaep") {
+      this.oaep = stanza.hash;
+      this.rsaBits = stanza.ciphertext.length * 8;
+    }
     this.operation = operationOf(stanza);
     this.#stanza = stanza;
     this.#messageId = messageId;

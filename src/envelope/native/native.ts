@@ -11,12 +11,13 @@ import { defined } from "../../defined.js";
 import type { Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
-import { openByKey } from "../../wrap/opener.js";
+import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
 import { headerOf } from "../detached-header.js";
 import type {
   BegunOpening,
   BegunSealing,
   Envelope,
+  ProvenHeader,
   Receiver,
   SealedReaders,
   SealOptions,
@@ -36,9 +37,10 @@ import {
   MIN_SEG_LOG2,
   readHeader,
   startsAsMessage,
+  type ParsedHeader,
 } from "./header.js";
 import { FORMAT, messageInfo } from "./info.js";
-import { headerMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
+import { headerMac, requireMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
 import { encodeRecips, FILE_KEY_BYTES } from "./recips.js";
 import {
   originOf,
@@ -46,6 +48,7 @@ import {
   requirePermitted,
   requireSeparateKeys,
   requireVouchedRecipients,
+  type Origin,
 } from "./origin.js";
 import { padded } from "./padding.js";
 import { rewrap } from "./rewrap.js";
@@ -62,6 +65,7 @@ export const native: Envelope = {
   beginSealing,
   beginOpening,
   rewrap,
+  proveHeader,
   verifySender,
 };
 
@@ -126,18 +130,7 @@ async function immutablePartOf(
 
 async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening> {
   const header = await headerOf(sealed, readHeader);
-
-  const origin = originOf(header);
-  requireVouchedRecipients(origin);
-  requireSeparateKeys(header, origin);
-  await requirePermitted(origin, receiver);
-
-  const { identity, contentKey } = await openByKey(
-    await receiver.identities(messageInfo(header)),
-    wrappedKeys(header.core.messageId, header.stanzas, (key) => {
-      requireAddressee(header, origin, key);
-    }),
-  );
+  const { origin, identity, contentKey } = await openHeader(header, receiver);
 
   const verified = VerifiedHeader.verify(header, contentKey);
   const floeHeader = await readFloeHeader(sealed.body);
@@ -154,6 +147,36 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
       ...defined({ trailer }),
     },
   };
+}
+
+async function proveHeader(reader: Reader, receiver: Receiver): Promise<ProvenHeader> {
+  const header = await readHeader(reader);
+  const { identity, contentKey } = await openHeader(header, receiver);
+  try {
+    requireMac(header, contentKey);
+    return { info: messageInfo(header), identity };
+  } finally {
+    contentKey.wipe();
+  }
+}
+
+/** Who made the header; and its file key, not yet known to be that of this header. */
+async function openHeader(
+  header: ParsedHeader,
+  receiver: Receiver,
+): Promise<OpenedByKey & { readonly origin: Origin }> {
+  const origin = originOf(header);
+  requireVouchedRecipients(origin);
+  requireSeparateKeys(header, origin);
+  await requirePermitted(origin, receiver);
+
+  const opened = await openByKey(
+    await receiver.identities(messageInfo(header)),
+    wrappedKeys(header.core.messageId, header.stanzas, (key) => {
+      requireAddressee(header, origin, key);
+    }),
+  );
+  return { ...opened, origin };
 }
 
 async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
