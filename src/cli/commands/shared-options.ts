@@ -97,12 +97,12 @@ export const filesByKey = {
 
 /** Of commands about many messages (`find/message-tree.ts`). */
 export const messageTree = {
-  tree: { type: "boolean", describe: "Go through folders, and through the folders in them" },
+  tree: { type: "boolean", describe: "Go through folders, and the folders in them" },
   manifest: {
     type: "string",
-    describe: 'A file with a path on each line, or a NUL after each; "-" is stdin',
+    describe: 'Also the files of a list, a path a line or NUL-separated; "-" is stdin',
   },
-  shard: { type: "string", describe: "One part of the files, as in 2/4, for one of several hosts" },
+  shard: { type: "string", describe: "Only one part of the files, as in 2/4" },
 } satisfies Options;
 
 export const signWith = {

@@ -4,7 +4,7 @@
  */
 import { close, constants, open, read } from "node:fs";
 import { promisify } from "node:util";
-import { readError } from "../../io/inputs.js";
+import { readError } from "../../io/file-input.js";
 
 /**
  * A regular file's bytes from its start, as they are asked for. The file is opened with the first

@@ -24,7 +24,6 @@ export class Prover {
   /** The one that may ask for a PIN, while nobody knows yet which PIN is right. */
   #first: Promise<Proven> | undefined;
   #isUnlocked = false;
-  #fault: unknown;
 
   private constructor(identities: Identities, names: string) {
     this.#identities = identities;
@@ -42,19 +41,14 @@ export class Prover {
   async prove(path: string, info: MessageInfo): Promise<Proven> {
     if (info.recipients.every(({ passphrase }) => passphrase === true)) return UNPROVABLE;
     while (!this.#isUnlocked) {
-      if (this.#fault !== undefined) throw this.#fault;
       if (this.#first === undefined) {
         this.#first = this.#prove(path);
-        try {
-          return await this.#first;
-        } catch (error) {
-          this.#fault = error;
-          throw error;
-        } finally {
-          this.#first = undefined;
-        }
+        // If it fails it stays, and with it the others fail: no second PIN is asked for.
+        const proven = await this.#first;
+        this.#first = undefined;
+        return proven;
       }
-      await this.#first.catch(() => undefined);
+      await this.#first;
     }
     return this.#prove(path);
   }

@@ -7,6 +7,7 @@ import {
   forceLastTry,
   general,
   json,
+  messageTree,
   ownCertificates,
   publicHalf,
   tokenAccess,
@@ -61,12 +62,7 @@ export const REWRAP: CommandSet = {
             "Sign a record of it, as signed messages need: pkcs11: URI, or private key file",
         },
         ...acceptedCustodians,
-        tree: { type: "boolean", describe: "Go through folders, and the folders in them" },
-        manifest: {
-          type: "string",
-          describe: 'Also the files of a list, a path a line or NUL-separated; "-" is stdin',
-        },
-        shard: { type: "string", describe: "Only one part of the files, as in 2/4" },
+        ...messageTree,
         "key-blob": {
           type: "string",
           describe: "A header that was detached from its body: re-wrapped alone",

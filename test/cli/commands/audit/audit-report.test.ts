@@ -153,6 +153,20 @@ describe("JUnit", () => {
 });
 
 describe("kinds of findings", () => {
+  it("are all in docs/cli.md, with what is wrong, and no others", () => {
+    const page = readFileSync(new URL("../../../../docs/cli.md", import.meta.url), "utf8");
+    const [, section = ""] = /^## p11seal audit\n([^]*?)^## /m.exec(page) ?? [];
+    const listed = [
+      ...section.matchAll(/^\| `([a-z-]+)` +\| (fault|warning|note) +\| (.*?) +\|$/gm),
+    ];
+    expect(listed.map(([, ...cells]) => cells)).toEqual(
+      FINDING_KINDS.map((kind) => {
+        const { severity, title } = FINDING_RULES[kind];
+        return [kind, severity, title];
+      }),
+    );
+  });
+
   it("have a name for --ignore, a severity, and advice", () => {
     for (const kind of FINDING_KINDS) {
       expect(kind).toMatch(/^[a-z]+(?:-[a-z]+)*$/);
