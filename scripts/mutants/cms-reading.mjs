@@ -576,14 +576,6 @@ export const CMS_READING = [
     test: "test/envelope/cms/layers.test.ts",
   },
   {
-    what: "a sender inside is judged after all of the content",
-    file: "src/envelope/cms/cms-messages.ts",
-    find: "  await receiver.authenticate(opening.signers);\n  if (last !== undefined) yield last;",
-    replace:
-      "  if (last !== undefined) yield last;\n  await receiver.authenticate(opening.signers);",
-    test: "test/envelope/cms/layers.test.ts",
-  },
-  {
     what: "plaintext comes before the message's end",
     file: "src/envelope/held-back.ts",
     find: "  if (receiver.keepsUntilEnd === true) {",
