@@ -18,7 +18,7 @@ import { FileError } from "../errors.js";
 import { syncFolder } from "./files.js";
 import { busy, finishInPlace, overwriteHeader } from "./header-in-place.js";
 import { removeLeftovers } from "./leftovers.js";
-import { OldFile, readAt, writeAt } from "./old-file.js";
+import { OldFile, writeAt } from "./old-file.js";
 import { errno, fileError, isOfSystem, quoted } from "./system-error.js";
 import { CREATE, NO_FOLLOW, ownTemporaryBeside } from "./temporary.js";
 
@@ -139,12 +139,13 @@ async function copyBody(
   made: FileHandle,
 ): Promise<void> {
   const shift = header.length - expected.length;
+  const buffer = Buffer.allocUnsafe(PIECE_BYTES);
   const end = Number(stats.size);
   for (let at = expected.length; at < end;) {
-    const bytes = await readAt(handle, Math.min(PIECE_BYTES, end - at), at);
-    if (bytes.length === 0) throw fileError("ERR_READ", path, { code: "ESTALE" }, GOT_SHORTER);
-    await writeAt(made, bytes, at + shift);
-    at += bytes.length;
+    const { bytesRead } = await handle.read(buffer, 0, Math.min(PIECE_BYTES, end - at), at);
+    if (bytesRead === 0) throw fileError("ERR_READ", path, { code: "ESTALE" }, GOT_SHORTER);
+    await writeAt(made, buffer.subarray(0, bytesRead), at + shift);
+    at += bytesRead;
   }
 }
 
