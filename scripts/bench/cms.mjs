@@ -4,24 +4,39 @@
  * and does little else while it waits.
  */
 import { spawnSync } from "node:child_process";
-import { inFolder, keysIn, measured, MIB, p11seal, randomFile, run } from "./measure.mjs";
+import {
+  inFolder,
+  kernelPipes,
+  keysIn,
+  measured,
+  MIB,
+  p11seal,
+  randomFile,
+  run,
+} from "./measure.mjs";
 
 /** @typedef {import("./measure.mjs").Case} Case @typedef {import("./measure.mjs").At} At */
 
 /** @param {{ quick: boolean }} options */
 export async function cmsFormat({ quick }) {
-  const rounds = quick ? 3 : 9;
-  const size = quick ? 256 * MIB : 1024 * MIB;
+  const rounds = quick ? 1 : 3;
+  const [sealed, opened, signed] = (quick ? [64, 64, 64] : [1024, 300, 900]).map((n) => n * MIB);
   await inFolder(async (folder) => {
     const at = keysIn(folder);
     const subject = ["-subj", "/O=Bench/CN=Alice", "-days", "30"];
     run("openssl", "req", "-x509", "-new", "-key", at("key.pem"), ...subject, "-out", at("crt"));
-    randomFile(at("plain"), size);
-    await compared(`${size / MIB} MiB, sealed as CMS (${rounds} rounds)`, sealing(at), rounds);
-    const opened = `a CMS message of ${size / MIB} MiB, opened (${rounds} rounds)`;
-    await compared(opened, opening(at), rounds);
-    const title = `a signed CMS message of ${size / MIB} MiB, verified (${rounds} rounds)`;
-    await compared(title, verifying(at), rounds);
+    const plain = (/** @type {number | undefined} */ size = 0) => {
+      randomFile(at("plain"), size);
+      return `${size / MIB} MiB`;
+    };
+    const times = ` (${rounds} rounds)`;
+    await compared(`${plain(sealed)}, sealed as CMS${times}`, sealing(at), rounds);
+    await compared(`${plain(opened)}, a CMS message opened${times}`, opening(at), rounds);
+    await compared(
+      `${plain(signed)}, a signed CMS message verified${times}`,
+      verifying(at),
+      rounds,
+    );
   });
 }
 
@@ -42,7 +57,8 @@ function sealing(at) {
 }
 
 /**
- * As OpenSSL writes them: in pieces of 4 KiB, and in one; AES-GCM and AES-CBC.
+ * As OpenSSL writes them: in pieces of 4 KiB, and in one; AES-GCM and AES-CBC; from a file and, by
+ * p11seal, from a pipe as well.
  * @param {At} at @returns {Case[]}
  */
 function opening(at) {
@@ -51,6 +67,7 @@ function opening(at) {
     ["GCM, in pieces", "gcm-stream", "-aes-256-gcm", "-stream"],
     ["GCM, in one", "gcm", "-aes-256-gcm"],
     ["CBC, in pieces", "cbc-stream", "-aes-256-cbc", "-stream"],
+    ["CBC, in one", "cbc", "-aes-256-cbc"],
   ];
   return forms.flatMap(([title = "", name = "", ...how]) => {
     const message = at(`${name}.p7m`);
@@ -60,9 +77,13 @@ function opening(at) {
     const key = ["-inkey", at("key.pem"), "-recip", at("crt"), "-out", at("o")];
     const own = ["open", "-q", "-i", at("key.pem"), "--cert", at("crt"), "-o", at("o")];
     const flags = name.startsWith("cbc") ? ["--allow-unauthenticated"] : [];
+    const base = `openssl cms -decrypt: ${title}`;
+    const piped = { pipes: true, stdin: message };
+    const open = (/** @type {string} */ from) => p11seal(...own, ...flags, from);
     return [
-      { name: `openssl cms -decrypt: ${title}`, command: [...decrypt, ...key], ...files },
-      { name: `p11seal open: ${title}`, command: p11seal(...own, ...flags, message), ...files },
+      { name: base, base, command: [...decrypt, ...key], ...files },
+      { name: `p11seal open: ${title}`, base, command: open(message), ...files },
+      { name: `p11seal open, a pipe: ${title}`, base, command: open("-"), ...piped, ...files },
     ];
   });
 }
@@ -135,21 +156,26 @@ async function compared(title, cases, rounds) {
     }
   }
   console.log(`\n### ${title}\n`);
-  console.log("| command | wall s | processor s | × first | memory MiB |");
+  console.log("| command | wall s | processor s | × | memory MiB |");
   console.log("| --- | ---: | ---: | ---: | ---: |");
-  const first = runs[0]?.processor ?? 1;
   for (const [i, { wall, processor, memory }] of runs.entries()) {
-    const numbers = [wall.toFixed(2), processor.toFixed(2), (processor / first).toFixed(2)];
+    const base = cases.findIndex(({ name }) => name === cases[i]?.base);
+    const ratio = processor / (runs[Math.max(0, base)]?.processor ?? 1);
+    const numbers = [wall.toFixed(2), processor.toFixed(2), ratio.toFixed(2)];
     console.log(`| ${[cases[i]?.name, ...numbers, memory.toFixed(0)].join(" | ")} |`);
   }
 }
 
 /** User and system time of one run, by the shell. @param {Case} item */
-function processorSeconds({ command, clean }) {
+function processorSeconds({ command, clean, stdin }) {
   if (clean !== undefined) run("rm", "-f", ...clean);
+  const pipe = stdin === undefined ? undefined : kernelPipes(stdin);
   const done = spawnSync("sh", ["-c", '"$@" >/dev/null && times', "sh", ...command], {
     encoding: "utf8",
+    stdio: [pipe?.stdin ?? "ignore", "pipe", "pipe"],
   });
+  pipe?.started();
+  pipe?.remove();
   if (done.status !== 0) throw new Error(done.stderr);
   // The second line is of the shell's children: 0m0.350000s 0m0.720000s
   const [, children = ""] = done.stdout.split("\n");

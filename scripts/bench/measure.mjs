@@ -126,7 +126,7 @@ function measure(item) {
 }
 
 /** A pipe from `cat FILE`, and one to `cat > /dev/null`. @param {string} file */
-function kernelPipes(file) {
+export function kernelPipes(file) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "p11seal-pipes-"));
   const [from, to] = [path.join(folder, "from"), path.join(folder, "to")];
   run("mkfifo", from, to);
