@@ -71,6 +71,10 @@ export const REWRAP: CommandSet = {
           type: "boolean",
           describe: "Say what would become of each file; asks for no PIN, and changes nothing",
         },
+        journal: {
+          type: "string",
+          describe: "Add a line of JSON to this file for each file: evidence, which nothing reads",
+        },
         "include-foreign": {
           type: "boolean",
           describe: "With --tree: also messages whose recipients nothing explains",

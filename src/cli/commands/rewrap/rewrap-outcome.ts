@@ -191,7 +191,8 @@ const NAMES: Readonly<Record<Result, string>> = {
   ...{ other: "not-from-key", "no message": "not-a-message", failed: "failed", left: "left" },
 };
 
-function outcomeData(outcome: Outcome): object {
+/** As JSON has it. */
+export function outcomeData(outcome: Outcome): object {
   const { result, file } = outcome;
   const data = { file: file.path, result: NAMES[result] };
   switch (outcome.result) {

@@ -5,7 +5,14 @@
 import { equal } from "../../../bytes.js";
 import type { Allowances, Custodian, MessageInfo, PassedOn } from "../../../envelope/envelope.js";
 import { matchesRecipient } from "../../../envelope/messages.js";
-import { FormatError, NoMatchError, TokenError, UsageError } from "../../../errors.js";
+import {
+  AuthenticationError,
+  FormatError,
+  NoMatchError,
+  TokenError,
+  UsageError,
+} from "../../../errors.js";
+import { around } from "../../../keys/around.js";
 import { requireCapability } from "../../../keys/purpose.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -22,11 +29,28 @@ import type { TreeEntry } from "../../find/message-tree.js";
 import type { Tokens } from "../../find/tokens.js";
 import { endsRun, mayPass } from "../file-tasks.js";
 import { rejectionSecret } from "../open/allowed.js";
-import type { Outcome, SoughtFile } from "./rewrap-outcome.js";
+import { Guesses } from "../open/guesses.js";
+import type { Journal } from "../../../store/journal.js";
+import type { HeldLock } from "../../../store/lock.js";
+import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
 import { examine, rewrapFile, type Examined, type RewrapHow } from "./rewrap-file.js";
 import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
 import { Turnstile } from "./side-by-side.js";
 import { wantedChange, type WantedChange } from "./wanted-change.js";
+
+/** Which key a file's header was opened with. */
+interface Used {
+  identity?: ExchangeIdentity;
+}
+
+/** What a run works with. */
+export interface RunWith {
+  readonly tokens: Tokens;
+  readonly context: Context;
+  readonly journal?: Journal;
+  /** Of the folders that it goes through. */
+  readonly lock?: HeldLock;
+}
 
 interface Settings {
   readonly change: WantedChange;
@@ -51,15 +75,20 @@ export class RewrapRun {
   readonly #settings: Settings;
   readonly #tokens: Tokens;
   readonly #context: Context;
+  readonly #journal: Journal | undefined;
+  readonly #lock: HeldLock | undefined;
   readonly #turnstile = new Turnstile();
+  readonly #guesses = new Guesses();
   #isOver = false;
   /** Failures of the token in a row that might have passed. */
   #faults = 0;
 
-  private constructor(settings: Settings, tokens: Tokens, context: Context) {
+  private constructor(settings: Settings, { tokens, context, journal, lock }: RunWith) {
     this.#settings = settings;
     this.#tokens = tokens;
     this.#context = context;
+    this.#journal = journal;
+    this.#lock = lock;
   }
 
   /**
@@ -67,7 +96,8 @@ export class RewrapRun {
    *
    * @throws UsageError; as `wantedChange`, `prepareIdentities`, `signerAt`, `AcceptedCustodians.of`
    */
-  static async of(args: Arguments, tokens: Tokens, context: Context): Promise<RewrapRun> {
+  static async of(args: Arguments, having: RunWith): Promise<RewrapRun> {
+    const { tokens, context } = having;
     const given = await certificatesAt(args.texts("cert"), context.io);
     const custodianKey = args.text("custodian-key");
     const keyBlob = args.text("key-blob");
@@ -90,7 +120,7 @@ export class RewrapRun {
       breakLinks: args.flag("break-links"),
       isKeyBlob: (path) => path === keyBlob,
     };
-    return new RewrapRun(settings, tokens, context);
+    return new RewrapRun(settings, having);
   }
 
   /** What becomes of a file; undefined: nothing is to be said of it. Never rejects. */
@@ -103,10 +133,22 @@ export class RewrapRun {
     if (this.#isOver) return { result: "left", file };
     try {
       if (entry.kind === "fault") throw entry.error;
-      return await this.#worked(file);
+      return await this.#recorded(await this.#worked(file));
     } catch (error) {
       if (error instanceof Left) return { result: "left", file };
-      return { result: "failed", file, error };
+      return this.#recorded({ result: "failed", file, error });
+    }
+  }
+
+  /** With a line in the journal. Without its evidence, the run goes no further. */
+  async #recorded(outcome: Outcome): Promise<Outcome> {
+    if (this.#journal === undefined || outcome.result === "no message") return outcome;
+    try {
+      await this.#journal.add({ time: new Date().toISOString(), ...outcomeData(outcome) });
+      return outcome;
+    } catch (error) {
+      this.#isOver = true;
+      return { result: "failed", file: outcome.file, error };
     }
   }
 
@@ -139,9 +181,10 @@ export class RewrapRun {
     const { info } = examined;
     const isRecorded = info.format === "p11seal" && custodian !== undefined;
     const outcome = { file, info, plan, isRecorded };
+    const used: Used = {};
     try {
       const { how } = await this.#patiently(() =>
-        rewrapFile(file.path, examined, this.#how(file, target)),
+        rewrapFile(file.path, examined, this.#how(file, target, used)),
       );
       if (how === "unchanged") {
         return { result: "unchanged", file, plan: { kind: "unchanged", absent: plan.absent } };
@@ -149,6 +192,8 @@ export class RewrapRun {
       return { result: "rewrapped", ...outcome, how };
     } catch (error) {
       if (isDryRun && error instanceof Rehearsed) return { result: "change", ...outcome };
+      const { identity } = used;
+      if (error instanceof AuthenticationError && identity) this.#guesses.failed(identity);
       throw error;
     }
   }
@@ -165,16 +210,18 @@ export class RewrapRun {
     }
   }
 
-  #how(file: SoughtFile, target: Target): RewrapHow {
+  #how(file: SoughtFile, target: Target, used: Used): RewrapHow {
     const { inPlace, breakLinks, isKeyBlob } = this.#settings;
+    const lock = this.#lock;
     const inTurn: RewrapHow["inTurn"] = (use) => this.#inTurn(use);
     return {
       ...{ target, inPlace, breakLinks, inTurn, isKeyBlob: isKeyBlob(file.path) },
-      options: this.#options(target),
+      confirm: lock && (() => lock.confirm()),
+      options: this.#options(target, used),
     };
   }
 
-  #options({ add, remove }: Target): RewrapHow["options"] {
+  #options({ add, remove }: Target, used: Used): RewrapHow["options"] {
     const { custodian, certificates, allows, change, identities, isDryRun } = this.#settings;
     return {
       ...{ add, custodian, allows, oaep: change.oaep },
@@ -186,13 +233,22 @@ export class RewrapRun {
       passedOn: (record) => this.#take(record),
       identities: async (info) => {
         if (isDryRun) await this.#rehearse(info);
-        const found = await identities.find(info);
+        const found = (await identities.find(info)).map((one) => this.#watched(one, used));
         // The key that is to go can tell which of the wrapped keys is its own.
         const isGoing = ({ publicKey }: ExchangeIdentity): boolean =>
           remove.some((key) => equal(key.publicKey.spki, publicKey.spki));
         return [...found.filter(isGoing), ...found.filter((one) => !isGoing(one))];
       },
     };
+  }
+
+  /** Notes which key is used, and refuses one that somebody may be guessing at. */
+  #watched(identity: ExchangeIdentity, used: Used): ExchangeIdentity {
+    const before = (): void => {
+      this.#guesses.requireFew(identity);
+      used.identity = identity;
+    };
+    return around(identity, { before });
   }
 
   /** An earlier record: by ourselves, or by a custodian whose word counts here. */

@@ -6,6 +6,7 @@
  * Four files are worked on at a time. Keys are used by one after the other; meanwhile the disk
  * flushes the others.
  */
+import { statSync } from "node:fs";
 import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -13,6 +14,9 @@ import type { Context } from "../../command.js";
 import { messageFiles, shardOf } from "../../find/message-tree.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { trustFiles } from "../../find/trust-options.js";
+import { Journal } from "../../../store/journal.js";
+import type { HeldLock } from "../../../store/lock.js";
+import { withTreeLocks } from "../../../store/tree-lock.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { Outcomes } from "./rewrap-outcome.js";
 import { RewrapRun } from "./rewrap-run.js";
@@ -36,9 +40,12 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
   ]);
   const isDryRun = args.flag("dry-run");
   const outcomes = new Outcomes(context, { isDryRun, json: args.flag("json") });
-  const changeFiles = async (tokens: Tokens): Promise<void> => {
-    const run = await RewrapRun.of(args, tokens, context);
-    const files = messageFiles(paths, { tree, ...defined({ manifest, shard }) }, context.io);
+  const path = isDryRun ? undefined : args.text("journal");
+  const journal = path === undefined ? undefined : await Journal.open(path);
+  const changeFiles = async (tokens: Tokens, lock?: HeldLock): Promise<void> => {
+    const options = { tree, refusesLocked: !isDryRun, ...defined({ manifest, shard }) };
+    const files = messageFiles(paths, options, context.io);
+    const run = await RewrapRun.of(args, { tokens, context, ...defined({ journal, lock }) });
     await sideBySide(
       files,
       AT_A_TIME,
@@ -48,8 +55,25 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
       },
     );
   };
-  await withTokens(args, context, changeFiles, isDryRun ? { takesPin: false } : {});
+  const folders = tree && !isDryRun ? paths.filter(isFolder) : [];
+  const change = (lock?: HeldLock): Promise<void> =>
+    withTokens(
+      args,
+      context,
+      (tokens) => changeFiles(tokens, lock),
+      isDryRun ? { takesPin: false } : {},
+    );
+  try {
+    if (folders.length === 0) await change();
+    else await withTreeLocks(folders, defined({ shard }), change);
+  } finally {
+    await journal?.close();
+  }
   return outcomes.end();
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** @throws UsageError */

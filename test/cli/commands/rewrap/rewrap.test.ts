@@ -1,6 +1,7 @@
 /** `p11seal rewrap` with keys in files: who can open a message afterwards, and what is said. */
 import {
   chmodSync,
+  existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -336,6 +337,22 @@ describe("a tree", () => {
     // What a run would refuse, this one refuses as well.
     const other = await p11seal(`${line} -i dave.key tree/`);
     expect(other.status).toBe(3);
+  });
+
+  it("has a line in the journal for each message, and one run at a time", async () => {
+    const line = "rewrap --tree -r dave.pem --remove alice.pem -i alice.key --journal log.jsonl";
+    expect((await p11seal(`${line} --dry-run tree/`)).status).toBe(6);
+    expect(existsSync(at("log.jsonl"))).toBe(false);
+    const [one, other] = await Promise.all([p11seal(`${line} tree/`), p11seal(`${line} tree/`)]);
+    // 3.p11s and 1.p11s have recipients that nothing explains.
+    expect([one.status, other.status]).toEqual([6, 6]);
+    const lines = readFileSync(at("log.jsonl"), "utf8").trimEnd().split("\n");
+    const told = lines.map((text) => JSON.parse(text) as { result: string; time: string });
+    expect(told.map(({ result }) => result).sort()).toEqual([
+      ...["foreign", "foreign", "foreign", "foreign", "rewrapped", "unchanged"],
+    ]);
+    expect(told.every(({ time }) => Math.abs(Date.parse(time) - Date.now()) < 60_000)).toBe(true);
+    expect(readdirSync(at("tree"))).toEqual(["1.p11s", "2.age", "deep", "notes.txt"]);
   });
 
   it("comes in a list, and in parts", async () => {

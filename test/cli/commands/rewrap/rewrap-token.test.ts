@@ -1,0 +1,156 @@
+/** `p11seal rewrap` with a key on a token: how often it logs in, and what faults leave. */
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { inspectMessage, matchesRecipient } from "../../../../src/envelope/messages.js";
+import {
+  buildFaultyModule,
+  type Fault,
+  faultyEnvironment,
+} from "../../../support/faulty/module.js";
+import { recipientOf } from "../../../support/identities.js";
+import { publicPem, TEST_KEYS } from "../../../support/keys.js";
+import { freshToken, importKey, type TestToken, USER_PIN } from "../../../support/softhsm.js";
+import { temporaryFolder } from "../../support/folder.js";
+import { p11seal, type Ended } from "../../support/spawn.js";
+
+const COUNT = 12;
+const root = temporaryFolder();
+let faulty: string;
+let token: TestToken;
+let tree: string;
+let calls: string;
+
+beforeAll(async () => {
+  faulty = buildFaultyModule();
+  token = await freshToken("old-card");
+  const key = { label: "exchange", id: Uint8Array.of(1), privateHalf: { UNWRAP: true } };
+  await importKey(token, TEST_KEYS.rsa2048, key);
+  writeFileSync(join(root, "old.pem"), publicPem(TEST_KEYS.rsa2048));
+  writeFileSync(join(root, "new.pem"), publicPem(TEST_KEYS.p256));
+  writeFileSync(join(root, "new.key"), TEST_KEYS.p256, { mode: 0o600 });
+  writeFileSync(join(root, "plain"), "content\n");
+  const seal = ["seal", "-r", "old.pem", "--oaep", "sha1", "-o", "sealed", "plain"];
+  expect(await p11seal(seal, { cwd: root })).toMatchObject({ status: 0 });
+});
+
+beforeEach(() => {
+  const folder = mkdtempSync(join(root, "run-"));
+  [tree, calls] = [join(folder, "tree"), join(folder, "calls")];
+  mkdirSync(tree);
+  for (let n = 0; n < COUNT; n++) copyFileSync(join(root, "sealed"), join(tree, `${n + 10}.p11s`));
+});
+
+function rewrap(more: readonly string[] = [], fault: Partial<Fault> = {}): Promise<Ended> {
+  writeFileSync(calls, "");
+  const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "--remove", "old.pem"];
+  const key = ["-i", token.uri, "--pin-source", "env:PIN"];
+  return p11seal([...words, ...key, ...more, tree], {
+    cwd: root,
+    env: {
+      ...{ PIN: USER_PIN, P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty },
+      ...faultyEnvironment({ fn: "none", how: 0, ...fault, calls }),
+    },
+  });
+}
+
+const called = (name: string): number =>
+  readFileSync(calls, "utf8")
+    .split("\n")
+    .filter((one) => one === name).length;
+
+function summaryOf({ stdout }: Ended): unknown {
+  return JSON.parse(stdout.toString().trimEnd().split("\n").at(-1) ?? "");
+}
+
+async function areFor(name: "p256" | "rsa2048"): Promise<boolean[]> {
+  const key = recipientOf(name).publicKey;
+  const found: boolean[] = [];
+  for (const file of readdirSync(tree).sort()) {
+    found.push(matchesRecipient(await inspectMessage(readFileSync(join(tree, file))), key));
+  }
+  return found;
+}
+
+const all = (value: boolean): boolean[] => Array.from({ length: COUNT }, () => value);
+
+describe("rewrap with a token", () => {
+  it("logs in once for all files, and not at all where nothing is left to do", async () => {
+    expect(summaryOf(await rewrap())).toEqual({ summary: { rewrapped: COUNT }, exit: 0 });
+    expect([called("C_Login"), called("C_UnwrapKey")]).toEqual([1, COUNT]);
+    expect([await areFor("p256"), await areFor("rsa2048")]).toEqual([all(true), all(false)]);
+    expect(summaryOf(await rewrap())).toEqual({ summary: { unchanged: COUNT }, exit: 0 });
+    expect(called("C_Login")).toBe(0);
+  });
+
+  it("does not log in for a dry run, nor for messages that nothing explains", async () => {
+    const rehearsed = await rewrap(["--dry-run"]);
+    expect(summaryOf(rehearsed)).toEqual({ summary: { "would-rewrap": COUNT }, exit: 0 });
+    expect(called("C_Login")).toBe(0);
+    const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "-i", token.uri, tree];
+    const env = { P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty };
+    writeFileSync(calls, "");
+    const counted = { ...env, ...faultyEnvironment({ fn: "none", how: 0, calls }) };
+    const foreign = await p11seal(words, { cwd: root, env: counted });
+    expect(summaryOf(foreign)).toEqual({ summary: { foreign: COUNT }, exit: 6 });
+    expect(called("C_Login")).toBe(0);
+    expect(await areFor("rsa2048")).toEqual(all(true));
+  });
+
+  it("leaves every file whole when the token is pulled; a run that is repeated ends the work", async () => {
+    const pulled = await rewrap([], { fn: "C_UnwrapKey", how: 0xe0, skip: 5, once: true });
+    expect([pulled.status, summaryOf(pulled)]).toEqual([
+      7,
+      { summary: { rewrapped: COUNT - 1, failed: 1 }, exit: 7 },
+    ]);
+    const [isNew, isOld] = [await areFor("p256"), await areFor("rsa2048")];
+    expect(isNew.map((one, at) => one !== isOld[at])).toEqual(all(true));
+    expect(summaryOf(await rewrap())).toEqual({
+      ...{ summary: { unchanged: COUNT - 1, rewrapped: 1 }, exit: 0 },
+    });
+    expect(await areFor("p256")).toEqual(all(true));
+  });
+
+  it("goes no further once the token has failed twice in a row", async () => {
+    const broken = await rewrap([], { fn: "C_UnwrapKey", how: 0xe0 });
+    expect(broken.status).toBe(7);
+    expect(summaryOf(broken)).toMatchObject({ summary: { failed: 2, left: COUNT - 2 } });
+    expect(readdirSync(tree)).toHaveLength(COUNT);
+  });
+
+  it("sends a wrong PIN once", async () => {
+    writeFileSync(calls, "");
+    const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "--remove", "old.pem"];
+    const wrong = await p11seal([...words, "-i", token.uri, "--pin-source", "env:PIN", tree], {
+      cwd: root,
+      env: {
+        ...{ PIN: "999999", P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty },
+        ...faultyEnvironment({ fn: "none", how: 0, calls }),
+      },
+    });
+    expect([wrong.status, called("C_Login")]).toEqual([5, 1]);
+    expect(summaryOf(wrong)).toMatchObject({ summary: { failed: 1, left: COUNT - 1 } });
+    expect(await areFor("rsa2048")).toEqual(all(true));
+  });
+
+  it("stops when many are forged: someone may be guessing at the key", async () => {
+    const bytes = readFileSync(join(root, "sealed"));
+    for (let n = 0; n < COUNT; n++) {
+      bytes[200] = (bytes[200] ?? 0) + 1;
+      writeFileSync(join(tree, `${n + 10}.p11s`), bytes);
+    }
+    const forged = await rewrap();
+    expect(forged.status).toBe(4);
+    // One more may have begun before the fifth failure was known.
+    const { summary } = summaryOf(forged) as { summary: Record<string, number> };
+    expect(summary["left"]).toBeGreaterThanOrEqual(COUNT - 7);
+    expect(forged.stderr).toContain("ERR_TOO_MANY_FAILURES");
+  });
+});
