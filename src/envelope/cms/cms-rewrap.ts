@@ -190,7 +190,7 @@ class Recorded implements AsyncIterable<Uint8Array> {
 
 function inMail(): UnsupportedError {
   return new UnsupportedError("ERR_REWRAP", "the CMS message is in a mail", {
-    hint: "take it out of the mail, or make a new message: p11seal reseal",
+    hint: "take it out of the mail, or open it, and seal it again",
   });
 }
 

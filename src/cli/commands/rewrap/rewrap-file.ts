@@ -199,7 +199,7 @@ function changed(path: string): FileError {
 
 function tooLong(path: string): UnsupportedError {
   return new UnsupportedError("ERR_REWRAP", `${quoted(path)} is text, and too long to re-wrap`, {
-    hint: `messages as text are re-wrapped up to ${MAX_TEXT_BYTES} bytes; make a new one: p11seal reseal`,
+    hint: `messages as text are re-wrapped up to ${MAX_TEXT_BYTES} bytes; open it, and seal it again`,
   });
 }
 

@@ -233,4 +233,4 @@ const UNRECORDED = "without a custodian's record: what nobody signed has none";
 
 const MAY_HAVE_KEPT =
   "whoever could open a message before may have kept its key: to shut them out of what is in it, " +
-  "use p11seal reseal";
+  "open it, and seal it again";

@@ -192,8 +192,7 @@ export class RewrapRun {
       return { result: "rewrapped", ...outcome, how };
     } catch (error) {
       if (isDryRun && error instanceof Rehearsed) return { result: "change", ...outcome };
-      const { identity } = used;
-      if (error instanceof AuthenticationError && identity) this.#guesses.failed(identity);
+      this.#failed(error, used);
       throw error;
     }
   }
@@ -213,7 +212,7 @@ export class RewrapRun {
   #how(file: SoughtFile, target: Target, used: Used): RewrapHow {
     const { inPlace, breakLinks, isKeyBlob } = this.#settings;
     const lock = this.#lock;
-    const inTurn: RewrapHow["inTurn"] = (use) => this.#inTurn(use);
+    const inTurn: RewrapHow["inTurn"] = (use) => this.#inTurn(use, used);
     return {
       ...{ target, inPlace, breakLinks, inTurn, isKeyBlob: isKeyBlob(file.path) },
       confirm: lock && (() => lock.confirm()),
@@ -249,6 +248,14 @@ export class RewrapRun {
       used.identity = identity;
     };
     return around(identity, { before });
+  }
+
+  /** Counts a header that did not open with the key that it named, once. */
+  #failed(error: unknown, used: Used): void {
+    const { identity } = used;
+    if (!(error instanceof AuthenticationError) || identity === undefined) return;
+    delete used.identity;
+    this.#guesses.failed(identity);
   }
 
   /** An earlier record: by ourselves, or by a custodian whose word counts here. */
@@ -290,7 +297,7 @@ export class RewrapRun {
   }
 
   /** One file after the other uses keys. No further one does once the token has failed for good. */
-  #inTurn<T>(use: () => Promise<T>): Promise<T> {
+  #inTurn<T>(use: () => Promise<T>, used: Used = {}): Promise<T> {
     return this.#turnstile.through(async () => {
       if (this.#isOver) throw new Left("the run has to end");
       try {
@@ -298,6 +305,7 @@ export class RewrapRun {
         this.#faults = 0;
         return result;
       } catch (error) {
+        this.#failed(error, used);
         if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH") {
           throw await this.#settings.identities.whyNone(error);
         }
