@@ -9,6 +9,7 @@ import type { MessageInfo } from "../../../envelope/envelope.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { directoryPath, readDirectory } from "../../../records/directory/directory-file.js";
 import type { DirectoryEntry, DirectoryKind } from "../../../records/directory/directory.js";
+import { RuleBook } from "../../../records/rules/rule-book.js";
 import { homeFolder, pathOfHome } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -38,6 +39,7 @@ import {
   type KnownSenders,
 } from "./message-findings.js";
 import { Prover } from "./proof.js";
+import { ruledFindings } from "./ruled-findings.js";
 import { SarifAudit } from "./sarif.js";
 
 export async function auditCommand(args: Arguments, context: Context): Promise<number> {
@@ -152,6 +154,7 @@ function isShown({ isMessage, findings }: Audited): boolean {
 
 interface Known extends KnownSenders {
   readonly holders: Holders;
+  readonly book: RuleBook;
   readonly nowMs: number;
 }
 
@@ -161,6 +164,7 @@ async function whoIsKnown(context: Context): Promise<Known> {
   const holders = recipients.flatMap((one) => holderFrom(one, nowMs) ?? []);
   return {
     holders: new Holders(holders),
+    book: new RuleBook({ home: homeFolder(context.io.env), nowMs }),
     senders: await signersIn("senders", context),
     custodians: await signersIn("custodians", context),
     nowMs,
@@ -197,7 +201,7 @@ class Auditor {
     if (entry.kind === "fault") return unreadable(path, entry.error);
     const seen = await lookAt(entry);
     if ("findings" in seen) return seen;
-    const findings = this.#findingsIn(seen.info);
+    const findings = await this.#findingsIn(path, seen.info);
     if (this.#prover === undefined) return { path, isMessage: true, findings };
     if (this.#chosen?.has(path) === false) {
       return { path, isMessage: true, findings, proof: "left out" };
@@ -207,12 +211,15 @@ class Auditor {
     return { path, isMessage: true, findings: all, proof: proven.proof };
   }
 
-  #findingsIn(info: MessageInfo): Finding[] {
-    const { holders, nowMs } = this.#known;
+  async #findingsIn(path: string, info: MessageInfo): Promise<Finding[]> {
+    const { holders, book, nowMs } = this.#known;
+    const explained = holders.explain(info);
+    const ruled = await ruledFindings(path, info, explained, book, nowMs);
     return [
-      ...recipientFindings(info, holders.explain(info)),
+      ...ruled.findings,
+      ...recipientFindings(info, explained),
       ...contentFindings(info),
-      ...senderFindings(info, this.#known, { nowMs, isDemanded: true }),
+      ...senderFindings(info, this.#known, { nowMs, isDemanded: !ruled.isGoverned }),
       ...rewrapFindings(info, this.#known, nowMs),
     ];
   }

@@ -238,6 +238,33 @@ describe("a CMS message", () => {
   });
 });
 
+describe("under rules", () => {
+  const ruled = async (rules: string): Promise<FindingData[]> => {
+    writeFileSync(at("ruled/p11seal-rules.toml"), rules, { mode: 0o600 });
+    return (await audit("ruled/clean.p11s")).findings;
+  };
+  const always = async (name: string): Promise<string> => {
+    const shown = await ok("recipients", "show", name, "--json");
+    const { fingerprint } = JSON.parse(shown) as { fingerprint: string };
+    const recipient = `[[recipient]]\nname = "${name}"\nfingerprint = "${fingerprint}"\n`;
+    return `root = true\n${recipient}[[rule]]\npaths = ["**"]\nalways = ["${name}"]\n`;
+  };
+
+  it("finds a missing escrow, and no rules where there are none", async () => {
+    mkdirSync(at("ruled"), { mode: 0o700 });
+    writeFileSync(at("ruled/clean.p11s"), readFileSync(at("clean.p11s")));
+    const before = (await audit("ruled/clean.p11s")).findings.map(({ kind }) => kind);
+    expect(before).toEqual(["not-governed", "unsigned"]);
+    const missing = await ruled(await always("old"));
+    expect(missing.map(({ kind, severity }) => [kind, severity])).toEqual([
+      ["missing-escrow", "fault"],
+    ]);
+    expect(await ruled(await always("bob"))).toEqual([]);
+    const broken = await ruled("nonsense");
+    expect(broken[0]?.kind).toBe("rules");
+  });
+});
+
 describe("files", () => {
   it("reports a broken header, and goes on", async () => {
     const bytes = readFileSync(at("clean.p11s"));
