@@ -6,7 +6,7 @@
  * uncompressed point). Its SHA-256 is the fingerprint that people compare and that recipient tags
  * are made from, so two encodings of one key would have two fingerprints.
  */
-import { createHash, createPublicKey, ECDH } from "node:crypto";
+import { createHash, ECDH } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { equal, toHex } from "../bytes.js";
 import { defined } from "../defined.js";
@@ -25,6 +25,7 @@ import type {
 } from "./key.js";
 import { requireEd25519, requireX25519 } from "./curve25519.js";
 import { requireMlKemKey, ML_KEM_BYTES, type MlKemSet } from "./ml-kem.js";
+import { PublicObjects } from "./public-objects.js";
 import { CURVES, encodeSpki, parsePkcs1, parseSpki, type SpkiValue } from "./formats/spki.js";
 
 /**
@@ -148,7 +149,6 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
  * @throws FormatError `ERR_POINT`: not 32 bytes, or not the canonical encoding.
  */
 export function publicKeyFromX25519(point: Uint8Array): X25519PublicKey {
-  requireLength("X25519", point);
   requireX25519(point);
   return { type: "x25519", point: new Uint8Array(point), ...encoded({ type: "x25519", point }) };
 }
@@ -214,7 +214,6 @@ export function rsaNumbers(publicKey: RsaPublicKey): {
  * @throws PolicyError `ERR_WEAK_KEY`: a point of small order, for which anybody can sign.
  */
 export function publicKeyFromEd25519(point: Uint8Array): Ed25519PublicKey {
-  requireLength("Ed25519", point);
   requireEd25519(point);
   return { type: "ed25519", ...encoded({ type: "ed25519", point }) };
 }
@@ -290,8 +289,7 @@ function encoded(value: SpkiValue): {
 } {
   const { spki, fingerprint } = encoding(value);
   try {
-    const object = createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    return { spki, fingerprint, object };
+    return { spki, fingerprint, object: OBJECTS.of(spki) };
   } catch {
     throw value.type === "ec"
       ? new FormatError("ERR_POINT", `point is not on ${value.curve}`)
@@ -299,14 +297,12 @@ function encoded(value: SpkiValue): {
   }
 }
 
-function requireLength(name: string, point: Uint8Array): void {
-  if (point.length === 32) return;
-  throw new FormatError("ERR_POINT", `${name} key has ${point.length} bytes instead of 32`);
-}
-
 function isOdd(value: Uint8Array): boolean {
   return ((value.at(-1) ?? 0) & 1) === 1;
 }
+
+/** More senders than most archives have; some hundred kilobytes. */
+const OBJECTS = new PublicObjects(256);
 
 /** OpenSSL's maximum for RSA (`OPENSSL_RSA_MAX_MODULUS_BITS`), and the minimum it computes with. */
 const MAX_RSA_BITS = 16_384;

@@ -2,7 +2,7 @@
  * Which keys a message may be sealed to: what is wrong with a key although it is one. Signing keys
  * are judged in `signer-strength.ts`.
  */
-import { createPrivateKey, diffieHellman } from "node:crypto";
+import { createPrivateKey, diffieHellman, type KeyObject } from "node:crypto";
 import { concat, fromHex, toHex } from "../bytes.js";
 import { PolicyError, UnsupportedError } from "../errors.js";
 import type { ExchangePublicKey, PublicKey, RsaPublicKey, X25519PublicKey } from "./key.js";
@@ -95,9 +95,7 @@ function smallFactor(modulus: Uint8Array): number | undefined {
 /** RFC 7748 §6.1: a point of small order gives an all-zero secret with every private key. */
 function isSmallOrder(publicKey: X25519PublicKey): boolean {
   try {
-    const key = Buffer.from(ANY_X25519);
-    const privateKey = createPrivateKey({ key, format: "der", type: "pkcs8" });
-    const shared = diffieHellman({ privateKey, publicKey: publicKey.object });
+    const shared = diffieHellman({ privateKey: anyX25519(), publicKey: publicKey.object });
     return shared.every((byte) => byte === 0);
   } catch {
     return true;
@@ -121,5 +119,15 @@ const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * p
 
 /**
  * Any scalar will do, and need not be secret: clamping makes each a multiple of the small orders.
+ * Made when first needed, and once, because that takes longer than the agreement.
  */
-const ANY_X25519 = concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1));
+function anyX25519(): KeyObject {
+  return (anyScalar ??= createPrivateKey({
+    key: Buffer.from(
+      concat(fromHex("302e020100300506032b656e04220420"), new Uint8Array(32).fill(1)),
+    ),
+    format: "der",
+    type: "pkcs8",
+  }));
+}
+let anyScalar: KeyObject | undefined;

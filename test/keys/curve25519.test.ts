@@ -3,7 +3,7 @@
  * of small order; and X25519's canonical u. Held against a second reckoning of the rule
  * (`support/edwards.ts`), over published vectors and over what an attacker would make.
  */
-import { createPublicKey, verify } from "node:crypto";
+import { createHash, createPublicKey, verify } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { concat, fromHex, toBase64, toHex } from "../../src/bytes.js";
 import { parsePublicKey } from "../../src/keys/formats/key-file.js";
@@ -137,6 +137,38 @@ describe("an Ed25519 key", () => {
       if (!isPoint) off++;
     }
     expect(off).toBeGreaterThan(50);
+  });
+
+  it("is one exactly where the equation of the curve has a solution", () => {
+    const verdicts = { none: 0, ERR_POINT: 0 };
+    for (let n = 0; n < 400; n++) {
+      const bytes = new Uint8Array(createHash("sha256").update(`y ${n}`).digest());
+      const expected = decode(bytes) === null ? "ERR_POINT" : "none";
+      expect([n, codeOf(() => publicKeyFromEd25519(bytes))]).toEqual([n, expected]);
+      verdicts[expected]++;
+    }
+    expect(verdicts.none).toBeGreaterThan(150);
+    expect(verdicts.ERR_POINT).toBeGreaterThan(150);
+  });
+
+  it("is judged right where the product of the equation ends in more zeros than a word has", () => {
+    // (y² − 1)(d·y² + 1) is a small number times 2^33 or 2^65; these were solved for.
+    const solved: readonly (readonly [bigint, string])[] = [
+      [0x7284fc102980dd4d12682aa5c843254344696632f2d455e86a532942f238cdc8n, "none"],
+      [0x51824f88368ce99e76f308b3adb9006d3be7e9b0ca2fe919284780a16790003cn, "none"],
+      [0x28d0295453d1e6d9c0f1183997d8b81ffa761955524425c9cf1ad4f94eabef41n, "ERR_POINT"],
+      [0x225b0cc73f31c6c764d8ea2d8d5411c4e1f57cd34b344aa034bc784691d665f6n, "ERR_POINT"],
+    ];
+    for (const [y, code] of solved) {
+      expect(codeOf(() => publicKeyFromEd25519(bytesOf(y)))).toBe(code);
+      expect(decode(bytesOf(y)) === null).toBe(code === "ERR_POINT");
+    }
+  });
+
+  it("of another length is refused", () => {
+    for (const length of [0, 31, 33]) {
+      expect(codeOf(() => publicKeyFromEd25519(new Uint8Array(length).fill(2)))).toBe("ERR_POINT");
+    }
   });
 
   it("of mixed order is a key: only its holder can sign for it", () => {
