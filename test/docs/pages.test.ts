@@ -16,6 +16,7 @@ const pages = [
   "docs/cli.md",
   "docs/cms.md",
   "docs/cryptoapi.md",
+  "docs/custody.md",
   "docs/format.md",
   "docs/format-kit/README.md",
   "docs/library.md",
