@@ -16,6 +16,7 @@ export class OutputRules {
   readonly #context: Context;
   readonly #noted = new Set<string>();
   #book: Promise<RuleBook> | undefined;
+  #areRequired: Promise<boolean> | undefined;
 
   constructor(context: Context) {
     this.#context = context;
@@ -68,18 +69,23 @@ export class OutputRules {
    * @throws PolicyError `ERR_RULES_REQUIRED`; as `readConfig`
    */
   async requireNotRequired(path: string | undefined): Promise<void> {
-    const unchecked = pathOfHome(this.#context.io.env);
-    if (!(await isThere(configPath(unchecked)))) return;
-    const { readConfig } = await import("../../records/config.js");
-    const { rules } = await readConfig(homeFolder(this.#context.io.env));
-    if (rules !== "required") return;
+    if (!(await (this.#areRequired ??= this.#readWhetherRequired()))) return;
     const where = path === undefined ? "stdout" : quoted(path);
     throw new PolicyError("ERR_RULES_REQUIRED", `there are no rules for ${where}`, {
       hint:
         path === undefined
           ? "config.toml demands some; say with --as-path where the message will be"
-          : "config.toml demands some: seal it to a folder below a p11seal-rules.toml",
+          : "config.toml demands some: choose a folder below a p11seal-rules.toml",
     });
+  }
+
+  /** Read once a run. */
+  async #readWhetherRequired(): Promise<boolean> {
+    const unchecked = pathOfHome(this.#context.io.env);
+    if (!(await isThere(configPath(unchecked)))) return false;
+    const { readConfig } = await import("../../records/config.js");
+    const { rules } = await readConfig(homeFolder(this.#context.io.env));
+    return rules === "required";
   }
 }
 

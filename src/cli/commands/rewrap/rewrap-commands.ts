@@ -20,7 +20,7 @@ export const REWRAP: CommandSet = {
     {
       name: "rewrap",
       operands: "[paths..]",
-      needs: "-r RECIPIENT or --remove RECIPIENT",
+      needs: "-r RECIPIENT, --remove RECIPIENT or --rules",
       describe: "Change who can open sealed files, without touching what is in them",
       options: {
         recipient: {
@@ -48,6 +48,11 @@ export const REWRAP: CommandSet = {
           names: { of: "recipients", orFile: true },
           describe:
             "Only messages that are sealed to this key, as one that is retired (repeatable)",
+        },
+        rules: {
+          type: "boolean",
+          describe:
+            "Add whom the rules for each file name, and remove known keys that they exclude",
         },
         identity: {
           alias: "i",
@@ -121,6 +126,10 @@ export const REWRAP: CommandSet = {
           "a whole archive, for a key that is retired",
         ],
         [`rewrap -r carol ${CUSTODIAN} order.p11s`, "signed by bob, passed on by a custodian"],
+        [
+          "rewrap --tree --rules --dry-run archive/",
+          "what would repair the faults that an audit found",
+        ],
         [
           "rewrap -r carol --tree --manifest files.txt --shard 2/4 archive/",
           "one of four hosts' parts",

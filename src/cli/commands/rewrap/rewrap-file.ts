@@ -24,6 +24,7 @@ import { planFor, type Plan, type Target } from "./rewrap-plan.js";
 export interface Examined {
   readonly info: MessageInfo;
   readonly plan: Plan;
+  readonly target: Target;
   /** The message is in armour, or otherwise not in the file as it is. */
   readonly isDecoded: boolean;
 }
@@ -31,10 +32,14 @@ export interface Examined {
 /**
  * Finishes first what a killed run was overwriting in place: such a header can't be read.
  *
+ * @param targetOf - what is to become of a message with this header
  * @returns undefined for a file that is no message
- * @throws FileError; as `Envelope.inspect`
+ * @throws FileError; as `Envelope.inspect`, `targetOf`, `planFor`
  */
-export async function examine(path: string, target: Target): Promise<Examined | undefined> {
+export async function examine(
+  path: string,
+  targetOf: (info: MessageInfo) => Promise<Target>,
+): Promise<Examined | undefined> {
   await finishInPlace(path);
   const handle = await opened(path);
   try {
@@ -42,7 +47,8 @@ export async function examine(path: string, target: Target): Promise<Examined | 
     try {
       const format = await formatOf(reader);
       const info = await format.inspect(reader);
-      return { info, plan: planFor(info, target), isDecoded: reader.isDecoded };
+      const target = await targetOf(info);
+      return { info, target, plan: planFor(info, target), isDecoded: reader.isDecoded };
     } catch (error) {
       if (error instanceof FormatError && error.code === "ERR_NOT_A_MESSAGE") return undefined;
       throw error;

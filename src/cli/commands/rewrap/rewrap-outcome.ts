@@ -165,13 +165,23 @@ function about(outcome: Outcome): string {
   }
 }
 
-function changeText({ add, remove, absent }: PlannedChange): string {
+function changeText({ add, remove, absent, byRules }: PlannedChange): string {
   const parts = [
     ...(add.length > 0 ? [`${add.length} added`] : []),
     ...(remove.length > 0 ? [`${remove.length} removed`] : []),
   ];
-  return parts.join(", ") + absentText(absent);
+  return parts.join(", ") + byRulesText(byRules) + absentText(absent);
 }
+
+function byRulesText({ added, removed }: PlannedChange["byRules"] = NOBODY): string {
+  const parts = [
+    ...(added.length > 0 ? [`${added.join(", ")} added`] : []),
+    ...(removed.length > 0 ? [`${removed.join(", ")} removed`] : []),
+  ];
+  return parts.length === 0 ? "" : ` (by the rules: ${parts.join("; ")})`;
+}
+
+const NOBODY = { added: [], removed: [] };
 
 function absentOf(outcome: Outcome): readonly NamedKey[] {
   return "plan" in outcome && "absent" in outcome.plan ? outcome.plan.absent : [];
@@ -203,7 +213,7 @@ export function outcomeData(outcome: Outcome): object {
       return {
         ...{ ...data, format, messageId, signed, record: isRecorded },
         ...{ added: plan.add.length, removed: plan.remove.length },
-        ...defined({ how, absent: wordsOf(plan.absent) }),
+        ...defined({ byRules: byRulesData(plan), how, absent: wordsOf(plan.absent) }),
       };
     }
     case "unchanged":
@@ -217,6 +227,10 @@ export function outcomeData(outcome: Outcome): object {
     case "left":
       return data;
   }
+}
+
+function byRulesData({ byRules }: PlannedChange): object | undefined {
+  return byRules && { added: byRules.added, removed: byRules.removed };
 }
 
 function wordsOf(keys: readonly NamedKey[]): string[] | undefined {

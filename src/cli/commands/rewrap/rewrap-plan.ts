@@ -1,4 +1,5 @@
 /** What would become of a message, by its header alone: no key is used, and no PIN is needed. */
+import { defined } from "../../../defined.js";
 import type { MessageInfo, RecipientInfo } from "../../../envelope/envelope.js";
 import type { Recipient } from "../../../keys/key.js";
 import {
@@ -25,6 +26,8 @@ export interface PlannedChange {
   readonly remove: readonly NamedKey[];
   /** Keys to be removed that the header shows no wrapped key for. */
   readonly absent: readonly NamedKey[];
+  /** Whom the rules had added and removed, by name; absent: no rules are about the file. */
+  readonly byRules?: Pick<TargetRules, "added" | "removed">;
 }
 
 /** What is to become of a file's recipients. */
@@ -33,21 +36,38 @@ export interface Target {
   readonly remove: readonly NamedKey[];
   readonly from: readonly NamedKey[];
   /** Whose messages belong where the file lies; absent: whoever named the file knows that. */
-  readonly expected?: Expected;
+  readonly expected?: Expected | undefined;
+  /** Absent: no rules are about the file. */
+  readonly rules?: TargetRules;
 }
 
+/** What the rules have to do with a change. */
+export interface TargetRules {
+  /** SHA-256 of the rules, for a custodian's record. */
+  readonly hash: Uint8Array;
+  /** Names of keys in `add`. */
+  readonly added: readonly string[];
+  /** Names of keys in `remove`. */
+  readonly removed: readonly string[];
+  /** Refuses what would still break the rules. @throws PolicyError `ERR_RULES` */
+  readonly judge: (info: MessageInfo, remove: readonly NamedKey[]) => void;
+}
+
+/** @throws PolicyError `ERR_RULES` */
 export function planFor(info: MessageInfo, target: Target): Plan {
-  const { from, expected } = target;
+  const { from, expected, rules } = target;
   if (from.length > 0 && !from.some((key) => isSealedTo(info, key))) return { kind: "other" };
   const remove = target.remove.filter((key) => mayBeSealedTo(info, key));
   const absent = target.remove.filter((key) => !remove.includes(key));
   const isRenewed = ({ publicKey }: Recipient): boolean =>
     remove.some((key) => Buffer.compare(key.publicKey.spki, publicKey.spki) === 0);
   const add = target.add.filter((one) => isRenewed(one) || !isSealedTo(info, possible(one)));
-  if (add.length + remove.length === 0) return { kind: "unchanged", absent };
-  const reason = expected && foreignBecause(info, expected);
+  const isChange = add.length + remove.length > 0;
+  const reason = isChange ? expected && foreignBecause(info, expected) : undefined;
   if (reason !== undefined) return { kind: "foreign", reason };
-  return { kind: "change", add, remove, absent };
+  rules?.judge(info, remove);
+  if (!isChange) return { kind: "unchanged", absent };
+  return { kind: "change", add, remove, absent, ...defined({ byRules: rules }) };
 }
 
 /** A recipient with its certificate, as `explained.ts` takes keys. */

@@ -18,7 +18,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
-import type { PossibleRecipient } from "../../find/explained.js";
+import { isSealedTo, type PossibleRecipient } from "../../find/explained.js";
 import {
   prepareIdentities,
   type ExchangeIdentity,
@@ -35,6 +35,7 @@ import type { HeldLock } from "../../../store/lock.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
 import { examine, rewrapFile, type Examined, type RewrapHow } from "./rewrap-file.js";
 import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
+import type { RuledRewrapping } from "./ruled-rewrapping.js";
 import { Turnstile } from "./side-by-side.js";
 import { wantedChange, type WantedChange } from "./wanted-change.js";
 
@@ -50,10 +51,12 @@ export interface RunWith {
   readonly journal?: Journal;
   /** Of the folders that it goes through. */
   readonly lock?: HeldLock;
+  readonly ruled: RuledRewrapping;
 }
 
 interface Settings {
   readonly change: WantedChange;
+  readonly ruled: RuledRewrapping;
   readonly identities: Identities;
   /** Keys were named with `-i`, so that looking for them says something without a PIN. */
   readonly namesIdentities: boolean;
@@ -97,12 +100,13 @@ export class RewrapRun {
    * @throws UsageError; as `wantedChange`, `prepareIdentities`, `signerAt`, `AcceptedCustodians.of`
    */
   static async of(args: Arguments, having: RunWith): Promise<RewrapRun> {
-    const { tokens, context } = having;
+    const { tokens, context, ruled } = having;
     const given = await certificatesAt(args.texts("cert"), context.io);
     const custodianKey = args.text("custodian-key");
     const keyBlob = args.text("key-blob");
     const settings: Settings = {
       change: await wantedChange(args, given, tokens, context),
+      ruled,
       identities: await prepareIdentities(args.texts("identity"), tokens, context),
       namesIdentities: args.texts("identity").length > 0,
       custodian:
@@ -153,22 +157,20 @@ export class RewrapRun {
   }
 
   async #worked(file: SoughtFile): Promise<Outcome> {
-    const target = this.#target();
-    const examined = await examine(file.path, target);
+    const examined = await examine(file.path, (info) => this.#targetOf(file.path, info));
     if (examined === undefined) {
       if (!file.named) return { result: "no message", file };
       throw notAMessage();
     }
     const { info } = examined;
-    let { plan } = examined;
-    let settled = target;
+    let { plan, target } = examined;
     if (plan.kind === "foreign") {
       // Most messages need no key of ours to be explained.
-      settled = this.#target(await this.#inTurn(() => this.#found(info)));
-      plan = planFor(info, settled);
+      target = explainedBy(target, await this.#inTurn(() => this.#found(info)));
+      plan = planFor(info, target);
     }
     if (plan.kind !== "change") return { result: plan.kind, file, plan };
-    return this.#rewrapped(file, examined, settled, plan);
+    return this.#rewrapped(file, examined, target, plan);
   }
 
   async #rewrapped(
@@ -220,13 +222,14 @@ export class RewrapRun {
     };
   }
 
-  #options({ add, remove }: Target, used: Used): RewrapHow["options"] {
+  #options({ add, remove, rules }: Target, used: Used): RewrapHow["options"] {
     const { custodian, certificates, allows, change, identities, isDryRun } = this.#settings;
     return {
       ...{ add, custodian, allows, oaep: change.oaep },
       remove: remove.map(({ publicKey }) => publicKey),
       removeCertificates: remove.flatMap((key) => key.certificates),
       nowMs: Date.now(),
+      rulesHash: rules?.hash,
       certificates: () => Promise.resolve(certificates),
       rejectionSecret: () => rejectionSecret(this.#context),
       passedOn: (record) => this.#take(record),
@@ -276,13 +279,17 @@ export class RewrapRun {
     throw new Rehearsed("as far as it goes without a PIN");
   }
 
-  /** What a file's recipients are to become, with `own` keys among those that may be there. */
-  #target(own: readonly ExchangeIdentity[] = []): Target {
-    const { change, isBulk, includesForeign } = this.#settings;
+  /** What a file's recipients are to become. */
+  async #targetOf(path: string, info: MessageInfo): Promise<Target> {
+    const { change, isBulk, includesForeign, ruled } = this.#settings;
     const { add, remove, from } = change;
-    if (!isBulk || includesForeign) return { add, remove, from };
+    const isOther = from.length > 0 && !from.some((key) => isSealedTo(info, key));
     const here = [...add.map(possible), ...remove, ...from];
-    return { add, remove, from, expected: { here, everywhere: own.map(certified) } };
+    const wanted = { add, remove, from, expected: { here, everywhere: [] } };
+    // Rules have nothing to say of what is passed over.
+    const target = isOther ? wanted : ((await ruled.targetOf(path, info, change)) ?? wanted);
+    if (isBulk && !includesForeign) return target;
+    return { ...target, expected: undefined };
   }
 
   /** Keys of ours that are named in a message. */
@@ -342,6 +349,14 @@ async function custodianAt(text: string, tokens: Tokens, context: Context): Prom
   const sign = async (message: Uint8Array): Promise<Uint8Array> =>
     requireCapability(await identity.unlock(), "sign")(message);
   return { publicKey, key: { publicKey, sign } };
+}
+
+/** With keys of our own among those that may be there. */
+function explainedBy(target: Target, own: readonly ExchangeIdentity[]): Target {
+  const { expected } = target;
+  if (expected === undefined) return target;
+  const everywhere = [...expected.everywhere, ...own.map(certified)];
+  return { ...target, expected: { ...expected, everywhere } };
 }
 
 function certified({ publicKey, certificates = [] }: ExchangeIdentity): PossibleRecipient {

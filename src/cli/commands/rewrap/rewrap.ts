@@ -12,6 +12,7 @@ import { UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { messageFiles, shardOf } from "../../find/message-tree.js";
+import { OutputRules } from "../../find/output-rules.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { Journal } from "../../../store/journal.js";
@@ -20,6 +21,7 @@ import { withTreeLocks } from "../../../store/tree-lock.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { Outcomes } from "./rewrap-outcome.js";
 import { RewrapRun } from "./rewrap-run.js";
+import { RuledRewrapping } from "./ruled-rewrapping.js";
 import { sideBySide } from "./side-by-side.js";
 
 const AT_A_TIME = 4;
@@ -38,6 +40,12 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
     ...args.texts("cert"),
     ...trustFiles(args),
   ]);
+  const ruled = new RuledRewrapping(new OutputRules(context), args.flag("rules"));
+  // What comes from stdin comes once: there, each file's rules are read when it is its turn.
+  const listed = manifest === "-" ? {} : defined({ manifest });
+  await ruled.requireSound(
+    messageFiles(paths, { tree, ...listed, ...defined({ shard }) }, context.io),
+  );
   const isDryRun = args.flag("dry-run");
   const outcomes = new Outcomes(context, { isDryRun, json: args.flag("json") });
   const path = isDryRun ? undefined : args.text("journal");
@@ -45,7 +53,7 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
   const changeFiles = async (tokens: Tokens, lock?: HeldLock): Promise<void> => {
     const options = { tree, refusesLocked: !isDryRun, ...defined({ manifest, shard }) };
     const files = messageFiles(paths, options, context.io);
-    const run = await RewrapRun.of(args, { tokens, context, ...defined({ journal, lock }) });
+    const run = await RewrapRun.of(args, { tokens, context, ruled, ...defined({ journal, lock }) });
     await sideBySide(
       files,
       AT_A_TIME,

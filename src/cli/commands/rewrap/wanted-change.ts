@@ -56,9 +56,9 @@ export async function wantedChange(
     return found;
   };
   const remove = await named("remove");
-  if (add.length + remove.length === 0) {
+  if (add.length + remove.length === 0 && !args.flag("rules")) {
     throw new UsageError("ERR_USAGE", "nothing is to change", {
-      hint: "add a recipient with -r, or remove one with --remove",
+      hint: "add a recipient with -r, remove one with --remove, or do what the rules say with --rules",
     });
   }
   const oaep = args.text("oaep") as OaepHash | undefined;

@@ -4,18 +4,14 @@
  */
 import { toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
-import { PolicyError, UsageError } from "../../../errors.js";
+import { UsageError } from "../../../errors.js";
 import type { OaepHash, Recipient, SigningPublicKey } from "../../../keys/key.js";
-import {
-  oaepUnder,
-  recipientBreaches,
-  senderBreaches,
-  type Breach,
-} from "../../../records/rules/breaches.js";
+import { senderBreaches } from "../../../records/rules/breaches.js";
 import type { Governance } from "../../../records/rules/governance.js";
-import type { RuledKey, RuledKeys } from "../../../records/rules/ruled-keys.js";
+import type { RuledKey } from "../../../records/rules/ruled-keys.js";
 import { quoted } from "../../../store/system-error.js";
 import type { OutputRules } from "../../find/output-rules.js";
+import { isSameKey, obeying, refuse, usable } from "../../find/ruled-recipients.js";
 import type { SealFormat } from "./format-options.js";
 
 /** What the command line says about every message. */
@@ -55,13 +51,13 @@ export async function underRules(
   for (const governance of governances) {
     for (const key of governance.always) {
       const added = usable(key, governance.path);
-      if (recipients.some((one) => isSame(one, added))) continue;
+      if (recipients.some((one) => isSameKey(one, added))) continue;
       recipients = [...recipients, added];
       rules.note(`sealed to "${key.name}" as well: ${sourceOf(governance, key)}`);
     }
   }
   for (const governance of governances) {
-    recipients = recipients.map((one) => obeying(one, governance, keys, wanted));
+    recipients = recipients.map((one) => obeying(one, governance, keys, oaepOf(wanted)));
     refuse(senderBreaches(governance, senderOf(wanted)), governance, senderHint(wanted));
   }
   return { recipients, ...defined({ rulesHash: governances[0]?.hash }) };
@@ -75,34 +71,6 @@ function requireSome(recipients: readonly Recipient[], governances: readonly Gov
   throw new UsageError("ERR_NO_RECIPIENTS", "no recipient was given", {
     hint: `name one with -r; the rules for ${places} have no "to"`,
   });
-}
-
-/** @throws PolicyError `ERR_RULES` */
-function usable({ name, recipient, problem }: RuledKey, path: string): Recipient {
-  if (recipient !== undefined && problem === undefined) return recipient;
-  throw new PolicyError(
-    "ERR_RULES",
-    `the rules for ${quoted(path)} name "${name}", and ${problem ?? "its key is not known"}`,
-    {
-      hint: "get the key from its owner, compare its fingerprint with the rules', and add it with: p11seal recipients add",
-    },
-  );
-}
-
-/** The recipient as the rules let it be sealed to. @throws PolicyError `ERR_RULES` */
-function obeying(
-  recipient: Recipient,
-  governance: Governance,
-  keys: RuledKeys,
-  wanted: Wanted,
-): Recipient {
-  const { breach, oaep } = oaepUnder(governance, recipient, oaepOf(wanted));
-  const breaches = [
-    ...recipientBreaches(governance, recipient, keys, Date.now()),
-    ...(breach === undefined ? [] : [breach]),
-  ].map((one) => ({ ...one, fact: `the key ${shortName(recipient, governance)}: ${one.fact}` }));
-  refuse(breaches, governance);
-  return oaep === undefined ? recipient : { ...recipient, oaep };
 }
 
 function oaepOf({ oaep, format }: Wanted): OaepHash | undefined {
@@ -119,21 +87,6 @@ function senderHint({ signer, format }: Wanted): string {
   return signer === undefined ? "sign it with --sign-with" : "sign it with the key of one of them";
 }
 
-/** @throws PolicyError `ERR_RULES`: there is one */
-function refuse([breach]: readonly Breach[], { path, matched }: Governance, hint?: string): void {
-  if (breach === undefined) return;
-  const files = [...new Set(matched.map(({ file }) => quoted(file.path)))].join(" and ");
-  throw new PolicyError("ERR_RULES", `${quoted(path)}: ${breach.fact}`, {
-    hint: hint ?? `the rules are in ${files}; see p11seal rules explain`,
-  });
-}
-
-function shortName({ publicKey }: Recipient, { to, always, only = [] }: Governance): string {
-  const fingerprint = toHex(publicKey.fingerprint);
-  const known = [...always, ...to, ...only].find((key) => key.fingerprint === fingerprint);
-  return known === undefined ? `SHA256:${fingerprint}` : `of "${known.name}"`;
-}
-
 function sourceOf({ matched }: Governance, { fingerprint }: RuledKey): string {
   const found = matched.find(({ rule }) =>
     rule.always.some((key) => key.fingerprint === fingerprint),
@@ -141,10 +94,8 @@ function sourceOf({ matched }: Governance, { fingerprint }: RuledKey): string {
   return found === undefined ? "by rules" : `rule ${found.rule.number} of ${found.file.path}`;
 }
 
-function isSame(one: Recipient, other: Recipient): boolean {
-  return toHex(one.publicKey.fingerprint) === toHex(other.publicKey.fingerprint);
-}
-
 function distinct(recipients: readonly Recipient[]): Recipient[] {
-  return recipients.filter((one, at) => recipients.findIndex((other) => isSame(one, other)) === at);
+  return recipients.filter(
+    (one, at) => recipients.findIndex((other) => isSameKey(one, other)) === at,
+  );
 }
