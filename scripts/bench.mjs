@@ -1,14 +1,16 @@
 /**
  * `npm run bench [-- --quick] [-- --small] [--bulk] [--age] [--cms] [--growth] [--rewrap]
- * [--segments] [--write]`: how long sealing and opening take, and how much memory; without a name,
- * all but the comparison of segment sizes. `--write` puts what is printed into docs/performance.md:
- * a table replaces the one of its name, the others stay. docs/growth.svg is drawn from that page.
+ * [--audit] [--segments] [--write]`: how long sealing and opening take, and how much memory;
+ * without a name, all but the comparison of segment sizes. `--write` puts what is printed into
+ * docs/performance.md: a table replaces the one of its name, the others stay. docs/growth.svg is
+ * drawn from that page.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { ageFormat } from "./bench/age-format.mjs";
+import { audit } from "./bench/audit.mjs";
 import { bulk } from "./bench/bulk.mjs";
 import { cmsFormat } from "./bench/cms.mjs";
 import { growth } from "./bench/growth.mjs";
@@ -22,7 +24,7 @@ import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");
 const DRAWING = path.join(root, "docs", "growth.svg");
-const PARTS = { small, bulk, age: ageFormat, cms: cmsFormat, growth, rewrap, segments };
+const PARTS = { small, bulk, age: ageFormat, cms: cmsFormat, growth, rewrap, audit, segments };
 
 /**
  * Certificates for Node's TLS connections, which Node 20 parses at every start. That cost is the
