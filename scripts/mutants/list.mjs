@@ -3,6 +3,7 @@
  * what replaces it compiles: a mutant dies of a failed test, not of a type error.
  */
 import { CMS_READING } from "./cms-reading.mjs";
+import { REWRAPPING } from "./rewrapping.mjs";
 
 /**
  * @typedef {object} Mutant
@@ -16,6 +17,7 @@ import { CMS_READING } from "./cms-reading.mjs";
 /** @type {readonly Mutant[]} */
 export const MUTANTS = [
   ...CMS_READING,
+  ...REWRAPPING,
   // ── Rules ──
   {
     what: "rules that somebody else can change count",

@@ -194,6 +194,18 @@ describe("rewrap", () => {
     expect(await opensFor("m.p7m", "dave", "--allow-unauthenticated")).toBe(true);
   });
 
+  it.each(["", "--armor"])("keeps CMS whose tag does not hold as it was %s", async (form) => {
+    await seal("m.p7m", "alice", `--format cms ${form}`);
+    const text = readFileSync(at("m.p7m"));
+    const end = form === "" ? text.length - 1 : text.lastIndexOf("\n-----END") - 8;
+    // A bit of the tag, or of the base64 digit that has some of it.
+    text[end] = form === "" ? (text[end] ?? 0) ^ 1 : text[end] === 0x41 ? 0x42 : 0x41;
+    writeFileSync(at("m.p7m"), text);
+    const refused = await p11seal("rewrap --json -r bob.pem -i alice.key m.p7m");
+    expect([refused.status, errorCode(refused)]).toEqual([4, "ERR_NOT_AUTHENTIC"]);
+    expect(readFileSync(at("m.p7m"))).toEqual(text);
+  });
+
   it("overwrites a header where it is, if both have the same size", async () => {
     await seal("m.p11s", "alice");
     // The first time, it grows: it is padded from then on.
