@@ -18,6 +18,44 @@ import { REWRAPPING } from "./rewrapping.mjs";
 export const MUTANTS = [
   ...CMS_READING,
   ...REWRAPPING,
+  // ── Audit ──
+  {
+    what: "an audit does not see that an escrow is missing",
+    file: "src/cli/commands/audit/ruled-findings.ts",
+    find: "...headerBreaches(rules, info.recipients, known, nowMs),",
+    replace: "...headerBreaches(rules, info.recipients, known, nowMs).slice(99),",
+    test: "test/cli/commands/audit/audit.test.ts",
+  },
+  {
+    what: "an audit takes junk under a right tag for a wrapped key",
+    file: "src/cli/commands/audit/proof.ts",
+    find: 'return finding("junk-stanza", `what is wrapped for ${name} does not open the header`);',
+    replace: "return PROVED;",
+    test: "test/cli/commands/audit/audit-proof.test.ts",
+    built: true,
+  },
+  // ── Keys ──
+  {
+    what: "a point off Ed25519's curve is a key",
+    file: "src/keys/curve25519.ts",
+    find: "  return isResidue;",
+    replace: "  return isResidue || bottom === 1n;",
+    test: "test/keys/curve25519.test.ts",
+  },
+  {
+    what: "the symbol keeps its sign when two numbers that are 3 modulo 4 swap",
+    file: "src/keys/curve25519.ts",
+    find: "if ((bottom & 3n) === 3n && (top & 3n) === 3n) isResidue = !isResidue;",
+    replace: "if ((bottom & 3n) === 3n && (top & 3n) === 2n) isResidue = !isResidue;",
+    test: "test/keys/curve25519.test.ts",
+  },
+  {
+    what: "public keys are kept without end",
+    file: "src/keys/public-objects.ts",
+    find: "if (this.#objects.size > this.#most) this.#forgetOldest();",
+    replace: "if (this.#objects.size > 2 * this.#most) this.#forgetOldest();",
+    test: "test/keys/public-objects.test.ts",
+  },
   // ── Rules ──
   {
     what: "rules that somebody else can change count",
@@ -524,7 +562,7 @@ export const MUTANTS = [
   {
     what: "a one-time key may be of small order",
     file: "src/envelope/native/signature.ts",
-    find: "if (oneTimeKeyOf(claims.oneTimeKey) === null) {",
+    find: "if (!isOneTimeKey(claims.oneTimeKey)) {",
     replace: "if (claims.oneTimeKey.length === 0) {",
     test: "test/envelope/signer-keys.test.ts",
   },
@@ -552,9 +590,9 @@ export const MUTANTS = [
   {
     what: "the sender is judged after the key is looked for",
     file: "src/envelope/native/native.ts",
-    find: "  await requirePermitted(origin, receiver);\n\n  const { identity, contentKey } = await openByKey(\n    await receiver.identities(messageInfo(header)),",
+    find: "  await requirePermitted(origin, receiver);\n\n  const opened = await openByKey(\n    await receiver.identities(messageInfo(header)),",
     replace:
-      "  const found = await receiver.identities(messageInfo(header));\n  await requirePermitted(origin, receiver);\n  const { identity, contentKey } = await openByKey(\n    found,",
+      "  const found = await receiver.identities(messageInfo(header));\n  await requirePermitted(origin, receiver);\n  const opened = await openByKey(\n    found,",
     test: "test/envelope/signed.test.ts",
   },
   {
