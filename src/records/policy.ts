@@ -113,8 +113,12 @@ export async function admit(
   return ledger.reserve(sender, options);
 }
 
-/** @throws PolicyError `ERR_REWRAPPED` */
-function requireIntact(
+/**
+ * Refuses a message whose recipients neither its sender nor an accepted custodian signed.
+ *
+ * @throws PolicyError `ERR_REWRAPPED`
+ */
+export function requireIntact(
   { recipientsIntact, passedOn }: Pick<SignedMessage, "recipientsIntact" | "passedOn">,
   custodian: AdmitOptions["custodian"],
 ): void {

@@ -11,16 +11,15 @@
  * would pass it over. Access control lists and extended attributes are lost, as Node has no call
  * for them; overwriting in place keeps them.
  */
-import { constants, unlinkSync } from "node:fs";
-import { chmod, copyFile, open, rename, unlink, type FileHandle } from "node:fs/promises";
+import { constants } from "node:fs";
+import { chmod, copyFile, open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { FileError } from "../errors.js";
-import { syncFolder } from "./files.js";
 import { busy, finishInPlace, overwriteHeader } from "./header-in-place.js";
 import { removeLeftovers } from "./leftovers.js";
 import { OldFile, writeAt } from "./old-file.js";
-import { errno, fileError, isOfSystem, quoted } from "./system-error.js";
-import { CREATE, NO_FOLLOW, ownTemporaryBeside } from "./temporary.js";
+import { errno, fileError } from "./system-error.js";
+import { requireOneName, takePlace } from "./take-place.js";
+import { CREATE, NO_FOLLOW } from "./temporary.js";
 
 export interface HeaderChange {
   /** The file's first bytes, which the new header was made from. */
@@ -53,7 +52,7 @@ export async function replaceHeader(path: string, change: HeaderChange): Promise
   removeLeftovers(dirname(path));
   const file = await OldFile.open(path, change.expected, change.inPlace ? "write" : "read");
   try {
-    requireOneName(file, change);
+    if (!change.breakLinks || change.inPlace) requireOneName(file, linksHint(change));
     if (!change.inPlace) return await replaceFile(file, change);
     await overwriteHeader(file, change);
     return "in place";
@@ -65,13 +64,8 @@ export async function replaceHeader(path: string, change: HeaderChange): Promise
 // ── A new file ──
 
 async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replaced> {
-  const { path } = file;
-  const temporary = ownTemporaryBeside(path);
-  const forget = change.onInterrupt?.(() => {
-    unlinkSync(temporary);
-  });
-  let how: Replaced;
-  try {
+  let how: Replaced = "copied";
+  const fill = async (temporary: string): Promise<FileHandle> => {
     how = (await cloned(file, temporary, change)) ? "cloned" : "copied";
     const made =
       how === "cloned"
@@ -80,24 +74,15 @@ async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replace
     try {
       await writeAt(made, change.header, 0);
       if (how === "copied") await copyBody(file, change, made);
-      await keepOwnerAndMode(file, made);
-      await made.sync();
-    } finally {
+      return made;
+    } catch (error) {
       await made.close();
+      throw error;
     }
-    await change.confirm?.();
-    await file.requireUnchanged();
-    await rename(temporary, path);
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    throw isOfSystem(error) ? notWritten(path, error) : error;
-  } finally {
-    forget?.();
-  }
-  await syncFolder(dirname(path)).catch((error: unknown) => {
-    const hint = "the new header is there, but may not be on the disk yet: run it again";
-    throw fileError("ERR_WRITE", path, error, hint);
-  });
+  };
+  const { confirm, onInterrupt } = change;
+  const ownerHint = "a new file would be yours; run it as the owner, or with --in-place";
+  await takePlace(file, fill, { confirm, onInterrupt, ownerHint });
   return how;
 }
 
@@ -153,35 +138,8 @@ const PIECE_BYTES = 1024 * 1024;
 
 const GOT_SHORTER = "it got shorter while it was being read";
 
-/** @throws FileError `ERR_OWNER`: with another owner, the same mode would let other people in */
-async function keepOwnerAndMode({ path, stats }: OldFile, made: FileHandle): Promise<void> {
-  const own = await made.stat({ bigint: true });
-  if (own.uid !== stats.uid || own.gid !== stats.gid) {
-    await made.chown(Number(stats.uid), Number(stats.gid)).catch((error: unknown) => {
-      if (errno(error) !== "EPERM") throw error;
-      const whom = own.uid === stats.uid ? "group" : "user";
-      throw new FileError("ERR_OWNER", `${quoted(path)} belongs to another ${whom}`, {
-        cause: error,
-        hint: "a new file would be yours; run it as the owner, or with --in-place",
-      });
-    });
-  }
-  if (own.mode !== stats.mode) await made.chmod(Number(stats.mode) & 0o7777);
-}
-
-// ── Refusals ──
-
-function requireOneName({ path, stats }: OldFile, change: HeaderChange): void {
-  if (stats.nlink <= 1n || (change.breakLinks && !change.inPlace)) return;
-  throw new FileError("ERR_HARD_LINK", `${quoted(path)} has ${stats.nlink} names (hard links)`, {
-    hint: change.inPlace
-      ? "--break-links, without --in-place, gives this name a file of its own"
-      : "--break-links gives this name a file of its own; the others keep the old header",
-  });
-}
-
-function notWritten(path: string, error: unknown): FileError {
-  const isFull = errno(error) === "ENOSPC" || errno(error) === "EDQUOT";
-  const hint = isFull ? "make room on that disk; the file is as it was" : "the file is as it was";
-  return fileError("ERR_WRITE", path, error, hint);
+function linksHint({ inPlace }: HeaderChange): string {
+  return inPlace
+    ? "--break-links, without --in-place, gives this name a file of its own"
+    : "--break-links gives this name a file of its own; the others keep the old header";
 }

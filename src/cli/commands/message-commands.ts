@@ -7,9 +7,10 @@ import type { CommandSet } from "../command.js";
 import { DOCTOR } from "./doctor/doctor-commands.js";
 import { INSPECT } from "./inspect/inspect-commands.js";
 import { OPEN } from "./open/open-commands.js";
+import { RESEAL } from "./reseal/reseal-commands.js";
 import { REWRAP } from "./rewrap/rewrap-commands.js";
 import { SEAL } from "./seal/seal-commands.js";
 
 export const MESSAGE_COMMANDS: CommandSet = {
-  commands: [SEAL, OPEN, INSPECT, REWRAP, DOCTOR].flatMap(({ commands }) => commands),
+  commands: [SEAL, OPEN, INSPECT, REWRAP, RESEAL, DOCTOR].flatMap(({ commands }) => commands),
 };

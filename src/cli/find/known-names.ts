@@ -7,7 +7,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { P11SealError, PolicyError, UsageError } from "../../errors.js";
 import { defined } from "../../defined.js";
 import { type KeyFile, parsePublicKey } from "../../keys/formats/key-file.js";
-import type { PublicKey } from "../../keys/key.js";
+import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { modeHint } from "../../store/file-modes.js";
 import { readAuthorities } from "../../records/authorities.js";
 import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
@@ -42,6 +42,8 @@ export interface KnownRecipient {
   readonly certificate?: Uint8Array;
   /** When the key was last valid, milliseconds since 1970-01-01T00:00Z. */
   readonly notAfterMs?: number;
+  /** For RSA: the OAEP record (see `Recipient`). */
+  readonly oaep?: OaepHash;
 }
 
 export interface KnownKey {
@@ -138,9 +140,9 @@ export class KnownNames {
     const home = homeFolder(this.#context.io.env);
     const entries = await readDirectory(home, "recipients");
     const found: KnownRecipient[] = entries.map(
-      ({ name, publicKey, certificates, notAfterMs }) => ({
+      ({ name, publicKey, certificates, notAfterMs, oaep }) => ({
         ...{ name, publicKey },
-        ...defined({ certificate: certificates?.[0], notAfterMs }),
+        ...defined({ certificate: certificates?.[0], notAfterMs, oaep }),
       }),
     );
     const list = join(home, "recipients");
@@ -183,9 +185,9 @@ export function isThere(path: string): Promise<boolean> {
   );
 }
 
-function knownRecipient(name: string, { publicKey, certificate }: KeyFile): KnownRecipient {
+function knownRecipient(name: string, { publicKey, certificate, oaep }: KeyFile): KnownRecipient {
   const { der, notAfterMs } = certificate ?? {};
-  return { name, publicKey, ...defined({ certificate: der, notAfterMs }) };
+  return { name, publicKey, ...defined({ certificate: der, notAfterMs, oaep }) };
 }
 
 function requireTrusted(entries: readonly DirectoryEntry[], { name, publicKey }: DirectoryEntry) {

@@ -87,7 +87,7 @@ function requireSameKind(keys: readonly ExchangePublicKey[], stanzas: readonly S
     throw new PolicyError(
       "ERR_MIXED_RECIPIENTS",
       `the age file is for ${other} recipients, and a ${kind} one can't join them`,
-      { hint: "make a new file for it: open this one, and seal it again" },
+      { hint: "make a new file for it: p11seal reseal" },
     );
   }
 }
@@ -120,7 +120,7 @@ function stanzasOf(
   throw new UnsupportedError(
     "ERR_REWRAP",
     "the age file does not say which of its recipients is the one to remove",
-    { hint: "open it with that recipient's own key (-i), or open it, and seal it again" },
+    { hint: "open it with that recipient's own key (-i), or make a new file: p11seal reseal" },
   );
 }
 

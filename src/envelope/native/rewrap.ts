@@ -211,7 +211,7 @@ async function extensionsOf(
   const room = MAX_EXT_BYTES - (extBlock.length - 4);
   if (room < 0) {
     throw new PolicyError("ERR_HEADER_SIZE", "no room in the header for the custodian's record", {
-      hint: "other programs' extensions fill it; open the message, and seal it again",
+      hint: "other programs' extensions fill it; make a new message: p11seal reseal",
     });
   }
   const { mac, immutablePart, transcript } = header;

@@ -69,7 +69,7 @@ export const FINDING_RULES = {
   unauthenticated: {
     severity: "warning",
     title: "nothing in the message shows whether its content was altered",
-    remedy: "seal it again with authenticated encryption: p11seal reseal",
+    remedy: "open it, and seal it again with authenticated encryption",
   },
   "doubled-recipient": {
     severity: "warning",

@@ -117,6 +117,16 @@ export class Gate {
   }
 
   /**
+   * The user's name for the sender of a message that is not opened for anybody to read. It is
+   * signed by one whom the policy accepts; the ledger is left alone, and its age does not matter.
+   *
+   * @throws PolicyError, and see `trustedSender`
+   */
+  async believe(sender: SenderInfo | undefined): Promise<string> {
+    return (await this.#accepted(sender, Date.now())).name;
+  }
+
+  /**
    * Adds signatures to what was admitted, so that they let the message in no second time.
    *
    * @param state - `isAccepted`: the message is in the ledger already

@@ -205,7 +205,7 @@ function changed(path: string): FileError {
 
 function tooLong(path: string): UnsupportedError {
   return new UnsupportedError("ERR_REWRAP", `${quoted(path)} is text, and too long to re-wrap`, {
-    hint: `messages as text are re-wrapped up to ${MAX_TEXT_BYTES} bytes; open it, and seal it again`,
+    hint: `messages as text are re-wrapped up to ${MAX_TEXT_BYTES} bytes; p11seal reseal takes longer ones`,
   });
 }
 

@@ -247,4 +247,4 @@ const UNRECORDED = "without a custodian's record: what nobody signed has none";
 
 const MAY_HAVE_KEPT =
   "whoever could open a message before may have kept its key: to shut them out of what is in it, " +
-  "open it, and seal it again";
+  "make a new one of it with p11seal reseal";
