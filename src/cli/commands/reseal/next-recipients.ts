@@ -6,7 +6,7 @@
 import { toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import type { MessageInfo, RecipientInfo } from "../../../envelope/envelope.js";
-import { PolicyError, UnsupportedError } from "../../../errors.js";
+import { PolicyError } from "../../../errors.js";
 import type {
   ExchangePublicKey,
   KnownPublicKey,
@@ -45,10 +45,7 @@ export class NextRecipients {
   readonly #count: number;
   readonly #removed = new Set<string>();
 
-  /**
-   * @param own - the public keys of the user's identities
-   * @throws UnsupportedError `ERR_RESEAL`: sealed with a passphrase
-   */
+  /** @param own - the public keys of the user's identities */
   constructor(info: MessageInfo, own: readonly KnownPublicKey[], wishes: Wishes) {
     const { add, remove, known, nowMs } = wishes;
     const candidates: Candidate[] = [
@@ -60,7 +57,6 @@ export class NextRecipients {
     this.#format = info.format;
     this.#count = info.recipients.length;
     for (const stanza of info.recipients) {
-      if (stanza.passphrase === true) throw withPassphrase();
       const gone = remove.find((publicKey) => isFor(stanza, { publicKey }));
       const found = candidates.find(({ recipient }) => isFor(stanza, recipient));
       if (gone !== undefined) this.#removed.add(nameOf(gone));
@@ -170,11 +166,5 @@ function candidateOf(one: KnownRecipient, nowMs: number): Candidate[] {
 function expired(fact: string): PolicyError {
   return new PolicyError("ERR_RECIPIENT_EXPIRED", fact, {
     hint: "remove it with --remove, and add its owner's new key with -r",
-  });
-}
-
-function withPassphrase(): UnsupportedError {
-  return new UnsupportedError("ERR_RESEAL", "the file is sealed with a passphrase", {
-    hint: "it names nobody to keep; open it, and seal it to keys",
   });
 }

@@ -7,7 +7,13 @@
  * the ledger is left alone, and a message's age does not matter.
  */
 import { defined } from "../../../defined.js";
-import { AuthenticationError, NoMatchError, PolicyError, UsageError } from "../../../errors.js";
+import {
+  AuthenticationError,
+  NoMatchError,
+  PolicyError,
+  UnsupportedError,
+  UsageError,
+} from "../../../errors.js";
 import type { PassedOn, SenderInfo } from "../../../envelope/envelope.js";
 import { openMessage } from "../../../envelope/messages.js";
 import { around } from "../../../keys/around.js";
@@ -233,6 +239,9 @@ async function openedAs(
         requireUnexpired(sender);
         if (signer === undefined && !leaveUnsigned) throw needsSigner();
       },
+      passphrase: () => {
+        throw withPassphrase();
+      },
       identities: async (info) => {
         const found = await identities.find(info);
         await settle(info, found);
@@ -283,6 +292,12 @@ function requireUnexpired({ createdMs, expiresMs }: SenderInfo): void {
   if (createdMs === undefined) return;
   const limits = { createdMs, ...defined({ expiresMs }) };
   requireFresh(limits, { nowMs: Date.now(), windowMs: Infinity });
+}
+
+function withPassphrase(): UnsupportedError {
+  return new UnsupportedError("ERR_RESEAL", "the file is sealed with a passphrase", {
+    hint: "it names nobody to keep; open it, and seal it to keys",
+  });
 }
 
 function needsSigner(): PolicyError {
