@@ -179,7 +179,7 @@ export const MUTANTS = [
   },
   {
     what: "a header is replaced though the file changed meanwhile",
-    file: "src/store/replace-header.ts",
+    file: "src/store/take-place.ts",
     find: "    await file.requireUnchanged();\n",
     replace: "",
     test: "test/store/replace-header.test.ts",
@@ -193,8 +193,8 @@ export const MUTANTS = [
   },
   {
     what: "a new header breaks hard links",
-    file: "src/store/replace-header.ts",
-    find: "  if (stats.nlink <= 1n || (change.breakLinks && !change.inPlace)) return;",
+    file: "src/store/take-place.ts",
+    find: "  if (stats.nlink <= 1n) return;",
     replace: "  if (stats.nlink >= 1n) return;",
     test: "test/store/replace-header.test.ts",
   },

@@ -11,7 +11,7 @@ async function start(): Promise<void> {
   const [first, ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
   const codeFolder = first === "--version" ? undefined : useCodeCache(process.env);
-  const isAboutMessages = /^(?:seal|open|inspect|rewrap|doctor)$/.test(first ?? "");
+  const isAboutMessages = /^(?:seal|open|inspect|rewrap|reseal|doctor)$/.test(first ?? "");
   const { run } = await (isAboutMessages ? import("./run-messages.js") : import("./run-all.js"));
   await run(codeFolder);
 }

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { Encrypter } from "age-encryption";
+import { Encrypter } from "../../../support/typage.js";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage } from "../../../../src/envelope/messages.js";
 import { faultShim } from "../../../support/file-faults/shim.js";
@@ -200,7 +200,7 @@ describe("reseal", () => {
     const encrypter = new Encrypter();
     encrypter.setPassphrase("correct horse");
     encrypter.setScryptWorkFactor(8);
-    writeFileSync(at("m.p11s"), await encrypter.encrypt("text"));
+    writeFileSync(at("m.p11s"), await encrypter.encrypt(plain));
     await fails("-i alice.key", "ERR_RESEAL");
     writeFileSync(at("m.p11s"), plain);
     await fails("-i alice.key", "ERR_NOT_A_MESSAGE");
