@@ -97,7 +97,7 @@ const wanted: Readonly<Record<string, string>> = {
   open: "the report\n",
   "age files": "for bob\n",
   "CMS messages": "by CMS\ntrue\n",
-  "Signatures as CMS has them": "as-is zoe@example.org\na contract\ntrue\nan order by CMS\n",
+  "Signatures as CMS has them": "as-is zoe@example.org\na contract\n11\ntrue\nan order by CMS\n",
   "watch and interrupt": "100 %\nERR_ABORTED\n",
   "sign, and demand a signature": "an order\n0 true\n",
   rewrap: "for others\n1 true\n",
