@@ -100,7 +100,7 @@ function examplesOf(...specs: readonly CommandSpec[]): string {
 /** What each exit status from 0 on means. */
 export const EXIT_STATUSES = [
   ...["done", "failed", "usage", "no identity matches", "not authentic"],
-  ...["token or PIN", "refused by policy"],
+  ...["token or PIN", "refused by policy", "some files left, try again"],
 ] as const;
 
 function exitStatuses(): string {
