@@ -219,7 +219,9 @@ describe("with a token, a CMS message", () => {
     ["ec.p7m", "bob.crt"],
     ["sha1.p7m", "alice.crt"],
   ])("%s opens after one PIN", async (name, certificate) => {
-    const argv = ["open", "--cert", certificate, "--pin-source", "env:PIN", "-o", "-", name];
+    // Tokens of other files may hold the same keys.
+    const key = ["-i", token.uri, "--cert", certificate, "--pin-source", "env:PIN"];
+    const argv = ["open", ...key, "-o", "-", name];
     const env = { PIN: USER_PIN, P11SEAL_MODULE: SOFTHSM_MODULE };
     const opened = await p11seal(argv, { cwd: folder, env });
     expect(opened).toMatchObject({ status: 0 });
