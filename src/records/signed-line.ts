@@ -4,6 +4,7 @@
  * field.
  */
 import { ascii, concat, equal, fromBase64, toBase64 } from "../bytes.js";
+import { defined } from "../defined.js";
 import { P11SealError, TokenError } from "../errors.js";
 import type { PrivateKey, SigningPublicKey } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
@@ -17,11 +18,14 @@ export interface LineForm<T extends object> {
   readonly type: string;
   /** Separates its signatures from all others, as in `p11seal/v1 receipt`. */
   readonly label: string;
-  /** What the fields hold, in the order of writing. */
+  /**
+   * What the fields hold, in the order of writing. One that may be absent has a check that takes
+   * `undefined`.
+   */
   readonly fields: readonly (readonly [name: keyof T & string, holds: Check])[];
   /** The name of the field with the signer's key. */
   readonly signer: string;
-  /** The longest line, bytes. */
+  /** The longest line, bytes: with room for the largest RSA key and signature. */
   readonly maxBytes: number;
   /** Makes the error for a line that is none. */
   malformed(fact: string): Error;
@@ -75,7 +79,7 @@ export function readSignedLine<T extends object>(
     throw form.malformed(`the algorithm is not that of the ${form.signer}'s key`);
   }
   if (!verifySignature(signer, signedBytes(form, unsigned), signature)) throw form.forged();
-  const statement = Object.fromEntries(form.fields.map(([name]) => [name, unsigned[name]])) as T;
+  const statement = present(form.fields, unsigned) as T;
   return { statement, signer, algorithm };
 }
 
@@ -86,7 +90,7 @@ type Fields = Readonly<Record<string, unknown>>;
 const BASE64 = text(/^[A-Za-z0-9+/]+={0,2}$/);
 const ALGORITHM = text(/^[A-Za-z0-9 -]{1,32}$/);
 
-/** The fields in their order; undefined if one of them has the wrong form. */
+/** Those that are there, in their order; undefined if one of them has the wrong form. */
 function ordered<T extends object>(form: LineForm<T>, values: Fields): Fields | undefined {
   const all: readonly (readonly [string, Check])[] = [
     ["type", (value) => value === form.type],
@@ -95,7 +99,11 @@ function ordered<T extends object>(form: LineForm<T>, values: Fields): Fields | 
     ["algorithm", ALGORITHM],
   ];
   if (!all.every(([name, holds]) => holds(values[name]))) return undefined;
-  return Object.fromEntries(all.map(([name]) => [name, values[name]]));
+  return present(all, values);
+}
+
+function present(fields: readonly (readonly [string, Check])[], values: Fields): Fields {
+  return defined(Object.fromEntries(fields.map(([name]) => [name, values[name]])));
 }
 
 function signedBytes<T extends object>({ label }: LineForm<T>, unsigned: Fields): Uint8Array {
