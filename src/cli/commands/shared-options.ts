@@ -112,6 +112,68 @@ export const signWith = {
   },
 } satisfies Options;
 
+/** Of commands that sign messages: what the signature says besides. */
+export const serial = {
+  expires: {
+    type: "string",
+    describe: "Signed: refused by receivers after this time, as in 7d",
+  },
+  "stream-name": {
+    type: "string",
+    describe: "Signed: which of your counters the serial number is from (default: default)",
+  },
+} satisfies Options;
+
+/** Of commands that change who can open messages. */
+export const changedRecipients = {
+  recipient: {
+    alias: "r",
+    type: "string",
+    repeatable: true,
+    names: { of: "recipients", orFile: true },
+    describe: "Add this recipient: key or certificate file, pkcs11: URI, name (repeatable)",
+  },
+  "recipients-file": {
+    alias: "R",
+    type: "string",
+    repeatable: true,
+    describe: 'Add the recipients of a file, one a line; "-" is stdin (repeatable)',
+  },
+  remove: {
+    type: "string",
+    repeatable: true,
+    names: { of: "recipients", orFile: true },
+    describe: "Remove this recipient (repeatable)",
+  },
+} satisfies Options;
+
+/** Of commands that make new wrapped keys. */
+export const oaep = {
+  oaep: {
+    type: "string",
+    choices: ["sha1", "sha256", "sha384", "sha512"],
+    describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
+  },
+} satisfies Options;
+
+/** Of commands that open messages. */
+export const identities = {
+  identity: {
+    alias: "i",
+    type: "string",
+    repeatable: true,
+    describe: "pkcs11: URI, file with one, or private key file (default: every token present)",
+  },
+} satisfies Options;
+
+/** Of commands that change files where they lie. */
+export const breakLinks = {
+  "break-links": {
+    type: "boolean",
+    describe: "Of a file with several hard links, give this name a file of its own",
+  },
+} satisfies Options;
+
 /** Of commands that take a recipient's key. */
 export const allowSigningKey = {
   "allow-signing-key": {
@@ -158,4 +220,17 @@ export const certificateTrust = {
     describe: "An OCSP response about a certificate (repeatable)",
   },
   at: { type: "string", describe: "When certificates must be valid (UTC; default: now)" },
+} satisfies Options;
+
+/** Of commands that change who can open messages, with keys that may be on a token. */
+export const changeByKey = {
+  ...allowSigningKey,
+  ...certificateTrust,
+  "allow-untrusted-cert": {
+    type: "boolean",
+    describe: "Add the keys of certificates that no trusted authority vouches for",
+  },
+  ...forceLastTry,
+  ...publicHalf,
+  ...tokenAccess,
 } satisfies Options;

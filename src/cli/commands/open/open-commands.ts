@@ -4,6 +4,7 @@ import {
   acceptedCustodians,
   certificateTrust,
   filesByKey,
+  identities,
   keyBlob,
   ownCertificates,
   threads,
@@ -18,13 +19,7 @@ export const OPEN: CommandSet = {
       operands: "[files..]",
       describe: "Open sealed files with a key on a token",
       options: {
-        identity: {
-          alias: "i",
-          type: "string",
-          repeatable: true,
-          describe:
-            "pkcs11: URI, file with one, or private key file (default: every token present)",
-        },
+        ...identities,
         output: {
           alias: "o",
           type: "string",

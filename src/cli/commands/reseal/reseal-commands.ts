@@ -2,14 +2,14 @@
 import type { CommandSet } from "../../command.js";
 import {
   acceptedCustodians,
-  allowSigningKey,
-  certificateTrust,
-  forceLastTry,
+  breakLinks,
+  changeByKey,
+  changedRecipients,
   general,
+  identities,
   jsonErrors,
-  publicHalf,
+  serial,
   signWith,
-  tokenAccess,
 } from "../shared-options.js";
 
 const SIGN = "--sign-with 'pkcs11:token=vault;object=sign'";
@@ -21,36 +21,12 @@ export const RESEAL: CommandSet = {
       operands: "[files..]",
       describe: "Seal files anew, with a new key, so that those removed can't open them",
       options: {
-        recipient: {
-          alias: "r",
-          type: "string",
-          repeatable: true,
-          names: { of: "recipients", orFile: true },
-          describe: "Add this recipient: key or certificate file, pkcs11: URI, name (repeatable)",
-        },
-        "recipients-file": {
-          alias: "R",
-          type: "string",
-          repeatable: true,
-          describe: 'Add the recipients of a file, one a line; "-" is stdin (repeatable)',
-        },
-        remove: {
-          type: "string",
-          repeatable: true,
-          names: { of: "recipients", orFile: true },
-          describe: "Remove this recipient (repeatable)",
-        },
+        ...changedRecipients,
         "drop-unknown": {
           type: "boolean",
           describe: "Leave out recipients whose public keys are not known here",
         },
-        identity: {
-          alias: "i",
-          type: "string",
-          repeatable: true,
-          describe:
-            "pkcs11: URI, file with one, or private key file (default: every token present)",
-        },
+        ...identities,
         from: {
           type: "string",
           repeatable: true,
@@ -59,31 +35,13 @@ export const RESEAL: CommandSet = {
         },
         ...acceptedCustodians,
         ...signWith,
-        expires: {
-          type: "string",
-          describe: "Signed: refused by receivers after this time, as in 7d",
-        },
-        "stream-name": {
-          type: "string",
-          describe: "Signed: which of your counters the serial number is from (default: default)",
-        },
+        ...serial,
         "leave-unsigned": {
           type: "boolean",
           describe: "Nobody signs the new message, though somebody signed the old one",
         },
-        "break-links": {
-          type: "boolean",
-          describe: "Of a file with several hard links, give this name a file of its own",
-        },
-        ...allowSigningKey,
-        ...certificateTrust,
-        "allow-untrusted-cert": {
-          type: "boolean",
-          describe: "Add the keys of certificates that no trusted authority vouches for",
-        },
-        ...forceLastTry,
-        ...publicHalf,
-        ...tokenAccess,
+        ...breakLinks,
+        ...changeByKey,
         ...jsonErrors,
         ...general,
       },

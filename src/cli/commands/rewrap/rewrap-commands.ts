@@ -2,15 +2,15 @@
 import type { CommandSet } from "../../command.js";
 import {
   acceptedCustodians,
-  allowSigningKey,
-  certificateTrust,
-  forceLastTry,
+  breakLinks,
+  changeByKey,
+  changedRecipients,
   general,
+  identities,
   json,
   messageTree,
+  oaep,
   ownCertificates,
-  publicHalf,
-  tokenAccess,
 } from "../shared-options.js";
 
 const CUSTODIAN = "--custodian-key 'pkcs11:token=vault;object=custodian'";
@@ -23,25 +23,7 @@ export const REWRAP: CommandSet = {
       needs: "-r RECIPIENT, --remove RECIPIENT or --rules",
       describe: "Change who can open sealed files, without touching what is in them",
       options: {
-        recipient: {
-          alias: "r",
-          type: "string",
-          repeatable: true,
-          names: { of: "recipients", orFile: true },
-          describe: "Add this recipient: key or certificate file, pkcs11: URI, name (repeatable)",
-        },
-        "recipients-file": {
-          alias: "R",
-          type: "string",
-          repeatable: true,
-          describe: 'Add the recipients of a file, one a line; "-" is stdin (repeatable)',
-        },
-        remove: {
-          type: "string",
-          repeatable: true,
-          names: { of: "recipients", orFile: true },
-          describe: "Remove this recipient (repeatable)",
-        },
+        ...changedRecipients,
         "from-key": {
           type: "string",
           repeatable: true,
@@ -54,13 +36,7 @@ export const REWRAP: CommandSet = {
           describe:
             "Add whom the rules for each file name, and remove known keys that they exclude",
         },
-        identity: {
-          alias: "i",
-          type: "string",
-          repeatable: true,
-          describe:
-            "pkcs11: URI, file with one, or private key file (default: every token present)",
-        },
+        ...identities,
         "custodian-key": {
           type: "string",
           describe:
@@ -88,15 +64,8 @@ export const REWRAP: CommandSet = {
           type: "boolean",
           describe: "Overwrite headers where they are, if they keep their size: for large archives",
         },
-        "break-links": {
-          type: "boolean",
-          describe: "Of a file with several hard links, give this name a file of its own",
-        },
-        oaep: {
-          type: "string",
-          choices: ["sha1", "sha256", "sha384", "sha512"],
-          describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
-        },
+        ...breakLinks,
+        ...oaep,
         ...ownCertificates,
         "allow-unauthenticated": {
           type: "boolean",
@@ -106,15 +75,7 @@ export const REWRAP: CommandSet = {
           type: "boolean",
           describe: "CMS: also what has PKCS#1 v1.5, triple DES, RC2",
         },
-        ...allowSigningKey,
-        ...certificateTrust,
-        "allow-untrusted-cert": {
-          type: "boolean",
-          describe: "Add the keys of certificates that no trusted authority vouches for",
-        },
-        ...forceLastTry,
-        ...publicHalf,
-        ...tokenAccess,
+        ...changeByKey,
         ...json,
         ...general,
       },

@@ -246,5 +246,4 @@ const FOREIGN =
 const UNRECORDED = "without a custodian's record: what nobody signed has none";
 
 const MAY_HAVE_KEPT =
-  "whoever could open a message before may have kept its key: to shut them out of what is in it, " +
-  "make a new one of it with p11seal reseal";
+  "whoever could open it before may have kept its key; p11seal reseal gives the message a new one";

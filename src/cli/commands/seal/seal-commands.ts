@@ -4,6 +4,8 @@ import {
   allowSigningKey,
   certificateTrust,
   filesByKey,
+  oaep,
+  serial,
   signWith,
   threads,
 } from "../shared-options.js";
@@ -55,11 +57,7 @@ export const SEAL: CommandSet = {
           type: "boolean",
           describe: "As text, for mails and configuration files",
         },
-        oaep: {
-          type: "string",
-          choices: ["sha1", "sha256", "sha384", "sha512"],
-          describe: "OAEP hash for RSA (default: as recorded with the key, else SHA-256 and SHA-1)",
-        },
+        ...oaep,
         ...allowSigningKey,
         ...certificateTrust,
         "allow-untrusted-cert": {
@@ -86,14 +84,7 @@ export const SEAL: CommandSet = {
           type: "boolean",
           describe: "CMS: name recipients by key identifiers, not by their certificates' issuers",
         },
-        expires: {
-          type: "string",
-          describe: "Signed: refused by receivers after this time, as in 7d",
-        },
-        "stream-name": {
-          type: "string",
-          describe: "Signed: which of your counters the serial number is from (default: default)",
-        },
+        ...serial,
         ...threads,
         ...filesByKey,
       },

@@ -80,7 +80,7 @@ describe("rewrap", () => {
     const done = await p11seal("rewrap -r dave.pem --remove alice.pem -i carol.key m.p11s");
     expect([done.status, done.stdout.toString()]).toEqual([0, ""]);
     expect(done.stderr).toContain("m.p11s: re-wrapped, 1 added, 1 removed\n");
-    expect(done.stderr).toContain("whoever could open a message before may have kept its key");
+    expect(done.stderr).toContain("whoever could open it before may have kept its key");
     expect(done.stderr).toContain("without a custodian's record: what nobody signed has none");
     expect(await opensFor("m.p11s", "dave")).toBe(true);
     expect(await opensFor("m.p11s", "carol")).toBe(true);
