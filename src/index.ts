@@ -11,33 +11,31 @@ export {
   inspectMessage as inspect,
   matchesRecipient,
   openMessage as open,
-  rewrapMessage as rewrap,
   sealMessage as seal,
   verifySender,
   type Opened,
-  type OpenOptions,
-  type RewrapMessageOptions as RewrapOptions,
   type Sealed,
   type SealMessageOptions as SealOptions,
 } from "./envelope/messages.js";
+export type { OpenOptions } from "./envelope/open-options.js";
+export {
+  rewrapMessage as rewrap,
+  type RewrapMessageOptions as RewrapOptions,
+} from "./envelope/rewrap-message.js";
 export type { Watching } from "./envelope/watched.js";
 export { openRanges, type OpenedRanges, type RandomAccessSource } from "./envelope/ranges.js";
+export type { AtEnd } from "./envelope/envelope.js";
 export type {
-  Allowances,
-  AtEnd,
   ClaimedSender,
-  CmsSealOptions,
-  Custodian,
-  MailPart,
-  Kept,
   MessageInfo,
   PassedOn,
   RecipientInfo,
-  Rewrapped,
-  Sender,
   SenderCertificates,
   SenderInfo,
-} from "./envelope/envelope.js";
+} from "./envelope/message-info.js";
+export type { Allowances, Kept } from "./envelope/receiver.js";
+export type { Custodian, Rewrapped } from "./envelope/rewrapping.js";
+export type { CmsSealOptions, MailPart, Sender } from "./envelope/seal-options.js";
 
 // Signatures as CMS has them
 export {

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { request, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { rewrapMessage } from "../src/envelope/messages.js";
+import { rewrapMessage } from "../src/envelope/rewrap-message.js";
 import { softwareIdentity } from "../src/software/software-identity.js";
 import { temporaryFolder, writeKeys } from "./cli/support/folder.js";
 import { p11seal, startProgram, until, type Ended } from "./cli/support/spawn.js";

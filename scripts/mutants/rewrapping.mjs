@@ -18,7 +18,7 @@ export const REWRAPPING = [
   },
   {
     what: "a CMS message is re-wrapped though its tag does not hold",
-    file: "src/envelope/messages.ts",
+    file: "src/envelope/rewrap-message.ts",
     find: "    await rewrapped.verifyBody?.();\n",
     replace: "    if (rewrapped.oldHeaderBytes === 0) await rewrapped.verifyBody?.();\n",
     test: "test/envelope/cms/cms-rewrap.test.ts",

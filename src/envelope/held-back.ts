@@ -6,7 +6,7 @@
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { UsageError } from "../errors.js";
-import type { Kept, Receiver } from "./envelope.js";
+import type { Kept, Receiver } from "./receiver.js";
 
 /** What is kept in memory without and with a place outside it, bytes. */
 const MOST_IN_MEMORY = 64 * 1024 * 1024;

@@ -1,35 +1,21 @@
 /**
- * Messages of any known format: seal, open, inspect. `sealMessage` and `openMessage` are the
- * library's two stories; `beginSealing` and `beginOpening` are their first halves, for callers that
- * move the body themselves.
+ * Messages of any known format: seal, open, inspect; `rewrap-message.ts` changes recipients.
+ * `beginSealing` and `beginOpening` are the first halves of `sealMessage` and `openMessage`, for
+ * callers that move the body themselves.
  */
 import { openBody, sealBody } from "../body/body.js";
 import { unshared } from "../bytes.js";
-import type { KnownPublicKey, ExchangePublicKey, Identity, MlKemPublicKey } from "../keys/key.js";
-import type { Secret } from "../secret.js";
-import { ByteStream, Reader, type ByteSource } from "../stream.js";
-import type {
-  Allowances,
-  AtEnd,
-  BegunOpening,
-  BegunSealing,
-  Envelope,
-  Kept,
-  MessageInfo,
-  ProvenHeader,
-  PassedOn,
-  Receiver,
-  Rewrapped,
-  RewrappedHeader,
-  RewrapOptions,
-  SealedReaders,
-  SealOptions,
-  SenderInfo,
-} from "./envelope.js";
-import { AbortedError, UnsupportedError, UsageError } from "../errors.js";
+import { AbortedError, UsageError } from "../errors.js";
+import type { ExchangePublicKey, Identity, KnownPublicKey, MlKemPublicKey } from "../keys/key.js";
 import type { SmimeType } from "../mime/write-mail.js";
+import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import { armored } from "./armor.js";
+import type { AtEnd, BegunOpening, BegunSealing, Envelope, SealedReaders } from "./envelope.js";
 import { formatNamed, formatOf } from "./formats.js";
+import type { MessageInfo, SenderInfo } from "./message-info.js";
+import type { OpenOptions } from "./open-options.js";
+import { OrderedReceiver } from "./ordered-receiver.js";
+import type { SealOptions } from "./seal-options.js";
 import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
 
 /** A sealed message. Its header is ready; its body is sealed as it is read, once. */
@@ -130,63 +116,6 @@ export async function beginSealing(options: SealInOptions): Promise<BegunSealing
   return envelope.beginSealing(options);
 }
 
-export interface OpenOptions extends Watching {
-  /**
-   * What can reach the private keys; the first that matches a recipient, and can do what opening
-   * needs, is used. A function is called only after `authenticate`: looking for keys may touch a
-   * token. It gets what `inspectMessage` returns.
-   */
-  readonly identities:
-    | readonly Identity<KnownPublicKey>[]
-    | ((info: MessageInfo) => Promise<readonly Identity<KnownPublicKey>[]>);
-  /**
-   * Asks for the passphrase of a message that is sealed with one, as age files can be; undefined:
-   * there is none. Called after `authenticate`, once, and not for a message that names recipients.
-   */
-  readonly passphrase?: (() => Promise<Secret | undefined>) | undefined;
-  /** The header, where it was detached from the body. */
-  readonly header?: ByteSource | undefined;
-  /** Certificates, DER, by which messages may name the identities' keys; called as `identities`. */
-  readonly certificates?: (() => Promise<readonly Uint8Array[]>) | undefined;
-  /** What to put up with in this message; by default nothing. */
-  readonly allows?: Allowances | undefined;
-  /**
-   * True: the caller keeps the plaintext from everybody until its stream has ended. Otherwise what
-   * is authentic only at the message's end, as all of a CMS message is, is kept back until then:
-   * 64 MiB in memory, and more with `spool`.
-   */
-  readonly keepsUntilEnd?: boolean | undefined;
-  /** Keeps bytes outside memory, all of them when it resolves. They are encrypted. */
-  readonly spool?: ((chunks: AsyncIterable<Uint8Array>) => Promise<Kept>) | undefined;
-  /**
-   * 32 bytes that only this host knows, and that stay the same: for RSA PKCS#1 v1.5, which
-   * `allows.legacy` lets in. By default new ones for each process.
-   */
-  readonly rejectionSecret?: (() => Promise<Secret>) | undefined;
-  /**
-   * The receiver's policy about senders. Called once the sender's signature was checked (or with
-   * `undefined` for an unsigned message) and before any key is looked for; throws to refuse.
-   */
-  readonly authenticate?: ((sender: SenderInfo | undefined) => Promise<void>) | undefined;
-  /**
-   * The receiver's policy about messages that a custodian re-wrapped for others: called before
-   * `authenticate`, with the custodian's signed record; throws to refuse. Absent: `ERR_REWRAPPED`.
-   */
-  readonly passedOn?: ((record: PassedOn, sender: SenderInfo) => Promise<void>) | undefined;
-  /**
-   * Called for each signature that comes to light inside the sender's, which only CMS has, before
-   * the last of the plaintext comes; throws to refuse. Without the sender's, the message would be
-   * as good a one by this signer.
-   */
-  readonly alsoSigned?: ((insider: SenderInfo) => Promise<void>) | undefined;
-  /**
-   * True: a signature inside the encryption will do, which only CMS has. The key is then used
-   * before it is known who sent the message, and `authenticate` is called before the last of the
-   * plaintext comes.
-   */
-  readonly signatureInside?: boolean | undefined;
-}
-
 /** A message whose header is authentic. */
 export interface Opened {
   readonly info: MessageInfo;
@@ -278,85 +207,6 @@ async function interruptible(
   }
 }
 
-export interface RewrapMessageOptions
-  extends
-    RewrapOptions,
-    Pick<
-      OpenOptions,
-      "identities" | "certificates" | "allows" | "authenticate" | "passedOn" | "rejectionSecret"
-    >,
-    Watching {}
-
-/**
- * Makes a new header, for other recipients, to go before the same body; nothing is encrypted again.
- * Whoever could open the message before may have kept its key.
- *
- * @param sealed - the message, of which the body is read only where it vouches for the header, as
- *   in CMS; or only its header, where that was detached from the body
- * @throws as `openMessage`; UsageError `ERR_NO_RECIPIENTS`, `ERR_CUSTODIAN`: a signed message needs
- *   one; PolicyError `ERR_MIXED_RECIPIENTS`, `ERR_TOO_MANY_RECIPIENTS`, `ERR_WEAK_KEY`;
- *   UnsupportedError `ERR_REWRAP`: this message can't be re-wrapped
- */
-export async function rewrapMessage(
-  sealed: ByteSource,
-  options: RewrapMessageOptions,
-): Promise<Rewrapped> {
-  const { signal } = options;
-  const reader = new Reader(watched(sealed, options));
-  try {
-    requireRunning(signal);
-    const rewrapped = await unlessAborted(rewrapHeader(reader, options), signal);
-    await rewrapped.verifyBody?.();
-    return rewrapped;
-  } finally {
-    await reader.close();
-  }
-}
-
-/**
- * The first half of `rewrapMessage`, which reads the header alone: the body is what `reader` has
- * next when this is done. Throws alike.
- */
-export async function rewrapHeader(
-  reader: Reader,
-  options: RewrapMessageOptions,
-): Promise<RewrappedHeader> {
-  const envelope = await formatOf(reader);
-  if (envelope.rewrap === undefined) {
-    throw new UnsupportedError("ERR_REWRAP", `messages of ${envelope.name} can't be re-wrapped`, {
-      hint: "open it, and seal it again",
-    });
-  }
-  const receiver = new OrderedReceiver(options);
-  const rewrapped = await envelope.rewrap(reader, receiver, options);
-  receiver.requireAuthenticated();
-  return rewrapped;
-}
-
-/**
- * Checks with a key that a message's header is authentic: that what is wrapped for this key is the
- * message's file key, which no one else can tell. Reads no byte of the body.
- *
- * @returns undefined where only the body's end would show it, as in CMS; no key was used then
- * @throws as `openMessage`
- */
-export async function proveHeader(
-  sealed: ByteSource,
-  options: OpenOptions,
-): Promise<ProvenHeader | undefined> {
-  const reader = new Reader(watched(sealed, options));
-  try {
-    const envelope = await formatOf(reader);
-    if (envelope.proveHeader === undefined) return undefined;
-    const receiver = new OrderedReceiver(options);
-    const proven = await envelope.proveHeader(reader, receiver);
-    receiver.requireAuthenticated();
-    return proven;
-  } finally {
-    await reader.close();
-  }
-}
-
 /**
  * Checks everything about a message's sender that can be checked without any key: the signature at
  * its start, and the one at its end over every byte between.
@@ -400,67 +250,6 @@ export function matchesRecipient(
   publicKey: ExchangePublicKey | MlKemPublicKey,
 ): boolean {
   return info.recipients.some((recipient) => recipient.matches(publicKey));
-}
-
-/**
- * Holds every format to the order that keeps keys and PINs out of a forger's reach: the sender
- * first, then the keys.
- */
-class OrderedReceiver implements Receiver {
-  readonly allows: Receiver["allows"];
-  readonly keepsUntilEnd: Receiver["keepsUntilEnd"];
-  readonly spool?: NonNullable<Receiver["spool"]>;
-  readonly rejectionSecret?: NonNullable<Receiver["rejectionSecret"]>;
-  readonly passedOn?: NonNullable<Receiver["passedOn"]>;
-  readonly #options: OpenOptions;
-  #isAuthenticated = false;
-  #isLater = false;
-
-  constructor(options: OpenOptions) {
-    const { allows, keepsUntilEnd, spool, rejectionSecret, passedOn } = options;
-    this.allows = allows;
-    this.keepsUntilEnd = keepsUntilEnd;
-    if (spool !== undefined) this.spool = spool;
-    if (rejectionSecret !== undefined) this.rejectionSecret = rejectionSecret;
-    if (passedOn !== undefined) this.passedOn = passedOn;
-    this.#options = options;
-  }
-
-  async authenticate(sender: SenderInfo | undefined): Promise<void> {
-    await this.#options.authenticate?.(sender);
-    this.#isAuthenticated = true;
-  }
-
-  async alsoSigned(insider: SenderInfo): Promise<void> {
-    await this.#options.alsoSigned?.(insider);
-  }
-
-  authenticateLater(): boolean {
-    if (this.#options.signatureInside !== true) return false;
-    this.#isLater = true;
-    return true;
-  }
-
-  async identities(info: MessageInfo): Promise<readonly Identity<KnownPublicKey>[]> {
-    this.requireAuthenticated();
-    const { identities } = this.#options;
-    return typeof identities === "function" ? identities(info) : identities;
-  }
-
-  async passphrase(): Promise<Secret | undefined> {
-    this.requireAuthenticated();
-    return this.#options.passphrase?.();
-  }
-
-  async certificates(): Promise<readonly Uint8Array[]> {
-    this.requireAuthenticated();
-    return (await this.#options.certificates?.()) ?? [];
-  }
-
-  requireAuthenticated(): void {
-    if (!this.#isAuthenticated && !this.#isLater)
-      throw new TypeError("the sender was not authenticated");
-  }
 }
 
 /** Calls `use` with the message's format, and with readers for its header and its body. */

@@ -7,8 +7,9 @@ import { defined } from "../defined.js";
 import { AuthenticationError, UnsupportedError } from "../errors.js";
 import type { Identity, KnownPublicKey } from "../keys/key.js";
 import { Reader } from "../stream.js";
-import type { MessageInfo } from "./envelope.js";
-import { beginOpening, type OpenOptions } from "./messages.js";
+import type { MessageInfo } from "./message-info.js";
+import { beginOpening } from "./messages.js";
+import type { OpenOptions } from "./open-options.js";
 import { requireRunning, unlessAborted, watched } from "./watched.js";
 
 /** A message that can be read at any offset: a file, an object in a store. */

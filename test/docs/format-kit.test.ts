@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { kitFiles } from "../../scripts/format-kit/kit.mjs";
-import type { PassedOn } from "../../src/envelope/envelope.js";
+import type { PassedOn } from "../../src/envelope/message-info.js";
 import { openMessage, verifySender } from "../../src/envelope/messages.js";
 import { PolicyError } from "../../src/errors.js";
 import { fromBase64 } from "../../src/bytes.js";

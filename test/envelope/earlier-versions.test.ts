@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "@jest/globals";
-import type { PassedOn } from "../../src/envelope/envelope.js";
+import type { PassedOn } from "../../src/envelope/message-info.js";
 import { openMessage, verifySender } from "../../src/envelope/messages.js";
 import { readMessage } from "../docs/page-reader.js";
 import { identityOf, senderOf, type ExchangeKeyName } from "../support/identities.js";

@@ -18,7 +18,7 @@ import {
   verifySender,
 } from "../../src/envelope/messages.js";
 import { stanzaTag } from "../../src/envelope/native/recips.js";
-import type { Sender } from "../../src/envelope/envelope.js";
+import type { Sender } from "../../src/envelope/seal-options.js";
 import { oaepEncrypt } from "../../src/wrap/rsa-oaep.js";
 import type { Identity } from "../../src/keys/key.js";
 import { Reader } from "../../src/stream.js";

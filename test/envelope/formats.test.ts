@@ -3,7 +3,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import type { Envelope, MessageInfo, Receiver } from "../../src/envelope/envelope.js";
+import type { Envelope } from "../../src/envelope/envelope.js";
+import type { MessageInfo } from "../../src/envelope/message-info.js";
+import type { Receiver } from "../../src/envelope/receiver.js";
 import { formatOf, registerFormat } from "../../src/envelope/formats.js";
 import {
   beginOpening,

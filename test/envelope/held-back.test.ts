@@ -1,6 +1,6 @@
 /** Plaintext that must not be seen before its stream has ended. */
 import { describe, expect, it } from "@jest/globals";
-import type { Kept } from "../../src/envelope/envelope.js";
+import type { Kept } from "../../src/envelope/receiver.js";
 import { heldBack, keep } from "../../src/envelope/held-back.js";
 import { collect } from "../../src/stream.js";
 import { Random } from "../support/mutate.js";

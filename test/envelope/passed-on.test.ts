@@ -4,7 +4,7 @@
  */
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { concat, equal, toHex, u32 } from "../../src/bytes.js";
-import type { PassedOn, SenderInfo } from "../../src/envelope/envelope.js";
+import type { PassedOn, SenderInfo } from "../../src/envelope/message-info.js";
 import { inspectMessage, openMessage, verifySender } from "../../src/envelope/messages.js";
 import type { Extension } from "../../src/envelope/native/header.js";
 import { sha256 } from "../../src/envelope/native/signature.js";

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { equal } from "../../src/bytes.js";
-import { rewrapMessage, sealMessage } from "../../src/envelope/messages.js";
+import { sealMessage } from "../../src/envelope/messages.js";
+import { rewrapMessage } from "../../src/envelope/rewrap-message.js";
 import type { TokenAccess } from "../../src/token/access.js";
 import { parseUri } from "../../src/token/uri.js";
 import type { KeyType, KeyInfo } from "../../src/token/values.js";

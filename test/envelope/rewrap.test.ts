@@ -3,14 +3,9 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { concat, equal } from "../../src/bytes.js";
-import type { RewrapOptions } from "../../src/envelope/envelope.js";
-import {
-  inspectMessage,
-  openMessage,
-  rewrapHeader,
-  rewrapMessage,
-  sealMessage,
-} from "../../src/envelope/messages.js";
+import type { RewrapOptions } from "../../src/envelope/rewrapping.js";
+import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
+import { rewrapHeader, rewrapMessage } from "../../src/envelope/rewrap-message.js";
 import type { Extension } from "../../src/envelope/native/header.js";
 import { Reader } from "../../src/stream.js";
 import { ext, headerBytes, holder, recips, stanza } from "../support/forge.js";

@@ -14,7 +14,7 @@ import {
   sealMessage,
   verifySender,
 } from "../../src/envelope/messages.js";
-import type { Sender } from "../../src/envelope/envelope.js";
+import type { Sender } from "../../src/envelope/seal-options.js";
 import type { Identity } from "../../src/keys/key.js";
 import { Reader } from "../../src/stream.js";
 import { FULL, SEG_LOG2 } from "../support/forge.js";

@@ -19,7 +19,7 @@ import {
 } from "../../src/envelope/messages.js";
 import type { SignedClaims } from "../../src/envelope/native/core.js";
 import { encodeRecips, stanzaTag, type Stanza } from "../../src/envelope/native/recips.js";
-import type { Sender } from "../../src/envelope/envelope.js";
+import type { Sender } from "../../src/envelope/seal-options.js";
 import { publicKeyFromRsa } from "../../src/keys/public-key.js";
 import { signatureAlgorithm, verifySignature } from "../../src/keys/signing.js";
 import { Reader } from "../../src/stream.js";

@@ -5,12 +5,8 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 import { afterAll, describe, expect, it, jest } from "@jest/globals";
-import {
-  openMessage,
-  sealMessage,
-  verifySender,
-  type OpenOptions,
-} from "../../src/envelope/messages.js";
+import { openMessage, sealMessage, verifySender } from "../../src/envelope/messages.js";
+import type { OpenOptions } from "../../src/envelope/open-options.js";
 import { openRanges } from "../../src/envelope/ranges.js";
 import type { Watching } from "../../src/envelope/watched.js";
 import { AbortedError, AuthenticationError } from "../../src/errors.js";

@@ -18,7 +18,7 @@ import {
   recips,
   stanza,
 } from "../support/forge.js";
-import type { Sender } from "../../src/envelope/envelope.js";
+import type { Sender } from "../../src/envelope/seal-options.js";
 import { recipientOf, senderOf } from "../support/identities.js";
 import { custodianOf, parsed, RECORD, rewrapped, sealed } from "../support/rewrapped.js";
 import { EXCHANGE_KEY_NAMES } from "../support/keys.js";

@@ -1,7 +1,7 @@
 /** Identities with the TEST keys, and identities that count, refuse or lie. */
 import { createPrivateKey } from "node:crypto";
 import { defined } from "../../src/defined.js";
-import type { Sender } from "../../src/envelope/envelope.js";
+import type { Sender } from "../../src/envelope/seal-options.js";
 import type {
   ExchangePublicKey,
   Identity,

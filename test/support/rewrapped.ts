@@ -1,12 +1,10 @@
 /** Messages that a custodian passed on, and what a dishonest one could make of them. */
-import type { Custodian, PassedOn, RewrapOptions } from "../../src/envelope/envelope.js";
+import type { PassedOn } from "../../src/envelope/message-info.js";
+import type { Custodian, RewrapOptions } from "../../src/envelope/rewrapping.js";
 import { concat } from "../../src/bytes.js";
-import {
-  openMessage,
-  rewrapMessage,
-  sealMessage,
-  type OpenOptions,
-} from "../../src/envelope/messages.js";
+import { openMessage, sealMessage } from "../../src/envelope/messages.js";
+import type { OpenOptions } from "../../src/envelope/open-options.js";
+import { rewrapMessage } from "../../src/envelope/rewrap-message.js";
 import {
   encodeExtensions,
   readHeader,
@@ -15,7 +13,7 @@ import {
 } from "../../src/envelope/native/header.js";
 import { signRecord, type RecordFields } from "../../src/envelope/native/rewrap-record.js";
 import { addresseeTag, sha256 } from "../../src/envelope/native/signature.js";
-import type { Sender } from "../../src/envelope/envelope.js";
+import type { Sender } from "../../src/envelope/seal-options.js";
 import type { KnownPublicKey } from "../../src/keys/key.js";
 import { Reader } from "../../src/stream.js";
 import { SEG_LOG2 } from "./forge.js";

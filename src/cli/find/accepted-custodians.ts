@@ -2,7 +2,7 @@
  * Custodians: which ones this receiver accepts, by the command line and `config.toml`; and what is
  * said of a message that one passed on.
  */
-import type { MessageInfo, PassedOn, SenderInfo } from "../../envelope/envelope.js";
+import type { MessageInfo, PassedOn, SenderInfo } from "../../envelope/message-info.js";
 import { PolicyError } from "../../errors.js";
 import { fingerprintText } from "../../keys/public-key.js";
 import { acceptedCustodians, readConfig } from "../../records/config.js";

@@ -14,7 +14,7 @@ import {
 } from "../../records/directory/directory.js";
 import { DerReader } from "../../asn1/der.js";
 import type { TrustAccount } from "../../trust/verify-certificate.js";
-import type { SenderCertificates } from "../../envelope/envelope.js";
+import type { SenderCertificates } from "../../envelope/message-info.js";
 import { printable } from "../../printable.js";
 import { parseX509, type Certificate } from "../../x509/certificate.js";
 import { parseCrl } from "../../x509/crl.js";

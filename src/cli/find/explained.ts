@@ -12,7 +12,7 @@
  *
  * Nothing here is secret, and nothing is verified: the header is, before it is written anew.
  */
-import type { MessageInfo, RecipientInfo } from "../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../envelope/message-info.js";
 import type { ExchangePublicKey, MlKemPublicKey } from "../../keys/key.js";
 
 /** A key that may be a recipient's, with the certificates by which CMS names it. */

@@ -5,7 +5,7 @@
  */
 import { stat } from "node:fs/promises";
 import { equal } from "../../bytes.js";
-import type { MessageInfo } from "../../envelope/envelope.js";
+import type { MessageInfo } from "../../envelope/message-info.js";
 import {
   hybridFileIdentity,
   looksLikeHybridFile,

@@ -3,7 +3,7 @@
  * token present. No PIN is asked for before one of them is known to match, unless a token that `-i`
  * names shows none.
  */
-import type { MessageInfo, RecipientInfo } from "../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../envelope/message-info.js";
 import { matchesRecipient } from "../../envelope/messages.js";
 import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
 import { looksLikeAgeIdentities } from "../../keys/formats/age-keys.js";

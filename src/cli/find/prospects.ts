@@ -2,7 +2,7 @@
  * Predicts, without a PIN, how opening a message with the keys at hand will go: how the token will
  * do it, or why it can't. `inspect -i` and `doctor` show it.
  */
-import type { MessageInfo, RecipientInfo } from "../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../envelope/message-info.js";
 import { matchesRecipient } from "../../envelope/messages.js";
 import { defined } from "../../defined.js";
 import { NoMatchError, P11SealError, PolicyError, TokenError } from "../../errors.js";

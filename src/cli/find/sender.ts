@@ -13,7 +13,8 @@ import {
 } from "../../records/directory/directory.js";
 import { custodianLimit } from "../../records/directory/trusted-custodian.js";
 import { defined } from "../../defined.js";
-import type { Sender, SenderCertificates, SenderInfo } from "../../envelope/envelope.js";
+import type { SenderCertificates, SenderInfo } from "../../envelope/message-info.js";
+import type { Sender } from "../../envelope/seal-options.js";
 import { P11SealError, UsageError } from "../../errors.js";
 import type { Identity, PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { moment, parseDuration } from "../../records/duration.js";

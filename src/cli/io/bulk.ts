@@ -10,13 +10,10 @@ import { FileFailure } from "../../body/threads/failure.js";
 import type { ParallelOptions } from "../../body/threads/parallel.js";
 import { release } from "../../body/threads/release.js";
 import { defaultThreads, defaultWriters, WORTHWHILE_BYTES } from "../../body/threads/threads.js";
-import type { BegunOpening, SealOptions } from "../../envelope/envelope.js";
-import {
-  beginOpening,
-  beginSealing,
-  sealMessage,
-  type OpenOptions,
-} from "../../envelope/messages.js";
+import type { BegunOpening } from "../../envelope/envelope.js";
+import type { SealOptions } from "../../envelope/seal-options.js";
+import { beginOpening, beginSealing, sealMessage } from "../../envelope/messages.js";
+import type { OpenOptions } from "../../envelope/open-options.js";
 import { UsageError } from "../../errors.js";
 import { isFilling, Reader } from "../../stream.js";
 import { readError } from "./file-input.js";

@@ -5,7 +5,7 @@ import { layoutOf } from "../../body/segments.js";
 import { toHex } from "../../bytes.js";
 import { AGE_SSH_OAEP } from "../../keys/formats/ssh.js";
 import type { ExchangePublicKey, MlKemPublicKey } from "../../keys/key.js";
-import type { MessageInfo, RecipientInfo } from "../envelope.js";
+import type { MessageInfo, RecipientInfo } from "../message-info.js";
 import { BODY_NONCE_BYTES } from "./age-file-key.js";
 import { AGE, encodeAgeHeader, type RawHeader } from "./age-header.js";
 import { wrappedBy } from "./age-wrap.js";

@@ -11,16 +11,10 @@ import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
 import { headerOf } from "../detached-header.js";
-import type {
-  BegunOpening,
-  BegunSealing,
-  MessageInfo,
-  ProvenHeader,
-  Receiver,
-  SealedReaders,
-  SealOptions,
-  SenderInfo,
-} from "../envelope.js";
+import type { BegunOpening, BegunSealing, ProvenHeader, SealedReaders } from "../envelope.js";
+import type { MessageInfo, SenderInfo } from "../message-info.js";
+import type { Receiver } from "../receiver.js";
+import type { SealOptions } from "../seal-options.js";
 import {
   BODY_NONCE_BYTES,
   finishHeader,

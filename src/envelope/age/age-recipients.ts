@@ -3,7 +3,7 @@ import { PolicyError, UsageError } from "../../errors.js";
 import type { ExchangePublicKey, OaepHash, Recipient } from "../../keys/key.js";
 import { formatAgeRecipient } from "../../keys/formats/age-keys.js";
 import { requireExchange } from "../../keys/recipient-strength.js";
-import type { SealOptions } from "../envelope.js";
+import type { SealOptions } from "../seal-options.js";
 import { recipientsOnce } from "../recipients-once.js";
 import { MAX_STANZAS } from "./age-header.js";
 import { MIN_RSA_BYTES } from "./stanzas.js";

@@ -3,7 +3,7 @@ import { scrypt } from "node:crypto";
 import { ascii, concat } from "../../bytes.js";
 import { AuthenticationError, NoMatchError, PolicyError } from "../../errors.js";
 import { Secret } from "../../secret.js";
-import type { Receiver } from "../envelope.js";
+import type { Receiver } from "../receiver.js";
 import { openUnder } from "./age-wrap.js";
 import type { Stanza } from "./stanzas.js";
 

@@ -3,7 +3,7 @@ import { toHex } from "../../bytes.js";
 import { ML_KEM_OIDS } from "../../keys/ml-kem.js";
 import type { ExchangePublicKey, MlKemPublicKey, OaepHash } from "../../keys/key.js";
 import { readableCertificates } from "../../x509/certificate-file.js";
-import type { MessageInfo, RecipientInfo, SenderInfo } from "../envelope.js";
+import type { MessageInfo, RecipientInfo, SenderInfo } from "../message-info.js";
 import type { EnvelopedHeader } from "./enveloped.js";
 import type { RecipientId, RecipientInfoValue } from "./recipient-infos.js";
 import { namesKey } from "./recipient-match.js";

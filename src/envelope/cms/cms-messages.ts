@@ -4,15 +4,9 @@
  */
 import { UnsupportedError, UsageError } from "../../errors.js";
 import { Reader } from "../../stream.js";
-import type {
-  AtEnd,
-  BegunOpening,
-  Kept,
-  MessageInfo,
-  Receiver,
-  SealedReaders,
-  SenderInfo,
-} from "../envelope.js";
+import type { AtEnd, BegunOpening, SealedReaders } from "../envelope.js";
+import type { MessageInfo, SenderInfo } from "../message-info.js";
+import type { Kept, Receiver } from "../receiver.js";
 import { heldBack, keep } from "../held-back.js";
 import { envelopedInfo, signedInfo } from "./cms-info.js";
 import { cmsSender } from "./cms-sender.js";

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { ascii, concat, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import type { SenderInfo } from "../envelope.js";
+import type { SenderInfo } from "../message-info.js";
 import type { Signer } from "./check-signer.js";
 import type { SignedParts } from "./signed-data.js";
 

@@ -16,7 +16,8 @@ import {
 import type { Identity, KnownPublicKey } from "../../keys/key.js";
 import type { Secret } from "../../secret.js";
 import { Reader } from "../../stream.js";
-import type { Receiver, SenderInfo } from "../envelope.js";
+import type { SenderInfo } from "../message-info.js";
+import type { Receiver } from "../receiver.js";
 import { envelopedInfo } from "./cms-info.js";
 import { cmsSender } from "./cms-sender.js";
 import { notAuthentic, openContent } from "./enveloped.js";

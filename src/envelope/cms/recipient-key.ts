@@ -6,7 +6,8 @@ import { Secret } from "../../secret.js";
 import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
 import { parseX509 } from "../../x509/certificate.js";
 import { readableCertificates } from "../../x509/certificate-file.js";
-import type { MessageInfo, Receiver } from "../envelope.js";
+import type { MessageInfo } from "../message-info.js";
+import type { Receiver } from "../receiver.js";
 import type { EnvelopedHeader } from "./enveloped.js";
 import { wrappedKeys } from "./wrapped-keys.js";
 

@@ -23,7 +23,7 @@ import { agreeWith } from "../../wrap/hpke-parts.js";
 import { aesKeyWrap, deriveKek } from "../../wrap/key-agreement.js";
 import { oaepEncrypt } from "../../wrap/rsa-oaep.js";
 import { parseX509, type Certificate } from "../../x509/certificate.js";
-import type { SealOptions } from "../envelope.js";
+import type { SealOptions } from "../seal-options.js";
 import { recipientsOnce } from "../recipients-once.js";
 import {
   AES_256_WRAP_OID,

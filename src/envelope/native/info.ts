@@ -15,7 +15,7 @@ import type {
   PassedOn,
   RecipientInfo,
   SenderInfo,
-} from "../envelope.js";
+} from "../message-info.js";
 import { isHybrid } from "../../wrap/hpke.js";
 import { SUITE, VERSION, type ParsedHeader } from "./header.js";
 import { passedOnBy } from "./origin.js";

@@ -18,12 +18,11 @@ import type {
   BegunSealing,
   Envelope,
   ProvenHeader,
-  Receiver,
   SealedReaders,
-  SealOptions,
-  Sender,
-  SenderInfo,
 } from "../envelope.js";
+import type { SenderInfo } from "../message-info.js";
+import type { Receiver } from "../receiver.js";
+import type { SealOptions, Sender } from "../seal-options.js";
 import type { Core } from "./core.js";
 import {
   DEFAULT_SEG_LOG2,

@@ -7,7 +7,8 @@ import { ascii, concat, Cursor, equal, toHex, u32 } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
 import type { SigningPublicKey } from "../../keys/key.js";
-import type { Custodian, PassedOn } from "../envelope.js";
+import type { PassedOn } from "../message-info.js";
+import type { Custodian } from "../rewrapping.js";
 import { CborMap, encodeMap, requireDeterministic } from "./cbor-map.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import {

@@ -10,7 +10,9 @@ import type { Recipient } from "../../keys/key.js";
 import { signatureAlgorithm } from "../../keys/signing.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
-import type { Receiver, Rewrapped, RewrapOptions, SenderInfo } from "../envelope.js";
+import type { SenderInfo } from "../message-info.js";
+import type { Receiver } from "../receiver.js";
+import type { Rewrapped, RewrapOptions } from "../rewrapping.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import {
   encodeExtensions,

@@ -22,7 +22,8 @@ import { requireEd25519 } from "../../keys/curve25519.js";
 import { publicKeyFromEd25519, publicKeyFromSpki } from "../../keys/public-key.js";
 import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
-import type { Sender, SenderInfo } from "../envelope.js";
+import type { SenderInfo } from "../message-info.js";
+import type { Sender } from "../seal-options.js";
 import type { SignedClaims } from "./core.js";
 import type { KeySignature, ParsedHeader } from "./header.js";
 

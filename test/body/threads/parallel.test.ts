@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
 import { beginOpening, beginSealing, openMessage } from "../../../src/envelope/messages.js";
-import type { Sender } from "../../../src/envelope/envelope.js";
+import type { Sender } from "../../../src/envelope/seal-options.js";
 import { openFile, sealFile } from "../../../src/body/threads/parallel.js";
 import { openBody } from "../../../src/body/body.js";
 import { CHUNK_SIZES } from "../../../src/body/chunks.js";

@@ -6,7 +6,7 @@ import {
   unexplained,
   type Expected,
 } from "../../../src/cli/find/explained.js";
-import type { MessageInfo } from "../../../src/envelope/envelope.js";
+import type { MessageInfo } from "../../../src/envelope/message-info.js";
 import { inspectMessage, sealMessage } from "../../../src/envelope/messages.js";
 import { recipientOf, type ExchangeKeyName } from "../../support/identities.js";
 

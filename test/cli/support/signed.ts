@@ -8,7 +8,7 @@ import { makeHomeLedger } from "../../../src/records/ledger/home-ledger.js";
 import { addEntry } from "../../../src/records/directory/directory-file.js";
 import type { DirectoryEntry } from "../../../src/records/directory/directory.js";
 import { sealMessage } from "../../../src/envelope/messages.js";
-import type { Sender } from "../../../src/envelope/envelope.js";
+import type { Sender } from "../../../src/envelope/seal-options.js";
 import { recipientOf, senderOf, type ExchangeKeyName } from "../../support/identities.js";
 import { p11seal, type Ended } from "./spawn.js";
 

@@ -2,13 +2,8 @@
 import { describe, expect, it } from "@jest/globals";
 import { concat } from "../../../src/bytes.js";
 import { PolicyError } from "../../../src/errors.js";
-import {
-  inspectMessage,
-  openMessage,
-  rewrapMessage,
-  sealMessage,
-  type RewrapMessageOptions,
-} from "../../../src/envelope/messages.js";
+import { inspectMessage, openMessage, sealMessage } from "../../../src/envelope/messages.js";
+import { rewrapMessage, type RewrapMessageOptions } from "../../../src/envelope/rewrap-message.js";
 import type { ExchangePublicKey, Identity, Recipient } from "../../../src/keys/key.js";
 import { ageIdentities } from "../../../src/software/age-identities.js";
 import { hybridIdentityOf } from "../../support/hybrid.js";

@@ -2,14 +2,9 @@
 import { describe, expect, it } from "@jest/globals";
 import { der, DerReader, TAG } from "../../../src/asn1/der.js";
 import { concat } from "../../../src/bytes.js";
-import type { CmsSealOptions } from "../../../src/envelope/envelope.js";
-import {
-  inspectMessage,
-  openMessage,
-  rewrapMessage,
-  sealMessage,
-  type RewrapMessageOptions,
-} from "../../../src/envelope/messages.js";
+import type { CmsSealOptions } from "../../../src/envelope/seal-options.js";
+import { inspectMessage, openMessage, sealMessage } from "../../../src/envelope/messages.js";
+import { rewrapMessage, type RewrapMessageOptions } from "../../../src/envelope/rewrap-message.js";
 import { parseCertifiedKey } from "../../../src/keys/formats/certified-key.js";
 import type { Identity, Recipient } from "../../../src/keys/key.js";
 import { requireExchange } from "../../../src/keys/recipient-strength.js";

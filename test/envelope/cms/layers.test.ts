@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
-import type { SenderInfo } from "../../../src/envelope/envelope.js";
+import type { SenderInfo } from "../../../src/envelope/message-info.js";
 import { inspectMessage, openMessage, verifySender } from "../../../src/envelope/messages.js";
 import type { Identity } from "../../../src/keys/key.js";
 import { softwareIdentity } from "../../../src/software/software-identity.js";

@@ -2,7 +2,7 @@
 import { createECDH, createPublicKey, randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { equal } from "../../../src/bytes.js";
-import type { CmsSealOptions } from "../../../src/envelope/envelope.js";
+import type { CmsSealOptions } from "../../../src/envelope/seal-options.js";
 import {
   inspectMessage,
   matchesRecipient,

@@ -1,5 +1,5 @@
 /** What becomes of a message that is tried with the test keys, and what was done for it. */
-import type { Allowances } from "../../../src/envelope/envelope.js";
+import type { Allowances } from "../../../src/envelope/receiver.js";
 import { openMessage } from "../../../src/envelope/messages.js";
 import type { EcPublicKey, Identity, RsaPublicKey } from "../../../src/keys/key.js";
 import { publicKeyFromSpki } from "../../../src/keys/public-key.js";

@@ -16,7 +16,7 @@ import { CONTENT_TYPES } from "../../../src/envelope/cms/cms-oids.js";
 import { cmsMessageId } from "../../../src/envelope/cms/message-id.js";
 import { MAX_DER_CONTENT_BYTES, PIECE_BYTES } from "../../../src/envelope/cms/write-content.js";
 import { beginSealing } from "../../../src/envelope/cms/write-enveloped.js";
-import type { SealOptions } from "../../../src/envelope/envelope.js";
+import type { SealOptions } from "../../../src/envelope/seal-options.js";
 import { parseCertifiedKey } from "../../../src/keys/formats/certified-key.js";
 import type { Recipient } from "../../../src/keys/key.js";
 import { requireExchange } from "../../../src/keys/recipient-strength.js";

@@ -5,7 +5,7 @@
 import { randomInt } from "node:crypto";
 import { toHex } from "../../../bytes.js";
 import { P11SealError, UsageError } from "../../../errors.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { directoryPath, readDirectory } from "../../../records/directory/directory-file.js";
 import type { DirectoryEntry, DirectoryKind } from "../../../records/directory/directory.js";

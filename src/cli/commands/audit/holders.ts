@@ -5,7 +5,7 @@
  */
 import { toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
-import type { MessageInfo, RecipientInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../../envelope/message-info.js";
 import { P11SealError } from "../../../errors.js";
 import type { ExchangePublicKey, PublicKey } from "../../../keys/key.js";
 import { requireExchange } from "../../../keys/recipient-strength.js";

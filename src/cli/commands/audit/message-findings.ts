@@ -7,7 +7,7 @@ import type {
   MessageInfo,
   PassedOn,
   RecipientInfo,
-} from "../../../envelope/envelope.js";
+} from "../../../envelope/message-info.js";
 import { senderLimit, type DirectoryEntry } from "../../../records/directory/directory.js";
 import type { Finding, FindingKind } from "./findings.js";
 import type { Explanation, Holder } from "./holders.js";

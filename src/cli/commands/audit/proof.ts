@@ -5,8 +5,8 @@
 import { AuthenticationError, NoMatchError, PolicyError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
-import { proveHeader } from "../../../envelope/messages.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
+import { proveHeader } from "../../../envelope/prove-header.js";
 import type { Context } from "../../command.js";
 import { prepareIdentities, type Identities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";

@@ -1,5 +1,5 @@
 /** What of a message breaks the rules for its folder; or that there are none, or none to go by. */
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
 import { P11SealError } from "../../../errors.js";
 import { headerBreaches, senderBreaches, type Breach } from "../../../records/rules/breaches.js";
 import type { Governance } from "../../../records/rules/governance.js";

@@ -3,7 +3,7 @@
  * Without a file, which modules, tokens and keys there are. No PIN is asked for or sent.
  */
 import { defined } from "../../../defined.js";
-import type { MessageInfo, PassedOn } from "../../../envelope/envelope.js";
+import type { MessageInfo, PassedOn } from "../../../envelope/message-info.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { NoMatchError, P11SealError, TokenError, UsageError } from "../../../errors.js";
 import type {

@@ -3,7 +3,7 @@
  * verified, without any key; everything else is only what somebody wrote.
  */
 import { defined } from "../../../defined.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { UsageError } from "../../../errors.js";
 import { moment } from "../../../records/duration.js";

@@ -1,5 +1,5 @@
 /** Whether one message may be opened, as the gate decides before any key is looked for. */
-import type { PassedOn, SenderInfo } from "../../../envelope/envelope.js";
+import type { PassedOn, SenderInfo } from "../../../envelope/message-info.js";
 import type { DirectoryEntry } from "../../../records/directory/directory.js";
 import type { Output } from "../../io/output.js";
 import type { Admitted } from "./gate.js";

@@ -2,7 +2,9 @@
  * What `open` puts up with where messages of other programs have no better: content that nothing
  * vouches for, and algorithms of old. Each flag is about this run, and no configuration sets it.
  */
-import type { Allowances, AtEnd, MessageInfo } from "../../../envelope/envelope.js";
+import type { AtEnd } from "../../../envelope/envelope.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
+import type { Allowances } from "../../../envelope/receiver.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import type { Secret } from "../../../secret.js";
 import { homeFolder } from "../../../store/home.js";

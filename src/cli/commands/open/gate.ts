@@ -5,7 +5,7 @@
 import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import { trustedSender, type DirectoryEntry } from "../../../records/directory/directory.js";
-import type { SenderInfo } from "../../../envelope/envelope.js";
+import type { SenderInfo } from "../../../envelope/message-info.js";
 import { defined } from "../../../defined.js";
 import { P11SealError, PolicyError, UsageError } from "../../../errors.js";
 import { moment, parseDuration } from "../../../records/duration.js";

@@ -4,7 +4,7 @@
  * logged.
  */
 import { defined } from "../../../defined.js";
-import type { SenderInfo } from "../../../envelope/envelope.js";
+import type { SenderInfo } from "../../../envelope/message-info.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";

@@ -7,7 +7,7 @@ import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { AuthenticationError, NoMatchError, P11SealError, TokenError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
-import type { OpenOptions } from "../../../envelope/messages.js";
+import type { OpenOptions } from "../../../envelope/open-options.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";

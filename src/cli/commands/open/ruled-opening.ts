@@ -4,7 +4,7 @@
  * arrives keeps them with their inbox. They are looked at before a PIN is asked for. What breaks
  * them is noted, and refused where signed rules say `enforce = true`.
  */
-import type { MessageInfo, SenderInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo, SenderInfo } from "../../../envelope/message-info.js";
 import { P11SealError, PolicyError } from "../../../errors.js";
 import { headerBreaches, senderBreaches, type Breach } from "../../../records/rules/breaches.js";
 import type { Governance } from "../../../records/rules/governance.js";

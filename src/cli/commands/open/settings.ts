@@ -1,5 +1,5 @@
 /** What a message is opened with, and what messages that are opened side by side share. */
-import type { Allowances } from "../../../envelope/envelope.js";
+import type { Allowances } from "../../../envelope/receiver.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import type { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import type { Identities } from "../../find/identities.js";

@@ -5,7 +5,7 @@
  */
 import { toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
-import type { MessageInfo, RecipientInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../../envelope/message-info.js";
 import { PolicyError } from "../../../errors.js";
 import type {
   ExchangePublicKey,

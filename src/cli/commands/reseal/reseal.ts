@@ -14,7 +14,7 @@ import {
   UnsupportedError,
   UsageError,
 } from "../../../errors.js";
-import type { PassedOn, SenderInfo } from "../../../envelope/envelope.js";
+import type { PassedOn, SenderInfo } from "../../../envelope/message-info.js";
 import { openMessage } from "../../../envelope/messages.js";
 import { around } from "../../../keys/around.js";
 import type { ExchangePublicKey } from "../../../keys/key.js";

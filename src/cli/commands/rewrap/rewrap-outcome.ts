@@ -1,6 +1,6 @@
 /** What became of each file, as people and programs are told, and as the exit status says. */
 import { defined } from "../../../defined.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
 import { P11SealError } from "../../../errors.js";
 import { printable, printableJson } from "../../../printable.js";
 import type { Context } from "../../command.js";

@@ -1,6 +1,6 @@
 /** What would become of a message, by its header alone: no key is used, and no PIN is needed. */
 import { defined } from "../../../defined.js";
-import type { MessageInfo, RecipientInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo, RecipientInfo } from "../../../envelope/message-info.js";
 import type { Recipient } from "../../../keys/key.js";
 import {
   foreignBecause,

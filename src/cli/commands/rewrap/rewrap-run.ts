@@ -3,7 +3,9 @@
  * files, a message that does not belong where it lies is left alone (`find/explained.ts`).
  */
 import { equal } from "../../../bytes.js";
-import type { Allowances, Custodian, MessageInfo, PassedOn } from "../../../envelope/envelope.js";
+import type { MessageInfo, PassedOn } from "../../../envelope/message-info.js";
+import type { Allowances } from "../../../envelope/receiver.js";
+import type { Custodian } from "../../../envelope/rewrapping.js";
 import { matchesRecipient } from "../../../envelope/messages.js";
 import {
   AuthenticationError,

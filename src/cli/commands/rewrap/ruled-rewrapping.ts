@@ -9,7 +9,7 @@
  */
 import { dirname } from "node:path";
 import { toHex } from "../../../bytes.js";
-import type { MessageInfo } from "../../../envelope/envelope.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
 import { PolicyError } from "../../../errors.js";
 import { has, type Governance } from "../../../records/rules/governance.js";
 import type { RuledKey, RuledKeys } from "../../../records/rules/ruled-keys.js";

@@ -1,7 +1,7 @@
 /** What a command line chooses of messages in CMS, and what has to be said about them. */
 import { basename } from "node:path";
 import { defined } from "../../../defined.js";
-import type { CmsSealOptions } from "../../../envelope/envelope.js";
+import type { CmsSealOptions } from "../../../envelope/seal-options.js";
 import { UsageError } from "../../../errors.js";
 import type { Recipient } from "../../../keys/key.js";
 import type { Arguments } from "../../arguments/arguments.js";

@@ -1,6 +1,6 @@
 /** Who signs the messages of one command: as a sender in p11seal's own format, or as CMS has it. */
 import { defined } from "../../../defined.js";
-import type { CmsSealOptions, Sender } from "../../../envelope/envelope.js";
+import type { CmsSealOptions, Sender } from "../../../envelope/seal-options.js";
 import type { SigningPublicKey } from "../../../keys/key.js";
 import type { Context } from "../../command.js";
 import { signerAt } from "../../find/identity-at.js";

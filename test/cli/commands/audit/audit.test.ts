@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { temporaryFolder, writeKeys } from "../../support/folder.js";
 import { errorCode, run, type Outcome } from "../../support/run.js";
-import { rewrapMessage } from "../../../../src/envelope/messages.js";
+import { rewrapMessage } from "../../../../src/envelope/rewrap-message.js";
 import { identityOf, recipientOf, senderOf } from "../../../support/identities.js";
 import { messageBytes, recips, stanza } from "../../../support/forge.js";
 

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { concat, toHex, u32 } from "../../../../src/bytes.js";
-import type { Custodian } from "../../../../src/envelope/envelope.js";
+import type { Custodian } from "../../../../src/envelope/rewrapping.js";
 import { sealMessage } from "../../../../src/envelope/messages.js";
 import type { Extension } from "../../../../src/envelope/native/header.js";
 import type { RecordFields } from "../../../../src/envelope/native/rewrap-record.js";
