@@ -16,7 +16,15 @@ export async function finishOverwriting(path: string, { report }: Context): Prom
   }
 }
 
-/** The same where a link may lead to the file. */
+/** For what writes nothing: says why the header may be no good. */
+export function noteOverwriting(path: string, { report }: Context): void {
+  if (!hasSideFile(path)) return;
+  report.note(
+    `${path}: a run is overwriting its header, or was killed; a dry run leaves it as it is`,
+  );
+}
+
+/** As `finishOverwriting`, where a link may lead to the file. */
 export async function finishOverwritingAt(path: string, context: Context): Promise<void> {
   await finishOverwriting(realPath(path), context);
 }

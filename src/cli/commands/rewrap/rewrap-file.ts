@@ -13,7 +13,6 @@ import { formatOf } from "../../../envelope/formats.js";
 import { rewrapHeader, type RewrapMessageOptions } from "../../../envelope/rewrap-message.js";
 import { AuthenticationError, FileError, FormatError, UnsupportedError } from "../../../errors.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
-import { finishInPlace } from "../../../store/header-in-place.js";
 import { replaceHeader, type Replaced } from "../../../store/replace-header.js";
 import { fileError, quoted } from "../../../store/system-error.js";
 import { NO_FOLLOW } from "../../../store/temporary.js";
@@ -31,17 +30,14 @@ export interface Examined {
 }
 
 /**
- * Finishes first what a killed run was overwriting in place: such a header can't be read.
- *
  * @param targetOf - what is to become of a message with this header
  * @returns undefined for a file that is no message
- * @throws FileError; as `Envelope.inspect`, `targetOf`, `planFor`
+ * @throws FileError `ERR_READ`; as `Envelope.inspect`, `targetOf`, `planFor`
  */
 export async function examine(
   path: string,
   targetOf: (info: MessageInfo) => Promise<Target>,
 ): Promise<Examined | undefined> {
-  await finishInPlace(path);
   const handle = await opened(path);
   try {
     const reader = new Reader(chunksOf(handle, 0, path));

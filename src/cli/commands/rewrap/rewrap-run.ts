@@ -29,6 +29,7 @@ import {
 import { signerAt } from "../../find/identity-at.js";
 import type { TreeEntry } from "../../find/message-tree.js";
 import type { Tokens } from "../../find/tokens.js";
+import { finishOverwriting, noteOverwriting } from "../../io/unfinished.js";
 import { endsRun, mayPass } from "../file-tasks.js";
 import { rejectionSecret } from "../open/allowed.js";
 import { Guesses } from "../open/guesses.js";
@@ -159,6 +160,8 @@ export class RewrapRun {
   }
 
   async #worked(file: SoughtFile): Promise<Outcome> {
+    if (this.#settings.isDryRun) noteOverwriting(file.path, this.#context);
+    else await finishOverwriting(file.path, this.#context);
     const examined = await examine(file.path, (info) => this.#targetOf(file.path, info));
     if (examined === undefined) {
       if (!file.named) return { result: "no message", file };

@@ -1,5 +1,7 @@
 /** `p11seal rewrap` with keys in files: who can open a message afterwards, and what is said. */
+import { createHash } from "node:crypto";
 import {
+  appendFileSync,
   chmodSync,
   existsSync,
   linkSync,
@@ -14,6 +16,8 @@ import {
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage } from "../../../../src/envelope/messages.js";
+import { thisProcess } from "../../../../src/store/owner.js";
+import { sideFileOf } from "../../../../src/store/work-files.js";
 import { publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { errorCode, run, type Outcome } from "../../support/run.js";
@@ -72,6 +76,21 @@ const results = ({ stdout }: Outcome): unknown[] =>
     .trimEnd()
     .split("\n")
     .map((line) => JSON.parse(line) as unknown);
+
+/** As a run that ended before it had overwritten all of a header. @returns the side file */
+function leaveSideFile(path: string, old: Buffer, next: Buffer): string {
+  const headers = Buffer.concat([old, next]);
+  const fields = {
+    p11seal: "header 1",
+    run: thisProcess().replace(/-[0-9]+$/, "-1"),
+    bytes: old.length,
+    sha256: createHash("sha256").update(headers).digest("hex"),
+  };
+  const side = sideFileOf(path);
+  writeFileSync(side, `${JSON.stringify(fields)}\n`, { mode: 0o600 });
+  appendFileSync(side, headers);
+  return side;
+}
 
 describe("rewrap", () => {
   it.each(["p11seal", "age", "cms"])("changes who can open a file, in %s", async (format) => {
@@ -349,6 +368,24 @@ describe("a tree", () => {
     // What a run would refuse, this one refuses as well.
     const other = await p11seal(`${line} -i dave.key tree/`);
     expect(other.status).toBe(3);
+  });
+
+  it("keeps a header that a killed run left torn in a dry run, and is finished by the next", async () => {
+    const path = at("tree/1.p11s");
+    const whole = readFileSync(path);
+    const { headerBytes } = await inspectMessage(whole);
+    const old = Buffer.alloc(headerBytes, 1);
+    const torn = Buffer.concat([old.subarray(0, 99), whole.subarray(99)]);
+    writeFileSync(path, torn);
+    const side = leaveSideFile(path, old, whole.subarray(0, headerBytes));
+    const line = "rewrap -r dave.pem --remove alice.pem -i alice.key --include-foreign --tree";
+    const rehearsed = await p11seal(`${line} --dry-run tree/`);
+    expect(rehearsed.stderr).toContain("1.p11s: a run is overwriting its header, or was killed;");
+    expect([readFileSync(path), existsSync(side)]).toEqual([torn, true]);
+    const ended = await p11seal(`${line} tree/`);
+    expect(ended.stderr).toContain("1.p11s: a killed run had overwritten part of its header");
+    expect([ended.status, existsSync(side)]).toEqual([0, false]);
+    expect(await opensFor("tree/1.p11s", "dave")).toBe(true);
   });
 
   it("has a line in the journal for each message, and one run at a time", async () => {
