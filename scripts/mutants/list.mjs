@@ -88,8 +88,8 @@ export const MUTANTS = [
   {
     what: "an output that no rule is about is under no demands",
     file: "src/records/rules/rule-book.ts",
-    find: "return rules.length > 0;",
-    replace: "return rules.length >= 0;",
+    find: "if (matched.length === 0) throw",
+    replace: "if (matched.length < 0) throw",
     test: "test/records/rules/rule-book.test.ts",
   },
   {
@@ -123,8 +123,8 @@ export const MUTANTS = [
   {
     what: "a later rule makes RSA keys smaller",
     file: "src/records/rules/governance.ts",
-    find: '...most("minRsaBits", rules, Math.max),',
-    replace: '...most("minRsaBits", rules, Math.min),',
+    find: 'strictest(rules, "minRsaBits", Math.max)',
+    replace: 'strictest(rules, "minRsaBits", Math.min)',
     test: "test/records/rules/rule-book.test.ts",
   },
   {

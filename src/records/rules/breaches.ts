@@ -8,7 +8,7 @@ import type { ExchangePublicKey, OaepHash, Recipient } from "../../keys/key.js";
 import { formatDuration } from "../duration.js";
 import { has, type Governance } from "./governance.js";
 import type { RuledKey, RuledKeys } from "./ruled-keys.js";
-import type { RuleCurve } from "./rules-format.js";
+import type { Limits, RuleCurve } from "./rules-format.js";
 
 export interface Breach {
   /**
@@ -40,10 +40,8 @@ export function recipientBreaches(
   keys: RuledKeys,
   nowMs: number,
 ): Breach[] {
-  const key = { name: "", fingerprint: toHex(publicKey.fingerprint) };
-  const named = [...rules.to, ...rules.always, ...(rules.only ?? [])].find((one) =>
-    has([key], one),
-  );
+  const key = { fingerprint: toHex(publicKey.fingerprint) };
+  const named = keysIn(rules).find((one) => has([key], one));
   const sinceMs = named?.sinceMs ?? keys.sinceMs({ publicKey, certificate });
   const found: Breach[] = [...weaknesses(rules, publicKey), ...ageOf(rules, sinceMs, nowMs)];
   if (rules.only !== undefined && !has(rules.only, key)) {
@@ -137,13 +135,20 @@ export function senderBreaches(
 
 // ── Details ──
 
-function allKeys(rules: Governance, known: readonly RuledKey[]): RuledKey[] {
-  const named = [...rules.always, ...rules.to, ...(rules.only ?? [])];
-  const all = [...named, ...known.filter((key) => !has(named, key))];
-  return all.filter((key, at) => all.findIndex((one) => has([one], key)) === at);
+function keysIn({ to, always, only = [] }: Governance): readonly RuledKey[] {
+  return [...always, ...to, ...only];
 }
 
-function weaknesses({ minRsaBits, curves }: Governance, publicKey: ExchangePublicKey): Breach[] {
+/** Each key once: as the rules name it, or else as the directory does. */
+function allKeys(rules: Governance, known: readonly RuledKey[]): readonly RuledKey[] {
+  const all = new Map<string, RuledKey>();
+  for (const key of [...keysIn(rules), ...known]) {
+    if (!all.has(key.fingerprint)) all.set(key.fingerprint, key);
+  }
+  return [...all.values()];
+}
+
+function weaknesses({ minRsaBits, curves }: Limits, publicKey: ExchangePublicKey): Breach[] {
   if (publicKey.type === "rsa") {
     if (minRsaBits === undefined || publicKey.bits >= minRsaBits) return [];
     const fact = `RSA key has ${publicKey.bits} bits, the rules demand ${minRsaBits}`;
@@ -159,7 +164,7 @@ function curveOf(publicKey: Exclude<ExchangePublicKey, { type: "rsa" }>): RuleCu
   return half.type === "ec" ? half.curve : "X25519";
 }
 
-function ageOf({ maxAgeMs }: Governance, sinceMs: number | undefined, nowMs: number): Breach[] {
+function ageOf({ maxAgeMs }: Limits, sinceMs: number | undefined, nowMs: number): Breach[] {
   if (maxAgeMs === undefined) return [];
   const most = formatDuration(maxAgeMs);
   if (sinceMs === undefined) {

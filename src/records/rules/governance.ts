@@ -4,12 +4,12 @@
  * allowed by every rule that limits it. So no rule, wherever it stands, takes away what another one
  * demands.
  */
+import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
-import type { OaepHash } from "../../keys/key.js";
 import type { SigningPublicKey } from "../../keys/key.js";
 import { quoted } from "../../store/system-error.js";
 import type { RuledKey, RuledKeys } from "./ruled-keys.js";
-import type { NamedKey, Rule, RuleCurve, RulesText } from "./rules-format.js";
+import type { Limits, NamedKey, Rule, RulesText } from "./rules-format.js";
 
 /** A rules file that was read, and may be obeyed. */
 export interface RulesFile extends RulesText {
@@ -37,27 +37,24 @@ export interface MatchedRule {
   readonly pattern: string;
 }
 
-/** What an output must be, by its rules. */
-export interface Governance {
-  /** Where the output is: absolute, in its real folder. */
-  readonly path: string;
-  /** The outermost first. */
-  readonly files: readonly RulesFile[];
-  /** In the order of `files`; never empty. */
-  readonly matched: readonly MatchedRule[];
+/** What rules add up to. */
+export interface Combined extends Limits {
   /** Recipients where none are named otherwise. */
   readonly to: readonly RuledKey[];
   /** Recipients of everything. */
   readonly always: readonly RuledKey[];
   /** Nobody else may be one; absent: anybody. */
   readonly only?: readonly RuledKey[];
-  readonly signed: boolean;
-  /** Who may have signed it; absent: anybody. */
-  readonly senders?: readonly NamedKey[];
-  readonly minRsaBits?: number;
-  readonly curves?: readonly RuleCurve[];
-  readonly oaep?: readonly OaepHash[];
-  readonly maxAgeMs?: number;
+}
+
+/** What an output must be, by its rules. */
+export interface Governance extends Combined {
+  /** Where the output is: absolute, in its real folder. */
+  readonly path: string;
+  /** The outermost first. */
+  readonly files: readonly RulesFile[];
+  /** In the order of `files`; never empty. */
+  readonly matched: readonly MatchedRule[];
   /** Messages that break the rules are not opened. */
   readonly enforce: boolean;
   /**
@@ -68,12 +65,6 @@ export interface Governance {
   /** What a person should know. */
   readonly notes: readonly string[];
 }
-
-/** The limits of a `Governance`. */
-export type Combined = Omit<
-  Governance,
-  "path" | "files" | "matched" | "enforce" | "hash" | "notes"
->;
 
 /**
  * @param matched - the rules of the outermost file first
@@ -99,12 +90,14 @@ export function combined(matched: readonly MatchedRule[], keys: RuledKeys): Comb
     to: named(rules.map((rule) => rule.to)),
     always,
     signed: senders !== undefined || rules.some((rule) => rule.signed),
-    ...(only !== undefined && { only: named([only]) }),
-    ...(senders !== undefined && { senders }),
-    ...(curves !== undefined && { curves }),
-    ...(oaep !== undefined && { oaep }),
-    ...most("minRsaBits", rules, Math.max),
-    ...most("maxAgeMs", rules, Math.min),
+    ...defined({
+      only: only && named([only]),
+      senders,
+      curves,
+      oaep,
+      minRsaBits: strictest(rules, "minRsaBits", Math.max),
+      maxAgeMs: strictest(rules, "maxAgeMs", Math.min),
+    }),
   };
 }
 
@@ -148,13 +141,13 @@ function isSame<T extends NamedKey | string>(one: T): (other: T) => boolean {
   return (other) => idOf(one) === idOf(other);
 }
 
-function most<K extends "minRsaBits" | "maxAgeMs">(
-  name: K,
+function strictest(
   rules: readonly Rule[],
-  stricter: (...values: number[]) => number,
-): Partial<Record<K, number>> {
+  name: "minRsaBits" | "maxAgeMs",
+  ofAll: (...values: number[]) => number,
+): number | undefined {
   const values = rules.map((rule) => rule[name]).filter((value) => value !== undefined);
-  return values.length === 0 ? {} : ({ [name]: stricter(...values) } as Record<K, number>);
+  return values.length === 0 ? undefined : ofAll(...values);
 }
 
 function conflict(fact: string, matched: readonly MatchedRule[]): PolicyError {

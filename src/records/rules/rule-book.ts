@@ -84,8 +84,8 @@ export class RuleBook {
     const place = placeOf(path);
     const files = await this.#chain(place);
     if (files.length === 0) return undefined;
-    const matched = matchesOf(files, place).filter((one) => one.pattern !== undefined);
-    if (!areMatched(matched)) throw noMatch(join(place.folder, place.name), files);
+    const matched = matchesOf(files, place).filter(isMatched);
+    if (matched.length === 0) throw noMatch(join(place.folder, place.name), files);
     const hashes = files.map(({ hash }) => hash);
     return {
       path: join(place.folder, place.name),
@@ -144,7 +144,7 @@ export class RuleBook {
   async #read(path: string): Promise<RulesFile> {
     const file = await readRegular(path, MAX_RULES_BYTES);
     if (file === undefined) {
-      throw new FileError("ERR_READ", `cannot read ${quoted(path)}: it was there a moment ago`);
+      throw new FileError("ERR_READ", `cannot read ${quoted(path)}: no such file`);
     }
     const pinned = await (this.#signer ??= this.#pinnedSigner());
     const signature = await readRegular(`${path}${SIGNATURE_SUFFIX}`, MAX_SIGNATURE_BYTES);
@@ -217,8 +217,8 @@ function matchesOf(files: readonly RulesFile[], place: Place): Judged[] {
   });
 }
 
-function areMatched(rules: readonly Judged[]): rules is readonly MatchedRule[] {
-  return rules.length > 0;
+function isMatched(one: Judged): one is MatchedRule {
+  return one.pattern !== undefined;
 }
 
 function noMatch(path: string, files: readonly RulesFile[]): PolicyError {

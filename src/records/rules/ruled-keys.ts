@@ -29,24 +29,30 @@ export interface RuledKey {
 /** The keys that a user's directory has, for rules that name some. */
 export class RuledKeys {
   readonly #entries: readonly DirectoryEntry[];
+  /** By the hexadecimal SHA-256 of their keys. */
+  readonly #byFingerprint: ReadonlyMap<string, DirectoryEntry>;
   readonly #nowMs: number;
+  #all: readonly RuledKey[] | undefined;
 
   /** @param recipients - the user's directory */
   constructor(recipients: readonly DirectoryEntry[], nowMs: number) {
     this.#entries = recipients;
+    this.#byFingerprint = new Map(
+      recipients.map((entry) => [toHex(entry.publicKey.fingerprint), entry]),
+    );
     this.#nowMs = nowMs;
   }
 
-  /** Every recipient in the directory. */
-  all(): RuledKey[] {
-    return this.#entries.map(({ name, publicKey }) =>
+  /** Every recipient in the directory; made once, as audits ask for each message. */
+  all(): readonly RuledKey[] {
+    return (this.#all ??= this.#entries.map(({ name, publicKey }) =>
       this.find({ name, fingerprint: toHex(publicKey.fingerprint) }),
-    );
+    ));
   }
 
   find(named: NamedKey): RuledKey {
     const { name, fingerprint } = named;
-    const entry = this.#entryOf(fingerprint);
+    const entry = this.#byFingerprint.get(fingerprint);
     const key = entry?.publicKey ?? named.publicKey;
     if (key === undefined) return { name, fingerprint, problem: this.#whyMissing(named) };
     const publicKey = requireExchange(key);
@@ -78,15 +84,11 @@ export class RuledKeys {
     readonly publicKey: PublicKey | ExchangePublicKey;
     readonly certificate?: Uint8Array | undefined;
   }): number | undefined {
-    const entry = this.#entryOf(toHex(publicKey.fingerprint));
+    const entry = this.#byFingerprint.get(toHex(publicKey.fingerprint));
     const certified = [certificate, entry?.certificates?.[0]].map(
       (der) => der && parseX509(der).notBeforeMs,
     );
     return earliest(entry?.addedMs, ...certified);
-  }
-
-  #entryOf(fingerprint: string): DirectoryEntry | undefined {
-    return this.#entries.find(({ publicKey }) => toHex(publicKey.fingerprint) === fingerprint);
   }
 
   #whyMissing({ name }: NamedKey): string {

@@ -65,7 +65,18 @@ export interface NamedKey {
   readonly addedMs?: number;
 }
 
-export interface Rule {
+/** What is demanded of who signs, and of recipients' keys and their use. */
+export interface Limits {
+  readonly signed: boolean;
+  /** Who may have signed; absent: anybody. */
+  readonly senders?: readonly NamedKey[];
+  readonly minRsaBits?: number;
+  readonly curves?: readonly RuleCurve[];
+  readonly oaep?: readonly OaepHash[];
+  readonly maxAgeMs?: number;
+}
+
+export interface Rule extends Limits {
   /** Its place in the file, from 1. */
   readonly number: number;
   readonly paths: readonly PathGlob[];
@@ -73,13 +84,6 @@ export interface Rule {
   readonly always: readonly NamedKey[];
   /** Absent: anybody. */
   readonly only?: readonly NamedKey[];
-  readonly signed: boolean;
-  /** Absent: anybody. */
-  readonly senders?: readonly NamedKey[];
-  readonly minRsaBits?: number;
-  readonly curves?: readonly RuleCurve[];
-  readonly oaep?: readonly OaepHash[];
-  readonly maxAgeMs?: number;
 }
 
 export interface RulesText {

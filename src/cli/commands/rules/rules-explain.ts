@@ -10,7 +10,7 @@ import { formatDuration } from "../../../records/duration.js";
 import type { Governance, RulesFile } from "../../../records/rules/governance.js";
 import { RuleBook, type Explanation } from "../../../records/rules/rule-book.js";
 import type { RuledKey } from "../../../records/rules/ruled-keys.js";
-import type { NamedKey, Rule } from "../../../records/rules/rules-format.js";
+import type { Limits, NamedKey, Rule } from "../../../records/rules/rules-format.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -98,12 +98,7 @@ function describeKey(key: RuledKey | NamedKey): string {
   return problem === undefined ? key.name : `${key.name} (${problem})`;
 }
 
-function limitsOf({
-  minRsaBits,
-  curves,
-  oaep,
-  maxAgeMs,
-}: Pick<Rule, "minRsaBits" | "curves" | "oaep" | "maxAgeMs">): string[] {
+function limitsOf({ minRsaBits, curves, oaep, maxAgeMs }: Limits): string[] {
   return [
     ...(minRsaBits === undefined ? [] : [`RSA from ${minRsaBits} bits`]),
     ...(curves === undefined ? [] : [`curves ${curves.join(", ")}`]),

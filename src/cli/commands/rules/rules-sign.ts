@@ -52,7 +52,10 @@ export async function rulesSignCommand(args: Arguments, context: Context): Promi
     const key = await identity.unlock();
     const signedMs = Date.now();
     const output = await fileOutput(target, {
-      ...{ force: true, mode: "public", inputs: [], durable: true },
+      force: true,
+      mode: "public",
+      inputs: [],
+      durable: true,
     });
     try {
       await output.write(await signRules(file.bytes, { version, signedMs }, publicKey, key));

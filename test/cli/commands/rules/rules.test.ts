@@ -390,6 +390,15 @@ describe("signed rules", () => {
     expect(errorCode(await sign(rules("[[rule]]\n", { head: head(3) })))).toBe("ERR_RULES_FILE");
   });
 
+  it("are neither signed nor verified where there is no such file", async () => {
+    const path = join(tree, "p11seal-rules.toml");
+    const verified = await p11seal(["rules", "verify", "--json", path]);
+    for (const outcome of [verified, await sign(path)]) {
+      expect(errorCode(outcome)).toBe("ERR_READ");
+      expect(outcome.stderr).toContain("no such file");
+    }
+  });
+
   it("are verified by nobody without a rules_signer", async () => {
     const path = rules(ALWAYS, { head: "version = 1\n" });
     await sign(path);
