@@ -28,8 +28,8 @@ export class Journal {
   }
 
   /**
-   * Opens the file, or makes one that only its owner may read. It must be regular, one's own, and
-   * no link.
+   * Opens the file, or makes one that only its owner may read. It must be regular, one's own, no
+   * link, and not something else than a journal, such as a message.
    *
    * @throws FileError `ERR_FILE_KIND`, `ERR_OWNER`, `ERR_WRITE`
    */
@@ -78,6 +78,12 @@ export class Journal {
       await syncFolder(dirname(this.#path));
       return;
     }
+    const first = await readAt(this.#handle, 4, 0);
+    if (!BEGINS.test(first.toString())) {
+      throw new FileError("ERR_FILE_KIND", `${quoted(this.#path)} is no journal`, {
+        hint: "a journal is a file of its own; lines are added to no other",
+      });
+    }
     const last = await readAt(this.#handle, 1, stats.size - 1);
     this.#isCut = last.toString() !== "\n";
   }
@@ -109,6 +115,9 @@ function notAFile(path: string): FileError {
     hint: "a journal is a file of its own; links are not followed",
   });
 }
+
+/** An entry, or what was left of the first one, however little, before the line feed of the next. */
+const BEGINS = /^\{?\n?(\{"|\{?$)/;
 
 /** Windows has no such flag. */
 const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;

@@ -64,6 +64,24 @@ describe("a journal", () => {
     await expect(Journal.open(join(path, "none"))).rejects.toMatchObject({ code: "ERR_WRITE" });
   });
 
+  it("is nothing else that lies there: a message would not open any more", async () => {
+    for (const other of ["p11seal\u0000", "\n\n", '["a"]\n', "{\n  1\n}\n"]) {
+      writeFileSync(path, other);
+      const refusal = { code: "ERR_FILE_KIND", message: expect.stringContaining("is no journal") };
+      await expect(Journal.open(path)).rejects.toMatchObject(refusal);
+      expect(readFileSync(path, "utf8")).toBe(other);
+    }
+  });
+
+  it("goes on after a first line that was cut", async () => {
+    for (const cut of ["{", "\n"]) {
+      writeFileSync(path, cut);
+      await add({ n: 1 });
+      await add({ n: 2 });
+      expect(lines().slice(1)).toEqual(['{"n":1}', '{"n":2}', ""]);
+    }
+  });
+
   (process.getuid?.() === 0 ? it : it.skip)("is nobody else's file", async () => {
     writeFileSync(path, "");
     chownSync(path, 65534, 65534);
