@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { formatPublicKey, parsePublicKey } from "../../src/keys/formats/key-file.js";
 import { TEST_KEYS, type TestKeyName } from "../support/keys.js";
+import { skipped } from "../support/missing.js";
 import { ALL_KEY_NAMES, testKey } from "./support.js";
 
 let folder = "";
@@ -34,7 +35,7 @@ function run(tool: string, args: readonly string[]): Uint8Array {
 
 function describeWith(tool: string, probe: readonly string[], suite: () => void): void {
   if (spawnSync(tool, probe).error === undefined) describe(`with ${tool}`, suite);
-  else describe.skip(`with ${tool} [skipped: not installed]`, suite);
+  else skipped(`with ${tool}`, "not installed");
 }
 
 describeWith("openssl", ["version"], () => {

@@ -6,6 +6,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "@jest/globals";
+import { skipped } from "../support/missing.js";
 import { Bench, findStack } from "./bench.js";
 import type { Row } from "./row.js";
 import { cmsRows } from "./rows-cms.js";
@@ -39,11 +40,13 @@ export function stackSuite(name: StackName): void {
   const found = findStack(name);
   describe(`on ${title}`, () => {
     if ("reason" in found) {
-      const must = process.env["TEST_STACKS_REQUIRED"] === "1";
-      const test = must ? it : it.skip;
-      test(`the stack is there [${found.reason}]`, () => {
-        throw new Error(found.reason);
-      });
+      const { reason } = found;
+      if (process.env["TEST_STACKS_REQUIRED"] !== "1") skipped("the stack is there", reason);
+      else {
+        it(`the stack is there [${reason}]`, () => {
+          throw new Error(reason);
+        });
+      }
       return;
     }
     const bench = new Bench(found);
@@ -53,9 +56,9 @@ export function stackSuite(name: StackName): void {
       const promise = stated.rows[row.id] ?? row.id;
       const lack = lacks[row.id];
       if (lack !== undefined) {
-        it.skip(`${promise} [not offered: ${lack.why}]`, () => undefined);
+        skipped(promise, `not offered: ${lack.why}`);
       } else if (vectorRows.includes(row) && !hasVectors) {
-        it.skip(`${promise} [no vectors: see CONTRIBUTING.md]`, () => undefined);
+        skipped(promise, "no vectors: see CONTRIBUTING.md");
       } else {
         const keeps = async (): Promise<void> => {
           outcomes[row.id] = { outcome: "failed" };

@@ -10,6 +10,7 @@ import {
   splitPage,
   type StackResult,
 } from "../../scripts/lib/token-table.mjs";
+import { skipped } from "../support/missing.js";
 import { STACK_NAMES } from "./stated.js";
 
 describe("docs/tokens.md", () => {
@@ -27,7 +28,7 @@ describe("docs/tokens.md", () => {
   const results = readResults();
   const name = "says what the last run of all stacks on this machine came to";
   if (results === null) {
-    it.skip(`${name} [there was none: npm run test:tokens]`, () => undefined);
+    skipped(name, "there was none: npm run test:tokens");
   } else {
     it(name, () => {
       expect(contradictions(readStated(), results)).toEqual([]);

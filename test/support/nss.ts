@@ -9,6 +9,7 @@ import { describe } from "@jest/globals";
 import type { PKCS11 } from "pkcs11js";
 import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
 import { formatUri } from "../../src/token/uri.js";
+import { skipped } from "./missing.js";
 import { type TestToken, USER_PIN } from "./softhsm.js";
 
 const module = process.env["TEST_NSS_MODULE"];
@@ -19,8 +20,7 @@ export function describeNss(name: string, suite: () => void): void {
   if (module !== undefined && folder !== undefined) {
     describe(name, suite);
   } else {
-    const reason = process.env["TEST_NSS_MISSING"] ?? "no NSS softoken";
-    describe.skip(`${name} [skipped: ${reason}]`, suite);
+    skipped(name, process.env["TEST_NSS_MISSING"] ?? "no NSS softoken");
   }
 }
 

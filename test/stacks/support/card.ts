@@ -12,6 +12,7 @@ import type { CardKey } from "../../support/piv/application.mjs";
 import type { PivCard } from "../../support/piv/start.mjs";
 import { CHILD_PROGRAM } from "../../support/child-program.js";
 import { TEST_KEYS } from "../../support/keys.js";
+import { skipped } from "../../support/missing.js";
 
 export const LABEL = "p11seal pulled card";
 
@@ -49,11 +50,7 @@ export async function describeCard(
   };
   if ("reason" in stack) {
     remove();
-    describe.skip(`${name} [skipped: ${stack.reason}]`, () => {
-      suite(() => {
-        throw new Error(stack.reason);
-      });
-    });
+    skipped(name, stack.reason);
     return;
   }
   const { module, env, pin, card } = stack;
