@@ -112,7 +112,7 @@ export function changed(path: string): FileError {
 
 function notAFile(path: string, kind: string | undefined): FileError {
   return new FileError("ERR_FILE_KIND", `${quoted(path)} is a ${kind ?? "special file"}`, {
-    hint: "only the header of a regular file is replaced; links are not followed",
+    hint: "only a regular file is changed where it lies; links are not followed",
   });
 }
 

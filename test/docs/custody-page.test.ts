@@ -24,7 +24,7 @@ const PRINTED: readonly (readonly [begins: string, prints: string | RegExp])[] =
   ["p11seal audit --tree --strict finance", "no findings; 2 messages looked at"],
   ["p11seal open -i pkcs11:token=card2", '"escrow" is not among its recipients'],
   ["p11seal audit --tree finance", /brought\.p11s: fault: .*\[missing-escrow\]/],
-  ["p11seal audit --tree --strict --as", "2 of 2 headers tried opened"],
+  ["p11seal audit --tree --strict --as", "2 of 2 headers could be opened"],
   ["p11seal rewrap --tree -r alice", "secret.p11s: foreign"],
 ];
 

@@ -158,7 +158,7 @@ function requireCustodian(
   if (custodian === undefined) {
     if (sender === undefined) return;
     throw new UsageError("ERR_CUSTODIAN", "a signed message is re-wrapped by a custodian", {
-      hint: "name the custodian's signing key: its record tells the readers who passed it on",
+      hint: "name the signing key for the record of who passed it on: --custodian-key",
     });
   }
   if (!Number.isSafeInteger(nowMs) || nowMs < 0) throw new RangeError(`nowMs is ${nowMs}`);

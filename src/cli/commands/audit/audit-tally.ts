@@ -71,7 +71,7 @@ export function summaryLines(summary: AuditSummary): string[] {
     lines.push(`${counted(skipped, "link or special file", "links or special files")} passed over`);
   if (proof === undefined) return lines;
   const { proved, refuted, unprovable, leftOut } = proof;
-  lines.push(`with --as: ${proved} of ${counted(proved + refuted, "header")} tried opened`);
+  lines.push(`with --as: ${proved} of ${counted(proved + refuted, "header")} could be opened`);
   if (unprovable > 0) {
     const what = counted(unprovable, "message");
     lines.push(
@@ -85,7 +85,7 @@ export function summaryLines(summary: AuditSummary): string[] {
 /** What `--strict` makes of findings. */
 export function strictError(summary: AuditSummary): PolicyError {
   return new PolicyError("ERR_AUDIT", verdictOf(summary), {
-    hint: "a kind that doesn't matter here: --ignore KIND",
+    hint: "to leave out a kind that doesn't matter here: --ignore KIND",
   });
 }
 

@@ -90,6 +90,11 @@ interface AuditSettings {
 /** @throws UsageError */
 function settingsOf(args: Arguments): AuditSettings {
   const manifest = args.text("manifest");
+  if (args.operands.includes("-")) {
+    throw new UsageError("ERR_USAGE", "stdin lies in no folder that an audit could judge it by", {
+      hint: "name a file; p11seal inspect describes a message from stdin",
+    });
+  }
   if (args.operands.length === 0 && manifest === undefined) {
     throw new UsageError("ERR_USAGE", "no file was given", {
       hint: "name files, a folder with --tree, or a list with --manifest",

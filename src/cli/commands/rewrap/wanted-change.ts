@@ -58,7 +58,7 @@ export async function wantedChange(
   const remove = await named("remove");
   if (add.length + remove.length === 0 && !args.flag("rules")) {
     throw new UsageError("ERR_USAGE", "nothing is to change", {
-      hint: "add a recipient with -r, remove one with --remove, or do what the rules say with --rules",
+      hint: "add a recipient with -r, remove one with --remove, or do what the rules say with --rules; for a new key and the same recipients: p11seal reseal",
     });
   }
   const oaep = args.text("oaep") as OaepHash | undefined;

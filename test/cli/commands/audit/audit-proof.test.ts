@@ -118,7 +118,7 @@ describe("audit --as", () => {
     ]);
     expect(proof).toEqual({ proved: 6, refuted: 3, unprovable: 1, leftOut: 0 });
     expect(timesAsked()).toBe(1);
-    expect(stderr).toContain("with --as: 6 of 9 headers tried opened");
+    expect(stderr).toContain("with --as: 6 of 9 headers could be opened");
     expect(stderr).toContain("1 message not checked with --as: only opening to the end shows");
   });
 

@@ -319,7 +319,12 @@ describe("files", () => {
   });
 
   it("wants files, and a folder only with --tree", async () => {
-    for (const argv of [["audit"], ["audit", "tree"], ["audit", "--ignore", "nothing", "note"]]) {
+    for (const argv of [
+      ["audit"],
+      ["audit", "tree"],
+      ["audit", "-"],
+      ["audit", "--ignore", "nothing", "note"],
+    ]) {
       const outcome = await cli(...argv, "--json");
       expect([argv, outcome.status, errorCode(outcome)]).toEqual([argv, 2, "ERR_USAGE"]);
     }
