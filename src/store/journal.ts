@@ -116,7 +116,7 @@ function notAFile(path: string): FileError {
   });
 }
 
-/** An entry, or what was left of the first one, however little, before the line feed of the next. */
+/** An entry; or what was left of the first one, however little, and the next one's line feed. */
 const BEGINS = /^\{?\n?(\{"|\{?$)/;
 
 /** Windows has no such flag. */
