@@ -7,13 +7,14 @@ import { requireRecipient } from "../../keys/formats/key-file.js";
 import type { PublicKey, Recipient } from "../../keys/key.js";
 import { directoryPath } from "../../records/directory/directory-file.js";
 import { parseRecipientsFile, recipientsText } from "../../records/directory/recipients-file.js";
+import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
 import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
 import { pathOfHome } from "../../store/home.js";
 import { isThere } from "./known-names.js";
-import type { RecipientJudge } from "./recipient-certificates.js";
+import { recipientJudge, type RecipientJudge } from "./recipient-certificates.js";
 import { knownSigner } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
 import { tokenNamed } from "./token-named.js";
@@ -49,6 +50,24 @@ export async function resolveRecipients(
     for (const key of await keysInFile(file, keys, context)) await recipients.add(key);
   }
   return recipients.list();
+}
+
+/**
+ * Those whom `-r` and `-R` add to a message that has recipients already; perhaps nobody.
+ *
+ * @throws as `resolveRecipients`
+ */
+export async function addedRecipients(
+  args: Arguments,
+  tokens: Tokens,
+  context: Context,
+): Promise<Recipient[]> {
+  const [texts, files] = [args.texts("recipient"), args.texts("recipients-file")];
+  if (texts.length + files.length === 0) return [];
+  return resolveRecipients(texts, files, tokens, context, {
+    allowSigning: args.flag("allow-signing-key"),
+    judge: recipientJudge(args, false, context),
+  });
 }
 
 /**

@@ -8,10 +8,10 @@ import { dirname } from "node:path";
 import type { Opened, SealInOptions } from "../../../envelope/messages.js";
 import { formatOf } from "../../../envelope/formats.js";
 import { FormatError, UnsupportedError } from "../../../errors.js";
+import { fileChunks } from "../../../store/file-chunks.js";
 import { busy, finishInPlace } from "../../../store/header-in-place.js";
 import { removeLeftovers } from "../../../store/leftovers.js";
 import { OldFile, writeAt } from "../../../store/old-file.js";
-import { fileError } from "../../../store/system-error.js";
 import { requireOneName, takePlace } from "../../../store/take-place.js";
 import { CREATE } from "../../../store/temporary.js";
 import { Reader } from "../../../stream.js";
@@ -54,7 +54,7 @@ export async function resealFile(
     const size = Number(file.stats.size);
     const meter = progress(context.io, { size, quiet: context.report.quiet });
     try {
-      const chunks = meter.through(chunksOf(file));
+      const chunks = meter.through(fileChunks(file.handle, path));
       const { opened, sealing } = await begin(chunks, format);
       meter.start();
       const form = isText ? ("armor" as const) : ("bytes" as const);
@@ -93,7 +93,7 @@ const PADDED_FROM_BYTES = 2 ** 20;
 async function kindOfMessage(
   file: OldFile,
 ): Promise<{ readonly format: ResealFormat; readonly isText: boolean }> {
-  const reader = new Reader(chunksOf(file));
+  const reader = new Reader(fileChunks(file.handle, file.path));
   try {
     const { name } = await formatOf(reader);
     if (name === "p11seal" || name === "age") return { format: name, isText: reader.isDecoded };
@@ -105,22 +105,6 @@ async function kindOfMessage(
     await reader.close();
   }
 }
-
-async function* chunksOf({ handle, path }: OldFile): AsyncGenerator<Uint8Array, void, undefined> {
-  // Headers are short; what comes after them is read in large pieces.
-  for (let at = 0, length = FIRST_BYTES; ; length = PIECE_BYTES) {
-    const bytes = new Uint8Array(length);
-    const { bytesRead } = await handle.read(bytes, 0, length, at).catch((error: unknown) => {
-      throw fileError("ERR_READ", path, error);
-    });
-    if (bytesRead === 0) return;
-    at += bytesRead;
-    yield bytes.subarray(0, bytesRead);
-  }
-}
-
-const FIRST_BYTES = 8192;
-const PIECE_BYTES = 256 * 1024;
 
 /** What was opened, as something to be sealed. */
 function plaintextOf({ plaintext }: Opened, path: string): Input {

@@ -34,8 +34,7 @@ import {
 import { KnownNames } from "../../find/known-names.js";
 import { OutputRules } from "../../find/output-rules.js";
 import { PublicKeys } from "../../find/public-keys.js";
-import { recipientJudge } from "../../find/recipient-certificates.js";
-import { resolveRecipients, retiredRecipient } from "../../find/recipients.js";
+import { addedRecipients, retiredRecipient } from "../../find/recipients.js";
 import { signingOptions } from "../../find/sender.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { trustFiles } from "../../find/trust-options.js";
@@ -131,16 +130,9 @@ async function gateFor(args: Arguments, context: Context): Promise<Gate | undefi
   return policy && new Gate(home, policy, { inOrder: false, allowSha1: false, trust });
 }
 
-/** @throws UsageError; as `resolveRecipients` */
+/** @throws UsageError; as `addedRecipients` */
 async function wishesOf(args: Arguments, tokens: Tokens, context: Context): Promise<Wishes> {
-  const [texts, files] = [args.texts("recipient"), args.texts("recipients-file")];
-  const add =
-    texts.length + files.length === 0
-      ? []
-      : await resolveRecipients(texts, files, tokens, context, {
-          allowSigning: args.flag("allow-signing-key"),
-          judge: recipientJudge(args, false, context),
-        });
+  const add = await addedRecipients(args, tokens, context);
   const keys = new PublicKeys(tokens, context);
   const remove: ExchangePublicKey[] = [];
   for (const word of args.texts("remove")) {

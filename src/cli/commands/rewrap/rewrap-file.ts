@@ -13,6 +13,7 @@ import { formatOf } from "../../../envelope/formats.js";
 import { rewrapHeader, type RewrapMessageOptions } from "../../../envelope/rewrap-message.js";
 import { AuthenticationError, FileError, FormatError, UnsupportedError } from "../../../errors.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
+import { fileChunks } from "../../../store/file-chunks.js";
 import { replaceHeader, type Replaced } from "../../../store/replace-header.js";
 import { fileError, quoted } from "../../../store/system-error.js";
 import { NO_FOLLOW } from "../../../store/temporary.js";
@@ -40,7 +41,7 @@ export async function examine(
 ): Promise<Examined | undefined> {
   const handle = await opened(path);
   try {
-    const reader = new Reader(chunksOf(handle, 0, path));
+    const reader = new Reader(fileChunks(handle, path));
     try {
       const format = await formatOf(reader);
       const info = await format.inspect(reader);
@@ -85,7 +86,7 @@ export async function rewrapFile(
   try {
     if (isDecoded) return await rewrapText(path, handle, how);
     const expected = await startOf(handle, info.headerBytes, path);
-    const rest = chunksOf(handle, expected.length, path);
+    const rest = fileChunks(handle, path, expected.length);
     const reader = new Reader(joined(expected, rest));
     const made = await rewrapped(path, reader, how);
     if (how.isKeyBlob && (await reader.upTo(1)).length > 0) throw notAlone(path);
@@ -158,31 +159,10 @@ async function opened(path: string): Promise<FileHandle> {
 }
 
 async function startOf(handle: FileHandle, length: number, path: string): Promise<Uint8Array> {
-  const start = await new Reader(chunksOf(handle, 0, path)).upTo(length);
+  const start = await new Reader(fileChunks(handle, path)).upTo(length);
   if (start.length === length) return start;
   throw changed(path);
 }
-
-async function* chunksOf(
-  handle: FileHandle,
-  from: number,
-  path: string,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  // Headers are short; what comes after them is read in large pieces.
-  let length = FIRST_BYTES;
-  for (let at = from; ; length = PIECE_BYTES) {
-    const bytes = new Uint8Array(length);
-    const { bytesRead } = await handle.read(bytes, 0, length, at).catch((error: unknown) => {
-      throw fileError("ERR_READ", path, error);
-    });
-    if (bytesRead === 0) return;
-    at += bytesRead;
-    yield bytes.subarray(0, bytesRead);
-  }
-}
-
-const FIRST_BYTES = 8192;
-const PIECE_BYTES = 256 * 1024;
 
 async function* joined(
   first: Uint8Array,

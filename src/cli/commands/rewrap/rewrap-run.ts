@@ -7,14 +7,7 @@ import type { MessageInfo, PassedOn } from "../../../envelope/message-info.js";
 import type { Allowances } from "../../../envelope/receiver.js";
 import type { Custodian } from "../../../envelope/rewrapping.js";
 import { matchesRecipient } from "../../../envelope/messages.js";
-import {
-  AuthenticationError,
-  FormatError,
-  NoMatchError,
-  TokenError,
-  UsageError,
-} from "../../../errors.js";
-import { around } from "../../../keys/around.js";
+import { FormatError, NoMatchError, TokenError } from "../../../errors.js";
 import { requireCapability } from "../../../keys/purpose.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -30,22 +23,15 @@ import { signerAt } from "../../find/identity-at.js";
 import type { TreeEntry } from "../../find/message-tree.js";
 import type { Tokens } from "../../find/tokens.js";
 import { finishOverwriting, noteOverwriting } from "../../io/unfinished.js";
-import { endsRun, mayPass } from "../file-tasks.js";
 import { rejectionSecret } from "../open/allowed.js";
-import { Guesses } from "../open/guesses.js";
 import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
+import { KeyTurns, Left, type Used } from "./key-turns.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
 import { examine, rewrapFile, type Examined, type RewrapHow } from "./rewrap-file.js";
 import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
 import type { RuledRewrapping } from "./ruled-rewrapping.js";
-import { Turnstile } from "./side-by-side.js";
 import { wantedChange, type WantedChange } from "./wanted-change.js";
-
-/** Which key a file's header was opened with. */
-interface Used {
-  identity?: ExchangeIdentity;
-}
 
 /** What a run works with. */
 export interface RunWith {
@@ -79,22 +65,17 @@ interface Settings {
 
 export class RewrapRun {
   readonly #settings: Settings;
-  readonly #tokens: Tokens;
   readonly #context: Context;
   readonly #journal: Journal | undefined;
   readonly #lock: HeldLock | undefined;
-  readonly #turnstile = new Turnstile();
-  readonly #guesses = new Guesses();
-  #isOver = false;
-  /** Failures of the token in a row that might have passed. */
-  #faults = 0;
+  readonly #turns: KeyTurns;
 
   private constructor(settings: Settings, { tokens, context, journal, lock }: RunWith) {
     this.#settings = settings;
-    this.#tokens = tokens;
     this.#context = context;
     this.#journal = journal;
     this.#lock = lock;
+    this.#turns = new KeyTurns(settings.identities, tokens, context);
   }
 
   /**
@@ -137,7 +118,7 @@ export class RewrapRun {
       return undefined;
     }
     const file = { path: entry.path, named: entry.kind === "fault" || entry.named };
-    if (this.#isOver) return { result: "left", file };
+    if (this.#turns.isOver) return { result: "left", file };
     try {
       if (entry.kind === "fault") throw entry.error;
       return await this.#recorded(await this.#worked(file));
@@ -154,7 +135,7 @@ export class RewrapRun {
       await this.#journal.add({ time: new Date().toISOString(), ...outcomeData(outcome) });
       return outcome;
     } catch (error) {
-      this.#isOver = true;
+      this.#turns.end();
       return { result: "failed", file: outcome.file, error };
     }
   }
@@ -171,7 +152,11 @@ export class RewrapRun {
     let { plan, target } = examined;
     if (plan.kind === "foreign") {
       // Most messages need no key of ours to be explained.
-      target = explainedBy(target, await this.#inTurn(() => this.#found(info)));
+      const turns = this.#turns;
+      target = explainedBy(
+        target,
+        await turns.patiently(() => turns.take(() => this.#found(info))),
+      );
       plan = planFor(info, target);
     }
     if (plan.kind !== "change") return { result: plan.kind, file, plan };
@@ -190,7 +175,7 @@ export class RewrapRun {
     const outcome = { file, info, plan, isRecorded };
     const used: Used = {};
     try {
-      const { how } = await this.#patiently(() =>
+      const { how } = await this.#turns.patiently(() =>
         rewrapFile(file.path, examined, this.#how(file, target, used)),
       );
       if (how === "unchanged") {
@@ -199,27 +184,15 @@ export class RewrapRun {
       return { result: "rewrapped", ...outcome, how };
     } catch (error) {
       if (isDryRun && error instanceof Rehearsed) return { result: "change", ...outcome };
-      this.#failed(error, used);
+      this.#turns.failed(error, used);
       throw error;
-    }
-  }
-
-  /** Once more from the beginning, if the token was pulled meanwhile and is back. */
-  async #patiently<T>(work: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!(error instanceof OnceMore)) throw error;
-        this.#context.report.note("the token is back, once more");
-      }
     }
   }
 
   #how(file: SoughtFile, target: Target, used: Used): RewrapHow {
     const { inPlace, breakLinks, isKeyBlob } = this.#settings;
     const lock = this.#lock;
-    const inTurn: RewrapHow["inTurn"] = (use) => this.#inTurn(use, used);
+    const inTurn: RewrapHow["inTurn"] = (use) => this.#turns.take(use, used);
     return {
       ...{ target, inPlace, breakLinks, inTurn, isKeyBlob: isKeyBlob(file.path) },
       confirm: lock && (() => lock.confirm()),
@@ -240,30 +213,13 @@ export class RewrapRun {
       passedOn: (record) => this.#take(record),
       identities: async (info) => {
         if (isDryRun) await this.#rehearse(info);
-        const found = (await identities.find(info)).map((one) => this.#watched(one, used));
+        const found = (await identities.find(info)).map((one) => this.#turns.watched(one, used));
         // The key that is to go can tell which of the wrapped keys is its own.
         const isGoing = ({ publicKey }: ExchangeIdentity): boolean =>
           remove.some((key) => equal(key.publicKey.spki, publicKey.spki));
         return [...found.filter(isGoing), ...found.filter((one) => !isGoing(one))];
       },
     };
-  }
-
-  /** Notes which key is used, and refuses one that somebody may be guessing at. */
-  #watched(identity: ExchangeIdentity, used: Used): ExchangeIdentity {
-    const before = (): void => {
-      this.#guesses.requireFew(identity);
-      used.identity = identity;
-    };
-    return around(identity, { before });
-  }
-
-  /** Counts a header that did not open with the key that it named, once. */
-  #failed(error: unknown, used: Used): void {
-    const { identity } = used;
-    if (!(error instanceof AuthenticationError) || identity === undefined) return;
-    delete used.identity;
-    this.#guesses.failed(identity);
   }
 
   /** An earlier record: by ourselves, or by a custodian whose word counts here. */
@@ -307,45 +263,10 @@ export class RewrapRun {
       throw error;
     }
   }
-
-  /** One file after the other uses keys. No further one does once the token has failed for good. */
-  #inTurn<T>(use: () => Promise<T>, used: Used = {}): Promise<T> {
-    return this.#turnstile.through(async () => {
-      if (this.#isOver) throw new Left("the run has to end");
-      try {
-        const result = await use();
-        this.#faults = 0;
-        return result;
-      } catch (error) {
-        this.#failed(error, used);
-        if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH") {
-          throw await this.#settings.identities.whyNone(error);
-        }
-        if (await this.#tokens.isBack(error)) throw new OnceMore("the token is back");
-        if (mayPass(error)) this.#faults += 1;
-        this.#isOver ||= this.#faults === MOST_FAULTS || endsRunOfMany(error);
-        throw error;
-      }
-    });
-  }
-}
-
-/** A module that failed twice in a row most likely fails again. */
-const MOST_FAULTS = 2;
-
-/** What is wrong with one file's recipients says nothing of the next file's. */
-function endsRunOfMany(error: unknown): boolean {
-  return endsRun(error) && !(error instanceof UsageError);
 }
 
 /** Not an error: a dry run got as far as it can without a PIN. */
 class Rehearsed extends Error {}
-
-/** Not an error: the token was pulled and is back. */
-class OnceMore extends Error {}
-
-/** Not an error: the run ended before this file's turn. */
-class Left extends Error {}
 
 /** Unlocked each time that it signs: the token may have been pulled since. */
 async function custodianAt(text: string, tokens: Tokens, context: Context): Promise<Custodian> {

@@ -7,8 +7,7 @@ import type { Context } from "../../command.js";
 import type { PossibleRecipient } from "../../find/explained.js";
 import { isOf } from "../../find/own-certificate.js";
 import { PublicKeys } from "../../find/public-keys.js";
-import { recipientJudge } from "../../find/recipient-certificates.js";
-import { resolveRecipients, retiredRecipient } from "../../find/recipients.js";
+import { addedRecipients, retiredRecipient } from "../../find/recipients.js";
 import type { Tokens } from "../../find/tokens.js";
 
 /** A key that the user names, as a message may name it. */
@@ -29,7 +28,7 @@ export interface WantedChange {
 
 /**
  * @param given - certificates of any keys
- * @throws UsageError; as `resolveRecipients`
+ * @throws UsageError; as `addedRecipients`
  */
 export async function wantedChange(
   args: Arguments,
@@ -37,15 +36,7 @@ export async function wantedChange(
   tokens: Tokens,
   context: Context,
 ): Promise<WantedChange> {
-  const texts = args.texts("recipient");
-  const files = args.texts("recipients-file");
-  const add =
-    texts.length + files.length === 0
-      ? []
-      : await resolveRecipients(texts, files, tokens, context, {
-          allowSigning: args.flag("allow-signing-key"),
-          judge: recipientJudge(args, false, context),
-        });
+  const add = await addedRecipients(args, tokens, context);
   const keys = new PublicKeys(tokens, context);
   const named = async (option: string): Promise<NamedKey[]> => {
     const found: NamedKey[] = [];

@@ -1,0 +1,108 @@
+/**
+ * How the files of a run use keys: one after the other, and no further one once the token has
+ * failed for good. A file starts again if the token was pulled and is back. A key that somebody may
+ * be guessing at is not used any more.
+ */
+import { AuthenticationError, NoMatchError, UsageError } from "../../../errors.js";
+import { around } from "../../../keys/around.js";
+import type { Context } from "../../command.js";
+import type { ExchangeIdentity, Identities } from "../../find/identities.js";
+import type { Tokens } from "../../find/tokens.js";
+import { endsRun, mayPass } from "../file-tasks.js";
+import { Guesses } from "../open/guesses.js";
+import { Turnstile } from "./side-by-side.js";
+
+/** Which key a file's header was opened with. */
+export interface Used {
+  identity?: ExchangeIdentity;
+}
+
+/** Not an error: the run ended before this file's turn. */
+export class Left extends Error {}
+
+/** Not an error: the token was pulled and is back. */
+class OnceMore extends Error {}
+
+export class KeyTurns {
+  readonly #identities: Identities;
+  readonly #tokens: Tokens;
+  readonly #context: Context;
+  readonly #turnstile = new Turnstile();
+  readonly #guesses = new Guesses();
+  #isOver = false;
+  /** Failures of the token in a row that might have passed. */
+  #faults = 0;
+
+  constructor(identities: Identities, tokens: Tokens, context: Context) {
+    this.#identities = identities;
+    this.#tokens = tokens;
+    this.#context = context;
+  }
+
+  /** No key is used any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  end(): void {
+    this.#isOver = true;
+  }
+
+  /** Once more from the beginning, if the token was pulled meanwhile and is back. */
+  async patiently<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof OnceMore)) throw error;
+        this.#context.report.note("the token is back, once more");
+      }
+    }
+  }
+
+  /** @throws `Left`; within `patiently`, what makes it begin again; whatever `use` throws */
+  take<T>(use: () => Promise<T>, used: Used = {}): Promise<T> {
+    return this.#turnstile.through(async () => {
+      if (this.#isOver) throw new Left("the run has to end");
+      try {
+        const result = await use();
+        this.#faults = 0;
+        return result;
+      } catch (error) {
+        this.failed(error, used);
+        if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH") {
+          throw await this.#identities.whyNone(error);
+        }
+        if (await this.#tokens.isBack(error)) throw new OnceMore("the token is back");
+        if (mayPass(error)) this.#faults += 1;
+        this.#isOver ||= this.#faults === MOST_FAULTS || endsRunOfMany(error);
+        throw error;
+      }
+    });
+  }
+
+  /** Notes which key is used, and refuses one that somebody may be guessing at. */
+  watched(identity: ExchangeIdentity, used: Used): ExchangeIdentity {
+    const before = (): void => {
+      this.#guesses.requireFew(identity);
+      used.identity = identity;
+    };
+    return around(identity, { before });
+  }
+
+  /** Counts a header that did not open with the key that it named, once. */
+  failed(error: unknown, used: Used): void {
+    const { identity } = used;
+    if (!(error instanceof AuthenticationError) || identity === undefined) return;
+    delete used.identity;
+    this.#guesses.failed(identity);
+  }
+}
+
+/** A module that failed twice in a row most likely fails again. */
+const MOST_FAULTS = 2;
+
+/** What is wrong with one file's recipients says nothing of the next file's. */
+function endsRunOfMany(error: unknown): boolean {
+  return endsRun(error) && !(error instanceof UsageError);
+}
