@@ -8,8 +8,9 @@ import { dirname, resolve } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
 import { modeHint, openFolderAbove } from "./file-modes.js";
 import { removeLeftovers } from "./leftovers.js";
-import { errno, fileError, quoted, reason } from "./system-error.js";
-import { CREATE, NO_FOLLOW, ownTemporaryBeside } from "./temporary.js";
+import { readRegular } from "./regular-file.js";
+import { errno, fileError, isDiskFull, quoted, reason } from "./system-error.js";
+import { CREATE, ownTemporaryBeside } from "./temporary.js";
 
 /** Makes the folder, and those above it, for their owner alone. An existing one stays as it is. */
 export async function makeFolder(path: string): Promise<void> {
@@ -75,24 +76,11 @@ export async function fileState(path: string): Promise<"present" | "absent"> {
 /**
  * The file's bytes, or `undefined` if there is no such file.
  *
- * @throws as `fileState`; FileError `ERR_READ`, `ERR_FILE_SIZE`
+ * @throws as `fileState` and `readRegular`
  */
 export async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
   if ((await fileState(path)) === "absent") return undefined;
-  const handle = await open(path, constants.O_RDONLY | NO_FOLLOW).catch((error: unknown) => {
-    if (errno(error) === "ENOENT") return undefined;
-    throw fileError("ERR_READ", path, error);
-  });
-  if (handle === undefined) return undefined;
-  try {
-    const { size } = await handle.stat();
-    if (size > maxBytes) {
-      throw new FileError("ERR_FILE_SIZE", `"${path}" has ${size} bytes, more than ${maxBytes}`);
-    }
-    return new Uint8Array(await handle.readFile());
-  } finally {
-    await handle.close();
-  }
+  return (await readRegular(path, maxBytes))?.bytes;
 }
 
 /**
@@ -116,8 +104,7 @@ export async function writeWhole(path: string, bytes: Uint8Array): Promise<void>
     await syncFolder(dirname(path));
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
-    const full = errno(error) === "ENOSPC";
-    const hint = full ? "make room on that disk; nothing was changed" : undefined;
+    const hint = isDiskFull(error) ? "make room on that disk; nothing was changed" : undefined;
     throw fileError("ERR_WRITE", path, error, hint);
   }
 }

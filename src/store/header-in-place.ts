@@ -16,9 +16,10 @@ import { FileError } from "../errors.js";
 import { syncFolder } from "./files.js";
 import { removeLeftovers } from "./leftovers.js";
 import { type OldFile, readAt, writeAt } from "./old-file.js";
+import { NO_FOLLOW } from "./open-flags.js";
 import { isRunning, thisProcess } from "./owner.js";
 import { errno, fileError, isOfSystem, quoted, reason } from "./system-error.js";
-import { CREATE, NO_FOLLOW, ownTemporaryBeside, placeNew } from "./temporary.js";
+import { CREATE, ownTemporaryBeside, placeNew } from "./temporary.js";
 import { sideFileOf } from "./work-files.js";
 
 export interface Overwriting {

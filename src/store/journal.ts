@@ -10,8 +10,8 @@ import { FileError } from "../errors.js";
 import { printableJson } from "../printable.js";
 import { syncFolder } from "./files.js";
 import { readAt } from "./old-file.js";
-import { errno, fileError, quoted } from "./system-error.js";
-import { NO_FOLLOW } from "./temporary.js";
+import { isNotOpenable, NO_FOLLOW, NO_WAITING } from "./open-flags.js";
+import { fileError, quoted } from "./system-error.js";
 
 export class Journal {
   readonly #path: string;
@@ -36,7 +36,7 @@ export class Journal {
   static async open(path: string): Promise<Journal> {
     const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW;
     const handle = await open(path, flags | NO_WAITING, 0o600).catch((error: unknown) => {
-      if (errno(error) === "ELOOP") throw notAFile(path);
+      if (isNotOpenable(error)) throw notAFile(path);
       throw fileError("ERR_WRITE", path, error);
     });
     const journal = new Journal(path, handle);
@@ -118,6 +118,3 @@ function notAFile(path: string): FileError {
 
 /** An entry; or what was left of the first one, however little, and the next one's line feed. */
 const BEGINS = /^\{?\n?(\{"|\{?$)/;
-
-/** Windows has no such flag. */
-const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;

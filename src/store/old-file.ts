@@ -5,8 +5,8 @@ import { type BigIntStats, constants } from "node:fs";
 import { lstat, open, type FileHandle } from "node:fs/promises";
 import { FileError } from "../errors.js";
 import { kindOf } from "./file-kind.js";
+import { isNotOpenable, NO_FOLLOW, NO_WAITING } from "./open-flags.js";
 import { errno, fileError, quoted } from "./system-error.js";
-import { NO_FOLLOW } from "./temporary.js";
 
 export class OldFile {
   readonly path: string;
@@ -28,9 +28,10 @@ export class OldFile {
    */
   static async open(path: string, header: Uint8Array, access: "read" | "write"): Promise<OldFile> {
     const mode = access === "read" ? constants.O_RDONLY : constants.O_RDWR;
-    // Opening a FIFO must not wait for its other end.
     const handle = await open(path, mode | NO_FOLLOW | NO_WAITING).catch((error: unknown) => {
-      if (errno(error) === "ELOOP") throw notAFile(path, "symbolic link");
+      if (isNotOpenable(error)) {
+        throw notAFile(path, errno(error) === "ENXIO" ? undefined : "symbolic link");
+      }
       throw fileError(access === "read" ? "ERR_READ" : "ERR_WRITE", path, error);
     });
     try {
@@ -115,6 +116,3 @@ function notAFile(path: string, kind: string | undefined): FileError {
     hint: "only a regular file is changed where it lies; links are not followed",
   });
 }
-
-/** Windows has no such flag. */
-const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;

@@ -5,8 +5,8 @@
 import { constants, type Stats } from "node:fs";
 import { open } from "node:fs/promises";
 import { FileError } from "../errors.js";
+import { isNotOpenable, NO_FOLLOW, NO_WAITING } from "./open-flags.js";
 import { errno, fileError, quoted } from "./system-error.js";
-import { NO_FOLLOW } from "./temporary.js";
 
 export interface RegularFile {
   readonly bytes: Uint8Array;
@@ -25,9 +25,7 @@ export async function readRegular(
   const flags = constants.O_RDONLY | NO_FOLLOW | NO_WAITING;
   const handle = await open(path, flags).catch((error: unknown) => {
     if (errno(error) === "ENOENT") return undefined;
-    // Linux and macOS say ELOOP of a link that is not to be followed, FreeBSD EMLINK. A socket
-    // can't be opened at all.
-    if (NOT_REGULAR.has(errno(error) ?? "")) throw notRegular(path);
+    if (isNotOpenable(error)) throw notRegular(path);
     throw fileError("ERR_READ", path, error);
   });
   if (handle === undefined) return undefined;
@@ -46,11 +44,6 @@ export async function readRegular(
 }
 
 // ── Details ──
-
-/** Opens a FIFO without waiting for its writer. Windows has no such files. */
-const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
-
-const NOT_REGULAR: ReadonlySet<string> = new Set(["ELOOP", "EMLINK", "ENXIO"]);
 
 function notRegular(path: string): FileError {
   return new FileError("ERR_FILE_KIND", `${quoted(path)} is not a regular file`, {

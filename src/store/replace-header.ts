@@ -7,9 +7,7 @@
  * size, the new file is a clone of the old one with its first bytes overwritten: the body is
  * neither read nor written. Elsewhere the body is copied.
  *
- * The new file has the mode and the owner of the old one. It has a new time of change, or backups
- * would pass it over. Access control lists and extended attributes are lost, as Node has no call
- * for them; overwriting in place keeps them.
+ * What the new file keeps of the old one: `take-place.ts`. Overwriting in place keeps all of it.
  */
 import { constants } from "node:fs";
 import { chmod, copyFile, open, type FileHandle } from "node:fs/promises";
@@ -17,9 +15,10 @@ import { dirname } from "node:path";
 import { busy, finishInPlace, overwriteHeader } from "./header-in-place.js";
 import { removeLeftovers } from "./leftovers.js";
 import { OldFile, writeAt } from "./old-file.js";
+import { NO_FOLLOW } from "./open-flags.js";
 import { errno, fileError } from "./system-error.js";
 import { requireOneName, takePlace } from "./take-place.js";
-import { CREATE, NO_FOLLOW } from "./temporary.js";
+import { CREATE } from "./temporary.js";
 
 export interface HeaderChange {
   /** The file's first bytes, which the new header was made from. */

@@ -11,6 +11,11 @@ export function errno(error: unknown): string | undefined {
   return typeof error.code === "string" ? error.code : undefined;
 }
 
+/** No room on the disk, or none of the user's share of it. */
+export function isDiskFull(error: unknown): boolean {
+  return errno(error) === "ENOSPC" || errno(error) === "EDQUOT";
+}
+
 /** True for what a failed call throws; false for our own errors, and for a program's mistake. */
 export function isOfSystem(error: unknown): boolean {
   return errno(error) !== undefined && !(error instanceof P11SealError);

@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import { FileError } from "../errors.js";
 import { syncFolder } from "./files.js";
 import type { OldFile } from "./old-file.js";
-import { errno, fileError, isOfSystem, quoted } from "./system-error.js";
+import { errno, fileError, isDiskFull, isOfSystem, quoted } from "./system-error.js";
 import { ownTemporaryBeside } from "./temporary.js";
 
 export interface TakePlaceOptions {
@@ -92,7 +92,8 @@ async function keepOwnerAndMode(
 }
 
 function notWritten(path: string, error: unknown): FileError {
-  const isFull = errno(error) === "ENOSPC" || errno(error) === "EDQUOT";
-  const hint = isFull ? "make room on that disk; the file is as it was" : "the file is as it was";
+  const hint = isDiskFull(error)
+    ? "make room on that disk; the file is as it was"
+    : "the file is as it was";
   return fileError("ERR_WRITE", path, error, hint);
 }

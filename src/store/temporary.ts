@@ -6,11 +6,9 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, constants, linkSync, openSync, renameSync, unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { NO_FOLLOW } from "./open-flags.js";
 import { thisProcess } from "./owner.js";
 import { errno } from "./system-error.js";
-
-/** Refuses a symbolic link where a file is opened. Windows has no such flag. */
-export const NO_FOLLOW = (constants as { O_NOFOLLOW?: number }).O_NOFOLLOW ?? 0;
 
 /**
  * A name in the same folder that nothing has yet: `.NAME.p11seal-`, eight random digits and
@@ -27,9 +25,14 @@ export function temporaryBeside(path: string): string {
 export function ownTemporaryBeside(path: string): string {
   const suffix = `.p11seal-${randomBytes(4).toString("hex")}-${thisProcess()}.part`;
   const room = MAX_NAME_BYTES - ".".length - suffix.length - LONGEST_SUFFIX.length;
-  let kept = basename(path);
-  while (Buffer.byteLength(kept) > room) kept = Array.from(kept).slice(0, -1).join("");
-  return join(dirname(path), `.${kept}${suffix}`);
+  return join(dirname(path), `.${cutTo(room, basename(path))}${suffix}`);
+}
+
+/** As many of a name's characters as fit, from its start. */
+export function cutTo(maxBytes: number, name: string): string {
+  let kept = name;
+  while (Buffer.byteLength(kept) > maxBytes) kept = Array.from(kept).slice(0, -1).join("");
+  return kept;
 }
 
 /** The name of a temporary file, or of its directory entry alone, without the process. */
@@ -46,7 +49,7 @@ export const BESIDE_TEMPORARY = [".old", "-journal", "-wal", "-shm"] as const;
 const LONGEST_SUFFIX = "-journal";
 
 /** The least of common file systems: eCryptfs allows 143 bytes, most others 255. */
-const MAX_NAME_BYTES = 143;
+export const MAX_NAME_BYTES = 143;
 
 /** How a temporary file is opened: made now, and no link. On Windows O_EXCL alone refuses one. */
 export const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_FOLLOW;

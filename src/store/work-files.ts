@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
-import { BESIDE_TEMPORARY } from "./temporary.js";
+import { BESIDE_TEMPORARY, cutTo, MAX_NAME_BYTES } from "./temporary.js";
 
 /** True for the name, without its folder, of such a file or folder. */
 export function isWorkFile(name: string): boolean {
@@ -28,10 +28,7 @@ export function sideFileOf(path: string): string {
   if (Buffer.byteLength(whole) <= MAX_NAME_BYTES) return join(dirname(path), whole);
   const hash = createHash("sha256").update(name).digest("hex").slice(0, 16);
   const end = `-${hash}${SIDE_ENDING}`;
-  let kept = name;
-  while (Buffer.byteLength(`.${kept}${end}`) > MAX_NAME_BYTES) {
-    kept = Array.from(kept).slice(0, -1).join("");
-  }
+  const kept = cutTo(MAX_NAME_BYTES - ".".length - end.length, name);
   return join(dirname(path), `.${kept}${end}`);
 }
 
@@ -56,9 +53,6 @@ const LOCK = ".p11seal-lock";
 const LOCK_NAME = /^\.p11seal-lock(?:-([1-9][0-9]*)-of-([1-9][0-9]*))?$/;
 
 const SIDE_ENDING = ".p11seal-header";
-
-/** As in `temporary.ts`: eCryptfs allows 143 bytes. */
-const MAX_NAME_BYTES = 143;
 
 /** The side file of any file. */
 export const SIDE_NAME = /^\..+\.p11seal-header$/s;

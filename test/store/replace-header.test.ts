@@ -4,6 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import {
   appendFileSync,
   chmodSync,
@@ -21,6 +22,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -250,12 +252,16 @@ describe("a header is left as it is", () => {
     symlinkSync("m.p11s", join(folder, "link"));
     mkdirSync(join(folder, "d"));
     spawnSync("mkfifo", [join(folder, "pipe")]);
+    const server = createServer().listen(join(folder, "socket"));
+    await once(server, "listening");
     const change = { expected: old, header: same };
-    for (const name of ["link", "d", "pipe"]) {
+    for (const name of ["link", "d", "pipe", "socket"]) {
       await expect(replaceHeader(join(folder, name), change)).rejects.toMatchObject({
         code: "ERR_FILE_KIND",
       });
     }
+    server.close();
+    await once(server, "close");
     requireFile(old);
   });
 

@@ -17,7 +17,8 @@ jest.unstable_mockModule("node:crypto", () => ({
   ...nodeCrypto,
   randomBytes: (size: number) => Buffer.alloc(size, 7),
 }));
-const { CREATE, NO_FOLLOW, ownTemporaryBeside } = await import("../../src/store/temporary.js");
+const { NO_FOLLOW } = await import("../../src/store/open-flags.js");
+const { CREATE, ownTemporaryBeside } = await import("../../src/store/temporary.js");
 const { writeWhole } = await import("../../src/store/files.js");
 const { fileOutput } = await import("../../src/cli/io/outputs.js");
 

@@ -21,6 +21,7 @@ import { FileInput, readError, requireEnd, type FileToRead } from "./file-input.
 import type { Io } from "./io.js";
 import { PipeInput } from "./pipe-input.js";
 import { stdinFault } from "./standard-streams.js";
+import { NO_WAITING } from "../../store/open-flags.js";
 import { fileError } from "../../store/system-error.js";
 
 /** Identifies a file by device and inode, whatever its name. */
@@ -127,9 +128,6 @@ async function* readAtOnce(
     yield await Promise.resolve(buffer.subarray(0, bytesRead));
   }
 }
-
-/** Windows has no such flag. */
-const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
 
 /** Up to this many bytes, a system call takes less time than asking a thread to make it. */
 export const AT_ONCE_BYTES = 64 * 1024;

@@ -20,7 +20,7 @@ import { stdoutFault } from "./standard-streams.js";
 import { fileError, quoted } from "../../store/system-error.js";
 import type { Output, OutputOptions } from "./output.js";
 import { removeLeftovers } from "../../store/leftovers.js";
-import { NO_FOLLOW } from "../../store/temporary.js";
+import { NO_FOLLOW } from "../../store/open-flags.js";
 import { exists, FileOutput } from "./whole-file.js";
 
 /**

@@ -24,7 +24,7 @@ import { PolicyError } from "../../errors.js";
 import { fileState, makeFolder, readWhole, syncFolder, writeWhole } from "../../store/files.js";
 import { withLock, type HeldLock } from "../../store/lock.js";
 import { quoted, reason } from "../../store/system-error.js";
-import { NO_FOLLOW } from "../../store/temporary.js";
+import { NO_FOLLOW } from "../../store/open-flags.js";
 import {
   CHAIN_START,
   follows,

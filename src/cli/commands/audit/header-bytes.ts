@@ -4,6 +4,7 @@
  */
 import { close, constants, open, read } from "node:fs";
 import { promisify } from "node:util";
+import { NO_WAITING } from "../../../store/open-flags.js";
 import { readError } from "../../io/file-input.js";
 
 /**
@@ -33,9 +34,6 @@ export async function* headerBytes(path: string): AsyncGenerator<Uint8Array, voi
 
 const FIRST_BYTES = 4096;
 const MORE_BYTES = 64 * 1024;
-
-/** Windows has no such flag. */
-const NO_WAITING = (constants as { O_NONBLOCK?: number }).O_NONBLOCK ?? 0;
 
 // Of the two forms that Node has, these take half the time.
 const [opened, filled, closed] = [promisify(open), promisify(read), promisify(close)];

@@ -16,7 +16,7 @@ import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { fileChunks } from "../../../store/file-chunks.js";
 import { replaceHeader, type Replaced } from "../../../store/replace-header.js";
 import { fileError, quoted } from "../../../store/system-error.js";
-import { NO_FOLLOW } from "../../../store/temporary.js";
+import { NO_FOLLOW } from "../../../store/open-flags.js";
 import { Reader, remaining } from "../../../stream.js";
 import { onInterrupt } from "../../../terminal/interrupts.js";
 import { planFor, type Plan, type Target } from "./rewrap-plan.js";
