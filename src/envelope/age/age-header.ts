@@ -11,7 +11,12 @@
  * that nobody knows stay as they are: some writers add them to keep readers flexible.
  */
 import { ascii, concat, fromBareBase64, toBareBase64 } from "../../bytes.js";
-import { AuthenticationError, type P11SealError, UnsupportedError } from "../../errors.js";
+import {
+  AuthenticationError,
+  PolicyError,
+  UnsupportedError,
+  type P11SealError,
+} from "../../errors.js";
 import type { Reader } from "../../stream.js";
 
 /** The format's name. */
@@ -70,9 +75,25 @@ export function transcriptOf(stanzas: readonly RawStanza[]): Uint8Array {
   return ascii(`${VERSION_LINE}\n${stanzas.map(stanzaText).join("")}${END}`);
 }
 
-/** The whole header. */
+/**
+ * The whole header.
+ *
+ * @throws PolicyError `ERR_TOO_MANY_RECIPIENTS`: it is longer than `readAgeHeader` takes
+ */
 export function encodeAgeHeader(transcript: Uint8Array, mac: Uint8Array): Uint8Array {
-  return concat(transcript, ascii(` ${toBareBase64(mac)}\n`));
+  const header = concat(transcript, ascii(` ${toBareBase64(mac)}\n`));
+  if (header.length > MAX_HEADER_BYTES) throw tooLong();
+  return header;
+}
+
+/** Refuses more recipients than a reader takes. */
+export function tooLong(): PolicyError {
+  return new PolicyError(
+    "ERR_TOO_MANY_RECIPIENTS",
+    `the age file's header would be longer than ${MAX_HEADER_BYTES} bytes, or have more than ` +
+      `${MAX_STANZAS} recipients`,
+    { hint: "make several files, or seal in p11seal's own format" },
+  );
 }
 
 /**

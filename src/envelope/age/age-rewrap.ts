@@ -2,17 +2,17 @@
  * An age file's header for other recipients. The stanzas that stay are kept byte for byte; the body
  * stays as it is, since its key comes from the file key and a nonce of its own.
  */
+import { equal, unshared } from "../../bytes.js";
 import { PolicyError, UnsupportedError } from "../../errors.js";
 import type { ExchangePublicKey, KnownPublicKey } from "../../keys/key.js";
 import type { Reader } from "../../stream.js";
 import { isUnnamed, openByKey, type WrappedKey } from "../../wrap/opener.js";
-import { unshared } from "../../bytes.js";
 import type { Receiver } from "../receiver.js";
 import type { RewrapOptions, RewrappedHeader } from "../rewrapping.js";
 import { recipientsOnce } from "../recipients-once.js";
 import { isAmong, nobodyLeft } from "../rewrapped-recipients.js";
 import { VerifiedAgeHeader } from "./age-file-key.js";
-import { MAX_HEADER_BYTES, MAX_STANZAS, readAgeHeader, transcriptOf } from "./age-header.js";
+import { MAX_STANZAS, readAgeHeader, tooLong, transcriptOf } from "./age-header.js";
 import { ageInfo } from "./age-info.js";
 import { sealableKeys } from "./age-recipients.js";
 import { wrappedBy, wrapFor } from "./age-wrap.js";
@@ -53,7 +53,6 @@ export async function rewrap(
     const added = await Promise.all(add.map((key) => wrapFor(key, fileKey)));
     return transcriptOf([...kept, ...added.map(encodeStanza)]);
   });
-  if (made.length > MAX_HEADER_BYTES) throw tooLong();
   return { info, oldHeaderBytes: raw.bytes, header: unshared(made), identity };
 }
 
@@ -83,7 +82,7 @@ function requireSameKind(keys: readonly ExchangePublicKey[], stanzas: readonly S
   const kinds = new Set(stanzas.flatMap(({ type }) => kindOf(type) ?? []));
   for (const { type } of keys) {
     const kind = type === "hybrid" ? "post-quantum" : "classic";
-    const [other] = [...kinds].filter((one) => one !== kind);
+    const other = [...kinds].find((one) => one !== kind);
     if (other === undefined) continue;
     throw new PolicyError(
       "ERR_MIXED_RECIPIENTS",
@@ -113,7 +112,7 @@ function stanzasOf(
     const wrapped = wrappedBy(stanza, key);
     return wrapped === undefined ? [] : [{ stanza, named: !isUnnamed(wrapped) }];
   });
-  const isOpened = Buffer.compare(opened.key.fingerprint, key.fingerprint) === 0;
+  const isOpened = equal(opened.key.fingerprint, key.fingerprint);
   const found = possible.filter(
     ({ stanza, named }) => named || (isOpened && stanza === opened.stanza),
   );
@@ -129,12 +128,4 @@ function withPassphrase(): UnsupportedError {
   return new UnsupportedError("ERR_REWRAP", "the age file is sealed with a passphrase", {
     hint: "a passphrase stands alone; open it, and seal it to keys",
   });
-}
-
-function tooLong(): PolicyError {
-  return new PolicyError(
-    "ERR_TOO_MANY_RECIPIENTS",
-    `the age file's header would be longer than ${MAX_HEADER_BYTES} bytes, or have more than ` +
-      `${MAX_STANZAS} recipients`,
-  );
 }

@@ -1,10 +1,12 @@
 /** Re-wrapping age files: a new header before the same body. */
+import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { concat } from "../../../src/bytes.js";
 import { PolicyError } from "../../../src/errors.js";
 import { inspectMessage, openMessage, sealMessage } from "../../../src/envelope/messages.js";
 import { rewrapMessage, type RewrapMessageOptions } from "../../../src/envelope/rewrap-message.js";
 import type { ExchangePublicKey, Identity, Recipient } from "../../../src/keys/key.js";
+import { publicKeyFromX25519 } from "../../../src/keys/public-key.js";
 import { ageIdentities } from "../../../src/software/age-identities.js";
 import { hybridIdentityOf } from "../../support/hybrid.js";
 import { counting, identityOf, recipientOf } from "../../support/identities.js";
@@ -96,6 +98,20 @@ describe("an age file that is re-wrapped", () => {
     expect(await typesIn(result)).toEqual(["p256tag", "ssh-rsa"]);
     expect(stanzaTexts(result)[1]).not.toBe(stanzaTexts(file)[1]);
     expect(await opens(result, identityOf("rsa2048"))).toBe(true);
+  });
+
+  it("has a header of at most 64 KiB, as has a new file", async () => {
+    const fresh = (): Recipient => {
+      const { publicKey } = generateKeyPairSync("x25519");
+      const spki = publicKey.export({ format: "der", type: "spki" });
+      return { publicKey: publicKeyFromX25519(new Uint8Array(spki.subarray(-32))) };
+    };
+    const many = Array.from({ length: 700 }, fresh);
+    expect(await codeOf(sealed(p256, ...many))).toBe("ERR_TOO_MANY_RECIPIENTS");
+    const full = await sealed(p256, ...many.slice(0, 650));
+    expect(await opens(full, identityOf("p256"))).toBe(true);
+    const toMore = { identities: [identityOf("p256")], add: many.slice(650) };
+    expect(await codeOf(rewrapped(full, toMore))).toBe("ERR_TOO_MANY_RECIPIENTS");
   });
 
   it("takes no classic recipient if it is post-quantum, nor the other way, before a PIN", async () => {
