@@ -5,7 +5,7 @@
  */
 import { openBody, sealBody } from "../body/body.js";
 import { unshared } from "../bytes.js";
-import { AbortedError, UsageError } from "../errors.js";
+import { UsageError } from "../errors.js";
 import type { ExchangePublicKey, Identity, KnownPublicKey, MlKemPublicKey } from "../keys/key.js";
 import type { SmimeType } from "../mime/write-mail.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
@@ -14,6 +14,7 @@ import type { AtEnd, BegunOpening, BegunSealing, Envelope, SealedReaders } from 
 import { formatNamed, formatOf } from "./formats.js";
 import type { MessageInfo, SenderInfo } from "./message-info.js";
 import type { OpenOptions } from "./open-options.js";
+import { interruptible } from "./interruptible.js";
 import { OrderedReceiver } from "./ordered-receiver.js";
 import type { SealOptions } from "./seal-options.js";
 import { requireRunning, unlessAborted, watched, whileRunning, type Watching } from "./watched.js";
@@ -166,45 +167,6 @@ export function beginOpening(reader: Reader, options: OpenOptions): Promise<Begu
       return begun;
     }),
   );
-}
-
-/**
- * Opening that the signal interrupts anywhere but in `authenticate`: what that did, such as a
- * reservation, the caller can then undo.
- */
-async function interruptible(
-  options: OpenOptions,
-  begin: (options: OpenOptions) => Promise<BegunOpening>,
-): Promise<BegunOpening> {
-  const { signal, identities } = options;
-  if (signal === undefined) return begin(options);
-  requireRunning(signal);
-  let deciding = Promise.resolve();
-  const begun = begin({
-    ...options,
-    authenticate(sender) {
-      requireRunning(signal);
-      deciding = options.authenticate?.(sender) ?? Promise.resolve();
-      return deciding;
-    },
-    async passphrase() {
-      requireRunning(signal);
-      return options.passphrase?.();
-    },
-    async identities(info) {
-      requireRunning(signal);
-      const found = typeof identities === "function" ? await identities(info) : identities;
-      // No PIN is asked for on behalf of a caller who has gone.
-      requireRunning(signal);
-      return found;
-    },
-  });
-  try {
-    return await unlessAborted(begun, signal);
-  } catch (error) {
-    if (error instanceof AbortedError) await deciding.catch(() => undefined);
-    throw error;
-  }
 }
 
 /**

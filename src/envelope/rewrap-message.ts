@@ -5,10 +5,11 @@
 import { UnsupportedError } from "../errors.js";
 import { Reader, type ByteSource } from "../stream.js";
 import { formatOf } from "./formats.js";
+import { interruptible } from "./interruptible.js";
 import type { OpenOptions } from "./open-options.js";
 import { OrderedReceiver } from "./ordered-receiver.js";
 import type { Rewrapped, RewrappedHeader, RewrapOptions } from "./rewrapping.js";
-import { requireRunning, unlessAborted, watched, type Watching } from "./watched.js";
+import { watched, type Watching } from "./watched.js";
 
 export interface RewrapMessageOptions
   extends
@@ -33,11 +34,11 @@ export async function rewrapMessage(
   sealed: ByteSource,
   options: RewrapMessageOptions,
 ): Promise<Rewrapped> {
-  const { signal } = options;
   const reader = new Reader(watched(sealed, options));
   try {
-    requireRunning(signal);
-    const rewrapped = await unlessAborted(rewrapHeader(reader, options), signal);
+    const rewrapped = await interruptible(options, (interrupted) =>
+      rewrapHeader(reader, { ...options, ...interrupted }),
+    );
     await rewrapped.verifyBody?.();
     return rewrapped;
   } finally {

@@ -7,6 +7,7 @@ import { ReadableStream } from "node:stream/web";
 import { afterAll, describe, expect, it, jest } from "@jest/globals";
 import { openMessage, sealMessage, verifySender } from "../../src/envelope/messages.js";
 import type { OpenOptions } from "../../src/envelope/open-options.js";
+import { rewrapMessage } from "../../src/envelope/rewrap-message.js";
 import { openRanges } from "../../src/envelope/ranges.js";
 import type { Watching } from "../../src/envelope/watched.js";
 import { AbortedError, AuthenticationError } from "../../src/errors.js";
@@ -153,6 +154,25 @@ describe("a signal", () => {
     });
     await expect(opening).rejects.toThrow(AbortedError);
     expect(decided).toBe(true);
+    expect(identities).not.toHaveBeenCalled();
+  });
+
+  it("lets no key be unlocked for who has gone, when re-wrapping either", async () => {
+    const control = new AbortController();
+    const identities = jest.fn(() => Promise.resolve([identityOf("p256")]));
+    let decided = false;
+    const rewrapping = rewrapMessage(await sealedBytes(), {
+      ...{ add: [recipientOf("rsa2048")], remove: [], nowMs: 0, identities },
+      signal: control.signal,
+      authenticate: async () => {
+        control.abort();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        decided = true;
+      },
+    });
+    await expect(rewrapping).rejects.toThrow(AbortedError);
+    expect(decided).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 20));
     expect(identities).not.toHaveBeenCalled();
   });
 
