@@ -10,6 +10,6 @@ export function isAmong(keys: readonly ExchangePublicKey[], { spki }: ExchangePu
 
 export function nobodyLeft(): UsageError {
   return new UsageError("ERR_NO_RECIPIENTS", "nobody could open the message any more", {
-    hint: "add a recipient along with those that are removed",
+    hint: "name somebody to add; a message that nobody needs is deleted instead",
   });
 }

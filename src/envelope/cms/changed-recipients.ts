@@ -1,15 +1,14 @@
 /** A message's RecipientInfos with some taken away and others added; the rest stay as they are. */
 import { der, DerReader, TAG } from "../../asn1/der.js";
+import { toHex } from "../../bytes.js";
 import { UnsupportedError } from "../../errors.js";
 import type { ExchangePublicKey, Recipient } from "../../keys/key.js";
-import type { Certificate } from "../../x509/certificate.js";
-import { parseX509 } from "../../x509/certificate.js";
+import { parseX509, type Certificate } from "../../x509/certificate.js";
 import { isAmong } from "../rewrapped-recipients.js";
-import { certificatesByKey } from "./wrapped-keys.js";
 import { fitsRecipient } from "./cms-info.js";
-import type { RecipientEntry, RecipientId, RecipientInfoValue } from "./recipient-infos.js";
+import type { RecipientEntry, RecipientInfoValue } from "./recipient-infos.js";
 import { namesKey } from "./recipient-match.js";
-import { toHex } from "../../bytes.js";
+import { certificatesByKey } from "./wrapped-keys.js";
 
 /** Of the recipients, those whose key a message does not name, or not once others are removed. */
 export function notYetIn(
@@ -25,7 +24,7 @@ export function notYetIn(
 }
 
 /**
- * What is left of the RecipientInfos once the keys' are gone; DER, each.
+ * What is left of the RecipientInfos once the keys' are gone.
  *
  * @param certificates - by which the message may name the keys
  * @throws UnsupportedError `ERR_REWRAP`: whether a recipient is one of the keys can't be told
@@ -34,7 +33,7 @@ export function withoutKeys(
   entries: readonly RecipientEntry[],
   keys: readonly ExchangePublicKey[],
   certificates: readonly Certificate[],
-): Uint8Array[] {
+): RecipientEntry[] {
   const byKey = certificatesByKey(certificates);
   const gone = new Set<RecipientInfoValue>();
   const values = entries.flatMap(({ recipients }) => recipients);
@@ -72,11 +71,12 @@ function unclear(): UnsupportedError {
 
 /** The RecipientInfo without those recipients; undefined: none is left. */
 function reduced(
-  { der: whole, recipients }: RecipientEntry,
+  entry: RecipientEntry,
   gone: ReadonlySet<RecipientInfoValue>,
-): Uint8Array | undefined {
+): RecipientEntry | undefined {
+  const { der: whole, recipients } = entry;
   const kept = recipients.filter((one) => !gone.has(one));
-  if (kept.length === recipients.length) return whole;
+  if (kept.length === recipients.length) return entry;
   if (kept.length === 0) return undefined;
   // KeyAgreeRecipientInfo (RFC 5652 §6.2.2), the only one for several: its last field lists them.
   const info = new DerReader(whole, "a recipient of the CMS message").constructed(KEY_AGREEMENT);
@@ -91,7 +91,7 @@ function reduced(
     const key = keys.any();
     return gone.has(one) ? [] : [key];
   });
-  return der(KEY_AGREEMENT, ...fields, der(TAG.sequence, ...left));
+  return { der: der(KEY_AGREEMENT, ...fields, der(TAG.sequence, ...left)), recipients: kept };
 }
 
 const KEY_AGREEMENT = 0xa1;
@@ -118,15 +118,7 @@ export function envelopedVersion(
 
 /** Key transport to a certificate's issuer and serial number. */
 function isVersion0(value: RecipientInfoValue): boolean {
-  return "rid" in value && isTransport(value.type) && isIssuer(value.rid);
-}
-
-function isTransport(type: RecipientInfoValue["type"]): boolean {
-  return type === "rsa-oaep" || type === "rsa-pkcs1";
-}
-
-function isIssuer({ type }: RecipientId): boolean {
-  return type === "issuerAndSerial";
+  return (value.type === "rsa-oaep" || value.type === "rsa-pkcs1") && isByIssuer(value);
 }
 
 const PASSWORD = 0xa3;

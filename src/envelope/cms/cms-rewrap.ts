@@ -85,16 +85,18 @@ function changeOf(
   const kept = withoutKeys(entries, remove, certificates);
   const recipients = notYetIn(entries, add, remove);
   const addressees = recipients.length === 0 ? [] : cmsAddressees({ recipients, oaep });
-  if (kept.length + addressees.length === 0) throw nobodyLeft();
-  if (entries.length + addressees.length > MAX_RECIPIENTS) throw tooMany();
+  // A RecipientInfo by key agreement can be for several.
+  const count = kept.flatMap(({ recipients: own }) => own).length + addressees.length;
+  if (count === 0) throw nobodyLeft();
+  if (count > MAX_RECIPIENTS) throw tooMany();
   const isSame =
     addressees.length === 0 &&
     kept.length === entries.length &&
-    kept.every((one, at) => one === entries[at]?.der);
+    kept.every((one, at) => one === entries[at]);
   return (contentKey) => {
     if (isSame) return start.whole;
     const added = addressees.map((addressee) => recipientInfo(addressee, contentKey));
-    const set = derSetOf([...kept, ...added]);
+    const set = derSetOf([...kept.map((one) => one.der), ...added]);
     const { isAuthenticated, version: old } = header;
     const hasOriginator = start.originator.length > 0;
     const number = isAuthenticated

@@ -18,9 +18,8 @@ import type {
 } from "../message-info.js";
 import { isHybrid } from "../../wrap/hpke.js";
 import { SUITE, VERSION, type ParsedHeader } from "./header.js";
-import { passedOnBy } from "./origin.js";
 import type { Stanza } from "./recips.js";
-import { heldRecord } from "./rewrap-record.js";
+import { heldRecord, passedOnBy } from "./rewrap-record.js";
 import { TRAILER_BYTES, verifyCore } from "./signature.js";
 import { stanzasFor } from "./wrap.js";
 

@@ -50,7 +50,6 @@ import {
   type Origin,
 } from "./origin.js";
 import { padded } from "./padding.js";
-import { rewrap } from "./rewrap.js";
 import { expectedTrailer, signBody, signCore, signedClaims } from "./signature.js";
 import { uniqueRecipients, wrapFileKey, wrappedKeys } from "./wrap.js";
 
@@ -63,7 +62,8 @@ export const native: Envelope = {
   inspect: async (header) => messageInfo(await readHeader(header)),
   beginSealing,
   beginOpening,
-  rewrap,
+  rewrap: async (header, receiver, options) =>
+    (await import("./rewrap.js")).rewrap(header, receiver, options),
   proveHeader,
   verifySender,
 };

@@ -7,11 +7,11 @@ import { equal } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
 import type { KnownPublicKey } from "../../keys/key.js";
-import type { PassedOn, SenderInfo } from "../message-info.js";
+import type { SenderInfo } from "../message-info.js";
 import type { Receiver } from "../receiver.js";
 import type { ParsedHeader } from "./header.js";
 import { stanzaTag } from "./recips.js";
-import { heldRecord, passedOn, type HeldRecord } from "./rewrap-record.js";
+import { heldRecord, passedOnBy, type HeldRecord } from "./rewrap-record.js";
 import { addresseeTag, sameKey, verifyCore } from "./signature.js";
 
 export interface Origin {
@@ -40,12 +40,6 @@ export function originOf(header: ParsedHeader): Origin {
     record,
     addressees,
   });
-}
-
-/** What others are told of a record. */
-export function passedOnBy(header: ParsedHeader, record: HeldRecord): PassedOn {
-  const recipients = new Set(header.stanzas.map(({ tag }) => tag.join()));
-  return passedOn(record, record.addressees?.length ?? recipients.size);
 }
 
 /**

@@ -65,14 +65,14 @@ export function heldRecord(header: ParsedHeader): HeldRecord | undefined {
 }
 
 /** What others are told of a record. */
-export function passedOn(record: HeldRecord, addressees: number): PassedOn {
-  const { publicKey, rewrappedMs, generation, rulesHash } = record;
+export function passedOnBy({ stanzas }: ParsedHeader, record: HeldRecord): PassedOn {
+  const { publicKey, rewrappedMs, generation, addressees, rulesHash } = record;
   return {
     publicKey,
     keyId: toHex(publicKey.fingerprint),
     rewrappedMs,
     generation,
-    addressees,
+    addressees: addressees?.length ?? new Set(stanzas.map(({ tag }) => toHex(tag))).size,
     ...defined({ rulesHash: rulesHash && toHex(rulesHash) }),
   };
 }

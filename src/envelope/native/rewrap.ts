@@ -12,6 +12,7 @@ import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
 import type { SenderInfo } from "../message-info.js";
 import type { Receiver } from "../receiver.js";
+import { nobodyLeft } from "../rewrapped-recipients.js";
 import type { Rewrapped, RewrapOptions } from "../rewrapping.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import {
@@ -108,11 +109,7 @@ function planOf(
 function requireSomebody(messageId: Uint8Array, { kept, added, addressees }: Plan): void {
   const newTags = added.map(({ publicKey }) => stanzaTag(messageId, publicKey));
   const tags = new Set([...kept.map(({ tag }) => tag), ...newTags].map((tag) => tag.join()));
-  if (tags.size === 0 || addressees?.length === 0) {
-    throw new UsageError("ERR_NO_RECIPIENTS", "nobody could open the message any more", {
-      hint: "name somebody to add; a message that nobody needs is deleted instead",
-    });
-  }
+  if (tags.size === 0 || addressees?.length === 0) throw nobodyLeft();
   const count = Math.max(tags.size, addressees?.length ?? 0);
   if (count > MAX_RECIPIENTS) {
     throw new PolicyError(

@@ -161,7 +161,7 @@ describe("a CMS message that is re-wrapped", () => {
     const single = await sealed(SHORT, [bob.recipient, carol.recipient]);
     // The same agreement with a second recipient, whose key nobody here has.
     const infos = recipientInfos(single);
-    const joined = infos.map((info) => (info[0] === 0xa1 ? withSecond(info) : info));
+    const joined = infos.map((info) => (info[0] === 0xa1 ? withMore(info, 1) : info));
     const message = withInfos(single, joined);
     expect((await inspectMessage(message)).recipients).toHaveLength(3);
     const result = await rewrapped(message, {
@@ -172,6 +172,21 @@ describe("a CMS message that is re-wrapped", () => {
     expect((await inspectMessage(result)).recipients).toHaveLength(2);
     expect(await matching(result, [bob, carol])).toEqual([false, true]);
     expect(left?.length).toBe(infos.find(([tag]) => tag === 0xa1)?.length);
+  });
+
+  it("has at most 1,024 recipients, of which one can be replaced", async () => {
+    const single = await sealed(SHORT, [alice.recipient, bob.recipient]);
+    // One RecipientInfo can be for many.
+    const infos = recipientInfos(single);
+    const full = infos.map((info) => (info[0] === 0xa1 ? withMore(info, 1022) : info));
+    const message = withInfos(single, full);
+    expect((await inspectMessage(message)).recipients).toHaveLength(1024);
+    const toCarol = { ...toBob, add: [carol.recipient] };
+    const result = await rewrapped(message, toCarol);
+    expect((await inspectMessage(result)).recipients).toHaveLength(1024);
+    expect(await opens(result, carol, SHORT)).toBe(true);
+    const more = rewrapped(message, { ...toCarol, remove: [], removeCertificates: [] });
+    expect(await codeOf(more)).toBe("ERR_TOO_MANY_RECIPIENTS");
   });
 
   it("never loses its last recipient", async () => {
@@ -212,8 +227,8 @@ function withInfos(message: Uint8Array, infos: readonly Uint8Array[]): Uint8Arra
   return der(TAG.sequence, type, der(0xa0, envelope));
 }
 
-/** A KeyAgreeRecipientInfo with a copy of its recipient's entry under another's name. */
-function withSecond(info: Uint8Array): Uint8Array {
+/** A KeyAgreeRecipientInfo with copies of its recipient's entry under another's name. */
+function withMore(info: Uint8Array, count: number): Uint8Array {
   const fields = new DerReader(info, "recipient").constructed(0xa1);
   const parts: Uint8Array[] = [];
   while (fields.peek() !== undefined) parts.push(fields.any());
@@ -222,7 +237,8 @@ function withSecond(info: Uint8Array): Uint8Array {
   const key = new DerReader(own, "key").sequence();
   const name = key.any();
   const wrapped = key.any();
-  return der(0xa1, ...parts, der(TAG.sequence, own, der(TAG.sequence, renamed(name), wrapped)));
+  const copies = Array<Uint8Array>(count).fill(der(TAG.sequence, renamed(name), wrapped));
+  return der(0xa1, ...parts, der(TAG.sequence, own, ...copies));
 }
 
 /** IssuerAndSerialNumber with another serial number of the same length. */

@@ -6,10 +6,12 @@ import { constants, createCipheriv, privateDecrypt } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { der } from "../../../src/asn1/der.js";
 import { concat } from "../../../src/bytes.js";
+import { rewrapMessage } from "../../../src/envelope/rewrap-message.js";
 import type { Identity, PrivateKey, RsaPublicKey } from "../../../src/keys/key.js";
 import { Secret } from "../../../src/secret.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import { signedMessage } from "../../support/signed-messages.js";
+import { codeOf } from "../../support/streams.js";
 import {
   agreement,
   algorithm,
@@ -139,6 +141,8 @@ describe("PKCS#1 v1.5", () => {
     const used: string[] = [];
     const message = made({ recipients });
     expect(await tried(message, {}, [limited(used)])).toMatchObject({ code: "ERR_OAEP_HASH" });
+    const change = { identities: [limited(used)], add: [], remove: [], nowMs: 0 };
+    expect(await codeOf(rewrapMessage(message, change))).toBe("ERR_OAEP_HASH");
     expect(used).toEqual([]);
     expect(await tried(message, { legacy: true }, [limited(used)])).toMatchObject({
       code: undefined,
