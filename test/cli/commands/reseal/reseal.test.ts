@@ -15,9 +15,9 @@ import { Encrypter } from "../../../support/typage.js";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage } from "../../../../src/envelope/messages.js";
 import { faultShim } from "../../../support/file-faults/shim.js";
-import { publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
+import { TEST_KEYS } from "../../../support/keys.js";
 import { freshToken, importKey, SOFTHSM_MODULE, USER_PIN } from "../../../support/softhsm.js";
-import { temporaryFolder } from "../../support/folder.js";
+import { ALL_KINDS, temporaryFolder, wordsIn, writeKeys } from "../../support/folder.js";
 import { errorCode, run, type Outcome } from "../../support/run.js";
 import { p11seal as spawned } from "../../support/spawn.js";
 
@@ -27,33 +27,19 @@ let folder: string;
 let env: Record<string, string>;
 const at = (name: string): string => join(folder, name);
 
-const PEOPLE: Readonly<Record<string, TestKeyName>> = {
-  alice: "p256",
-  bob: "p384",
-  carol: "rsa2048",
-  dave: "rsa3072",
-  xenia: "x25519",
-  signer: "ed25519",
-  vault: "rsa4096",
-};
-
 // Several segments, the last of them short.
 const plain = randomBytes(600_000);
 
 beforeEach(() => {
   folder = mkdtempSync(join(root, "run-"));
   env = { P11SEAL_HOME: at("home") };
-  for (const [name, key] of Object.entries(PEOPLE)) {
-    writeFileSync(at(`${name}.pem`), publicPem(TEST_KEYS[key]));
-    writeFileSync(at(`${name}.key`), TEST_KEYS[key], { mode: 0o600 });
-  }
+  writeKeys(folder, ALL_KINDS);
   writeFileSync(at("plan.bin"), plain);
 });
 
 /** Names of people's files stand for their paths. */
 function p11seal(line: string): Promise<Outcome> {
-  const words = line.split(" ").map((word) => (/^[\w./-]+\.\w+$/.test(word) ? at(word) : word));
-  return run(words, { env });
+  return run(wordsIn(folder, line), { env });
 }
 
 async function done(line: string): Promise<string> {

@@ -18,8 +18,7 @@ import { beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage } from "../../../../src/envelope/messages.js";
 import { thisProcess } from "../../../../src/store/owner.js";
 import { sideFileOf } from "../../../../src/store/work-files.js";
-import { publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
-import { temporaryFolder } from "../../support/folder.js";
+import { ALL_KINDS, temporaryFolder, wordsIn, writeKeys } from "../../support/folder.js";
 import { errorCode, run, type Outcome } from "../../support/run.js";
 
 const root = temporaryFolder();
@@ -27,30 +26,16 @@ let folder: string;
 let env: Record<string, string>;
 const at = (name: string): string => join(folder, name);
 
-const PEOPLE: Readonly<Record<string, TestKeyName>> = {
-  alice: "p256",
-  bob: "p384",
-  carol: "rsa2048",
-  dave: "rsa3072",
-  xenia: "x25519",
-  signer: "ed25519",
-  vault: "rsa4096",
-};
-
 beforeEach(() => {
   folder = mkdtempSync(join(root, "run-"));
   env = { P11SEAL_HOME: at("home") };
-  for (const [name, key] of Object.entries(PEOPLE)) {
-    writeFileSync(at(`${name}.pem`), publicPem(TEST_KEYS[key]));
-    writeFileSync(at(`${name}.key`), TEST_KEYS[key], { mode: 0o600 });
-  }
+  writeKeys(folder, ALL_KINDS);
   writeFileSync(at("plan.txt"), "the plan\n");
 });
 
 /** Names of people's files stand for their paths. */
 function p11seal(line: string): Promise<Outcome> {
-  const words = line.split(" ").map((word) => (/^[\w./-]+\.\w+$|\/$/.test(word) ? at(word) : word));
-  return run(words, { env });
+  return run(wordsIn(folder, line), { env });
 }
 
 async function seal(file: string, to: string, more = ""): Promise<void> {

@@ -10,7 +10,7 @@ import { publicKeyFromSpki } from "../../../../src/keys/public-key.js";
 import { requireExchange } from "../../../../src/keys/recipient-strength.js";
 import { rulesHash } from "../../../../src/records/rules/rules-signature.js";
 import { publicDer, publicPem, TEST_KEYS, type TestKeyName } from "../../../support/keys.js";
-import { temporaryFolder } from "../../support/folder.js";
+import { temporaryFolder, writeKeys } from "../../support/folder.js";
 import { errorCode, run, type Outcome } from "../../support/run.js";
 
 const folder = temporaryFolder();
@@ -26,10 +26,7 @@ const KEYS = {
 type Person = keyof typeof KEYS;
 const PEOPLE = Object.keys(KEYS) as Person[];
 
-for (const [name, key] of Object.entries({ ...KEYS, signer: "ed25519", keeper: "rsa4096" })) {
-  writeFileSync(keyFile(`${name}.pem`), publicPem(TEST_KEYS[key as TestKeyName]));
-  writeFileSync(keyFile(`${name}.key`), TEST_KEYS[key as TestKeyName], { mode: 0o600 });
-}
+writeKeys(folder, { ...KEYS, signer: "ed25519", keeper: "rsa4096" });
 writeFileSync(keyFile("plain"), "the plan\n");
 const lock = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "secret" } as const;
 const locked = createPrivateKey(TEST_KEYS[KEYS.alice]).export(lock);
