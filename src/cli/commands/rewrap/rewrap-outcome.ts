@@ -7,8 +7,7 @@ import type { Context } from "../../command.js";
 import { write } from "../../io/io.js";
 import { EXIT, outcomeOf } from "../../io/report.js";
 import { mayPass } from "../file-tasks.js";
-import type { NamedKey } from "./wanted-change.js";
-import type { Plan, PlannedChange } from "./rewrap-plan.js";
+import type { NotDone, Plan, PlannedChange } from "./rewrap-plan.js";
 
 /** A file, and whether the user named it or it was found in a folder. */
 export interface SoughtFile {
@@ -151,7 +150,7 @@ function about(outcome: Outcome): string {
     case "change":
       return `would be re-wrapped, ${changeText(outcome.plan)}`;
     case "unchanged":
-      return `its recipients are as they should be${absentText(absentOf(outcome))}`;
+      return `its recipients are as they should be${notDoneText(notDoneOf(outcome))}`;
     case "other":
       return "not sealed to a key of --from-key";
     case "foreign":
@@ -165,12 +164,12 @@ function about(outcome: Outcome): string {
   }
 }
 
-function changeText({ add, remove, absent, byRules }: PlannedChange): string {
+function changeText({ add, remove, byRules, ...notDone }: PlannedChange): string {
   const parts = [
     ...(add.length > 0 ? [`${add.length} added`] : []),
     ...(remove.length > 0 ? [`${remove.length} removed`] : []),
   ];
-  return parts.join(", ") + byRulesText(byRules) + absentText(absent);
+  return parts.join(", ") + byRulesText(byRules) + notDoneText(notDone);
 }
 
 function byRulesText({ added, removed }: PlannedChange["byRules"] = NOBODY): string {
@@ -183,15 +182,22 @@ function byRulesText({ added, removed }: PlannedChange["byRules"] = NOBODY): str
 
 const NOBODY = { added: [], removed: [] };
 
-function absentOf(outcome: Outcome): readonly NamedKey[] {
-  return "plan" in outcome && "absent" in outcome.plan ? outcome.plan.absent : [];
+function notDoneOf(outcome: Outcome): NotDone {
+  return "plan" in outcome && "absent" in outcome.plan
+    ? outcome.plan
+    : { absent: [], otherHash: 0 };
 }
 
-/** A key that is not there was perhaps meant to be another. */
-function absentText(absent: readonly NamedKey[]): string {
-  if (absent.length === 0) return "";
-  const words = absent.map(({ word }) => word).join(", ");
-  return `; not among its recipients: ${words}`;
+function notDoneText({ absent, otherHash }: NotDone): string {
+  const parts: string[] = [];
+  // A key that is not there was perhaps meant to be another.
+  if (absent.length > 0) {
+    parts.push(`; not among its recipients: ${absent.map(({ word }) => word).join(", ")}`);
+  }
+  if (otherHash > 0) {
+    parts.push(`; ${otherHash} kept with another OAEP hash: --remove it as well, to wrap it anew`);
+  }
+  return parts.join("");
 }
 
 // ── A file as JSON ──
@@ -213,11 +219,12 @@ export function outcomeData(outcome: Outcome): object {
       return {
         ...{ ...data, format, messageId, signed, record: isRecorded },
         ...{ added: plan.add.length, removed: plan.remove.length },
-        ...defined({ byRules: byRulesData(plan), how, absent: wordsOf(plan.absent) }),
+        ...defined({ byRules: byRulesData(plan), how }),
+        ...notDoneData(plan),
       };
     }
     case "unchanged":
-      return { ...data, ...defined({ absent: wordsOf(absentOf(outcome)) }) };
+      return { ...data, ...notDoneData(notDoneOf(outcome)) };
     case "foreign":
       return { ...data, ...(outcome.plan.kind === "foreign" && { reason: outcome.plan.reason }) };
     case "failed":
@@ -233,8 +240,11 @@ function byRulesData({ byRules }: PlannedChange): object | undefined {
   return byRules && { added: byRules.added, removed: byRules.removed };
 }
 
-function wordsOf(keys: readonly NamedKey[]): string[] | undefined {
-  return keys.length === 0 ? undefined : keys.map(({ word }) => word);
+function notDoneData({ absent, otherHash }: NotDone): object {
+  return {
+    ...(absent.length > 0 && { absent: absent.map(({ word }) => word) }),
+    ...(otherHash > 0 && { otherHash }),
+  };
 }
 
 // ── What is said at the end ──

@@ -1,7 +1,7 @@
 /** What would become of a message, by its header alone: no key is used, and no PIN is needed. */
 import { defined } from "../../../defined.js";
 import type { MessageInfo, RecipientInfo } from "../../../envelope/message-info.js";
-import type { Recipient } from "../../../keys/key.js";
+import type { OaepHash, Recipient } from "../../../keys/key.js";
 import {
   foreignBecause,
   isFor,
@@ -13,19 +13,25 @@ import type { NamedKey } from "./wanted-change.js";
 
 export type Plan =
   /** Its recipients are as they should be. */
-  | { readonly kind: "unchanged"; readonly absent: readonly NamedKey[] }
+  | ({ readonly kind: "unchanged" } & NotDone)
   /** It is for none of the keys of `--from-key`. */
   | { readonly kind: "other" }
   /** It does not belong where it lies. */
   | { readonly kind: "foreign"; readonly reason: string }
   | PlannedChange;
 
-export interface PlannedChange {
+/** What was asked for, and is not done. */
+export interface NotDone {
+  /** Keys to be removed that the header shows no wrapped key for. */
+  readonly absent: readonly NamedKey[];
+  /** How many keys to be added are there already, wrapped with another hash than `--oaep`'s. */
+  readonly otherHash: number;
+}
+
+export interface PlannedChange extends NotDone {
   readonly kind: "change";
   readonly add: readonly Recipient[];
   readonly remove: readonly NamedKey[];
-  /** Keys to be removed that the header shows no wrapped key for. */
-  readonly absent: readonly NamedKey[];
   /** Whom the rules had added and removed, by name; absent: no rules are about the file. */
   readonly byRules?: Pick<TargetRules, "added" | "removed">;
 }
@@ -37,6 +43,8 @@ export interface Target {
   readonly from: readonly NamedKey[];
   /** Whose messages belong where the file lies; absent: whoever named the file knows that. */
   readonly expected?: Expected | undefined;
+  /** What `--oaep` says; absent also where the format has one hash. */
+  readonly oaep?: OaepHash | undefined;
   /** Absent: no rules are about the file. */
   readonly rules?: TargetRules;
 }
@@ -62,12 +70,20 @@ export function planFor(info: MessageInfo, target: Target): Plan {
   const isRenewed = ({ publicKey }: Recipient): boolean =>
     remove.some((key) => Buffer.compare(key.publicKey.spki, publicKey.spki) === 0);
   const add = target.add.filter((one) => isRenewed(one) || !isSealedTo(info, possible(one)));
+  const kept = target.add.filter((one) => !add.includes(one));
+  const otherHash = kept.filter((one) => hasOtherHash(info, one, target.oaep)).length;
   const isChange = add.length + remove.length > 0;
   const reason = isChange ? expected && foreignBecause(info, expected) : undefined;
   if (reason !== undefined) return { kind: "foreign", reason };
   rules?.judge(info, remove);
-  if (!isChange) return { kind: "unchanged", absent };
-  return { kind: "change", add, remove, absent, ...defined({ byRules: rules }) };
+  if (!isChange) return { kind: "unchanged", absent, otherHash };
+  return { kind: "change", add, remove, absent, otherHash, ...defined({ byRules: rules }) };
+}
+
+function hasOtherHash({ recipients }: MessageInfo, one: Recipient, oaep?: OaepHash): boolean {
+  const key = possible(one);
+  const hashes = recipients.filter((recipient) => isFor(recipient, key)).map((its) => its.oaep);
+  return oaep !== undefined && hashes.some((its) => its !== undefined) && !hashes.includes(oaep);
 }
 
 /** A recipient with its certificate, as `explained.ts` takes keys. */

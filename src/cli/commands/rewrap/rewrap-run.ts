@@ -179,7 +179,8 @@ export class RewrapRun {
         rewrapFile(file.path, examined, this.#how(file, target, used)),
       );
       if (how === "unchanged") {
-        return { result: "unchanged", file, plan: { kind: "unchanged", absent: plan.absent } };
+        const { absent, otherHash } = plan;
+        return { result: "unchanged", file, plan: { kind: "unchanged", absent, otherHash } };
       }
       return { result: "rewrapped", ...outcome, how };
     } catch (error) {
@@ -247,10 +248,11 @@ export class RewrapRun {
     const isOther = from.length > 0 && !from.some((key) => isSealedTo(info, key));
     const here = [...add.map(possible), ...remove, ...from];
     const wanted = { add, remove, from, expected: { here, everywhere: [] } };
+    const oaep = info.format === "age" ? undefined : change.oaep;
     // Rules have nothing to say of what is passed over.
     const target = isOther ? wanted : ((await ruled.targetOf(path, info, change)) ?? wanted);
-    if (isBulk && !includesForeign) return target;
-    return { ...target, expected: undefined };
+    if (isBulk && !includesForeign) return { ...target, oaep };
+    return { ...target, oaep, expected: undefined };
   }
 
   /** Keys of ours that are named in a message. */

@@ -107,6 +107,54 @@ describe("rewrap", () => {
     expect(readFileSync(at("m.p11s"))).toEqual(before);
   });
 
+  it("changes recipients and no file key; a reseal makes a new one", async () => {
+    await seal("m.p11s", "alice carol");
+    const old = readFileSync(at("m.p11s"));
+    const { headerBytes } = await inspectMessage(old);
+    const opensUnderOldHeader = async (): Promise<number> => {
+      const now = readFileSync(at("m.p11s"));
+      const body = now.subarray((await inspectMessage(now)).headerBytes);
+      writeFileSync(at("back.p11s"), Buffer.concat([old.subarray(0, headerBytes), body]));
+      return (await p11seal("open -i alice.key -o - back.p11s")).status;
+    };
+    expect((await p11seal("rewrap --remove alice.pem -i carol.key m.p11s")).status).toBe(0);
+    expect(await opensUnderOldHeader()).toBe(0);
+    expect((await p11seal("reseal -i carol.key m.p11s")).status).toBe(0);
+    expect(await opensUnderOldHeader()).toBe(4);
+  });
+
+  it("is not taken for a change of the file key: asked for nothing, it names reseal", async () => {
+    await seal("m.p11s", "alice carol");
+    const before = readFileSync(at("m.p11s"));
+    const ended = await p11seal("rewrap -i carol.key m.p11s");
+    expect([ended.status, ended.stderr]).toEqual([2, expect.stringContaining("p11seal reseal\n")]);
+    expect(readFileSync(at("m.p11s"))).toEqual(before);
+  });
+
+  it("says what it was asked for and did not do: another OAEP hash for a key that stays", async () => {
+    await seal("m.p11s", "alice carol", "--oaep sha1");
+    const before = readFileSync(at("m.p11s"));
+    const change = "-r carol.pem --oaep sha256 -i alice.key m.p11s";
+    const kept = await p11seal(`rewrap ${change}`);
+    expect(kept.stderr).toContain("1 kept with another OAEP hash: --remove it as well");
+    const [line] = results(await p11seal(`rewrap --json ${change}`));
+    expect(line).toMatchObject({ result: "unchanged", otherHash: 1 });
+    expect(readFileSync(at("m.p11s"))).toEqual(before);
+    // As the message says.
+    const renewed = await p11seal(`rewrap --remove carol.pem ${change}`);
+    expect(renewed.stderr).toContain("m.p11s: re-wrapped, 1 added, 1 removed\n");
+    const done = await p11seal(`rewrap ${change}`);
+    expect(done.stderr).toContain("m.p11s: its recipients are as they should be\n");
+    expect(await opensFor("m.p11s", "carol")).toBe(true);
+  });
+
+  it("is of files: what comes from stdin lies nowhere", async () => {
+    for (const line of ["rewrap -r bob.pem -i alice.key -", "reseal -i alice.key -"]) {
+      const ended = await p11seal(`${line} --json`);
+      expect([line, ended.status, errorCode(ended)]).toEqual([line, 2, "ERR_USAGE"]);
+    }
+  });
+
   it("takes a new key under an old name for what it is: a recipient who is not there yet", async () => {
     await run(["recipients", "add", "bob", at("alice.pem")], { env });
     await seal("m.p11s", "alice");
