@@ -358,6 +358,19 @@ describe("signed rules", () => {
     await expect(rulesFor("a")).rejects.toEqual(refused("ERR_RULES_SIGNER", /was valid until/));
   });
 
+  it("are refused if the signer's key was not valid yet when it signed", async () => {
+    await sign(write(1), 1);
+    await addEntry(home, "senders", {
+      ...{ name: "carol", publicKey: keyOf("ed25519"), source: "x", addedMs: NOW },
+      notBeforeMs: NOW + 5000,
+    });
+    pin("carol");
+    const later = new RuleBook({ home, nowMs: NOW + 10_000 });
+    await expect(later.rulesFor(join(tree, "a"))).rejects.toEqual(
+      refused("ERR_RULES_SIGNER", /is not valid before/),
+    );
+  });
+
   it("are refused if another key signed them", async () => {
     await sign(write(1), 1, "p256");
     pin();
