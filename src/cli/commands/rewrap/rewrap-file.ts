@@ -16,7 +16,7 @@ import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { fileChunks } from "../../../store/file-chunks.js";
 import { replaceHeader, type Replaced } from "../../../store/replace-header.js";
 import { fileError, quoted } from "../../../store/system-error.js";
-import { NO_FOLLOW } from "../../../store/open-flags.js";
+import { NO_FOLLOW, NO_WAITING } from "../../../store/open-flags.js";
 import { Reader, remaining } from "../../../stream.js";
 import { onInterrupt } from "../../../terminal/interrupts.js";
 import { planFor, type Plan, type Target } from "./rewrap-plan.js";
@@ -151,9 +151,9 @@ async function replaced(
 
 // ── Reading ──
 
-/** What is a link now was none when the files were looked for. */
+/** What is a link or a FIFO now was none when the files were looked for. */
 async function opened(path: string): Promise<FileHandle> {
-  return open(path, constants.O_RDONLY | NO_FOLLOW).catch((error: unknown) => {
+  return open(path, constants.O_RDONLY | NO_FOLLOW | NO_WAITING).catch((error: unknown) => {
     throw fileError("ERR_READ", path, error);
   });
 }
