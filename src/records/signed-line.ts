@@ -27,9 +27,9 @@ export interface LineForm<T extends object> {
   readonly signer: string;
   /** The longest line, bytes: with room for the largest RSA key and signature. */
   readonly maxBytes: number;
-  /** Makes the error for a line that is none. */
+  /** Makes the error for what is not such a line. */
   malformed(fact: string): Error;
-  /** Makes the error for a signature that does not hold. */
+  /** Makes the error for an invalid signature. */
   forged(): Error;
 }
 

@@ -175,7 +175,9 @@ function sideBytes(old: Uint8Array, next: Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from(`${JSON.stringify(fields)}\n`), headers]);
 }
 
-/** Undefined if it is none, or was put there by somebody who may not write to the message. */
+/**
+ * Undefined if it is not a side file, or if somebody put it there who may not write to the message.
+ */
 async function readSideFile(side: string, path: string): Promise<SideFile | undefined> {
   const handle = await open(side, constants.O_RDONLY | NO_FOLLOW).catch(() => undefined);
   if (handle === undefined) return undefined;

@@ -90,7 +90,7 @@ async function requireNewer(target: string, version: number, sha256: string): Pr
   try {
     signed = readRulesSignature(signature.bytes);
   } catch (error) {
-    // What is no signature will be replaced by one.
+    // A file that holds no signature is replaced.
     if (error instanceof PolicyError) return;
     throw error;
   }
