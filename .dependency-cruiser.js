@@ -6,7 +6,7 @@
 /**
  * Packages that only src/token may load: they need a compiled addon, and they crash on bad input.
  */
-const NATIVE = "node_modules/(?:pkcs11js|graphene-pk11)/";
+const NATIVE = "node_modules/(?:pkcs11js|graphene-pk11|koffi)/";
 
 /** The database, native as well: only src/store. */
 const DATABASE = "node_modules/(?:libsql|better-sqlite3)/";

@@ -39,7 +39,7 @@ const SLOW =
   /^node:(?:child_process|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
 
 /** `import()` of these becomes `require`, which spares Node its machinery for ES modules. */
-const REQUIRED = /^(?:\.\/run-[a-z]+\.js|pkcs11js)$/;
+const REQUIRED = /^(?:\.\/run-[a-z]+\.js|pkcs11js|koffi)$/;
 
 /**
  * Bundles the programs into a folder.

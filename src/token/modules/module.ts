@@ -10,6 +10,7 @@ import { TokenError } from "../../errors.js";
 import { type Cryptoki, loadBinding } from "./binding.js";
 import { call, callAsync, failedWith, origin } from "./call.js";
 import { OS_LOCKING_OK } from "./constants.js";
+import { type DirectFunctions, directFunctions } from "./koffi-library.js";
 import { checkModuleFile } from "./module-file.js";
 import { nextForm, type Operating } from "./operating.js";
 
@@ -65,9 +66,27 @@ export class Module {
     keep: readonly unknown[],
     start: (native: Operating) => Promise<T>,
   ): Promise<T> {
+    return this.#keeping(keep, () => callAsync(fn, () => start(nextForm(this.native))));
+  }
+
+  /**
+   * As `run`, with the functions that only koffi can call as needed.
+   *
+   * @throws also TokenError `ERR_KOFFI_MISSING`
+   */
+  async runDirect(
+    fn: string,
+    keep: readonly unknown[],
+    start: (functions: DirectFunctions) => Promise<void>,
+  ): Promise<void> {
+    const functions = await directFunctions(this.path);
+    await this.#keeping(keep, () => callAsync(fn, () => start(functions)));
+  }
+
+  async #keeping<T>(keep: readonly unknown[], work: () => Promise<T>): Promise<T> {
     this.#inFlight.add(keep);
     try {
-      return await callAsync(fn, () => start(nextForm(this.native)));
+      return await work();
     } finally {
       this.#inFlight.delete(keep);
     }
