@@ -75,7 +75,8 @@ function kept() {
   const { stdout } = process;
   const print = stdout.write.bind(stdout);
   stdout.write = (/** @type {any} */ chunk, /** @type {any[]} */ ...rest) => {
-    text += String(chunk);
+    // What `say` says is about the setting up, and is no figure.
+    if (!String(chunk).startsWith("> ")) text += String(chunk);
     return print(chunk, ...rest);
   };
   return () => text;
