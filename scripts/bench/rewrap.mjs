@@ -3,7 +3,7 @@
  * systems can clone files (XFS and btrfs, in images that root mounts) and where they can't (ext4);
  * beside a message of 1 KiB, which is the start-up, and a copy that is flushed. Where the body is
  * not read, it is not in the page cache either, as for an archive: to forget a gibibyte of cache
- * takes btrfs half a second when its file is replaced.
+ * takes btrfs half a second when its file is replaced. And many small messages: `rewrap-many.mjs`.
  */
 import { spawnSync } from "node:child_process";
 import crypto from "node:crypto";
@@ -12,6 +12,7 @@ import path from "node:path";
 import { aptUnpack, hasApt, isRoot } from "../lib/apt.mjs";
 import { cache } from "../lib/run.mjs";
 import { GIB, inFolder, MIB, p11seal, table } from "./measure.mjs";
+import { rewrapMany } from "./rewrap-many.mjs";
 
 const IMAGE_BYTES = 5 * GIB;
 
@@ -28,6 +29,7 @@ const MAKERS = {
 
 /** @param {{ quick: boolean }} options */
 export async function rewrap({ quick }) {
+  await rewrapMany({ quick });
   if (process.platform !== "linux" || !isRoot()) {
     console.log("\nrewrap: only root can mount file systems for it, left out");
     return;

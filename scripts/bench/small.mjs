@@ -13,10 +13,11 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { findSoftHsm } from "../lib/modules.mjs";
 import { root } from "../lib/run.mjs";
-import { makeTestEnvironment } from "../lib/test-environment.mjs";
+import { makeToken, run } from "./token.mjs";
 
 const CLI = path.join(root, "dist", "cli", "main.js");
-const PIN = "1234";
+
+/** @typedef {import("./token.mjs").Token} Token */
 
 /**
  * @typedef {{ name: string, args: string[], env?: NodeJS.ProcessEnv, before?: () => void }} Case a
@@ -46,29 +47,6 @@ export async function small({ quick, certificates }) {
     token?.remove();
     fs.rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** A token with an RSA-3072 key, in a configuration of its own. @param {string} softHsm */
-function makeToken(softHsm) {
-  const { env, remove } = makeTestEnvironment(softHsm, { reason: "not needed" });
-  env["P11SEAL_MODULE"] = softHsm;
-  const all = { ...env, PIN, P11SEAL_PIN_SOURCE: "env:PIN", P11SEAL_SO_PIN_SOURCE: "env:PIN" };
-  run(["token", "init", "--label", "bench", "--module", softHsm], all);
-  const pem = path.join(String(env["P11SEAL_HOME"]), "bench.pem");
-  const where = ["--token", "pkcs11:token=bench", "--label", "exchange", "--type", "rsa:3072"];
-  run(["keys", "generate", ...where, "-o", pem], all);
-  return { env: all, remove, pem, softHsm };
-}
-
-/** @typedef {ReturnType<typeof makeToken>} Token */
-
-/** @param {string[]} args @param {NodeJS.ProcessEnv} [env] */
-function run(args, env) {
-  const done = spawnSync(process.execPath, [CLI, ...args], {
-    encoding: "utf8",
-    env: env ?? process.env,
-  });
-  if (done.status !== 0) throw new Error(`p11seal ${args.join(" ")}: ${done.stderr}`);
 }
 
 /** @param {string} folder @param {Token | null} token */
@@ -200,7 +178,7 @@ function files(folder, token, count, rounds) {
     [
       {
         name: "C_UnwrapKey, read, destroy: bare loop",
-        args: [bare, token.softHsm, "bench", PIN, token.pem, String(count)],
+        args: [bare, token.softHsm, "bench", token.pin, token.pem, String(count)],
         env: token.env,
       },
       { name: "p11seal open, all", args: open(names), env: token.env, before },

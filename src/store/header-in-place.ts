@@ -43,7 +43,7 @@ export async function overwriteHeader(file: OldFile, change: Overwriting): Promi
   let isTorn = false;
   try {
     await change.confirm?.();
-    await file.requireUnchanged();
+    file.requireUnchanged();
     isTorn = true;
     await writeAt(handle, header, 0);
     await handle.sync();
@@ -155,7 +155,7 @@ async function stateOf(path: string, { old, new: next }: SideFile): Promise<"tor
   if (handle === undefined) return "whole";
   try {
     if (!(await handle.stat()).isFile()) return "whole";
-    const now = await readAt(handle, old.length, 0);
+    const now = readAt(handle, old.length, 0);
     if (now.length !== old.length || now.equals(old) || now.equals(next)) return "whole";
     return now.every((byte, at) => byte === old[at] || byte === next[at]) ? "torn" : "whole";
   } finally {

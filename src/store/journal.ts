@@ -78,13 +78,13 @@ export class Journal {
       await syncFolder(dirname(this.#path));
       return;
     }
-    const first = await readAt(this.#handle, 4, 0);
+    const first = readAt(this.#handle, 4, 0);
     if (!BEGINS.test(first.toString())) {
       throw new FileError("ERR_FILE_KIND", `${quoted(this.#path)} is no journal`, {
         hint: "a journal is a file of its own; lines are added to no other",
       });
     }
-    const last = await readAt(this.#handle, 1, stats.size - 1);
+    const last = readAt(this.#handle, 1, stats.size - 1);
     this.#isCut = last.toString() !== "\n";
   }
 

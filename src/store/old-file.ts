@@ -1,8 +1,11 @@
 /**
  * A file whose header is to be replaced: opened once, and looked at again right before it changes.
+ *
+ * The looks are synchronous. What they ask for was read just now and is at hand; to have a thread
+ * ask takes longer, and there are many files in a run.
  */
-import { type BigIntStats, constants } from "node:fs";
-import { lstat, open, type FileHandle } from "node:fs/promises";
+import { type BigIntStats, constants, fstatSync, lstatSync, readSync } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
 import { FileError } from "../errors.js";
 import { kindOf } from "./file-kind.js";
 import { isNotOpenable, NO_FOLLOW, NO_WAITING } from "./open-flags.js";
@@ -13,12 +16,23 @@ export class OldFile {
   readonly handle: FileHandle;
   readonly stats: BigIntStats;
   readonly #header: Uint8Array;
+  readonly #isOwn: boolean;
 
-  private constructor(path: string, handle: FileHandle, stats: BigIntStats, header: Uint8Array) {
+  private constructor(path: string, handle: FileHandle, header: Uint8Array, isOwn: boolean) {
     this.path = path;
     this.handle = handle;
-    this.stats = stats;
+    this.stats = fstatSync(handle.fd, { bigint: true });
     this.#header = header;
+    this.#isOwn = isOwn;
+    if (!this.stats.isFile()) throw notAFile(path, kindOf(this.stats));
+    if (!this.#hasHeader()) throw changed(path);
+  }
+
+  /**
+   * A file that is open already; whoever opened it closes it. Otherwise as `open`.
+   */
+  static of(path: string, handle: FileHandle, header: Uint8Array): OldFile {
+    return new OldFile(path, handle, header, false);
   }
 
   /**
@@ -35,11 +49,7 @@ export class OldFile {
       throw fileError(access === "read" ? "ERR_READ" : "ERR_WRITE", path, error);
     });
     try {
-      const stats = await handle.stat({ bigint: true });
-      if (!stats.isFile()) throw notAFile(path, kindOf(stats));
-      const file = new OldFile(path, handle, stats, header);
-      if (!(await file.#hasHeader())) throw changed(path);
-      return file;
+      return new OldFile(path, handle, header, true);
     } catch (error) {
       await handle.close();
       throw error;
@@ -51,43 +61,45 @@ export class OldFile {
    *
    * @throws FileError `ERR_CHANGED`
    */
-  async requireUnchanged(): Promise<void> {
-    const [now, named] = await Promise.all([
-      this.handle.stat({ bigint: true }),
-      lstat(this.path, { bigint: true }).catch(() => undefined),
-    ]);
+  requireUnchanged(): void {
+    const now = fstatSync(this.handle.fd, { bigint: true });
+    const named = statsOf(this.path);
     const isSame =
       named?.ino === this.stats.ino &&
       named.dev === this.stats.dev &&
       now.size === this.stats.size &&
       now.mtimeNs === this.stats.mtimeNs &&
       now.nlink === this.stats.nlink;
-    if (!isSame || !(await this.#hasHeader())) throw changed(this.path);
+    if (!isSame || !this.#hasHeader()) throw changed(this.path);
   }
 
-  async #hasHeader(): Promise<boolean> {
-    const length = this.#header.length;
-    const bytes = await readAt(this.handle, length, 0).catch((error: unknown) => {
+  #hasHeader(): boolean {
+    try {
+      return readAt(this.handle, this.#header.length, 0).equals(this.#header);
+    } catch (error) {
       throw fileError("ERR_READ", this.path, error);
-    });
-    return bytes.equals(this.#header);
+    }
   }
 
-  close(): Promise<void> {
-    return this.handle.close();
+  async close(): Promise<void> {
+    if (this.#isOwn) await this.handle.close();
+  }
+}
+
+function statsOf(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch {
+    return undefined;
   }
 }
 
 /** So many bytes, or fewer at the end of the file. */
-export async function readAt(
-  handle: FileHandle,
-  length: number,
-  position: number,
-): Promise<Buffer<ArrayBuffer>> {
+export function readAt(handle: FileHandle, length: number, position: number): Buffer<ArrayBuffer> {
   const bytes = Buffer.alloc(length);
   let done = 0;
-  for (let bytesRead = -1; done < length && bytesRead !== 0; done += bytesRead) {
-    ({ bytesRead } = await handle.read(bytes, done, length - done, position + done));
+  for (let read = -1; done < length && read !== 0; done += read) {
+    read = readSync(handle.fd, bytes, done, length - done, position + done);
   }
   return bytes.subarray(0, done);
 }

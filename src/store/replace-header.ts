@@ -9,12 +9,12 @@
  *
  * What the new file keeps of the old one: `take-place.ts`. Overwriting in place keeps all of it.
  */
-import { constants } from "node:fs";
+import { constants, writeSync } from "node:fs";
 import { chmod, copyFile, open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { busy, finishInPlace, overwriteHeader } from "./header-in-place.js";
 import { removeLeftovers } from "./leftovers.js";
-import { OldFile, writeAt } from "./old-file.js";
+import { OldFile, readAt, writeAt } from "./old-file.js";
 import { NO_FOLLOW } from "./open-flags.js";
 import { errno, fileError } from "./system-error.js";
 import { requireOneName, takePlace } from "./take-place.js";
@@ -23,6 +23,8 @@ import { CREATE } from "./temporary.js";
 export interface HeaderChange {
   /** The file's first bytes, which the new header was made from. */
   readonly expected: Uint8Array;
+  /** The file as it was opened to read them; otherwise it is opened here. */
+  readonly handle?: FileHandle;
   readonly header: Uint8Array;
   /** Whether to overwrite the header where it is. The new one must have the same size. */
   readonly inPlace?: boolean;
@@ -49,7 +51,7 @@ export async function replaceHeader(path: string, change: HeaderChange): Promise
   if ((await finishInPlace(path)) === "busy") throw busy(path);
   // Also where nothing is left to replace: the run before may have ended with that done.
   removeLeftovers(dirname(path));
-  const file = await OldFile.open(path, change.expected, change.inPlace ? "write" : "read");
+  const file = await opened(path, change);
   try {
     if (!change.breakLinks || change.inPlace) requireOneName(file, linksHint(change));
     if (!change.inPlace) return await replaceFile(file, change);
@@ -58,6 +60,15 @@ export async function replaceHeader(path: string, change: HeaderChange): Promise
   } finally {
     await file.close();
   }
+}
+
+/** To overwrite a file, it has to be opened again. */
+async function opened(
+  path: string,
+  { handle, expected, inPlace = false }: HeaderChange,
+): Promise<OldFile> {
+  if (handle !== undefined && !inPlace) return OldFile.of(path, handle, expected);
+  return OldFile.open(path, expected, inPlace ? "write" : "read");
 }
 
 // ── A new file ──
@@ -71,8 +82,12 @@ async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replace
         ? await open(temporary, constants.O_WRONLY | NO_FOLLOW)
         : await open(temporary, CREATE, 0o600);
     try {
-      await writeAt(made, change.header, 0);
-      if (how === "copied") await copyBody(file, change, made);
+      if (how === "copied" && file.stats.size <= SMALL_BYTES) {
+        writeWhole(file, change, made);
+      } else {
+        await writeAt(made, change.header, 0);
+        if (how === "copied") await copyBody(file, change, made);
+      }
       return made;
     } catch (error) {
       await made.close();
@@ -116,6 +131,26 @@ const withoutClones = new Set<bigint>();
 const NO_CLONES: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV"]);
 
 const WORTH_CLONING_BYTES = 256 * 1024;
+
+/**
+ * A small file in one step. It goes to memory, and to have a thread do that takes longer; the flush
+ * that follows is the thread's.
+ */
+function writeWhole(
+  { handle, path, stats }: OldFile,
+  { expected, header }: HeaderChange,
+  made: FileHandle,
+): void {
+  const length = Number(stats.size) - expected.length;
+  const body = readAt(handle, length, expected.length);
+  if (body.length < length) throw fileError("ERR_READ", path, { code: "ESTALE" }, GOT_SHORTER);
+  const whole = Buffer.concat([header, body]);
+  for (let done = 0; done < whole.length;) {
+    done += writeSync(made.fd, whole, done, whole.length - done, done);
+  }
+}
+
+const SMALL_BYTES = 64 * 1024;
 
 async function copyBody(
   { handle, path, stats }: OldFile,

@@ -3,7 +3,7 @@
  * new one has a new time of change, or backups would pass it over. Access control lists and
  * extended attributes are lost, as Node has no call for them.
  */
-import { unlinkSync } from "node:fs";
+import { fchmodSync, fstatSync, unlinkSync } from "node:fs";
 import { rename, unlink, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError } from "../errors.js";
@@ -49,7 +49,7 @@ export async function takePlace(
       await made.close();
     }
     await confirm?.();
-    await file.requireUnchanged();
+    file.requireUnchanged();
     await rename(temporary, path);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
@@ -77,7 +77,7 @@ async function keepOwnerAndMode(
   made: FileHandle,
   hint: string,
 ): Promise<void> {
-  const own = await made.stat({ bigint: true });
+  const own = fstatSync(made.fd, { bigint: true });
   if (own.uid !== stats.uid || own.gid !== stats.gid) {
     await made.chown(Number(stats.uid), Number(stats.gid)).catch((error: unknown) => {
       if (errno(error) !== "EPERM") throw error;
@@ -88,7 +88,7 @@ async function keepOwnerAndMode(
       });
     });
   }
-  if (own.mode !== stats.mode) await made.chmod(Number(stats.mode) & 0o7777);
+  if (own.mode !== stats.mode) fchmodSync(made.fd, Number(stats.mode) & 0o7777);
 }
 
 function notWritten(path: string, error: unknown): FileError {

@@ -6,7 +6,7 @@ import { type P11SealError, PolicyError } from "../../errors.js";
 import { configPath } from "../../records/config.js";
 import type { Governance } from "../../records/rules/governance.js";
 import type { RuleBook } from "../../records/rules/rule-book.js";
-import { placeOf, rulesFilesAbove } from "../../records/rules/rules-lookup.js";
+import { hasName, placeOf, rulesFilesAbove } from "../../records/rules/rules-lookup.js";
 import { homeFolder, pathOfHome } from "../../store/home.js";
 import { quoted } from "../../store/system-error.js";
 import type { Context } from "../command.js";
@@ -15,6 +15,8 @@ import { isThere } from "./known-names.js";
 export class OutputRules {
   readonly #context: Context;
   readonly #noted = new Set<string>();
+  /** By real folder, as the files themselves are read once a run. */
+  readonly #areThere = new Map<string, boolean>();
   #book: Promise<RuleBook> | undefined;
   #areRequired: Promise<boolean> | undefined;
 
@@ -24,7 +26,12 @@ export class OutputRules {
 
   /** Whether there is a rules file for it; which of them count is not known yet. */
   isUnderSome(path: string): boolean {
-    return rulesFilesAbove(placeOf(path)).length > 0;
+    const place = placeOf(path);
+    const known = this.#areThere.get(place.folder);
+    if (known !== undefined) return known;
+    const areThere = rulesFilesAbove(place).length > 0;
+    if (hasName(place)) this.#areThere.set(place.folder, areThere);
+    return areThere;
   }
 
   /** As `RuleBook.rulesFor`; says what a person should know of the rules, once. */

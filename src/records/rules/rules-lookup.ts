@@ -46,7 +46,7 @@ export function placeOf(path: string): Place {
  *   that no rule can match
  */
 export function rulesFilesAbove({ folder, reached }: Pick<Place, "folder" | "reached">): string[] {
-  if (folder.includes("\u{fffd}")) {
+  if (!hasName({ folder })) {
     requireNone(reached);
     return [];
   }
@@ -56,6 +56,11 @@ export function rulesFilesAbove({ folder, reached }: Pick<Place, "folder" | "rea
     if (isThere(path)) found.push(path);
   }
   return found;
+}
+
+/** False where several folders have what Node gives for their names, which are not UTF-8. */
+export function hasName({ folder }: Pick<Place, "folder">): boolean {
+  return !folder.includes("\u{fffd}");
 }
 
 /**

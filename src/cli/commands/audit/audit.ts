@@ -24,12 +24,12 @@ import { withTokens } from "../../find/tokens.js";
 import { write } from "../../io/io.js";
 import { EXIT } from "../../io/report.js";
 import { defined } from "../../../defined.js";
+import { sideBySide } from "../side-by-side.js";
 import { JsonAudit, TextAudit, type AuditWriter } from "./audit-report.js";
 import { strictError, summaryLines, Tally } from "./audit-tally.js";
 import { FINDING_KINDS, type Audited, type Finding, type FindingKind } from "./findings.js";
 import { headerBytes } from "./header-bytes.js";
 import { holderFrom, Holders } from "./holders.js";
-import { inFlight } from "./in-flight.js";
 import { JunitAudit } from "./junit.js";
 import {
   contentFindings,
@@ -56,7 +56,9 @@ export async function auditCommand(args: Arguments, context: Context): Promise<n
 
     await write(io.stdout, writer.start());
     const entries = messageFiles(args.operands, settings.tree, io);
-    for await (const audited of inFlight(entries, AT_A_TIME, (entry) => auditor.audit(entry))) {
+    for await (const audited of sideBySide(entries, SIDE_BY_SIDE, (entry) =>
+      auditor.audit(entry),
+    )) {
       if (audited === undefined) {
         tally.skip();
         continue;
@@ -76,7 +78,7 @@ export async function auditCommand(args: Arguments, context: Context): Promise<n
 }
 
 /** Reading a file from a distant disk takes long, and little of this computer. */
-const AT_A_TIME = 16;
+const SIDE_BY_SIDE = { most: 16 };
 
 // ── What was asked for ──
 
@@ -268,7 +270,7 @@ async function sampleOf(
   const chosen: string[] = [];
   let seen = 0;
   const entries = messageFiles(args.operands, tree, io);
-  const messages = inFlight(entries, AT_A_TIME, async (entry) =>
+  const messages = sideBySide(entries, SIDE_BY_SIDE, async (entry) =>
     entry.kind === "file" && "info" in (await lookAt(entry)) ? entry.path : undefined,
   );
   for await (const path of messages) {

@@ -1,6 +1,7 @@
 /**
- * Re-wraps one file. The header that is planned for is read once more as bytes, and these are what
- * is verified, what is replaced, and what the file must still begin with when it is.
+ * Re-wraps one file, which is open all the time. The header that is planned for is read once more
+ * as bytes, and these are what is verified, what is replaced, and what the file must still begin
+ * with when it is.
  */
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
@@ -30,29 +31,47 @@ export interface Examined {
   readonly isDecoded: boolean;
 }
 
+/** A file, open for reading. */
+export interface MessageFile {
+  readonly path: string;
+  readonly handle: FileHandle;
+}
+
+/** @throws FileError `ERR_READ`; whatever `use` throws */
+export async function withMessageFile<T>(
+  path: string,
+  use: (file: MessageFile) => Promise<T>,
+): Promise<T> {
+  // What is a link or a FIFO now was none when the files were looked for.
+  const flags = constants.O_RDONLY | NO_FOLLOW | NO_WAITING;
+  const handle = await open(path, flags).catch((error: unknown) => {
+    throw fileError("ERR_READ", path, error);
+  });
+  try {
+    return await use({ path, handle });
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * @param targetOf - what is to become of a message with this header
  * @returns undefined for a file that is no message
  * @throws FileError `ERR_READ`; as `Envelope.inspect`, `targetOf`, `planFor`
  */
 export async function examine(
-  path: string,
+  { path, handle }: MessageFile,
   targetOf: (info: MessageInfo) => Promise<Target>,
 ): Promise<Examined | undefined> {
-  const handle = await opened(path);
+  const reader = new Reader(fileChunks(handle, path));
   try {
-    const reader = new Reader(fileChunks(handle, path));
-    try {
-      const format = await formatOf(reader);
-      const info = await format.inspect(reader);
-      const target = await targetOf(info);
-      return { info, target, plan: planFor(info, target), isDecoded: reader.isDecoded };
-    } catch (error) {
-      if (error instanceof FormatError && error.code === "ERR_NOT_A_MESSAGE") return undefined;
-      throw error;
-    }
-  } finally {
-    await handle.close();
+    const format = await formatOf(reader);
+    const info = await format.inspect(reader);
+    const target = await targetOf(info);
+    return { info, target, plan: planFor(info, target), isDecoded: reader.isDecoded };
+  } catch (error) {
+    if (error instanceof FormatError && error.code === "ERR_NOT_A_MESSAGE") return undefined;
+    throw error;
   }
 }
 
@@ -78,23 +97,19 @@ export interface RewrappedFile {
 
 /** @throws as `rewrapHeader`, `replaceHeader` */
 export async function rewrapFile(
-  path: string,
+  file: MessageFile,
   { info, isDecoded }: Examined,
   how: RewrapHow,
 ): Promise<RewrappedFile> {
-  const handle = await opened(path);
-  try {
-    if (isDecoded) return await rewrapText(path, handle, how);
-    const expected = await startOf(handle, info.headerBytes, path);
-    const rest = fileChunks(handle, path, expected.length);
-    const reader = new Reader(joined(expected, rest));
-    const made = await rewrapped(path, reader, how);
-    if (how.isKeyBlob && (await reader.upTo(1)).length > 0) throw notAlone(path);
-    await made.verifyBody?.();
-    return await replaced(path, { expected, header: made.header }, made.info, how);
-  } finally {
-    await handle.close();
-  }
+  if (isDecoded) return rewrapText(file, how);
+  const { path, handle } = file;
+  const expected = await startOf(handle, info.headerBytes, path);
+  const rest = fileChunks(handle, path, expected.length);
+  const reader = new Reader(joined(expected, rest));
+  const made = await rewrapped(path, reader, how);
+  if (how.isKeyBlob && (await reader.upTo(1)).length > 0) throw notAlone(path);
+  await made.verifyBody?.();
+  return replaced(file, { expected, header: made.header }, made.info, how);
 }
 
 /**
@@ -102,11 +117,8 @@ export async function rewrapFile(
  *
  * @throws UnsupportedError `ERR_REWRAP`: it is too long for that
  */
-async function rewrapText(
-  path: string,
-  handle: FileHandle,
-  how: RewrapHow,
-): Promise<RewrappedFile> {
+async function rewrapText(file: MessageFile, how: RewrapHow): Promise<RewrappedFile> {
+  const { path, handle } = file;
   const { size } = await handle.stat();
   if (size > MAX_TEXT_BYTES) throw tooLong(path);
   const expected = await startOf(handle, size, path);
@@ -119,7 +131,7 @@ async function rewrapText(
   const message = joined(made.header, remaining(old));
   for await (const text of armored(message, armorLabel)) lines.push(text);
   const header = concat(...lines);
-  return replaced(path, { expected, header }, made.info, { ...how, inPlace: false });
+  return replaced(file, { expected, header }, made.info, { ...how, inPlace: false });
 }
 
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
@@ -139,24 +151,17 @@ function rewrapped(path: string, reader: Reader, how: RewrapHow): Promise<Rewrap
 }
 
 async function replaced(
-  path: string,
+  { path, handle }: MessageFile,
   change: { readonly expected: Uint8Array; readonly header: Uint8Array },
   info: MessageInfo,
   { inPlace, breakLinks, confirm }: RewrapHow,
 ): Promise<RewrappedFile> {
   if (equal(change.expected, change.header)) return { info, how: "unchanged" };
-  const how = { inPlace, breakLinks, ...defined({ confirm }), onInterrupt };
+  const how = { handle, inPlace, breakLinks, ...defined({ confirm }), onInterrupt };
   return { info, how: await replaceHeader(path, { ...change, ...how }) };
 }
 
 // ── Reading ──
-
-/** What is a link or a FIFO now was none when the files were looked for. */
-async function opened(path: string): Promise<FileHandle> {
-  return open(path, constants.O_RDONLY | NO_FOLLOW | NO_WAITING).catch((error: unknown) => {
-    throw fileError("ERR_READ", path, error);
-  });
-}
 
 async function startOf(handle: FileHandle, length: number, path: string): Promise<Uint8Array> {
   const start = await new Reader(fileChunks(handle, path)).upTo(length);

@@ -28,7 +28,14 @@ import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
 import { KeyTurns, Left, type Used } from "./key-turns.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
-import { examine, rewrapFile, type Examined, type RewrapHow } from "./rewrap-file.js";
+import {
+  examine,
+  rewrapFile,
+  withMessageFile,
+  type Examined,
+  type MessageFile,
+  type RewrapHow,
+} from "./rewrap-file.js";
 import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
 import type { RuledRewrapping } from "./ruled-rewrapping.js";
 import { wantedChange, type WantedChange } from "./wanted-change.js";
@@ -143,7 +150,11 @@ export class RewrapRun {
   async #worked(file: SoughtFile): Promise<Outcome> {
     if (this.#settings.isDryRun) noteOverwriting(file.path, this.#context);
     else await finishOverwriting(file.path, this.#context);
-    const examined = await examine(file.path, (info) => this.#targetOf(file.path, info));
+    return withMessageFile(file.path, (open) => this.#changed(file, open));
+  }
+
+  async #changed(file: SoughtFile, open: MessageFile): Promise<Outcome> {
+    const examined = await examine(open, (info) => this.#targetOf(file.path, info));
     if (examined === undefined) {
       if (!file.named) return { result: "no message", file };
       throw notAMessage();
@@ -160,23 +171,22 @@ export class RewrapRun {
       plan = planFor(info, target);
     }
     if (plan.kind !== "change") return { result: plan.kind, file, plan };
-    return this.#rewrapped(file, examined, target, plan);
+    return this.#rewrapped(file, open, { ...examined, target, plan });
   }
 
   async #rewrapped(
     file: SoughtFile,
-    examined: Examined,
-    target: Target,
-    plan: PlannedChange,
+    open: MessageFile,
+    examined: Examined & { readonly plan: PlannedChange },
   ): Promise<Outcome> {
     const { custodian, isDryRun } = this.#settings;
-    const { info } = examined;
+    const { info, plan, target } = examined;
     const isRecorded = info.format === "p11seal" && custodian !== undefined;
     const outcome = { file, info, plan, isRecorded };
     const used: Used = {};
     try {
       const { how } = await this.#turns.patiently(() =>
-        rewrapFile(file.path, examined, this.#how(file, target, used)),
+        rewrapFile(open, examined, this.#how(file, target, used)),
       );
       if (how === "unchanged") {
         const { absent, otherHash } = plan;

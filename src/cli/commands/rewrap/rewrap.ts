@@ -3,7 +3,7 @@
  * written; the bulk is neither opened nor encrypted again. What is to happen to a file shows in its
  * header, so a run can be repeated at any time.
  *
- * Four files are worked on at a time. Keys are used by one after the other; meanwhile the disk
+ * Four files are worked on at a time, of which two use keys (`key-turns.ts`); meanwhile the disk
  * flushes the others.
  */
 import { statSync } from "node:fs";
@@ -19,12 +19,12 @@ import { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
 import { withTreeLocks } from "../../../store/tree-lock.js";
 import { requireOneStdin } from "../../io/inputs.js";
+import { sideBySide } from "../side-by-side.js";
 import { Outcomes } from "./rewrap-outcome.js";
 import { RewrapRun } from "./rewrap-run.js";
 import { RuledRewrapping } from "./ruled-rewrapping.js";
-import { sideBySide } from "./side-by-side.js";
 
-const AT_A_TIME = 4;
+const SIDE_BY_SIDE = { most: 4, firstAlone: true };
 
 export async function rewrapCommand(args: Arguments, context: Context): Promise<number> {
   const keyBlob = args.text("key-blob");
@@ -54,14 +54,8 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
     const options = { tree, refusesLocked: !isDryRun, ...defined({ manifest, shard }) };
     const files = messageFiles(paths, options, context.io);
     const run = await RewrapRun.of(args, { tokens, context, ruled, ...defined({ journal, lock }) });
-    await sideBySide(
-      files,
-      AT_A_TIME,
-      (entry) => run.outcomeOf(entry),
-      (outcome) => {
-        if (outcome !== undefined) outcomes.tell(outcome);
-      },
-    );
+    const all = sideBySide(files, SIDE_BY_SIDE, (entry) => run.outcomeOf(entry));
+    for await (const outcome of all) if (outcome !== undefined) outcomes.tell(outcome);
   };
   const folders = tree && !isDryRun ? paths.filter(isFolder) : [];
   const change = (lock?: HeldLock): Promise<void> =>
