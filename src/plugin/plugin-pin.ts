@@ -34,6 +34,6 @@ async function fromEnvironment(
   if (source !== undefined && source !== "") return pinFromSource(source, env)(request);
   const { label } = request.token;
   throw new TokenError("ERR_PIN_MISSING", `no PIN for token "${label}": age could not ask for it`, {
-    hint: "run age in a terminal, or set P11SEAL_PIN_SOURCE: env:VAR, file:PATH or cmd:COMMAND",
+    hint: "run age in a terminal, or set P11SEAL_PIN_SOURCE: env:VAR, file:PATH, cmd:COMMAND or pinentry",
   });
 }

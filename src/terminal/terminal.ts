@@ -2,30 +2,41 @@
  * The controlling terminal, for questions to the user; secret answers are not echoed. It is opened
  * by name, so that stdin and stdout stay free for the message.
  */
-import { openSync } from "node:fs";
-import { ReadStream, WriteStream } from "node:tty";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { isatty, ReadStream, WriteStream } from "node:tty";
 import { Cancelled, TokenError } from "../errors.js";
 import { printable } from "../printable.js";
 import { onInterrupt } from "./interrupts.js";
 
+export interface AskingOptions {
+  /** Turns off the echo. */
+  readonly silent: boolean;
+  /** Lines that come before the question. */
+  readonly about?: string | undefined;
+}
+
 /** A terminal that can ask questions. */
 export interface Terminal {
   /**
-   * Asks for one line; returns it without its line break. `silent` turns off the echo. The prompt
-   * may have text from outside in it, which is made safe to show.
+   * Asks for one line; returns it without its line break. The text may come from outside: it is
+   * made safe to show.
    */
-  ask(prompt: string, options: { readonly silent: boolean }): Promise<string>;
+  ask(prompt: string, options: AskingOptions): Promise<string>;
+  /** A question that is still open fails, and the terminal's echo is on again. */
   close(): void;
 }
 
 /**
- * Asks each question, without echo; all answers must be the same PIN, which is returned.
+ * Asks each question; all answers must be the same PIN, which is returned.
  *
- * @throws TokenError `ERR_PIN_MISMATCH`; Cancelled
+ * @throws TokenError `ERR_PIN_MISMATCH`; what `ask` throws
  */
-export async function askAlike(terminal: Terminal, questions: readonly string[]): Promise<string> {
+export async function askAlike(
+  ask: (question: string) => Promise<string>,
+  questions: readonly string[],
+): Promise<string> {
   const answers = new Set<string>();
-  for (const question of questions) answers.add(await terminal.ask(question, { silent: true }));
+  for (const question of questions) answers.add(await ask(question));
   const [answer = ""] = answers;
   if (answers.size < 2) return answer;
   throw new TokenError("ERR_PIN_MISMATCH", "the two PINs differ", { hint: "nothing was done" });
@@ -38,17 +49,95 @@ export function controllingTerminal(): Terminal | undefined {
   try {
     const input = new ReadStream(openSync(source, "r"));
     const output = new WriteStream(openSync(target, "w"));
-    return {
-      ask: (prompt, { silent }) => ask(input, output, prompt, silent),
-      close() {
-        input.destroy();
-        output.destroy();
-      },
-    };
+    return asking(input, output);
   } catch {
     // ENXIO: no controlling terminal.
     return undefined;
   }
+}
+
+/** Whether this process has a controlling terminal. */
+export function hasControllingTerminal(): boolean {
+  const terminal = controllingTerminal();
+  terminal?.close();
+  return terminal !== undefined;
+}
+
+/**
+ * The terminal with that name, which another process of the same user works at: gpg-agent finds one
+ * by `GPG_TTY` in the same way. Only a terminal (`/dev/pts/N`, `/dev/ttyN`) of this user's is
+ * opened, never by way of a link, and it does not become this process's controlling terminal.
+ *
+ * @throws TokenError `ERR_PIN_MISSING`
+ */
+export function terminalNamed(name: string): Terminal {
+  const fd = openTerminal(name);
+  try {
+    // Each stream opens the terminal anew by its name, without making it the controlling one.
+    return asking(new ReadStream(fd), new WriteStream(openTerminal(name)));
+  } catch {
+    throw noTerminal(name);
+  }
+}
+
+/** Whether `terminalNamed` would open it. */
+export function isTerminalNamed(name: string): boolean {
+  try {
+    closeSync(openTerminal(name));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function openTerminal(name: string): number {
+  if (!/^\/dev\/(?:pts\/\d{1,9}|tty\d{1,4})$/.test(name)) throw noTerminal(name);
+  let fd: number;
+  try {
+    const { O_RDWR, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    fd = openSync(name, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
+  } catch {
+    throw noTerminal(name);
+  }
+  const { uid } = fstatSync(fd);
+  if (uid === process.getuid?.() && isatty(fd)) return fd;
+  closeSync(fd);
+  throw noTerminal(name);
+}
+
+function noTerminal(name: string): TokenError {
+  return new TokenError("ERR_PIN_MISSING", `"${name}" is not a terminal of this user's`, {
+    hint: "run the command at a terminal, or set another way to ask for a PIN",
+  });
+}
+
+function asking(input: ReadStream, output: WriteStream): Terminal {
+  let abandon: (() => void) | undefined;
+  return {
+    async ask(prompt, { silent, about }) {
+      for (const line of about?.split("\n") ?? []) output.write(`${printable(line)}\n`);
+      const closed = new Promise<never>((_resolve, reject) => {
+        abandon = () => {
+          reject(new TokenError("ERR_PIN_MISSING", "the terminal was closed during the question"));
+        };
+      });
+      try {
+        return await Promise.race([ask(input, output, prompt, silent), closed]);
+      } finally {
+        abandon = undefined;
+      }
+    },
+    close() {
+      if (abandon !== undefined) {
+        abandon();
+        // Whoever uses the terminal next finds its echo on, and an empty line.
+        input.setRawMode(false);
+        output.write("\n");
+      }
+      input.destroy();
+      output.destroy();
+    },
+  };
 }
 
 async function ask(
@@ -62,6 +151,7 @@ async function ask(
   const done = onInterrupt(() => {
     input.setRawMode(false);
   });
+  input.once("close", done);
   try {
     return await Promise.race([
       read({ input, output, prompt: printable(prompt), silent, terminal: true }),
@@ -75,6 +165,7 @@ async function ask(
     throw error;
   } finally {
     done();
+    input.off("close", done);
     // The line break that the user typed was not echoed either.
     if (silent) output.write("\n");
   }

@@ -4,6 +4,7 @@
  */
 import type { RequestedNames } from "../keys/certificate-request.js";
 import type { OaepHash, SinglePublicKey } from "../keys/key.js";
+import type { Place } from "../terminal/person.js";
 
 /**
  * State of the user PIN's retry counter (PKCS#11 v2.40 §3.2, CK_TOKEN_INFO). `not-set`: the token
@@ -176,8 +177,20 @@ export type PinAsker = (request: PinRequest) => Promise<string | TypedPin>;
 export type PinReference =
   /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */
   | { readonly source: string }
-  /** Questions at the controlling terminal, answered without echo; all answers must be the same. */
-  | { readonly questions: readonly string[] };
+  | AskedPerson;
+
+/** Questions to a person, answered without echo; all answers must be the same. */
+export interface AskedPerson {
+  readonly questions: readonly string[];
+  /** Where the person is reached; by default at the controlling terminal. */
+  readonly place?: Place | undefined;
+  /** Lines that come before the questions. */
+  readonly about?: string | undefined;
+  /** How long the person may take; by default as long as it takes, with pinentry 5 minutes. */
+  readonly answerMs?: number | undefined;
+  /** Withdraws the questions, which then fail with `ERR_PIN_MISSING`. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** As `PinProvider`, but may return where the PIN is found instead. */
 export type PinReferrer = (request: PinRequest) => Promise<string | PinReference>;

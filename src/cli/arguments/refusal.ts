@@ -28,7 +28,7 @@ export function asUsageError(
 ): UsageError {
   if (argv.some((word) => /^--(?:[a-z]+-)*pin(?:=|$)/.test(word))) {
     return new UsageError("ERR_PIN_ON_COMMAND_LINE", "a PIN is not taken from the command line", {
-      hint: "any user may see it there; use --pin-source env:VAR, file:PATH, fd:N or cmd:COMMAND",
+      hint: "any user may see it there; use --pin-source env:VAR, file:PATH, fd:N, cmd:COMMAND or pinentry",
     });
   }
   const help = `see: ${["p11seal", known, "--help"].filter((word) => word !== "").join(" ")}`;

@@ -3,7 +3,7 @@ import type { OptionSpec } from "../arguments/syntax.js";
 
 type Options = Record<string, OptionSpec>;
 
-export const PIN_SOURCE = "env:VAR, file:PATH, fd:N or cmd:COMMAND";
+export const PIN_SOURCE = "env:VAR, file:PATH, fd:N, cmd:COMMAND or pinentry";
 
 export const general = {
   quiet: { alias: "q", type: "boolean", describe: "No notes, no progress; errors only" },

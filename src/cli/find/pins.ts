@@ -4,8 +4,11 @@
  * source is chosen. If it fails, the next is not tried. A wrong PIN is sent once; only a person who
  * typed it is asked for another, by the process that sends it.
  */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.js";
+import { pinQuestions, pinWarning } from "../../token/session/pin-question.js";
+import { pinSource } from "../../token/session/pin-variables.js";
 import type { PinReference, PinReferrer, PinRequest, TokenInfo } from "../../token/values.js";
 import type { Pkcs11Uri } from "../../token/uri.js";
 import { matchesToken } from "../../token/uri-match.js";
@@ -22,8 +25,8 @@ export interface PinSources {
 
 /**
  * Says, for one run, where each PIN comes from. The token's process itself reads files, runs
- * commands and asks at the terminal; variables and descriptors only exist in this process, which
- * reads them.
+ * commands and pinentry, and asks at the terminal; variables and descriptors only exist in this
+ * process, which reads them.
  *
  * @throws UsageError `ERR_PIN_SOURCE`: at once, whether or not a PIN will be needed
  */
@@ -32,7 +35,11 @@ export function pinReferrer(sources: PinSources, context: Context): PinReferrer 
   const parsed = (spec: string | undefined): PinReferrer | undefined => {
     if (spec === undefined) return undefined;
     const provide = pinFromSource(spec, env);
-    if (/^(?:file|cmd):/.test(spec)) return () => Promise.resolve({ source: spec });
+    const { kind, rest } = pinSource(spec) ?? {};
+    if (kind === "file" || kind === "cmd") return () => Promise.resolve({ source: spec });
+    if (kind === "pinentry" && rest !== undefined) {
+      return (request) => Promise.resolve(throughPinentry(rest, request));
+    }
     return async (request) => {
       const pin = await provide(request);
       context.report.conceal(pin);
@@ -74,29 +81,34 @@ function fromUris(uris: readonly Pkcs11Uri[], { token }: PinRequest): PinReferre
   return () => Promise.resolve({ source });
 }
 
+function throughPinentry(program: string, request: PinRequest): PinReference {
+  const [questions, about] = [pinQuestions(request), pinWarning(request)];
+  return { questions, place: { pinentry: program }, ...defined({ about }) };
+}
+
 async function atTerminal(
   request: PinRequest,
   { io, report }: Context,
 ): Promise<string | PinReference> {
-  const { token, fresh } = request;
+  const { token } = request;
   const terminal = await io.terminal();
   if (terminal === undefined) {
     throw new TokenError(
       "ERR_PIN_MISSING",
       `no PIN for token "${token.label}": there is no terminal to ask at`,
-      { hint: "use --pin-source or P11SEAL_PIN_SOURCE: env:VAR, file:PATH, fd:N or cmd:COMMAND" },
+      {
+        hint: "use --pin-source or P11SEAL_PIN_SOURCE: env:VAR, file:PATH, fd:N, cmd:COMMAND or pinentry",
+      },
     );
   }
   try {
-    if (token.pin === "low") report.note("a wrong PIN was tried on this token before");
-    if (token.pin === "final-try") report.note("this is the last try before the PIN is locked");
-    const name = `${fresh ? "new " : ""}${request.kind === "so" ? "security officer PIN" : "PIN"}`;
-    const serial = token.serial === "" ? "" : ` (serial ${token.serial})`;
-    const first = `${name} for token "${token.label}"${serial}:`;
-    const questions = fresh ? [first, `${name} again:`] : [first];
+    const warning = pinWarning(request);
+    if (warning !== undefined) report.note(warning);
+    const questions = pinQuestions(request);
     if (io.sharesTerminal === true) return { questions };
     const { askAlike } = await import("../../terminal/terminal.js");
-    const pin = checkPin(await askAlike(terminal, questions));
+    const ask = (question: string): Promise<string> => terminal.ask(question, { silent: true });
+    const pin = checkPin(await askAlike(ask, questions));
     report.conceal(pin);
     return pin;
   } finally {

@@ -6,7 +6,8 @@
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource } from "../session/pin.js";
-import type { PinAsker, PinProvider, PinReference, PinRequest } from "../values.js";
+import { withoutPins } from "../session/pin-variables.js";
+import type { AskedPerson, PinAsker, PinProvider, PinRequest } from "../values.js";
 import { type FromServer, type PackedError, type PinAnswer, unpackError } from "./wire.js";
 
 export interface ClientPinsOptions {
@@ -27,6 +28,8 @@ export class ClientPins {
   readonly #questions = new Map<number, Question>();
   /** A source gives the same PIN throughout a run, since a pipe can be read only once. */
   readonly #sources = new Map<string, PinProvider>();
+  /** Take back what is asked of a person because of the answer with that id, now or again. */
+  readonly #withdrawals = new Map<number, AbortController>();
   /** Every PIN of this client. */
   readonly #secrets = new Set<string>();
   #asked = 0;
@@ -38,23 +41,29 @@ export class ClientPins {
 
   /** Asks the client. A person who is asked here may be asked again for a user PIN. */
   readonly ask: PinAsker = async (request) => {
-    const { pin, error } = await this.#question(request);
+    const { id, pin, error } = await this.#question(request);
     if (error !== undefined) throw unpackError(error);
     if (typeof pin === "string") return this.#concealed(checkPin(pin));
     if (pin === undefined) throw new TypeError("an answer without a PIN");
-    const first = await this.#fetched(pin, request);
-    if (!("questions" in pin) || request.kind !== "user" || request.fresh) return first;
-    const again = (why: string): Promise<string> => {
-      const questions = pin.questions.map((question) => `${why}; ${question}`);
-      return this.#fetched({ questions }, request);
-    };
-    return { typed: first, again };
+    if (!("questions" in pin)) {
+      return this.#fetched(false, () => this.#fromSource(pin.source, request));
+    }
+    const asked = (why?: string): Promise<string> =>
+      this.#fetched(true, () => this.#fromPerson(id, pin, why));
+    const first = await asked();
+    return request.kind === "user" && !request.fresh ? { typed: first, again: asked } : first;
   };
 
   /** Hands the client's answer to whoever asked. */
   answered(answer: PinAnswer): void {
+    this.#withdrawals.set(answer.id, new AbortController());
     this.#questions.get(answer.id)?.resolve(answer);
     this.#questions.delete(answer.id);
+  }
+
+  /** The client takes back the questions to a person that its answer `id` was. */
+  withdrawn(id: number): void {
+    this.#withdrawals.get(id)?.abort();
   }
 
   /** The client is gone: fails the questions that are open, and those still to come. */
@@ -62,6 +71,7 @@ export class ClientPins {
     this.#isGone = true;
     for (const { reject } of this.#questions.values()) reject(gone());
     this.#questions.clear();
+    for (const withdrawal of this.#withdrawals.values()) withdrawal.abort();
   }
 
   /** The error without this client's PINs. One with a code has a message of ours, without any. */
@@ -87,34 +97,31 @@ export class ClientPins {
     });
   }
 
-  async #fetched(reference: PinReference, request: PinRequest): Promise<string> {
+  async #fetched(atTerminal: boolean, fetch: () => Promise<string>): Promise<string> {
     if (this.#isGone) throw gone();
     const { say } = this.#options;
-    const atTerminal = "questions" in reference;
     say({ kind: "person", waiting: true, atTerminal });
     try {
-      return this.#concealed(await this.#fetch(reference, request));
+      return this.#concealed(await fetch());
     } finally {
       say({ kind: "person", waiting: false, atTerminal });
     }
   }
 
-  async #fetch(reference: PinReference, request: PinRequest): Promise<string> {
-    if ("source" in reference) {
-      const { source } = reference;
-      const { env, commandStderr } = this.#options;
-      const provide = this.#sources.get(source) ?? pinFromSource(source, env, commandStderr);
-      this.#sources.set(source, provide);
-      return provide(request);
-    }
-    const { askAlike, controllingTerminal } = await import("../../terminal/terminal.js");
-    const terminal = controllingTerminal();
-    if (terminal === undefined) throw new TokenError("ERR_PIN_MISSING", "the terminal is gone");
-    try {
-      return checkPin(await askAlike(terminal, reference.questions));
-    } finally {
-      terminal.close();
-    }
+  #fromSource(source: string, request: PinRequest): Promise<string> {
+    const { env, commandStderr } = this.#options;
+    const provide = this.#sources.get(source) ?? pinFromSource(source, env, commandStderr);
+    this.#sources.set(source, provide);
+    return provide(request);
+  }
+
+  async #fromPerson(id: number, asked: AskedPerson, why?: string): Promise<string> {
+    const { env, commandStderr: stderr } = this.#options;
+    const { place = "controlling-terminal", questions, about, answerMs } = asked;
+    const { askPin } = await import("../../terminal/person.js");
+    const signal = this.#withdrawals.get(id)?.signal;
+    const options = { about, why, answerMs, signal, env: withoutPins(env), stderr };
+    return checkPin(await askPin(place, questions, options));
   }
 
   #concealed(pin: string): string {

@@ -64,6 +64,9 @@ export class ClientSession {
       case "pin":
         this.#pins.answered(message);
         break;
+      case "withdraw":
+        this.#pins.withdrawn(message.id);
+        break;
       default:
         throw new TypeError("a message of no known kind");
     }

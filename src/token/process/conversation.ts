@@ -190,8 +190,19 @@ export class Conversation {
     this.hasAskedForPin = true;
     this.#waiting += 1;
     try {
-      const answer = await this.#options.pins.answer(request);
-      this.#connection.send({ kind: "pin", id, ...answer });
+      const { pin, ...rest } = await this.#options.pins.answer(request);
+      if (typeof pin !== "object" || !("questions" in pin)) {
+        this.#connection.send({ kind: "pin", id, ...rest, ...defined({ pin }) });
+        return;
+      }
+      // A signal can't be sent: what it says is.
+      const { signal, ...asked } = pin;
+      this.#connection.send({ kind: "pin", id, ...rest, pin: asked });
+      const withdraw = (): void => {
+        this.#connection.send({ kind: "withdraw", id });
+      };
+      if (signal?.aborted === true) withdraw();
+      else signal?.addEventListener("abort", withdraw, { once: true });
     } finally {
       this.#waiting -= 1;
     }

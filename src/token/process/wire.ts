@@ -54,7 +54,13 @@ export interface PinAnswer {
   readonly error?: PackedError;
 }
 
-export type FromClient = Start | Request | PinAnswer;
+/** Takes back the questions to a person that a `PinAnswer` named. */
+export interface Withdrawal {
+  readonly kind: "withdraw";
+  readonly id: number;
+}
+
+export type FromClient = Start | Request | PinAnswer | Withdrawal;
 
 export type FromServer =
   /** `path`: how the token was asked, for operations that have several ways (`Using`). */

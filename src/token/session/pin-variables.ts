@@ -6,8 +6,8 @@
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface PinSource {
-  readonly kind: "env" | "file" | "fd" | "cmd";
-  /** A variable's name, a path, a descriptor's number, a command. */
+  readonly kind: "env" | "file" | "fd" | "cmd" | "pinentry";
+  /** A variable's name, a path, a descriptor's number, a command, a pinentry program. */
   readonly rest: string;
 }
 
@@ -16,7 +16,8 @@ export interface PinSource {
  * is withheld.
  */
 export function pinSource(spec: string): PinSource | undefined {
-  const [, kind, rest = ""] = /^(env|file|fd|cmd):(.+)$/s.exec(spec) ?? [];
+  if (spec === "pinentry") return { kind: spec, rest: spec };
+  const [, kind, rest = ""] = /^(env|file|fd|cmd|pinentry):(.+)$/s.exec(spec) ?? [];
   switch (kind) {
     case "env":
       if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(rest)) return undefined;
@@ -24,6 +25,9 @@ export function pinSource(spec: string): PinSource | undefined {
       return { kind, rest };
     case "fd":
       return /^\d{1,6}$/.test(rest) ? { kind, rest } : undefined;
+    case "pinentry":
+      // A name is looked for in PATH, never in the working folder.
+      return /^[^/]+$|^\//.test(rest) ? { kind, rest } : undefined;
     case "file":
     case "cmd":
       return { kind, rest };

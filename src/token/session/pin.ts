@@ -11,6 +11,7 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TokenError, UsageError } from "../../errors.js";
 import { modeHint } from "../../store/file-modes.js";
+import { pinQuestions, pinWarning } from "./pin-question.js";
 import { pinSource, withoutPins } from "./pin-variables.js";
 import type { PinProvider, PinRequest } from "../values.js";
 import type { Pkcs11Uri } from "../uri.js";
@@ -29,9 +30,12 @@ const MAX_PIN_BYTES = 1024;
  * - `fd:N`, an open file descriptor, read to its end.
  * - `cmd:COMMAND`, what a shell command prints. It finds `P11SEAL_PIN_KIND` (`user` or `so`),
  *   `P11SEAL_TOKEN_LABEL` and `P11SEAL_TOKEN_SERIAL` in its environment, and an empty stdin.
+ * - `pinentry`, or `pinentry:PROGRAM` with a name in PATH or an absolute path: a person, through a
+ *   pinentry program.
  *
  * One trailing newline is removed. The provider rejects with TokenError `ERR_PIN_SOURCE_FAILED`,
- * `ERR_PIN_FILE_MODE`, `ERR_PIN_EMPTY` or `ERR_PIN_FORMAT`.
+ * `ERR_PIN_FILE_MODE`, `ERR_PIN_EMPTY`, `ERR_PIN_FORMAT`, or `ERR_PIN_MISSING` if the person did
+ * not answer in time; with Cancelled if the person refused.
  *
  * @param stderr - where a command's error messages go: a descriptor, or this process's own stderr.
  * @throws UsageError `ERR_PIN_SOURCE` when `spec` is none of these. The message does not repeat
@@ -45,7 +49,7 @@ export function pinFromSource(
   const source = pinSource(spec);
   if (source === undefined) {
     throw new UsageError("ERR_PIN_SOURCE", "the PIN source is not understood", {
-      hint: "write env:VARIABLE, file:PATH, fd:NUMBER or cmd:COMMAND",
+      hint: "write env:VARIABLE, file:PATH, fd:NUMBER, cmd:COMMAND or pinentry",
     });
   }
   const { kind, rest } = source;
@@ -58,6 +62,8 @@ export function pinFromSource(
       return once(() => fromDescriptor(Number(rest)));
     case "cmd":
       return perRequest((request) => fromCommand(rest, [], { shell: true, stderr }, request, env));
+    case "pinentry":
+      return perRequest((request) => fromPinentry(rest, { stderr }, request, env));
   }
 }
 
@@ -258,6 +264,17 @@ async function fromCommand(
     throw sourceFailed(`the PIN command ${how}`);
   }
   return takePin(chunks, "the PIN command");
+}
+
+async function fromPinentry(
+  program: string,
+  { stderr }: { stderr: "inherit" | number },
+  request: PinRequest,
+  env: Environment,
+): Promise<string> {
+  const { askPin } = await import("../../terminal/person.js");
+  const options = { about: pinWarning(request), env: withoutPins(env), stderr };
+  return checkPin(await askPin({ pinentry: program }, pinQuestions(request), options));
 }
 
 /** Extracts the PIN from what was read, then overwrites the bytes. */

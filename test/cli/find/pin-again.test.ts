@@ -8,6 +8,7 @@ import { beforeAll, beforeEach, expect, it } from "@jest/globals";
 import { TOKEN_FLAG } from "../../../src/token/modules/constants.js";
 import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
 import { publicPem, TEST_KEYS } from "../../support/keys.js";
+import { fakePinentry } from "../../support/pinentry.js";
 import { freshToken, importKey, type TestToken, USER_PIN } from "../../support/softhsm.js";
 import { atTerminal, type Played } from "../support/at-terminal.js";
 import { temporaryFolder } from "../support/folder.js";
@@ -28,14 +29,21 @@ interface Given {
   readonly fault?: Fault;
   readonly hiddenFlags?: number;
   readonly pin?: string;
+  /** By default the terminal, or the PIN that is given. */
+  readonly source?: string;
 }
 
-function environment({ fault, hiddenFlags = HIDDEN, pin }: Given): Record<string, string | null> {
+function environment({
+  fault,
+  hiddenFlags = HIDDEN,
+  pin,
+  source,
+}: Given): Record<string, string | null> {
   return {
     P11SEAL_HOME: at("home"),
     P11SEAL_SYSTEM_MODULES: "0",
     P11SEAL_MODULE: faulty,
-    P11SEAL_PIN_SOURCE: pin === undefined ? null : "env:PIN",
+    P11SEAL_PIN_SOURCE: source ?? (pin === undefined ? null : "env:PIN"),
     PIN: pin ?? null,
     ...faultyEnvironment({ fn: "none", how: 0, ...fault, hiddenFlags, calls: at("calls") }),
   };
@@ -128,6 +136,18 @@ it.each([
   const played = await open([[FIRST, `${USER_PIN}\r`]], { fault: { fn: "C_Login", how } });
   expect(played.status).not.toBe(0);
   expect([questions(played), logins()]).toEqual([1, 1]);
+});
+
+it("that was mistyped in a pinentry is typed again there, and opens", async () => {
+  const { program, told } = fakePinentry(folder, "pinentry", {
+    GETPIN: ["D 0000\nOK\n", `D ${USER_PIN}\nOK\n`],
+  });
+  const played = await open([], { source: `pinentry:${program}` });
+  expect(played).toMatchObject({ status: 0, modesKept: true });
+  expect(logins()).toBe(2);
+  expect(told().filter((line) => line.startsWith("SETERROR"))).toEqual([
+    "SETERROR the PIN was refused",
+  ]);
 });
 
 it("of a source is never asked for again", async () => {
