@@ -20,4 +20,5 @@ export { pinFromSource, pinFromUri } from "./session/pin.js";
 export { type DevelopmentTokenOptions, initDevelopmentToken } from "./session/softhsm.js";
 export type * from "./service.js";
 export type * from "./values.js";
+export type { Place } from "../terminal/person.js";
 export { formatUri, isPkcs11Uri, parseUri, type ObjectType, type Pkcs11Uri } from "./uri.js";
