@@ -176,8 +176,7 @@ export type PinAsker = (request: PinRequest) => Promise<string | TypedPin>;
 /** Where the process with the module fetches a PIN itself, so that no other process has it. */
 export type PinReference =
   /** A source as `pinFromSource` takes it: `file:PATH` or `cmd:COMMAND`. */
-  | { readonly source: string }
-  | AskedPerson;
+  { readonly source: string } | AskedPerson;
 
 /** Questions to a person, answered without echo; all answers must be the same. */
 export interface AskedPerson {
