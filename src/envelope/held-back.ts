@@ -6,6 +6,7 @@
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { UsageError } from "../errors.js";
+import { passing } from "../stream.js";
 import type { Kept, Receiver } from "./receiver.js";
 
 /** What is kept in memory without and with a place outside it, bytes. */
@@ -74,7 +75,7 @@ async function encrypted(
   return {
     chunks() {
       const decipher = createDecipheriv("aes-256-ctr", key, iv);
-      return mapped(kept.chunks(), (bytes) => decipher.update(bytes));
+      return mapped(passing(kept.chunks()), (bytes) => decipher.update(bytes));
     },
     close() {
       key.fill(0);
