@@ -149,19 +149,17 @@ function begunWith(
   };
 }
 
-/** The sender is the receiver's matter once the signature inside holds, or there is none. */
+/**
+ * The sender is the receiver's matter once the signature inside holds, or there is none. Whoever
+ * reads a body holds its last chunk back until then (`openStream`).
+ */
 async function* thenAuthenticated(
   plaintext: AsyncIterable<Uint8Array>,
   opening: LayersOpening,
   receiver: Receiver,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let last: Uint8Array | undefined;
-  for await (const bytes of plaintext) {
-    if (last !== undefined) yield last;
-    last = bytes;
-  }
+  yield* plaintext;
   await receiver.authenticate(opening.signers);
-  if (last !== undefined) yield last;
 }
 
 async function* closing(
