@@ -3,6 +3,7 @@
  * or beside the expanded form. CMS messages are sealed to such keys (RFC 9936).
  */
 import { DerReader, TAG } from "../asn1/der.js";
+import { equal } from "../bytes.js";
 import { oidText } from "../asn1/oid.js";
 import { looksLikePem, parsePem } from "../asn1/pem.js";
 import { defined } from "../defined.js";
@@ -32,9 +33,11 @@ export async function mlKemIdentity(text: string, name: string): Promise<Identit
   const file = mlKemFile(text);
   if (file === undefined) throw malformed(name);
   const { set, certificates } = file;
-  const seed = seedIn(file.key, name);
+  const { seed, expanded } = partsOf(file.key, name);
   const kem = await mlKem();
-  const publicKey = mlKemPublicKey(set, kem.publicKey(set, seed.expose()));
+  const encapsulationKey = kem.publicKey(set, seed.expose());
+  if (expanded !== undefined && !holds(expanded, encapsulationKey)) throw malformed(name);
+  const publicKey = mlKemPublicKey(set, encapsulationKey);
   const decapsulate = (ciphertext: Uint8Array): Promise<Secret | null> => {
     const fits = ciphertext.length === ML_KEM_BYTES[set].ciphertext;
     return Promise.resolve(
@@ -84,7 +87,10 @@ function mlKemFile(text: string): MlKemFile | undefined {
 const SETS = Object.keys(ML_KEM_OIDS) as readonly MlKemSet[];
 
 /** ML-KEM-PrivateKey is a CHOICE: the seed, the expanded key, or both in a SEQUENCE. */
-function seedIn(der: Uint8Array, name: string): Secret {
+function partsOf(
+  der: Uint8Array,
+  name: string,
+): { readonly seed: Secret; readonly expanded: Uint8Array | undefined } {
   const choice = new DerReader(der, "private key");
   const tag = choice.peek();
   if (tag === TAG.octetString) {
@@ -92,10 +98,25 @@ function seedIn(der: Uint8Array, name: string): Secret {
       hint: "export it with its seed: the expanded form alone can contradict itself",
     });
   }
-  const seed =
-    tag === TAG.sequence ? choice.sequence().read(TAG.octetString) : choice.read(SEED_TAG);
+  const both = choice.optional(TAG.sequence);
+  const seed = both === undefined ? choice.read(SEED_TAG) : both.read(TAG.octetString);
+  const expanded = both?.read(TAG.octetString);
+  both?.end();
+  choice.end();
   if (seed.length !== ML_KEM_SEED_BYTES) throw malformed(name);
-  return new Secret(new Uint8Array(seed));
+  return { seed: new Secret(new Uint8Array(seed)), expanded };
+}
+
+/**
+ * Whether an expanded key is of the same pair (FIPS 203 §7.1): it ends with the encapsulation key,
+ * the hash of that, and 32 secret bytes. Nothing else of it is used.
+ */
+function holds(expanded: Uint8Array, encapsulationKey: Uint8Array): boolean {
+  const end = expanded.length - 64;
+  return equal(
+    expanded.subarray(Math.max(0, end - encapsulationKey.length), Math.max(0, end)),
+    encapsulationKey,
+  );
 }
 
 /** `[0] IMPLICIT OCTET STRING`. */

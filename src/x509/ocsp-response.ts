@@ -143,7 +143,10 @@ function readAnswer(fields: DerReader): Pick<OcspStatus, "status" | "revokedMs">
     case 0xa1: {
       const revoked = fields.constructed(0xa1);
       const revokedMs = readGeneralizedTime(revoked);
-      revoked.optional(0xa0); // the reason
+      // The reason, which changes nothing here.
+      const reason = revoked.optional(0xa0);
+      reason?.read(TAG.enumerated);
+      reason?.end();
       revoked.end();
       return { status: "revoked", revokedMs };
     }

@@ -130,6 +130,8 @@ export function distributionPoints(...points: readonly PointOptions[]): Uint8Arr
 
 export interface OcspOptions {
   readonly status?: "good" | "revoked" | "unknown";
+  /** What stands under the tag of a revocation's reason; nothing: the field is absent. */
+  readonly reason?: readonly Uint8Array[];
   readonly thisUpdateMs?: number;
   /** `null`: none. */
   readonly nextUpdateMs?: number | null;
@@ -158,9 +160,10 @@ export function ocspResponse(
   const none = new Uint8Array(0);
   const digest = (bytes: Uint8Array, name = hash.name): Uint8Array =>
     der(TAG.octetString, createHash(name).update(bytes).digest());
+  const given = options.reason === undefined ? none : der(0xa0, ...options.reason);
   const answers = {
     good: der(0x80),
-    revoked: der(0xa1, generalizedTime(NOW_MS - 10 * DAY_MS)),
+    revoked: der(0xa1, generalizedTime(NOW_MS - 10 * DAY_MS), given),
     unknown: der(0x82),
   };
   const single = der(

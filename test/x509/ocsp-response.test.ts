@@ -30,6 +30,12 @@ it("a response is read", () => {
   ]);
 });
 
+it("a revocation may have a reason", () => {
+  const reason = [der(TAG.enumerated, Uint8Array.of(1))];
+  const { statuses } = parseOcspResponse(response({ status: "revoked", reason }));
+  expect(statuses).toMatchObject([{ status: "revoked" }]);
+});
+
 describe("refused:", () => {
   const failed = (status: number) => der(TAG.sequence, der(TAG.enumerated, Uint8Array.of(status)));
   const zero = der(TAG.integer, Uint8Array.of(0));
@@ -64,6 +70,12 @@ describe("refused:", () => {
       "seventeen certificates",
       response({ certificates: Array.from({ length: 17 }, () => bob.certificate) }),
       /more than 16/,
+    ],
+    ["a reason that is a number", response({ status: "revoked", reason: [zero] }), /tag 0x02/],
+    [
+      "two reasons",
+      response({ status: "revoked", reason: [der(TAG.enumerated, Uint8Array.of(1)), zero] }),
+      /after the end/,
     ],
     ["an extension twice", response({ extensions: [once, once] }), /twice/],
     ["an answer's extension twice", response({ singleExtensions: [once, once] }), /twice/],

@@ -45,7 +45,10 @@ export function readAttributes(content: Uint8Array, what: string): Attributes {
 export function requireNotUnsigned(content: Uint8Array): void {
   const reader = new DerReader(content, "unsigned attributes");
   while (reader.peek() !== undefined) {
-    const type = oidText(reader.sequence().read(TAG.oid));
+    const fields = reader.sequence();
+    const type = oidText(fields.read(TAG.oid));
+    fields.read(TAG.set);
+    fields.end();
     if (!SIGNED_ONLY.has(type)) continue;
     throw malformed(`${nameOf(type)} is among the attributes that are not signed`);
   }

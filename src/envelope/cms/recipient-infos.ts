@@ -222,7 +222,11 @@ function agreementRecipientId(reader: DerReader): RecipientId {
 
 function otherRecipient(info: DerReader): KeyEncapsulation | UnknownRecipient {
   const type = oidText(info.read(TAG.oid));
-  if (type !== KEM_RECIPIENT_OID) return { type: "unknown", what: `recipient type ${type}` };
+  if (type !== KEM_RECIPIENT_OID) {
+    info.skip();
+    info.end();
+    return { type: "unknown", what: `recipient type ${type}` };
+  }
   const kemri = info.sequence();
   info.end();
   const version = kemri.count();

@@ -246,7 +246,10 @@ function ocspResponse(other: Uint8Array): Uint8Array | undefined {
   const file = new DerReader(other, "revocation information");
   const fields = file.optional(CONTEXT_1);
   if (fields === undefined) return undefined;
-  return oidText(fields.read(TAG.oid)) === OCSP_RESPONSE ? fields.any() : undefined;
+  const type = oidText(fields.read(TAG.oid));
+  const value = fields.any();
+  fields.end();
+  return type === OCSP_RESPONSE ? value : undefined;
 }
 
 function requireFew(count: number, what: string): void {

@@ -129,18 +129,22 @@ function readCurve(parameters: DerReader): EcCurve {
  * it is the default: SHA-1, MGF1 with SHA-1, and none.
  */
 function readOaep(parameters: DerReader): OaepHash {
-  const field = (tag: number): DerReader | undefined =>
-    parameters.peek() === tag
-      ? new DerReader(parameters.read(tag), "RSAES-OAEP parameters")
-      : undefined;
-  const hash = hashIn(field(0xa0)?.sequence());
-  const mgf = field(0xa1)?.sequence();
+  const field = (tag: number): DerReader | undefined => {
+    const wrapper = parameters.optional(tag);
+    const value = wrapper?.sequence();
+    wrapper?.end();
+    return value;
+  };
+  const hash = hashIn(field(0xa0));
+  const mgf = field(0xa1);
   const isMgf1 = mgf === undefined || toHex(mgf.read(TAG.oid)) === MGF1;
   const mgfHash = isMgf1 ? hashIn(mgf?.sequence()) : undefined;
-  const source = field(0xa2)?.sequence();
+  if (isMgf1) mgf?.end();
+  const source = field(0xa2);
   const hasLabel =
     source !== undefined &&
     (toHex(source.read(TAG.oid)) !== P_SPECIFIED || source.read(TAG.octetString).length > 0);
+  if (!hasLabel) source?.end();
   parameters.end();
   if (hash === undefined || !isMgf1 || mgfHash !== hash || hasLabel) {
     throw new UnsupportedError(

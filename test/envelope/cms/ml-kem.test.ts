@@ -25,6 +25,12 @@ function pemOf(set: MlKemSet, key: Uint8Array): string {
   return `-----BEGIN PRIVATE KEY-----\n${lines}\n-----END PRIVATE KEY-----\n`;
 }
 
+/** The seed of ones, and an expanded ML-KEM-512 key as far as it is looked at. */
+function bothForms(encapsulationKey: Uint8Array): readonly [Uint8Array, Uint8Array] {
+  const expanded = concat(new Uint8Array(768), encapsulationKey, new Uint8Array(64));
+  return [octets(new Uint8Array(64).fill(1)), octets(expanded)];
+}
+
 const seed = (byte: number): Uint8Array => der(0x80, new Uint8Array(64).fill(byte));
 
 /** A certificate is what names the key; nothing but its names and its key counts. */
@@ -114,14 +120,29 @@ describe("a CMS message to an ML-KEM key", () => {
 
 describe("an ML-KEM private key file", () => {
   it("may hold the seed beside the expanded key, and not that alone", async () => {
-    const both = sequence(octets(new Uint8Array(64).fill(1)), octets(new Uint8Array(1632)));
-    const one = await mlKemIdentity(pemOf("ml-kem-512", both), "both");
     const other = await mlKemIdentity(pemOf("ml-kem-512", seed(1)), "seed");
+    const both = bothForms(other.publicKey.mlkem);
+    const one = await mlKemIdentity(pemOf("ml-kem-512", sequence(...both)), "both");
     expect(one.publicKey.fingerprint).toEqual(other.publicKey.fingerprint);
     const expanded = pemOf("ml-kem-512", octets(new Uint8Array(1632)));
     expect(await codeOf(mlKemIdentity(expanded, "expanded"))).toBe("ERR_KEY_FORMAT");
     const short = pemOf("ml-kem-512", der(0x80, new Uint8Array(63)));
     expect(await codeOf(mlKemIdentity(short, "short"))).toBe("ERR_PRIVATE_KEY");
+  });
+
+  it("with an expanded key of another seed, or more than that, is damaged", async () => {
+    const own = await mlKemIdentity(pemOf("ml-kem-512", seed(1)), "own");
+    const other = await mlKemIdentity(pemOf("ml-kem-512", seed(2)), "other");
+    const refusalOf = (key: Uint8Array): Promise<string | undefined> =>
+      codeOf(mlKemIdentity(pemOf("ml-kem-512", key), "file"));
+    const sound = bothForms(own.publicKey.mlkem);
+    expect(await refusalOf(sequence(...sound))).toBeUndefined();
+    expect(await refusalOf(sequence(...bothForms(other.publicKey.mlkem)))).toBe("ERR_PRIVATE_KEY");
+    expect(await refusalOf(sequence(sound[0], octets(new Uint8Array(10))))).toBe("ERR_PRIVATE_KEY");
+    expect(await refusalOf(sequence(sound[0]))).toBe("ERR_TRUNCATED");
+    expect(await refusalOf(sequence(...sound, number(0)))).toBe("ERR_TRAILING");
+    expect(await refusalOf(concat(sequence(...sound), number(0)))).toBe("ERR_TRAILING");
+    expect(await refusalOf(concat(seed(1), number(0)))).toBe("ERR_TRAILING");
   });
 });
 

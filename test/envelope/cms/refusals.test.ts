@@ -161,6 +161,16 @@ describe("a CMS message", () => {
       "ERR_CMS",
     ],
     ["only a password", { recipients: [der(0xa3, number(0))] }, "ERR_NO_MATCH"],
+    [
+      "another kind of recipient, with two values",
+      { recipients: [der(0xa4, derOid("1.2.3.4"), number(0), number(0))] },
+      "ERR_TRAILING",
+    ],
+    [
+      "only another kind of recipient",
+      { recipients: [der(0xa4, derOid("1.2.3.4"), number(0))] },
+      "ERR_NO_MATCH",
+    ],
     ["a key agreement without a key wrap", { recipients: [agreed({ wrap: null })] }, "ERR_CMS"],
     [
       "a key wrap whose parameters go on",

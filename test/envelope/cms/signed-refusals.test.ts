@@ -139,6 +139,22 @@ describe("signed attributes", () => {
     );
   });
 
+  it("have a type and a set of values and nothing else, signed or not", async () => {
+    const type = derOid("1.2.840.113549.1.9.16.2.14");
+    const values = der(TAG.set, der(TAG.sequence));
+    const unsigned = (...fields: readonly Uint8Array[]): Uint8Array =>
+      by({ unsigned: [der(TAG.sequence, ...fields)] });
+    await expect(verify(unsigned(type, values))).resolves.toHaveProperty("signers.length");
+    expect(await refusal(unsigned(type, values, values))).toBe("ERR_TRAILING");
+    expect(await refusal(unsigned(type, der(TAG.sequence)))).toBe("ERR_DER");
+    expect(await refusal(unsigned(type))).toBe("ERR_TRUNCATED");
+    const signed = der(TAG.sequence, type, values, values);
+    const attributes = [...attributesOver(CONTENT), signed].toSorted((a, b) =>
+      Buffer.compare(a, b),
+    );
+    expect(await refusal(by({ attributes }))).toBe("ERR_TRAILING");
+  });
+
   it.each([
     ["a time that is none", "20260115000000"],
     ["a time without seconds", "2601150000Z"],
@@ -290,6 +306,18 @@ describe("the message", () => {
 
   it("has nothing after it", async () => {
     expect(await refusal(concat(signedMessage(), Uint8Array.of(0)))).toBe("ERR_TRAILING");
+  });
+
+  it("has one value, and nothing after it, in each piece of revocation information", async () => {
+    const [value, ocsp, other] = [der(TAG.sequence), "1.3.6.1.5.5.7.16.2", "1.2.3.4"];
+    const carrying = (type: string, ...values: readonly Uint8Array[]): Uint8Array =>
+      signedMessage({ crls: [der(0xa1, derOid(type), ...values)] });
+    await expect(verify(carrying(ocsp, value))).resolves.toMatchObject({ ocsp: [value] });
+    await expect(verify(carrying(other, value))).resolves.toMatchObject({ ocsp: [] });
+    for (const type of [ocsp, other]) {
+      expect(await refusal(carrying(type, value, value))).toBe("ERR_TRAILING");
+      expect(await refusal(carrying(type))).toBe("ERR_TRUNCATED");
+    }
   });
 
   it("is of a known version", async () => {

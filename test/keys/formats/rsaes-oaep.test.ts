@@ -66,6 +66,15 @@ describe("an RSAES-OAEP key", () => {
 
   it("with something after its parameters is damaged", () => {
     expect(codeOf(() => read(spki([...both(HASHES.sha256), NULL])))).toBe("ERR_TRAILING");
+    const sha256 = algorithm(HASHES.sha256, NULL);
+    const twice = der(0xa0, sha256, sha256);
+    expect(codeOf(() => read(spki([twice, mgf(HASHES.sha256)])))).toBe("ERR_TRAILING");
+    const mask = algorithm("2a864886f70d010108", sha256, NULL);
+    expect(codeOf(() => read(spki([hash(HASHES.sha256), der(0xa1, mask)])))).toBe("ERR_TRAILING");
+    const source = algorithm("2a864886f70d010109", der(TAG.octetString), NULL);
+    expect(codeOf(() => read(spki([...both(HASHES.sha256), der(0xa2, source)])))).toBe(
+      "ERR_TRAILING",
+    );
     const cut = spki(both(HASHES.sha256));
     expect(codeOf(() => read(concat(cut, NULL)))).toMatch(/^ERR_/);
   });
