@@ -77,6 +77,13 @@ export async function* messageFiles(
   }
 }
 
+/** How many files there are, with those that can't be looked at. */
+export async function countFiles(entries: AsyncIterable<TreeEntry>): Promise<number> {
+  let count = 0;
+  for await (const { kind } of entries) if (kind !== "skipped") count++;
+  return count;
+}
+
 /** The value of `--shard`. @throws UsageError */
 export function shardOf(text: string | undefined): Shard | undefined {
   if (text === undefined) return undefined;

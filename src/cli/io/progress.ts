@@ -1,11 +1,8 @@
-/** A progress bar on stderr, for work that takes long enough for people to wonder. */
-import type { SingleBar } from "cli-progress";
-import { onInterrupt } from "../../terminal/interrupts.js";
+/** How far work on one file's bytes is, as a bar. */
 import { tapped } from "../../stream.js";
+import { Bar, isSeen } from "./bar.js";
+import type { FileProgress } from "./file-progress.js";
 import type { Io } from "./io.js";
-
-/** Shorter work shows no bar. */
-const PATIENCE_MS = 700;
 
 /** Work on less than this is done before we know whether there is a terminal. */
 const LITTLE_BYTES = 4096;
@@ -21,59 +18,33 @@ export interface Progress {
   stop(): void;
 }
 
-/** `size`: bytes to come. Without it, without a terminal, and with `--quiet` there is no bar. */
-export function progress(
-  io: Io,
-  options: { readonly size: number | undefined; readonly quiet: boolean },
-): Progress {
-  const { size } = options;
-  if (size === undefined || size < LITTLE_BYTES || options.quiet) return NO_PROGRESS;
-  if (io.stderr.isTTY !== true) return NO_PROGRESS;
+export interface ProgressOptions {
+  /** Bytes to come. Without it, without a terminal, and with `--quiet` there is no bar. */
+  readonly size: number | undefined;
+  readonly quiet: boolean;
+  /** The bar of the files that this one is among. */
+  readonly among?: FileProgress;
+}
 
-  let passed = 0;
-  let startedAt: number | undefined;
-  let bar: SingleBar | undefined;
-  let stopped = false;
-  const stop = (): void => {
-    stopped = true;
-    bar?.stop();
-    forget();
-  };
-  const forget = onInterrupt(stop);
-
-  const show = async (): Promise<void> => {
-    const { SingleBar } = await import("cli-progress");
-    if (stopped || bar !== undefined) return;
-    bar = new SingleBar({
-      stream: io.stderr,
-      format: "{bar} {percentage}% of {size}, {eta_formatted} left",
-      clearOnComplete: true,
-      hideCursor: null,
-      barsize: 30,
-      etaBuffer: 200,
-    });
-    bar.start(size, passed, { size: humanSize(size) });
-  };
-
-  const isDue = (): boolean =>
-    bar === undefined && startedAt !== undefined && Date.now() - startedAt > PATIENCE_MS;
-
+export function progress(io: Io, { size, quiet, among }: ProgressOptions): Progress {
+  if (size === undefined || size < LITTLE_BYTES || !isSeen(io, quiet)) return NO_PROGRESS;
+  const format = `{bar} {percentage}% of ${humanSize(size)}, {eta_formatted} left`;
+  const bar = new Bar(io, format, () => among?.hide());
+  bar.total = size;
   return {
     through: (chunks) =>
       tapped(chunks, ({ length }) => {
-        passed += length;
-        bar?.update(passed);
-        if (isDue()) void show();
+        bar.done += length;
       }),
     at(bytes) {
-      passed = bytes;
-      bar?.update(passed);
-      if (isDue()) void show();
+      bar.done = bytes;
     },
     start() {
-      startedAt ??= Date.now();
+      bar.start();
     },
-    stop,
+    stop() {
+      bar.stop();
+    },
   };
 }
 

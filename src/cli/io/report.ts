@@ -59,6 +59,7 @@ export class Report {
   readonly #io: ReportIo;
   readonly #options: ReportOptions;
   #concealed = new Set<string>();
+  #makeWay: (() => void) | undefined;
 
   constructor(io: ReportIo, options: ReportOptions) {
     this.#io = io;
@@ -97,6 +98,14 @@ export class Report {
   /** How something is done. Only with `--verbose`. */
   trace(text: string): void {
     if (this.#options.verbose) this.#line(`p11seal: ${text}`);
+  }
+
+  /** Calls `makeWay` before each line; returns how to end that. */
+  beforeLines(makeWay: () => void): () => void {
+    this.#makeWay = makeWay;
+    return () => {
+      this.#makeWay = undefined;
+    };
   }
 
   /** From now on this string is replaced in texts we don't control: foreign errors and stacks. */
@@ -147,6 +156,7 @@ export class Report {
   }
 
   #write(text: string): void {
+    this.#makeWay?.();
     this.#io.stderr.write(text);
   }
 }

@@ -15,12 +15,14 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { isThere, KnownNames } from "../../find/known-names.js";
 import {
+  countFiles,
   messageFiles,
   shardOf,
   type TreeEntry,
   type TreeOptions,
 } from "../../find/message-tree.js";
 import { withTokens } from "../../find/tokens.js";
+import { fileProgress, type FileProgress } from "../../io/file-progress.js";
 import { write } from "../../io/io.js";
 import { EXIT } from "../../io/report.js";
 import { defined } from "../../../defined.js";
@@ -42,7 +44,20 @@ import { Prover } from "./proof.js";
 import { ruledFindings } from "./ruled-findings.js";
 import { SarifAudit } from "./sarif.js";
 
-export async function auditCommand(args: Arguments, context: Context): Promise<number> {
+export async function auditCommand(args: Arguments, given: Context): Promise<number> {
+  const progress = fileProgress(given, args.reporting);
+  try {
+    return await auditAll(args, { ...given, io: progress.io }, progress);
+  } finally {
+    progress.stop();
+  }
+}
+
+async function auditAll(
+  args: Arguments,
+  context: Context,
+  progress: FileProgress,
+): Promise<number> {
   const { io, report } = context;
   const settings = settingsOf(args);
   const known = await whoIsKnown(context);
@@ -54,7 +69,16 @@ export async function auditCommand(args: Arguments, context: Context): Promise<n
     const tally = new Tally(prover !== undefined);
     const writer = writerOf(args);
 
-    await write(io.stdout, writer.start());
+    const print = async (text: string): Promise<void> => {
+      if (text === "") return;
+      if (io.stdout.isTTY === true) progress.hide();
+      await write(io.stdout, text);
+    };
+
+    await print(writer.start());
+    if (args.text("manifest") !== "-") {
+      progress.count(() => countFiles(messageFiles(args.operands, settings.tree, io)));
+    }
     const entries = messageFiles(args.operands, settings.tree, io);
     for await (const audited of sideBySide(entries, SIDE_BY_SIDE, (entry) =>
       auditor.audit(entry),
@@ -66,11 +90,12 @@ export async function auditCommand(args: Arguments, context: Context): Promise<n
       const counting = audited.findings.filter(({ kind }) => !settings.ignored.has(kind));
       const counted = { ...audited, findings: counting };
       tally.add(counted);
-      const text = isShown(counted) ? writer.file(counted) : "";
-      if (text !== "") await write(io.stdout, text);
+      if (isShown(counted)) await print(writer.file(counted));
+      progress.add();
     }
+    progress.stop();
     const summary = tally.summary();
-    await write(io.stdout, writer.end(summary));
+    await print(writer.end(summary));
     for (const line of summaryLines(summary)) report.note(line);
     if (args.flag("strict") && summary.affected > 0) throw strictError(summary);
     return summary.unreadable > 0 ? EXIT.failed : EXIT.done;

@@ -17,6 +17,7 @@ import { CREATE } from "../../../store/temporary.js";
 import { Reader } from "../../../stream.js";
 import { onInterrupt } from "../../../terminal/interrupts.js";
 import { sealInto } from "../../io/bulk.js";
+import type { FileProgress } from "../../io/file-progress.js";
 import type { Input } from "../../io/inputs.js";
 import type { Output } from "../../io/output.js";
 import { progress } from "../../io/progress.js";
@@ -28,6 +29,8 @@ export type ResealFormat = Exclude<SealFormat, "cms">;
 
 export interface ResealHow {
   readonly breakLinks: boolean;
+  /** The files that it is among. */
+  readonly among: FileProgress;
   /** Opens the old message, and settles what the new one is sealed with. */
   readonly begin: (
     chunks: AsyncIterable<Uint8Array>,
@@ -41,7 +44,7 @@ export interface ResealHow {
  */
 export async function resealFile(
   path: string,
-  { breakLinks, begin }: ResealHow,
+  { breakLinks, begin, among }: ResealHow,
   context: Context,
 ): Promise<void> {
   // What a killed run of `rewrap` was overwriting can't be read before that.
@@ -52,7 +55,7 @@ export async function resealFile(
     if (!breakLinks) requireOneName(file, "--break-links gives this name a file of its own");
     const { format, isText } = await kindOfMessage(file);
     const size = Number(file.stats.size);
-    const meter = progress(context.io, { size, quiet: context.report.quiet });
+    const meter = progress(context.io, { size, quiet: context.report.quiet, among });
     try {
       const chunks = meter.through(fileChunks(file.handle, path));
       const { opened, sealing } = await begin(chunks, format);

@@ -38,6 +38,7 @@ import { addedRecipients, retiredRecipient } from "../../find/recipients.js";
 import { signingOptions } from "../../find/sender.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { trustFiles } from "../../find/trust-options.js";
+import { fileProgress, type FileProgress } from "../../io/file-progress.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { inTurn } from "../file-tasks.js";
 import { Gate } from "../open/gate.js";
@@ -60,9 +61,23 @@ interface Settings {
   readonly rules: OutputRules;
   readonly guesses: Guesses;
   readonly tokens: Tokens;
+  readonly progress: FileProgress;
 }
 
-export async function resealCommand(args: Arguments, context: Context): Promise<number> {
+export async function resealCommand(args: Arguments, given: Context): Promise<number> {
+  const progress = fileProgress(given, args.reporting);
+  try {
+    return await resealAll(args, { ...given, io: progress.io }, progress);
+  } finally {
+    progress.stop();
+  }
+}
+
+async function resealAll(
+  args: Arguments,
+  context: Context,
+  progress: FileProgress,
+): Promise<number> {
   const files = args.operands;
   requireFiles(files);
   const signing = signingOptions(args);
@@ -86,7 +101,7 @@ export async function resealCommand(args: Arguments, context: Context): Promise<
     const settings: Settings = {
       wishes: await wishesOf(args, tokens, context),
       identities: await prepareIdentities(args.texts("identity"), tokens, context),
-      ...{ gate, custodians, signer, tokens, guesses: new Guesses() },
+      ...{ gate, custodians, signer, tokens, progress, guesses: new Guesses() },
       leaveUnsigned: args.flag("leave-unsigned"),
       breakLinks: args.flag("break-links"),
       rules: new OutputRules(context),
@@ -96,8 +111,12 @@ export async function resealCommand(args: Arguments, context: Context): Promise<
     const reseal = async (path: string): Promise<void> => {
       await resealPatiently(path, settings, context);
       done += 1;
+      progress.add();
     };
+    // The bar of a file alone says more.
+    if (files.length > 1) progress.count(() => Promise.resolve(files.length));
     const status = await inTurn(tasks, ({ source }) => reseal(source), "sealed anew", context);
+    progress.stop();
     if (done > 0) context.report.note(COPIES);
     return status;
   });
@@ -167,7 +186,7 @@ async function resealPatiently(path: string, settings: Settings, context: Contex
 }
 
 async function resealOne(path: string, settings: Settings, context: Context): Promise<void> {
-  const { wishes, signer, breakLinks } = settings;
+  const { wishes, signer, breakLinks, progress } = settings;
   let count = { recipients: 0, removed: 0 };
   const begin: ResealHow["begin"] = async (chunks, format) => {
     let next: NextRecipients | undefined;
@@ -197,7 +216,7 @@ async function resealOne(path: string, settings: Settings, context: Context): Pr
       sealing: { recipients: ruled.recipients, ...defined({ sender: newSender }) },
     };
   };
-  await resealFile(path, { breakLinks, begin }, context);
+  await resealFile(path, { breakLinks, begin, among: progress }, context);
   const { recipients, removed } = count;
   context.report.note(
     `${path}: sealed anew for ${recipients} recipient${recipients === 1 ? "" : "s"}, ${removed} removed`,

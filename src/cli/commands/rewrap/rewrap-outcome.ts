@@ -4,6 +4,7 @@ import type { MessageInfo } from "../../../envelope/message-info.js";
 import { P11SealError } from "../../../errors.js";
 import { printable, printableJson } from "../../../printable.js";
 import type { Context } from "../../command.js";
+import type { FileProgress } from "../../io/file-progress.js";
 import { write } from "../../io/io.js";
 import { EXIT, outcomeOf } from "../../io/report.js";
 import { mayPass } from "../file-tasks.js";
@@ -58,16 +59,21 @@ export class Outcomes {
   readonly #context: Context;
   readonly #isDryRun: boolean;
   readonly #json: boolean;
+  readonly #progress: FileProgress;
   readonly #counts = new Map<Result, number>();
   #failure: number | undefined;
   #isPassing = true;
   #unrecorded = 0;
   #written: Promise<void> = Promise.resolve();
 
-  constructor(context: Context, how: { readonly isDryRun: boolean; readonly json: boolean }) {
+  constructor(
+    context: Context,
+    how: { readonly isDryRun: boolean; readonly json: boolean; readonly progress: FileProgress },
+  ) {
     this.#context = context;
     this.#isDryRun = how.isDryRun;
     this.#json = how.json;
+    this.#progress = how.progress;
   }
 
   tell(outcome: Outcome): void {
@@ -82,6 +88,7 @@ export class Outcomes {
     if (this.#json) this.#print(printableJson(outcomeData(outcome)));
     else if (this.#isDryRun && result !== "failed") this.#print(line(outcome));
     else if (isWorthANote(outcome)) this.#context.report.note(line(outcome));
+    this.#progress.add();
   }
 
   /** The last lines. @returns the exit status */
@@ -118,7 +125,10 @@ export class Outcomes {
   /** In their order, whether or not anybody waits. */
   #print(text: string): void {
     const { stdout } = this.#context.io;
-    this.#written = this.#written.then(() => write(stdout, `${printable(text)}\n`));
+    this.#written = this.#written.then(() => {
+      if (stdout.isTTY === true) this.#progress.hide();
+      return write(stdout, `${printable(text)}\n`);
+    });
     // Whoever waits gets the rejection.
     this.#written.catch(() => undefined);
   }

@@ -11,13 +11,14 @@ import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { messageFiles, shardOf } from "../../find/message-tree.js";
+import { countFiles, messageFiles, shardOf } from "../../find/message-tree.js";
 import { OutputRules } from "../../find/output-rules.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
 import { withTreeLocks } from "../../../store/tree-lock.js";
+import { fileProgress, type FileProgress } from "../../io/file-progress.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { sideBySide } from "../side-by-side.js";
 import { Outcomes } from "./rewrap-outcome.js";
@@ -26,7 +27,20 @@ import { RuledRewrapping } from "./ruled-rewrapping.js";
 
 const SIDE_BY_SIDE = { most: 4, firstAlone: true };
 
-export async function rewrapCommand(args: Arguments, context: Context): Promise<number> {
+export async function rewrapCommand(args: Arguments, given: Context): Promise<number> {
+  const progress = fileProgress(given, args.reporting);
+  try {
+    return await rewrapAll(args, { ...given, io: progress.io }, progress);
+  } finally {
+    progress.stop();
+  }
+}
+
+async function rewrapAll(
+  args: Arguments,
+  context: Context,
+  progress: FileProgress,
+): Promise<number> {
   const keyBlob = args.text("key-blob");
   const manifest = args.text("manifest");
   const paths = [...args.operands, ...(keyBlob === undefined ? [] : [keyBlob])];
@@ -41,19 +55,19 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
     ...trustFiles(args),
   ]);
   const ruled = new RuledRewrapping(new OutputRules(context), args.flag("rules"));
+  const options = { tree, ...defined({ manifest, shard }) };
   // What comes from stdin comes once: there, each file's rules are read when it is its turn.
-  const listed = manifest === "-" ? {} : defined({ manifest });
-  await ruled.requireSound(
-    messageFiles(paths, { tree, ...listed, ...defined({ shard }) }, context.io),
-  );
+  const again = { tree, ...defined({ manifest: manifest === "-" ? undefined : manifest, shard }) };
+  await ruled.requireSound(messageFiles(paths, again, context.io));
   const isDryRun = args.flag("dry-run");
-  const outcomes = new Outcomes(context, { isDryRun, json: args.flag("json") });
+  const outcomes = new Outcomes(context, { isDryRun, json: args.flag("json"), progress });
   const path = isDryRun ? undefined : args.text("journal");
   const journal = path === undefined ? undefined : await Journal.open(path);
   const changeFiles = async (tokens: Tokens, lock?: HeldLock): Promise<void> => {
-    const options = { tree, refusesLocked: !isDryRun, ...defined({ manifest, shard }) };
-    const files = messageFiles(paths, options, context.io);
+    const files = messageFiles(paths, { ...options, refusesLocked: !isDryRun }, context.io);
     const run = await RewrapRun.of(args, { tokens, context, ruled, ...defined({ journal, lock }) });
+    if (manifest !== "-")
+      progress.count(() => countFiles(messageFiles(paths, options, context.io)));
     const all = sideBySide(files, SIDE_BY_SIDE, (entry) => run.outcomeOf(entry));
     for await (const outcome of all) if (outcome !== undefined) outcomes.tell(outcome);
   };
@@ -71,6 +85,7 @@ export async function rewrapCommand(args: Arguments, context: Context): Promise<
   } finally {
     await journal?.close();
   }
+  progress.stop();
   return outcomes.end();
 }
 
