@@ -87,8 +87,9 @@ function requireSoundRsa(publicKey: RsaPublicKey, allowWeak: boolean): void {
 /** SP 800-89 §5.3.3 d: a modulus has no factor below 752. A damaged one usually does. */
 function smallFactor(modulus: Uint8Array): number | undefined {
   // One long division by the product of all primes, then short ones.
-  const rest = BigInt(`0x${toHex(modulus)}`) % SMALL_PRIMES_PRODUCT;
-  const found = SMALL_PRIMES.find((prime) => rest % prime === 0n);
+  const { all, product } = smallPrimes();
+  const rest = BigInt(`0x${toHex(modulus)}`) % product;
+  const found = all.find((prime) => rest % prime === 0n);
   return found === undefined ? undefined : Number(found);
 }
 
@@ -106,16 +107,22 @@ const POLICY_MIN_BITS = 2048;
 const POLICY_MAX_BITS = 8192;
 const WEAK_MIN_BITS = 1024;
 
-const SMALL_PRIMES = Array.from({ length: 750 }, (_, index) => index + 2)
-  .filter((candidate) => {
-    for (let divisor = 2; divisor * divisor <= candidate; divisor++) {
-      if (candidate % divisor === 0) return false;
-    }
-    return true;
-  })
-  .map(BigInt);
-
-const SMALL_PRIMES_PRODUCT = SMALL_PRIMES.reduce((product, prime) => product * prime, 1n);
+/** Made when first needed: most commands never look at an RSA key, and starting is what costs. */
+function smallPrimes(): { readonly all: readonly bigint[]; readonly product: bigint } {
+  if (primes === undefined) {
+    const all = Array.from({ length: 750 }, (_, index) => index + 2)
+      .filter((candidate) => {
+        for (let divisor = 2; divisor * divisor <= candidate; divisor++) {
+          if (candidate % divisor === 0) return false;
+        }
+        return true;
+      })
+      .map(BigInt);
+    primes = { all, product: all.reduce((product, prime) => product * prime, 1n) };
+  }
+  return primes;
+}
+let primes: ReturnType<typeof smallPrimes> | undefined;
 
 /**
  * Any scalar will do, and need not be secret: clamping makes each a multiple of the small orders.

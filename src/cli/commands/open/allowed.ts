@@ -10,7 +10,6 @@ import type { Secret } from "../../../secret.js";
 import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { CapiHome } from "../capi/capi-home.js";
 
 /** @throws UsageError: unauthenticated content of several files */
 export function allowancesOf(args: Arguments, files: readonly string[]): Allowances {
@@ -52,6 +51,8 @@ export function noteUnauthenticated(atEnd: AtEnd | undefined, { report }: Contex
 }
 
 /** The secret that implicit rejection is made from; the commands for CryptoAPI have it, too. */
-export function rejectionSecret({ io }: Context): Promise<Secret> {
+export async function rejectionSecret({ io }: Context): Promise<Secret> {
+  // Few messages need it, and it takes all of CryptoAPI with it.
+  const { CapiHome } = await import("../capi/capi-home.js");
   return new CapiHome(homeFolder(io.env)).rejectionSecret();
 }
