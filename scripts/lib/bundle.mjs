@@ -39,7 +39,7 @@ const SLOW =
   /^node:(?:child_process|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
 
 /** `import()` of these becomes `require`, which spares Node its machinery for ES modules. */
-const REQUIRED = /^(?:\.\/run-[a-z]+\.js|pkcs11js|koffi)$/;
+const REQUIRED = /^(?:pkcs11js|koffi)$/;
 
 /**
  * Bundles the programs into a folder.
@@ -60,6 +60,8 @@ export async function bundle(folder) {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: "none",
+    // What loads a bundle takes each byte for a character.
+    charset: "ascii",
     define: { "import.meta.url": "fileUrl" },
     banner: {
       js: '"use strict";const fileUrl=require("node:url").pathToFileURL(__filename).href;',
@@ -71,6 +73,10 @@ export async function bundle(folder) {
     metafile: true,
     logLevel: "warning",
   });
+  for (const [file, { imports }] of Object.entries(metafile.outputs)) {
+    importElsewhere(path.join(root, file), imports);
+  }
+  fs.writeFileSync(path.join(folder, IMPORTER), "module.exports = (name) => import(name);\n");
   fs.writeFileSync(path.join(folder, "package.json"), '{ "type": "commonjs" }\n');
   fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices(Object.keys(metafile.inputs)));
   for (const name of STARTED) fs.chmodSync(path.join(folder, name), 0o755);
@@ -107,6 +113,22 @@ const whenUsed = {
     }));
   },
 };
+
+/** The file that does `import()` for the bundles. */
+const IMPORTER = "import.js";
+
+/**
+ * Has `import()` done by a file that is compiled on each run. In code that was kept from an earlier
+ * run it fails before Node 22: V8 does not keep with it who imports (crbug.com/v8/10284).
+ * @param {string} file
+ * @param {readonly { path: string, kind: string }[]} imports
+ */
+function importElsewhere(file, imports) {
+  const expected = imports.filter(({ kind }) => kind === "dynamic-import").length;
+  const parts = fs.readFileSync(file, "utf8").split(/\bimport\((?=")/);
+  if (parts.length - 1 !== expected) throw new SetupError(`the bundle: import() in ${file}`);
+  fs.writeFileSync(file, parts.join(`require("./${IMPORTER}")(`));
+}
 
 /**
  * Who wrote the packages inside, and under which terms.

@@ -1,19 +1,26 @@
 #!/usr/bin/env node
 /**
  * Where the process starts: what comes before the program is loaded. `--version` needs none of it,
- * and the rest starts sooner when Node may keep its compiled code.
+ * and the rest starts sooner with compiled code that an earlier run has kept.
  */
 import { writeSync } from "node:fs";
-import { useCodeCache } from "../store/code-cache.js";
+import { fileURLToPath } from "node:url";
+import type * as Program from "./run-all.js";
 import { version } from "./version.js";
 
 async function start(): Promise<void> {
-  const [first, ...others] = process.argv.slice(2);
+  const [first = "", ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
-  const codeFolder = first === "--version" ? undefined : useCodeCache(process.env);
-  const isAboutMessages = /^(?:seal|open|inspect|rewrap|reseal|doctor)$/.test(first ?? "");
-  const { run } = await (isAboutMessages ? import("./run-messages.js") : import("./run-all.js"));
-  await run(codeFolder);
+  const isAboutMessages = /^(?:seal|open|inspect|rewrap|reseal|doctor)$/.test(first);
+  const file = new URL(isAboutMessages ? "run-messages.js" : "run-all.js", import.meta.url);
+  const purpose = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
+  const { loadProgram } = await import("../store/code-cache.js");
+  const { program, folder, keep } = loadProgram(fileURLToPath(file), purpose, process.env);
+  await (program as typeof Program).run(folder);
+  // When all is done, and nobody waits for more output. A run that failed may have done little.
+  process.once("exit", (status) => {
+    if (status === 0) keep();
+  });
 }
 
 /**

@@ -2,9 +2,10 @@
 /**
  * `age-plugin-p11`: age starts it with `--age-plugin=identity-v1` or `recipient-v1`, and talks to
  * it over stdin and stdout (c2sp.org/age-plugin). This is what comes before the program is loaded,
- * which is quicker when Node may keep its compiled code.
+ * which is quicker with compiled code that an earlier run has kept.
  */
-import { useCodeCache } from "../store/code-cache.js";
+import { fileURLToPath } from "node:url";
+import type * as Program from "./run-plugin.js";
 import { tell } from "./plugin-stderr.js";
 
 async function main([option = "", ...others]: readonly string[]): Promise<number> {
@@ -13,9 +14,11 @@ async function main([option = "", ...others]: readonly string[]): Promise<number
     tell(option.startsWith("--age-plugin=") ? `${option} is not supported` : USAGE);
     return 2;
   }
-  useCodeCache(process.env);
-  const { run } = await import("./run-plugin.js");
-  return run(machine as "identity-v1" | "recipient-v1");
+  const file = fileURLToPath(new URL("run-plugin.js", import.meta.url));
+  const { loadProgram } = await import("../store/code-cache.js");
+  const purpose = machine.startsWith("identity") ? "age-identity" : "age-recipient";
+  const { program, keep } = loadProgram(file, purpose, process.env);
+  return (program as typeof Program).run(machine as Program.Machine, keep);
 }
 
 const USAGE =

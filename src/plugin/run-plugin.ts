@@ -1,8 +1,7 @@
 /** One run of `age-plugin-p11`: a state machine, with tokens behind it. */
-import nodeModule from "node:module";
 import { P11SealError } from "../errors.js";
 import { homeFolder } from "../store/home.js";
-import { TokenAccess } from "../token/access.js";
+import { TokenAccess, type TokenAccessOptions } from "../token/access.js";
 import { leaveMemoryOut } from "../token/process/no-core.js";
 import { AgeClient } from "./age-client.js";
 import { TokenFileKeys } from "./file-key-opener.js";
@@ -16,11 +15,15 @@ import { recipientV1 } from "./recipient-v1.js";
 /** The state machines that this plugin knows. */
 export type Machine = "identity-v1" | "recipient-v1";
 
-/** Serves the client at stdin and stdout. Returns the exit status. */
-export async function run(machine: Machine): Promise<number> {
+/**
+ * Serves the client at stdin and stdout. Returns the exit status.
+ *
+ * @param keep - called once the work is done, to keep compiled code
+ */
+export async function run(machine: Machine, keep: () => void): Promise<number> {
   guardMemory();
   try {
-    await serve(machine);
+    await serve(machine, keep);
     return 0;
   } catch (error) {
     // What any other error says may come from anywhere.
@@ -30,9 +33,9 @@ export async function run(machine: Machine): Promise<number> {
   }
 }
 
-async function serve(machine: Machine): Promise<void> {
+async function serve(machine: Machine, keep: () => void): Promise<void> {
   const client = new AgeClient(takeStreams());
-  const tokens = new TokensOfRun({
+  const tokens = new TokensOfRun(keep, {
     home: homeFolder(process.env),
     env: process.env,
     pin: pinThrough(client, process.env),
@@ -56,12 +59,15 @@ function guardMemory(): void {
 
 /** With the last use of tokens this process has done its work, and may be killed at once. */
 class TokensOfRun extends TokenAccess {
+  readonly #keep: () => void;
+
+  constructor(keep: () => void, options: TokenAccessOptions) {
+    super(options);
+    this.#keep = keep;
+  }
+
   override async close(): Promise<void> {
     await super.close();
-    // Node would do it at the end, which a signal may forestall.
-    flushCompileCache?.();
+    this.#keep();
   }
 }
-
-/** Only Node from 22.10 on has it. */
-const { flushCompileCache } = nodeModule as { flushCompileCache?: () => void };

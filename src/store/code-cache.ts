@@ -1,38 +1,99 @@
 /**
- * Compiled code, which Node keeps from one run to the next, from version 22.1 on. Compiling is a
- * quarter of the cost of starting. Whatever lies in the folder is executed, so the folder is used
- * only if nobody else can write to it. Otherwise code is compiled on each run.
+ * Loads a bundled program with the code that an earlier run compiled. Compiling is a third of what
+ * starting costs. Node keeps compiled code by itself from version 22.1 on; before, it is kept in
+ * files of our own (`compiled-code.ts`), in the same folder. Whatever lies there is executed, so
+ * the folder is used only if nobody else can write to it. Otherwise code is compiled on each run.
  */
-import { lstatSync, mkdirSync, statSync, type Stats } from "node:fs";
-import nodeModule from "node:module";
-import { isAbsolute, join } from "node:path";
+import { lstatSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import nodeModule, { createRequire } from "node:module";
+import { dirname, isAbsolute, join } from "node:path";
+import { Script } from "node:vm";
+import { defined } from "../defined.js";
+import { CompiledCode, isOurs } from "./compiled-code.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** A program that was loaded. */
+export interface Loaded {
+  /** What it exports. */
+  readonly program: unknown;
+  /** Where compiled code is kept, if it is. */
+  readonly folder: string | undefined;
+  /** Keeps what was compiled until now, where that takes a call. Never throws. */
+  readonly keep: () => void;
+}
+
+/** The part of `node:module` that newer versions of Node have. */
+export interface NodeCache {
+  /** Since Node 22.1. */
+  enableCompileCache?(folder: string): unknown;
+  /** Since Node 22.10. */
+  flushCompileCache?(): void;
+}
+
 /**
- * From here on, compiled code is kept and looked for, though not with `P11SEAL_CODE_CACHE=0`.
- * Returns the folder it is kept in, or undefined.
+ * Loads a program of this package.
+ *
+ * @param file - the path of a CommonJS file, all of it ASCII, and without `import()`
+ * @param purpose - what it will do, in letters and hyphens. Code is kept for each purpose by
+ *   itself: the functions that one command runs are not those of the next.
+ * @param node - what Node has for this itself
  */
-export function useCodeCache(env: Environment, enable = enableCompileCache): string | undefined {
-  if (enable === undefined || env["P11SEAL_CODE_CACHE"] === "0") return undefined;
+export function loadProgram(
+  file: string,
+  purpose: string,
+  env: Environment,
+  node: NodeCache = nodeModule as NodeCache,
+): Loaded {
+  const folder = folderOf(env);
+  if (folder !== undefined && node.enableCompileCache === undefined) {
+    return compiled(file, purpose, folder);
+  }
+  if (folder !== undefined) node.enableCompileCache?.(folder);
+  const program: unknown = createRequire(file)(file);
+  // Node would do it when the program comes to its end, which a signal may forestall.
+  return { program, folder, keep: () => node.flushCompileCache?.() };
+}
+
+/** As `require` would load the file, except that its code may be there already. */
+function compiled(file: string, purpose: string, folder: string): Loaded {
+  const source = readFileSync(file);
+  const kept = new CompiledCode(folder, purpose, source);
+  const cachedData = kept.read();
+  // The wrapper stands on the file's first line: line numbers in stacks stay right.
+  const script = new Script(
+    `(function (exports, require, module, __filename, __dirname) {${source.toString("latin1")}\n})`,
+    {
+      filename: file,
+      ...defined({ cachedData }),
+    },
+  );
+  const module = { exports: {} };
+  const run = script.runInThisContext() as (...given: unknown[]) => void;
+  run.call(module.exports, module.exports, createRequire(file), module, file, dirname(file));
+  const isNew = script.cachedDataRejected !== false;
+  return {
+    program: module.exports,
+    folder,
+    keep: () => {
+      if (isNew) kept.write(script.createCachedData());
+    },
+  };
+}
+
+/** The folder to keep compiled code in; undefined if it is turned off, or can't be kept safely. */
+function folderOf(env: Environment): string | undefined {
+  if (env["P11SEAL_CODE_CACHE"] === "0" || env["NODE_DISABLE_COMPILE_CACHE"]) return undefined;
   const caches = cachesFolder(env);
   if (caches === undefined) return undefined;
   const folder = join(caches, "p11seal");
   try {
-    mkdirSync(caches, { recursive: true, mode: 0o700 });
-    if (!isOurs(statSync(caches))) return undefined;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    if (!isOurs(lstatSync(folder))) return undefined;
-    enable(folder);
-    return folder;
+    return isOurFolder(caches, statSync) && isOurFolder(folder, lstatSync) ? folder : undefined;
   } catch {
     // The home folder is missing, full or read-only. Starting takes longer, and that is all.
     return undefined;
   }
 }
-
-/** Absent before Node 22.1. */
-const { enableCompileCache } = nodeModule as { enableCompileCache?: (folder: string) => unknown };
 
 /** Where the platform keeps what can be made again. On Windows modes don't tell who may write. */
 function cachesFolder(env: Environment): string | undefined {
@@ -45,7 +106,15 @@ function cachesFolder(env: Environment): string | undefined {
   return process.platform === "darwin" ? join(home, "Library", "Caches") : join(home, ".cache");
 }
 
-/** A folder, no link, of the user this runs as, in which nobody else can put or rename anything. */
-function isOurs(stats: Stats): boolean {
-  return stats.isDirectory() && stats.uid === process.geteuid?.() && (stats.mode & 0o022) === 0;
+/**
+ * Whether nobody but this user can put or rename anything in a folder. One that is missing is made,
+ * but only in a folder of which the same is true: root may run with the HOME of somebody else, who
+ * would find a folder there that is not theirs.
+ */
+function isOurFolder(path: string, stat: typeof statSync): boolean {
+  const found = stat(path, { throwIfNoEntry: false });
+  if (found !== undefined) return found.isDirectory() && isOurs(found);
+  if (path === dirname(path) || !isOurFolder(dirname(path), statSync)) return false;
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return true;
 }

@@ -13,33 +13,40 @@ import {
 } from "node:fs";
 import nodeModule from "node:module";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "@jest/globals";
-import { useCodeCache } from "../../src/store/code-cache.js";
+import { afterEach, beforeEach, describe, expect, it, jest } from "@jest/globals";
+import { loadProgram } from "../../src/store/code-cache.js";
 import {
   childEnvironment,
   keepCodeIn,
   restoreEnvironment,
 } from "../../src/token/process/environment.js";
 import { temporaryFolder } from "../cli/support/folder.js";
-import { p11seal } from "../cli/support/spawn.js";
-
-/** Since Node 22.1. */
-const KEEPS_CODE = "enableCompileCache" in nodeModule;
+import { p11seal, type SpawnOptions } from "../cli/support/spawn.js";
+import { runPlugin } from "../plugin/support/plugin-process.js";
 
 const root = temporaryFolder();
 const caches = join(root, "caches");
 const ours = join(caches, "p11seal");
+const program = join(root, "program.js");
 
-/** The folders that were used. */
+/** The folders that Node was told to use. */
 function used(env: Record<string, string>): string[] {
   const folders: string[] = [];
-  const folder = useCodeCache(env, (one) => folders.push(one));
-  expect(folder).toBe(folders[0]);
+  const loaded = loadProgram(program, "test", env, {
+    enableCompileCache: (one) => folders.push(one),
+  });
+  expect(loaded.program).toEqual({ answer: 42 });
+  expect(loaded.folder).toBe(folders[0]);
   return folders;
 }
 
 beforeEach(() => {
   rmSync(caches, { recursive: true, force: true });
+  writeFileSync(program, "exports.answer = 42;");
+});
+
+afterEach(() => {
+  jest.restoreAllMocks();
 });
 
 describe("compiled code is kept", () => {
@@ -55,6 +62,15 @@ describe("compiled code is kept", () => {
     ];
     expect(used({ HOME: root })).toEqual(kept);
     expect(used({ HOME: root, XDG_CACHE_HOME: "caches" })).toEqual(kept);
+  });
+
+  it("at once where Node can do that, before a signal ends the process", () => {
+    const flushCompileCache = jest.fn();
+    loadProgram(program, "test", { XDG_CACHE_HOME: caches }, { flushCompileCache }).keep();
+    expect(flushCompileCache).not.toHaveBeenCalled();
+    const node = { enableCompileCache: jest.fn(), flushCompileCache };
+    loadProgram(program, "test", { XDG_CACHE_HOME: caches }, node).keep();
+    expect(flushCompileCache).toHaveBeenCalledTimes(1);
   });
 });
 
@@ -79,6 +95,23 @@ describe("no code is looked for", () => {
     expect(used({ XDG_CACHE_HOME: caches })).toEqual([]);
   });
 
+  it("in another user's home, and no folder is made there, as root with their HOME might", () => {
+    const home = join(root, "home");
+    mkdirSync(home, { mode: 0o755 });
+    jest.spyOn(process, "geteuid").mockReturnValue(4711);
+    expect(used({ HOME: home })).toEqual([]);
+    expect(readdirSync(home)).toEqual([]);
+    mkdirSync(ours, { recursive: true, mode: 0o700 });
+    expect(used({ XDG_CACHE_HOME: caches })).toEqual([]);
+  });
+
+  it("in a folder that would have to be made where others can put another one", () => {
+    mkdirSync(caches);
+    chmodSync(caches, 0o777);
+    expect(used({ XDG_CACHE_HOME: join(caches, "mine") })).toEqual([]);
+    expect(readdirSync(caches)).toEqual([]);
+  });
+
   it("without a home, if it can't be made, or if it is turned off", () => {
     expect(used({})).toEqual([]);
     expect(used({ HOME: "/dev/null/nobody" })).toEqual([]);
@@ -86,6 +119,8 @@ describe("no code is looked for", () => {
     expect(used({ XDG_CACHE_HOME: caches })).toEqual([]);
     rmSync(caches);
     expect(used({ XDG_CACHE_HOME: caches, P11SEAL_CODE_CACHE: "0" })).toEqual([]);
+    expect(used({ XDG_CACHE_HOME: caches, NODE_DISABLE_COMPILE_CACHE: "1" })).toEqual([]);
+    expect(existsSync(caches)).toBe(false);
   });
 });
 
@@ -98,26 +133,72 @@ describe("code that was kept", () => {
           .filter((entry) => entry.isFile())
           .map((entry) => join(entry.parentPath, entry.name))
       : [];
+  const run = (argv: readonly string[], options: SpawnOptions = {}) =>
+    p11seal(argv, { cwd: root, env, ...options });
 
-  it("is left by a run where Node keeps any, for its owner alone, and found by the next", async () => {
-    const first = await p11seal(help, { cwd: root, env });
+  it("is left by a run for its owner alone, and found by the next", async () => {
+    const first = await run(help);
     expect(first.status).toBe(0);
-    expect(files().length > 1).toBe(KEEPS_CODE);
+    expect(files().length).toBeGreaterThan(0);
     for (const file of files()) expect(statSync(file).mode & 0o022).toBe(0);
-    await expect(p11seal(help, { cwd: root, env })).resolves.toEqual(first);
+    const before = files().map((file) => statSync(file).ino);
+    await expect(run(help)).resolves.toEqual(first);
+    expect(files().map((file) => statSync(file).ino)).toEqual(before);
   });
 
   it("is not run when it was damaged", async () => {
-    const first = await p11seal(help, { cwd: root, env });
+    const first = await run(help);
     const kept = files();
     for (const file of kept) {
       const bytes = readFileSync(file);
       for (let i = 100; i < bytes.length; i += 500) bytes[i] = ~(bytes[i] ?? 0);
       writeFileSync(file, bytes);
     }
-    await expect(p11seal(help, { cwd: root, env })).resolves.toEqual(first);
+    await expect(run(help)).resolves.toEqual(first);
     for (const file of kept) writeFileSync(file, "");
-    await expect(p11seal(help, { cwd: root, env })).resolves.toEqual(first);
+    await expect(run(help)).resolves.toEqual(first);
+  });
+
+  it("is whole after runs side by side", async () => {
+    const runs = await Promise.all(Array.from({ length: 4 }, () => run(help)));
+    expect(new Set(runs.map(({ stdout }) => stdout.toString())).size).toBe(1);
+    expect(runs.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
+    expect(files().filter((file) => file.includes(".code."))).toEqual([]);
+    await expect(run(help)).resolves.toEqual(runs[0]);
+  });
+
+  // From here on, of the files that are ours. Node's own are its own business.
+  const itBefore22 = "enableCompileCache" in nodeModule ? it.skip : it;
+  const names = (): string[] => readdirSync(ours).sort();
+
+  itBefore22("is for one command, and for one set of Node's options", async () => {
+    await run(help);
+    await run(["seal", "--help"]);
+    expect(names()).toEqual([
+      expect.stringMatching(/^inspect-[0-9a-f]{32}\.code$/),
+      expect.stringMatching(/^seal-[0-9a-f]{32}\.code$/),
+    ]);
+    await run(help, { node: ["--stack-trace-limit=20"] });
+    await run(help, { env: { ...env, NODE_OPTIONS: "--stack-trace-limit=20" } });
+    expect(names().map((name) => name.split("-")[0])).toEqual([
+      ...["inspect", "inspect", "inspect", "seal"],
+    ]);
+  });
+
+  itBefore22("is not kept by a run that failed", async () => {
+    await expect(run(["inspect", "missing"])).resolves.not.toMatchObject({ status: 0 });
+    await expect(run(["no-such-command"])).resolves.not.toMatchObject({ status: 0 });
+    expect(names()).toEqual([]);
+    await expect(run(["--help"])).resolves.toMatchObject({ status: 0 });
+    expect(names()).toEqual([expect.stringMatching(/^other-/)]);
+  });
+
+  itBefore22("serves the age plugin, too", async () => {
+    const talk = () => runPlugin("identity-v1", [], { ...process.env, ...env });
+    await expect(talk()).resolves.toMatchObject({ status: 0, stderr: "" });
+    expect(names()).toEqual([expect.stringMatching(/^age-identity-/)]);
+    await expect(talk()).resolves.toMatchObject({ status: 0, stderr: "" });
+    expect(names()).toHaveLength(1);
   });
 });
 
