@@ -68,9 +68,12 @@ const UCRED_BYTES = 12;
 
 const IS_LITTLE = endianness() === "LE";
 
-/** asm-generic/socket.h; MIPS, PowerPC and SPARC have numbers of their own. */
+/** asm-generic/socket.h; some architectures have numbers of their own. */
 const SOL_SOCKET = process.arch.startsWith("mips") ? 0xffff : 1;
-const SO_PEERCRED =
-  { mips: 18, mipsel: 18, ppc: 21, ppc64: 21 }[
-    process.arch as "mips" | "mipsel" | "ppc" | "ppc64"
-  ] ?? 17;
+const OWN_NUMBERS: ReadonlyMap<string, number> = new Map([
+  ["mips", 18],
+  ["mipsel", 18],
+  ["ppc", 21],
+  ["ppc64", 21],
+]);
+const SO_PEERCRED = OWN_NUMBERS.get(process.arch) ?? 17;

@@ -68,7 +68,7 @@ linux("the other end of a socket", () => {
   });
 });
 
-it("nobody can be asked where koffi is not installed", async () => {
+it("nobody can be asked where koffi is not installed", () => {
   const program = `
     import { register } from "node:module";
     register("data:text/javascript," + encodeURIComponent(
