@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
+import { der, TAG } from "../../src/asn1/der.js";
 import { concat, fromHex, toHex } from "../../src/bytes.js";
 import type { EcCurve, EcPublicKey, RsaPublicKey, SinglePublicKey } from "../../src/keys/key.js";
 import {
@@ -113,6 +114,24 @@ describe("publicKeyFromSpki", () => {
   ])("%s is refused by its kind", (_, name) => {
     const { code, name: kind } = refusal(() => publicKeyFromSpki(fixtureDer(`${name}.spki.pem`)));
     expect([code, kind]).toEqual(["ERR_KEY_TYPE", "UnsupportedError"]);
+  });
+
+  it.each([
+    ["RSA-PSS", "06092a864886f70d01010a", "ordinary RSA key"],
+    ["ML-KEM", "0609608648016503040401", "hybrid key"],
+    ["ML-DSA", "0609608648016503040312", ""],
+  ])("%s keys are refused by name, with what to use instead", (name, oid, hint) => {
+    const spki = der(
+      TAG.sequence,
+      der(TAG.sequence, fromHex(oid)),
+      der(TAG.bitString, new Uint8Array(9)),
+    );
+    const found = refusal(() => publicKeyFromFileSpki(spki));
+    expect([found.code, found.text]).toEqual([
+      "ERR_KEY_TYPE",
+      expect.stringContaining(`${name} keys are not supported`),
+    ]);
+    expect(found.text).toContain(hint);
   });
 
   it("an unknown algorithm is refused by its OID in numbers", () => {

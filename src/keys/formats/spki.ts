@@ -228,12 +228,22 @@ export const CURVES: Readonly<
   "P-521": { oid: "2b81040023", fieldBytes: 66, openssl: "secp521r1", ssh: "nistp521" },
 };
 
+const ML_KEM_ALONE = {
+  name: "ML-KEM",
+  hint: "messages for them can be opened; seal to a hybrid key, as keys generate makes them",
+};
+
 /** Kinds of key that occur in practice, so that a refusal can name them. */
 const OTHER_ALGORITHMS = new Map<string, { name: string; hint?: string }>([
   [
     "2a864886f70d01010a",
-    { name: "RSA-PSS", hint: "a key marked for PSS may only sign; an exchange key is needed" },
+    {
+      name: "RSA-PSS",
+      hint: "a key marked for PSS alone is nobody's recipient; an ordinary RSA key signs with PSS too",
+    },
   ],
+  ...["01", "02", "03"].map((set) => [`6086480165030404${set}`, ML_KEM_ALONE] as const),
+  ...["11", "12", "13"].map((set) => [`6086480165030403${set}`, { name: "ML-DSA" }] as const),
   ["2a8648ce380401", { name: "DSA" }],
   ["2a8648ce3e0201", { name: "Diffie-Hellman" }],
   ["2b656f", { name: "X448" }],
