@@ -50,6 +50,7 @@ const ROOMS = {
   "^src/store/": [],
   "^src/terminal/": [],
   "^src/records/": ["^src/keys/", "^src/store/", "^src/trust/", "^src/x509/"],
+  "^src/testing/": ["^src/(?:asn1|keys|token|store)/"],
   "^src/plugin/": ["^src/(?:asn1|keys|wrap|envelope|software|token|terminal|store)/"],
   "^src/cli/": ["^src/"],
 };
@@ -125,6 +126,12 @@ export default {
       severity: "error",
       from: { path: "^src/", pathNot: "^src/plugin/" },
       to: { path: "^src/plugin/", pathNot: "^src/plugin/plugin-identity[.]ts$" },
+    },
+    {
+      name: "nothing loads the tokens for tests",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/testing/" },
+      to: { path: "^src/testing/" },
     },
     {
       name: "only src/token loads PKCS#11 bindings",

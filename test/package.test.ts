@@ -59,6 +59,8 @@ describe("the package", () => {
         "dist/index.js",
         "dist/index.d.ts",
         "dist/token/index.d.ts",
+        "dist/testing/index.d.ts",
+        "dist/testing/shim/shim.cc",
         "docs/format.md",
         "docs/format-kit/manifest.json",
         "docs/format-kit/good/p256.p11s",
@@ -73,7 +75,7 @@ describe("the package", () => {
   it("holds nothing else: no sources, tests, keys but the kit's, tokens or settings", () => {
     const strange = files.filter(
       (path) =>
-        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/man\/p11seal\.1|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
+        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/testing\/shim\/[a-z]+\.(?:cc|h)|dist\/man\/p11seal\.1|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
           path,
         ),
     );

@@ -9,6 +9,9 @@ import { cache, root, run, say, SetupError } from "./run.mjs";
 
 const DIST = path.join(root, "dist");
 
+/** The C++ sources of the module that test tokens use. */
+const SHIM = path.join("src", "testing", "shim");
+
 /** SHA-256 of the sources of `dist/`. */
 const STAMP = path.join(cache, "build.sha256");
 
@@ -38,6 +41,8 @@ export async function build() {
       throw new SetupError("src/ does not compile; see above.");
     }
     for (const room of ["cli", "plugin"]) fs.rmSync(path.join(made, room), { recursive: true });
+    // Compiled where test tokens are used, not here.
+    fs.cpSync(path.join(root, SHIM), path.join(made, "testing", "shim"), { recursive: true });
     await bundle(path.join(made, "cli"));
     await writeManPage(path.join(made, "man"));
     if (fs.existsSync(DIST)) fs.renameSync(DIST, path.join(folder, "old"));
@@ -52,7 +57,7 @@ export async function build() {
 function sourcesHash() {
   const sources = fs.readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" });
   const names = [
-    ...sources.filter((name) => name.endsWith(".ts")).map((name) => path.join("src", name)),
+    ...sources.filter((name) => /\.(?:ts|cc|h)$/.test(name)).map((name) => path.join("src", name)),
     "tsconfig.json",
     "tsconfig.build.json",
     "package-lock.json",

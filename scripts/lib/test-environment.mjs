@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { root } from "./run.mjs";
+import { cache, root } from "./run.mjs";
 
 /** Set when a process already runs in such a world. */
 const MARK = "P11SEAL_TEST_ENVIRONMENT";
@@ -29,6 +29,7 @@ export function inTestEnvironment() {
  * - `TEST_NSS_MODULE`, `TEST_NSS_DIR`: NSS softoken and an empty folder for its databases; without
  *   NSS only `TEST_NSS_MISSING`, the reason
  * - `P11SEAL_HOME`: an empty data folder; `XDG_CACHE_HOME`: none yet, for compiled code
+ * - `P11SEAL_TESTING_CACHE`: what test tokens are made from, kept between runs
  * - `P11SEAL_VECTORS`: the published test vectors, when they lie beside the repository
  *
  * @param {string} softHsm
@@ -53,6 +54,7 @@ export function makeTestEnvironment(softHsm, nss) {
   env["TEST_SOFTHSM2_MODULE"] = softHsm;
   env["P11SEAL_HOME"] = home;
   env["XDG_CACHE_HOME"] = path.join(folder, "cache");
+  env["P11SEAL_TESTING_CACHE"] = path.join(cache, "testing");
   // Whatever else is installed here, with tokens of its own, is none of the tests' business.
   env["P11SEAL_SYSTEM_MODULES"] = "0";
   const vectors = process.env["P11SEAL_VECTORS"] ?? path.join(root, "..", "shared", "vectors");

@@ -49,6 +49,12 @@ export function attributeType(name: AttributeName): number {
   return attributeRow(name).type;
 }
 
+/** An attribute's name, as in `CKA_LABEL`; `CKA_0x…` for one that is not in the table. */
+export function attributeName(type: number): string {
+  const known = Object.entries(ATTRIBUTES).find(([, row]) => row.type === type);
+  return `CKA_${known?.[0] ?? `0x${type.toString(16).toUpperCase().padStart(8, "0")}`}`;
+}
+
 /**
  * RSA-OAEP (PKCS#11 v2.40 §2.1.8). The label is copied.
  *

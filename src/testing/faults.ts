@@ -1,0 +1,191 @@
+/**
+ * Faults on demand: functions that fail, crash, hang or lie, and a token that is pulled. What is
+ * set here holds at once, also for programs that have the token open.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { defined } from "../defined.js";
+import { UsageError } from "../errors.js";
+import { attributeType, type AttributeName } from "../token/modules/template.js";
+import { knownReturnValues, returnValue } from "../token/modules/ckr.js";
+import { givesValue, isFunction, type PkcsFunction } from "./functions.js";
+import type { SetFault, ShimSettings } from "./shim-settings.js";
+
+/** When a fault strikes. Calls are counted from when it is set, in all processes together. */
+export interface FaultTiming {
+  /** The first call that it strikes, from 1; by default 1. */
+  readonly at?: number;
+  /** How many calls it strikes; by default all that follow. */
+  readonly times?: number;
+  /** `login`: it strikes no more once a process has logged in. */
+  readonly until?: "login";
+}
+
+/** A fault with a return value. */
+export interface FailOptions extends FaultTiming {
+  /** As in `CKR_DEVICE_ERROR`, or a number. */
+  readonly rv: string | number;
+}
+
+/** A fault in what a call gives back. */
+export interface ResultFaultOptions extends FaultTiming {
+  /** Of C_GetAttributeValue: which attribute, without `CKA_`; by default VALUE. */
+  readonly attribute?: AttributeName | "any";
+}
+
+/** A fault that is set. */
+export interface Fault {
+  /** How many calls it has struck so far. */
+  readonly hits: number;
+  /** Ends it. */
+  clear(): void;
+}
+
+/** The faults of one token. */
+export class Faults {
+  readonly #settings: ShimSettings;
+  readonly #folder: string;
+  #next = 0;
+
+  /** @internal */
+  constructor(settings: ShimSettings, folder: string) {
+    this.#settings = settings;
+    this.#folder = folder;
+  }
+
+  /** The function returns a value of its own, and the token sees nothing of the call. */
+  fail(fn: PkcsFunction, { rv, ...timing }: FailOptions): Fault {
+    return this.#set(fn, "rv", { ...timing, value: numberOf(rv) });
+  }
+
+  /** The process that calls it dies of SIGSEGV. */
+  crash(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
+    return this.#set(fn, "crash", timing);
+  }
+
+  /** The process that calls it aborts (SIGABRT), as after a failed assertion. */
+  abort(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
+    return this.#set(fn, "abort", timing);
+  }
+
+  /** The process that calls it exits with status 3. */
+  exit(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
+    return this.#set(fn, "exit", timing);
+  }
+
+  /** The call never returns. Set for a process of its own, or this one hangs. */
+  hang(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
+    return this.#set(fn, "hang", timing);
+  }
+
+  /** The call takes so many milliseconds longer. */
+  slow(fn: PkcsFunction, ms: number, timing: FaultTiming = {}): Fault {
+    return this.#set(fn, "slow", { ...timing, value: ms });
+  }
+
+  /**
+   * What the call gives back lacks its end: a byte of bytes, the last of a list, the last letter of
+   * a name; instead of a handle there is 0.
+   */
+  short(fn: PkcsFunction, options: ResultFaultOptions = {}): Fault {
+    return this.#set(requireValue(fn), "short", options);
+  }
+
+  /** What the call gives back is another value: a bit is turned, a handle is nobody's. */
+  wrong(fn: PkcsFunction, options: ResultFaultOptions = {}): Fault {
+    return this.#set(requireValue(fn), "wrong", options);
+  }
+
+  /** Pulls the token: its sessions end (CKR_SESSION_HANDLE_INVALID), its slot is empty. */
+  pull(): void {
+    const { present, epoch } = this.#settings.now;
+    if (present) this.#settings.change({ present: false, epoch: epoch + 1 });
+  }
+
+  /** Puts it back. The old sessions stay invalid, and nobody is logged in. */
+  insert(): void {
+    this.#settings.change({ present: true });
+  }
+
+  /** Ends all faults, and puts a pulled token back. */
+  clear(): void {
+    this.#settings.change({ faults: [], present: true });
+  }
+
+  #set(
+    fn: PkcsFunction,
+    action: SetFault["action"],
+    options: ResultFaultOptions & { readonly value?: number },
+  ): Fault {
+    if (!isFunction(fn)) {
+      throw new UsageError("ERR_TEST_FAULT", `PKCS#11 v2.40 has no function "${String(fn)}"`);
+    }
+    const { at = 1, times = 0, value = 0, attribute = "VALUE", until } = options;
+    for (const [name, number, least] of [
+      ["at", at, 1],
+      ["times", options.times ?? 1, 1],
+      ["value", value, 0],
+    ] as const) {
+      if (Number.isInteger(number) && number >= least && number <= 0xffff_ffff) continue;
+      throw new UsageError("ERR_TEST_FAULT", `"${name}" of a fault is ${number}`);
+    }
+    const id = this.#next++;
+    if (id >= MOST_FAULTS) {
+      throw new UsageError("ERR_TEST_FAULT", `more than ${MOST_FAULTS} faults were set`, {
+        hint: "use a token of its own for each test: clone() is cheap",
+      });
+    }
+    const fault: SetFault = {
+      ...{ id, fn, action, value, at, times },
+      attribute: attribute === "any" ? "any" : attributeType(attribute),
+      untilLogin: until === "login",
+    };
+    this.#settings.change({ faults: [...this.#settings.now.faults, fault] });
+    const hits = (): number => {
+      const since = counterAt(this.#folder, id) - at + 1;
+      return Math.max(0, times === 0 ? since : Math.min(since, times));
+    };
+    const clear = (): void => {
+      const others = this.#settings.now.faults.filter((one) => one.id !== id);
+      this.#settings.change({ faults: others });
+    };
+    return {
+      get hits() {
+        return hits();
+      },
+      clear,
+    };
+  }
+}
+
+/** The file of counters has room for so many (shim/settings.h). */
+const MOST_FAULTS = 4096;
+
+/** How often the shim has counted for a fault. */
+function counterAt(folder: string, id: number): number {
+  try {
+    return Number(readFileSync(join(folder, "counters")).readBigUInt64LE(8 * id));
+  } catch {
+    // The file appears with the first call that counts.
+    return 0;
+  }
+}
+
+function requireValue(fn: PkcsFunction): PkcsFunction {
+  if (!isFunction(fn) || givesValue(fn)) return fn;
+  throw new UsageError("ERR_TEST_FAULT", `${fn} gives back nothing that could be short or wrong`);
+}
+
+/** The number of a return value. @throws UsageError for an unknown name */
+export function numberOf(rv: string | number): number {
+  if (typeof rv === "number") {
+    if (Number.isInteger(rv) && rv >= 0 && rv <= 0xffff_ffff) return rv;
+    throw new UsageError("ERR_TEST_FAULT", `${rv} is not a return value of PKCS#11`);
+  }
+  if (rv === "CKR_OK") return 0;
+  const found = knownReturnValues().find((code) => returnValue(code).name === rv);
+  if (found !== undefined) return found;
+  throw new UsageError("ERR_TEST_FAULT", `PKCS#11 has no return value "${rv}"`, {
+    ...defined({ hint: rv.startsWith("CKR_") ? undefined : `the names begin with "CKR_"` }),
+  });
+}

@@ -1,0 +1,20 @@
+/**
+ * Throw-away tokens for tests, of p11seal and of any other program that uses PKCS#11. Each is a
+ * SoftHSM token behind a module that fails on demand and can behave like other tokens. It needs no
+ * test runner, and nothing else in the package loads it.
+ *
+ * @packageDocumentation
+ */
+export {
+  PROFILE_NAMES,
+  testToken,
+  whyNoTestToken,
+  type TestToken,
+  type TestTokenOptions,
+} from "./test-token.js";
+export type { Call, CallAttribute } from "./calls.js";
+export type { Fault, Faults, FailOptions, FaultTiming, ResultFaultOptions } from "./faults.js";
+export type { FindOptions } from "./find-softhsm.js";
+export type { PkcsFunction } from "./functions.js";
+export type { TestKeyOptions, TestKeyType, TestKeyUse } from "./make-keys.js";
+export type { Profile, ProfileName, TemplateRule } from "./profiles.js";
