@@ -458,7 +458,7 @@ export const MUTANTS = [
   },
   {
     what: "the last try of a PIN is made unasked",
-    file: "src/token/session/login.ts",
+    file: "src/token/session/pin-refusals.ts",
     find: "      if (!force) {",
     replace: "      if (!force && info.pinPad) {",
     test: "test/token/session/login.test.ts",

@@ -4,8 +4,17 @@
  */
 import { TokenError } from "../errors.js";
 import { pinFromBytes, pinFromSource } from "../token/session/pin.js";
-import type { PinProvider, PinRequest } from "../token/values.js";
+import { padPrompt } from "../token/session/pin-question.js";
+import type { AtPad, PinProvider, PinRequest } from "../token/values.js";
 import type { AgeClient } from "./age-client.js";
+
+/** Tells the person, through `client`, to type a PIN on the reader. */
+export function atPadThrough(client: Pick<AgeClient, "show">): AtPad {
+  return async (request, work) => {
+    await client.show(padPrompt(request));
+    return work();
+  };
+}
 
 /** Says where PINs come from: `client`, or else the source that the environment names. */
 export function pinThrough(

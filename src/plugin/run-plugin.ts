@@ -6,7 +6,7 @@ import { leaveMemoryOut } from "../token/process/no-core.js";
 import { AgeClient } from "./age-client.js";
 import { TokenFileKeys } from "./file-key-opener.js";
 import { identityV1 } from "./identity-v1.js";
-import { pinThrough } from "./plugin-pin.js";
+import { atPadThrough, pinThrough } from "./plugin-pin.js";
 import { tell } from "./plugin-stderr.js";
 import { takeStreams } from "./plugin-streams.js";
 import { PluginRecipients } from "./recipient-finder.js";
@@ -39,6 +39,7 @@ async function serve(machine: Machine, keep: () => void): Promise<void> {
     home: homeFolder(process.env),
     env: process.env,
     pin: pinThrough(client, process.env),
+    atPad: atPadThrough(client),
   });
   if (machine === "recipient-v1") await recipientV1(client, new PluginRecipients(tokens));
   else await identityV1(client, new TokenFileKeys(client, tokens));

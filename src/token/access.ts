@@ -27,6 +27,7 @@ import type { Session } from "./session/session.js";
 import type { Token } from "./session/token.js";
 import type { DeleteOptions, TokenService } from "./service.js";
 import type {
+  AtPad,
   Finding,
   GeneratedKey,
   GenerateRequest,
@@ -45,6 +46,8 @@ import { lacksPercents, matchesByType, matchesKey } from "./uri-match.js";
 export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
   readonly pin: PinAsker;
+  /** Wraps what waits for a PIN to be typed on a reader; by default the person is told nothing. */
+  readonly atPad?: AtPad | undefined;
   /** Try a PIN also where a wrong one would lock the token. */
   readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
@@ -293,10 +296,10 @@ export class TokenAccess implements TokenService {
   }
 
   async #logIn(token: Token, forNewKey = false): Promise<void> {
-    const { pin, force = false, loginEnded } = this.#options;
+    const { pin, force = false, atPad = untold, loginEnded } = this.#options;
     try {
       const pinTried = (refusal: unknown): void => loginEnded?.(token.info, refusal);
-      await token.login(pin, { force, forNewKey, pinTried });
+      await token.login(pin, { force, forNewKey, atPad, pinTried });
       loginEnded?.(token.info, undefined);
     } catch (error) {
       loginEnded?.(token.info, error);
@@ -340,6 +343,8 @@ export class TokenAccess implements TokenService {
     });
   }
 }
+
+const untold: AtPad = (_request, work) => work();
 
 /** A key's name, with its id where the URI asks for one. */
 function nameFor(uri: Pkcs11Uri, key: KeyInfo): string {

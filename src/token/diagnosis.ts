@@ -12,7 +12,7 @@ import { type ConfigurationFault, configurationFault } from "./modules/configura
 import type { Discovery } from "./modules/discover.js";
 import type { TokenFinder } from "./session/find.js";
 import { listKeys } from "./objects/key-list.js";
-import { requireTriable } from "./session/login.js";
+import { requireTriable } from "./session/pin-refusals.js";
 import { type Plan, planFor } from "./use/plan.js";
 import { makerOf, type QuirkInfo, quirksOf, told } from "./use/quirks.js";
 import type { Session } from "./session/session.js";

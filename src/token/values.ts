@@ -160,6 +160,18 @@ export interface PinRequest {
   readonly fresh: boolean;
 }
 
+/** A PIN that a person types on the token's reader. */
+export interface PadRequest {
+  readonly token: PinRequest["token"];
+  /** Whose PIN is typed first. */
+  readonly kind: "user" | "so";
+  /** `use`: for one use of a key that requires the PIN each time. */
+  readonly what: "login" | "use";
+}
+
+/** Tells a person to type a PIN on the reader, and runs `work`, which waits for that. */
+export type AtPad = <T>(request: PadRequest, work: () => Promise<T>) => Promise<T>;
+
 /** Returns a PIN or throws a `TokenError`. Called at most once per token and run. */
 export type PinProvider = (request: PinRequest) => Promise<string>;
 

@@ -7,9 +7,15 @@
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource, pinPathOfUri } from "../../token/session/pin.js";
-import { pinQuestions, pinWarning } from "../../token/session/pin-question.js";
+import { padPrompt, pinQuestions, pinWarning } from "../../token/session/pin-question.js";
 import { pinSource } from "../../token/session/pin-variables.js";
-import type { PinReference, PinReferrer, PinRequest, TokenInfo } from "../../token/values.js";
+import type {
+  PadRequest,
+  PinReference,
+  PinReferrer,
+  PinRequest,
+  TokenInfo,
+} from "../../token/values.js";
 import type { Pkcs11Uri } from "../../token/uri.js";
 import { matchesToken } from "../../token/uri-match.js";
 import type { Context } from "../command.js";
@@ -61,12 +67,29 @@ export function pinReferrer(sources: PinSources, context: Context): PinReferrer 
   };
 }
 
+/** Tells a person, for one run, to type a PIN on a reader. No source of PINs is read. */
+export function padTeller(
+  { user, so }: PinSources,
+  { report }: Context,
+): (request: PadRequest) => void {
+  let isFirst = true;
+  return (request) => {
+    const warning = pinWarning(request);
+    if (warning !== undefined) report.note(warning);
+    const isUnused = (request.kind === "so" ? so : user) !== undefined;
+    if (isUnused && isFirst) report.note("the reader asks for the PIN; the PIN source is not read");
+    isFirst = false;
+    report.request(padPrompt(request));
+  };
+}
+
 /** Whether a PIN for that token may be had. No source is read, and nobody asked. */
 export async function canGetPin(
   { user, uris }: PinSources,
   token: TokenInfo,
   { io }: Context,
 ): Promise<boolean> {
+  if (token.pinPad) return true;
   const isNamed = uris.some((uri) => uri.pinSource !== undefined && matchesToken(uri, token));
   if (user !== undefined || isNamed || io.env["P11SEAL_PIN_SOURCE"] !== undefined) return true;
   const terminal = await io.terminal();

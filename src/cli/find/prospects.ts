@@ -7,7 +7,7 @@ import { matchesRecipient } from "../../envelope/messages.js";
 import { defined } from "../../defined.js";
 import { NoMatchError, P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { OaepHash } from "../../keys/key.js";
-import { requireTriable } from "../../token/session/login.js";
+import { requireTriable } from "../../token/session/pin-refusals.js";
 import { doubtIn, type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import type { Certificate } from "../../x509/certificate.js";

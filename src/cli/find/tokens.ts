@@ -15,7 +15,7 @@ import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
 import { parseUri, parseUriInFile, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import { homeFolder } from "../../store/home.js";
-import { canGetPin, pinReferrer, type PinSources } from "./pins.js";
+import { canGetPin, padTeller, pinReferrer, type PinSources } from "./pins.js";
 import type { Context } from "../command.js";
 import type { Patience } from "./waiting.js";
 
@@ -212,6 +212,7 @@ export class Tokens {
       home: homeFolder(io.env),
       env: io.env,
       pin,
+      pad: padTeller(this.#pinSources, this.#context),
       force: this.#options.force,
       ...defined({ timeoutMs, trace }),
     });

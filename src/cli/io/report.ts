@@ -95,6 +95,11 @@ export class Report {
     if (!this.#options.quiet) this.#line(`p11seal: ${text}`);
   }
 
+  /** What a person has to do now, also with `--quiet`: a question is not left out either. */
+  request(text: string): void {
+    this.#line(`p11seal: ${text}`);
+  }
+
   /** How something is done. Only with `--verbose`. */
   trace(text: string): void {
     if (this.#options.verbose) this.#line(`p11seal: ${text}`);

@@ -69,6 +69,11 @@ export class Module {
     return this.#keeping(keep, () => callAsync(fn, () => start(nextForm(this.native))));
   }
 
+  /** @throws TokenError `ERR_KOFFI_MISSING` where `runDirect` cannot work */
+  async requireDirect(): Promise<void> {
+    await this.#direct();
+  }
+
   /**
    * As `run`, with the functions that only koffi can call as needed.
    *
@@ -79,8 +84,12 @@ export class Module {
     keep: readonly unknown[],
     start: (functions: DirectFunctions) => Promise<void>,
   ): Promise<void> {
-    const functions = await directFunctions(this.path);
+    const functions = await this.#direct();
     await this.#keeping(keep, () => callAsync(fn, () => start(functions)));
+  }
+
+  #direct(): Promise<DirectFunctions> {
+    return callAsync("C_GetFunctionList", () => directFunctions(this.path));
   }
 
   async #keeping<T>(keep: readonly unknown[], work: () => Promise<T>): Promise<T> {

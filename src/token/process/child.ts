@@ -6,6 +6,7 @@
 import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import { restore } from "../../terminal/interrupts.js";
+import { isCalling } from "../modules/koffi-library.js";
 import { restoreEnvironment } from "./environment.js";
 import { COMMAND_STDERR, connectionToParent } from "./ipc.js";
 import { isDeafToDebuggers, leaveMemoryOut } from "./no-core.js";
@@ -21,7 +22,7 @@ function main(): void {
   for (const event of ["uncaughtException", "unhandledRejection"] as const) {
     process.on(event, () => {
       restore();
-      process.exit(CONFUSED);
+      end(CONFUSED);
     });
   }
   restoreEnvironment(process.env);
@@ -32,7 +33,7 @@ function main(): void {
   for (const signal of ["SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {
       restore();
-      process.exit(1);
+      end(1);
     });
   }
   process.once("disconnect", () => {
@@ -40,7 +41,7 @@ function main(): void {
     flushCompileCache?.();
     // Without exit handlers of modules: nobody waits any more, and one that hangs would linger.
     if (session.isFinished) process.kill(process.pid, "SIGKILL");
-    process.exit(0);
+    end(0);
   });
   process.once("message", (first: FromClient) => {
     // `watchParent` can't see that the parent died before it looked. Nothing is begun for it then.
@@ -62,6 +63,12 @@ function main(): void {
 
 /** Exit status after something that was not foreseen. */
 const CONFUSED = 70;
+
+/** Ends this process, also while a thread of it waits for a person: Node would join the thread. */
+function end(status: number): void {
+  if (isCalling()) process.kill(process.pid, "SIGKILL");
+  process.exit(status);
+}
 
 /** Older Node opens a debugger's port on SIGUSR1 unless there is a handler; it may have already. */
 function keepDebuggersOut(): void {

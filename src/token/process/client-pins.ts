@@ -7,7 +7,14 @@ import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { checkPin, pinFromSource } from "../session/pin.js";
 import { withoutPins } from "../session/pin-variables.js";
-import type { AskedPerson, PinAsker, PinProvider, PinRequest } from "../values.js";
+import type {
+  AskedPerson,
+  AtPad,
+  PadRequest,
+  PinAsker,
+  PinProvider,
+  PinRequest,
+} from "../values.js";
 import { type FromServer, type PackedError, type PinAnswer, unpackError } from "./wire.js";
 
 export interface ClientPinsOptions {
@@ -41,7 +48,7 @@ export class ClientPins {
 
   /** Asks the client. A person who is asked here may be asked again for a user PIN. */
   readonly ask: PinAsker = async (request) => {
-    const { id, pin, error } = await this.#question(request);
+    const { id, pin, error } = await this.#question("ask", request);
     if (error !== undefined) throw unpackError(error);
     if (typeof pin === "string") return this.#concealed(checkPin(pin));
     if (pin === undefined) throw new TypeError("an answer without a PIN");
@@ -52,6 +59,19 @@ export class ClientPins {
       this.#fetched(true, () => this.#fromPerson(id, pin, why));
     const first = await asked();
     return request.kind === "user" && !request.fresh ? { typed: first, again: asked } : first;
+  };
+
+  /** Has the client tell the person. It may refuse, as after a PIN that the token refused. */
+  readonly atPad: AtPad = async (request, work) => {
+    const { error } = await this.#question("pad", request);
+    if (error !== undefined) throw unpackError(error);
+    const { say } = this.#options;
+    say({ kind: "person", waiting: true, atTerminal: false });
+    try {
+      return await work();
+    } finally {
+      say({ kind: "person", waiting: false, atTerminal: false });
+    }
   };
 
   /** Hands the client's answer to whoever asked. */
@@ -87,13 +107,15 @@ export class ClientPins {
     };
   }
 
-  #question(request: PinRequest): Promise<PinAnswer> {
+  #question(kind: "ask", request: PinRequest): Promise<PinAnswer>;
+  #question(kind: "pad", request: PadRequest): Promise<PinAnswer>;
+  #question(kind: "ask" | "pad", request: PinRequest & PadRequest): Promise<PinAnswer> {
     if (this.#isGone) return Promise.reject(gone());
     this.#asked += 1;
     const id = this.#asked;
     return new Promise((resolve, reject) => {
       this.#questions.set(id, { resolve, reject });
-      this.#options.say({ kind: "ask", id, request });
+      this.#options.say({ kind, id, request });
     });
   }
 

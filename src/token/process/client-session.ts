@@ -55,6 +55,7 @@ export class ClientSession {
         this.#operations ??= new Operations(message, {
           env: this.#options.env,
           pin: this.#pins.ask,
+          atPad: this.#pins.atPad,
           say: this.#client.send.bind(this.#client),
         });
         break;

@@ -6,7 +6,7 @@
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Using } from "../../keys/key.js";
-import type { KeyInfo, PinRequest } from "../values.js";
+import type { KeyInfo } from "../values.js";
 import type { ClientEnd, Closing } from "./connection.js";
 import type { SentPins } from "./sent-pins.js";
 import { type FromServer, pack, type Start, unpack, unpackError } from "./wire.js";
@@ -15,7 +15,7 @@ export interface ConversationOptions {
   readonly connection: ClientEnd;
   readonly start: Start;
   readonly trace: (line: string) => void;
-  readonly pins: Pick<SentPins, "answer" | "loginEnded">;
+  readonly pins: Pick<SentPins, "answer" | "atPad" | "loginEnded">;
   /** Modules whose code has returned before: their later failures are about a token. Added to. */
   readonly proven: Set<string>;
   /** Called when the conversation ends otherwise than by `close`. */
@@ -171,7 +171,8 @@ export class Conversation {
         this.#options.pins.loginEnded(message.token, message.refusal);
         break;
       case "ask":
-        this.#answer(message.id, message.request).catch(() => {
+      case "pad":
+        this.#answer(message).catch(() => {
           // A request that is none.
           this.#connection.destroy();
         });
@@ -186,18 +187,24 @@ export class Conversation {
     this.#returned.add(path);
   }
 
-  async #answer(id: number, request: PinRequest): Promise<void> {
+  async #answer(asked: FromServer & { readonly kind: "ask" | "pad" }): Promise<void> {
+    const { pins } = this.#options;
+    const { id } = asked;
     this.hasAskedForPin = true;
     this.#waiting += 1;
     try {
-      const { pin, ...rest } = await this.#options.pins.answer(request);
+      if (asked.kind === "pad") {
+        this.#connection.send({ kind: "pin", id, ...(await pins.atPad(asked.request)) });
+        return;
+      }
+      const { pin, ...rest } = await pins.answer(asked.request);
       if (typeof pin !== "object" || !("questions" in pin)) {
         this.#connection.send({ kind: "pin", id, ...rest, ...defined({ pin }) });
         return;
       }
       // A signal can't be sent: what it says is.
-      const { signal, ...asked } = pin;
-      this.#connection.send({ kind: "pin", id, ...rest, pin: asked });
+      const { signal, ...plain } = pin;
+      this.#connection.send({ kind: "pin", id, ...rest, pin: plain });
       const withdraw = (): void => {
         this.#connection.send({ kind: "withdraw", id });
       };

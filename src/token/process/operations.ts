@@ -5,7 +5,7 @@ import type { Using } from "../../keys/key.js";
 import { TokenAccess } from "../access.js";
 import { pinText } from "../session/login.js";
 import { initDevelopmentToken } from "../session/softhsm.js";
-import type { KeyInfo, PinAsker, PinProvider } from "../values.js";
+import type { AtPad, KeyInfo, PinAsker, PinProvider } from "../values.js";
 import { KeyOperations } from "./key-operations.js";
 import {
   type FromServer,
@@ -20,6 +20,7 @@ import {
 export interface OperationsOptions {
   readonly env: Record<string, string | undefined>;
   readonly pin: PinAsker;
+  readonly atPad: AtPad;
   readonly say: (message: FromServer) => void;
 }
 
@@ -30,10 +31,10 @@ export class Operations {
   /** Keys that the client sent, by URI. From then on it names them by that alone. */
   readonly #known = new Map<string, KeyInfo>();
 
-  constructor(start: Start, { env, pin, say }: OperationsOptions) {
+  constructor(start: Start, { env, pin, atPad, say }: OperationsOptions) {
     const { modules, home, force, traced, faulty } = start;
     this.#access = new TokenAccess({
-      ...{ modules, home, force, env, pin },
+      ...{ modules, home, force, env, pin, atPad },
       faulty: new Map(faulty.flatMap(([path, packed]) => faultOf(path, packed))),
       trace: (line) => {
         if (traced) say({ kind: "trace", line });

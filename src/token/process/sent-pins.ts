@@ -1,20 +1,24 @@
 /**
- * Answers a server's questions for PINs, and remembers which tokens have refused one, or may have.
- * No token gets a second PIN then, not even after a crash: a retry counter is not to be spent.
+ * Answers a server's questions for PINs, and has people told to type them on readers. It remembers
+ * which tokens have refused a PIN, or may have: none gets a second one, not even after a crash, to
+ * spare its retry counter.
  */
 import { TokenError } from "../../errors.js";
-import type { PinReferrer, PinRequest, TokenInfo } from "../values.js";
+import type { PadRequest, PinReferrer, PinRequest, TokenInfo } from "../values.js";
 import { type PackedError, packError, type PinAnswer } from "./wire.js";
 
 export class SentPins {
   readonly #provide: PinReferrer;
+  readonly #tell: (request: PadRequest) => unknown;
   /** Tokens that refused a PIN, or may have: no other one is sent in this run. */
   readonly #refused = new Map<string, PackedError>();
   /** Labels of tokens whose PIN was handed over and which have not answered yet. */
   readonly #trying = new Map<string, string>();
 
-  constructor(provide: PinReferrer) {
+  /** @param tell - tells a person to type a PIN on the reader */
+  constructor(provide: PinReferrer, tell: (request: PadRequest) => unknown) {
     this.#provide = provide;
+    this.#tell = tell;
   }
 
   /** A PIN or where it is found; or the error that the login fails with. */
@@ -26,6 +30,20 @@ export class SentPins {
       const pin = await this.#provide(request);
       if (request.kind === "user" && !request.fresh) this.#trying.set(name, request.token.label);
       return { pin };
+    } catch (error) {
+      return { error: packError(error) };
+    }
+  }
+
+  /** Tells the person, and lets the reader ask; or gives the error that the login fails with. */
+  async atPad(request: PadRequest): Promise<Omit<PinAnswer, "kind" | "id">> {
+    const name = tokenName(request.token);
+    const refusal = this.#refused.get(name);
+    if (refusal !== undefined) return { error: refusal };
+    try {
+      await this.#tell(request);
+      this.#trying.set(name, request.token.label);
+      return {};
     } catch (error) {
       return { error: packError(error) };
     }

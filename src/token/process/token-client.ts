@@ -19,6 +19,7 @@ import type {
   KeyInfo,
   MechanismInfo,
   ModuleInfo,
+  PadRequest,
   PinReferrer,
   StoredCertificate,
   TokenInfo,
@@ -41,6 +42,8 @@ export interface TokenClientOptions {
    * Where it answers with questions, the server may ask them again (`login.ts`).
    */
   readonly pin: PinReferrer;
+  /** Tells a person to type a PIN on the token's reader. If it fails, so does the login. */
+  readonly pad?: ((request: PadRequest) => Promise<void> | void) | undefined;
   /** Try a PIN also where a wrong one would lock the token. */
   readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
@@ -97,7 +100,7 @@ export class TokenClient implements TokenService {
   constructor(options: TokenClientOptions, connector: Connector) {
     this.#options = options;
     this.#connector = connector;
-    this.#pins = new SentPins(options.pin);
+    this.#pins = new SentPins(options.pin, (request) => options.pad?.(request));
     this.#keys = new RemoteKeys((task) => this.#send(task));
     this.#free = options.sessions ?? 4;
   }

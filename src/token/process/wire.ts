@@ -19,7 +19,7 @@ import {
 } from "../../errors.js";
 import type { PublicKey } from "../../keys/key.js";
 import { publicKeyFromSpki } from "../../keys/public-key.js";
-import type { PinReference, PinRequest, TokenInfo } from "../values.js";
+import type { PadRequest, PinReference, PinRequest, TokenInfo } from "../values.js";
 
 /** The client's first message: what the server works with on its behalf. */
 export interface Start {
@@ -46,7 +46,7 @@ export interface Request {
   readonly args: readonly unknown[];
 }
 
-/** Answers an `ask`. */
+/** Answers an `ask`, or a `pad`: without `pin`, the reader may ask. */
 export interface PinAnswer {
   readonly kind: "pin";
   readonly id: number;
@@ -83,6 +83,8 @@ export type FromServer =
    */
   | { readonly kind: "trying"; readonly path: string; readonly phase: "before" | "after" }
   | { readonly kind: "ask"; readonly id: number; readonly request: PinRequest }
+  /** A person is to be told to type a PIN on the reader. */
+  | { readonly kind: "pad"; readonly id: number; readonly request: PadRequest }
   /** The server starts or stops waiting for a person or a command: time limits pause meanwhile. */
   | { readonly kind: "person"; readonly waiting: boolean; readonly atTerminal: boolean }
   /** A login succeeded, or failed with `refusal`. */

@@ -6,16 +6,19 @@
 import { equal } from "../../bytes.js";
 import { TokenError } from "../../errors.js";
 import { Secret } from "../../secret.js";
-import { call, failedWith, origin } from "../modules/call.js";
+import { call, failedWith } from "../modules/call.js";
 import { CKO, CKU } from "../modules/constants.js";
 import { mayHideKeys } from "../hiding.js";
 import { checkPin } from "./pin.js";
+import { loginAtPad } from "./pin-pad.js";
+import { refusal, requireLength, requireTriable } from "./pin-refusals.js";
 import type { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
-import type { PinAsker, TokenInfo, TypedPin } from "../values.js";
+import type { AtPad, PinAsker, TokenInfo, TypedPin } from "../values.js";
 
 /**
- * Logs the user in through `session`. Returns the accepted PIN; undefined when none was needed.
+ * Logs the user in through `session`. Returns the accepted PIN; undefined when none was needed, or
+ * the reader got it.
  *
  * A token without CKF_LOGIN_REQUIRED needs none if it shows private keys, has no PIN, or if
  * `forNewKey`: one without keys may be NSS without a password, which takes no PIN at all.
@@ -23,16 +26,21 @@ import type { PinAsker, TokenInfo, TypedPin } from "../values.js";
  * @throws TokenError before a PIN is asked for: `ERR_PIN_LOCKED`, `ERR_PIN_PAD`,
  * `ERR_PIN_FINAL_TRY` unless `force`; before it is sent: those of the provider, `ERR_PIN_EMPTY`,
  * `ERR_PIN_LENGTH`; after: `ERR_PIN_REFUSED`, `ERR_PIN_LOCKED`, `ERR_PIN_EXPIRED`,
- * `ERR_PIN_NOT_SET`.
+ * `ERR_PIN_NOT_SET`; at a reader, also those of `loginAtPad`.
  */
 export async function login(
   session: Session,
   details: TokenDetails,
   ask: PinAsker,
-  { force, forNewKey = false }: { force: boolean; forNewKey?: boolean | undefined },
+  { force, forNewKey = false, atPad }: LoginOptions,
 ): Promise<Secret | undefined> {
   const { info } = details;
   if (!info.loginRequired && (forNewKey || !hidesPrivateKeys(session, info))) return undefined;
+  if (info.pinPad) {
+    requireTriable(info, force);
+    await unlessLoggedIn(() => loginAtPad(session, info, atPad, { use: false }));
+    return undefined;
+  }
   const { pin: first, again } = await askedPin(details, ask, force);
   const chances = new Chances(session, details, again);
   let pin = first;
@@ -43,8 +51,7 @@ export async function login(
         return pin;
       } catch (error) {
         chances.refused(pin);
-        // Other code in this process has logged in; a login holds for the whole process.
-        if (failedWith(error, "CKR_USER_ALREADY_LOGGED_IN")) return undefined;
+        if (isLoggedIn(error)) return undefined;
         const refused = refusal(error, session, info);
         const next = failedWith(error, "CKR_PIN_INCORRECT") ? await chances.next() : undefined;
         if (next === undefined) throw refused;
@@ -54,6 +61,26 @@ export async function login(
   } finally {
     chances.wipe();
   }
+}
+
+export interface LoginOptions {
+  /** Use the last try. */
+  readonly force: boolean;
+  readonly forNewKey?: boolean | undefined;
+  readonly atPad: AtPad;
+}
+
+async function unlessLoggedIn(logIn: () => Promise<void>): Promise<void> {
+  try {
+    await logIn();
+  } catch (error) {
+    if (!isLoggedIn(error)) throw error;
+  }
+}
+
+/** Other code in this process has logged in; a login holds for the whole process. */
+function isLoggedIn(error: unknown): boolean {
+  return failedWith(error, "CKR_USER_ALREADY_LOGGED_IN");
 }
 
 /** Further PINs from a person whose first one was refused. No PIN is sent twice. */
@@ -132,9 +159,33 @@ export function contextLogin(session: Session, details: TokenDetails, pin: Secre
     send(session, CKU.CONTEXT_SPECIFIC, pin);
     return true;
   } catch (error) {
-    if (failedWith(error, "CKR_USER_TYPE_INVALID", "CKR_USER_ALREADY_LOGGED_IN")) return false;
+    if (lacksContextLogin(error)) return false;
     throw refusal(error, session, details.info);
   }
+}
+
+/**
+ * As `contextLogin`, with the PIN typed on the reader.
+ *
+ * @throws TokenError as `requireTriable` and `loginAtPad`
+ */
+export async function contextLoginAtPad(
+  session: Session,
+  info: TokenInfo,
+  { force, atPad }: LoginOptions,
+): Promise<boolean> {
+  requireTriable(info, force);
+  try {
+    await loginAtPad(session, info, atPad, { use: true });
+    return true;
+  } catch (error) {
+    if (lacksContextLogin(error)) return false;
+    throw error;
+  }
+}
+
+function lacksContextLogin(error: unknown): boolean {
+  return failedWith(error, "CKR_USER_TYPE_INVALID", "CKR_USER_ALREADY_LOGGED_IN");
 }
 
 function hidesPrivateKeys(session: Session, info: TokenInfo): boolean {
@@ -175,86 +226,5 @@ function send(session: Session, user: number, pin: Secret): void {
   call("C_Login", () => {
     const text = new TextDecoder().decode(pin.expose());
     session.module.native.C_Login(session.handle, user, text);
-  });
-}
-
-/** Refuses a token to which no PIN may be sent. Throws as `login`. */
-export function requireTriable(info: TokenInfo, force: boolean): void {
-  const name = `token "${info.label}"`;
-  switch (info.pin) {
-    case "locked":
-      throw locked(info);
-    case "final-try":
-      if (!force) {
-        throw new TokenError("ERR_PIN_FINAL_TRY", `${name} has one PIN try left`, {
-          hint: "another wrong PIN locks it; if you are sure of the PIN, use --force",
-        });
-      }
-      break;
-    case "ok":
-    case "low":
-    case "not-set": // C_Login tells whether that is so.
-  }
-  if (info.pinPad) {
-    throw new TokenError("ERR_PIN_PAD", `${name} wants its PIN typed on the reader`, {
-      hint: "pkcs11js cannot ask a reader for the PIN; use a reader without a PIN pad",
-    });
-  }
-}
-
-/**
- * A PIN of a length that the token does not accept is certainly wrong, yet some tokens count the
- * try.
- */
-export function requireLength(pin: string, { info, pinBytes }: TokenDetails): void {
-  const length = Buffer.byteLength(pin, "utf8");
-  const { min, max } = pinBytes;
-  if (max === 0 || min > max || (length >= min && length <= max)) return;
-  throw new TokenError(
-    "ERR_PIN_LENGTH",
-    `token "${info.label}" takes PINs of ${min} to ${max} bytes, this one has ${length}`,
-    { hint: "the PIN was not sent, to spare its counter" },
-  );
-}
-
-function refusal(error: unknown, session: Session, info: TokenInfo): unknown {
-  const name = `token "${info.label}"`;
-  if (failedWith(error, "CKR_PIN_LOCKED")) return locked(info);
-  if (failedWith(error, "CKR_USER_PIN_NOT_INITIALIZED")) {
-    return new TokenError("ERR_PIN_NOT_SET", `${name} has no user PIN yet`, {
-      hint: "set it with the SO PIN, using the token's own tool",
-      ...origin(error),
-    });
-  }
-  if (failedWith(error, "CKR_PIN_EXPIRED")) {
-    return new TokenError("ERR_PIN_EXPIRED", `the PIN of ${name} has expired`, {
-      hint: "set a new one with the token's own tool",
-      ...origin(error),
-    });
-  }
-  if (failedWith(error, "CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE")) {
-    return new TokenError("ERR_PIN_REFUSED", `${name} refuses the PIN`, {
-      hint: `${triesLeft(session)}the PIN was not tried again, to spare its counter`,
-      ...origin(error),
-    });
-  }
-  return error;
-}
-
-/** What the token's flags say about its retry counter now. */
-function triesLeft(session: Session): string {
-  try {
-    const { pin } = readDetails(session.module, session.slot).info;
-    if (pin === "final-try") return "one try is left before it is locked; ";
-    return pin === "locked" ? "the PIN is locked now; " : "";
-  } catch {
-    return "";
-  }
-}
-
-function locked(info: TokenInfo): TokenError {
-  return new TokenError("ERR_PIN_LOCKED", `the PIN of token "${info.label}" is locked`, {
-    hint: "unlock it with the SO PIN or PUK, using the token's own tool",
-    ckr: "CKR_PIN_LOCKED",
   });
 }

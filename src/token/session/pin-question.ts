@@ -1,16 +1,29 @@
 /** What a person is asked when a token wants a PIN, in the same words wherever it is asked. */
-import type { PinRequest } from "../values.js";
+import type { PadRequest, PinRequest } from "../values.js";
 
 /** The questions, all of which want the same answer: a new PIN is typed twice. */
 export function pinQuestions({ token, kind, fresh }: PinRequest): readonly string[] {
-  const name = `${fresh ? "new " : ""}${kind === "so" ? "security officer PIN" : "PIN"}`;
-  const serial = token.serial === "" ? "" : ` (serial ${token.serial})`;
-  const first = `${name} for token "${token.label}"${serial}:`;
+  const name = `${fresh ? "new " : ""}${pinName(kind)}`;
+  const first = `${name} for ${tokenName(token)}:`;
   return fresh ? [first, `${name} again:`] : [first];
 }
 
+/** What a person is told who is to type a PIN on a reader. */
+export function padPrompt({ token, kind, what }: PadRequest): string {
+  const why = what === "use" ? ", for one use of the key" : "";
+  return `type the ${pinName(kind)} for ${tokenName(token)} on the reader${why}`;
+}
+
 /** What a person should know before typing: what the token says about wrong PINs. */
-export function pinWarning({ token }: PinRequest): string | undefined {
+export function pinWarning({ token }: Pick<PinRequest, "token">): string | undefined {
   if (token.pin === "low") return "a wrong PIN was tried on this token before";
   return token.pin === "final-try" ? "this is the last try before the PIN is locked" : undefined;
+}
+
+function pinName(kind: PinRequest["kind"]): string {
+  return kind === "so" ? "security officer PIN" : "PIN";
+}
+
+function tokenName({ label, serial }: PinRequest["token"]): string {
+  return `token "${label}"${serial === "" ? "" : ` (serial ${serial})`}`;
 }

@@ -7,7 +7,7 @@ import { TokenError, UsageError } from "../../errors.js";
 import { call } from "../modules/call.js";
 import { CKU, SESSION_FLAG, TOKEN_FLAG } from "../modules/constants.js";
 import { developmentToken, namedSoftHsmConf, softHsmPaths } from "../modules/discover.js";
-import { requireLength } from "./login.js";
+import { requireLength } from "./pin-refusals.js";
 import { type Module, openModule } from "../modules/module.js";
 import { checkPin } from "./pin.js";
 import { Session } from "./session.js";

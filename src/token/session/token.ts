@@ -12,7 +12,7 @@ import { TokenError } from "../../errors.js";
 import type { Secret } from "../../secret.js";
 import { call, failedWith } from "../modules/call.js";
 import { CKO, SESSION_FLAG } from "../modules/constants.js";
-import { askPin, contextLogin, login } from "./login.js";
+import { askPin, contextLogin, contextLoginAtPad, login, type LoginOptions } from "./login.js";
 import type { Module } from "../modules/module.js";
 import { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
@@ -33,6 +33,10 @@ export class Token {
   #ask: (() => Promise<Secret>) | undefined;
   #refused: { readonly error: unknown } | undefined;
   #pinTried: ((refusal: unknown) => void) | undefined;
+  /** For keys that require the PIN with every use, where it is typed on the reader. */
+  #padOptions: LoginOptions | undefined;
+  /** Settles when nobody is at the reader: it asks one question at a time. */
+  #padIsFree: Promise<unknown> = Promise.resolve();
   readonly #wantsPin = new Map<string, boolean>();
 
   constructor(module: Module, slot: Buffer, details: TokenDetails) {
@@ -68,11 +72,7 @@ export class Token {
    */
   login(
     pin: PinAsker,
-    options: {
-      force: boolean;
-      forNewKey?: boolean | undefined;
-      pinTried?: (refusal: unknown) => void;
-    },
+    options: LoginOptions & { readonly pinTried?: (refusal: unknown) => void },
   ): Promise<void> {
     if (this.isPresent() && this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
     this.#pinTried = options.pinTried;
@@ -80,11 +80,9 @@ export class Token {
     return this.#login;
   }
 
-  async #logIn(
-    provide: PinAsker,
-    options: { force: boolean; forNewKey?: boolean | undefined },
-  ): Promise<void> {
+  async #logIn(provide: PinAsker, options: LoginOptions): Promise<void> {
     const keeper = this.#open(false);
+    this.#padOptions = options;
     // Read the flags again: another program may have used up tries since the token was found.
     this.#ask = () => askPin(readDetails(this.module, this.slot), provide, options.force);
     try {
@@ -101,8 +99,8 @@ export class Token {
 
   /**
    * Sends the PIN for one operation that this session has begun, if the key requires it
-   * (CKA_ALWAYS_AUTHENTICATE). The PIN is that of the login or is asked for once. After a refusal,
-   * neither that PIN nor another is sent.
+   * (CKA_ALWAYS_AUTHENTICATE). The PIN is that of the login or is asked for once; a reader with a
+   * PIN pad asks for it each time. After a refusal, neither that PIN nor another is sent.
    *
    * @throws TokenError `ERR_PIN_…`.
    */
@@ -111,6 +109,11 @@ export class Token {
     const wants = this.#wantsPin.get(name) ?? session.flag(object, "ALWAYS_AUTHENTICATE") === true;
     this.#wantsPin.set(name, wants);
     if (!wants || this.#ask === undefined) return;
+    if (this.info.pinPad) {
+      const asked = this.#padIsFree.then(() => this.#authenticateAtPad(session, name));
+      this.#padIsFree = asked.catch(() => undefined);
+      return asked;
+    }
     this.#pin ??= this.#ask();
     const pin = await this.#pin.catch((error: unknown) => {
       this.#refused ??= { error };
@@ -127,6 +130,24 @@ export class Token {
         pin.wipe();
         this.#pinTried?.(error);
       }
+      throw error;
+    }
+  }
+
+  async #authenticateAtPad(session: Session, key: string): Promise<void> {
+    if (this.#refused !== undefined) throw this.#refused.error;
+    // Others were asked first, and may have found that the token wants no PIN for this.
+    if (this.#padOptions === undefined || this.#wantsPin.get(key) === false) return;
+    try {
+      const { info } = readDetails(this.module, this.slot);
+      if (!(await contextLoginAtPad(session, info, this.#padOptions))) {
+        this.#wantsPin.set(key, false);
+      }
+      this.#pinTried?.(undefined);
+    } catch (error) {
+      // Nobody is asked again, also after a failure that does not tell whether a PIN was typed.
+      this.#refused = { error };
+      this.#pinTried?.(error);
       throw error;
     }
   }
@@ -225,6 +246,7 @@ export class Token {
     this.#keeper = undefined;
     this.#login = undefined;
     this.#ask = undefined;
+    this.#padOptions = undefined;
     void this.#pin?.then(
       (pin) => {
         pin.wipe();

@@ -1,25 +1,14 @@
-/** The module that fails on demand, built with the C++ compiler that the addon needs too. */
-import { execFileSync } from "node:child_process";
+/** The module that fails on demand. */
 import { writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { buildModule } from "../build-module.js";
 import { SOFTHSM_MODULE } from "../softhsm.js";
 import { temporaryFolder } from "../../token/modules/temporary.js";
 
 /** Compiles the module into a folder of this test file. Returns its path. */
 export function buildFaultyModule(): string {
-  const folder = temporaryFolder("faulty");
-  const built = join(folder, "faulty.so");
-  const addon = dirname(createRequire(import.meta.url).resolve("pkcs11js/package.json"));
-  const source = fileURLToPath(new URL("./module.cc", import.meta.url));
-  const headers = join(addon, "includes", "pkcs11");
-  execFileSync(
-    process.env["CXX"] ?? "c++",
-    ["-shared", "-fPIC", "-O1", "-I", headers, source, "-o", built, "-ldl"],
-    { stdio: ["ignore", "inherit", "inherit"] },
-  );
-  return built;
+  return buildModule(fileURLToPath(new URL("./module.cc", import.meta.url)), "faulty");
 }
 
 /** Instructions to the module, in the environment of the token's process. */

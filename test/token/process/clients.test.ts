@@ -192,7 +192,10 @@ describe("two clients of one server", () => {
           ...{ traced: false, faulty: [] },
         },
         trace: () => undefined,
-        pins: new SentPins(() => Promise.resolve(USER_PIN)),
+        pins: new SentPins(
+          () => Promise.resolve(USER_PIN),
+          () => undefined,
+        ),
         proven: new Set(),
         lost: () => undefined,
       });

@@ -154,7 +154,6 @@ describe("a PIN", () => {
   it.each([
     ["locked", TOKEN_FLAG.USER_PIN_LOCKED, 0, "ERR_PIN_LOCKED"],
     ["at its final try", TOKEN_FLAG.USER_PIN_FINAL_TRY, 0, "ERR_PIN_FINAL_TRY"],
-    ["typed on a reader", TOKEN_FLAG.PROTECTED_AUTHENTICATION_PATH, 0, "ERR_PIN_PAD"],
   ])("that is %s is neither asked for nor sent", async (_state, add, remove, code) => {
     const keys = await open(USER_PIN);
     addFlags = add;

@@ -12,7 +12,7 @@ import type {
   ModuleDiagnosis,
   TokenDiagnosis,
 } from "../../../token/diagnosis.js";
-import { requireTriable } from "../../../token/session/login.js";
+import { requireTriable } from "../../../token/session/pin-refusals.js";
 import type { TokenInfo } from "../../../token/values.js";
 import { type Plan, planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";

@@ -62,7 +62,7 @@ function describe(
 function stateOf(token: TokenInfo): string {
   const states = [
     token.loginRequired ? PIN_STATES[token.pin] : "no PIN needed",
-    ...(token.pinPad ? ["PIN typed on the reader: not supported"] : []),
+    ...(token.pinPad ? ["PIN typed on the reader"] : []),
     ...(token.writeProtected ? ["write-protected"] : []),
   ];
   return states.join(", ");

@@ -1,0 +1,92 @@
+/**
+ * Why a PIN is not sent to a token, and what a refused one means. The token's flags tell how far
+ * down its retry counter is.
+ */
+import { TokenError } from "../../errors.js";
+import { failedWith, origin } from "../modules/call.js";
+import type { TokenInfo } from "../values.js";
+import type { Session } from "./session.js";
+import { readDetails, type TokenDetails } from "./token-info.js";
+
+/**
+ * Refuses a token to which no PIN may be sent.
+ *
+ * @throws TokenError `ERR_PIN_LOCKED`; `ERR_PIN_FINAL_TRY` unless `force`
+ */
+export function requireTriable(info: TokenInfo, force: boolean): void {
+  switch (info.pin) {
+    case "locked":
+      throw locked(info);
+    case "final-try":
+      if (!force) {
+        throw new TokenError("ERR_PIN_FINAL_TRY", `token "${info.label}" has one PIN try left`, {
+          hint: "another wrong PIN locks it; if you are sure of the PIN, use --force",
+        });
+      }
+      break;
+    case "ok":
+    case "low":
+    case "not-set": // C_Login tells whether that is so.
+  }
+}
+
+/**
+ * A PIN of a length that the token does not accept is certainly wrong, yet some tokens count the
+ * try.
+ *
+ * @throws TokenError `ERR_PIN_LENGTH`
+ */
+export function requireLength(pin: string, { info, pinBytes }: TokenDetails): void {
+  const length = Buffer.byteLength(pin, "utf8");
+  const { min, max } = pinBytes;
+  if (max === 0 || min > max || (length >= min && length <= max)) return;
+  throw new TokenError(
+    "ERR_PIN_LENGTH",
+    `token "${info.label}" takes PINs of ${min} to ${max} bytes, this one has ${length}`,
+    { hint: "the PIN was not sent, to spare its counter" },
+  );
+}
+
+/** What C_Login with a user PIN failed with, as the user is told; other errors as they are. */
+export function refusal(error: unknown, session: Session, info: TokenInfo): unknown {
+  const name = `token "${info.label}"`;
+  if (failedWith(error, "CKR_PIN_LOCKED")) return locked(info, error);
+  if (failedWith(error, "CKR_USER_PIN_NOT_INITIALIZED")) {
+    return new TokenError("ERR_PIN_NOT_SET", `${name} has no user PIN yet`, {
+      hint: "set it with the SO PIN, using the token's own tool",
+      ...origin(error),
+    });
+  }
+  if (failedWith(error, "CKR_PIN_EXPIRED")) {
+    return new TokenError("ERR_PIN_EXPIRED", `the PIN of ${name} has expired`, {
+      hint: "set a new one with the token's own tool",
+      ...origin(error),
+    });
+  }
+  if (failedWith(error, "CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE")) {
+    return new TokenError("ERR_PIN_REFUSED", `${name} refuses the PIN`, {
+      hint: `${triesLeft(session)}the PIN was not tried again, to spare its counter`,
+      ...origin(error),
+    });
+  }
+  return error;
+}
+
+/** What the token's flags say about its retry counter now. */
+function triesLeft(session: Session): string {
+  try {
+    const { pin } = readDetails(session.module, session.slot).info;
+    if (pin === "final-try") return "one try is left before it is locked; ";
+    return pin === "locked" ? "the PIN is locked now; " : "";
+  } catch {
+    return "";
+  }
+}
+
+function locked(info: TokenInfo, error?: TokenError): TokenError {
+  return new TokenError("ERR_PIN_LOCKED", `the PIN of token "${info.label}" is locked`, {
+    hint: "unlock it with the SO PIN or PUK, using the token's own tool",
+    ckr: "CKR_PIN_LOCKED",
+    ...origin(error),
+  });
+}

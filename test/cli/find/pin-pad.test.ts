@@ -1,0 +1,123 @@
+/** A reader with a PIN pad, on the command line: who is told what, and that no source is read. */
+import { copyFileSync, cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, it } from "@jest/globals";
+import { publicPem, TEST_KEYS } from "../../support/keys.js";
+import { Pad, RETURNS } from "../../support/pad/module.js";
+import { freshToken, importKey, type TestToken, USER_PIN } from "../../support/softhsm.js";
+import { temporaryFolder } from "../support/folder.js";
+import { run } from "../support/run.js";
+import { type Ended, p11seal, start, startProgram, until } from "../support/spawn.js";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const TYPES = `types ${USER_PIN}`;
+
+let pad: Pad;
+let token: TestToken;
+
+beforeAll(async () => {
+  pad = new Pad();
+  token = await freshToken("pin-pad");
+  const privateHalf = { DERIVE: true, SIGN: false };
+  await importKey(token, TEST_KEYS.p256, { label: "k", id: Uint8Array.of(1), privateHalf });
+  writeFileSync(at("k.pem"), publicPem(TEST_KEYS.p256));
+  writeFileSync(at("note"), "meet at noon\n");
+  const sealed = await run(["seal", "-r", at("k.pem"), "-o", at("m.p11s"), at("note")]);
+  expect(sealed.status).toBe(0);
+  copyFileSync(at("m.p11s"), at("copy.p11s"));
+});
+
+function environment(): Record<string, string> {
+  return {
+    ...pad.env,
+    ...{ P11SEAL_HOME: at("home"), P11SEAL_SYSTEM_MODULES: "0", P11SEAL_MODULE: pad.module },
+  };
+}
+
+/** Opens one message to stdout, or several to files. */
+function open(...options: string[]): Promise<Ended> {
+  return p11seal(["open", "-i", token.uri, ...options, at("m.p11s")], { env: environment() });
+}
+
+it("the person is told to type the PIN there, even with --quiet, and once for several files", async () => {
+  pad.person([0, TYPES]);
+  const { status, stdout, stderr } = await open("--quiet", at("copy.p11s"));
+  expect({ status, stdout: String(stdout) }).toEqual({ status: 0, stdout: "" });
+  expect(stderr).toMatch(
+    /^p11seal: type the PIN for token "pin-pad-\w+" \(serial \w+\) on the reader\n$/,
+  );
+  expect(pad.calls()).toEqual(["C_Login user"]);
+});
+
+it("a PIN source is not read, and that is said", async () => {
+  pad.person([0, TYPES]);
+  const { status, stdout, stderr } = await open("--pin-source", `cmd:touch ${at("read")}; echo 1`);
+  expect({ status, stdout: String(stdout) }).toEqual({ status: 0, stdout: "meet at noon\n" });
+  expect(stderr).toContain("the reader asks for the PIN; the PIN source is not read");
+  expect(existsSync(at("read"))).toBe(false);
+});
+
+it.each([
+  ["wrong", "types 0000", "ERR_PIN_REFUSED", "refuses the PIN"],
+  ["cancelled", RETURNS.cancelled, "ERR_PIN_CANCELED", "the PIN was cancelled"],
+  ["locked", RETURNS.locked, "ERR_PIN_LOCKED", "is locked"],
+])("a PIN that is %s ends the run with one error", async (_what, act, code, message) => {
+  pad.person([0, act], [0, TYPES]);
+  const { status, stdout, stderr } = await open("--json");
+  expect({ status, stdout: String(stdout) }).toEqual({ status: 5, stdout: "" });
+  const errors = stderr.split("\n").filter((line) => line.startsWith("{"));
+  expect(errors.map((line) => (JSON.parse(line) as { error: unknown }).error)).toMatchObject([
+    { code, message: expect.stringContaining(message), fn: "C_Login" },
+  ]);
+  expect(pad.calls()).toEqual(["C_Login user"]);
+});
+
+it("a run that is killed while somebody is at the reader leaves no process behind", async () => {
+  pad.person([60_000, TYPES]);
+  const { child, ended } = start(["open", "-i", token.uri, at("m.p11s")], { env: environment() });
+  await until(() => pad.calls().length > 0, "the reader to ask");
+  const lines = await children(child.pid);
+  expect(lines).not.toEqual([]);
+  child.kill("SIGKILL");
+  await ended;
+  const areGone = (): boolean => lines.every((pid) => !isAlive(pid));
+  await until(areGone, "the token's process to end");
+});
+
+it("without koffi the error says what to install, and nobody is told to type", async () => {
+  const copy = at("program");
+  const root = join(import.meta.dirname, "../../..");
+  for (const one of ["dist", "package.json"]) {
+    cpSync(join(root, one), join(copy, one), { recursive: true });
+  }
+  mkdirSync(join(copy, "node_modules"));
+  const addon = join(root, "node_modules/pkcs11js");
+  symlinkSync(addon, join(copy, "node_modules/pkcs11js"));
+  pad.person([0, TYPES]);
+  const program = [join(copy, "dist/cli/main.js"), "open", "-i", token.uri, at("m.p11s")];
+  const { status, stderr } = await startProgram(process.execPath, program, {
+    env: environment(),
+  }).ended;
+  expect(status).toBe(5);
+  expect(stderr.split("\n")).toEqual([
+    expect.stringMatching(/^p11seal: .*token "pin-pad-\w+" wants its PIN typed on the reader$/),
+    "hint: asking a reader needs the package koffi: npm install koffi",
+    "",
+  ]);
+  expect(pad.calls()).toEqual([]);
+});
+
+async function children(pid: number | undefined): Promise<number[]> {
+  const { stdout } = await startProgram("ps", ["-o", "pid=", "--ppid", String(pid)]).ended;
+  return String(stdout).trim().split(/\s+/).filter(Boolean).map(Number);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
