@@ -507,8 +507,8 @@ export const CMS_READING = [
   {
     what: "a key identifier's beginning names a key",
     file: "src/envelope/cms/recipient-match.ts",
-    find: "keyIdsOf(key).some((id) => equal(id, rid.id))",
-    replace: "keyIdsOf(key).some((id) => equal(id.subarray(0, rid.id.length), rid.id))",
+    find: "equal(id, hashOf(hash, bits).subarray(0, 20))",
+    replace: "equal(id, hashOf(hash, bits).subarray(0, id.length))",
     test: "test/envelope/cms/recipient-match.test.ts",
   },
   {

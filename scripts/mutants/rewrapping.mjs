@@ -26,10 +26,24 @@ export const REWRAPPING = [
   {
     what: "a CMS file is re-wrapped though its tag does not hold",
     file: "src/cli/commands/rewrap/rewrap-file.ts",
-    find: "    await made.verifyBody?.();\n    return await replaced(",
+    find: "  await made.verifyBody?.();\n  return replaced(file, { expected, header: made.header }",
     replace:
-      "    if (made.oldHeaderBytes === 0) await made.verifyBody?.();\n    return await replaced(",
+      "  if (made.oldHeaderBytes === 0) await made.verifyBody?.();\n  return replaced(file, { expected, header: made.header }",
     test: REWRAP_TEST,
+  },
+  {
+    what: "files go on using keys side by side after a fault",
+    file: "src/cli/commands/rewrap/key-turns.ts",
+    find: "    this.#isAllWell = false;\n    this.#turnstile.admit(1);\n",
+    replace: "    this.#isAllWell = true;\n",
+    test: "test/cli/commands/rewrap/key-turns.test.ts",
+  },
+  {
+    what: "files use keys side by side before one has shown that it works",
+    file: "src/cli/commands/rewrap/turnstile.ts",
+    find: "  #most = 1;\n",
+    replace: "  #most = 2;\n",
+    test: "test/cli/commands/rewrap/key-turns.test.ts",
   },
   {
     what: "a CMS message as text is re-wrapped though its tag does not hold",

@@ -14,14 +14,17 @@ import { isThere } from "./known-names.js";
 
 export class OutputRules {
   readonly #context: Context;
+  readonly #remembers: boolean;
   readonly #noted = new Set<string>();
   /** By real folder, as the files themselves are read once a run. */
   readonly #areThere = new Map<string, boolean>();
   #book: Promise<RuleBook> | undefined;
   #areRequired: Promise<boolean> | undefined;
 
-  constructor(context: Context) {
+  /** @param remembers - false for a dry run, which writes nothing */
+  constructor(context: Context, remembers = true) {
     this.#context = context;
+    this.#remembers = remembers;
   }
 
   /** Whether there is a rules file for it; which of them count is not known yet. */
@@ -57,9 +60,13 @@ export class OutputRules {
 
   /** The rules that were read so far. */
   book(): Promise<RuleBook> {
-    return (this.#book ??= import("../../records/rules/rule-book.js").then(
-      ({ RuleBook }) => new RuleBook({ home: homeFolder(this.#context.io.env), nowMs: Date.now() }),
-    ));
+    return (this.#book ??= this.#newBook());
+  }
+
+  async #newBook(): Promise<RuleBook> {
+    const { RuleBook } = await import("../../records/rules/rule-book.js");
+    const home = homeFolder(this.#context.io.env);
+    return new RuleBook({ home, nowMs: Date.now(), remembers: this.#remembers });
   }
 
   /** Says something once. */

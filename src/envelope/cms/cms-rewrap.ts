@@ -46,18 +46,22 @@ export async function rewrap(
 
   const info = envelopedInfo(header, false);
   const { identity, contentKey } = await openRecipient(header, info, receiver);
-  const made = change(contentKey);
-  const done = { info, oldHeaderBytes: header.headerBytes, header: unshared(made), identity };
-  if (!header.isAuthenticated) {
-    contentKey.wipe();
-    return done;
+  let isNeeded = false;
+  try {
+    const made = change(contentKey);
+    const done = { info, oldHeaderBytes: header.headerBytes, header: unshared(made), identity };
+    isNeeded = header.isAuthenticated;
+    if (!isNeeded) return done;
+    return {
+      ...done,
+      async verifyBody() {
+        const content = openContent(ber, header, contentKey, leave);
+        for await (const plaintext of content) plaintext.fill(0);
+      },
+    };
+  } finally {
+    if (!isNeeded) contentKey.wipe();
   }
-  return {
-    ...done,
-    async verifyBody() {
-      for await (const plaintext of openContent(ber, header, contentKey, leave)) plaintext.fill(0);
-    },
-  };
 }
 
 function requireAuthenticated({ isAuthenticated }: EnvelopedHeader, { allows }: Receiver): void {

@@ -19,7 +19,7 @@ export function namesKey(
   if (rid.type === "subjectKeyId") {
     return (
       certificates.some(({ subjectKeyId }) => subjectKeyId && equal(subjectKeyId, rid.id)) ||
-      keyIdsOf(key).some((id) => equal(id, rid.id))
+      isKeyId(rid.id, key)
     );
   }
   const issuer = readName(new DerReader(rid.issuer, "a recipient of the CMS message"));
@@ -30,16 +30,28 @@ export function namesKey(
 }
 
 /**
- * Identifiers that certificates give keys: of the subjectKnownPublicKey's bits, the SHA-1 (RFC 5280
- * §4.2.1.2 method 1) and 160 bits of the SHA-256 (RFC 7093 §2 method 1).
+ * Whether an identifier is made of the key, in one of the ways that standards have: from the SHA-1
+ * of the BIT STRING's content (RFC 5280 §4.2.1.2, both methods), 160 bits of a SHA-2 of it (RFC
+ * 7093 §2 methods 1 to 3), or the SHA-256 of the whole (method 4). A certificate may have any other
+ * one.
  */
-function keyIdsOf({ spki }: KnownPublicKey): Uint8Array[] {
+function isKeyId(id: Uint8Array, { spki }: KnownPublicKey): boolean {
+  if (id.length === 32) return equal(id, hashOf("sha256", spki));
   const outer = new DerReader(spki, "public key").sequence();
   outer.skip();
   const bits = outer.bitString();
-  return ["sha1", "sha256"].map(
-    (hash) => new Uint8Array(createHash(hash).update(bits).digest().subarray(0, 20)),
+  if (id.length === 8) {
+    const short = hashOf("sha1", bits).slice(-8);
+    short[0] = 0x40 | ((short[0] ?? 0) & 0x0f);
+    return equal(id, short);
+  }
+  return ["sha1", "sha256", "sha384", "sha512"].some((hash) =>
+    equal(id, hashOf(hash, bits).subarray(0, 20)),
   );
+}
+
+function hashOf(hash: string, bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash(hash).update(bytes).digest());
 }
 
 /** Of two INTEGERs' contents, as numbers: some write needless zeros. */

@@ -67,11 +67,11 @@ export function requireSeparateKeys(header: ParsedHeader, { sender, record }: Or
     addressees: [...(claims?.addressees ?? []), ...(record?.addressees ?? [])],
     stanzaTags: header.stanzas.map(({ tag }) => tag),
   };
-  if (sender !== undefined && isAmong(sender.publicKey, messageId, receiving)) {
+  if (sender !== undefined && isReceiving(sender.publicKey, messageId, receiving)) {
     throw sameKey("ask the sender to sign with another key than they receive with");
   }
   if (record === undefined) return;
-  if (isAmong(record.publicKey, messageId, receiving)) {
+  if (isReceiving(record.publicKey, messageId, receiving)) {
     throw sameKey("ask the custodian to sign with another key than they receive with");
   }
   if (sender !== undefined && equal(sender.publicKey.fingerprint, record.publicKey.fingerprint)) {
@@ -86,7 +86,7 @@ export interface Receiving {
 }
 
 /** True if a key is one of those that can receive the message. */
-export function isAmong(key: KnownPublicKey, messageId: Uint8Array, all: Receiving): boolean {
+export function isReceiving(key: KnownPublicKey, messageId: Uint8Array, all: Receiving): boolean {
   const addressee = addresseeTag(messageId, key);
   const tag = stanzaTag(messageId, key);
   return (

@@ -25,7 +25,7 @@ import {
 import { messageInfo } from "./info.js";
 import { headerMac, requireMac } from "./key-schedule.js";
 import {
-  isAmong,
+  isReceiving,
   originOf,
   requireAddressee,
   requirePermitted,
@@ -149,7 +149,7 @@ function requireCustodian(
       ...added.map(({ publicKey }) => stanzaTag(messageId, publicKey)),
     ],
   };
-  if (sender !== undefined && isAmong(sender.publicKey, messageId, receiving)) {
+  if (sender !== undefined && isReceiving(sender.publicKey, messageId, receiving)) {
     throw sameKey("the sender signs with this key; add the one that they receive with");
   }
   if (custodian === undefined) {
@@ -163,7 +163,7 @@ function requireCustodian(
     throw new RangeError(`rulesHash has ${rulesHash.length} bytes, not 32`);
   }
   signatureAlgorithm(custodian.publicKey);
-  if (isAmong(custodian.publicKey, messageId, receiving)) {
+  if (isReceiving(custodian.publicKey, messageId, receiving)) {
     throw sameKey("sign re-wrap records with a key that receives nothing");
   }
   if (

@@ -92,9 +92,7 @@ export function headerBreaches(
     });
   }
   const { only } = rules;
-  const strangers = recipients.filter(
-    (shown) => only !== undefined && !only.some((key) => isFor(shown, key)),
-  ).length;
+  const strangers = only === undefined ? 0 : strangersAmong(recipients, only, isFor);
   if (strangers > 0) {
     const who = strangers === 1 ? "a recipient" : `${strangers} recipients`;
     found.push({ kind: "excluded", fact: `it has ${who} whom the rules don't allow` });
@@ -118,6 +116,21 @@ export function headerBreaches(
     }
   }
   return found;
+}
+
+/**
+ * How many recipients are none of those allowed. One whom the format does not name may be any that
+ * has such a key; but of more than there are such keys, some are strangers.
+ */
+function strangersAmong(
+  recipients: readonly ShownRecipient[],
+  only: readonly RuledKey[],
+  isFor: (shown: ShownRecipient, key: RuledKey) => boolean,
+): number {
+  const allowed = recipients.filter((shown) => only.some((key) => isFor(shown, key)));
+  const unnamed = allowed.filter(({ tag }) => tag === undefined);
+  const able = only.filter((key) => unnamed.some((shown) => isFor(shown, key)));
+  return recipients.length - allowed.length + Math.max(0, unnamed.length - able.length);
 }
 
 /** @param sender - whose signature holds; undefined: nobody's */

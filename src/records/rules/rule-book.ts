@@ -22,7 +22,7 @@ import { combined, type Governance, type MatchedRule, type RulesFile } from "./g
 import { RuledKeys } from "./ruled-keys.js";
 import { fingerprintOf, MAX_RULES_BYTES, parseRules, type Rule } from "./rules-format.js";
 import { namesBelow, placeOf, rulesFilesAbove, type Place } from "./rules-lookup.js";
-import { requireNotOlder } from "./rules-seen.js";
+import { refuseOlder, requireNotOlder } from "./rules-seen.js";
 import {
   MAX_SIGNATURE_BYTES,
   rulesHash,
@@ -36,6 +36,8 @@ export interface RulesContext {
   readonly home: string;
   /** Milliseconds since 1970-01-01T00:00Z. */
   readonly nowMs: number;
+  /** False where nothing may be written: newer rules are not remembered. By default true. */
+  readonly remembers?: boolean;
 }
 
 /** What is known of each rule that might be about an output. */
@@ -166,7 +168,8 @@ export class RuleBook {
       const note = `${path}: ${lack}; whoever can change it chooses the recipients`;
       return { path, ...text, hash, notes: [note] };
     }
-    await requireNotOlder(this.#context.home, {
+    const { home, remembers = true } = this.#context;
+    await (remembers ? requireNotOlder : refuseOlder)(home, {
       folder: dirname(path),
       signer: pinned.fingerprint,
       version: signed.version,

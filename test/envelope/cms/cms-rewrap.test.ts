@@ -1,5 +1,6 @@
 /** Re-wrapping CMS messages: other RecipientInfos, and every other byte as it was. */
-import { describe, expect, it } from "@jest/globals";
+import { createSecretKey } from "node:crypto";
+import { describe, expect, it, jest } from "@jest/globals";
 import { der, DerReader, TAG } from "../../../src/asn1/der.js";
 import { concat } from "../../../src/bytes.js";
 import type { CmsSealOptions } from "../../../src/envelope/seal-options.js";
@@ -9,7 +10,8 @@ import { parseCertifiedKey } from "../../../src/keys/formats/certified-key.js";
 import type { Identity, Recipient } from "../../../src/keys/key.js";
 import { requireExchange } from "../../../src/keys/recipient-strength.js";
 import { softwareIdentity } from "../../../src/software/software-identity.js";
-import { rootAuthority } from "../../support/certificates.js";
+import { Secret } from "../../../src/secret.js";
+import { extension, rootAuthority } from "../../support/certificates.js";
 import { TEST_KEYS, testKeyPair, type TestKeyName } from "../../support/keys.js";
 import { codeOf } from "../../support/streams.js";
 
@@ -78,6 +80,35 @@ const toBob = {
 };
 
 describe("a CMS message that is re-wrapped", () => {
+  it("keeps whom it names by an identifier of a certificate that is not given", async () => {
+    const id = new Uint8Array(20).fill(5);
+    const extensions = [extension("2.5.29.14", der(TAG.octetString, id))];
+    const keys = testKeyPair("p521");
+    const { der: certificate } = root.issue({ keys, extensions }).certificate;
+    const publicKey = requireExchange(parseCertifiedKey(certificate, new Date()).publicKey);
+    const recipients = [{ publicKey, certificate }, alice.recipient];
+    const message = await sealed(SHORT, recipients, { byKeyId: true });
+    const bare = { identities: [alice.identity], remove: [publicKey] };
+    expect(await rewrapped(message, bare)).toEqual(message);
+    const named = await rewrapped(message, { ...bare, removeCertificates: [certificate] });
+    expect((await inspectMessage(named)).recipients).toHaveLength(1);
+  });
+
+  it("wipes its content key, also if it can't be wrapped for somebody", async () => {
+    const message = await sealed(SHORT, [alice.recipient]);
+    const exposed = jest.spyOn(Secret.prototype, "expose");
+    const object = createSecretKey(Buffer.alloc(16));
+    const unusable = { ...carol.recipient.publicKey, object } as unknown as Recipient["publicKey"];
+    const add = [{ ...carol.recipient, publicKey: unusable }];
+    await expect(rewrapped(message, { identities: [alice.identity], add })).rejects.toThrow(
+      "key object",
+    );
+    // The first is the host's, which wraps that don't come out are replaced by.
+    const contentKey = exposed.mock.contexts.at(-1) as Secret;
+    exposed.mockRestore();
+    expect(() => contentKey.expose()).toThrow("a wiped secret was used");
+  });
+
   it.each([
     ["in DER", SHORT],
     ["in a stream's BER", LONG],

@@ -1,4 +1,5 @@
 /** Whose certificate a recipient of a message names: nothing else leads to a private key. */
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { der, TAG } from "../../../src/asn1/der.js";
 import { derOid } from "../../../src/asn1/oid.js";
@@ -85,6 +86,25 @@ describe("a recipient that is named by a key identifier", () => {
 
   it("matches a key without a certificate by what RFC 5280 makes of it", async () => {
     expect(await outcome(byKeyId(keyIdentifier(curve.spki)), holder())).toEqual(OPENS);
+  });
+
+  const bits = curve.spki.slice(-65);
+  const hash = (name: string, bytes: Uint8Array): Uint8Array =>
+    new Uint8Array(createHash(name).update(bytes).digest());
+  const short = hash("sha1", bits)
+    .slice(-8)
+    .map((byte, at) => (at === 0 ? 0x40 | (byte & 15) : byte));
+
+  it.each([
+    ["RFC 5280 §4.2.1.2 method 2", short],
+    ["RFC 7093 §2 method 1", hash("sha256", bits).slice(0, 20)],
+    ["RFC 7093 §2 method 2", hash("sha384", bits).slice(0, 20)],
+    ["RFC 7093 §2 method 3", hash("sha512", bits).slice(0, 20)],
+    ["RFC 7093 §2 method 4", hash("sha256", curve.spki)],
+  ])("matches a key without a certificate by %s", async (_, id) => {
+    expect(await outcome(byKeyId(id), holder())).toEqual(OPENS);
+    const other = id.with(-1, (id.at(-1) ?? 0) ^ 1);
+    expect(await outcome(byKeyId(other), holder())).toEqual(IS_FOR_OTHERS);
   });
 
   it.each([

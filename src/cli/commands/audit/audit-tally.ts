@@ -62,10 +62,15 @@ export class Tally {
   }
 }
 
-/** For people. */
-export function summaryLines(summary: AuditSummary): string[] {
+/**
+ * For people.
+ *
+ * @param hasError - `strictError` is told as well, which has the verdict
+ */
+export function summaryLines(summary: AuditSummary, hasError: boolean): string[] {
   const { messages, others, skipped, proof } = summary;
-  const lines = [`${verdictOf(summary)}; ${counted(messages, "message")} looked at`];
+  const seen = `${counted(messages, "message")} looked at`;
+  const lines = [hasError ? seen : `${verdictOf(summary)}; ${seen}`];
   if (others > 0) lines.push(`${counted(others, "other file")}: no sealed messages`);
   if (skipped > 0)
     lines.push(`${counted(skipped, "link or special file", "links or special files")} passed over`);

@@ -41,7 +41,7 @@ import {
   type KnownSenders,
 } from "./message-findings.js";
 import { Prover } from "./proof.js";
-import { ruledFindings } from "./ruled-findings.js";
+import { ruledFindings, ruledHolders, rulesAt } from "./ruled-findings.js";
 import { SarifAudit } from "./sarif.js";
 
 export async function auditCommand(args: Arguments, given: Context): Promise<number> {
@@ -96,8 +96,9 @@ async function auditAll(
     progress.stop();
     const summary = tally.summary();
     await print(writer.end(summary));
-    for (const line of summaryLines(summary)) report.note(line);
-    if (args.flag("strict") && summary.affected > 0) throw strictError(summary);
+    const isRefused = args.flag("strict") && summary.affected > 0;
+    for (const line of summaryLines(summary, isRefused)) report.note(line);
+    if (isRefused) throw strictError(summary);
     return summary.unreadable > 0 ? EXIT.failed : EXIT.done;
   });
 }
@@ -245,13 +246,14 @@ class Auditor {
 
   async #findingsIn(path: string, info: MessageInfo): Promise<Finding[]> {
     const { holders, book, nowMs } = this.#known;
-    const explained = holders.explain(info);
-    const ruled = await ruledFindings(path, info, explained, book, nowMs);
+    const rules = await rulesAt(path, book);
+    const isGoverned = "always" in rules;
+    const explained = holders.explain(info, () => (isGoverned ? ruledHolders(rules) : []));
     return [
-      ...ruled.findings,
+      ...(isGoverned ? await ruledFindings(rules, info, explained, book, nowMs) : [rules]),
       ...recipientFindings(info, explained),
       ...contentFindings(info),
-      ...senderFindings(info, this.#known, { nowMs, isDemanded: !ruled.isGoverned }),
+      ...senderFindings(info, this.#known, { nowMs, isDemanded: !isGoverned }),
       ...rewrapFindings(info, this.#known, nowMs),
     ];
   }
@@ -267,8 +269,10 @@ async function lookAt({
   } catch (error) {
     if (!(error instanceof P11SealError)) throw error;
     if (error.code === "ERR_READ") return unreadable(path, error);
-    if (!named && isNoMessage(error)) return { path, isMessage: false, findings: [] };
-    return { path, isMessage: true, findings: [{ kind: "broken", message: error.message }] };
+    const isMessage = !isNoMessage(error);
+    // What lies in a folder may be anything; what the user named was taken for a message.
+    if (!named && !isMessage) return { path, isMessage, findings: [] };
+    return { path, isMessage, findings: [{ kind: "broken", message: error.message }] };
   }
 }
 

@@ -172,7 +172,7 @@ export function severityOf({ kind, severity }: Finding): Severity {
 /** What is known of one file once it was looked at. */
 export interface Audited {
   readonly path: string;
-  /** False: no message; it was found in a folder, where other files may lie as well. */
+  /** False: no message, which in a folder, where other files may lie, is no finding. */
   readonly isMessage: boolean;
   readonly findings: readonly Finding[];
   /** With `--as`: what was found out with the key. */

@@ -1,7 +1,7 @@
 /**
- * Whose keys a message's wrapped keys are, as the user's directory and recipients file know them. A
- * run reads them once. Those that explained the last messages are tried first: most messages of a
- * tree are for the same few, and each try costs a hash.
+ * Whose keys a message's wrapped keys are, as the user's directory and recipients file know them,
+ * and the rules for its place. A run reads the lists once. Those that explained the last messages
+ * are tried first: most messages of a tree are for the same few, and each try costs a hash.
  */
 import { toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
@@ -10,6 +10,7 @@ import { P11SealError } from "../../../errors.js";
 import type { ExchangePublicKey, PublicKey } from "../../../keys/key.js";
 import { requireExchange } from "../../../keys/recipient-strength.js";
 import { formatMoment } from "../../../records/directory/directory.js";
+import type { RuledKey } from "../../../records/rules/ruled-keys.js";
 import { isFor } from "../../find/explained.js";
 import type { KnownRecipient } from "../../find/known-names.js";
 
@@ -35,6 +36,24 @@ export function holderFrom(known: KnownRecipient, nowMs: number): Holder | undef
   return {
     ...{ name, publicKey, certificates, fingerprint: toHex(publicKey.fingerprint) },
     ...defined({ retired, weak: weaknessOf(publicKey) }),
+  };
+}
+
+/** The same of a key that rules name; undefined: nobody here has it. */
+export function ruledHolder({
+  name,
+  fingerprint,
+  recipient,
+  certificates = [],
+}: RuledKey): Holder | undefined {
+  if (recipient === undefined) return undefined;
+  const { publicKey } = recipient;
+  return {
+    name,
+    fingerprint,
+    publicKey,
+    certificates,
+    ...defined({ weak: weaknessOf(publicKey) }),
   };
 }
 
@@ -66,7 +85,8 @@ export class Holders {
     this.#inOrder = [...holders];
   }
 
-  explain({ recipients }: MessageInfo): Explanation {
+  /** @param others - keys that are known for this message, tried after those of the lists */
+  explain({ recipients }: MessageInfo, others: () => readonly Holder[] = () => []): Explanation {
     const open = new Map(recipients.entries());
     const unnamed: number[] = [];
     for (const [place, { tag, type, passphrase }] of open) {
@@ -75,18 +95,10 @@ export class Holders {
       if (passphrase !== true) unnamed.push(place);
       open.delete(place);
     }
-    const found: { holder: Holder; places: number[] }[] = [];
-    for (const holder of this.#inOrder) {
-      if (open.size === 0) break;
-      const places = [...open.keys()].filter((place) =>
-        isFor(open.get(place) as RecipientInfo, holder),
-      );
-      if (places.length === 0) continue;
-      found.push({ holder, places });
-      for (const place of places) open.delete(place);
-    }
+    const found = takeOut(open, this.#inOrder);
     if (found.length > 0) this.#putFirst(found.map(({ holder }) => holder));
-    return { holders: found, unknown: [...open.keys()], unnamed };
+    const more = open.size === 0 ? [] : takeOut(open, others());
+    return { holders: [...found, ...more], unknown: [...open.keys()], unnamed };
   }
 
   #putFirst(holders: readonly Holder[]): void {
@@ -94,4 +106,20 @@ export class Holders {
     const others = this.#inOrder.filter((one) => !holders.includes(one));
     this.#inOrder = [...holders, ...others];
   }
+}
+
+/** Finds the wrapped keys of these holders among those that nobody has so far. */
+function takeOut(
+  open: Map<number, RecipientInfo>,
+  holders: readonly Holder[],
+): Explanation["holders"][number][] {
+  const found: Explanation["holders"][number][] = [];
+  for (const holder of holders) {
+    if (open.size === 0) break;
+    const places = [...open].filter(([, recipient]) => isFor(recipient, holder));
+    if (places.length === 0) continue;
+    found.push({ holder, places: places.map(([place]) => place) });
+    for (const [place] of places) open.delete(place);
+  }
+  return found;
 }

@@ -5,33 +5,32 @@ import { headerBreaches, senderBreaches, type Breach } from "../../../records/ru
 import type { Governance } from "../../../records/rules/governance.js";
 import type { RuleBook } from "../../../records/rules/rule-book.js";
 import type { Finding, FindingKind } from "./findings.js";
-import type { Explanation } from "./holders.js";
+import { ruledHolder, type Explanation, type Holder } from "./holders.js";
 
-export interface RuledFindings {
-  readonly findings: readonly Finding[];
-  /** Rules say whether it must be signed. */
-  readonly isGoverned: boolean;
+/** The rules for a file; or why there are none to go by. */
+export async function rulesAt(path: string, book: RuleBook): Promise<Governance | Finding> {
+  try {
+    const rules = await book.rulesFor(path);
+    return rules ?? { kind: "not-governed", message: "no rules hold for its folder" };
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+    const kind = error.code === "ERR_RULES_NO_MATCH" ? "not-governed" : "rules";
+    return { kind, message: error.message };
+  }
+}
+
+/** The keys that rules name, as far as they are known here. */
+export function ruledHolders({ always, to, only = [] }: Governance): readonly Holder[] {
+  return [...always, ...to, ...only].flatMap((key) => ruledHolder(key) ?? []);
 }
 
 export async function ruledFindings(
-  path: string,
+  rules: Governance,
   info: MessageInfo,
   explained: Explanation,
   book: RuleBook,
   nowMs: number,
-): Promise<RuledFindings> {
-  let rules: Governance | undefined;
-  try {
-    rules = await book.rulesFor(path);
-  } catch (error) {
-    if (!(error instanceof P11SealError)) throw error;
-    const kind = error.code === "ERR_RULES_NO_MATCH" ? "not-governed" : "rules";
-    return { findings: [{ kind, message: error.message }], isGoverned: false };
-  }
-  if (rules === undefined) {
-    const message = "no rules hold for its folder";
-    return { findings: [{ kind: "not-governed", message }], isGoverned: false };
-  }
+): Promise<Finding[]> {
   // Of the keys in the directory, only those that it was sealed to can break a rule.
   const holders = new Set(explained.holders.map(({ holder }) => holder.fingerprint));
   const known = (await book.keys()).all().filter(({ fingerprint }) => holders.has(fingerprint));
@@ -39,7 +38,7 @@ export async function ruledFindings(
     ...headerBreaches(rules, info.recipients, known, nowMs),
     ...signerBreaches(rules, info),
   ];
-  return { findings: breaches.map(findingOf), isGoverned: true };
+  return breaches.map(findingOf);
 }
 
 /** None where only the message's end shows who signed. */

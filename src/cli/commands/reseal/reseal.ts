@@ -292,7 +292,10 @@ async function underAll(
   const isBack = message.recipients.some(({ publicKey }) =>
     wishes.remove.some((removed) => isSame(removed, publicKey)),
   );
-  if (!isBack) return message;
+  if (!isBack) {
+    for (const note of message.notes ?? []) rules.note(note);
+    return message;
+  }
   throw new PolicyError("ERR_RULES", `the rules for ${quoted(path)} demand whom you remove`, {
     hint: "see p11seal rules explain; the rules have to change first",
   });

@@ -54,12 +54,12 @@ async function rewrapAll(
     ...args.texts("cert"),
     ...trustFiles(args),
   ]);
-  const ruled = new RuledRewrapping(new OutputRules(context), args.flag("rules"));
+  const isDryRun = args.flag("dry-run");
+  const ruled = new RuledRewrapping(new OutputRules(context, !isDryRun), args.flag("rules"));
   const options = { tree, ...defined({ manifest, shard }) };
   // What comes from stdin comes once: there, each file's rules are read when it is its turn.
   const again = { tree, ...defined({ manifest: manifest === "-" ? undefined : manifest, shard }) };
   await ruled.requireSound(messageFiles(paths, again, context.io));
-  const isDryRun = args.flag("dry-run");
   const outcomes = new Outcomes(context, { isDryRun, json: args.flag("json"), progress });
   const path = isDryRun ? undefined : args.text("journal");
   const journal = path === undefined ? undefined : await Journal.open(path);

@@ -79,7 +79,7 @@ export class RuledRewrapping {
     const excluded = this.#repairs ? excludedBy(governance, info, keys) : [];
     return {
       add: [...named, ...ruled],
-      remove: [...change.remove, ...excluded.filter((key) => !isAmong(key, change.remove))],
+      remove: [...change.remove, ...excluded.filter((key) => !isNamedIn(key, change.remove))],
       from: change.from,
       expected: expectedUnder(governance, change, excluded),
       rules: {
@@ -186,7 +186,7 @@ function maybeAmong({ recipients }: MessageInfo, { recipient, certificates }: Ru
   return recipients.some((one) => one.matches(recipient.publicKey, certificates));
 }
 
-function isAmong(key: NamedKey, keys: readonly NamedKey[]): boolean {
+function isNamedIn(key: NamedKey, keys: readonly NamedKey[]): boolean {
   const fingerprint = toHex(key.publicKey.fingerprint);
   return keys.some((one) => isKey({ fingerprint }, one));
 }

@@ -29,6 +29,8 @@ export interface RuledMessage {
   readonly recipients: readonly Recipient[];
   /** SHA-256 of the rules that were obeyed. */
   readonly rulesHash?: Uint8Array;
+  /** What a person should know of it, once nothing more is refused. */
+  readonly notes?: readonly string[];
 }
 
 /**
@@ -48,19 +50,20 @@ export async function underRules(
     );
   }
   requireSome(recipients, governances);
+  const notes: string[] = [];
   for (const governance of governances) {
     for (const key of governance.always) {
       const added = usable(key, governance.path);
       if (recipients.some((one) => isSameKey(one, added))) continue;
       recipients = [...recipients, added];
-      rules.note(`sealed to "${key.name}" as well: ${sourceOf(governance, key)}`);
+      notes.push(`sealed to "${key.name}" as well: ${sourceOf(governance, key)}`);
     }
   }
   for (const governance of governances) {
     recipients = recipients.map((one) => obeying(one, governance, keys, oaepOf(wanted)));
     refuse(senderBreaches(governance, senderOf(wanted)), governance, senderHint(wanted));
   }
-  return { recipients, ...defined({ rulesHash: governances[0]?.hash }) };
+  return { recipients, notes, ...defined({ rulesHash: governances[0]?.hash }) };
 }
 
 // ── Details ──

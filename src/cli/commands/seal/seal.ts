@@ -184,6 +184,7 @@ async function messagesOf(
       messages.set(task, await underRules(wanted, governances, rules));
     }
   }
+  for (const { notes = [] } of messages.values()) for (const note of notes) rules.note(note);
   return messages;
 }
 

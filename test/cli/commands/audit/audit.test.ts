@@ -1,5 +1,5 @@
 /** What `audit` finds in messages of each format, and in files that are none. */
-import { generateKeyPairSync } from "node:crypto";
+import { createHash, createPublicKey, generateKeyPairSync } from "node:crypto";
 import {
   chmodSync,
   mkdirSync,
@@ -66,7 +66,7 @@ beforeAll(async () => {
   process.chdir(folder);
   writeFileSync(at("note"), "meet at noon\n");
   for (const name of ["alice", "bob", "carol"]) await ok("recipients", "add", name, `${name}.pem`);
-  for (const name of ["nobody", "old", "zoe"]) {
+  for (const name of ["nobody", "old", "left", "zoe"]) {
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     writeFileSync(at(`${name}.pem`), publicKey.export({ format: "pem", type: "spki" }));
     const pem = privateKey.export({ format: "pem", type: "pkcs8" });
@@ -103,6 +103,16 @@ describe("a message in p11seal's own format", () => {
         recipients: [2],
       }),
     );
+  });
+
+  it("does not know a key that was removed; one that is kept with an end is retired", async () => {
+    await ok("recipients", "add", "left", "left.pem");
+    await seal("left.p11s", "-r", "left", "-r", "bob");
+    await ok("recipients", "remove", "--yes", "left");
+    expect(await kinds("left.p11s")).toEqual(["unknown-recipient"]);
+    await ok("recipients", "add", "left-2020", "left.pem", "--not-after", "2020-01-31");
+    expect(await kinds("left.p11s")).toEqual(["retired-key"]);
+    await ok("recipients", "remove", "--yes", "left-2020");
   });
 
   it("tells which wrapped keys nobody knows", async () => {
@@ -263,6 +273,42 @@ describe("under rules", () => {
     const broken = await ruled("nonsense");
     expect(broken[0]?.kind).toBe("rules");
   });
+
+  it("knows keys that the rules alone have", async () => {
+    await seal("stray.p11s", "-r", "bob", "-r", "nobody.pem");
+    writeFileSync(at("ruled/clean.p11s"), readFileSync(at("stray.p11s")));
+    const key = createPublicKey(readFileSync(at("nobody.pem"))).export({
+      format: "der",
+      type: "spki",
+    });
+    const fingerprint = createHash("sha256").update(key).digest("hex");
+    const recipient = `[[recipient]]\nname = "escrow"\nfingerprint = "SHA256:${fingerprint}"\n`;
+    const rule = '[[rule]]\npaths = ["**"]\nalways = ["escrow"]\n';
+    const material = `key = "${key.toString("base64")}"\n`;
+    expect(await ruled(`root = true\n${recipient}${material}${rule}`)).toEqual([]);
+  });
+
+  it("finds more recipients that are not named than `only` has keys for", async () => {
+    const x25519 = [0, 1].map(() => generateKeyPairSync("x25519").publicKey);
+    const spki = x25519.map((key) => key.export({ format: "der", type: "spki" }));
+    const files = x25519.map((key, i) => {
+      writeFileSync(at(`x${i}.pem`), key.export({ format: "pem", type: "spki" }));
+      return `x${i}.pem`;
+    });
+    const named = spki.map((key, i) => {
+      const fingerprint = createHash("sha256").update(key).digest("hex");
+      return `[[recipient]]\nname = "x${i}"\nfingerprint = "SHA256:${fingerprint}"\nkey = "${key.toString("base64")}"\n`;
+    });
+    const only = (...names: readonly string[]): string =>
+      `root = true\n${named.join("")}[[rule]]\npaths = ["**"]\nonly = ${JSON.stringify(names)}\n`;
+    const to = files.flatMap((name) => ["-r", name]);
+    await ok("seal", "--format", "age", ...to, "-o", "two.age", "note");
+    writeFileSync(at("ruled/clean.p11s"), readFileSync(at("two.age")));
+    const kindsUnder = async (text: string): Promise<string[]> =>
+      (await ruled(text)).map(({ kind }) => kind);
+    expect(await kindsUnder(only("x0", "x1"))).toEqual(["unnamed-recipient"]);
+    expect(await kindsUnder(only("x0"))).toEqual(["excluded-recipient", "unnamed-recipient"]);
+  });
 });
 
 describe("files", () => {
@@ -345,6 +391,19 @@ describe("the run's end", () => {
     expect([strict.status, errorCode(strict)]).toEqual([6, "ERR_AUDIT"]);
     const ignoring = EVERYWHERE.flatMap((kind) => ["--ignore", kind]);
     expect((await cli("audit", "--strict", ...ignoring, "clean.p11s")).status).toBe(0);
+  });
+
+  it("says once what it comes to, and does not take a file for a message that is none", async () => {
+    const { status, stderr } = await cli("audit", "--strict", "note");
+    expect([status, stderr.split("\n").slice(0, 3)]).toEqual([
+      6,
+      [
+        "p11seal: 0 messages looked at",
+        "p11seal: 1 other file: no sealed messages",
+        expect.stringMatching(/^p11seal: \d findings? \(.*1 fault.*\) in 1 file$/),
+      ],
+    ]);
+    expect(await audit("note")).toMatchObject({ messages: 0, others: 1, affected: 1 });
   });
 
   it("says what was looked at", async () => {

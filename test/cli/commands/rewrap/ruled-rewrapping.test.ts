@@ -1,6 +1,6 @@
 /** `p11seal rewrap` below a rules file: what it repairs, and what it refuses. */
 import { createPrivateKey } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { toBase64, toHex } from "../../../../src/bytes.js";
@@ -351,7 +351,14 @@ describe("rules that can't be believed", () => {
     await signed(1);
     const old = [readFileSync(path), readFileSync(`${path}.sig`)] as const;
     await signed(2);
+    // A dry run writes nothing, so it remembers nothing either.
+    const seen = join(home, "rules-seen.toml");
+    const rehearsal = ["rewrap", "--rules", "--dry-run", "--tree", ...as("alice"), tree];
+    const rehearsed = await p11seal(...rehearsal);
+    expect(rehearsed.stdout.toString()).toContain("2.p11s: foreign");
+    expect(existsSync(seen)).toBe(false);
     await p11seal("rules", "explain", at("z/2.p11s"));
+    expect(existsSync(seen)).toBe(true);
     writeFileSync(path, old[0]);
     writeFileSync(`${path}.sig`, old[1]);
     await expectRefused("ERR_RULES_VERSION");

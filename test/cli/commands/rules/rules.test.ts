@@ -106,6 +106,17 @@ describe("seal under rules", () => {
     expect(plain.stdout.toString()).toBe("plain text\n");
   });
 
+  it("says nothing of whom it would have added where it refuses, in any of several files", async () => {
+    rules(`${ALWAYS}[[rule]]\npaths = ["b/**"]\nonly = ["vault", "alice"]\n`);
+    mkdirSync(join(tree, "b"));
+    for (const name of ["1", "b/2"]) writeFileSync(join(tree, name), "plain text\n");
+    const files = [join(tree, "1"), join(tree, "b", "2")];
+    const sealed = await p11seal(["seal", "--json", "-r", keyFile("bob.pem"), ...files]);
+    expect([sealed.status, errorCode(sealed)]).toEqual([6, "ERR_RULES"]);
+    expect(sealed.stderr).not.toContain("as well");
+    expect(existsSync(join(tree, "1.p11s"))).toBe(false);
+  });
+
   it("says nothing of an escrow that is a recipient already", async () => {
     rules(ALWAYS);
     writeFileSync(keyFile("vault.pem"), publicPem(TEST_KEYS.p521));
