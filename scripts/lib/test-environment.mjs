@@ -73,11 +73,13 @@ export function makeTestEnvironment(softHsm, nss) {
 }
 
 /**
- * The environment without anything that changes what p11seal or a module does.
+ * The environment without anything that changes what p11seal or a module does, except for the
+ * binding: the suite runs on each.
  * @param {NodeJS.ProcessEnv} env
  * @returns {NodeJS.ProcessEnv}
  */
 export function withoutSettings(env) {
-  const settings = /^(P11SEAL_|TEST_NSS_|TEST_SOFTHSM2_|SOFTHSM2_CONF$|PKCS11_MODULE_PATH$)/;
+  const settings =
+    /^(P11SEAL_(?!BINDING$)|TEST_NSS_|TEST_SOFTHSM2_|SOFTHSM2_CONF$|PKCS11_MODULE_PATH$)/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !settings.test(name)));
 }

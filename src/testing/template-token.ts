@@ -18,7 +18,7 @@ import {
 import { dirname, join, relative } from "node:path";
 import { UsageError } from "../errors.js";
 import { withLock } from "../store/lock.js";
-import { loadBinding } from "../token/modules/binding.js";
+import { loadBinding } from "../token/modules/load-binding.js";
 import { CKU, OS_LOCKING_OK, TOKEN_FLAG } from "../token/modules/constants.js";
 import { cacheFolder } from "./folders.js";
 import { makeKey, type MadeKey, type TestKeyOptions, type TestKeyType } from "./make-keys.js";
@@ -170,7 +170,7 @@ async function make(
   new ShimSettings(folder, { ...settings, profile: PROFILES.softhsm });
   const pin = contents.pin === "random" ? String(randomInt(10_000_000, 100_000_000)) : contents.pin;
 
-  const native = (await loadBinding())();
+  const native = (await loadBinding()).newModule();
   native.load(moduleIn(folder));
   native.C_Initialize({ flags: OS_LOCKING_OK });
   try {

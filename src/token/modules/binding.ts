@@ -1,10 +1,17 @@
 /**
- * What this project uses of pkcs11js, in types of its own: the package is optional, and published
- * declarations have to compile without it. `loadBinding` checks that the package fits them.
+ * A module's functions as this project uses them. The types are those of pkcs11js, but written down
+ * here: the package is optional, and published declarations have to compile without it. There are
+ * two makers, pkcs11js and `ffi/`; load-binding.ts chooses, and checks that the package fits.
  */
-import { TokenError } from "../../errors.js";
 
-/** A slot, session or object: a CK_ULONG, as pkcs11js carries it. */
+/** A package that calls modules. */
+export interface Binding {
+  readonly name: "pkcs11js" | "koffi";
+  /** The object for one more module, whose `load` comes first. */
+  newModule(): Cryptoki;
+}
+
+/** A slot, session or object: a CK_ULONG in the machine's order. */
 type Handle = Buffer;
 
 /** CK_ATTRIBUTE. `template` is its only maker for what goes to a module. */
@@ -82,7 +89,7 @@ export interface Cryptoki extends OnThreads {
   C_OpenSession(slot: Handle, flags: number): Handle;
   C_CloseSession(session: Handle): void;
   C_GetSessionInfo(session: Handle): object;
-  C_Login(session: Handle, userType: number, pin?: string): void;
+  C_Login(session: Handle, userType: number, pin: string): void;
   C_Logout(session: Handle): void;
 
   C_FindObjectsInit(session: Handle, template: Attribute[]): void;
@@ -129,27 +136,4 @@ interface OnThreads {
 interface HandlePair {
   readonly publicKey: Handle;
   readonly privateKey: Handle;
-}
-
-/**
- * Loads pkcs11js. The function that it returns makes the object for one more module.
- *
- * @throws TokenError `ERR_NATIVE_MISSING` when the package is missing or was not built.
- */
-export async function loadBinding(): Promise<() => Cryptoki> {
-  try {
-    // The package is CommonJS, which its declarations do not say.
-    const loaded = (await import("pkcs11js")) as unknown as { default: typeof import("pkcs11js") };
-    const { PKCS11 } = loaded.default;
-    return () => new PKCS11();
-  } catch (cause) {
-    throw new TokenError(
-      "ERR_NATIVE_MISSING",
-      "the package pkcs11js is not installed or not built",
-      {
-        hint: "using a token needs it: with a C++ compiler, make and python3 at hand, run npm install pkcs11js",
-        cause,
-      },
-    );
-  }
 }

@@ -6,8 +6,12 @@
  *
  * koffi is loaded with the first such call, which takes 6 ms, and never at start-up.
  */
-import { endianness } from "node:os";
 import { TokenError } from "../../errors.js";
+import { CallMemory } from "./ffi/call-memory.js";
+import { runOnThread } from "./ffi/foreign-call.js";
+import { type CalledFunction, type Functions, loadFunctions } from "./ffi/function-list.js";
+import { type Argument, type Koffi, loadKoffi } from "./ffi/koffi.js";
+import { describeStructures } from "./ffi/structures.js";
 
 /** PINs are the bytes of UTF-8, or undefined for PINs that the reader asks for. */
 export interface DirectFunctions {
@@ -19,27 +23,29 @@ export interface DirectFunctions {
 }
 
 /**
- * The functions of the library at `path`, which pkcs11js has loaded and initialized. Use them only
- * inside `Module.runDirect`, which keeps the PINs in place and names what they reject with.
+ * The functions of the library at `path`, which is loaded and initialized. Use them only inside
+ * `Module.runDirect`, which names what they reject with.
  *
  * @throws TokenError `ERR_KOFFI_MISSING`
  */
 export async function directFunctions(path: string): Promise<DirectFunctions> {
-  const koffi = await loadKoffi();
+  const koffi = await availableKoffi();
   // No await from here on, so two callers cannot both open the library.
   const known = opened.get(path);
   if (known !== undefined) return known;
-  const table = functionTable(koffi, path);
-  const functions: DirectFunctions = {
+  const { structures, struct } = describeStructures(koffi);
+  const memory = new CallMemory(koffi, structures);
+  const functions = loadFunctions(koffi, struct, path);
+  const direct: DirectFunctions = {
     C_Login: (session, user, pin) =>
-      invoke(koffi, table, "C_Login", [handleOf(session), user, ...bytes(pin)]),
+      invoke(functions, "C_Login", [memory.handle(session), user, ...bytes(pin)]),
     C_InitPIN: (session, pin) =>
-      invoke(koffi, table, "C_InitPIN", [handleOf(session), ...bytes(pin)]),
+      invoke(functions, "C_InitPIN", [memory.handle(session), ...bytes(pin)]),
     C_SetPIN: (session, old, fresh) =>
-      invoke(koffi, table, "C_SetPIN", [handleOf(session), ...bytes(old), ...bytes(fresh)]),
+      invoke(functions, "C_SetPIN", [memory.handle(session), ...bytes(old), ...bytes(fresh)]),
   };
-  opened.set(path, functions);
-  return functions;
+  opened.set(path, direct);
+  return direct;
 }
 
 /**
@@ -50,24 +56,9 @@ export function isCalling(): boolean {
   return underWay > 0;
 }
 
-/** What is used of koffi, in our own types: published declarations have to compile without it. */
-interface Koffi {
-  load(path: string): {
-    func(name: string, result: string, args: readonly string[]): (...args: unknown[]) => number;
-  };
-  proto(result: string, args: readonly string[]): unknown;
-  decode(address: bigint, offset: number, type: "void *"): bigint | null;
-  decode(address: bigint, prototype: unknown): NativeFunction;
-}
-
-interface NativeFunction {
-  async: (...args: unknown[]) => void;
-}
-
-async function loadKoffi(): Promise<Koffi> {
+async function availableKoffi(): Promise<Koffi> {
   try {
-    const loaded = (await import("koffi")) as unknown as { default: Koffi };
-    return loaded.default;
+    return await loadKoffi();
   } catch (cause) {
     throw new TokenError("ERR_KOFFI_MISSING", "the package koffi is not installed", {
       hint: "it needs no compiler: npm install koffi",
@@ -81,66 +72,20 @@ const opened = new Map<string, DirectFunctions>();
 
 let underWay = 0;
 
-/** Where each function stands in CK_FUNCTION_LIST (PKCS#11 v2.40 §5.4), and its parameters. */
-const FUNCTIONS = {
-  C_InitPIN: { index: 10, parameters: ["ulong", "void *", "ulong"] },
-  C_SetPIN: { index: 11, parameters: ["ulong", "void *", "ulong", "void *", "ulong"] },
-  C_Login: { index: 18, parameters: ["ulong", "ulong", "void *", "ulong"] },
-} as const;
-
-/**
- * The address of the library's CK_FUNCTION_LIST. C_GetFunctionList is the only symbol that a module
- * must export (PKCS#11 v2.40 §2).
- */
-function functionTable(koffi: Koffi, path: string): bigint {
-  const get = koffi.load(path).func("C_GetFunctionList", "ulong", ["void *"]);
-  const result = Buffer.alloc(POINTER_BYTES);
-  const code = get(result);
-  if (code !== 0) throw failed(code);
-  return handleOf(result);
-}
-
-function invoke(
-  koffi: Koffi,
-  table: bigint,
-  name: keyof typeof FUNCTIONS,
-  args: readonly unknown[],
+async function invoke(
+  functions: Functions,
+  fn: CalledFunction,
+  args: readonly Argument[],
 ): Promise<void> {
-  const { index, parameters } = FUNCTIONS[name];
-  const address = koffi.decode(table, VERSION_BYTES + index * POINTER_BYTES, "void *");
-  if (address === null) return Promise.reject(failed(FUNCTION_NOT_SUPPORTED));
-  const native = koffi.decode(address, koffi.proto("ulong", parameters));
   underWay += 1;
-  return new Promise<void>((resolve, reject) => {
-    native.async(...args, (error: Error | null, code: number) => {
-      underWay -= 1;
-      if (error !== null) reject(error);
-      else if (code === 0) resolve();
-      else reject(failed(code));
-    });
-  });
-}
-
-const POINTER_BYTES = /64|s390x/.test(process.arch) ? 8 : 4;
-
-/** CK_VERSION before the first pointer: structures are packed on Windows alone (PKCS#11 §2.1). */
-const VERSION_BYTES = process.platform === "win32" ? 2 : POINTER_BYTES;
-
-const FUNCTION_NOT_SUPPORTED = 0x54;
-
-/** A handle or an address: four or eight bytes in the machine's order. */
-function handleOf(bytes: Buffer): bigint {
-  const isLittle = endianness() === "LE";
-  if (bytes.length === 8) return isLittle ? bytes.readBigUInt64LE() : bytes.readBigUInt64BE();
-  return BigInt(isLittle ? bytes.readUInt32LE() : bytes.readUInt32BE());
+  try {
+    await runOnThread(functions, { fn, args, result: () => undefined });
+  } finally {
+    underWay -= 1;
+  }
 }
 
 /** Pointer and length. */
 function bytes(pin: Buffer | undefined): [Buffer | null, number] {
   return pin === undefined ? [null, 0] : [pin, pin.length];
-}
-
-/** As pkcs11js reports it; `callAsync` names it. */
-function failed(code: number): Error & { code: number } {
-  return Object.assign(new Error("a module's function failed"), { code });
 }

@@ -7,10 +7,11 @@
  */
 import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
-import { type Cryptoki, loadBinding } from "./binding.js";
+import type { Cryptoki } from "./binding.js";
 import { call, callAsync, failedWith, origin } from "./call.js";
 import { OS_LOCKING_OK } from "./constants.js";
 import { type DirectFunctions, directFunctions } from "./koffi-library.js";
+import { loadBinding } from "./load-binding.js";
 import { checkModuleFile } from "./module-file.js";
 import { nextForm, type Operating } from "./operating.js";
 
@@ -41,7 +42,7 @@ export interface LibraryInfo {
 export class Module {
   readonly path: string;
   readonly library: LibraryInfo;
-  /** pkcs11js's object. Use it only inside `call` or `run`. */
+  /** The binding's object. Use it only inside `call` or `run`. */
   readonly native: Cryptoki;
   readonly #inFlight = new Set<readonly unknown[]>();
   readonly #release: () => void;
@@ -114,16 +115,16 @@ export class Module {
 /**
  * Loads and initializes a module.
  *
- * @throws TokenError `ERR_NATIVE_MISSING`, those of `checkModuleFile`, `ERR_MODULE_LOAD` when the
+ * @throws TokenError those of `loadBinding` and `checkModuleFile`, `ERR_MODULE_LOAD` when the
  * loader refuses it, and `ERR_MODULE_INIT` when C_Initialize does.
  */
 export async function openModule(candidate: ModuleCandidate): Promise<Module> {
   const real = checkModuleFile(candidate.path, candidate.explicit || candidate.named === true);
-  const newBinding = await loadBinding();
+  const binding = await loadBinding();
   // No await from here on, so two calls for the same module cannot interleave.
   let loaded = registry.get(real);
   if (loaded === undefined) {
-    loaded = { native: load(newBinding(), candidate.path), users: 0, ours: false };
+    loaded = { native: load(binding.newModule(), candidate.path), users: 0, ours: false };
     registry.set(real, loaded);
   }
   const entry = loaded;

@@ -7,6 +7,7 @@ import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import { restore } from "../../terminal/interrupts.js";
 import { isCalling } from "../modules/koffi-library.js";
+import { loadBinding } from "../modules/load-binding.js";
 import { restoreEnvironment } from "./environment.js";
 import { COMMAND_STDERR, connectionToParent } from "./ipc.js";
 import { isDeafToDebuggers, leaveMemoryOut } from "./no-core.js";
@@ -58,7 +59,7 @@ function main(): void {
   });
   const session = server.accept(connectionToParent());
   // Loading the binding takes a while and may as well happen before it is needed.
-  import("pkcs11js").catch(() => undefined);
+  loadBinding().catch(() => undefined);
 }
 
 /** Exit status after something that was not foreseen. */

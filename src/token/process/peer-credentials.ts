@@ -5,6 +5,7 @@
  */
 import { endianness } from "node:os";
 import type { Socket } from "node:net";
+import { loadKoffi } from "../modules/ffi/koffi.js";
 
 /** The process that connected, and its user, at the time it did. */
 export interface PeerCredentials {
@@ -27,8 +28,8 @@ export async function peerReader(): Promise<PeerReader | undefined> {
     const credentials = new DataView(new ArrayBuffer(UCRED_BYTES));
     const length = new DataView(new ArrayBuffer(4));
     length.setInt32(0, UCRED_BYTES, IS_LITTLE);
-    const bytes = new Uint8Array(credentials.buffer);
-    const status = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, bytes, new Uint8Array(length.buffer));
+    const bytes = [Buffer.from(credentials.buffer), Buffer.from(length.buffer)] as const;
+    const status = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ...bytes);
     if (status !== 0 || length.getInt32(0, IS_LITTLE) !== UCRED_BYTES) return undefined;
     return {
       pid: credentials.getInt32(0, IS_LITTLE),
@@ -42,22 +43,17 @@ type Getsockopt = (
   fd: number,
   level: number,
   name: number,
-  value: Uint8Array,
-  length: Uint8Array,
+  value: Buffer,
+  length: Buffer,
 ) => number;
 
 /** The C library is in the process already: it need not be found by a name. */
 async function loadGetsockopt(): Promise<Getsockopt | undefined> {
   try {
-    const { default: koffi } = (await import("koffi")) as unknown as {
-      default: {
-        load(path: null): {
-          func(name: string, result: string, args: readonly string[]): Getsockopt;
-        };
-      };
-    };
+    const koffi = await loadKoffi();
     const parameters = ["int", "int", "int", "void *", "void *"];
-    return koffi.load(null).func("getsockopt", "int", parameters);
+    const call = koffi.load(null).func("getsockopt", "int", parameters);
+    return (...args) => Number(call(...args));
   } catch {
     return undefined;
   }

@@ -121,7 +121,7 @@ describe("a module that can't be used", () => {
   });
 });
 
-describe("pkcs11js that was not built", () => {
+describe("a package that calls modules, if there is none,", () => {
   it("is told by every command, and not as a fault of the modules", () => {
     const copy = join(folder, "copy");
     for (const one of ["dist", "package.json"]) {
@@ -138,7 +138,9 @@ describe("pkcs11js that was not built", () => {
         expect({ command, status: ended.status, text: ended.stdout + ended.stderr }).toEqual({
           command,
           status: 5,
-          text: expect.stringMatching(/pkcs11js is not installed or not built[^]*npm install/),
+          text: expect.stringMatching(
+            /neither pkcs11js nor koffi can be loaded[^]*npm install koffi/,
+          ),
         });
       }
     }

@@ -238,13 +238,22 @@ describe("a broken module", () => {
 });
 
 describe("without pkcs11js", () => {
-  it("every module is listed with the reason, and what to install", () => {
+  it("koffi opens the module", () => {
     const { status, output } = runInPlainNode("broken-modules.ts", [SOFTHSM_MODULE], {
-      TEST_WITHOUT_PACKAGE: "pkcs11js",
+      TEST_WITHOUT_PACKAGES: "pkcs11js",
+      SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"] ?? "",
+    });
+    expect(status).toBe(0);
+    expect(output).toEqual([{ library: "Implementation of PKCS11" }]);
+  });
+
+  it("nor koffi, every module is listed with the reason, and what to install", () => {
+    const { status, output } = runInPlainNode("broken-modules.ts", [SOFTHSM_MODULE], {
+      TEST_WITHOUT_PACKAGES: "pkcs11js koffi",
     });
     expect(status).toBe(0);
     expect(output).toMatchObject([
-      { code: "ERR_NATIVE_MISSING", hint: expect.stringContaining("npm install pkcs11js") },
+      { code: "ERR_NATIVE_MISSING", hint: expect.stringContaining("npm install koffi") },
     ]);
   });
 });

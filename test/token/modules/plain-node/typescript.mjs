@@ -1,7 +1,7 @@
 /**
  * `node --import this-file script.ts` runs the sources directly in plain Node, outside jest. There
- * an assignment to process.env reaches the C library, and a crash ends only the child. The package
- * named by TEST_WITHOUT_PACKAGE can't be found.
+ * an assignment to process.env reaches the C library, and a crash ends only the child. The packages
+ * named by TEST_WITHOUT_PACKAGES, with blanks between, can't be found.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { register } from "node:module";
@@ -11,7 +11,8 @@ if (!import.meta.url.includes("?hooks")) register(`${import.meta.url}?hooks`);
 
 /** @type {import("node:module").ResolveHook} */
 export async function resolve(specifier, context, next) {
-  if (specifier === process.env["TEST_WITHOUT_PACKAGE"]) throw new Error(`no ${specifier}`);
+  const without = process.env["TEST_WITHOUT_PACKAGES"]?.split(" ") ?? [];
+  if (without.includes(specifier)) throw new Error(`no ${specifier}`);
   if (specifier.startsWith(".") && specifier.endsWith(".js") && context.parentURL) {
     const url = new URL(specifier.replace(/\.js$/, ".ts"), context.parentURL);
     if (existsSync(fileURLToPath(url))) return { url: url.href, shortCircuit: true };
