@@ -16,15 +16,16 @@ import { root, SetupError } from "./run.mjs";
 const INSIDE = ["@scure/base", "cborg", "hpke", "smol-toml", "yargs-parser"];
 
 /**
- * The bundles, by name. Each stands alone, except that `main` and `age-plugin-p11` load one of the
- * `run-…` bundles.
+ * The bundles, by name. Each stands alone, except that `main`, `child` and `age-plugin-p11` load
+ * one of the `run-…` bundles.
  */
 const PROGRAMS = {
   main: "src/cli/main.ts",
   "run-messages": "src/cli/run-messages.ts",
   "run-all": "src/cli/run-all.ts",
   worker: "src/body/threads/worker.ts",
-  child: "src/token/process/child.ts",
+  child: "src/cli/token-start.ts",
+  "run-child": "src/token/process/child.ts",
   "age-plugin-p11": "src/plugin/age-plugin-p11.ts",
   "run-plugin": "src/plugin/run-plugin.ts",
 };

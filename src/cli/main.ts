@@ -15,8 +15,8 @@ async function start(): Promise<void> {
   const file = new URL(isAboutMessages ? "run-messages.js" : "run-all.js", import.meta.url);
   const purpose = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
   const { loadProgram } = await import("../store/code-cache.js");
-  const { program, folder, keep } = loadProgram(fileURLToPath(file), purpose, process.env);
-  await (program as typeof Program).run(folder);
+  const { program, keep } = loadProgram(fileURLToPath(file), purpose, process.env);
+  await (program as typeof Program).run();
   // When all is done, and nobody waits for more output. A run that failed may have done little.
   process.once("exit", (status) => {
     if (status === 0) keep();

@@ -2,6 +2,6 @@
 import { ALL_COMMANDS } from "./commands/all-commands.js";
 import { runProgram } from "./run.js";
 
-export function run(codeFolder: string | undefined): Promise<void> {
-  return runProgram(codeFolder, ALL_COMMANDS);
+export function run(): Promise<void> {
+  return runProgram(ALL_COMMANDS);
 }

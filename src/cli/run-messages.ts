@@ -2,6 +2,6 @@
 import { MESSAGE_COMMANDS } from "./commands/message-commands.js";
 import { runProgram } from "./run.js";
 
-export function run(codeFolder: string | undefined): Promise<void> {
-  return runProgram(codeFolder, MESSAGE_COMMANDS);
+export function run(): Promise<void> {
+  return runProgram(MESSAGE_COMMANDS);
 }

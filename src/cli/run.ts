@@ -3,7 +3,6 @@
  * within a process. Only `runProgram` sets the exit status of the process and handles its signals.
  */
 import type { Writable } from "node:stream";
-import { keepCodeIn } from "../token/process/environment.js";
 import { restore } from "../terminal/interrupts.js";
 import { requireExactText } from "./arguments/exact-text.js";
 import { startTokenAhead } from "./token-ahead.js";
@@ -87,12 +86,8 @@ function ignore(): void {
   // The write that is waited for reports it.
 }
 
-/** Runs this process's command line. `codeFolder` is where Node keeps compiled code, if it does. */
-export async function runProgram(
-  codeFolder: string | undefined,
-  commands: CommandSet,
-): Promise<void> {
-  if (codeFolder !== undefined) keepCodeIn(codeFolder);
+/** Runs this process's command line. */
+export async function runProgram(commands: CommandSet): Promise<void> {
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => {

@@ -17,8 +17,6 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface Loaded {
   /** What it exports. */
   readonly program: unknown;
-  /** Where compiled code is kept, if it is. */
-  readonly folder: string | undefined;
   /** Keeps what was compiled until now, where that takes a call. Never throws. */
   readonly keep: () => void;
 }
@@ -52,7 +50,7 @@ export function loadProgram(
   if (folder !== undefined) node.enableCompileCache?.(folder);
   const program: unknown = createRequire(file)(file);
   // Node would do it when the program comes to its end, which a signal may forestall.
-  return { program, folder, keep: () => node.flushCompileCache?.() };
+  return { program, keep: () => node.flushCompileCache?.() };
 }
 
 /** As `require` would load the file, except that its code may be there already. */
@@ -74,7 +72,6 @@ function compiled(file: string, purpose: string, folder: string): Loaded {
   const isNew = script.cachedDataRejected !== false;
   return {
     program: module.exports,
-    folder,
     keep: () => {
       if (isNew) kept.write(script.createCachedData());
     },

@@ -3,7 +3,6 @@
  * that is typed, read from a file or printed by a command is fetched here and never leaves. A crash
  * of the module ends this process and nothing else.
  */
-import nodeModule from "node:module";
 import { Worker } from "node:worker_threads";
 import { restore } from "../../terminal/interrupts.js";
 import { isCalling } from "../modules/koffi-library.js";
@@ -39,7 +38,6 @@ function main(): void {
   }
   process.once("disconnect", () => {
     restore();
-    flushCompileCache?.();
     // Without exit handlers of modules: nobody waits any more, and one that hangs would linger.
     if (session.isFinished) process.kill(process.pid, "SIGKILL");
     end(0);
@@ -79,11 +77,6 @@ function keepDebuggersOut(): void {
     if (inspector.url() !== undefined) inspector.close();
   });
 }
-
-/**
- * Only Node from 22.1 on has it. It would run by itself only if the program just came to its end.
- */
-const { flushCompileCache } = nodeModule as { flushCompileCache?: () => void };
 
 /**
  * Ends this process when the parent is gone, even while a native call never returns: the event loop

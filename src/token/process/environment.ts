@@ -13,19 +13,11 @@ const LOOKED_AT = ["NODE_EXTRA_CA_CERTS", "NODE_COMPILE_CACHE"] as const;
 /** The variable that holds their values, as JSON, until the process has started. */
 const BEFORE = "p11seal_environment_before";
 
-let codeFolder: string | undefined;
-
-/** From here on, the process keeps its compiled code in this folder too. */
-export function keepCodeIn(folder: string): void {
-  codeFolder = folder;
-}
-
 /** The environment to start the process with. */
 export function childEnvironment(env: Environment): Record<string, string | undefined> {
   const made = withoutPins(env);
   const before = LOOKED_AT.map((name) => [name, made[name]] as const);
   for (const [name] of before) made[name] = undefined;
-  if (codeFolder !== undefined) made["NODE_COMPILE_CACHE"] = codeFolder;
   made[BEFORE] = JSON.stringify(Object.fromEntries(before));
   return made;
 }
