@@ -89,7 +89,7 @@ function shortWay(/** @type {string} */ way) {
  * A table with columns of even width, as Prettier wants it.
  * @param {string[][]} rows the first is the heading
  */
-function aligned(rows) {
+export function aligned(rows) {
   const widths = (rows[0] ?? []).map((_, i) =>
     Math.max(3, ...rows.map((row) => (row[i] ?? "").length)),
   );

@@ -34,6 +34,8 @@ export type TestKeyUse = "sign" | "decrypt" | "unwrap" | "derive";
 
 /** A new key pair. */
 export interface MadeKey {
+  /** CKA_ID, in hexadecimal. */
+  readonly id: string;
   readonly spkiPem: string;
   /** PEM, if it has one. */
   readonly certificate?: string;
@@ -61,7 +63,12 @@ export function makeKey(
     plainMechanism(generator),
     template({
       ...{ ...common, PRIVATE: false, ...numbers },
-      ...{ VERIFY: may("sign"), ENCRYPT: may("decrypt"), WRAP: may("unwrap") },
+      ...{
+        VERIFY: may("sign"),
+        ENCRYPT: may("decrypt"),
+        WRAP: may("unwrap"),
+        DERIVE: may("derive"),
+      },
     }),
     template({
       ...{ ...common, PRIVATE: true, SENSITIVE: true, EXTRACTABLE: false, SIGN_RECOVER: false },
@@ -71,7 +78,8 @@ export function makeKey(
   );
   const { object, spki } = publicKeyOf(native, session, pair.publicKey, type);
   const spkiPem = object.export({ type: "spki", format: "pem" }).toString();
-  if (!hasCertificate) return { spkiPem };
+  const made = { id: id.toString("hex"), spkiPem };
+  if (!hasCertificate) return made;
   const sign = (data: Uint8Array): Uint8Array =>
     signedBy(native, session, pair.privateKey, type, data);
   const certificate = selfSigned(label, spki, signatureAlgorithm(type), sign);
@@ -83,7 +91,7 @@ export function makeKey(
       ...{ SERIAL_NUMBER: certificate.serial, VALUE: certificate.value },
     }),
   );
-  return { spkiPem, certificate: pem("CERTIFICATE", certificate.value) };
+  return { ...made, certificate: pem("CERTIFICATE", certificate.value) };
 }
 
 function usesOf(type: TestKeyType): TestKeyUse[] {

@@ -110,7 +110,7 @@ const made = new Remembered<TemplateToken>();
 const TOKENS = "tokens";
 
 /** Changes whenever templates of earlier versions would not do. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 const WAIT_MS = 120_000;
 

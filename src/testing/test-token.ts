@@ -42,7 +42,7 @@ export interface TestTokenOptions extends FindOptions {
 /** A token of one's own. `await using` closes it at the end of the block. */
 export interface TestToken extends AsyncDisposable {
   readonly label: string;
-  /** As in `pkcs11:token=test`; add `;object=LABEL` for a key. */
+  /** As in `pkcs11:token=test`. */
   readonly uri: string;
   /** Path of the PKCS#11 module that shows this token and no other. */
   readonly module: string;
@@ -57,6 +57,12 @@ export interface TestToken extends AsyncDisposable {
    */
   readonly env: Readonly<Record<string, string>>;
   readonly faults: Faults;
+  /**
+   * A key's URI, by its id: labels differ from profile to profile.
+   *
+   * @throws UsageError for a key that the token was not made with
+   */
+  keyUri(key: string): string;
   /** A key's public half, PEM. @throws UsageError for a key that the token was not made with */
   pem(key: string): string;
   /** A key's certificate, PEM. @throws UsageError where it was made without */
@@ -195,6 +201,7 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
       P11SEAL_PIN_SOURCE: "env:PKCS11_PIN",
     },
     faults: new Faults(settings, folder),
+    keyUri: (name) => formatUri({ token: label, id: Buffer.from(keyNamed(name).id, "hex") }),
     pem: (name) => keyNamed(name).spkiPem,
     certificate: (name) => {
       const { certificate } = keyNamed(name);
