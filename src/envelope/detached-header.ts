@@ -1,6 +1,6 @@
-/** Headers that are stored apart from their bodies (docs/format.md §12). */
+/** Headers apart from their bodies (docs/format.md §12). */
 import { AuthenticationError } from "../errors.js";
-import type { Reader } from "../stream.js";
+import { Reader } from "../stream.js";
 import type { SealedReaders } from "./envelope.js";
 
 /**
@@ -19,4 +19,21 @@ export async function headerOf<T>(
     });
   }
   return parsed;
+}
+
+/**
+ * What `read` makes of all these bytes.
+ *
+ * @throws AuthenticationError `ERR_TRAILING`
+ */
+export async function wholeHeader<T>(
+  bytes: Uint8Array,
+  read: (header: Reader) => Promise<T>,
+): Promise<T> {
+  const reader = new Reader(bytes);
+  const parsed = await read(reader);
+  if (reader.consumed === bytes.length) return parsed;
+  throw new AuthenticationError("ERR_TRAILING", "data follows the header", {
+    hint: "a header for an agent ends where the body begins",
+  });
 }

@@ -7,7 +7,8 @@
  * body in one of two shapes (`body/body.ts`).
  */
 import type { BodyToOpen, BodyToSeal } from "../body/body.js";
-import type { Identity, KnownPublicKey } from "../keys/key.js";
+import type { Identity, KnownPublicKey, NamedKey } from "../keys/key.js";
+import type { Secret } from "../secret.js";
 import type { Reader } from "../stream.js";
 import type { MessageInfo, SenderInfo } from "./message-info.js";
 import type { Receiver } from "./receiver.js";
@@ -70,6 +71,14 @@ export interface Envelope {
    */
   proveHeader?(header: Reader, receiver: Receiver): Promise<ProvenHeader>;
   /**
+   * The key for the message's body, in place of the body, in the order of `beginOpening`. Absent:
+   * in this format, the header alone does not show that it is authentic.
+   *
+   * @param header - as in `WholeHeader`
+   * @throws as `beginOpening`; AuthenticationError `ERR_TRAILING`
+   */
+  bodyKey?(header: Uint8Array, receiver: Receiver): Promise<HeldBodyKey>;
+  /**
    * Checks everything about the sender that can be checked without any key, to the end of the
    * message.
    *
@@ -102,11 +111,19 @@ export interface ProvenHeader {
   readonly identity?: Identity<KnownPublicKey>;
 }
 
+/** The key for the body of a message whose header is authentic. */
+export interface HeldBodyKey {
+  readonly info: MessageInfo;
+  readonly identity: Identity<KnownPublicKey>;
+  /** 32 bytes. */
+  readonly key: Secret;
+}
+
 /** A message whose header is authentic. */
 export interface BegunOpening {
   readonly info: MessageInfo;
-  /** Which of the identities opened it; absent: a passphrase did, or it was only signed. */
-  readonly identity?: Identity<KnownPublicKey>;
+  /** Whose key opened it; absent: a passphrase did, or it was only signed. */
+  readonly identity?: NamedKey<KnownPublicKey>;
   /**
    * Who signed it, as far as that is known before the body; whether to trust that key is the
    * caller's policy.

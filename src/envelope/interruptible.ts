@@ -10,7 +10,7 @@ export async function interruptible<T>(
   options: OpenOptions,
   begin: (options: OpenOptions) => Promise<T>,
 ): Promise<T> {
-  const { signal, identities } = options;
+  const { signal, identities, bodyKey } = options;
   if (signal === undefined) return begin(options);
   requireRunning(signal);
   let deciding = Promise.resolve();
@@ -25,6 +25,14 @@ export async function interruptible<T>(
       requireRunning(signal);
       return options.passphrase?.();
     },
+    ...(bodyKey !== undefined && {
+      bodyKey: async (header) => {
+        requireRunning(signal);
+        const found = await bodyKey(header);
+        requireRunning(signal);
+        return found;
+      },
+    }),
     async identities(info) {
       requireRunning(signal);
       const found = typeof identities === "function" ? await identities(info) : identities;

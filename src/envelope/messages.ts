@@ -6,7 +6,7 @@
 import { openBody, sealBody } from "../body/body.js";
 import { unshared } from "../bytes.js";
 import { UsageError } from "../errors.js";
-import type { ExchangePublicKey, Identity, KnownPublicKey, MlKemPublicKey } from "../keys/key.js";
+import type { ExchangePublicKey, KnownPublicKey, MlKemPublicKey, NamedKey } from "../keys/key.js";
 import type { SmimeType } from "../mime/write-mail.js";
 import { ByteStream, Reader, type ByteSource } from "../stream.js";
 import { armored } from "./armor.js";
@@ -120,8 +120,8 @@ export async function beginSealing(options: SealInOptions): Promise<BegunSealing
 /** A message whose header is authentic. */
 export interface Opened {
   readonly info: MessageInfo;
-  /** Which of the identities opened it; absent: a passphrase did. */
-  readonly identity?: Identity<KnownPublicKey>;
+  /** Whose key opened it; absent: a passphrase did. */
+  readonly identity?: NamedKey<KnownPublicKey>;
   /** Who signed it; whether to trust that key is the caller's policy. */
   readonly sender?: SenderInfo;
   /** What only the end of `plaintext` shows. */

@@ -3,7 +3,7 @@ import type { Identity, KnownPublicKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import type { ByteSource } from "../stream.js";
 import type { MessageInfo, PassedOn, SenderInfo } from "./message-info.js";
-import type { Allowances, Kept } from "./receiver.js";
+import type { Allowances, BodyKey, Kept, WholeHeader } from "./receiver.js";
 import type { Watching } from "./watched.js";
 
 export interface OpenOptions extends Watching {
@@ -15,6 +15,12 @@ export interface OpenOptions extends Watching {
   readonly identities:
     | readonly Identity<KnownPublicKey>[]
     | ((info: MessageInfo) => Promise<readonly Identity<KnownPublicKey>[]>);
+  /**
+   * Gets the key for the body from somebody else who checks the header with a private key, such as
+   * an agent; undefined: they have no key for this message, and `identities` is called. Called once,
+   * after `authenticate`; never for CMS, whose messages are authentic only at their end.
+   */
+  readonly bodyKey?: ((header: WholeHeader) => Promise<BodyKey | undefined>) | undefined;
   /**
    * Asks for the passphrase of a message that is sealed with one, as age files can be; undefined:
    * there is none. Called after `authenticate`, once, and not for a message that names recipients.

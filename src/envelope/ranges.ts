@@ -5,7 +5,7 @@
 import { layoutOf, type SegmentCipher } from "../body/segments.js";
 import { defined } from "../defined.js";
 import { AuthenticationError, UnsupportedError } from "../errors.js";
-import type { Identity, KnownPublicKey } from "../keys/key.js";
+import type { KnownPublicKey, NamedKey } from "../keys/key.js";
 import { Reader } from "../stream.js";
 import type { MessageInfo } from "./message-info.js";
 import { beginOpening } from "./messages.js";
@@ -24,7 +24,7 @@ export interface RandomAccessSource {
 export interface OpenedRanges {
   readonly info: MessageInfo;
   /** Which of the identities opened it; absent: a passphrase did. */
-  readonly identity?: Identity<KnownPublicKey>;
+  readonly identity?: NamedKey<KnownPublicKey>;
   /**
    * Bytes of plaintext, computed from the source's size. If the message was cut off, this is wrong;
    * `verifySize` detects that.

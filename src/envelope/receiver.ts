@@ -1,5 +1,5 @@
 /** Who opens a message, as its format sees them; the library's is `ordered-receiver.ts`. */
-import type { Identity, KnownPublicKey } from "../keys/key.js";
+import type { ExchangePublicKey, Identity, KnownPublicKey, NamedKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import type { MessageInfo, PassedOn, SenderInfo } from "./message-info.js";
 
@@ -27,6 +27,12 @@ export interface Receiver {
    */
   alsoSigned?(insider: SenderInfo): Promise<void>;
   /**
+   * The key for the message's body, from somebody else who checked the header with a private key;
+   * undefined: they have no key for this message. To be called once, after `authenticate` and
+   * before `identities`, by formats whose header alone shows that it is authentic.
+   */
+  bodyKey?(header: WholeHeader): Promise<BodyKey | undefined>;
+  /**
    * What can reach the private keys; those to try first come first. Looking for keys may touch a
    * token. `info` is of the message, and not yet authentic.
    */
@@ -49,6 +55,26 @@ export interface Receiver {
   spool?(chunks: AsyncIterable<Uint8Array>): Promise<Kept>;
   /** 32 bytes that only this host knows, for implicit rejection (`wrap/rejection.ts`). */
   rejectionSecret?(): Promise<Secret>;
+}
+
+/** A header for somebody else to check. */
+export interface WholeHeader {
+  /** The envelope's name. */
+  readonly format: string;
+  /** Everything that the body's key depends on: all bytes before the body's first chunk. */
+  readonly bytes: Uint8Array;
+  readonly info: MessageInfo;
+}
+
+/**
+ * What opens a message's body. Whoever gave it says that the header is authentic; the tag of the
+ * body's first chunk proves that it was the right key.
+ */
+export interface BodyKey {
+  /** 32 bytes. */
+  readonly key: Secret;
+  /** Whose private key was used. */
+  readonly openedBy: NamedKey<ExchangePublicKey>;
 }
 
 /** What is refused unless it is allowed. */

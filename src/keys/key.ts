@@ -183,8 +183,8 @@ export interface PrivateKey<Public extends KnownPublicKey = PublicKey> {
 /** An RSA key's: it may both decrypt and sign. */
 export type RsaPrivateKey = PrivateKey<RsaPublicKey>;
 
-/** What can reach a private key: on a token, or in memory. */
-export interface Identity<Public extends KnownPublicKey = PublicKey> {
+/** A key pair, as people know it. */
+export interface NamedKey<Public extends KnownPublicKey = PublicKey> {
   readonly publicKey: Public;
   /** How a person knows it: a `pkcs11:` URI or a file's name. Public. */
   readonly name: string;
@@ -192,6 +192,10 @@ export interface Identity<Public extends KnownPublicKey = PublicKey> {
   readonly label?: string;
   /** Certificates that lie beside the key, DER: in its file, or on its token. Nobody vouched. */
   readonly certificates?: readonly Uint8Array[];
+}
+
+/** What can reach a private key: on a token, or in memory. */
+export interface Identity<Public extends KnownPublicKey = PublicKey> extends NamedKey<Public> {
   /** May ask for a PIN, once: called when the key is needed, and never before a match. */
   unlock(): Promise<PrivateKey<Public>>;
 }

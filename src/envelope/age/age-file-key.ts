@@ -6,7 +6,7 @@ import { createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { ChunkCipher } from "../../body/chunks.js";
 import { equal } from "../../bytes.js";
 import { AuthenticationError } from "../../errors.js";
-import type { Secret } from "../../secret.js";
+import { Secret } from "../../secret.js";
 import { encodeAgeHeader, type RawHeader } from "./age-header.js";
 
 /** Bytes of the nonce that precedes the chunks. */
@@ -21,6 +21,14 @@ export class VerifiedAgeHeader {
 
   private constructor(fileKey: Secret) {
     this.#fileKey = fileKey;
+  }
+
+  /**
+   * What opens the body of a header whose MAC somebody else checked. Nobody but the body's tags
+   * vouches for them, and those are under this key. Takes ownership of the key.
+   */
+  static bodyVouchedFor(bodyKey: Secret): ChunkCipher {
+    return cipherOf(bodyKey);
   }
 
   /** Takes ownership of the file key. @throws AuthenticationError `ERR_NOT_AUTHENTIC` */
@@ -39,9 +47,16 @@ export class VerifiedAgeHeader {
 
   /** For the body that begins with this nonce; once. Wipes the file key. */
   openBody(nonce: Uint8Array): ChunkCipher {
-    const cipher = bodyCipher(this.#fileKey, nonce);
-    this.#fileKey.wipe();
-    return cipher;
+    return cipherOf(this.bodyKey(nonce));
+  }
+
+  /** The key of that body, for somebody who has not the file key; once. Wipes the file key. */
+  bodyKey(nonce: Uint8Array): Secret {
+    try {
+      return new Secret(derive(this.#fileKey, nonce, "payload"));
+    } finally {
+      this.#fileKey.wipe();
+    }
   }
 
   /** For one whose body is not wanted. */
@@ -80,7 +95,12 @@ function headerMac(fileKey: Secret, transcript: Uint8Array): Uint8Array {
 }
 
 function bodyCipher(fileKey: Secret, nonce: Uint8Array): ChunkCipher {
-  return new ChunkCipher({ kind: "chunks", key: derive(fileKey, nonce, "payload") });
+  return cipherOf(new Secret(derive(fileKey, nonce, "payload")));
+}
+
+/** Takes the key over: the body is under no other. */
+function cipherOf(bodyKey: Secret): ChunkCipher {
+  return new ChunkCipher({ kind: "chunks", key: bodyKey.expose() });
 }
 
 function derive(fileKey: Secret, salt: Uint8Array, info: string): Uint8Array {

@@ -4,14 +4,21 @@
  * each other, without a body, is in `sealHeader` and `openHeader`.
  */
 import { randomBytes } from "node:crypto";
-import { readChunk } from "../../body/chunks.js";
+import { readChunk, type ChunkCipher } from "../../body/chunks.js";
+import { concat } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import type { ExchangePublicKey, Identity, KnownPublicKey } from "../../keys/key.js";
+import type { ExchangePublicKey, Identity, KnownPublicKey, NamedKey } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
-import { headerOf } from "../detached-header.js";
-import type { BegunOpening, BegunSealing, ProvenHeader, SealedReaders } from "../envelope.js";
+import { headerOf, wholeHeader } from "../detached-header.js";
+import type {
+  BegunOpening,
+  BegunSealing,
+  HeldBodyKey,
+  ProvenHeader,
+  SealedReaders,
+} from "../envelope.js";
 import type { MessageInfo, SenderInfo } from "../message-info.js";
 import type { Receiver } from "../receiver.js";
 import type { SealOptions } from "../seal-options.js";
@@ -21,7 +28,7 @@ import {
   sealBodyUnder,
   VerifiedAgeHeader,
 } from "./age-file-key.js";
-import { readAgeHeader, transcriptOf, type RawHeader } from "./age-header.js";
+import { AGE, encodeAgeHeader, readAgeHeader, transcriptOf, type RawHeader } from "./age-header.js";
 import { ageInfo, messageIdOf } from "./age-info.js";
 import { addressed } from "./age-recipients.js";
 import { wrapFor, wrappedKeys } from "./age-wrap.js";
@@ -52,14 +59,52 @@ export async function beginOpening(
 ): Promise<BegunOpening> {
   const parsed = await headerOf(sealed, parsedHeader);
   await receiver.authenticate(undefined);
-  const { identity, fileKey } = await openHeader(parsed, receiver);
-  const verified = VerifiedAgeHeader.verify(parsed.raw, fileKey);
-  const nonce = await sealed.body.exactly(BODY_NONCE_BYTES, "the age file's body");
+  const { identity, cipher } = await openedBody(parsed, sealed.body, receiver);
   return {
     info: ageInfo(parsed.raw, parsed.stanzas),
     ...defined({ identity }),
-    body: { kind: "segments", cipher: verified.openBody(nonce), readSegment: readChunk },
+    body: { kind: "segments", cipher, readSegment: readChunk },
   };
+}
+
+/** By somebody else's key for this body, or by the file key. */
+async function openedBody(
+  parsed: ParsedAgeHeader,
+  body: Reader,
+  receiver: Receiver,
+): Promise<{ readonly identity?: NamedKey<KnownPublicKey>; readonly cipher: ChunkCipher }> {
+  const { raw, stanzas } = parsed;
+  const readNonce = (): Promise<Uint8Array> =>
+    body.exactly(BODY_NONCE_BYTES, "the age file's body");
+  if (receiver.bodyKey === undefined || passphraseStanza(stanzas) !== undefined) {
+    const { identity, fileKey } = await openHeader(parsed, receiver);
+    const verified = VerifiedAgeHeader.verify(raw, fileKey);
+    return { cipher: verified.openBody(await readNonce()), ...defined({ identity }) };
+  }
+  // The key for the body depends on its nonce too.
+  const nonce = await readNonce();
+  const bytes = concat(encodeAgeHeader(raw.transcript, raw.mac), nonce);
+  const elsewhere = await receiver.bodyKey({ format: AGE, bytes, info: ageInfo(raw, stanzas) });
+  if (elsewhere !== undefined) {
+    const cipher = VerifiedAgeHeader.bodyVouchedFor(elsewhere.key);
+    return { identity: elsewhere.openedBy, cipher };
+  }
+  const { identity, fileKey } = await openHeader(parsed, receiver);
+  const verified = VerifiedAgeHeader.verify(raw, fileKey);
+  return { cipher: verified.openBody(nonce), ...defined({ identity }) };
+}
+
+/** As `Envelope.bodyKey`; the body's nonce stands after the header. */
+export async function bodyKey(bytes: Uint8Array, receiver: Receiver): Promise<HeldBodyKey> {
+  const { parsed, nonce } = await wholeHeader(bytes, async (reader) => ({
+    parsed: await parsedHeader(reader),
+    nonce: await reader.exactly(BODY_NONCE_BYTES, "the nonce of the age file's body"),
+  }));
+  await receiver.authenticate(undefined);
+  const { identity, fileKey } = await openHeader(parsed, receiver);
+  if (identity === undefined) throw new TypeError("a passphrase is no key of an agent's");
+  const key = VerifiedAgeHeader.verify(parsed.raw, fileKey).bodyKey(nonce);
+  return { info: ageInfo(parsed.raw, parsed.stanzas), identity, key };
 }
 
 /** As `Envelope.proveHeader`. */

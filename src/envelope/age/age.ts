@@ -21,6 +21,7 @@ export const age: Envelope = {
   rewrap: async (header, receiver, options) =>
     (await import("./age-rewrap.js")).rewrap(header, receiver, options),
   proveHeader: async (header, receiver) => (await messages()).proveHeader(header, receiver),
+  bodyKey: async (header, receiver) => (await messages()).bodyKey(header, receiver),
   verifySender: async (sealed) => (await messages()).verifySender(sealed),
 };
 

@@ -6,10 +6,13 @@ import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { equal } from "../../bytes.js";
 import { floeOpen, floeSeal, type FloeCipher } from "../../body/floe.js";
 import { AuthenticationError } from "../../errors.js";
-import type { Secret } from "../../secret.js";
+import { Secret } from "../../secret.js";
 import type { ParsedHeader } from "./header.js";
 
-/** Proof that a header's MAC was checked. Only a verified header opens a body. */
+/**
+ * Proof that a header's MAC was checked, here or by somebody else who has the file key. Only a
+ * verified header opens a body.
+ */
 export class VerifiedHeader {
   readonly #header: ParsedHeader;
   readonly #floeKey: Uint8Array;
@@ -29,6 +32,23 @@ export class VerifiedHeader {
     } finally {
       fileKey.wipe();
     }
+  }
+
+  /**
+   * A header whose MAC somebody else checked, who gave the body's key. Nobody but the body's tags
+   * vouches for them, and those are under this key. Takes ownership of the key and wipes it.
+   */
+  static vouchedFor(header: ParsedHeader, bodyKey: Secret): VerifiedHeader {
+    try {
+      return new VerifiedHeader(header, bodyKey.expose().slice());
+    } finally {
+      bodyKey.wipe();
+    }
+  }
+
+  /** For somebody who has the body and checks the header's origin, and not the file key. */
+  bodyKey(): Secret {
+    return new Secret(this.#floeKey);
   }
 
   openBody(floeHeader: Uint8Array): FloeCipher {

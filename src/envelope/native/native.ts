@@ -8,15 +8,16 @@ import { readFloeSegment } from "../../body/floe-reading.js";
 import { verifyTrailer, type BodySummary } from "../../body/segment-stream.js";
 import { concat, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import type { Recipient } from "../../keys/key.js";
+import type { KnownPublicKey, NamedKey, Recipient } from "../../keys/key.js";
 import { Secret } from "../../secret.js";
 import type { Reader } from "../../stream.js";
 import { openByKey, type OpenedByKey } from "../../wrap/opener.js";
-import { headerOf } from "../detached-header.js";
+import { headerOf, wholeHeader } from "../detached-header.js";
 import type {
   BegunOpening,
   BegunSealing,
   Envelope,
+  HeldBodyKey,
   ProvenHeader,
   SealedReaders,
 } from "../envelope.js";
@@ -65,6 +66,7 @@ export const native: Envelope = {
   rewrap: async (header, receiver, options) =>
     (await import("./rewrap.js")).rewrap(header, receiver, options),
   proveHeader,
+  bodyKey,
   verifySender,
 };
 
@@ -129,9 +131,8 @@ async function immutablePartOf(
 
 async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<BegunOpening> {
   const header = await headerOf(sealed, readHeader);
-  const { origin, identity, contentKey } = await openHeader(header, receiver);
+  const { origin, identity, verified } = await verifiedHeader(header, receiver);
 
-  const verified = VerifiedHeader.verify(header, contentKey);
   const floeHeader = await readFloeHeader(sealed.body);
   const { immutablePart, core } = header;
   const trailer = core.claims && expectedTrailer(core.claims, { immutablePart, floeHeader });
@@ -150,7 +151,8 @@ async function beginOpening(sealed: SealedReaders, receiver: Receiver): Promise<
 
 async function proveHeader(reader: Reader, receiver: Receiver): Promise<ProvenHeader> {
   const header = await readHeader(reader);
-  const { identity, contentKey } = await openHeader(header, receiver);
+  const origin = await permittedOrigin(header, receiver);
+  const { identity, contentKey } = await openHeader(header, origin, receiver);
   try {
     requireMac(header, contentKey);
     return { info: messageInfo(header), identity };
@@ -159,23 +161,58 @@ async function proveHeader(reader: Reader, receiver: Receiver): Promise<ProvenHe
   }
 }
 
-/** Who made the header; and its file key, not yet known to be that of this header. */
-async function openHeader(
-  header: ParsedHeader,
-  receiver: Receiver,
-): Promise<OpenedByKey & { readonly origin: Origin }> {
+async function bodyKey(bytes: Uint8Array, receiver: Receiver): Promise<HeldBodyKey> {
+  const header = await wholeHeader(bytes, readHeader);
+  const origin = await permittedOrigin(header, receiver);
+  const { identity, contentKey } = await openHeader(header, origin, receiver);
+  const key = VerifiedHeader.verify(header, contentKey).bodyKey();
+  return { info: messageInfo(header), identity, key };
+}
+
+/** A header that is authentic: as somebody else says who has a key for it, or by a key here. */
+async function verifiedHeader(header: ParsedHeader, receiver: Receiver): Promise<Verified> {
+  const origin = await permittedOrigin(header, receiver);
+  const elsewhere = await receiver.bodyKey?.({
+    format: FORMAT,
+    bytes: concat(header.transcript, header.mac),
+    info: messageInfo(header),
+  });
+  if (elsewhere !== undefined) {
+    const { openedBy, key } = elsewhere;
+    requireAddressee(header, origin, openedBy.publicKey);
+    return { origin, identity: openedBy, verified: VerifiedHeader.vouchedFor(header, key) };
+  }
+  const { identity, contentKey } = await openHeader(header, origin, receiver);
+  return { origin, identity, verified: VerifiedHeader.verify(header, contentKey) };
+}
+
+interface Verified {
+  readonly origin: Origin;
+  readonly identity: NamedKey<KnownPublicKey>;
+  readonly verified: VerifiedHeader;
+}
+
+/** Who made the header, under signatures that hold, if the receiver permits them. */
+async function permittedOrigin(header: ParsedHeader, receiver: Receiver): Promise<Origin> {
   const origin = originOf(header);
   requireVouchedRecipients(origin);
   requireSeparateKeys(header, origin);
   await requirePermitted(origin, receiver);
+  return origin;
+}
 
-  const opened = await openByKey(
+/** The file key, not yet known to be that of this header. */
+async function openHeader(
+  header: ParsedHeader,
+  origin: Origin,
+  receiver: Receiver,
+): Promise<OpenedByKey> {
+  return openByKey(
     await receiver.identities(messageInfo(header)),
     wrappedKeys(header.core.messageId, header.stanzas, (key) => {
       requireAddressee(header, origin, key);
     }),
   );
-  return { ...opened, origin };
 }
 
 async function verifySender(sealed: SealedReaders): Promise<SenderInfo | undefined> {
