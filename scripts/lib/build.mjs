@@ -40,7 +40,8 @@ export async function build() {
     if (run(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", made]) !== 0) {
       throw new SetupError("src/ does not compile; see above.");
     }
-    for (const room of ["cli", "plugin"]) fs.rmSync(path.join(made, room), { recursive: true });
+    for (const room of ["cli", "plugin", "agent"])
+      fs.rmSync(path.join(made, room), { recursive: true });
     // Compiled where test tokens are used, not here.
     fs.cpSync(path.join(root, SHIM), path.join(made, "testing", "shim"), { recursive: true });
     await bundle(path.join(made, "cli"));

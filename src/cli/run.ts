@@ -5,6 +5,7 @@
 import type { Writable } from "node:stream";
 import { restore } from "../terminal/interrupts.js";
 import { requireExactText } from "./arguments/exact-text.js";
+import { mayUseAgent } from "./find/agent.js";
 import { startTokenAhead } from "./token-ahead.js";
 import { version } from "./version.js";
 import { processIo, write, type Io } from "./io/io.js";
@@ -49,7 +50,8 @@ export async function main(
     const isElsewhere = args.has("output") && (args.text("output") ?? "-") !== "-";
     const fault = isElsewhere ? undefined : stdoutFault(io.descriptors?.stdout, "text");
     if (fault !== undefined) throw fault;
-    if (options.startsTokenAhead === true && needsToken(parsed)) {
+    const mayNeedToken = options.startsTokenAhead === true && needsToken(parsed);
+    if (mayNeedToken && !mayUseAgent(args, io.env)) {
       startTokenAhead(args, io);
     }
     const run = await spec.load();

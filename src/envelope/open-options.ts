@@ -17,8 +17,8 @@ export interface OpenOptions extends Watching {
     | ((info: MessageInfo) => Promise<readonly Identity<KnownPublicKey>[]>);
   /**
    * Gets the key for the body from somebody else who checks the header with a private key, such as
-   * an agent; undefined: they have no key for this message, and `identities` is called. Called once,
-   * after `authenticate`; never for CMS, whose messages are authentic only at their end.
+   * an agent; undefined: they have no key for this message, and `identities` is called. Called
+   * once, after `authenticate`; never for CMS, whose messages are authentic only at their end.
    */
   readonly bodyKey?: ((header: WholeHeader) => Promise<BodyKey | undefined>) | undefined;
   /**

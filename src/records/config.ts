@@ -13,6 +13,7 @@
  * certificates = "required" # seal to no certificate that is not believed, in no format
  * rules_signer = "carol"    # who signs p11seal-rules.toml: a sender's name, or a fingerprint
  * rules = "required"        # seal nothing that no rules are about
+ * agent = false             # use no agent, also where one runs
  * ```
  *
  * Strict: a misspelt setting that was merely ignored would protect nobody.
@@ -49,6 +50,8 @@ export interface Config {
   readonly rulesSigner?: string;
   /** Every message must be sealed under rules. */
   readonly rules?: "required";
+  /** False: no agent is used. */
+  readonly agent?: boolean;
 }
 
 /** What a command line says about senders. */
@@ -93,7 +96,7 @@ export function parseConfig(text: string, where: string): Config {
   const strange = Object.keys(values).find((name) => !KEYS.has(name));
   if (strange !== undefined) throw malformed(where, `unknown key "${strange}"`);
   const { require, from, window, skew, custodians, trust, certificates } = values;
-  const { rules_signer: rulesSigner, rules } = values;
+  const { rules_signer: rulesSigner, rules, agent } = values;
   if (require !== undefined && require !== "signed") {
     throw malformed(where, 'the only value of require is "signed"');
   }
@@ -105,6 +108,9 @@ export function parseConfig(text: string, where: string): Config {
   }
   if (rules !== undefined && rules !== "required") {
     throw malformed(where, 'the only value of rules is "required"');
+  }
+  if (agent !== undefined && typeof agent !== "boolean") {
+    throw malformed(where, "agent is true or false");
   }
   if (rulesSigner !== undefined && (typeof rulesSigner !== "string" || rulesSigner === "")) {
     throw malformed(where, "rules_signer is a sender's name or a fingerprint");
@@ -120,6 +126,7 @@ export function parseConfig(text: string, where: string): Config {
     ...(certificates === "required" && { certificates }),
     ...defined({ rulesSigner }),
     ...(rules === "required" && { rules }),
+    ...defined({ agent }),
   };
 }
 
@@ -173,6 +180,7 @@ const KEYS: ReadonlySet<string> = new Set([
   "certificates",
   "rules_signer",
   "rules",
+  "agent",
 ]);
 
 function fromOf(names: readonly string[]): readonly string[] | "any" | undefined {

@@ -3,6 +3,7 @@
  * most of what a run costs is loading code.
  */
 import type { CommandSet } from "../command.js";
+import { AGENT } from "./agent/agent-commands.js";
 import { AUDIT } from "./audit/audit-commands.js";
 import { AUDIT_LOG } from "./audit-log/audit-log-commands.js";
 import { CAPI } from "./capi/capi-commands.js";
@@ -20,7 +21,7 @@ import { TRUST } from "./trust/trust-commands.js";
 
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
-  ...[MESSAGE_COMMANDS, AUDIT, SIGN, TOKENS, KEYS],
+  ...[MESSAGE_COMMANDS, AUDIT, SIGN, TOKENS, KEYS, AGENT],
   ...[DIRECTORY, TRUST, LEDGER, RULES, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, COMPLETION],
 ];

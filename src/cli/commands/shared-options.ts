@@ -166,6 +166,11 @@ export const identities = {
   },
 } satisfies Options;
 
+/** Of commands that an agent may serve. */
+export const noAgent = {
+  "no-agent": { type: "boolean", describe: "Use the token itself, also where an agent runs" },
+} satisfies Options;
+
 /** Of commands that change files where they lie. */
 export const breakLinks = {
   "break-links": {

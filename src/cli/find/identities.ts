@@ -44,6 +44,11 @@ export interface Identities {
    * be read, or else `error` with the tokens that may have the key.
    */
   readonly whyNone: (error: NoMatchError) => Promise<P11SealError>;
+  /**
+   * What names keys on tokens, if nothing names a file with a key: none stands for every key. Keys
+   * in files are no agent's business.
+   */
+  readonly onTokens: readonly Pkcs11Uri[] | undefined;
   /** For a command that takes no PIN: the tokens that `open` would log in to, to look. */
   readonly unseen: () => readonly TokenInfo[];
 }
@@ -108,6 +113,9 @@ export async function prepareIdentities(
       return [...found, ...more];
     },
     whyNone: (error) => whyNone(error, sources, tokens, lacksSeedFile ? [NAME_SEED_FILE] : []),
+    onTokens: sources.every((one) => one.uri !== undefined)
+      ? sources.flatMap(({ uri }) => (uri === undefined || isAny(uri) ? [] : [uri]))
+      : undefined,
     unseen: () => sources.flatMap((source) => source.unseen?.() ?? []),
   };
 }
@@ -152,7 +160,11 @@ async function whyNone(
 const MAX_HINTS = 5;
 
 function isEvery(uris: readonly Pkcs11Uri[]): boolean {
-  return uris.some((uri) => Object.keys(uri).length === 0);
+  return uris.some(isAny);
+}
+
+function isAny(uri: Pkcs11Uri): boolean {
+  return Object.keys(uri).length === 0;
 }
 
 function everyKeyPresent(tokens: Tokens): Source {

@@ -8,7 +8,7 @@ import { TokenError, UsageError } from "../../errors.js";
 import { around } from "../../keys/around.js";
 import type { ExchangePublicKey, Identity, KnownPublicKey, PublicKey } from "../../keys/key.js";
 import { mayHideKeys } from "../../token/hiding.js";
-import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
+import type { TokenProcess } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
 import { isOffered } from "../../token/use/plan.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
@@ -116,6 +116,11 @@ export class Tokens {
     return this.#access;
   }
 
+  /** Makes processes of their own for tokens, with a way to a PIN each; the caller closes them. */
+  processes(): Promise<(pin: PinReferrer) => TokenProcess> {
+    return this.#maker();
+  }
+
   /**
    * What `find` finds on tokens. If no token matches `uri`, one is waited for, as `--wait` says.
    *
@@ -202,20 +207,24 @@ export class Tokens {
     await access?.close();
   }
 
-  async #open(pin: TokenProcessOptions["pin"]): Promise<TokenProcess> {
+  async #open(pin: PinReferrer): Promise<TokenProcess> {
+    return (await this.#maker())(pin);
+  }
+
+  async #maker(): Promise<(pin: PinReferrer) => TokenProcess> {
     const { io, report } = this.#context;
     const trace = report.verbose ? report.trace.bind(report) : undefined;
     const timeoutMs = timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]);
     const { TokenProcess } = await import("../../token/process/token-process.js");
-    return new TokenProcess({
+    const options = {
       modules: this.#options.modules.map((path) => resolve(path)),
       home: homeFolder(io.env),
       env: io.env,
-      pin,
       pad: padTeller(this.#pinSources, this.#context),
       force: this.#options.force,
       ...defined({ timeoutMs, trace }),
-    });
+    };
+    return (pin) => new TokenProcess({ ...options, pin });
   }
 }
 

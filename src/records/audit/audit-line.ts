@@ -11,8 +11,11 @@ import { isPassedOnBy, type PassedOnBy } from "./passed-on.js";
 
 /** What is recorded of an opening, successful or refused. */
 export interface AuditEvent {
-  /** `capi`: a use of an exchange key for a CryptoAPI peer. */
-  readonly event: "open" | "capi" | "ledger-init";
+  /**
+   * `capi`: a use of an exchange key for a CryptoAPI peer. `agent`: one by an agent, on behalf of a
+   * program that opens a message.
+   */
+  readonly event: "open" | "agent" | "capi" | "ledger-init";
   /** `opened`, `done`, or what failed: the code of an error, `cancelled` or `interrupted`. */
   readonly outcome: string;
   /** 16 bytes, hexadecimal; for a CryptoAPI message, the start of its blob's SHA-256. */
@@ -26,6 +29,9 @@ export interface AuditEvent {
   readonly tokenSerial?: string;
   /** How the session key was obtained, such as `C_UnwrapKey`. */
   readonly path?: string;
+  /** The program that an agent used the key for, and its process, as the kernel says. */
+  readonly program?: string;
+  readonly pid?: number;
   /** How far the ledger had come. */
   readonly ledger?: LedgerWitness;
 }
@@ -118,7 +124,7 @@ const witness: Check = (value) => {
 const FIELDS: readonly (readonly [name: string, holds: Check, needed: boolean])[] = [
   ["n", (value) => count(value) && value !== 0, true],
   ["time", text(/^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/), true],
-  ["event", text(/^(?:open|capi|ledger-init|repair)$/), true],
+  ["event", text(/^(?:open|agent|capi|ledger-init|repair)$/), true],
   ["outcome", text(/^[A-Za-z0-9_-]{1,64}$/), true],
   ["messageId", HEX_16, false],
   ["sender", HEX_32, false],
@@ -126,6 +132,8 @@ const FIELDS: readonly (readonly [name: string, holds: Check, needed: boolean])[
   ["recipient", HEX_32, false],
   ["tokenSerial", text(/^.{0,64}$/su), false],
   ["path", text(/^.{0,128}$/su), false],
+  ["program", text(/^.{0,256}$/su), false],
+  ["pid", count, false],
   ["torn", HEX_32, false],
   ["ledger", witness, false],
   ["prev", HEX_32, true],

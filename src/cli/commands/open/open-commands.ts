@@ -6,6 +6,7 @@ import {
   filesByKey,
   identities,
   keyBlob,
+  noAgent,
   ownCertificates,
   threads,
 } from "../shared-options.js";
@@ -59,6 +60,7 @@ export const OPEN: CommandSet = {
           describe: "The key that signs it: pkcs11: URI, or private key file",
         },
         ...threads,
+        ...noAgent,
         ...filesByKey,
       },
       examples: [

@@ -13,6 +13,7 @@ import { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { threadsOf } from "../../io/bulk.js";
+import { openingAgent } from "../../find/agent.js";
 import { OutputRules } from "../../find/output-rules.js";
 import { prepareIdentities } from "../../find/identities.js";
 import { requireOneStdin } from "../../io/inputs.js";
@@ -75,10 +76,13 @@ export async function openCommand(args: Arguments, context: Context): Promise<nu
 
   try {
     return await withTokens(args, context, async (tokens) => {
+      const identities = await prepareIdentities(args.texts("identity"), tokens, context);
+      const agent = await openingAgent(args, identities.onTokens, context);
+      tokens.atEnd(() => agent?.close());
       const settings: OpenSettings = {
-        shared: { used: new Set(), toBeAlone: 0, guesses: new Guesses() },
+        shared: { used: new Set(), toBeAlone: 0, guesses: new Guesses(), hasAgentOpened: false },
         ...{ keyBlob, threads, gate, custodians, tokens, certificates, allows },
-        identities: await prepareIdentities(args.texts("identity"), tokens, context),
+        ...{ identities, agent },
         receipt: await receiptSettings(receipt, tokens, context),
         ...{ asPath, rules: new OutputRules(context) },
         force: args.flag("force"),

@@ -8,7 +8,7 @@ import type { SenderInfo } from "../../../envelope/message-info.js";
 import { inspectMessage } from "../../../envelope/messages.js";
 import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
-import type { Identity, KnownPublicKey } from "../../../keys/key.js";
+import type { KnownPublicKey, NamedKey } from "../../../keys/key.js";
 import { passedOnBy } from "../../../records/audit/passed-on.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
@@ -24,7 +24,7 @@ export class OpeningLog {
   #header: Uint8Array[] = [];
   #headerBytes = 0;
   #recording = true;
-  #identity: Identity<KnownPublicKey> | undefined;
+  #identity: NamedKey<KnownPublicKey> | undefined;
   #sender: SenderInfo | undefined;
   /** How the token was asked, as in `C_UnwrapKey …`. */
   #path: string | undefined;
@@ -58,12 +58,12 @@ export class OpeningLog {
   }
 
   /** The identity that was unlocked for the message, or is about to be. */
-  get identity(): Identity<KnownPublicKey> | undefined {
+  get identity(): NamedKey<KnownPublicKey> | undefined {
     return this.#identity;
   }
 
   /** An identity is about to be unlocked for the message. */
-  unlocking(identity: Identity<KnownPublicKey>): void {
+  unlocking(identity: NamedKey<KnownPublicKey>): void {
     this.#identity = identity;
   }
 

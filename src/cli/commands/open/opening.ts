@@ -7,10 +7,12 @@ import { ascii } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { AuthenticationError, NoMatchError, P11SealError, TokenError } from "../../../errors.js";
 import { around, titleOf } from "../../../keys/around.js";
+import type { MessageInfo } from "../../../envelope/message-info.js";
 import type { OpenOptions } from "../../../envelope/open-options.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";
+import type { OpeningAgent } from "../../find/agent.js";
 import { askPassphrase } from "../../find/identity-at.js";
 import { beginOpeningOf } from "../../io/bulk.js";
 import { openInput, type Input } from "../../io/inputs.js";
@@ -99,6 +101,15 @@ async function openAndDeliver(opening: Opening): Promise<void> {
     settings.rules,
   );
   const admission = new Admission(settings, output, closeLater);
+  let checked: Promise<void> | undefined;
+  // Once, though an agent may be asked before keys are looked for here.
+  const beforeKeys = (info: MessageInfo): Promise<void> => (checked ??= check(info));
+  const check = async (info: MessageInfo): Promise<void> => {
+    log.headerRead();
+    await ruled.requireRecipients(info, context);
+    requireAway(info, settings.allows, output.paths === undefined && io.stdout.isTTY === true);
+    await sealed.verify?.();
+  };
   const meter = progress(io, { size: input.size, quiet: report.quiet });
   try {
     const opened = await beginOpeningOf(
@@ -120,15 +131,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
         alsoSigned: (insider) => admission.alsoSigned(insider),
         ...openingOptions(settings, output, context),
+        ...defined({ bodyKey: settings.agent && askingAgent(settings.agent, opening, beforeKeys) }),
         identities: async (info) => {
-          log.headerRead();
-          await ruled.requireRecipients(info, context);
-          requireAway(
-            info,
-            settings.allows,
-            output.paths === undefined && io.stdout.isTTY === true,
-          );
-          await sealed.verify?.();
+          await beforeKeys(info);
           const identities = await settings.identities.find(info, () => turn.come());
           return identities.map((identity) => attended(identity, settings, turn, log));
         },
@@ -181,6 +186,27 @@ function isGuess(error: unknown): boolean {
 }
 
 const WRONG_KEY: ReadonlySet<string> = new Set(["ERR_NOT_AUTHENTIC", "ERR_UNAUTHENTICATED"]);
+
+/** Asks the agent before keys are looked for: in the message's turn, as it may ask for a PIN. */
+function askingAgent(
+  agent: OpeningAgent,
+  { settings: { shared }, turn, log, context }: Opening,
+  beforeKeys: (info: MessageInfo) => Promise<void>,
+): NonNullable<OpenOptions["bodyKey"]> {
+  return async (header) => {
+    await beforeKeys(header.info);
+    if (shared.toBeAlone > 0 || !shared.hasAgentOpened) await turn.come();
+    const found = await agent.open(header);
+    if (found === undefined) {
+      context.report.trace("the agent has no key for the message");
+      return undefined;
+    }
+    shared.hasAgentOpened = true;
+    log.unlocking(found.openedBy);
+    log.usedBy(`agent${found.path === undefined ? "" : `, ${found.path}`}`);
+    return found;
+  };
+}
 
 /** What formats of other programs need besides keys. */
 function openingOptions(

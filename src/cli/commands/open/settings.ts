@@ -1,6 +1,7 @@
 /** What a message is opened with, and what messages that are opened side by side share. */
 import type { Allowances } from "../../../envelope/receiver.js";
 import type { Identity, SigningPublicKey } from "../../../keys/key.js";
+import type { OpeningAgent } from "../../find/agent.js";
 import type { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import type { Identities } from "../../find/identities.js";
 import type { OutputRules } from "../../find/output-rules.js";
@@ -16,6 +17,8 @@ export interface OpenSettings {
   /** The value of `--threads`. */
   readonly threads: number | undefined;
   readonly identities: Identities;
+  /** Asked before keys are looked for. */
+  readonly agent: OpeningAgent | undefined;
   /** Certificates, DER, by which messages may name the identities' keys. */
   readonly certificates: readonly Uint8Array[];
   /** What to put up with in messages of other programs. */
@@ -49,6 +52,8 @@ export interface SharedState {
    */
   toBeAlone: number;
   readonly guesses: Guesses;
+  /** The agent has opened a message: if it had to ask for a PIN, it has done so. */
+  hasAgentOpened: boolean;
 }
 
 /** One try to open a message. */

@@ -1,0 +1,239 @@
+/**
+ * An agent: it keeps tokens logged in, and opens headers of messages for whoever reaches its
+ * socket. Out goes the key for one message's body, once its header has turned out authentic, and
+ * never a file key, or what a private key makes of bytes that somebody chose.
+ */
+import type { Socket } from "node:net";
+import { bodyKeyOf } from "../envelope/body-key.js";
+import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
+import { defined } from "../defined.js";
+import { NoMatchError, P11SealError, TokenError } from "../errors.js";
+import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../token/uri.js";
+import { Keyring, type KeyringOptions, type Use } from "./keyring.js";
+import { StandstillWatch, TICK_MS, type Moment } from "./limits.js";
+import type { Answer, AnswerOf, Request } from "./protocol.js";
+import { agentServer, type AgentServer, type Client, type Peer } from "./server.js";
+import { logUse } from "./use-log.js";
+
+export interface AgentOptions extends KeyringOptions {
+  /** The data folder, whose audit log has a line about each use. */
+  readonly home: string;
+  /** Where PINs are asked for, in words. */
+  readonly asks: string;
+  readonly peerOf?: ((socket: Socket) => Peer | "refused" | undefined) | undefined;
+  /** How it knows who is at the other end, in words. */
+  readonly peers: string;
+  /** Told of what is worth a line to whoever watches the agent. */
+  readonly say: (line: string) => void;
+}
+
+type Asked<Kind extends Request["kind"]> = Extract<Request, { kind: Kind }>;
+
+export class Agent {
+  readonly server: AgentServer;
+  readonly #options: AgentOptions;
+  readonly #keyring: Keyring;
+  readonly #watch = new StandstillWatch();
+  readonly #stopped: Promise<void>;
+  #stop: () => void = () => undefined;
+  #ticking: NodeJS.Timeout | undefined;
+  #ticks = 0;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#keyring = new Keyring(options);
+    this.#stopped = new Promise((resolve) => {
+      this.#stop = resolve;
+    });
+    this.server = agentServer({
+      handle: (request, client) => this.#handle(request, client),
+      capabilities: ["open", "status", "lock", "stop"],
+      peerOf: options.peerOf,
+    });
+  }
+
+  /** Looks for keys. @returns how many there are */
+  async look(): Promise<number> {
+    await this.#keyring.look();
+    return this.#keyring.keys.length;
+  }
+
+  /** Resolves once somebody said `stop`; every login has ended then. */
+  async untilStopped(): Promise<void> {
+    await this.#stopped;
+  }
+
+  stop(): void {
+    this.lock("stopped");
+    this.server.close();
+    this.#stop();
+  }
+
+  /** Ends every login, by somebody's wish. @param why - as in `by request` */
+  lock(why: string): void {
+    this.#lock(why);
+    this.#keyring.forgetRefusals();
+  }
+
+  /**
+   * Looks at the limits, at the clocks, and whether the tokens are still there. An agent with a
+   * login calls it by itself every second.
+   */
+  async tick(now: Moment): Promise<void> {
+    this.#ticks += 1;
+    if (this.#watch.stoodStill(now)) {
+      this.#lock("the machine slept, or this process was stopped");
+      return;
+    }
+    const wasUnlocked = this.#keyring.isUnlocked;
+    this.#keyring.lockExpired();
+    if (this.#ticks % TICKS_TO_LOOK === 0) await this.#keyring.lockRemoved();
+    if (this.#keyring.isUnlocked) return;
+    if (wasUnlocked) this.#options.say("locked: a limit was reached, or the token was removed");
+    this.#rest();
+  }
+
+  #lock(why: string): void {
+    if (this.#keyring.isUnlocked) this.#options.say(`locked: ${why}`);
+    this.#keyring.lock();
+    this.#rest();
+  }
+
+  async #handle(request: Exclude<Request, { kind: "hello" }>, client: Client): Promise<Answer> {
+    switch (request.kind) {
+      case "open":
+        return this.#open(request, client);
+      case "status":
+        return this.#status();
+      case "lock":
+        this.lock("by request");
+        return { kind: "done" };
+      case "stop":
+        // The answer leaves first.
+        setImmediate(() => {
+          this.stop();
+        });
+        return { kind: "done" };
+    }
+  }
+
+  async #open({ format, header, keys, terminal }: Asked<"open">, client: Client): Promise<Answer> {
+    // Before a key is used: what happened while the process stood still was not seen by a timer.
+    if (this.#keyring.isUnlocked && this.#watch.stoodStill(momentNow())) {
+      this.#lock("the machine slept, or this process was stopped");
+    }
+    const uris = urisOf(keys);
+    if (uris?.length === 0) return { kind: "no-key" };
+    const use = this.#keyring.use({ client, ...defined({ terminal }) });
+    let seen: MessageInfo | undefined;
+    let sender: SenderInfo | undefined;
+    try {
+      const { identity, key } = await bodyKeyOf(format, header, {
+        // Whom to believe is the client's policy, which was obeyed before it asked.
+        authenticate: (signed) => {
+          sender = signed;
+          return Promise.resolve();
+        },
+        passedOn: () => Promise.resolve(),
+        identities: async (info) => {
+          seen = info;
+          const found = await this.#keyring.keysFor(info, uris);
+          return found.map((one) => use.identity(one, info.messageId));
+        },
+      });
+      try {
+        // Nobody gets a key whose use is not on record.
+        await this.#log(use, "opened", seen, sender, client);
+        const { publicKey, name, label } = identity;
+        return {
+          ...{ kind: "key", key: key.expose().slice(), spki: publicKey.spki, name },
+          ...defined({ label, path: use.path }),
+        };
+      } finally {
+        key.wipe();
+        use.end();
+      }
+    } catch (error) {
+      use.end(error);
+      if (error instanceof NoMatchError && use.key === undefined) return { kind: "no-key" };
+      await this.#log(use, outcomeOf(error), seen, sender, client).catch(() => undefined);
+      return this.#failure(error);
+    } finally {
+      this.#wake();
+    }
+  }
+
+  async #log(
+    { key, path }: Use,
+    outcome: string,
+    info: MessageInfo | undefined,
+    sender: SenderInfo | undefined,
+    { peer }: Client,
+  ): Promise<void> {
+    if (key === undefined || info === undefined) return;
+    const { messageId } = info;
+    await logUse(this.#options.home, { outcome, messageId, sender, key, path, peer });
+  }
+
+  #status(): AnswerOf<"status"> {
+    const { asks, peers } = this.#options;
+    return { kind: "status", pid: process.pid, asks, peers, tokens: this.#keyring.status() };
+  }
+
+  #failure(error: unknown): AnswerOf<"error"> {
+    if (error instanceof P11SealError) {
+      const { name, code, message, hint } = error;
+      const { fn, ckr } = error instanceof TokenError ? error : {};
+      return { kind: "error", name, code, message, ...defined({ hint, fn, ckr }) };
+    }
+    this.#options.say(`unexpected: ${error instanceof Error ? error.message : "no error"}`);
+    return {
+      ...{ kind: "error", name: "TokenError", code: "ERR_AGENT_FAULT" },
+      message: "the agent failed in a way that nobody foresaw",
+      hint: "open it without the agent: --no-agent",
+    };
+  }
+
+  /** While a token is logged in, there are limits to look at. */
+  #wake(): void {
+    if (this.#ticking !== undefined || !this.#keyring.isUnlocked) return;
+    this.#watch.stoodStill(momentNow());
+    this.#ticking = setInterval(() => {
+      void this.tick(momentNow());
+    }, TICK_MS);
+  }
+
+  #rest(): void {
+    clearInterval(this.#ticking);
+    this.#ticking = undefined;
+    this.#watch.forget();
+  }
+}
+
+/** A token is looked at every other second. */
+const TICKS_TO_LOOK = 2;
+
+/** By the clocks of this process. */
+export function momentNow(): Moment {
+  return { monotonicMs: performance.now(), wallMs: Date.now() };
+}
+
+/**
+ * URIs that name keys. What else a URI may say is not followed: a client of the agent's chooses no
+ * module and no source of a PIN.
+ */
+function urisOf(texts: readonly string[] | undefined): Pkcs11Uri[] | undefined {
+  return texts?.flatMap((text) => {
+    if (!isPkcs11Uri(text)) return [];
+    try {
+      return [parseUri(text)];
+    } catch (error) {
+      if (error instanceof P11SealError) return [];
+      throw error;
+    }
+  });
+}
+
+function outcomeOf(error: unknown): string {
+  return error instanceof P11SealError ? error.code : "ERR_UNEXPECTED";
+}

@@ -1,0 +1,250 @@
+/**
+ * A client's end of an agent's socket. Connections are kept and used again; a request has one to
+ * itself. Nothing that an agent says is believed but what the message itself proves.
+ */
+import { connect, type Socket } from "node:net";
+import { defined } from "../defined.js";
+import { P11SealError, TokenError } from "../errors.js";
+import type { BodyKey, WholeHeader } from "../envelope/receiver.js";
+import { publicKeyFromSpki } from "../keys/public-key.js";
+import { Secret } from "../secret.js";
+import { errno } from "../store/system-error.js";
+import { unpackError } from "../token/process/wire.js";
+import { frameOf, FrameReader, MAX_FRAME_BYTES } from "./frames.js";
+import {
+  decodeAnswer,
+  encodeMessage,
+  PROTOCOL_VERSION,
+  type Answer,
+  type AnswerOf,
+  type Request,
+} from "./protocol.js";
+import { isOwnSocket } from "./socket-path.js";
+
+/** A key for a body, and how the token was asked for it. */
+export interface AgentsKey extends BodyKey {
+  readonly path?: string;
+}
+
+/** What to ask for besides. */
+export interface OpenWish {
+  /** `pkcs11:` URIs; by default every key that the agent serves. */
+  readonly keys?: readonly string[] | undefined;
+  /** Where this process has a terminal that the agent may ask at. */
+  readonly terminal?: string | undefined;
+}
+
+/** An agent that says nothing for so long is taken for lost, milliseconds. */
+const SILENCE_MS = 15_000;
+
+export class AgentClient {
+  readonly #path: string;
+  readonly #idle: AgentConnection[] = [];
+  readonly capabilities: readonly string[];
+
+  private constructor(path: string, first: AgentConnection, capabilities: readonly string[]) {
+    this.#path = path;
+    this.#idle.push(first);
+    this.capabilities = capabilities;
+  }
+
+  /**
+   * Undefined: nobody of this user's listens there.
+   *
+   * @throws TokenError `ERR_AGENT_LOST`: somebody does, and does not answer; `ERR_AGENT_VERSION`
+   */
+  static async at(path: string): Promise<AgentClient | undefined> {
+    if (!isOwnSocket(path)) return undefined;
+    const connection = await AgentConnection.to(path);
+    if (connection === undefined) return undefined;
+    try {
+      return new AgentClient(path, connection, await greet(connection));
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The key for the body behind this header; undefined: the agent has no key for it.
+   *
+   * @throws TokenError `ERR_AGENT_LOST`, `ERR_AGENT_PROTOCOL`; whatever the agent failed with
+   */
+  async open(header: WholeHeader, wish: OpenWish = {}): Promise<AgentsKey | undefined> {
+    const { format, bytes } = header;
+    // With room for the names around it. Longer headers are for hundreds of recipients.
+    if (bytes.length > MAX_FRAME_BYTES - ROOM_BYTES) return undefined;
+    const { keys, terminal } = wish;
+    const request: Request = {
+      ...{ kind: "open", format, header: bytes },
+      ...defined({ keys, terminal }),
+    };
+    const answer = await this.#ask(request);
+    if (answer.kind === "no-key") return undefined;
+    const { key, spki, name, label, path } = required(answer, "key");
+    const publicKey = publicKeyFromSpki(spki);
+    if (publicKey.type === "ed25519") throw strange();
+    return {
+      key: new Secret(key.slice()),
+      openedBy: { publicKey, name, ...defined({ label }) },
+      ...defined({ path }),
+    };
+  }
+
+  async status(): Promise<AnswerOf<"status">> {
+    return required(await this.#ask({ kind: "status" }), "status");
+  }
+
+  async lock(): Promise<void> {
+    required(await this.#ask({ kind: "lock" }), "done");
+  }
+
+  async stop(): Promise<void> {
+    required(await this.#ask({ kind: "stop" }), "done");
+  }
+
+  close(): void {
+    for (const connection of this.#idle.splice(0)) connection.close();
+  }
+
+  async #ask(request: Request): Promise<Answer> {
+    const connection = this.#idle.pop() ?? (await this.#another());
+    try {
+      const answer = await connection.ask(request);
+      this.#idle.push(connection);
+      return answer;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  async #another(): Promise<AgentConnection> {
+    const connection = await AgentConnection.to(this.#path);
+    if (connection === undefined) throw lost("it has ended");
+    await greet(connection);
+    return connection;
+  }
+}
+
+/** The rest of a request, at most. */
+const ROOM_BYTES = 300_000;
+
+async function greet(connection: AgentConnection): Promise<readonly string[]> {
+  const answer = await connection.ask({ kind: "hello", version: PROTOCOL_VERSION });
+  const { version, capabilities } = required(answer, "hello");
+  if (version === PROTOCOL_VERSION) return capabilities;
+  throw new TokenError("ERR_AGENT_VERSION", `the agent is of another version of p11seal`, {
+    hint: "restart it: p11seal agent stop; p11seal agent start",
+  });
+}
+
+/** One connection, with one request at a time. */
+class AgentConnection {
+  readonly #socket: Socket;
+  readonly #frames = new FrameReader();
+  #waiting: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => {
+      this.#read(chunk);
+    });
+    socket.on("error", () => undefined);
+    socket.once("close", () => {
+      this.#isClosed = true;
+      this.#fail(lost("it ended, or closed the connection"));
+    });
+    // A connection that waits for its next request keeps no process running.
+    socket.unref();
+  }
+
+  /** Undefined: nobody listens. */
+  static to(path: string): Promise<AgentConnection | undefined> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(path);
+      socket.once("connect", () => {
+        socket.off("error", failed);
+        resolve(new AgentConnection(socket));
+      });
+      const failed = (error: Error): void => {
+        if (NOBODY.has(errno(error) ?? "")) resolve(undefined);
+        else reject(lost(errno(error) ?? "it can't be reached"));
+      };
+      socket.once("error", failed);
+    });
+  }
+
+  async ask(request: Request): Promise<Answer> {
+    if (this.#isClosed) throw lost("it closed the connection");
+    this.#socket.ref();
+    const answered = new Promise<Answer>((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+    this.#awaitSign();
+    this.#socket.write(frameOf(encodeMessage(request)));
+    try {
+      const answer = await answered;
+      if (answer.kind === "error") throw unpackError(answer);
+      return answer;
+    } finally {
+      clearTimeout(this.#timer);
+      this.#waiting = undefined;
+      this.#socket.unref();
+    }
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #read(chunk: Uint8Array): void {
+    try {
+      for (const frame of this.#frames.push(chunk)) {
+        const answer = decodeAnswer(frame);
+        // It is at work, or waits for a person: that may take as long as it takes.
+        if (answer.kind === "wait") this.#awaitSign();
+        else this.#waiting?.resolve(answer);
+      }
+    } catch (error) {
+      if (!(error instanceof P11SealError)) throw error;
+      this.#fail(error);
+      this.#socket.destroy();
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#waiting?.reject(error);
+  }
+
+  /** An agent at work says so every other second. */
+  #awaitSign(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#fail(lost(`it said nothing for ${SILENCE_MS / 1000} s`));
+      this.#socket.destroy();
+    }, SILENCE_MS);
+  }
+}
+
+/** Errors of connect(2) that mean that no agent is there. */
+const NOBODY: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT"]);
+
+function required<Kind extends Answer["kind"]>(answer: Answer, kind: Kind): AnswerOf<Kind> {
+  if (answer.kind === kind) return answer as AnswerOf<Kind>;
+  throw strange();
+}
+
+function strange(): TokenError {
+  return new TokenError("ERR_AGENT_PROTOCOL", "the agent's answer does not fit the request", {
+    hint: "restart the agent, or do without it: --no-agent",
+  });
+}
+
+function lost(detail: string): TokenError {
+  return new TokenError("ERR_AGENT_LOST", `the agent was lost: ${detail}`, {
+    hint: "the same command works without it; or start it again: p11seal agent start",
+  });
+}

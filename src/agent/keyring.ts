@@ -1,0 +1,310 @@
+/**
+ * The keys that an agent serves: those that tokens show without a PIN, found again when a message
+ * matches none of them; and a login for each token while somebody uses it.
+ */
+import { Cancelled, P11SealError, PolicyError, TokenError } from "../errors.js";
+import { defined } from "../defined.js";
+import { matchesRecipient } from "../envelope/messages.js";
+import type { MessageInfo } from "../envelope/message-info.js";
+import type { ExchangePublicKey, Identity } from "../keys/key.js";
+import { around } from "../keys/around.js";
+import type { TokenService } from "../token/service.js";
+import { matchesKey, matchesModuleName, matchesToken } from "../token/uri-match.js";
+import { formatUri, parseUri, type Pkcs11Uri } from "../token/uri.js";
+import type { KeyInfo, PinRequest, TokenInfo } from "../token/values.js";
+import type { Limits } from "./limits.js";
+import { Login, type LoginOptions, type PinFound } from "./login.js";
+import type { ServedTokenStatus } from "./protocol.js";
+import type { Client } from "./server.js";
+
+/** Whoever asks for a key, and for which message. */
+export interface Purpose {
+  readonly client: Client;
+  /** The client's terminal, as it says. */
+  readonly terminal?: string | undefined;
+  /** As in `MessageInfo`. */
+  readonly messageId: string;
+}
+
+export interface KeyringOptions {
+  readonly connect: LoginOptions["connect"];
+  /** Only keys that one of these matches; by default all that are found. */
+  readonly uris: readonly Pkcs11Uri[];
+  readonly limits: Limits;
+  /** A monotonic clock, milliseconds. */
+  readonly nowMs: () => number;
+  /** Where the PIN is that somebody needs. Throws where there is none. */
+  readonly findPin: (request: PinRequest, purpose: Purpose) => Promise<PinFound>;
+  /** Asks a person whether to use the key. Throws to refuse. Absent: nobody is asked. */
+  readonly confirm?: ((key: KeyInfo, purpose: Purpose) => Promise<void>) | undefined;
+}
+
+export class Keyring {
+  readonly #options: KeyringOptions;
+  readonly #logins = new Map<string, Login>();
+  /** Tokens that refused a PIN from a source: the same PIN would only be refused again. */
+  readonly #refused = new Map<string, P11SealError>();
+  #keys: readonly KeyInfo[] = [];
+  #lookedAtMs = -Infinity;
+  #looking: Promise<void> | undefined;
+
+  constructor(options: KeyringOptions) {
+    this.#options = options;
+  }
+
+  /** Looks for keys, in a process that gets no PIN and ends then. */
+  async look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    await this.#looking;
+  }
+
+  /** The keys that were found. */
+  get keys(): readonly KeyInfo[] {
+    return this.#keys;
+  }
+
+  /** True while a token is logged in. */
+  get isUnlocked(): boolean {
+    return this.#logins.size > 0;
+  }
+
+  /**
+   * Those that can open the message; what names none of its recipients only by way of a URI that
+   * the client gave. Tokens that are logged in come first.
+   */
+  async keysFor(info: MessageInfo, uris: readonly Pkcs11Uri[] | undefined): Promise<KeyInfo[]> {
+    const find = (): KeyInfo[] => {
+      const all = this.#keys.filter((key) => fits(key, info, uris));
+      const isReady = (key: KeyInfo): boolean => this.#logins.has(nameOf(key.token));
+      return [...all.filter(isReady), ...all.filter((key) => !isReady(key))];
+    };
+    const found = find();
+    if (found.length > 0) return found;
+    if (this.#options.nowMs() - this.#lookedAtMs < LOOK_AGAIN_MS) return [];
+    await this.look();
+    return find();
+  }
+
+  /** Begins a request, which is to be ended. */
+  use(purpose: Omit<Purpose, "messageId">): Use {
+    return new Use((key, messageId) => this.#login(key, { ...purpose, messageId }));
+  }
+
+  /** Ends every login. */
+  lock(): void {
+    for (const login of this.#logins.values()) login.end();
+    this.#logins.clear();
+  }
+
+  /** A person may have put right what a token refused: the source of its PIN is tried once more. */
+  forgetRefusals(): void {
+    this.#refused.clear();
+  }
+
+  /** Ends the logins whose limits are reached. */
+  lockExpired(): void {
+    for (const [name, login] of this.#logins) {
+      if (login.isEnded || login.limitReached() !== undefined) this.#end(name, login);
+    }
+  }
+
+  /** Ends the logins to tokens that were removed. */
+  async lockRemoved(): Promise<void> {
+    const pairs = [...this.#logins];
+    await Promise.all(
+      pairs.map(async ([name, login]) => {
+        const token = this.#keys.find((key) => nameOf(key.token) === name)?.token;
+        if (login.allowance === undefined || token === undefined) return;
+        if (!(await login.isThere(parseUri(token.uri)))) this.#end(name, login);
+      }),
+    );
+  }
+
+  status(): ServedTokenStatus[] {
+    this.lockExpired();
+    const nowMs = this.#options.nowMs();
+    const tokens = new Map(this.#keys.map(({ token }) => [nameOf(token), token]));
+    return [...tokens].map(([name, { label, serial }]) => {
+      const left = this.#logins.get(name)?.allowance;
+      return {
+        ...{ label, serial, unlocked: left !== undefined },
+        keys: this.#keys.filter(({ token }) => nameOf(token) === name).map(({ uri }) => uri),
+        ...defined({
+          uses: left?.uses,
+          secondsLeft: left && Math.ceil(left.totalLeftMs(nowMs) / 1000),
+          idleSecondsLeft: left && Math.ceil(left.idleLeftMs(nowMs) / 1000),
+          usesLeft: left?.usesLeft,
+        }),
+      };
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { connect, uris, nowMs } = this.#options;
+    const service: TokenService = connect(() =>
+      Promise.reject(new TypeError("a PIN was asked for")),
+    );
+    try {
+      const all = (await service.keys()).filter(canOpen);
+      this.#keys = uris.length === 0 ? all : all.filter((key) => isNamed(key, uris));
+    } finally {
+      this.#lookedAtMs = nowMs();
+      await service.close();
+    }
+  }
+
+  /** The key, unlocked: in the token's login, or in a new one. */
+  async #login(key: KeyInfo, purpose: Purpose): Promise<Unlocked> {
+    const { confirm, findPin } = this.#options;
+    await confirm?.(key, purpose);
+    this.lockExpired();
+    const name = nameOf(key.token);
+    const refused = this.#refused.get(name);
+    if (refused !== undefined) throw refused;
+    const find = (request: PinRequest): Promise<PinFound> => findPin(request, purpose);
+    const login = this.#logins.get(name) ?? new Login(this.#options, find);
+    this.#logins.set(name, login);
+    login.hold(find);
+    try {
+      const privateKey = await login.unlock(key);
+      return {
+        privateKey,
+        release: (error) => {
+          this.#release(name, login, error);
+        },
+      };
+    } catch (error) {
+      const { wasFromPerson, allowance } = login;
+      if (error instanceof P11SealError && !wasFromPerson && SPENT.has(error.code)) {
+        this.#refused.set(name, error);
+      }
+      // A process that has no PIN yet is of no use to the next request.
+      if (allowance === undefined || isLost(error)) this.#end(name, login);
+      login.release(false);
+      throw error instanceof Cancelled ? promptCancelled(key.token) : error;
+    }
+  }
+
+  #release(name: string, login: Login, error: unknown): void {
+    login.release(true);
+    if (isLost(error) || login.limitReached() !== undefined) this.#end(name, login);
+  }
+
+  #end(name: string, login: Login): void {
+    login.end();
+    if (this.#logins.get(name) === login) this.#logins.delete(name);
+  }
+}
+
+interface Unlocked {
+  readonly privateKey: Awaited<ReturnType<Login["unlock"]>>;
+  /** `error`: what the request ended with. */
+  readonly release: (error: unknown) => void;
+}
+
+/** What one request does with keys. */
+export class Use {
+  readonly #unlock: (key: KeyInfo, messageId: string) => Promise<Unlocked>;
+  readonly #held: Unlocked[] = [];
+  #key: KeyInfo | undefined;
+  #path: string | undefined;
+
+  constructor(unlock: (key: KeyInfo, messageId: string) => Promise<Unlocked>) {
+    this.#unlock = unlock;
+  }
+
+  /** The key that was unlocked last, or that was to be. */
+  get key(): KeyInfo | undefined {
+    return this.#key;
+  }
+
+  /** How its token was asked. */
+  get path(): string | undefined {
+    return this.#path;
+  }
+
+  identity(key: KeyInfo, messageId: string): Identity<ExchangePublicKey> {
+    const identity = {
+      publicKey: key.publicKey as ExchangePublicKey,
+      name: key.uri,
+      ...(key.label === "" ? {} : { label: key.label }),
+      unlock: async () => {
+        this.#key = key;
+        const unlocked = await this.#unlock(key, messageId);
+        this.#held.push(unlocked);
+        return unlocked.privateKey;
+      },
+    };
+    const using = (path: string): void => {
+      this.#path = path;
+    };
+    return around(identity, { using });
+  }
+
+  /** @param error - what the request ended with, if it did */
+  end(error?: unknown): void {
+    for (const { release } of this.#held.splice(0)) release(error);
+  }
+}
+
+/** No request makes tokens be looked at again sooner. */
+const LOOK_AGAIN_MS = 2000;
+
+/** Refusals after which the token's retry counter may have gone down. */
+const SPENT: ReadonlySet<string> = new Set(["ERR_PIN_REFUSED", "ERR_PIN_LOCKED", "ERR_PKCS11"]);
+
+/** True for an error after which the token, or its process, is gone. */
+function isLost(error: unknown): boolean {
+  return error instanceof TokenError && LOST.has(error.code);
+}
+
+const LOST: ReadonlySet<string> = new Set([
+  "ERR_TOKEN_REMOVED",
+  "ERR_TOKEN_NOT_FOUND",
+  "ERR_TOKEN_TIMEOUT",
+  "ERR_TOKEN_CRASHED",
+]);
+
+function promptCancelled({ label }: TokenInfo): PolicyError {
+  return new PolicyError(
+    "ERR_AGENT_CANCELLED",
+    `the question for the PIN of token "${label}" was cancelled`,
+  );
+}
+
+function canOpen({ publicKey }: KeyInfo): boolean {
+  return publicKey !== undefined && publicKey.type !== "ed25519";
+}
+
+function fits(key: KeyInfo, info: MessageInfo, uris: readonly Pkcs11Uri[] | undefined): boolean {
+  const { publicKey } = key;
+  if (publicKey === undefined || publicKey.type === "ed25519") return false;
+  if (!matchesRecipient(info, publicKey)) return false;
+  if (uris !== undefined) return isNamed(key, uris);
+  const { recipients } = info;
+  return recipients.some((one) => one.tag !== undefined && one.matches(publicKey));
+}
+
+/** By attributes alone. A URI with one that can't be compared here matches no key. */
+function isNamed(key: KeyInfo, uris: readonly Pkcs11Uri[]): boolean {
+  return uris.some(
+    (uri) =>
+      NOT_COMPARED.every((name) => uri[name] === undefined) &&
+      matchesToken(uri, key.token) &&
+      matchesKey(uri, key) &&
+      matchesModuleName(uri, key.token.module) &&
+      (uri.modulePath === undefined || uri.modulePath === key.token.module),
+  );
+}
+
+const NOT_COMPARED = [
+  ...(["libraryManufacturer", "libraryDescription", "libraryVersion"] as const),
+  ...(["slotManufacturer", "slotDescription", "otherPath"] as const),
+] as const;
+
+/** A token's own name: the same through whichever module it was found. */
+function nameOf({ label, serial, model, manufacturer }: TokenInfo): string {
+  return formatUri({ token: label, serial, model, manufacturer });
+}

@@ -1,0 +1,238 @@
+/**
+ * What an agent and its clients say to each other (docs/agent.md): each message is a map in CBOR
+ * (RFC 8949) with text keys, in the one encoding that `encodeMessage` gives it. A message of
+ * another kind, with a field that is not listed here, or in another encoding is refused.
+ *
+ * Nothing here can carry a PIN, a file key, or what a private key made of bytes of somebody's
+ * choice.
+ */
+import { decode, encode } from "cborg";
+import { equal } from "../bytes.js";
+import { TokenError } from "../errors.js";
+import { MAX_FRAME_BYTES } from "./frames.js";
+
+/** Both ends must speak the same version. */
+export const PROTOCOL_VERSION = 1;
+
+/** Length of the key for a body, bytes. */
+const BODY_KEY_BYTES = 32;
+
+type Check<T> = (value: unknown) => value is T;
+type Checks = Readonly<Record<string, Check<unknown>>>;
+
+/** A message's fields: those that it must have, and those that it may have. */
+interface Shape<Needed extends Checks = Checks, Optional extends Checks = Checks> {
+  readonly needed: Needed;
+  readonly optional: Optional;
+}
+
+type Values<Fields extends Checks> = {
+  readonly [Name in keyof Fields]: Fields[Name] extends Check<infer T> ? T : never;
+};
+type ValueOf<S> =
+  S extends Shape<infer Needed, infer Optional>
+    ? Values<Needed> & Partial<Values<Optional>>
+    : never;
+type MessageOf<Shapes> = {
+  [Kind in keyof Shapes]: { readonly kind: Kind } & ValueOf<Shapes[Kind]>;
+}[keyof Shapes];
+
+const number: Check<number> = (value): value is number =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+const flag: Check<boolean> = (value): value is boolean => typeof value === "boolean";
+
+function text(most: number): Check<string> {
+  return (value): value is string => typeof value === "string" && value.length <= most;
+}
+
+function bytes(least: number, most: number): Check<Uint8Array> {
+  return (value): value is Uint8Array =>
+    value instanceof Uint8Array && value.length >= least && value.length <= most;
+}
+
+function list<T>(one: Check<T>, most: number): Check<readonly T[]> {
+  return (value): value is readonly T[] =>
+    Array.isArray(value) && value.length <= most && value.every((each) => one(each));
+}
+
+function record<S extends Shape>(shape: S): Check<ValueOf<S>> {
+  return (value): value is ValueOf<S> => hasShape(value, shape);
+}
+
+function shape<Needed extends Checks, Optional extends Checks>(
+  needed: Needed,
+  optional: Optional,
+): Shape<Needed, Optional> {
+  return { needed, optional };
+}
+
+/** Longest URI, and longest path. */
+const MAX_TEXT = 4096;
+
+const REQUESTS = {
+  /** The first request on a connection. */
+  hello: shape({ version: number }, {}),
+  /** The key for a message's body, for its header (`WholeHeader`). */
+  open: shape(
+    { format: text(32), header: bytes(1, MAX_FRAME_BYTES) },
+    {
+      /** Only keys that one of these `pkcs11:` URIs matches; by default every key served. */
+      keys: list(text(MAX_TEXT), 64),
+      /** The client's terminal, where the agent may ask if there is no better way. */
+      terminal: text(MAX_TEXT),
+    },
+  ),
+  status: shape({}, {}),
+  /** Ends every login. */
+  lock: shape({}, {}),
+  /** Ends the agent. */
+  stop: shape({}, {}),
+} as const;
+
+/** A token that the agent has keys on. */
+const TOKEN = shape(
+  {
+    label: text(MAX_TEXT),
+    serial: text(MAX_TEXT),
+    keys: list(text(MAX_TEXT), 1024),
+    unlocked: flag,
+  },
+  {
+    /** Uses since the login. */
+    uses: number,
+    /** When the login ends at the latest, and when it ends if nobody uses it: seconds from now. */
+    secondsLeft: number,
+    idleSecondsLeft: number,
+    usesLeft: number,
+  },
+);
+
+const ANSWERS = {
+  hello: shape({ version: number, capabilities: list(text(32), 16) }, {}),
+  /** The agent is still at work. `person`: it waits for one. */
+  wait: shape({ person: flag }, {}),
+  /** The key for the body, and whose private key was used. */
+  key: shape(
+    { key: bytes(BODY_KEY_BYTES, BODY_KEY_BYTES), spki: bytes(1, 4096), name: text(MAX_TEXT) },
+    { label: text(MAX_TEXT), path: text(256) },
+  ),
+  /** The agent has no key for this message, or for these URIs. */
+  "no-key": shape({}, {}),
+  status: shape(
+    {
+      pid: number,
+      /** Where the agent asks for PINs. */
+      asks: text(MAX_TEXT),
+      /** How it knows who is at the other end of a connection. */
+      peers: text(MAX_TEXT),
+      tokens: list(record(TOKEN), 256),
+    },
+    {},
+  ),
+  done: shape({}, {}),
+  /** The fields of an error. */
+  error: shape(
+    { name: text(64), code: text(64), message: text(MAX_TEXT) },
+    { hint: text(MAX_TEXT), fn: text(64), ckr: text(64) },
+  ),
+} as const;
+
+export type Request = MessageOf<typeof REQUESTS>;
+export type Answer = MessageOf<typeof ANSWERS>;
+export type AnswerOf<Kind extends Answer["kind"]> = Extract<Answer, { kind: Kind }>;
+export type ServedTokenStatus = ValueOf<typeof TOKEN>;
+
+/** The bytes of a message, without its frame. */
+export function encodeMessage(message: Request | Answer): Uint8Array {
+  return encode(message);
+}
+
+/** @throws TokenError `ERR_AGENT_PROTOCOL` */
+export function decodeRequest(bytes: Uint8Array): Request {
+  return decoded(bytes, REQUESTS) as Request;
+}
+
+/** @throws TokenError `ERR_AGENT_PROTOCOL` */
+export function decodeAnswer(bytes: Uint8Array): Answer {
+  return decoded(bytes, ANSWERS) as Answer;
+}
+
+// ── Checks ──
+
+function decoded(bytes: Uint8Array, shapes: Readonly<Record<string, Shape>>): unknown {
+  let value: unknown;
+  try {
+    value = plain(decode(bytes, STRICT), 0);
+  } catch {
+    throw refused("not CBOR");
+  }
+  if (!isRecord(value)) throw refused("not a map");
+  const { kind, ...fields } = value;
+  const expected =
+    typeof kind === "string" && Object.hasOwn(shapes, kind) ? shapes[kind] : undefined;
+  if (expected === undefined) throw refused("an unknown kind of message");
+  if (!hasShape(fields, expected)) throw refused("fields that are not as they should be");
+  if (!equal(encode(value), bytes)) throw refused("not in its one encoding");
+  return value;
+}
+
+const STRICT = {
+  strict: true,
+  useMaps: true,
+  allowIndefinite: false,
+  allowUndefined: false,
+  allowInfinity: false,
+  allowNaN: false,
+  allowBigInt: false,
+  rejectDuplicateMapKeys: true,
+} as const;
+
+/** Objects in place of maps, which can't have odd prototypes before their keys were looked at. */
+function plain(value: unknown, depth: number): unknown {
+  if (depth > MAX_DEPTH) throw new RangeError("nested too deep");
+  if (Array.isArray(value)) return value.map((one) => plain(one, depth + 1));
+  if (!(value instanceof Map)) return value;
+  const entries = [...(value as ReadonlyMap<unknown, unknown>)].map(([name, one]) => {
+    if (typeof name !== "string" || name === "__proto__") throw new TypeError("not a field's name");
+    return [name, plain(one, depth + 1)] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** A list of maps with lists is as deep as messages get. */
+const MAX_DEPTH = 4;
+
+function hasShape(value: unknown, { needed, optional }: Shape): boolean {
+  if (!isRecord(value)) return false;
+  const isWhole = Object.keys(needed).every((name) => Object.hasOwn(value, name));
+  return (
+    isWhole &&
+    Object.entries(value).every(([name, one]) => {
+      const check = own(needed, name) ?? own(optional, name);
+      return check?.(one) === true;
+    })
+  );
+}
+
+function own(checks: Checks, name: string): Check<unknown> | undefined {
+  return Object.hasOwn(checks, name) ? checks[name] : undefined;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !ArrayBuffer.isView(value)
+  );
+}
+
+function refused(detail: string): TokenError {
+  return new TokenError(
+    "ERR_AGENT_PROTOCOL",
+    `a message between agent and client is malformed: ${detail}`,
+    {
+      hint: "agent and client may be of different versions: restart the agent",
+    },
+  );
+}

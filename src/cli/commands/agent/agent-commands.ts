@@ -1,0 +1,64 @@
+/** `p11seal agent`, as its users see it. */
+import type { CommandSet } from "../../command.js";
+import { forceLastTry, general, json, jsonErrors, module, pinSource } from "../shared-options.js";
+
+const running = {
+  identity: {
+    alias: "i",
+    type: "string",
+    repeatable: true,
+    describe: "Serve only keys of this pkcs11: URI (repeatable; default: every token present)",
+  },
+  idle: { type: "string", describe: "Forget a PIN that was not used for so long (default: 10m)" },
+  total: { type: "string", describe: "Forget a PIN after so long in any case (default: 2h)" },
+  uses: { type: "string", describe: "Forget a PIN after so many messages (default: no limit)" },
+  ...forceLastTry,
+  ...module,
+  ...pinSource,
+} as const;
+
+export const AGENT: CommandSet = {
+  groups: {
+    agent: "Keep a token's PIN for a while, for open",
+  },
+  commands: [
+    {
+      name: "agent start",
+      describe: "Start an agent in the background",
+      options: { ...running, ...jsonErrors, ...general },
+      examples: [
+        ["agent start", "asks for a PIN when a message needs it"],
+        ["agent start -i 'pkcs11:token=alice' --idle 5m", "one token, five minutes"],
+      ],
+      load: async () => (await import("./agent-start.js")).agentStartCommand,
+    },
+    {
+      name: "agent run",
+      describe: "Be an agent until it is stopped: for systemd, or in a terminal of its own",
+      options: { ...running, ...jsonErrors, ...general },
+      examples: [["agent run --uses 20", "asks at this terminal"]],
+      load: async () => (await import("./agent-run.js")).agentRunCommand,
+    },
+    {
+      name: "agent status",
+      describe: "Say whether an agent runs, which keys it serves, and for how long yet",
+      options: { ...json, ...general },
+      examples: [["agent status", "status 0: one runs; 3: none does"]],
+      load: async () => (await import("./agent-control.js")).agentStatusCommand,
+    },
+    {
+      name: "agent lock",
+      describe: "Forget every PIN; the agent goes on",
+      options: { ...jsonErrors, ...general },
+      examples: [["agent lock", "before you leave the desk"]],
+      load: async () => (await import("./agent-control.js")).agentLockCommand,
+    },
+    {
+      name: "agent stop",
+      describe: "End the agent",
+      options: { ...jsonErrors, ...general },
+      examples: [["agent stop", "the next open asks for the PIN itself"]],
+      load: async () => (await import("./agent-control.js")).agentStopCommand,
+    },
+  ],
+};

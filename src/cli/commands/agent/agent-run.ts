@@ -1,0 +1,95 @@
+/** `p11seal agent run`: is the agent, until it is told to stop. */
+import { Agent } from "../../../agent/agent.js";
+import { DEFAULT_LIMITS, type Limits } from "../../../agent/limits.js";
+import {
+  activatedDescriptor,
+  listenAt,
+  listenAtDescriptor,
+  type Listening,
+} from "../../../agent/listening.js";
+import { agentSocketPath } from "../../../agent/socket-path.js";
+import { defined } from "../../../defined.js";
+import { UsageError } from "../../../errors.js";
+import { parseDuration } from "../../../records/duration.js";
+import { homeFolder } from "../../../store/home.js";
+import { parseUri } from "../../../token/uri.js";
+import type { Arguments } from "../../arguments/arguments.js";
+import type { Context } from "../../command.js";
+import { withTokens } from "../../find/tokens.js";
+import { agentPins } from "./agent-pins.js";
+
+export async function agentRunCommand(args: Arguments, context: Context): Promise<undefined> {
+  const { io, report } = context;
+  const limits = limitsOf(args);
+  const uris = args.texts("identity").map(parseUri);
+  const home = homeFolder(io.env);
+  const { findPin, asks } = await agentPins(args, uris, context);
+  await withTokens(args, context, async (tokens) => {
+    const agent = new Agent({
+      ...{ connect: await tokens.processes(), uris, limits, findPin, asks, home },
+      nowMs: () => performance.now(),
+      peers: "its socket's mode",
+      say: (line) => {
+        report.note(line);
+      },
+    });
+    const listening = await listen(agent, context);
+    const onSignal = signals(agent);
+    try {
+      const found = await agent.look();
+      report.note(`${found} ${found === 1 ? "key" : "keys"}; PINs from ${asks}`);
+      await agent.untilStopped();
+    } finally {
+      onSignal.off();
+      agent.stop();
+      listening.remove();
+    }
+  });
+  return undefined;
+}
+
+async function listen(agent: Agent, { io, report }: Context): Promise<Listening> {
+  const { server } = agent.server;
+  const descriptor = activatedDescriptor(io.env);
+  if (descriptor !== undefined) return listenAtDescriptor(descriptor, server);
+  const path = agentSocketPath(io.env);
+  const listening = await listenAt(path, server);
+  report.note(`listening at ${path}`);
+  return listening;
+}
+
+/**
+ * SIGHUP locks, as it does for other agents; SIGTERM and SIGINT stop. Whoever started the program
+ * handles them too, and sends them once more, to see them end it: with a listener they don't.
+ */
+function signals(agent: Agent): { readonly off: () => void } {
+  const lock = (): void => {
+    agent.lock("SIGHUP");
+  };
+  const stop = (): void => {
+    agent.stop();
+  };
+  process.on("SIGHUP", lock).on("SIGTERM", stop).on("SIGINT", stop);
+  return {
+    off: () => {
+      process.off("SIGHUP", lock).off("SIGTERM", stop).off("SIGINT", stop);
+    },
+  };
+}
+
+/** @throws UsageError */
+export function limitsOf(args: Arguments): Limits {
+  const idle = args.text("idle");
+  const total = args.text("total");
+  return {
+    idleMs: idle === undefined ? DEFAULT_LIMITS.idleMs : parseDuration(idle),
+    totalMs: total === undefined ? DEFAULT_LIMITS.totalMs : parseDuration(total),
+    ...defined({ uses: usesOf(args.text("uses")) }),
+  };
+}
+
+function usesOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new UsageError("ERR_USAGE", `--uses is a whole number from 1, not "${text}"`);
+}

@@ -1,0 +1,74 @@
+/**
+ * The agent, for commands that open messages: used by itself where one runs, unless the command
+ * line says how to reach a key in another way.
+ */
+import { AgentClient, type AgentsKey } from "../../agent/client.js";
+import { agentSocketPath, isOwnSocket } from "../../agent/socket-path.js";
+import type { WholeHeader } from "../../envelope/receiver.js";
+import { readConfig } from "../../records/config.js";
+import { homeFolder } from "../../store/home.js";
+import { formatUri, type Pkcs11Uri } from "../../token/uri.js";
+import type { Arguments } from "../arguments/arguments.js";
+import type { Context } from "../command.js";
+
+/**
+ * Whether a command line leaves room for an agent, as far as can be told at once: a socket is
+ * there, and neither a module nor a PIN's source of the command's own was named.
+ */
+export function mayUseAgent(args: Arguments, env: Context["io"]["env"]): boolean {
+  if (!args.has("no-agent") || args.flag("no-agent")) return false;
+  if (args.texts("module").length > 0 || args.text("pin-source") !== undefined) return false;
+  try {
+    return isOwnSocket(agentSocketPath(env));
+  } catch {
+    // A path that is of no use is reported once it is needed.
+    return true;
+  }
+}
+
+/** An agent that opens headers of messages. */
+export class OpeningAgent {
+  readonly #client: AgentClient;
+  readonly #keys: readonly string[] | undefined;
+  readonly #terminal: string | undefined;
+
+  constructor(
+    client: AgentClient,
+    keys: readonly string[] | undefined,
+    terminal: string | undefined,
+  ) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#terminal = terminal;
+  }
+
+  /** As `AgentClient.open`. */
+  open(header: WholeHeader): Promise<AgentsKey | undefined> {
+    return this.#client.open(header, { keys: this.#keys, terminal: this.#terminal });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+/**
+ * The agent that runs, if the command is to use one.
+ *
+ * @param uris - what `-i` names, if it names tokens' keys alone; empty: any key
+ */
+export async function openingAgent(
+  args: Arguments,
+  uris: readonly Pkcs11Uri[] | undefined,
+  { io, report }: Context,
+): Promise<OpeningAgent | undefined> {
+  if (uris === undefined || !mayUseAgent(args, io.env)) return undefined;
+  // Who says where the PIN is, means to log in.
+  if (uris.some(({ pinSource }) => pinSource !== undefined)) return undefined;
+  if ((await readConfig(homeFolder(io.env))).agent === false) return undefined;
+  const client = await AgentClient.at(agentSocketPath(io.env));
+  if (client?.capabilities.includes("open") !== true) return undefined;
+  report.trace("an agent runs, and is asked for keys first");
+  const keys = uris.length === 0 ? undefined : uris.map(formatUri);
+  return new OpeningAgent(client, keys, undefined);
+}

@@ -1,0 +1,147 @@
+/** `p11seal agent`, and `open` beside it, as their users run them. */
+import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { publicPem, TEST_KEYS } from "../../../support/keys.js";
+import { freshToken, importKey, SOFTHSM_MODULE, type TestToken } from "../../../support/softhsm.js";
+import { startAgent, type TestAgent } from "../../support/agent.js";
+import { temporaryFolder } from "../../support/folder.js";
+import { p11seal, type Ended } from "../../support/spawn.js";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+let token: TestToken;
+let agent: TestAgent;
+
+beforeAll(async () => {
+  token = await freshToken("agent");
+  const key = (label: string, id: number): Parameters<typeof importKey>[2] => ({
+    ...{ label, id: Uint8Array.of(id) },
+    privateHalf: { UNWRAP: true, DERIVE: true, DECRYPT: true },
+  });
+  await importKey(token, TEST_KEYS.rsa2048, key("rsa", 1));
+  await importKey(token, TEST_KEYS.p256, key("ec", 2));
+  writeFileSync(at("rsa.pem"), publicPem(TEST_KEYS.rsa2048));
+  writeFileSync(at("ec.pem"), publicPem(TEST_KEYS.p256));
+  writeFileSync(at("message"), "the message\n");
+  for (const [name, ...options] of [
+    ["rsa.p11s", "-r", at("rsa.pem"), "--oaep", "sha1"],
+    ["ec.p11s", "-r", at("ec.pem")],
+    ["ec.age", "-r", at("ec.pem"), "--format", "age"],
+    ["ec.p7m", "-r", at("ec.pem"), "--format", "cms"],
+  ] as const) {
+    const argv = ["seal", ...options, "-o", at(name), at("message")];
+    expect(await p11seal(argv)).toMatchObject({ status: 0 });
+  }
+  agent = await startAgent(folder, ["--module", SOFTHSM_MODULE, "-i", token.uri]);
+}, 60_000);
+
+afterAll(async () => {
+  await agent.stop();
+});
+
+/** Opens without any way to a PIN of its own. */
+function open(name: string, ...options: readonly string[]): Promise<Ended> {
+  const env = { ...agent.env, P11SEAL_MODULE: "/nonexistent/module.so" };
+  return p11seal(["open", "--json", ...options, at(name)], { env });
+}
+
+function log(): readonly Readonly<Record<string, unknown>>[] {
+  const text = readFileSync(join(String(agent.env["P11SEAL_HOME"]), "audit.jsonl"), "utf8");
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+}
+
+describe("open, where an agent runs", () => {
+  it("opens native and age messages with one PIN between them, and starts no module itself", async () => {
+    for (const name of ["rsa.p11s", "ec.p11s", "ec.age", "rsa.p11s"]) {
+      const { status, stdout, stderr } = await open(name);
+      expect({ name, status, stdout: stdout.toString(), stderr }).toEqual({
+        ...{ name, status: 0, stdout: "the message\n", stderr: "" },
+      });
+    }
+    expect(agent.pinsFetched()).toBe(1);
+  });
+
+  it("has a line in the audit log about each use, besides the client's own", () => {
+    const lines = log();
+    const uses = lines.filter(({ event }) => event === "agent");
+    expect(uses).toHaveLength(4);
+    for (const use of uses) {
+      expect(use).toMatchObject({ outcome: "opened", path: expect.stringMatching(/^C_/) });
+      const { messageId } = use;
+      expect(lines).toContainEqual(expect.objectContaining({ event: "open", messageId }));
+    }
+  });
+
+  it("uses the token itself with --no-agent, --module and --pin-source, or the setting", async () => {
+    for (const options of [
+      ["--no-agent"],
+      ["--module", "/nonexistent/module.so"],
+      ["--pin-source", "file:/nonexistent"],
+    ]) {
+      expect(await open("ec.p11s", ...options)).toMatchObject({ status: 5 });
+    }
+    const config = join(String(agent.env["P11SEAL_HOME"]), "config.toml");
+    writeFileSync(config, "agent = false\n", { mode: 0o600 });
+    expect(await open("ec.p11s")).toMatchObject({ status: 5 });
+    writeFileSync(config, "agent = true\n");
+    expect(await open("ec.p11s")).toMatchObject({ status: 0 });
+  });
+
+  it("gets no key for a URI that names another, and none for CMS", async () => {
+    expect(await open("ec.p11s", "-i", `${token.uri};object=ec`)).toMatchObject({ status: 0 });
+    expect(await open("ec.p11s", "-i", `${token.uri};object=rsa`)).toMatchObject({ status: 5 });
+    expect(await open("ec.p7m")).toMatchObject({ status: 5 });
+  });
+
+  it("uses no agent for a key in a file", async () => {
+    writeFileSync(at("ec.key"), TEST_KEYS.p256, { mode: 0o600 });
+    const before = log().filter(({ event }) => event === "agent").length;
+    expect(await open("ec.p11s", "-i", at("ec.key"))).toMatchObject({ status: 0 });
+    expect(log().filter(({ event }) => event === "agent")).toHaveLength(before);
+  });
+});
+
+describe("agent status, lock and stop", () => {
+  const control = (...words: readonly string[]): Promise<Ended> =>
+    p11seal(["agent", ...words], { env: agent.env });
+  const isUnlocked = async (): Promise<unknown> => {
+    const { stdout } = await control("status", "--json");
+    const { tokens } = JSON.parse(stdout.toString()) as { tokens: { unlocked: boolean }[] };
+    return tokens.map(({ unlocked }) => unlocked);
+  };
+
+  it("lock, after which the next message fetches the PIN anew", async () => {
+    const before = agent.pinsFetched();
+    expect(await open("ec.p11s")).toMatchObject({ status: 0 });
+    expect(await isUnlocked()).toEqual([true]);
+    expect(await control("lock")).toMatchObject({ status: 0 });
+    expect(await isUnlocked()).toEqual([false]);
+    expect(await open("ec.p11s")).toMatchObject({ status: 0 });
+    expect(agent.pinsFetched()).toBe(before + 1);
+    agent.child.kill("SIGHUP");
+    expect(await isUnlocked()).toEqual([false]);
+  });
+
+  it("refuse a second agent at the same socket, which is the user's alone", async () => {
+    expect(await control("run", "--json", "--pin-source", "file:/nonexistent")).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("ERR_AGENT_RUNS"),
+    });
+    expect(lstatSync(agent.socket).mode & 0o777).toBe(0o600);
+    expect(lstatSync(join(agent.socket, "..")).mode & 0o777).toBe(0o700);
+  });
+
+  it("stop: the socket is gone, and open works by itself", async () => {
+    expect(await control("stop")).toMatchObject({ status: 0 });
+    expect(await agent.ended).toMatchObject({ status: 0 });
+    expect(existsSync(agent.socket)).toBe(false);
+    expect(await control("status")).toMatchObject({ status: 3 });
+    const pin = ["--pin-source", `file:${join(agent.socket, "..", "..", "pin")}`];
+    const argv = ["open", "--module", SOFTHSM_MODULE, ...pin, "-i", token.uri, at("ec.p11s")];
+    expect(await p11seal(argv, { env: agent.env })).toMatchObject({ status: 0 });
+  });
+});
