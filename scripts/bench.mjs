@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --quick] [-- --small] [--bulk] [--age] [--cms] [--growth] [--rewrap]
+ * `npm run bench [-- --quick] [-- --small] [--agent] [--bulk] [--age] [--cms] [--growth] [--rewrap]
  * [--audit] [--segments] [--write]`: how long sealing and opening take, and how much memory;
  * without a name, all but the comparison of segment sizes. `--write` puts what is printed into
  * docs/performance.md: a table replaces the one of its name, the others stay. docs/growth.svg is
@@ -9,6 +9,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { agent } from "./bench/agent.mjs";
 import { ageFormat } from "./bench/age-format.mjs";
 import { audit } from "./bench/audit.mjs";
 import { bulk } from "./bench/bulk.mjs";
@@ -24,7 +25,17 @@ import { root, runMain } from "./lib/run.mjs";
 
 const PAGE = path.join(root, "docs", "performance.md");
 const DRAWING = path.join(root, "docs", "growth.svg");
-const PARTS = { small, bulk, age: ageFormat, cms: cmsFormat, growth, rewrap, audit, segments };
+const PARTS = {
+  small,
+  agent,
+  bulk,
+  age: ageFormat,
+  cms: cmsFormat,
+  growth,
+  rewrap,
+  audit,
+  segments,
+};
 
 /**
  * Certificates for Node's TLS connections, which Node 20 parses at every start. That cost is the

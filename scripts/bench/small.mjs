@@ -198,7 +198,7 @@ function built(file) {
 }
 
 /** @param {string} title @param {Case[]} cases @param {number} rounds */
-function table(title, cases, rounds) {
+export function table(title, cases, rounds) {
   const runs = cases.map(() => ({
     /** @type {number[]} */ wall: [],
     /** @type {number[]} */ cpu: [],

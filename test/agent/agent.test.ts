@@ -1,0 +1,303 @@
+/**
+ * An agent at a real socket, with tokens that count: what whoever reaches the socket can get and
+ * cost, and when logins end.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
+import { concat, u32 } from "../../src/bytes.js";
+import { Agent, type AgentOptions } from "../../src/agent/agent.js";
+import { AgentClient } from "../../src/agent/client.js";
+import { frameOf } from "../../src/agent/frames.js";
+import { listenAt, type Listening } from "../../src/agent/listening.js";
+import { encodeMessage } from "../../src/agent/protocol.js";
+import type { PinFound } from "../../src/agent/login.js";
+import { inspectMessage, sealMessage } from "../../src/envelope/messages.js";
+import type { WholeHeader } from "../../src/envelope/receiver.js";
+import { fakeTokens, PIN, type FakeTokens } from "../support/fake-tokens.js";
+import { recipientOf, type ExchangeKeyName } from "../support/identities.js";
+import { Random, mutated } from "../support/mutate.js";
+import { scaled } from "../support/scale.js";
+import { codeOf } from "../support/streams.js";
+
+let folder: string;
+let tokens: FakeTokens;
+let now = 0;
+let pin: () => PinFound;
+let asked = 0;
+let agent: Agent;
+let listening: Listening;
+let client: AgentClient;
+
+async function begin(options: Partial<AgentOptions> = {}): Promise<void> {
+  const home = join(folder, "home");
+  agent = new Agent({
+    ...{ connect: tokens.connect, uris: [], limits: { idleMs: 600_000, totalMs: 7_200_000 } },
+    ...{ nowMs: () => now, home, asks: "a test", peers: "nothing", say: () => undefined },
+    findPin: () => {
+      asked += 1;
+      return Promise.resolve(pin());
+    },
+    ...options,
+  });
+  await agent.look();
+  listening = await listenAt(join(folder, "run", "a.sock"), agent.server.server);
+  client = (await AgentClient.at(join(folder, "run", "a.sock"))) as AgentClient;
+}
+
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), "agent-")));
+  mkdirSync(join(folder, "home"), { mode: 0o700 });
+  tokens = fakeTokens("rsa2048", "p256", "x25519");
+  now = 0;
+  asked = 0;
+  pin = () => ({ pin: PIN, fromPerson: true });
+});
+
+afterEach(() => {
+  client.close();
+  agent.stop();
+  listening.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function headerFor(
+  name: ExchangeKeyName,
+  format: "p11seal" | "age" = "p11seal",
+): Promise<WholeHeader> {
+  const sealed = await sealMessage([], { recipients: [recipientOf(name)], format });
+  const body = await sealed.body.bytes();
+  // The nonce of an age file's body belongs to what the key depends on.
+  const bytes = format === "age" ? concat(sealed.header, body.subarray(0, 16)) : sealed.header;
+  const info = await inspectMessage([sealed.header, body]);
+  return { format, bytes, info };
+}
+
+function log(): readonly Readonly<Record<string, unknown>>[] {
+  const text = readFileSync(join(folder, "home", "audit.jsonl"), "utf8").trim();
+  return text.split("\n").map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
+}
+
+describe("an agent's logins", () => {
+  it("serve a hundred messages with one PIN", async () => {
+    await begin();
+    for (let count = 0; count < 100; count++) {
+      const header = await headerFor(count % 2 === 0 ? "rsa2048" : "p256");
+      expect((await client.open(header))?.key).toHaveLength(32);
+    }
+    expect([asked, tokens.sent, tokens.operations()]).toEqual([1, [PIN], 100]);
+    expect(log()).toHaveLength(100);
+  });
+
+  it("end after the idle time, the total time and so many uses, and then ask anew", async () => {
+    await begin({ limits: { idleMs: 600_000, totalMs: 7_200_000, uses: 3 } });
+    const header = await headerFor("p256");
+    const steps: readonly (readonly [passed: number, asked: number])[] = [
+      [0, 1],
+      [599_999, 1],
+      [600_000, 2],
+      [1000, 2],
+      [1000, 2], // The third use of this login: it ends.
+      [1000, 3],
+    ];
+    for (const [passed, expected] of steps) {
+      now += passed;
+      await client.open(header);
+      expect(asked).toBe(expected);
+    }
+  });
+
+  it("end after the total time, however busy they are", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    for (now = 0; now < 7_200_000; now += 500_000) await client.open(header);
+    expect(asked).toBe(1);
+    await client.open(header);
+    expect(asked).toBe(2);
+  });
+
+  it("end by the clock alone, without a request", async () => {
+    await begin();
+    await client.open(await headerFor("p256"));
+    expect(tokens.open).toBe(1);
+    await agent.tick({ monotonicMs: 0, wallMs: 0 });
+    now = 600_000;
+    await agent.tick({ monotonicMs: 1000, wallMs: 1000 });
+    expect(tokens.open).toBe(0);
+  });
+
+  it("end when the machine slept", async () => {
+    await begin();
+    await client.open(await headerFor("p256"));
+    await agent.tick({ monotonicMs: 0, wallMs: 0 });
+    await agent.tick({ monotonicMs: 1000, wallMs: 3_600_000 });
+    expect(tokens.open).toBe(0);
+  });
+
+  it("end when the token is removed, and begin anew once it is back", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    await client.open(header);
+    tokens.isPresent = false;
+    for (let tick = 1; tick <= 2; tick++) {
+      await agent.tick({ monotonicMs: tick * 1000, wallMs: tick * 1000 });
+    }
+    expect(tokens.open).toBe(0);
+    expect(await codeOf(client.open(header))).toBe("ERR_TOKEN_NOT_FOUND");
+    tokens.isPresent = true;
+    await client.open(header);
+    expect(asked).toBe(2);
+  });
+
+  it("end on request, once the message that is being opened is", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    const [key] = await Promise.all([client.open(header), client.open(header), client.lock()]);
+    expect(key?.key).toHaveLength(32);
+    await client.lock();
+    expect(tokens.open).toBe(0);
+    expect((await client.status()).tokens).toMatchObject([{ label: "fake", unlocked: false }]);
+  });
+
+  it("that a token refused are not tried with the same PIN again, before somebody locks", async () => {
+    await begin();
+    pin = () => ({ pin: "9999", fromPerson: false });
+    const header = await headerFor("p256");
+    for (let count = 0; count < 3; count++) {
+      expect(await codeOf(client.open(header))).toBe("ERR_PIN_REFUSED");
+    }
+    expect(tokens.sent).toEqual(["9999"]);
+    await client.lock();
+    pin = () => ({ pin: PIN, fromPerson: false });
+    await client.open(header);
+    expect(tokens.sent).toEqual(["9999", PIN]);
+  });
+
+  it("that a person mistyped are asked for again", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    pin = () => ({ pin: "9999", fromPerson: true });
+    expect(await codeOf(client.open(header))).toBe("ERR_PIN_REFUSED");
+    pin = () => ({ pin: PIN, fromPerson: true });
+    await client.open(header);
+    expect(tokens.sent).toEqual(["9999", PIN]);
+    expect(log().map(({ outcome }) => outcome)).toEqual(["ERR_PIN_REFUSED", "opened"]);
+  });
+});
+
+describe("whoever reaches the socket", () => {
+  it("gets no key for a message that no key fits, nor for one whose key it did not name", async () => {
+    await begin();
+    expect(await client.open(await headerFor("rsa3072"))).toBeUndefined();
+    const header = await headerFor("p256");
+    const named = (object: string): string => `pkcs11:token=fake;object=${object}`;
+    expect(await client.open(header, { keys: [named("rsa2048")] })).toBeUndefined();
+    expect(
+      await client.open(header, { keys: [`${named("p256")}?module-path=/other.so`] }),
+    ).toBeUndefined();
+    expect(tokens.operations()).toBe(0);
+    expect(await client.open(header, { keys: [named("p256")] })).toBeDefined();
+    expect(
+      await client.open(header, { keys: [`${named("p256")}?pin-source=/etc/passwd`] }),
+    ).toBeDefined();
+    expect(asked).toBe(1);
+  });
+
+  it("gets none for a wrap that names nobody, unless it names the key", async () => {
+    await begin();
+    const header = await headerFor("x25519", "age");
+    expect(await client.open(header)).toBeUndefined();
+    expect(tokens.operations()).toBe(0);
+    const keys = ["pkcs11:token=fake;object=x25519"];
+    expect((await client.open(header, { keys }))?.openedBy.name).toBe(keys[0]);
+  });
+
+  it("gets no key for a header that something follows, and none in another format", async () => {
+    await begin();
+    const { bytes, ...header } = await headerFor("p256");
+    expect(await codeOf(client.open({ ...header, bytes: concat(bytes, u32(0)) }))).toBe(
+      "ERR_TRAILING",
+    );
+    for (const format of ["cms", "age", "capi", "unwrap"]) {
+      expect(await codeOf(client.open({ ...header, bytes, format }))).toMatch(/^ERR_/);
+    }
+    expect(tokens.operations()).toBe(0);
+  });
+
+  it("gets one error for every bad header with a good tag, after one operation each", async () => {
+    await begin();
+    const { bytes, ...header } = await headerFor("rsa2048");
+    const random = new Random(16);
+    const count = scaled(10_000, 300);
+    const errors = new Set<string>();
+    for (let tried = 0; tried < count; tried++) {
+      const changed = bytes.slice();
+      // In the wrapped key or in the MAC: everything before it is parsed, and the tag still fits.
+      const at = bytes.length - 1 - random.below(32 + 256);
+      changed[at] = (changed[at] as number) ^ (1 + random.below(255));
+      const error = await client.open({ ...header, bytes: changed }).then(
+        () => "opened",
+        (failure: unknown) => JSON.stringify([failure, (failure as Error).message]),
+      );
+      errors.add(error);
+    }
+    expect([...errors]).toHaveLength(1);
+    expect([...errors][0]).toContain("ERR_NOT_AUTHENTIC");
+    expect([asked, tokens.operations()]).toEqual([1, count]);
+    expect(new Set(log().map(({ outcome }) => outcome))).toEqual(new Set(["ERR_NOT_AUTHENTIC"]));
+  }, 600_000);
+
+  it("gets what is no request answered by an end of the connection, and no token operation", async () => {
+    await begin();
+    // Of a message for somebody else: a well-formed request for it costs nothing but its parsing.
+    const { bytes } = await headerFor("rsa3072");
+    const hello = encodeMessage({ kind: "hello", version: 1 });
+    const seeds = [
+      hello,
+      encodeMessage({ kind: "open", format: "p11seal", header: bytes }),
+      encodeMessage({ kind: "open", format: "age", header: bytes, keys: ["pkcs11:token=fake"] }),
+      encodeMessage({ kind: "status" }),
+    ];
+    const random = new Random(7);
+    const count = scaled(100_000, 3000);
+    const before = tokens.opened;
+    let socket: Socket | undefined;
+    for (let sent = 0; sent < count; sent++) {
+      const frame = mutated(seeds, random);
+      if (socket === undefined || socket.destroyed || sent % 50 === 0) {
+        socket?.destroy();
+        socket = await connected();
+        if (random.below(2) === 0) socket.write(frameOf(hello));
+      }
+      const framed = random.below(4) === 0 ? frame : frameOf(frame);
+      if (framed.length > 0) socket.write(framed);
+      if (sent % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    socket?.destroy();
+    expect([tokens.operations(), tokens.opened, asked]).toEqual([0, before, 0]);
+    expect(await client.open(await headerFor("p256"))).toBeDefined();
+  }, 600_000);
+
+  it("is one of 64: the next one is sent away, until another goes", async () => {
+    await begin();
+    const others = await Promise.all(Array.from({ length: 63 }, () => connected()));
+    const late = await connected();
+    await new Promise((resolve) => late.once("close", resolve));
+    others[0]?.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const next = await AgentClient.at(join(folder, "run", "a.sock"));
+    expect((await next?.status())?.pid).toBe(process.pid);
+    next?.close();
+    for (const other of others) other.destroy();
+  });
+
+  async function connected(): Promise<Socket> {
+    const socket = connect(join(folder, "run", "a.sock"));
+    socket.on("error", () => undefined);
+    await new Promise((resolve) => socket.once("connect", resolve));
+    socket.resume();
+    return socket;
+  }
+});

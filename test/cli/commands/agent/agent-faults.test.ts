@@ -1,0 +1,234 @@
+/**
+ * What befalls an agent while it is needed: it is killed, its card is pulled, the machine sleeps.
+ * Each time there is one clear error and one more PIN, and then it works. And what is to be seen of
+ * the PIN from outside: nothing.
+ */
+import { closeSync, openSync, readdirSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
+import { buildFaultyModule, faultyEnvironment } from "../../../support/faulty/module.js";
+import { publicPem, TEST_KEYS } from "../../../support/keys.js";
+import {
+  freshToken,
+  importKey,
+  SOFTHSM_MODULE,
+  USER_PIN,
+  withRawSession,
+  type TestToken,
+} from "../../../support/softhsm.js";
+import { startAgent, type TestAgent } from "../../support/agent.js";
+import { temporaryFolder } from "../../support/folder.js";
+import { errorCode } from "../../support/run.js";
+import { p11seal, start, startProgram, until, type Ended } from "../../support/spawn.js";
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder, name);
+const onLinux = process.platform === "linux" ? it : it.skip;
+let token: TestToken;
+let agent: TestAgent;
+
+/** Longer than any other number here, so that it can be looked for in memory. */
+const PIN = "4711081542007";
+
+beforeAll(async () => {
+  token = await freshToken("faults");
+  const id = Uint8Array.of(1);
+  await importKey(token, TEST_KEYS.rsa2048, { label: "x", id, privateHalf: { UNWRAP: true } });
+  writeFileSync(at("key.pem"), publicPem(TEST_KEYS.rsa2048));
+  writeFileSync(at("message"), "the message\n");
+  const argv = ["seal", "-r", at("key.pem"), "--oaep", "sha1", "-o", at("m.p11s"), at("message")];
+  expect(await p11seal(argv)).toMatchObject({ status: 0 });
+}, 60_000);
+
+afterEach(async () => {
+  agent.child.kill("SIGCONT");
+  await agent.stop();
+});
+
+async function begin(
+  env: Readonly<Record<string, string>> = {},
+  module = SOFTHSM_MODULE,
+): Promise<void> {
+  agent = await startAgent(folder, ["--module", module, "-i", token.uri], env);
+}
+
+/** Without a token of its own: only the agent can open it. */
+function open(): Promise<Ended> {
+  const env = { ...agent.env, P11SEAL_MODULE: "/nonexistent/module.so" };
+  return p11seal(["open", "--json", at("m.p11s")], { env });
+}
+
+/** With a token of its own, as everybody has. */
+function openAnyhow(): Promise<Ended> {
+  const pin = join(agent.socket, "..", "..", "pin");
+  const env = { ...agent.env, P11SEAL_MODULE: SOFTHSM_MODULE, P11SEAL_PIN_SOURCE: `file:${pin}` };
+  return p11seal(["open", "--json", "-i", token.uri, at("m.p11s")], { env });
+}
+
+describe("an agent", () => {
+  it("that was killed leaves a dead socket: open works by itself, and a new agent takes its place", async () => {
+    await begin();
+    expect(await open()).toMatchObject({ status: 0 });
+    agent.child.kill("SIGKILL");
+    await agent.ended;
+    expect(await openAnyhow()).toMatchObject({ status: 0, stderr: "" });
+    const argv = ["agent", "run", "--module", SOFTHSM_MODULE, "--pin-source", "file:/nonexistent"];
+    const next = start(argv, { env: agent.env });
+    await sleep(500);
+    await until(() => next.child.exitCode === null, "the next agent");
+    let status: number | null = 3;
+    for (let tries = 0; tries < 50 && status !== 0; tries++) {
+      status = (await p11seal(["agent", "status"], { env: agent.env })).status;
+    }
+    expect(status).toBe(0);
+    next.child.kill("SIGTERM");
+    await next.ended;
+  });
+
+  onLinux(
+    "that is killed while it opens a message is one error, and the next open works",
+    async () => {
+      await begin(faultyEnvironment({ fn: "C_UnwrapKey", how: "hang" }), buildFaultyModule());
+      const opening = open();
+      await sleep(1500);
+      agent.child.kill("SIGKILL");
+      const ended = await opening;
+      expect({ status: ended.status, code: errorCode(ended) }).toEqual({
+        ...{ status: 5, code: "ERR_AGENT_LOST" },
+      });
+      expect(ended.stderr.trim().split("\n")).toHaveLength(1);
+      expect(await openAnyhow()).toMatchObject({ status: 0 });
+    },
+  );
+
+  onLinux("whose token is pulled gives one error, and after one more PIN it works", async () => {
+    const removed = { fn: "C_UnwrapKey", how: 0x32, skip: 1, once: true } as const;
+    await begin(faultyEnvironment(removed), buildFaultyModule());
+    expect(await open()).toMatchObject({ status: 0 });
+    const ended = await open();
+    expect({ status: ended.status, code: errorCode(ended) }).toEqual({
+      ...{ status: 5, code: "ERR_TOKEN_REMOVED" },
+    });
+    expect(agent.pinsFetched()).toBe(1);
+    expect(await open()).toMatchObject({ status: 0 });
+    expect(await open()).toMatchObject({ status: 0 });
+    expect(agent.pinsFetched()).toBe(2);
+  });
+
+  onLinux("whose module crashes gives one error, and lives on", async () => {
+    const crash = { fn: "C_UnwrapKey", how: "crash", skip: 1, once: true } as const;
+    await begin(faultyEnvironment(crash), buildFaultyModule());
+    expect(await open()).toMatchObject({ status: 0 });
+    const ended = await open();
+    expect({ status: ended.status, code: errorCode(ended) }).toEqual({
+      ...{ status: 5, code: "ERR_TOKEN_CRASHED" },
+    });
+    expect(await open()).toMatchObject({ status: 0 });
+    expect(agent.pinsFetched()).toBe(2);
+  });
+
+  onLinux(
+    "that is stopped is one error within a time limit; once it goes on, it has forgotten the PIN",
+    async () => {
+      await begin();
+      expect(await open()).toMatchObject({ status: 0 });
+      agent.child.kill("SIGSTOP");
+      const ended = await open();
+      expect({ status: ended.status, code: errorCode(ended) }).toEqual({
+        ...{ status: 5, code: "ERR_AGENT_LOST" },
+      });
+      agent.child.kill("SIGCONT");
+      await sleep(1500);
+      expect(agent.pinsFetched()).toBe(1);
+      expect(await open()).toMatchObject({ status: 0 });
+      expect(await open()).toMatchObject({ status: 0 });
+      expect(agent.pinsFetched()).toBe(2);
+    },
+    60_000,
+  );
+});
+
+describe("the PIN", () => {
+  onLinux("is in no environment, command line or memory of the agent and its client", async () => {
+    // A token with a PIN that is nowhere else.
+    const { stdout } = await startProgram("sh", [
+      "-c",
+      `umask 077; printf %s "$1" > "$2"`,
+      "sh",
+      PIN,
+      at("long-pin"),
+    ]).ended;
+    expect(stdout).toHaveLength(0);
+    const special = await freshToken("long-pin");
+    const id = Uint8Array.of(1);
+    await importKey(special, TEST_KEYS.rsa2048, { label: "x", id, privateHalf: { UNWRAP: true } });
+    await withRawSession(special, (native, session) => {
+      native.C_SetPIN(session, USER_PIN, PIN);
+    });
+    const options = [
+      "--module",
+      SOFTHSM_MODULE,
+      "-i",
+      special.uri,
+      "--pin-source",
+      `file:${at("long-pin")}`,
+    ];
+    agent = await startAgent(folder, options);
+    expect(await open()).toMatchObject({ status: 0 });
+    const { pid = 0 } = agent.child;
+    for (const name of ["environ", "cmdline"]) {
+      for (const one of [pid, ...childrenOf(pid)]) {
+        expect(readFileSync(`/proc/${one}/${name}`, "latin1")).not.toContain(PIN);
+      }
+    }
+    expect(memoryHas(pid, PIN)).toBe(false);
+    // The test can find it: where the module is, it must be.
+    expect(childrenOf(pid).some((child) => memoryHas(child, PIN))).toBe(true);
+    expect(await p11seal(["agent", "lock"], { env: agent.env })).toMatchObject({ status: 0 });
+    await until(() => childrenOf(pid).length === 0, "the token's process to end");
+  });
+});
+
+function childrenOf(pid: number): number[] {
+  return readdirSync("/proc").flatMap((name) => {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+      const parent = Number(stat.slice(stat.lastIndexOf(")") + 4).split(" ")[0]);
+      return /^\d+$/.test(name) && parent === pid ? [Number(name)] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** Whether a process has the text in memory that it can write to, in either of V8's encodings. */
+function memoryHas(pid: number, text: string): boolean {
+  const wanted = [Buffer.from(text, "latin1"), Buffer.from(text, "utf16le")];
+  const memory = openSync(`/proc/${pid}/mem`, "r");
+  try {
+    return readFileSync(`/proc/${pid}/maps`, "latin1")
+      .split("\n")
+      .some((line) => {
+        const [, from, to] = /^([0-9a-f]+)-([0-9a-f]+) rw/.exec(line) ?? [];
+        if (from === undefined || to === undefined) return false;
+        return regionHas(memory, Number(`0x${from}`), Number(`0x${to}`), wanted);
+      });
+  } finally {
+    closeSync(memory);
+  }
+}
+
+function regionHas(memory: number, from: number, to: number, wanted: readonly Buffer[]): boolean {
+  const OVERLAP = 64;
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (let at = from; at < to; at += chunk.length - OVERLAP) {
+    try {
+      const read = readSync(memory, chunk, 0, Math.min(chunk.length, to - at), at);
+      if (wanted.some((one) => chunk.subarray(0, read).includes(one))) return true;
+    } catch {
+      return false;
+    }
+  }
+  return false;
+}

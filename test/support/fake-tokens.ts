@@ -1,0 +1,93 @@
+/** Tokens whose keys are in memory, and which count what they are asked. */
+import { TokenError } from "../../src/errors.js";
+import type { TokenService } from "../../src/token/service.js";
+import { formatUri } from "../../src/token/uri.js";
+import type { KeyInfo, PinReferrer, TokenInfo } from "../../src/token/values.js";
+import { counting, identityOf, type Counted } from "./identities.js";
+
+export const PIN = "1234";
+
+type KeyName = "rsa2048" | "p256" | "x25519";
+
+export interface FakeTokens {
+  /** As `LoginOptions.connect`: a process for tokens, or what stands for one. */
+  readonly connect: (pin: PinReferrer) => TokenService;
+  readonly keys: readonly KeyInfo[];
+  /** Operations with private keys, of all connections. */
+  operations(): number;
+  /** How many connections were opened, and are open. */
+  opened: number;
+  open: number;
+  /** PINs that were sent. */
+  readonly sent: string[];
+  /** False: the token was pulled. */
+  isPresent: boolean;
+  /** What `findToken`, `keys` and `unlock` fail with, if they are to. */
+  fault: Error | undefined;
+}
+
+/** One token with these test keys. */
+export function fakeTokens(...names: readonly KeyName[]): FakeTokens {
+  const token: TokenInfo = {
+    ...{ module: "/fake.so", label: "fake", serial: "1", manufacturer: "M", model: "T", pin: "ok" },
+    ...{ pinPad: false, loginRequired: true, writeProtected: false },
+    uri: formatUri({ token: "fake", serial: "1" }),
+  };
+  const counted = new Map<string, Counted>();
+  const keys = names.map((name, at): KeyInfo => {
+    const { publicKey } = identityOf(name);
+    const id = Uint8Array.of(at + 1);
+    const uri = formatUri({ token: "fake", object: name });
+    counted.set(uri, counting(identityOf(name)));
+    return {
+      ...{ token, label: name, id, publicKey, kind: name, uses: ["exchange"], uri },
+      ...{ seenAs: "public key", certificates: [] },
+      objects: [{ class: "public key", label: name, id }],
+    };
+  });
+  const tokens: FakeTokens = {
+    ...{ keys, opened: 0, open: 0, sent: [], isPresent: true, fault: undefined },
+    operations: () => [...counted.values()].reduce((sum, one) => sum + one.operations.length, 0),
+    connect: (pin) => {
+      tokens.opened += 1;
+      tokens.open += 1;
+      let login: Promise<void> | undefined;
+      let isClosed = false;
+      const requirePresent = (): void => {
+        if (tokens.fault !== undefined) throw tokens.fault;
+        if (!tokens.isPresent) throw new TokenError("ERR_TOKEN_NOT_FOUND", "no token matches");
+      };
+      const logIn = async (): Promise<void> => {
+        const found = await pin({ token, kind: "user", fresh: false });
+        const sent = typeof found === "string" ? found : JSON.stringify(found);
+        tokens.sent.push(sent);
+        if (sent !== PIN) throw new TokenError("ERR_PIN_REFUSED", "the token refused the PIN");
+      };
+      const service: Partial<TokenService> = {
+        keys: () => Promise.resolve(tokens.isPresent ? [...keys] : []),
+        findToken: async () => {
+          await Promise.resolve();
+          requirePresent();
+          return token;
+        },
+        identity: ((key: KeyInfo) => ({
+          publicKey: key.publicKey,
+          name: key.uri,
+          unlock: async () => {
+            requirePresent();
+            if (isClosed) throw new TypeError("used after it was closed");
+            await (login ??= logIn());
+            return counted.get(key.uri)?.identity.unlock();
+          },
+        })) as TokenService["identity"],
+        close: () => {
+          if (!isClosed) tokens.open -= 1;
+          isClosed = true;
+          return Promise.resolve();
+        },
+      };
+      return service as TokenService;
+    },
+  };
+  return tokens;
+}
