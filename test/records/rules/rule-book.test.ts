@@ -1,7 +1,15 @@
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { execFileSync } from "node:child_process";
 import { createHash, createPrivateKey } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { toHex, toBase64 } from "../../../src/bytes.js";
 import type { PrivateKey, PublicKey, SigningPublicKey } from "../../../src/keys/key.js";
@@ -300,6 +308,23 @@ describe("rules that nobody signed", () => {
 
   it.each([0o666, 0o622])("are refused if others can write to them: %o", async (mode) => {
     chmodSync(rules(text), mode);
+    await expect(rulesFor("a")).rejects.toEqual(refused("ERR_UNSAFE_FILE"));
+  });
+
+  const asRoot = process.geteuid?.() === 0 ? it : it.skip;
+
+  asRoot("are refused if they are another user's; signed ones are not", async () => {
+    const path = rules(text, ".", "root = true\nversion = 1\n");
+    chownSync(path, 4711, 4711);
+    await expect(rulesFor("a")).rejects.toEqual(refused("ERR_UNSAFE_FILE", /another user|owned/));
+    await sign(path, 1);
+    pin();
+    expect(await required("a")).toMatchObject({ notes: [] });
+  });
+
+  asRoot("are refused in a folder of another user, who can replace them", async () => {
+    rules(text);
+    chownSync(tree, 4711, 4711);
     await expect(rulesFor("a")).rejects.toEqual(refused("ERR_UNSAFE_FILE"));
   });
 

@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { randomBytes } from "node:crypto";
+import { createHash, createPublicKey, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Encrypter } from "../../../support/typage.js";
 import { beforeEach, describe, expect, it } from "@jest/globals";
@@ -139,6 +139,41 @@ describe("reseal", () => {
     // What was opened once can be sealed anew all the same.
     await done("reseal --from vault -i alice.key --leave-unsigned m.p11s");
     expect((await infoOf("m.p11s")).signed).toBe(false);
+  });
+
+  it("takes what a custodian passed on only from one who is accepted by name", async () => {
+    await done("seal --sign-with signer.key -r alice.pem -o m.p11s plan.bin");
+    await done("rewrap -r carol.pem -i alice.key --custodian-key vault.key m.p11s");
+    const change = "-i carol.key --leave-unsigned";
+    await fails(change, "ERR_REWRAPPED", 6);
+    await done("custodians add vault vault.pem");
+    await fails(change, "ERR_REWRAPPED", 6);
+    await done(`reseal --custodian vault ${change} -r bob.pem --drop-unknown m.p11s`);
+    expect(await infoOf("m.p11s")).toMatchObject({ signed: false });
+    expect((await infoOf("m.p11s")).passedOn).toBeUndefined();
+    expect(await opensFor("m.p11s", "bob")).toBe(true);
+  });
+
+  it("does not remove whom the rules for its place demand, and adds them again", async () => {
+    await done("seal -r alice.pem -r bob.pem -o m.p11s plan.bin");
+    const spki = createPublicKey(readFileSync(at("bob.pem"))).export({
+      format: "der",
+      type: "spki",
+    });
+    const fingerprint = createHash("sha256").update(spki).digest("hex");
+    writeFileSync(
+      at("p11seal-rules.toml"),
+      `root = true\n[[recipient]]\nname = "escrow"\nfingerprint = "SHA256:${fingerprint}"\n` +
+        `key = "${spki.toString("base64")}"\n[[rule]]\npaths = ["**"]\nalways = ["escrow"]\n`,
+      { mode: 0o600 },
+    );
+    await fails("--remove bob.pem -r carol.pem -i alice.key --drop-unknown", "ERR_RULES", 6);
+    const said = await done(
+      "reseal -r carol.pem --drop-unknown --remove alice.pem -i alice.key m.p11s",
+    );
+    expect(said).toContain('sealed to "escrow" as well');
+    expect(await opensFor("m.p11s", "bob")).toBe(true);
+    expect(await opensFor("m.p11s", "alice")).toBe(false);
   });
 
   it("does not give a message a longer life than its sender did", async () => {
