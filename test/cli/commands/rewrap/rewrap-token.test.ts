@@ -70,6 +70,7 @@ interface Counts {
   readonly rewrapped?: number;
   readonly failed?: number;
   readonly left?: number;
+  readonly foreign?: number;
 }
 
 function summaryOf({ stdout }: Ended): unknown {
@@ -134,6 +135,30 @@ describe("rewrap with a token", () => {
     expect(called("C_UnwrapKey")).toBeLessThanOrEqual(COUNT + 2);
     expect(called("C_Login")).toBeLessThanOrEqual(2);
   });
+
+  it.each(["C_FindObjectsInit", "C_GetAttributeValue"])(
+    "changes nothing if the token is pulled at %s, while a message is explained",
+    async (fn) => {
+      writeFileSync(calls, "");
+      const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "-i", token.uri, tree];
+      const pulled = await p11seal([...words, "--pin-source", "env:PIN"], {
+        cwd: root,
+        env: {
+          ...{ PIN: USER_PIN, P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty },
+          ...faultyEnvironment({ fn, how: 0xe0, calls }),
+        },
+      });
+      const { summary, exit } = summaryOf(pulled) as { summary: Counts; exit: number };
+      expect([pulled.status, exit]).toEqual([exit, expect.any(Number)]);
+      expect(exit).not.toBe(0);
+      expect(summary.rewrapped).toBeUndefined();
+      // A key that can't be read explains nothing.
+      const { failed = 0, left = 0, foreign = 0 } = summary;
+      expect(failed + left + foreign).toBe(COUNT);
+      expect(called("C_Login")).toBe(0);
+      expect([await areFor("p256"), await areFor("rsa2048")]).toEqual([all(false), all(true)]);
+    },
+  );
 
   it("goes no further once the token has failed twice in a row", async () => {
     const broken = await rewrap([], { fn: "C_UnwrapKey", how: 0xe0 });
