@@ -33,7 +33,7 @@ export type {
   SenderCertificates,
   SenderInfo,
 } from "./envelope/message-info.js";
-export type { Allowances, Kept } from "./envelope/receiver.js";
+export type { Allowances, BodyKey, Kept, WholeHeader } from "./envelope/receiver.js";
 export type { Custodian, Rewrapped } from "./envelope/rewrapping.js";
 export type { CmsSealOptions, MailPart, Sender } from "./envelope/seal-options.js";
 
@@ -63,6 +63,7 @@ export type {
   Identity,
   KnownPublicKey,
   MlKemPublicKey,
+  NamedKey,
   OaepDecryption,
   OaepHash,
   OaepParameters,

@@ -3,6 +3,7 @@
  * Node, with the agent and without; and a thousand files in one run, with either.
  */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -28,7 +29,9 @@ export async function agent({ quick }) {
     start(folder, token, running.env, quick ? 3 : 15);
     files(folder, token, running.env, quick ? 100 : 1000, quick ? 1 : 5);
   } finally {
+    const ended = once(running.child, "exit");
     running.child.kill();
+    await ended;
     token.remove();
     fs.rmSync(folder, { recursive: true, force: true });
   }

@@ -12,6 +12,9 @@ const DIST = path.join(root, "dist");
 /** The C++ sources of the module that test tokens use. */
 const SHIM = path.join("src", "testing", "shim");
 
+/** systemd's units of the agent. */
+const UNITS = path.join("src", "agent", "units");
+
 /** SHA-256 of the sources of `dist/`. */
 const STAMP = path.join(cache, "build.sha256");
 
@@ -44,6 +47,7 @@ export async function build() {
       fs.rmSync(path.join(made, room), { recursive: true });
     // Compiled where test tokens are used, not here.
     fs.cpSync(path.join(root, SHIM), path.join(made, "testing", "shim"), { recursive: true });
+    fs.cpSync(path.join(root, UNITS), path.join(made, "systemd"), { recursive: true });
     await bundle(path.join(made, "cli"));
     await writeManPage(path.join(made, "man"));
     if (fs.existsSync(DIST)) fs.renameSync(DIST, path.join(folder, "old"));
@@ -58,7 +62,9 @@ export async function build() {
 function sourcesHash() {
   const sources = fs.readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" });
   const names = [
-    ...sources.filter((name) => /\.(?:ts|cc|h)$/.test(name)).map((name) => path.join("src", name)),
+    ...sources
+      .filter((name) => /\.(?:ts|cc|h|service|socket)$/.test(name))
+      .map((name) => path.join("src", name)),
     "tsconfig.json",
     "tsconfig.build.json",
     "package-lock.json",

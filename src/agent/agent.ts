@@ -13,7 +13,7 @@ import { Keyring, type KeyringOptions, type Use } from "./keyring.js";
 import { StandstillWatch, TICK_MS, type Moment } from "./limits.js";
 import type { Answer, AnswerOf, Request } from "./protocol.js";
 import { agentServer, type AgentServer, type Client, type Peer } from "./server.js";
-import { logUse } from "./use-log.js";
+import { UseLog } from "./use-log.js";
 
 export interface AgentOptions extends KeyringOptions {
   /** The data folder, whose audit log has a line about each use. */
@@ -33,6 +33,7 @@ export class Agent {
   readonly server: AgentServer;
   readonly #options: AgentOptions;
   readonly #keyring: Keyring;
+  readonly #log: UseLog;
   readonly #watch = new StandstillWatch();
   readonly #stopped: Promise<void>;
   #stop: () => void = () => undefined;
@@ -42,6 +43,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#keyring = new Keyring(options);
+    this.#log = new UseLog(options.home);
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
     });
@@ -61,6 +63,12 @@ export class Agent {
   /** Resolves once somebody said `stop`; every login has ended then. */
   async untilStopped(): Promise<void> {
     await this.#stopped;
+    await this.recorded();
+  }
+
+  /** Every use so far has its line in the audit log. */
+  recorded(): Promise<void> {
+    return this.#log.written();
   }
 
   stop(): void {
@@ -142,8 +150,7 @@ export class Agent {
         },
       });
       try {
-        // Nobody gets a key whose use is not on record.
-        await this.#log(use, "opened", seen, sender, client);
+        await this.#record(use, "opened", seen, sender, client);
         const { publicKey, name, label } = identity;
         return {
           ...{ kind: "key", key: key.expose().slice(), spki: publicKey.spki, name },
@@ -156,14 +163,14 @@ export class Agent {
     } catch (error) {
       use.end(error);
       if (error instanceof NoMatchError && use.key === undefined) return { kind: "no-key" };
-      await this.#log(use, outcomeOf(error), seen, sender, client).catch(() => undefined);
+      await this.#record(use, outcomeOf(error), seen, sender, client).catch(() => undefined);
       return this.#failure(error);
     } finally {
       this.#wake();
     }
   }
 
-  async #log(
+  async #record(
     { key, path }: Use,
     outcome: string,
     info: MessageInfo | undefined,
@@ -172,7 +179,7 @@ export class Agent {
   ): Promise<void> {
     if (key === undefined || info === undefined) return;
     const { messageId } = info;
-    await logUse(this.#options.home, { outcome, messageId, sender, key, path, peer });
+    await this.#log.record({ outcome, messageId, sender, key, path, peer });
   }
 
   #status(): AnswerOf<"status"> {

@@ -23,12 +23,42 @@ export interface LoggedUse {
 }
 
 /**
- * Writes the line; on the disk when it resolves.
- *
- * @param home - the data folder
- * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
+ * The lines of one agent. A line is written while its key is on its way to the client; but no key
+ * follows before that line is on the disk, and none where lines can't be written.
  */
-export async function logUse(home: string, use: LoggedUse): Promise<void> {
+export class UseLog {
+  readonly #home: string;
+  #last: Promise<void> = Promise.resolve();
+
+  /** @param home - the data folder */
+  constructor(home: string) {
+    this.#home = home;
+  }
+
+  /**
+   * Begins to write a line, once the one before is on the disk.
+   *
+   * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`: that one could not be written,
+   *   nor could this one
+   */
+  async record(use: LoggedUse): Promise<void> {
+    const hasFailed = await this.#last.then(
+      () => false,
+      () => true,
+    );
+    this.#last = write(this.#home, use);
+    // Waited for by the next use, or by `written`.
+    this.#last.catch(() => undefined);
+    if (hasFailed) await this.#last;
+  }
+
+  /** Every line is on the disk, or could not be written. */
+  async written(): Promise<void> {
+    await this.#last.catch(() => undefined);
+  }
+}
+
+async function write(home: string, use: LoggedUse): Promise<void> {
   const { outcome, messageId, sender, key, path, peer } = use;
   const event = {
     ...{ event: "agent" as const, outcome, messageId },

@@ -56,9 +56,10 @@ beforeEach(() => {
   pin = () => ({ pin: PIN, fromPerson: true });
 });
 
-afterEach(() => {
+afterEach(async () => {
   client.close();
   agent.stop();
+  await agent.recorded();
   listening.remove();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -75,7 +76,8 @@ async function headerFor(
   return { format, bytes, info };
 }
 
-function log(): readonly Readonly<Record<string, unknown>>[] {
+async function log(): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  await agent.recorded();
   const text = readFileSync(join(folder, "home", "audit.jsonl"), "utf8").trim();
   return text.split("\n").map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
 }
@@ -88,7 +90,7 @@ describe("an agent's logins", () => {
       expect((await client.open(header))?.key).toHaveLength(32);
     }
     expect([asked, tokens.sent, tokens.operations()]).toEqual([1, [PIN], 100]);
-    expect(log()).toHaveLength(100);
+    expect(await log()).toHaveLength(100);
   });
 
   it("end after the idle time, the total time and so many uses, and then ask anew", async () => {
@@ -183,7 +185,21 @@ describe("an agent's logins", () => {
     pin = () => ({ pin: PIN, fromPerson: true });
     await client.open(header);
     expect(tokens.sent).toEqual(["9999", PIN]);
-    expect(log().map(({ outcome }) => outcome)).toEqual(["ERR_PIN_REFUSED", "opened"]);
+    expect((await log()).map(({ outcome }) => outcome)).toEqual(["ERR_PIN_REFUSED", "opened"]);
+  });
+});
+
+describe("an agent that can't write its audit log", () => {
+  it("gives one key at most, and no other before it can", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    const path = join(folder, "home", "audit.jsonl");
+    mkdirSync(path);
+    await client.open(header);
+    await agent.recorded();
+    expect(await codeOf(client.open(header))).toMatch(/^ERR_(?:AUDIT_LOG_WRITE|UNSAFE_FILE)$/);
+    rmSync(path, { recursive: true });
+    expect(await client.open(header)).toBeDefined();
   });
 });
 
@@ -246,7 +262,9 @@ describe("whoever reaches the socket", () => {
     expect([...errors]).toHaveLength(1);
     expect([...errors][0]).toContain("ERR_NOT_AUTHENTIC");
     expect([asked, tokens.operations()]).toEqual([1, count]);
-    expect(new Set(log().map(({ outcome }) => outcome))).toEqual(new Set(["ERR_NOT_AUTHENTIC"]));
+    expect(new Set((await log()).map(({ outcome }) => outcome))).toEqual(
+      new Set(["ERR_NOT_AUTHENTIC"]),
+    );
   }, 600_000);
 
   it("gets what is no request answered by an end of the connection, and no token operation", async () => {

@@ -6,7 +6,7 @@ import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import { freshToken, importKey, SOFTHSM_MODULE, type TestToken } from "../../../support/softhsm.js";
 import { startAgent, type TestAgent } from "../../support/agent.js";
 import { temporaryFolder } from "../../support/folder.js";
-import { p11seal, type Ended } from "../../support/spawn.js";
+import { p11seal, until, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -65,10 +65,12 @@ describe("open, where an agent runs", () => {
     expect(agent.pinsFetched()).toBe(1);
   });
 
-  it("has a line in the audit log about each use, besides the client's own", () => {
+  it("has a line in the audit log about each use, besides the client's own", async () => {
+    const usesOf = (all: ReturnType<typeof log>): ReturnType<typeof log> =>
+      all.filter(({ event }) => event === "agent");
+    await until(() => usesOf(log()).length === 4, "the last line");
     const lines = log();
-    const uses = lines.filter(({ event }) => event === "agent");
-    expect(uses).toHaveLength(4);
+    const uses = usesOf(lines);
     for (const use of uses) {
       expect(use).toMatchObject({ outcome: "opened", path: expect.stringMatching(/^C_/) });
       const { messageId } = use;
