@@ -52,7 +52,7 @@ const ROOMS = {
   "^src/records/": ["^src/keys/", "^src/store/", "^src/trust/", "^src/x509/"],
   "^src/testing/": ["^src/(?:asn1|keys|token|store)/"],
   "^src/plugin/": ["^src/(?:asn1|keys|wrap|envelope|software|token|terminal|store)/"],
-  "^src/agent/": ["^src/(?:keys|envelope|token|records|store)/"],
+  "^src/agent/": ["^src/(?:keys|envelope|token|records|store|terminal)/"],
   "^src/cli/": ["^src/"],
 };
 

@@ -27,6 +27,13 @@ export interface AgentOptions extends KeyringOptions {
   readonly say: (line: string) => void;
 }
 
+/** What is known of a request by its end. */
+interface Known {
+  readonly seen: MessageInfo | undefined;
+  readonly sender: SenderInfo | undefined;
+  readonly remote: string | undefined;
+}
+
 type Asked<Kind extends Request["kind"]> = Extract<Request, { kind: Kind }>;
 
 export class Agent {
@@ -125,14 +132,17 @@ export class Agent {
     }
   }
 
-  async #open({ format, header, keys, terminal }: Asked<"open">, client: Client): Promise<Answer> {
+  async #open(
+    { format, header, keys, only, terminal, remote }: Asked<"open">,
+    client: Client,
+  ): Promise<Answer> {
     // Before a key is used: what happened while the process stood still was not seen by a timer.
     if (this.#keyring.isUnlocked && this.#watch.stoodStill(momentNow())) {
       this.#lock("the machine slept, or this process was stopped");
     }
-    const uris = urisOf(keys);
-    if (uris?.length === 0) return { kind: "no-key" };
-    const use = this.#keyring.use({ client, ...defined({ terminal }) });
+    const [uris, allowed] = [urisOf(keys), urisOf(only)];
+    if (uris?.length === 0 || allowed?.length === 0) return { kind: "no-key" };
+    const use = this.#keyring.use({ client, ...defined({ terminal, remote }) });
     let seen: MessageInfo | undefined;
     let sender: SenderInfo | undefined;
     try {
@@ -145,12 +155,12 @@ export class Agent {
         passedOn: () => Promise.resolve(),
         identities: async (info) => {
           seen = info;
-          const found = await this.#keyring.keysFor(info, uris);
+          const found = await this.#keyring.keysFor(info, uris, allowed);
           return found.map((one) => use.identity(one, info.messageId));
         },
       });
       try {
-        await this.#record(use, "opened", seen, sender, client);
+        await this.#record(use, "opened", { seen, sender, remote }, client);
         const { publicKey, name, label } = identity;
         return {
           ...{ kind: "key", key: key.expose().slice(), spki: publicKey.spki, name },
@@ -163,7 +173,9 @@ export class Agent {
     } catch (error) {
       use.end(error);
       if (error instanceof NoMatchError && use.key === undefined) return { kind: "no-key" };
-      await this.#record(use, outcomeOf(error), seen, sender, client).catch(() => undefined);
+      await this.#record(use, outcomeOf(error), { seen, sender, remote }, client).catch(
+        () => undefined,
+      );
       return this.#failure(error);
     } finally {
       this.#wake();
@@ -173,13 +185,12 @@ export class Agent {
   async #record(
     { key, path }: Use,
     outcome: string,
-    info: MessageInfo | undefined,
-    sender: SenderInfo | undefined,
+    { seen, sender, remote }: Known,
     { peer }: Client,
   ): Promise<void> {
-    if (key === undefined || info === undefined) return;
-    const { messageId } = info;
-    await this.#log.record({ outcome, messageId, sender, key, path, peer });
+    if (key === undefined || seen === undefined) return;
+    const { messageId } = seen;
+    await this.#log.record({ outcome, messageId, sender, key, path, peer, remote });
   }
 
   #status(): AnswerOf<"status"> {

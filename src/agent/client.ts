@@ -32,6 +32,10 @@ export interface OpenWish {
   readonly keys?: readonly string[] | undefined;
   /** Where this process has a terminal that the agent may ask at. */
   readonly terminal?: string | undefined;
+  /** Of those keys, only what one of these matches as well. */
+  readonly only?: readonly string[] | undefined;
+  /** The host that this process passes requests on for. */
+  readonly remote?: string | undefined;
 }
 
 /** An agent that says nothing for so long is taken for lost, milliseconds. */
@@ -74,10 +78,10 @@ export class AgentClient {
     const { format, bytes } = header;
     // With room for the names around it. Longer headers are for hundreds of recipients.
     if (bytes.length > MAX_FRAME_BYTES - ROOM_BYTES) return undefined;
-    const { keys, terminal } = wish;
+    const { keys, terminal, only, remote } = wish;
     const request: Request = {
       ...{ kind: "open", format, header: bytes },
-      ...defined({ keys, terminal }),
+      ...defined({ keys, terminal, only, remote }),
     };
     const answer = await this.#ask(request);
     if (answer.kind === "no-key") return undefined;

@@ -22,6 +22,8 @@ export interface Purpose {
   readonly client: Client;
   /** The client's terminal, as it says. */
   readonly terminal?: string | undefined;
+  /** The host that the client asks on behalf of, as it says. */
+  readonly remote?: string | undefined;
   /** As in `MessageInfo`. */
   readonly messageId: string;
 }
@@ -73,10 +75,18 @@ export class Keyring {
   /**
    * Those that can open the message; what names none of its recipients only by way of a URI that
    * the client gave. Tokens that are logged in come first.
+   *
+   * @param only - no key that none of these matches
    */
-  async keysFor(info: MessageInfo, uris: readonly Pkcs11Uri[] | undefined): Promise<KeyInfo[]> {
+  async keysFor(
+    info: MessageInfo,
+    uris: readonly Pkcs11Uri[] | undefined,
+    only: readonly Pkcs11Uri[] | undefined,
+  ): Promise<KeyInfo[]> {
     const find = (): KeyInfo[] => {
-      const all = this.#keys.filter((key) => fits(key, info, uris));
+      const all = this.#keys.filter(
+        (key) => fits(key, info, uris) && (only === undefined || isNamed(key, only)),
+      );
       const isReady = (key: KeyInfo): boolean => this.#logins.has(nameOf(key.token));
       return [...all.filter(isReady), ...all.filter((key) => !isReady(key))];
     };

@@ -13,6 +13,8 @@ export interface PinFound {
   readonly pin: string | PinReference;
   /** False: the same PIN comes every time, so it is not tried again once it was refused. */
   readonly fromPerson: boolean;
+  /** Called once the login has succeeded, or failed with `error`. */
+  readonly settled?: ((error: unknown) => void) | undefined;
 }
 
 export interface LoginOptions {
@@ -28,6 +30,7 @@ export class Login {
   #findPin: (request: PinRequest) => Promise<PinFound>;
   #allowance: Allowance | undefined;
   #wasFromPerson = true;
+  #settled: PinFound["settled"];
   #inUse = 0;
   #isEnded = false;
 
@@ -35,8 +38,11 @@ export class Login {
     this.#options = options;
     this.#findPin = findPin;
     this.#service = options.connect(async (request) => {
-      const { pin, fromPerson } = await this.#findPin(request);
+      const { pin, fromPerson, settled } = await this.#findPin(request);
       this.#wasFromPerson = fromPerson;
+      // A second question in one login would be about its first PIN.
+      this.#settle(undefined);
+      this.#settled = settled;
       return pin;
     });
   }
@@ -65,15 +71,30 @@ export class Login {
   /** A request has ended. `used`: the private key was asked for something. */
   release(used: boolean): void {
     this.#inUse -= 1;
+    // A PIN may be asked for outside `unlock` too, where a token was removed and is back.
+    this.#settle(undefined);
     if (used) this.#allowance?.used(this.#options.nowMs());
     if (this.#inUse === 0 && this.#isEnded) void this.#service.close();
   }
 
   async unlock(key: KeyInfo): Promise<PrivateKey<ExchangePublicKey>> {
     const identity: Identity<ExchangePublicKey> = this.#service.identity(key);
-    const unlocked = await identity.unlock();
+    let unlocked: PrivateKey<ExchangePublicKey>;
+    try {
+      unlocked = await identity.unlock();
+    } catch (error) {
+      this.#settle(error);
+      throw error;
+    }
+    this.#settle(undefined);
     this.#allowance ??= new Allowance(this.#options.limits, this.#options.nowMs());
     return unlocked;
+  }
+
+  #settle(error: unknown): void {
+    const settled = this.#settled;
+    this.#settled = undefined;
+    settled?.(error);
   }
 
   /** The limit that is reached, if one is. */

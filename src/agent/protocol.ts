@@ -80,6 +80,10 @@ const REQUESTS = {
       keys: list(text(MAX_TEXT), 64),
       /** The client's terminal, where the agent may ask if there is no better way. */
       terminal: text(MAX_TEXT),
+      /** Of those keys, only what one of these matches as well: what a host may use. */
+      only: list(text(MAX_TEXT), 64),
+      /** The host that the client passes requests on for. */
+      remote: text(256),
     },
   ),
   status: shape({}, {}),

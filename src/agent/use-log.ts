@@ -20,6 +20,8 @@ export interface LoggedUse {
   /** How the token was asked. */
   readonly path?: string | undefined;
   readonly peer?: Peer | undefined;
+  /** The host that the program passed the request on for, as it said. */
+  readonly remote?: string | undefined;
 }
 
 /**
@@ -59,7 +61,7 @@ export class UseLog {
 }
 
 async function write(home: string, use: LoggedUse): Promise<void> {
-  const { outcome, messageId, sender, key, path, peer } = use;
+  const { outcome, messageId, sender, key, path, peer, remote } = use;
   const event = {
     ...{ event: "agent" as const, outcome, messageId },
     ...defined({
@@ -70,6 +72,7 @@ async function write(home: string, use: LoggedUse): Promise<void> {
       path,
       program: peer && programOf(peer.pid),
       pid: peer?.pid,
+      remote: remote?.slice(0, MAX_PROGRAM),
     }),
   };
   await appendAudit(auditFiles(home), event, Date.now());

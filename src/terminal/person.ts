@@ -4,12 +4,8 @@
  */
 import { Cancelled, TokenError } from "../errors.js";
 import type { PinentryOptions } from "./pinentry.js";
-import {
-  askAlike,
-  controllingTerminal,
-  hasControllingTerminal,
-  terminalNamed,
-} from "./terminal.js";
+import { terminalNamed } from "./named-terminal.js";
+import { askAlike, controllingTerminal, hasControllingTerminal } from "./terminal.js";
 
 /** Where a person is asked. */
 export type Place =

@@ -2,8 +2,8 @@
  * The controlling terminal, for questions to the user; secret answers are not echoed. It is opened
  * by name, so that stdin and stdout stay free for the message.
  */
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { isatty, ReadStream, WriteStream } from "node:tty";
+import { openSync } from "node:fs";
+import { ReadStream, WriteStream } from "node:tty";
 import { Cancelled, TokenError } from "../errors.js";
 import { printable } from "../printable.js";
 import { onInterrupt } from "./interrupts.js";
@@ -63,55 +63,8 @@ export function hasControllingTerminal(): boolean {
   return terminal !== undefined;
 }
 
-/**
- * The terminal with that name, which another process of the same user works at: gpg-agent finds one
- * by `GPG_TTY` in the same way. Only a terminal (`/dev/pts/N`, `/dev/ttyN`) of this user's is
- * opened, never by way of a link, and it does not become this process's controlling terminal.
- *
- * @throws TokenError `ERR_PIN_MISSING`
- */
-export function terminalNamed(name: string): Terminal {
-  const fd = openTerminal(name);
-  try {
-    // Each stream opens the terminal anew by its name, without making it the controlling one.
-    return asking(new ReadStream(fd), new WriteStream(openTerminal(name)));
-  } catch {
-    throw noTerminal(name);
-  }
-}
-
-/** Whether `terminalNamed` would open it. */
-export function isTerminalNamed(name: string): boolean {
-  try {
-    closeSync(openTerminal(name));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function openTerminal(name: string): number {
-  if (!/^\/dev\/(?:pts\/\d{1,9}|tty\d{1,4})$/.test(name)) throw noTerminal(name);
-  let fd: number;
-  try {
-    const { O_RDWR, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    fd = openSync(name, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_NONBLOCK);
-  } catch {
-    throw noTerminal(name);
-  }
-  const { uid } = fstatSync(fd);
-  if (uid === process.getuid?.() && isatty(fd)) return fd;
-  closeSync(fd);
-  throw noTerminal(name);
-}
-
-function noTerminal(name: string): TokenError {
-  return new TokenError("ERR_PIN_MISSING", `"${name}" is not a terminal of this user's`, {
-    hint: "run the command at a terminal, or set another way to ask for a PIN",
-  });
-}
-
-function asking(input: ReadStream, output: WriteStream): Terminal {
+/** Asks at these ends of one terminal, which it closes in the end. */
+export function asking(input: ReadStream, output: WriteStream): Terminal {
   let abandon: (() => void) | undefined;
   return {
     async ask(prompt, { silent, about }) {

@@ -3,7 +3,7 @@ import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
-import { isTerminalNamed, terminalNamed } from "../../src/terminal/terminal.js";
+import { isTerminalNamed, terminalNamed } from "../../src/terminal/named-terminal.js";
 import { commandAtTerminal, type Played, type Steps } from "../cli/support/at-terminal.js";
 import { temporaryFolder } from "../token/modules/temporary.js";
 
@@ -83,7 +83,7 @@ describe("not opened as a terminal", () => {
 
   (process.getuid?.() === 0 ? it : it.skip)("another user's", async () => {
     const path = join(folder, "others.json");
-    const check = `const { isTerminalNamed } = await import("${dist}/terminal/terminal.js");
+    const check = `const { isTerminalNamed } = await import("${dist}/terminal/named-terminal.js");
       const { chownSync, writeFileSync } = await import("node:fs");
       const own = isTerminalNamed(process.argv[1]);
       chownSync(process.argv[1], 65534, 65534);

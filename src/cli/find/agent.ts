@@ -7,6 +7,7 @@ import { agentSocketPath, isOwnSocket } from "../../agent/socket-path.js";
 import type { WholeHeader } from "../../envelope/receiver.js";
 import { readConfig } from "../../records/config.js";
 import { homeFolder } from "../../store/home.js";
+import { terminalName } from "../../terminal/named-terminal.js";
 import { formatUri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
@@ -70,5 +71,5 @@ export async function openingAgent(
   if (client?.capabilities.includes("open") !== true) return undefined;
   report.trace("an agent runs, and is asked for keys first");
   const keys = uris.length === 0 ? undefined : uris.map(formatUri);
-  return new OpeningAgent(client, keys, undefined);
+  return new OpeningAgent(client, keys, terminalName(io.env));
 }

@@ -32,6 +32,8 @@ export interface AuditEvent {
   /** The program that an agent used the key for, and its process, as the kernel says. */
   readonly program?: string;
   readonly pid?: number;
+  /** The host that the program passed the request on for, as it said. */
+  readonly remote?: string;
   /** How far the ledger had come. */
   readonly ledger?: LedgerWitness;
 }
@@ -134,6 +136,7 @@ const FIELDS: readonly (readonly [name: string, holds: Check, needed: boolean])[
   ["path", text(/^.{0,128}$/su), false],
   ["program", text(/^.{0,256}$/su), false],
   ["pid", count, false],
+  ["remote", text(/^.{0,256}$/su), false],
   ["torn", HEX_32, false],
   ["ledger", witness, false],
   ["prev", HEX_32, true],

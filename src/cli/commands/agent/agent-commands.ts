@@ -12,6 +12,10 @@ const running = {
   idle: { type: "string", describe: "Forget a PIN that was not used for so long (default: 10m)" },
   total: { type: "string", describe: "Forget a PIN after so long in any case (default: 2h)" },
   uses: { type: "string", describe: "Forget a PIN after so many messages (default: no limit)" },
+  confirm: {
+    type: "string",
+    describe: "Ask before each use of a key: always, never, or remote, for other hosts (default)",
+  },
   ...forceLastTry,
   ...module,
   ...pinSource,

@@ -2,54 +2,101 @@
  * Where an agent's PINs come from. It runs for hours, so a source that can be read only once, or
  * that would leave the PIN in the agent's own environment, is refused.
  */
-import { UsageError } from "../../../errors.js";
+import { existsSync } from "node:fs";
+import { delimiter, isAbsolute, join } from "node:path";
+import { Asking } from "../../../agent/asking.js";
+import type { KeyringOptions, Purpose } from "../../../agent/keyring.js";
 import type { PinFound } from "../../../agent/login.js";
-import type { Purpose } from "../../../agent/keyring.js";
-import type { PinRequest } from "../../../token/values.js";
+import { UsageError } from "../../../errors.js";
+import { pinSource, withoutPins } from "../../../token/session/pin-variables.js";
+import type { KeyInfo, PinRequest } from "../../../token/values.js";
 import type { Pkcs11Uri } from "../../../token/uri.js";
 import { matchesToken } from "../../../token/uri-match.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { pinReferrer } from "../../find/pins.js";
 
-export interface AgentPins {
-  readonly findPin: (request: PinRequest, purpose: Purpose) => Promise<PinFound>;
-  /** Where it asks, in words. */
+export interface AgentPins extends Pick<KeyringOptions, "findPin"> {
+  /** Asks a person before a key is used, where `--confirm` says so. */
+  readonly confirm: NonNullable<KeyringOptions["confirm"]>;
+  /** Where PINs come from, in words. */
   readonly asks: string;
 }
 
 /**
+ * In this order: the source that the command line, a URI or the environment names; a pinentry,
+ * where it was named or there is a display; the terminal of whoever opens a message; the agent's
+ * own.
+ *
  * @param uris - the keys that are served: their `pin-source` counts
- * @throws UsageError `ERR_PIN_SOURCE`
+ * @throws UsageError `ERR_PIN_SOURCE`, `ERR_USAGE`
  */
 export async function agentPins(
   args: Arguments,
   uris: readonly Pkcs11Uri[],
   context: Context,
 ): Promise<AgentPins> {
+  const { env } = context.io;
   const user = args.text("pin-source");
-  const general = user ?? context.io.env["P11SEAL_PIN_SOURCE"];
-  requireLasting(general);
+  const general = user ?? env["P11SEAL_PIN_SOURCE"];
+  const kept = general === undefined ? undefined : lastingSource(general);
+  const isPerson = kept === undefined || kept.kind === "pinentry";
   const refer = pinReferrer({ user, uris }, context);
-  const findPin = async (request: PinRequest): Promise<PinFound> => {
-    const hasSource =
-      general !== undefined ||
-      uris.some((uri) => uri.pinSource !== undefined && matchesToken(uri, request.token));
-    return { pin: await refer(request), fromPerson: !hasSource };
-  };
-  return { findPin, asks: await whereItAsks(general, context) };
-}
-
-function requireLasting(source: string | undefined): void {
-  if (source === undefined || /^(?:file|cmd):/.test(source)) return;
-  throw new UsageError("ERR_PIN_SOURCE", "an agent's PIN comes from file:PATH or cmd:COMMAND", {
-    hint: "it forgets the PIN and fetches it again; an environment would show it all the time",
+  const asking = new Asking({
+    pinentry: kept?.kind === "pinentry" ? kept.rest : usualPinentry(env),
+    hasTerminal: await hasTerminal(context),
+    env: withoutPins(env),
+    nowMs: () => performance.now(),
   });
+  const findPin = async (request: PinRequest, purpose: Purpose): Promise<PinFound> => {
+    const isInUri = uris.some(
+      (uri) => uri.pinSource !== undefined && matchesToken(uri, request.token),
+    );
+    const hasSource = !isPerson || (user === undefined && isInUri);
+    if (!hasSource) return asking.pin(request, purpose);
+    return { pin: await refer(request), fromPerson: false };
+  };
+  const when = confirmations(args.text("confirm"));
+  const confirm = async (key: KeyInfo, purpose: Purpose): Promise<void> => {
+    const isWanted = when === "always" || (when === "remote" && purpose.remote !== undefined);
+    if (isWanted) await asking.consent(key, purpose);
+  };
+  return { findPin, confirm, asks: isPerson ? asking.where : SOURCES[kept.kind] };
 }
 
-async function whereItAsks(source: string | undefined, { io }: Context): Promise<string> {
-  if (source !== undefined) return source.startsWith("cmd:") ? "a command" : "a file";
+const SOURCES = { file: "a file", cmd: "a command" } as const;
+
+interface LastingSource {
+  readonly kind: "file" | "cmd" | "pinentry";
+  readonly rest: string;
+}
+
+function lastingSource(text: string): LastingSource {
+  const { kind, rest } = pinSource(text) ?? {};
+  const isLasting = kind === "file" || kind === "cmd" || kind === "pinentry";
+  if (isLasting && rest !== undefined) return { kind, rest };
+  throw new UsageError(
+    "ERR_PIN_SOURCE",
+    "an agent's PIN comes from file:PATH, cmd:COMMAND or pinentry",
+    { hint: "it forgets the PIN and fetches it again; an environment would show it all the time" },
+  );
+}
+
+/** @throws UsageError `ERR_USAGE` */
+function confirmations(text = "remote"): "always" | "never" | "remote" {
+  if (text === "always" || text === "never" || text === "remote") return text;
+  throw new UsageError("ERR_USAGE", `--confirm is always, never or remote, not "${text}"`);
+}
+
+/** The system's pinentry, where it is installed and has a display to show its window on. */
+function usualPinentry(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  if (!env["DISPLAY"] && !env["WAYLAND_DISPLAY"]) return undefined;
+  const folders = (env["PATH"] ?? "").split(delimiter).filter(isAbsolute);
+  return folders.map((folder) => join(folder, "pinentry")).find((path) => existsSync(path));
+}
+
+async function hasTerminal({ io }: Context): Promise<boolean> {
   const terminal = await io.terminal();
   terminal?.close();
-  return terminal === undefined ? "nowhere" : "the agent's own terminal";
+  return terminal !== undefined;
 }

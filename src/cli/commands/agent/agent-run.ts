@@ -1,5 +1,5 @@
 /** `p11seal agent run`: is the agent, until it is told to stop. */
-import { Agent } from "../../../agent/agent.js";
+import { Agent, type AgentOptions } from "../../../agent/agent.js";
 import { DEFAULT_LIMITS, type Limits } from "../../../agent/limits.js";
 import {
   activatedDescriptor,
@@ -12,6 +12,7 @@ import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import { parseDuration } from "../../../records/duration.js";
 import { homeFolder } from "../../../store/home.js";
+import { peerReader } from "../../../token/process/peer-credentials.js";
 import { parseUri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -23,12 +24,13 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
   const limits = limitsOf(args);
   const uris = args.texts("identity").map(parseUri);
   const home = homeFolder(io.env);
-  const { findPin, asks } = await agentPins(args, uris, context);
+  const { findPin, confirm, asks } = await agentPins(args, uris, context);
+  const peers = await knownPeers();
   await withTokens(args, context, async (tokens) => {
     const agent = new Agent({
-      ...{ connect: await tokens.processes(), uris, limits, findPin, asks, home },
+      ...{ connect: await tokens.processes(), uris, limits, findPin, confirm, asks, home },
       nowMs: () => performance.now(),
-      peers: "its socket's mode",
+      ...peers,
       say: (line) => {
         report.note(line);
       },
@@ -46,6 +48,18 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
     }
   });
   return undefined;
+}
+
+/** Other users get no byte, where the kernel says who connects; root may become any user. */
+async function knownPeers(): Promise<Pick<AgentOptions, "peerOf" | "peers">> {
+  const read = await peerReader();
+  if (read === undefined) return { peers: "the socket's mode" };
+  const uid = process.geteuid?.();
+  const peerOf: AgentOptions["peerOf"] = (socket) => {
+    const peer = read(socket);
+    return peer?.uid === uid ? peer : "refused";
+  };
+  return { peerOf, peers: "the kernel" };
 }
 
 async function listen(agent: Agent, { io, report }: Context): Promise<Listening> {

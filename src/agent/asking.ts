@@ -1,0 +1,201 @@
+/**
+ * How an agent asks a person: for a PIN, or for consent. One question at a time, since there may be
+ * one screen only; and none for a while after one was refused, so that no program can ask until
+ * somebody gives in.
+ */
+import { readFileSync } from "node:fs";
+import { Cancelled, PolicyError, TokenError } from "../errors.js";
+import { printable } from "../printable.js";
+import { askConsent, type Place } from "../terminal/person.js";
+import { isTerminalNamed } from "../terminal/named-terminal.js";
+import { pinQuestions, pinWarning } from "../token/session/pin-question.js";
+import type { KeyInfo, PinRequest, TokenInfo } from "../token/values.js";
+import type { Purpose } from "./keyring.js";
+import type { PinFound } from "./login.js";
+import { programOf } from "./use-log.js";
+
+export interface AskingOptions {
+  /** A pinentry to ask through; undefined: none was named, and there is no display. */
+  readonly pinentry: string | undefined;
+  /** The agent itself has a terminal. */
+  readonly hasTerminal: boolean;
+  /** For a pinentry: without PINs. */
+  readonly env: Record<string, string | undefined>;
+  /** A monotonic clock, milliseconds. */
+  readonly nowMs: () => number;
+  /** How long a person may take; by default 2 minutes. */
+  readonly answerMs?: number | undefined;
+}
+
+/** Whoever a question is for. */
+type Asker = Pick<Purpose, "client" | "terminal" | "remote" | "messageId">;
+
+export class Asking {
+  readonly #options: AskingOptions;
+  readonly #answerMs: number;
+  /** Ends when the question before has been answered. */
+  #turn: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  /** By the name of what was refused: until when nobody is asked, and for how long that was. */
+  readonly #pauses = new Map<string, { readonly untilMs: number; readonly ms: number }>();
+
+  constructor(options: AskingOptions) {
+    this.#options = options;
+    this.#answerMs = options.answerMs ?? ANSWER_MS;
+  }
+
+  /** Where it asks, in words. */
+  get where(): string {
+    const { pinentry, hasTerminal } = this.#options;
+    if (pinentry !== undefined) return "pinentry";
+    const clients = "the terminal of whoever opens a message";
+    return hasTerminal ? `${clients}, or the agent's own` : clients;
+  }
+
+  /** A way to a PIN: its questions, once it is their turn. Throws as `consent`. */
+  async pin(request: PinRequest, asker: Asker): Promise<PinFound> {
+    const place = this.#placeFor(asker);
+    const settle = await this.#begin(nameOf(request.token), asker);
+    const warning = pinWarning(request);
+    const about = warning === undefined ? described(asker) : `${described(asker)}\n${warning}`;
+    const questions = pinQuestions(request);
+    const { gone: signal } = asker.client;
+    const pin = { questions, place, about, answerMs: this.#answerMs, signal };
+    return {
+      ...{ pin, fromPerson: true },
+      settled: (error) => {
+        settle(!isUnanswered(error));
+      },
+    };
+  }
+
+  /**
+   * Asks whether to use the key. Returns if so.
+   *
+   * @throws PolicyError `ERR_AGENT_CANCELLED`: refused now, or just before; TokenError
+   *   `ERR_PIN_MISSING`: nobody can be asked; `ERR_PIN_SOURCE_FAILED`
+   */
+  async consent({ token, label, uri }: KeyInfo, asker: Asker): Promise<void> {
+    const place = this.#placeFor(asker);
+    const settle = await this.#begin(uri, asker);
+    const { env } = this.#options;
+    const { gone: signal } = asker.client;
+    const options = { about: described(asker), answerMs: this.#answerMs, signal, env };
+    const question = `Use key "${label}" of token "${token.label}"?`;
+    let answer = false;
+    try {
+      answer = await askConsent(place, question, options);
+    } catch (error) {
+      if (!isUnanswered(error)) throw error;
+    } finally {
+      settle(answer);
+    }
+    if (!answer) throw refused(`the use of key "${label}" was refused`);
+  }
+
+  #placeFor({ terminal, remote }: Asker): Place {
+    const { pinentry, hasTerminal, env } = this.#options;
+    const named = terminal !== undefined && isTerminalNamed(terminal) ? terminal : undefined;
+    if (pinentry !== undefined) {
+      return {
+        pinentry,
+        terminal: named,
+        terminalType: named === undefined ? undefined : env["TERM"],
+      };
+    }
+    if (named !== undefined) return { terminal: named };
+    if (hasTerminal) return "controlling-terminal";
+    const whose = remote === undefined ? "the command" : "p11seal agent forward";
+    throw new TokenError("ERR_PIN_MISSING", "the agent has no way to ask anybody", {
+      hint: `run ${whose} at a terminal, or start the agent with --pin-source pinentry`,
+    });
+  }
+
+  /** Waits for the turn of a question. The caller says whether it was answered. */
+  async #begin(name: string, { client }: Asker): Promise<(answered: boolean) => void> {
+    this.#requireNoPause(name);
+    if (this.#waiting === MAX_WAITING) throw refused("too many questions are waiting");
+    const before = this.#turn;
+    let end: () => void = () => undefined;
+    this.#turn = new Promise((resolve) => {
+      end = resolve;
+    });
+    this.#waiting += 1;
+    await before;
+    this.#waiting -= 1;
+    try {
+      // What was refused meanwhile was the same question.
+      this.#requireNoPause(name);
+      if (client.gone.aborted) throw refused("whoever asked has gone");
+    } catch (error) {
+      end();
+      throw error;
+    }
+    client.awaitsPerson(true);
+    return (answered) => {
+      client.awaitsPerson(false);
+      if (answered) this.#pauses.delete(name);
+      else this.#pause(name);
+      end();
+    };
+  }
+
+  #requireNoPause(name: string): void {
+    const pause = this.#pauses.get(name);
+    if (pause === undefined || this.#options.nowMs() >= pause.untilMs) return;
+    throw refused("a question was refused just before, and nobody is asked again so soon");
+  }
+
+  /** Each refusal in a row makes the pause longer. */
+  #pause(name: string): void {
+    const before = this.#pauses.get(name)?.ms ?? 0;
+    const ms = Math.min(Math.max(before * 2, FIRST_PAUSE_MS), LONGEST_PAUSE_MS);
+    this.#pauses.set(name, { untilMs: this.#options.nowMs() + ms, ms });
+  }
+}
+
+const ANSWER_MS = 120_000;
+
+const FIRST_PAUSE_MS = 5_000;
+
+const LONGEST_PAUSE_MS = 60_000;
+
+/** Questions that wait for their turn. */
+const MAX_WAITING = 16;
+
+/** True where a person was asked, and gave no answer. */
+function isUnanswered(error: unknown): boolean {
+  if (error instanceof Cancelled) return true;
+  return error instanceof TokenError && error.code === "ERR_PIN_MISSING";
+}
+
+function refused(fact: string): PolicyError {
+  return new PolicyError("ERR_AGENT_CANCELLED", fact, {
+    hint: "wait a moment, or open it without the agent: --no-agent",
+  });
+}
+
+function nameOf({ label, serial }: Pick<TokenInfo, "label" | "serial">): string {
+  return JSON.stringify([label, serial]);
+}
+
+/** Who wants to open what. The words are a program's own: they show, and prove nothing. */
+function described({ client: { peer }, remote, messageId }: Asker): string {
+  const program = peer === undefined ? "a program" : `${commandOf(peer.pid)} (process ${peer.pid})`;
+  const who = remote === undefined ? program : `host "${remote}", by way of ${program},`;
+  return printable(`p11seal agent: ${who} wants to open message ${messageId.slice(0, 16)}`);
+}
+
+/** The command line, as long as a line of a question may be. */
+function commandOf(pid: number): string {
+  let words = "";
+  try {
+    words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ").trim();
+  } catch {
+    // The process has ended, or is hidden.
+  }
+  const command = words === "" ? (programOf(pid) ?? "a program") : words;
+  return command.length > MAX_COMMAND ? `${command.slice(0, MAX_COMMAND)}…` : command;
+}
+
+const MAX_COMMAND = 120;
