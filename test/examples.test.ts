@@ -42,6 +42,8 @@ beforeEach(() => {
 
 it("each is tested here", () => {
   expect(readdirSync(examples).sort()).toEqual([
+    // test/testing/fresh-projects.test.ts
+    "ci",
     "development-token.mjs",
     "open-with-a-token.mjs",
     "receive-once.mjs",

@@ -19,7 +19,7 @@ interface Manifest {
   readonly bin: Readonly<Record<string, string>>;
   /** npm links the page of a global installation only if this is a list. */
   readonly man: readonly string[];
-  readonly exports: Readonly<Record<string, string | { types: string; default: string }>>;
+  readonly exports: Readonly<Record<string, string | Record<string, string>>>;
 }
 
 /** Without the SQLite that newer Nodes have. */
@@ -60,6 +60,7 @@ describe("the package", () => {
         "dist/index.d.ts",
         "dist/token/index.d.ts",
         "dist/testing/index.d.ts",
+        "dist/testing/index.cjs",
         "dist/testing/shim/shim.cc",
         "docs/format.md",
         "docs/format-kit/manifest.json",
@@ -75,7 +76,7 @@ describe("the package", () => {
   it("holds nothing else: no sources, tests, keys but the kit's, tokens or settings", () => {
     const strange = files.filter(
       (path) =>
-        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/testing\/shim\/[a-z]+\.(?:cc|h)|dist\/man\/p11seal\.1|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
+        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/testing\/index\.cjs|dist\/testing\/shim\/[a-z]+\.(?:cc|h)|dist\/man\/p11seal\.1|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
           path,
         ),
     );
@@ -94,7 +95,7 @@ describe("the package", () => {
   });
 
   it.each(Object.entries(manifest.exports))("exports %s from a file that is there", (_, target) => {
-    const targets = typeof target === "string" ? [target] : [target.types, target.default];
+    const targets = typeof target === "string" ? [target] : Object.values(target);
     for (const path of targets) expect(existsSync(join(root, path))).toBe(true);
   });
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { bundle } from "./bundle.mjs";
+import { bundle, bundleTesting } from "./bundle.mjs";
 import { ensureDependencies } from "./dependencies.mjs";
 import { writeManPage } from "./man-page.mjs";
 import { cache, root, run, say, SetupError } from "./run.mjs";
@@ -48,6 +48,7 @@ export async function build() {
     // Compiled where test tokens are used, not here.
     fs.cpSync(path.join(root, SHIM), path.join(made, "testing", "shim"), { recursive: true });
     fs.cpSync(path.join(root, UNITS), path.join(made, "systemd"), { recursive: true });
+    await bundleTesting(path.join(made, "testing"));
     await bundle(path.join(made, "cli"));
     await writeManPage(path.join(made, "man"));
     if (fs.existsSync(DIST)) fs.renameSync(DIST, path.join(folder, "old"));

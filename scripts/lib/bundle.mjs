@@ -48,7 +48,6 @@ const REQUIRED = /^(?:pkcs11js|koffi)$/;
  */
 export async function bundle(folder) {
   const { build } = await import("esbuild");
-  const { dependencies, optionalDependencies, peerDependencies } = JSON.parse(read("package.json"));
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: PROGRAMS,
@@ -67,10 +66,8 @@ export async function bundle(folder) {
     banner: {
       js: '"use strict";const fileUrl=require("node:url").pathToFileURL(__filename).href;',
     },
-    external: Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies }).filter(
-      (name) => !INSIDE.includes(name),
-    ),
-    plugins: [whenUsed],
+    external: outside(),
+    plugins: [whenUsed, testTokens],
     metafile: true,
     logLevel: "warning",
   });
@@ -82,6 +79,53 @@ export async function bundle(folder) {
   fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices(Object.keys(metafile.inputs)));
   for (const name of STARTED) fs.chmodSync(path.join(folder, name), 0o755);
 }
+
+/**
+ * `p11seal/testing` for `require()`, in one file: jest and other runners that read CommonJS can't
+ * load ES modules with it. Its C++ sources lie beside it.
+ * @param {string} folder
+ */
+export async function bundleTesting(folder) {
+  const { build } = await import("esbuild");
+  await build({
+    absWorkingDir: root,
+    entryPoints: ["src/testing/index.ts"],
+    outfile: path.join(folder, "index.cjs"),
+    bundle: true,
+    platform: "node",
+    target: "node20.19",
+    format: "cjs",
+    define: { "import.meta.dirname": "__dirname", "import.meta.url": "fileUrl" },
+    banner: {
+      js: '"use strict";const fileUrl=require("node:url").pathToFileURL(__filename).href;',
+    },
+    external: outside(),
+    plugins: [whenUsed],
+    logLevel: "warning",
+  });
+}
+
+/** The packages that are loaded as installed. */
+function outside() {
+  const { dependencies, optionalDependencies, peerDependencies } = JSON.parse(read("package.json"));
+  const all = Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies });
+  return all.filter((name) => !INSIDE.includes(name));
+}
+
+/**
+ * Leaves `p11seal/testing` out of the command line, which loads the package's own files of it: they
+ * find their C++ sources beside them.
+ * @type {import("esbuild").Plugin}
+ */
+const testTokens = {
+  name: "test-tokens",
+  setup(build) {
+    build.onResolve({ filter: /\/testing\/index\.js$/ }, () => ({
+      path: "../testing/index.js",
+      external: true,
+    }));
+  },
+};
 
 /**
  * Puts a module in place of each that is to be loaded later: esbuild runs what is required only

@@ -3,7 +3,7 @@
  * within a process. Only `runProgram` sets the exit status of the process and handles its signals.
  */
 import type { Writable } from "node:stream";
-import { restore } from "../terminal/interrupts.js";
+import { handOn, restore } from "../terminal/interrupts.js";
 import { requireExactText } from "./arguments/exact-text.js";
 import { mayUseAgent } from "./find/agent.js";
 import { startTokenAhead } from "./token-ahead.js";
@@ -92,11 +92,14 @@ function ignore(): void {
 export async function runProgram(commands: CommandSet): Promise<void> {
   const io = processIo();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.once(signal, () => {
+    const end = (): void => {
+      if (handOn(signal)) return;
+      process.off(signal, end);
       restore();
       // Now the default action, so that callers see what ended us.
       process.kill(process.pid, signal);
-    });
+    };
+    process.on(signal, end);
   }
   process.once("exit", restore);
   process.on("uncaughtException", (error) => {

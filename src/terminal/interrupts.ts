@@ -16,6 +16,28 @@ export function onInterrupt(undo: () => void): () => void {
   };
 }
 
+/** A signal that ends a program. */
+export type EndingSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+let taker: ((signal: EndingSignal) => void) | undefined;
+
+/**
+ * Has signals handed to `take`, instead of ending the program, until the function that is returned
+ * is called.
+ */
+export function takeSignals(take: (signal: EndingSignal) => void): () => void {
+  taker = take;
+  return () => {
+    taker = undefined;
+  };
+}
+
+/** Hands a signal on. False if nobody takes it. */
+export function handOn(signal: EndingSignal): boolean {
+  taker?.(signal);
+  return taker !== undefined;
+}
+
 /** Runs and removes what is registered. All of it runs, even if part of it fails. */
 export function restore(): void {
   for (const undo of [...pending].reverse()) {

@@ -18,3 +18,4 @@ export type { FindOptions } from "./find-softhsm.js";
 export type { PkcsFunction } from "./functions.js";
 export type { TestKeyOptions, TestKeyType, TestKeyUse } from "./make-keys.js";
 export type { Profile, ProfileName, TemplateRule } from "./profiles.js";
+export { tokenFixture, type TokenTest, withToken } from "./with-token.js";

@@ -21,6 +21,11 @@ const pages = [
   "docs/format-kit/README.md",
   "docs/library.md",
   "docs/performance.md",
+  "docs/testing.md",
+  "docs/testing/exec.md",
+  "docs/testing/jest.md",
+  "docs/testing/node-test.md",
+  "docs/testing/vitest.md",
   "docs/threat-model.md",
 ];
 const manifest = JSON.parse(text("package.json")) as Record<

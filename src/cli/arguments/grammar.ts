@@ -159,7 +159,9 @@ function checkPresence(values: Values, operands: readonly string[], spec: Comman
     ...required.slice(operands.length),
   ];
   if (missing.length > 0) throw new Refusal(`missing: ${missing.join(", ")}`);
-  if (operands.includes("")) throw new Refusal("an operand is empty");
+  const [first] = operands;
+  const own = spec.passesOperandsOn === true ? [first] : operands;
+  if (own.includes("")) throw new Refusal("an operand is empty");
   const extra = operands[most];
   if (extra !== undefined) throw new Refusal(`unexpected operand: "${extra}"`);
 }

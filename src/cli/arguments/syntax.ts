@@ -28,6 +28,8 @@ export interface CommandSyntax {
   readonly name: string;
   /** `<uri>` is required, `[file]` is not, `[files..]` is any number: as in `<name> [key]`. */
   readonly operands?: string;
+  /** The operands are another program's words, and may be empty. */
+  readonly passesOperandsOn?: true;
   /** For help: options of which one is needed, as in `-r RECIPIENT`. */
   readonly needs?: string;
   /** If the first operand is a known name. */

@@ -16,6 +16,7 @@ import { MESSAGE_COMMANDS } from "./message-commands.js";
 import { RECEIPT } from "./receipt/receipt-commands.js";
 import { RULES } from "./rules/rules-commands.js";
 import { SIGN } from "./sign/sign-commands.js";
+import { TESTING } from "./testing/testing-commands.js";
 import { TOKENS } from "./tokens/tokens-commands.js";
 import { TRUST } from "./trust/trust-commands.js";
 
@@ -23,7 +24,7 @@ import { TRUST } from "./trust/trust-commands.js";
 const SETS: readonly CommandSet[] = [
   ...[MESSAGE_COMMANDS, AUDIT, SIGN, TOKENS, KEYS, AGENT],
   ...[DIRECTORY, TRUST, LEDGER, RULES, RECEIPT, AUDIT_LOG],
-  ...[CAPI, THREE_PHASE, COMPLETION],
+  ...[CAPI, THREE_PHASE, TESTING, COMPLETION],
 ];
 
 export const ALL_COMMANDS: Required<CommandSet> = {

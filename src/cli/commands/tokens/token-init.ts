@@ -1,9 +1,13 @@
 /** `p11seal token init`: a development token on SoftHSM, without any configuration by hand. */
+import { randomInt } from "node:crypto";
 import { resolve } from "node:path";
 import { defined } from "../../../defined.js";
+import { UsageError } from "../../../errors.js";
 import { requireExactFolder } from "../../../store/exact.js";
 import { TokenProcess } from "../../../token/process/token-process.js";
 import { overlookedTokens } from "../../../token/modules/configuration.js";
+import { developmentToken, namedSoftHsmConf } from "../../../token/modules/discover.js";
+import type { PinReferrer, TokenInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
 import { write } from "../../io/io.js";
@@ -11,21 +15,49 @@ import { pinReferrer } from "../../find/pins.js";
 import { printable } from "../../../printable.js";
 import { json } from "../../io/table.js";
 import type { Context } from "../../command.js";
+import { type EnvForm, envLines } from "./env-lines.js";
 
 export async function tokenInitCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
+  const form = args.text("env") as EnvForm | undefined;
+  if (form !== undefined && args.flag("json")) {
+    throw new UsageError("ERR_USAGE", "--env and --json exclude each other");
+  }
   const sources = { user: args.text("pin-source"), so: args.text("so-pin-source"), uris: [] };
-  const pin = pinReferrer(sources, context);
+  const referrer = pinReferrer(sources, context);
+  const named = {
+    user: sources.user ?? io.env["P11SEAL_PIN_SOURCE"],
+    so: sources.so ?? io.env["P11SEAL_SO_PIN_SOURCE"],
+  };
+  const [userPin, soPin] = [randomPin(), randomPin()];
+  // Where variables are printed there may be nobody to ask.
+  const pin: PinReferrer = (request) => {
+    if (form === undefined || named[request.kind] !== undefined) return referrer(request);
+    return Promise.resolve(request.kind === "user" ? userPin : soPin);
+  };
   const module = args.text("module");
   if (module !== undefined) requireExactFolder(module);
-  const tokens = new TokenProcess({ home: homeFolder(io.env), env: io.env, pin });
+  const home = homeFolder(io.env);
+  const tokens = new TokenProcess({ home, env: io.env, pin });
   try {
     const token = await tokens.initDevelopmentToken({
       label: args.required("label"),
       ...defined({ module: module === undefined ? undefined : resolve(module) }),
     });
-    await write(io.stdout, args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
-    const overlooked = overlookedTokens({ home: homeFolder(io.env), env: io.env });
+    const shown = (): string => (args.flag("json") ? json(token) : `${printable(token.uri)}\n`);
+    await write(
+      io.stdout,
+      form === undefined
+        ? shown()
+        : envLines(form, {
+            ...variablesOf(token, namedSoftHsmConf(io.env) ?? developmentToken(home).conf),
+            P11SEAL_HOME: home,
+            ...(named.user === undefined
+              ? { PKCS11_PIN: userPin, P11SEAL_PIN_SOURCE: "env:PKCS11_PIN" }
+              : { P11SEAL_PIN_SOURCE: named.user }),
+          }),
+    );
+    const overlooked = overlookedTokens({ home, env: io.env });
     if (overlooked !== undefined) report.note(`${overlooked.message}; ${overlooked.hint}`);
     report.note("a development token: its keys are files on this disk, protected only by the PIN");
     report.note(
@@ -34,4 +66,19 @@ export async function tokenInitCommand(args: Arguments, context: Context): Promi
   } finally {
     await tokens.close();
   }
+}
+
+/** 8 digits. */
+function randomPin(): string {
+  return String(randomInt(10_000_000, 100_000_000));
+}
+
+/** As a test token has them (docs/testing/exec.md). */
+function variablesOf({ module, label, uri }: TokenInfo, conf: string): Record<string, string> {
+  return {
+    PKCS11_MODULE_PATH: module,
+    SOFTHSM2_CONF: conf,
+    PKCS11_TOKEN_LABEL: label,
+    PKCS11_URI: uri,
+  };
 }

@@ -1,5 +1,6 @@
 /** `p11seal tokens` and `p11seal token`, as their users see them. */
 import type { CommandSet } from "../../command.js";
+import { ENV_FORMS } from "./env-lines.js";
 import { PIN_SOURCE, general, json, module } from "../shared-options.js";
 
 export const TOKENS: CommandSet = {
@@ -31,11 +32,17 @@ export const TOKENS: CommandSet = {
           type: "string",
           describe: "Where the new security officer's PIN comes from, likewise",
         },
+        env: {
+          type: "string",
+          choices: ENV_FORMS,
+          describe: "Print variables for a CI job, with a random PIN unless a source is named",
+        },
         ...json,
         ...general,
       },
       examples: [
         ["token init --label alice", "asks for both PINs"],
+        ['token init --label ci --env github >> "$GITHUB_ENV"', "for the steps that follow"],
         [
           "token init --label ci --pin-source env:PIN --so-pin-source env:SO_PIN",
           "without a terminal",

@@ -95,6 +95,39 @@ describe("token init", () => {
     expect((await ok(["keys", "list", uri])).stderr).toContain("no key was found");
   });
 
+  it("prints variables for a CI job, with a PIN of its own", async () => {
+    const github = await ok(["token", "init", "--label", "cli ci", "--env", "github"]);
+    const lines = github.stdout.toString("utf8").trimEnd().split("\n");
+    const made: Record<string, string> = {};
+    for (const line of lines) {
+      const at = line.indexOf("=");
+      made[line.slice(0, at)] = line.slice(at + 1);
+    }
+    expect(made).toMatchObject({
+      ...{ PKCS11_TOKEN_LABEL: "cli ci", P11SEAL_PIN_SOURCE: "env:PKCS11_PIN", P11SEAL_HOME: home },
+      ...{ PKCS11_MODULE_PATH: env.P11SEAL_MODULE, SOFTHSM2_CONF: env.SOFTHSM2_CONF },
+    });
+    const uri = made["PKCS11_URI"] ?? "";
+    const words = ["--token", uri, "--label", "k", "--type", "ec:p256"];
+    await ok(["keys", "generate", ...words], { env: made });
+    expect(made["PKCS11_PIN"]).toMatch(/^[0-9]{8}$/);
+    expect(github.stderr).not.toContain(made["PKCS11_PIN"]);
+  });
+
+  it("prints no PIN that comes from a source", async () => {
+    const source = { P11SEAL_PIN_SOURCE: "env:A", A: PIN };
+    const words = ["token", "init", "--label", "cli it's", "--env", "sh"];
+    const { stdout } = await ok(words, { env: source });
+    const text = stdout.toString("utf8");
+    expect(text).toContain(`export PKCS11_TOKEN_LABEL='cli it'\\''s'\n`);
+    expect(text).toContain("export P11SEAL_PIN_SOURCE='env:A'\n");
+    expect(text).not.toMatch(/PKCS11_PIN=/);
+    expect(text).not.toContain(PIN);
+    const refused = await cli([...words, "--json"]);
+    expect(refused).toMatchObject({ status: 2 });
+    expect(refused.stderr).toContain("--env and --json exclude each other");
+  });
+
   it("asks for both PINs twice at a terminal, without echo", async () => {
     const { status, shown } = await atTerminal(
       ["token", "init", "--label", "cli-third"],
