@@ -10,6 +10,7 @@ import { auditKey, auditPublicHalf } from "./objects/key-audit.js";
 import { errorReport } from "./modules/call.js";
 import { type ConfigurationFault, configurationFault } from "./modules/configuration.js";
 import type { Discovery } from "./modules/discover.js";
+import { loadBinding } from "./modules/load-binding.js";
 import type { TokenFinder } from "./session/find.js";
 import { listKeys } from "./objects/key-list.js";
 import { requireTriable } from "./session/pin-refusals.js";
@@ -24,6 +25,8 @@ import { matchesKey } from "./uri-match.js";
 
 /** The modules in the order of preference. */
 export interface Diagnosis {
+  /** The package that calls them; absent where none can be loaded. */
+  readonly binding?: "pkcs11js" | "koffi";
   readonly modules: readonly ModuleDiagnosis[];
 }
 
@@ -100,7 +103,11 @@ export async function diagnose(
     };
     modules.push({ ...about, unread, tokens: diagnosed });
   }
-  return { modules };
+  const binding = await loadBinding().then(
+    ({ name }) => name,
+    () => undefined,
+  );
+  return { ...defined({ binding }), modules };
 }
 
 async function diagnoseToken(token: Token, uri: Pkcs11Uri): Promise<TokenDiagnosis> {

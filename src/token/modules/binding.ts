@@ -89,7 +89,7 @@ export interface Cryptoki extends OnThreads {
   C_OpenSession(slot: Handle, flags: number): Handle;
   C_CloseSession(session: Handle): void;
   C_GetSessionInfo(session: Handle): object;
-  C_Login(session: Handle, userType: number, pin: string): void;
+  C_Login(session: Handle, userType: number, pin: string | Buffer): void;
   C_Logout(session: Handle): void;
 
   C_FindObjectsInit(session: Handle, template: Attribute[]): void;

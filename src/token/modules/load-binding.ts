@@ -3,7 +3,8 @@
  * which comes compiled, where pkcs11js could not be. P11SEAL_BINDING overrides the choice.
  */
 import { TokenError } from "../../errors.js";
-import type { Binding } from "./binding.js";
+import type { PKCS11 } from "pkcs11js";
+import type { Binding, Cryptoki } from "./binding.js";
 import { FfiCryptoki } from "./ffi/ffi-cryptoki.js";
 import { loadKoffi } from "./ffi/koffi.js";
 
@@ -32,13 +33,23 @@ const LOADERS: Readonly<Record<Binding["name"], () => Promise<Binding>>> = {
     // The package is CommonJS, which its declarations do not say.
     const loaded = (await import("pkcs11js")) as unknown as { default: typeof import("pkcs11js") };
     const { PKCS11 } = loaded.default;
-    return { name: "pkcs11js", newModule: () => new PKCS11() };
+    return { name: "pkcs11js", newModule: () => takingBytes(new PKCS11()) };
   },
   koffi: async () => {
     const koffi = await loadKoffi();
     return { name: "koffi", newModule: () => new FfiCryptoki(koffi) };
   },
 };
+
+/** pkcs11js takes a PIN as a string, which can't be wiped, so it is made only for the call. */
+function takingBytes(native: PKCS11): Cryptoki {
+  const login = native.C_Login.bind(native);
+  return Object.assign(native, {
+    C_Login: (session: Buffer, user: number, pin: string | Buffer) => {
+      login(session, user, typeof pin === "string" ? pin : pin.toString("utf8"));
+    },
+  });
+}
 
 /** An empty P11SEAL_BINDING counts as unset. */
 function wantedLoaders(wanted: string | undefined): (() => Promise<Binding>)[] {

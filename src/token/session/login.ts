@@ -221,10 +221,10 @@ export function pinText(answer: string | TypedPin): string {
   return typeof answer === "string" ? answer : answer.typed;
 }
 
-/** pkcs11js takes a string, which cannot be wiped, so it is made only for the call. */
+/** The PIN goes to the binding as it lies in memory: no copy of it is left behind here. */
 function send(session: Session, user: number, pin: Secret): void {
   call("C_Login", () => {
-    const text = new TextDecoder().decode(pin.expose());
-    session.module.native.C_Login(session.handle, user, text);
+    const { buffer, byteOffset, length } = pin.expose();
+    session.module.native.C_Login(session.handle, user, Buffer.from(buffer, byteOffset, length));
   });
 }

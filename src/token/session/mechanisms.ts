@@ -4,12 +4,12 @@
  */
 import { call } from "../modules/call.js";
 import { MECHANISM_FLAG } from "../modules/constants.js";
+import { mechanismNames } from "./mechanism-names.js";
 import type { Token } from "./token.js";
 import type { MechanismInfo } from "../values.js";
 
 export async function listMechanisms(token: Token): Promise<MechanismInfo[]> {
-  const { MechanismEnum } = await import("graphene-pk11");
-  const names = MechanismEnum as Readonly<Record<number, string | undefined>>;
+  const names = await loadNames();
   const numbers = call("C_GetMechanismList", () =>
     token.module.native.C_GetMechanismList(token.slot),
   );
@@ -23,6 +23,15 @@ export async function listMechanisms(token: Token): Promise<MechanismInfo[]> {
       keySizes: { min, max },
     };
   });
+}
+
+async function loadNames(): Promise<Readonly<Record<number, string | undefined>>> {
+  try {
+    const { MechanismEnum } = await import("graphene-pk11");
+    return MechanismEnum;
+  } catch {
+    return mechanismNames();
+  }
 }
 
 const OPERATIONS = [

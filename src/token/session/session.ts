@@ -57,7 +57,11 @@ export class Session {
         ]),
       );
       const value = attribute?.value;
-      return value instanceof Uint8Array ? new Uint8Array(value) : undefined;
+      if (!(value instanceof Uint8Array)) return undefined;
+      const copy = new Uint8Array(value);
+      // It may be a key, which only the caller can wipe.
+      value.fill(0);
+      return copy;
     } catch (error) {
       // Some modules answer CKR_GENERAL_ERROR for attributes they do not have.
       if (

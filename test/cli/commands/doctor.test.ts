@@ -218,6 +218,7 @@ describe("of the machine", () => {
     expect(asked()).toBe(false);
     const text = await ok("doctor", "-i", TOKEN);
     expect(text).toMatch(/^ {4}key "rsa", RSA-2048, pkcs11:.*: may open with C_UnwrapKey CKM_RSA/m);
+    expect(text).toMatch(/^modules are called through (?:pkcs11js|koffi)$/m);
     expect(text).toMatch(/^works: a token can be used$/m);
   });
 

@@ -266,7 +266,7 @@ function fault({
 }
 
 function describeMachine(
-  { modules }: Diagnosis,
+  { binding, modules }: Diagnosis,
   left: readonly Leftover[],
   cause: P11SealError | undefined,
 ): string {
@@ -274,7 +274,8 @@ function describeMachine(
     cause === undefined
       ? "works: a token can be used"
       : `does not work: ${cause.message}${cause.hint === undefined ? "" : ` (${cause.hint})`}`;
-  const parts = [...modules.map(moduleLines), leftBehindLines(left), [verdict]];
+  const through = binding === undefined ? [] : [`modules are called through ${binding}`];
+  const parts = [...modules.map(moduleLines), leftBehindLines(left), through, [verdict]];
   return parts
     .filter((lines) => lines.length > 0)
     .map(indented)

@@ -31,7 +31,12 @@ export class CallMemory {
     return memory;
   }
 
-  /** The CK_ULONG at `index`, whose upper half is lost: no count, size or flag here has one. */
+  /** A length that the module wrote, exact as far as memory can reach. */
+  length(memory: Buffer): number {
+    return Number(this.#koffi.decode(memory, ULONG));
+  }
+
+  /** The CK_ULONG at `index`, whose upper half is lost: no number of a mechanism has one. */
   number(memory: Buffer, index = 0): number {
     return lowWord(this.#koffi.decode(this.slice(memory, index), ULONG));
   }

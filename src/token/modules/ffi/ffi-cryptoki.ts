@@ -131,7 +131,7 @@ export class FfiCryptoki implements Cryptoki {
     return this.#read("C_GetSessionInfo", [this.#handle(session)], "CK_SESSION_INFO");
   }
 
-  C_Login(session: Handle, userType: number, pin: string): void {
+  C_Login(session: Handle, userType: number, pin: string | Buffer): void {
     withBytes(pin, (bytes) => {
       this.#run("C_Login", [this.#handle(session), userType, bytes, bytes.length]);
     });
@@ -150,7 +150,7 @@ export class FfiCryptoki implements Cryptoki {
     const objects = this.#memory.ulongs(most);
     const found = this.#memory.ulong(0);
     this.#run("C_FindObjects", [this.#handle(session), objects, most, found]);
-    const count = this.#memory.number(found);
+    const count = this.#memory.length(found);
     if (count > most) throw new ReturnValueError("C_FindObjects", CKR.GENERAL_ERROR);
     return Array.from({ length: count }, (_, at) => this.#memory.slice(objects, at));
   }
@@ -258,7 +258,7 @@ export class FfiCryptoki implements Cryptoki {
       fn,
       args: [this.#handle(session), input, input.length, output, written],
       result: () => {
-        const length = this.#memory.number(written);
+        const length = this.#memory.length(written);
         if (length > output.length) throw new ReturnValueError(fn, CKR.GENERAL_ERROR);
         return output.subarray(0, length);
       },
@@ -365,12 +365,12 @@ export class FfiCryptoki implements Cryptoki {
   ): T[] {
     const count = this.#memory.ulong(0);
     this.#run(fn, [...args, null, count]);
-    const room = this.#memory.number(count);
+    const room = this.#memory.length(count);
     if (room > MOST_ENTRIES) throw new ReturnValueError(fn, CKR.GENERAL_ERROR);
     if (room === 0) return [];
     const list = this.#memory.ulongs(room);
     this.#run(fn, [...args, list, count]);
-    const length = this.#memory.number(count);
+    const length = this.#memory.length(count);
     if (length > room) throw new ReturnValueError(fn, CKR.GENERAL_ERROR);
     return Array.from({ length }, (_, at) => entry(list, at));
   }
@@ -415,9 +415,13 @@ function version(value: unknown): { readonly major: number; readonly minor: numb
   return value as { major: number; minor: number };
 }
 
-/** A PIN's bytes for one call. */
-function withBytes(pin: string, run: (bytes: Buffer) => void): void {
-  if (typeof pin !== "string") throw new TypeError("a PIN is not a string");
+/** A PIN's bytes for one call; those of a string are wiped after it. */
+function withBytes(pin: string | Buffer, run: (bytes: Buffer) => void): void {
+  if (Buffer.isBuffer(pin)) {
+    run(pin);
+    return;
+  }
+  if (typeof pin !== "string") throw new TypeError("a PIN is neither a string nor bytes");
   const bytes = Buffer.from(pin, "utf8");
   try {
     run(bytes);

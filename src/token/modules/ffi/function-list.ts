@@ -18,7 +18,9 @@ export type CalledFunction = keyof typeof ARGUMENTS;
  *   it fails
  */
 export function loadFunctions(koffi: Koffi, struct: Koffi["struct"], path: string): Functions {
-  const getFunctionList = koffi.load(path).func("C_GetFunctionList", ULONG, [POINTER]);
+  const library = koffi.load(path);
+  const getFunctionList = library.func("C_GetFunctionList", ULONG, [POINTER]);
+  kept.push(library);
   const at = Buffer.alloc(koffi.sizeof(POINTER));
   const rv = Number(getFunctionList(at));
   const list = koffi.decode(at, POINTER) as bigint | null;
@@ -35,6 +37,12 @@ export function loadFunctions(koffi: Koffi, struct: Koffi["struct"], path: strin
   });
   return Object.fromEntries(functions) as Functions;
 }
+
+/**
+ * koffi unloads a library when the object for it is collected, even if functions from its list are
+ * still called. Modules are never unloaded.
+ */
+const kept: unknown[] = [];
 
 /** u: CK_ULONG; b: CK_BBOOL; p: a pointer. */
 const C_TYPES = { u: ULONG, b: "uint8", p: POINTER } as const;
