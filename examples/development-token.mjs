@@ -52,6 +52,11 @@ try {
     modules: [library], // No others are tried.
     faulty: new Map(), // Modules to leave out, each with the error to report for it.
     pin,
+    // Where the PIN is typed on a reader: what to do before, and after.
+    atPad: async ({ token }, work) => {
+      noted.push(`type the PIN for ${token.label} on the reader`);
+      return work();
+    },
     force: false, // true: also when another wrong PIN would lock the token.
     trace: (line) => noted.push(line),
     // For a watchdog: code of a module runs that may never return.

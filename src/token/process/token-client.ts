@@ -43,7 +43,7 @@ export interface TokenClientOptions {
    */
   readonly pin: PinReferrer;
   /** Tells a person to type a PIN on the token's reader. If it fails, so does the login. */
-  readonly pad?: ((request: PadRequest) => Promise<void> | void) | undefined;
+  readonly pad?: ((request: PadRequest) => unknown) | undefined;
   /** Try a PIN also where a wrong one would lock the token. */
   readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
