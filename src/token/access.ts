@@ -24,7 +24,10 @@ import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
 import { isForSigning, shownSituation } from "./use/situation.js";
 import type { Session } from "./session/session.js";
+import { changePin, type PinChange, unblockPin } from "./session/pin-change.js";
+import type { PinOwner } from "./session/pin-refusals.js";
 import type { Token } from "./session/token.js";
+import { pinPolicy, readDetails, type TokenDetails } from "./session/token-info.js";
 import type { DeleteOptions, TokenService } from "./service.js";
 import type {
   AtPad,
@@ -35,6 +38,7 @@ import type {
   MechanismInfo,
   ModuleInfo,
   PinAsker,
+  PinPolicy,
   StoredCertificate,
   TokenInfo,
   Trouble,
@@ -52,8 +56,11 @@ export interface TokenAccessOptions extends Discovery, Precautions {
   readonly force?: boolean | undefined;
   /** Gets one line for each thing worth knowing that is not an error. Public values only. */
   readonly trace?: ((line: string) => void) | undefined;
-  /** Called after each attempt to log in, with the error of one that failed. */
-  readonly loginEnded?: ((token: TokenInfo, refusal: unknown) => void) | undefined;
+  /**
+   * Called after each attempt to log in or to set a PIN, with the error of one that failed. `whose`
+   * is whose PIN was sent.
+   */
+  readonly loginEnded?: ((token: TokenInfo, refusal: unknown, whose: PinOwner) => void) | undefined;
 }
 
 export class TokenAccess implements TokenService {
@@ -128,6 +135,18 @@ export class TokenAccess implements TokenService {
 
   async logIn(uri: Pkcs11Uri): Promise<void> {
     await this.#logIn(await this.#finder.one(uri));
+  }
+
+  async pinPolicy(info: TokenInfo): Promise<PinPolicy> {
+    return pinPolicy((await this.#finder.again(info)).details);
+  }
+
+  changePin(info: TokenInfo): Promise<void> {
+    return this.#setPin(info, "user", changePin);
+  }
+
+  unblockPin(info: TokenInfo): Promise<void> {
+    return this.#setPin(info, "so", unblockPin);
   }
 
   async withPublicHalf(
@@ -298,11 +317,33 @@ export class TokenAccess implements TokenService {
   async #logIn(token: Token, forNewKey = false): Promise<void> {
     const { pin, force = false, atPad = untold, loginEnded } = this.#options;
     try {
-      const pinTried = (refusal: unknown): void => loginEnded?.(token.info, refusal);
+      const pinTried = (refusal: unknown): void => loginEnded?.(token.info, refusal, "user");
       await token.login(pin, { force, forNewKey, atPad, pinTried });
-      loginEnded?.(token.info, undefined);
+      loginEnded?.(token.info, undefined, "user");
     } catch (error) {
-      loginEnded?.(token.info, error);
+      loginEnded?.(token.info, error, "user");
+      throw error;
+    }
+  }
+
+  /** @param whose - the PIN that is sent first */
+  async #setPin(
+    info: TokenInfo,
+    whose: PinOwner,
+    set: (session: Session, details: TokenDetails, how: PinChange) => Promise<void>,
+  ): Promise<void> {
+    const token = await this.#finder.again(info);
+    const { pin: ask, force = false, atPad = untold, loginEnded } = this.#options;
+    // A login would be with the old PIN, and with a session open the officer can't log in.
+    token.close();
+    try {
+      await token.session("write", (session) =>
+        set(session, readDetails(token.module, token.slot), { ask, atPad, force }),
+      );
+      token.pinChanged();
+      for (const one of new Set([whose, "user"] as const)) loginEnded?.(info, undefined, one);
+    } catch (error) {
+      loginEnded?.(info, error, whose);
       throw error;
     }
   }

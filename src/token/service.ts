@@ -14,6 +14,7 @@ import type {
   KeyInfo,
   MechanismInfo,
   ModuleInfo,
+  PinPolicy,
   StoredCertificate,
   TokenInfo,
   Trouble,
@@ -66,6 +67,21 @@ export interface TokenService {
    * @throws TokenError as `findToken`, `ERR_PIN_…`
    */
   logIn(uri: Pkcs11Uri): Promise<void>;
+  /** What the token says about its PINs now. It needs none. */
+  pinPolicy(token: TokenInfo): Promise<PinPolicy>;
+  /**
+   * Changes the user PIN: asks for the old one, then for the new one (`fresh`), and sends both
+   * once. A login ends.
+   *
+   * @throws TokenError `ERR_PIN_…`; `ERR_NEW_PIN_REFUSED`, `ERR_PIN_UNCHANGED`: nothing was changed
+   */
+  changePin(token: TokenInfo): Promise<void>;
+  /**
+   * Sets a new user PIN: asks for the security officer's, then for the new one. A login ends.
+   *
+   * @throws TokenError as `changePin`; `ERR_PIN_UNBLOCK` where the token has no security officer
+   */
+  unblockPin(token: TokenInfo): Promise<void>;
   /**
    * Supplies the public half of a key that shows none: one of `candidates`, or of an RSA key its
    * modulus with the usual exponent. The one that fits is found by using the private key, so this

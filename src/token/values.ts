@@ -165,8 +165,11 @@ export interface PadRequest {
   readonly token: PinRequest["token"];
   /** Whose PIN is typed first. */
   readonly kind: "user" | "so";
-  /** `use`: for one use of a key that requires the PIN each time. */
-  readonly what: "login" | "use";
+  /**
+   * `use`: for one use of a key that requires the PIN each time; `change`: the old PIN and then a
+   * new one; `set`: a new one.
+   */
+  readonly what: "login" | "use" | "change" | "set";
 }
 
 /** Tells a person to type a PIN on the reader, and runs `work`, which waits for that. */
@@ -205,6 +208,18 @@ export interface AskedPerson {
 
 /** As `PinProvider`, but may return where the PIN is found instead. */
 export type PinReferrer = (request: PinRequest) => Promise<string | PinReference>;
+
+/** What a token says about its PINs (CK_TOKEN_INFO). */
+export interface PinPolicy {
+  /** Length of a user PIN in bytes; absent when the token does not say. */
+  readonly length?: { readonly min: number; readonly max: number };
+  readonly user: PinState;
+  readonly securityOfficer: PinState;
+  /** The user PIN is the one that the token came with, or has expired. */
+  readonly toBeChanged: boolean;
+  /** PINs are typed on the reader. */
+  readonly pinPad: boolean;
+}
 
 /** One mechanism of a token (CK_MECHANISM_INFO). */
 export interface MechanismInfo {

@@ -13,6 +13,7 @@ import { DIRECTORY } from "./directory/directory-commands.js";
 import { KEYS } from "./keys/keys-commands.js";
 import { LEDGER } from "./ledger/ledger-commands.js";
 import { MESSAGE_COMMANDS } from "./message-commands.js";
+import { PIN } from "./pin/pin-commands.js";
 import { RECEIPT } from "./receipt/receipt-commands.js";
 import { RULES } from "./rules/rules-commands.js";
 import { SIGN } from "./sign/sign-commands.js";
@@ -22,7 +23,7 @@ import { TRUST } from "./trust/trust-commands.js";
 
 /** In the order in which help lists them. */
 const SETS: readonly CommandSet[] = [
-  ...[MESSAGE_COMMANDS, AUDIT, SIGN, TOKENS, KEYS, AGENT],
+  ...[MESSAGE_COMMANDS, AUDIT, SIGN, TOKENS, PIN, KEYS, AGENT],
   ...[DIRECTORY, TRUST, LEDGER, RULES, RECEIPT, AUDIT_LOG],
   ...[CAPI, THREE_PHASE, TESTING, COMPLETION],
 ];

@@ -25,6 +25,8 @@ export interface PinSources {
   readonly user: string | undefined;
   /** `--so-pin-source`. */
   readonly so?: string | undefined;
+  /** `--new-pin-source`; of commands that set a new PIN beside an old one. */
+  readonly fresh?: { readonly source: string | undefined };
   /** URIs given in this run. Their `pin-source` counts for the tokens they match. */
   readonly uris: readonly Pkcs11Uri[];
 }
@@ -53,16 +55,20 @@ export function pinReferrer(sources: PinSources, context: Context): PinReferrer 
     };
   };
   const chosen = { user: parsed(sources.user), so: parsed(sources.so) };
+  const fresh = sources.fresh && parsed(sources.fresh.source ?? env["P11SEAL_NEW_PIN_SOURCE"]);
   const fromEnvironment = {
     user: parsed(env["P11SEAL_PIN_SOURCE"]),
     so: parsed(env["P11SEAL_SO_PIN_SOURCE"]),
   };
+  const asking: PinReferrer = (request) => atTerminal(request, context);
   return async (request) => {
+    // A source of the old PIN would give the old PIN.
+    if (request.fresh && sources.fresh !== undefined) return (fresh ?? asking)(request);
     const refer =
       chosen[request.kind] ??
       (request.kind === "user" ? fromUris(sources.uris, request) : undefined) ??
       fromEnvironment[request.kind] ??
-      ((asked: PinRequest) => atTerminal(asked, context));
+      asking;
     return refer(request);
   };
 }

@@ -21,7 +21,7 @@ import type { Patience } from "./waiting.js";
 
 export interface TokenOptions {
   readonly modules: readonly string[];
-  readonly pinSource: string | undefined;
+  readonly pinSources: Omit<PinSources, "uris">;
   /** Use a token's last PIN try. */
   readonly force: boolean;
   readonly patience: Patience;
@@ -57,7 +57,7 @@ export class Tokens {
   constructor(options: TokenOptions, context: Context) {
     this.#options = options;
     this.#context = context;
-    this.#pinSources = { user: options.pinSource, uris: this.#uris };
+    this.#pinSources = { ...options.pinSources, uris: this.#uris };
     this.#pin = pinReferrer(this.#pinSources, context);
   }
 
@@ -283,7 +283,11 @@ export async function withTokens<T>(
 ): Promise<T> {
   const options = {
     modules: args.has("module") ? args.texts("module") : [],
-    pinSource: args.has("pin-source") ? args.text("pin-source") : undefined,
+    pinSources: {
+      user: args.has("pin-source") ? args.text("pin-source") : undefined,
+      so: args.has("so-pin-source") ? args.text("so-pin-source") : undefined,
+      ...(args.has("new-pin-source") ? { fresh: { source: args.text("new-pin-source") } } : {}),
+    },
     force: args.has("force") && args.flag("force"),
     takesPin: how.takesPin ?? args.has("pin-source"),
     publicHalves: args.has("public") ? args.texts("public") : [],

@@ -85,6 +85,7 @@ export interface Cryptoki extends OnThreads {
   ): { readonly minKeySize: number; readonly maxKeySize: number; readonly flags: number };
   C_InitToken(slot: Handle, pin: string, label: string): string;
   C_InitPIN(session: Handle, pin: string): void;
+  C_SetPIN(session: Handle, old: string, fresh: string): void;
 
   C_OpenSession(slot: Handle, flags: number): Handle;
   C_CloseSession(session: Handle): void;

@@ -168,7 +168,7 @@ export class Conversation {
         this.#waiting += message.waiting ? 1 : -1;
         break;
       case "login":
-        this.#options.pins.loginEnded(message.token, message.refusal);
+        this.#options.pins.loginEnded(message.token, message.whose, message.refusal);
         break;
       case "ask":
       case "pad":

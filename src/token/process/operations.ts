@@ -42,9 +42,9 @@ export class Operations {
       trying: (path, phase) => {
         say({ kind: "trying", path, phase });
       },
-      loginEnded: (token, refusal) => {
+      loginEnded: (token, refusal, whose) => {
         say({
-          ...{ kind: "login", token },
+          ...{ kind: "login", token, whose },
           ...defined({ refusal: refusal === undefined ? undefined : packError(refusal) }),
         });
       },
@@ -101,6 +101,9 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "findKey",
   "findCopies",
   "logIn",
+  "pinPolicy",
+  "changePin",
+  "unblockPin",
   "withPublicHalf",
   "generate",
   "probeOaep",

@@ -10,9 +10,9 @@ import { type PackedError, packError, type PinAnswer } from "./wire.js";
 export class SentPins {
   readonly #provide: PinReferrer;
   readonly #tell: (request: PadRequest) => unknown;
-  /** Tokens that refused a PIN, or may have: no other one is sent in this run. */
+  /** PINs of tokens that refused one, or may have: no other one is sent in this run. */
   readonly #refused = new Map<string, PackedError>();
-  /** Labels of tokens whose PIN was handed over and which have not answered yet. */
+  /** Labels of tokens that got a PIN and have not answered yet. */
   readonly #trying = new Map<string, string>();
 
   /** @param tell - tells a person to type a PIN on the reader */
@@ -23,12 +23,12 @@ export class SentPins {
 
   /** A PIN or where it is found; or the error that the login fails with. */
   async answer(request: PinRequest): Promise<Omit<PinAnswer, "kind" | "id">> {
-    const name = tokenName(request.token);
-    const refusal = request.kind === "user" ? this.#refused.get(name) : undefined;
+    const name = pinName(request.kind, request.token);
+    const refusal = request.fresh ? undefined : this.#refused.get(name);
     if (refusal !== undefined) return { error: refusal };
     try {
       const pin = await this.#provide(request);
-      if (request.kind === "user" && !request.fresh) this.#trying.set(name, request.token.label);
+      if (!request.fresh) this.#trying.set(name, request.token.label);
       return { pin };
     } catch (error) {
       return { error: packError(error) };
@@ -37,12 +37,13 @@ export class SentPins {
 
   /** Tells the person, and lets the reader ask; or gives the error that the login fails with. */
   async atPad(request: PadRequest): Promise<Omit<PinAnswer, "kind" | "id">> {
-    const name = tokenName(request.token);
-    const refusal = this.#refused.get(name);
+    const name = pinName(request.kind, request.token);
+    const isFresh = request.what === "set";
+    const refusal = isFresh ? undefined : this.#refused.get(name);
     if (refusal !== undefined) return { error: refusal };
     try {
       await this.#tell(request);
-      this.#trying.set(name, request.token.label);
+      if (!isFresh) this.#trying.set(name, request.token.label);
       return {};
     } catch (error) {
       return { error: packError(error) };
@@ -50,10 +51,11 @@ export class SentPins {
   }
 
   /** The token has answered: it took the PIN, or refused it. */
-  loginEnded(token: TokenInfo, refusal: PackedError | undefined): void {
-    const name = tokenName(token);
+  loginEnded(token: TokenInfo, whose: PinRequest["kind"], refusal: PackedError | undefined): void {
+    const name = pinName(whose, token);
     this.#trying.delete(name);
-    if (refusal !== undefined && SPENT.has(refusal.code ?? "")) this.#refused.set(name, refusal);
+    if (refusal === undefined) this.#refused.delete(name);
+    else if (SPENT.has(refusal.code ?? "")) this.#refused.set(name, refusal);
   }
 
   /**
@@ -75,6 +77,9 @@ export class SentPins {
 /** Refusals after which the token's retry counter may have gone down. */
 const SPENT: ReadonlySet<string> = new Set(["ERR_PIN_REFUSED", "ERR_PIN_LOCKED", "ERR_PKCS11"]);
 
-function tokenName({ label, serial, model, manufacturer }: PinRequest["token"]): string {
-  return JSON.stringify([label, serial, model, manufacturer]);
+function pinName(
+  whose: PinRequest["kind"],
+  { label, serial, model, manufacturer }: PinRequest["token"],
+): string {
+  return JSON.stringify([whose, label, serial, model, manufacturer]);
 }

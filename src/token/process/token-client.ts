@@ -20,6 +20,7 @@ import type {
   MechanismInfo,
   ModuleInfo,
   PadRequest,
+  PinPolicy,
   PinReferrer,
   StoredCertificate,
   TokenInfo,
@@ -140,6 +141,18 @@ export class TokenClient implements TokenService {
 
   logIn(uri: Pkcs11Uri): Promise<void> {
     return this.#request("logIn", uri);
+  }
+
+  pinPolicy(token: TokenInfo): Promise<PinPolicy> {
+    return this.#request("pinPolicy", token);
+  }
+
+  changePin(token: TokenInfo): Promise<void> {
+    return this.#request("changePin", token);
+  }
+
+  unblockPin(token: TokenInfo): Promise<void> {
+    return this.#request("unblockPin", token);
   }
 
   withPublicHalf(key: KeyInfo, candidates: readonly PublicKey[]): Promise<KeyInfo | undefined> {

@@ -87,8 +87,13 @@ export type FromServer =
   | { readonly kind: "pad"; readonly id: number; readonly request: PadRequest }
   /** The server starts or stops waiting for a person or a command: time limits pause meanwhile. */
   | { readonly kind: "person"; readonly waiting: boolean; readonly atTerminal: boolean }
-  /** A login succeeded, or failed with `refusal`. */
-  | { readonly kind: "login"; readonly token: TokenInfo; readonly refusal?: PackedError };
+  /** A PIN was accepted, or failed with `refusal`: the user's, or the security officer's. */
+  | {
+      readonly kind: "login";
+      readonly token: TokenInfo;
+      readonly whose: "user" | "so";
+      readonly refusal?: PackedError;
+    };
 
 /** The fields of an error. `code` is absent for one that nobody foresaw. */
 export interface PackedError {

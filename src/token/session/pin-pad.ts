@@ -23,34 +23,47 @@ export async function loginAtPad(
   atPad: AtPad,
   { use }: { readonly use: boolean },
 ): Promise<void> {
-  const request = padRequest(info, { kind: "user", what: use ? "use" : "login" });
   const user = use ? CKU.CONTEXT_SPECIFIC : CKU.USER;
-  let started = performance.now();
   try {
-    await requirePads(session, info);
-    await atPad(request, () => {
-      started = performance.now();
-      return session.module.runDirect("C_Login", [], (direct) =>
+    await typedAtPad(session, info, { kind: "user", what: use ? "use" : "login" }, atPad, () =>
+      session.module.runDirect("C_Login", [], (direct) =>
         direct.C_Login(session.handle, user, undefined),
-      );
-    });
+      ),
+    );
   } catch (error) {
-    const ended = padEnded(error, info, performance.now() - started);
-    throw ended ?? refusal(error, session, info);
+    throw refusal(error, session, info);
   }
 }
 
-/** Whom to ask, and for what. */
-export function padRequest(
-  { label, serial, model, manufacturer, pin }: TokenInfo,
+/**
+ * Tells a person to type a PIN, and runs `work`, which waits for it.
+ *
+ * @throws TokenError `ERR_PIN_PAD` before anybody is told; `ERR_PIN_CANCELED`,
+ *   `ERR_PIN_PAD_TIMEOUT`; what `work` throws otherwise
+ */
+export async function typedAtPad(
+  session: Session,
+  info: TokenInfo,
   what: Pick<PadRequest, "kind" | "what">,
-): PadRequest {
+  atPad: AtPad,
+  work: () => Promise<void>,
+): Promise<void> {
+  await requirePads(session, info);
+  const { label, serial, model, manufacturer, pin } = info;
   const token: PinRequest["token"] = { label, serial, model, manufacturer, pin };
-  return { token, ...what };
+  let started = performance.now();
+  try {
+    await atPad({ token, ...what }, () => {
+      started = performance.now();
+      return work();
+    });
+  } catch (error) {
+    throw padEnded(error, info, performance.now() - started) ?? error;
+  }
 }
 
-/** @throws TokenError `ERR_PIN_PAD` when koffi is missing, before anybody is told to type */
-export async function requirePads(session: Session, { label }: TokenInfo): Promise<void> {
+/** @throws TokenError `ERR_PIN_PAD` without koffi */
+async function requirePads(session: Session, { label }: TokenInfo): Promise<void> {
   try {
     await session.module.requireDirect();
   } catch (error) {

@@ -10,8 +10,17 @@ export function pinQuestions({ token, kind, fresh }: PinRequest): readonly strin
 
 /** What a person is told who is to type a PIN on a reader. */
 export function padPrompt({ token, kind, what }: PadRequest): string {
-  const why = what === "use" ? ", for one use of the key" : "";
-  return `type the ${pinName(kind)} for ${tokenName(token)} on the reader${why}`;
+  const type = (pins: string): string => `type ${pins} for ${tokenName(token)} on the reader`;
+  switch (what) {
+    case "login":
+      return type(`the ${pinName(kind)}`);
+    case "use":
+      return `${type("the PIN")}, for one use of the key`;
+    case "change":
+      return type("the old PIN, and then the new one,");
+    case "set":
+      return type("the new PIN");
+  }
 }
 
 /** What a person should know before typing: what the token says about wrong PINs. */

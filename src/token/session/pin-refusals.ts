@@ -8,20 +8,33 @@ import type { TokenInfo } from "../values.js";
 import type { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
 
+/** The user's PIN, or the security officer's. */
+export type PinOwner = "user" | "so";
+
 /**
  * Refuses a token to which no PIN may be sent.
  *
+ * @param whose - the PIN whose state `info.pin` is
  * @throws TokenError `ERR_PIN_LOCKED`; `ERR_PIN_FINAL_TRY` unless `force`
  */
-export function requireTriable(info: TokenInfo, force: boolean): void {
+export function requireTriable(
+  info: Pick<TokenInfo, "label" | "pin">,
+  force: boolean,
+  whose: PinOwner = "user",
+): void {
   switch (info.pin) {
     case "locked":
-      throw locked(info);
+      throw locked(info, whose);
     case "final-try":
       if (!force) {
-        throw new TokenError("ERR_PIN_FINAL_TRY", `token "${info.label}" has one PIN try left`, {
-          hint: "another wrong PIN locks it; if you are sure of the PIN, use --force",
-        });
+        const name = whose === "so" ? "security officer PIN" : "PIN";
+        throw new TokenError(
+          "ERR_PIN_FINAL_TRY",
+          `token "${info.label}" has one ${name} try left`,
+          {
+            hint: "another wrong PIN locks it; if you are sure of the PIN, use --force",
+          },
+        );
       }
       break;
     case "ok":
@@ -47,25 +60,31 @@ export function requireLength(pin: string, { info, pinBytes }: TokenDetails): vo
   );
 }
 
-/** What C_Login with a user PIN failed with, as the user is told; other errors as they are. */
-export function refusal(error: unknown, session: Session, info: TokenInfo): unknown {
+/** What C_Login or C_SetPIN failed with, as the user is told; other errors as they are. */
+export function refusal(
+  error: unknown,
+  session: Session,
+  info: TokenInfo,
+  whose: PinOwner = "user",
+): unknown {
   const name = `token "${info.label}"`;
-  if (failedWith(error, "CKR_PIN_LOCKED")) return locked(info, error);
+  const pin = whose === "so" ? "security officer PIN" : "PIN";
+  if (failedWith(error, "CKR_PIN_LOCKED")) return locked(info, whose, error);
   if (failedWith(error, "CKR_USER_PIN_NOT_INITIALIZED")) {
     return new TokenError("ERR_PIN_NOT_SET", `${name} has no user PIN yet`, {
-      hint: "set it with the SO PIN, using the token's own tool",
+      hint: "set it with the security officer's PIN: p11seal pin unblock",
       ...origin(error),
     });
   }
   if (failedWith(error, "CKR_PIN_EXPIRED")) {
     return new TokenError("ERR_PIN_EXPIRED", `the PIN of ${name} has expired`, {
-      hint: "set a new one with the token's own tool",
+      hint: "set a new one: p11seal pin change",
       ...origin(error),
     });
   }
   if (failedWith(error, "CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE")) {
-    return new TokenError("ERR_PIN_REFUSED", `${name} refuses the PIN`, {
-      hint: `${triesLeft(session)}the PIN was not tried again, to spare its counter`,
+    return new TokenError("ERR_PIN_REFUSED", `${name} refuses the ${pin}`, {
+      hint: `${triesLeft(session, whose)}the PIN was not tried again, to spare its counter`,
       ...origin(error),
     });
   }
@@ -73,9 +92,10 @@ export function refusal(error: unknown, session: Session, info: TokenInfo): unkn
 }
 
 /** What the token's flags say about its retry counter now. */
-function triesLeft(session: Session): string {
+function triesLeft(session: Session, whose: PinOwner): string {
   try {
-    const { pin } = readDetails(session.module, session.slot).info;
+    const { info, soPin } = readDetails(session.module, session.slot);
+    const pin = whose === "so" ? soPin : info.pin;
     if (pin === "final-try") return "one try is left before it is locked; ";
     return pin === "locked" ? "the PIN is locked now; " : "";
   } catch {
@@ -83,9 +103,17 @@ function triesLeft(session: Session): string {
   }
 }
 
-function locked(info: TokenInfo, error?: TokenError): TokenError {
-  return new TokenError("ERR_PIN_LOCKED", `the PIN of token "${info.label}" is locked`, {
-    hint: "unlock it with the SO PIN or PUK, using the token's own tool",
+function locked(
+  { label }: Pick<TokenInfo, "label">,
+  whose: PinOwner,
+  error?: TokenError,
+): TokenError {
+  const isOfficer = whose === "so";
+  const name = isOfficer ? "security officer PIN" : "PIN";
+  return new TokenError("ERR_PIN_LOCKED", `the ${name} of token "${label}" is locked`, {
+    hint: isOfficer
+      ? "the token can only be made anew, without its keys, using its own tool"
+      : "set a new one with the security officer's PIN (PUK): p11seal pin unblock",
     ckr: "CKR_PIN_LOCKED",
     ...origin(error),
   });

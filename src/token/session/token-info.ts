@@ -2,11 +2,12 @@
  * Which tokens are present and how they describe themselves: CK_TOKEN_INFO and CK_SLOT_INFO as
  * plain values. Slot numbers are not among them; they change when a token is initialized.
  */
+import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import { call } from "../modules/call.js";
 import { TOKEN_FLAG } from "../modules/constants.js";
 import type { Module } from "../modules/module.js";
-import type { PinState, TokenInfo } from "../values.js";
+import type { PinPolicy, PinState, TokenInfo } from "../values.js";
 import { formatUri } from "../uri.js";
 
 /** `TokenInfo` and further details that only `src/token` needs. */
@@ -20,6 +21,10 @@ export interface TokenDetails {
   };
   /** Length of a user PIN in bytes; both zero when the token does not say. */
   readonly pinBytes: { readonly min: number; readonly max: number };
+  /** The security officer's PIN. */
+  readonly soPin: PinState;
+  /** CKF_USER_PIN_TO_BE_CHANGED: the PIN is the one that the token came with, or has expired. */
+  readonly pinToBeChanged: boolean;
   readonly firmware: { readonly major: number; readonly minor: number };
 }
 
@@ -109,8 +114,23 @@ export function readDetails(module: Module, slot: Buffer): TokenDetails {
       manufacturer: trimmed(place.manufacturerID),
       removable: (place.flags & REMOVABLE_DEVICE) !== 0,
     },
+    soPin: soPinState(token.flags),
+    pinToBeChanged: (token.flags & TOKEN_FLAG.USER_PIN_TO_BE_CHANGED) !== 0,
     pinBytes: { min: token.minPinLen, max: token.maxPinLen },
     firmware: token.firmwareVersion,
+  };
+}
+
+/** What the token says of its PINs, for people. */
+export function pinPolicy(details: TokenDetails): PinPolicy {
+  const { info, pinBytes, soPin, pinToBeChanged } = details;
+  const { min, max } = pinBytes;
+  return {
+    ...defined({ length: max > 0 && min <= max ? { min, max } : undefined }),
+    user: info.pin,
+    securityOfficer: soPin,
+    toBeChanged: pinToBeChanged,
+    pinPad: info.pinPad,
   };
 }
 
@@ -124,6 +144,14 @@ export function pinState(flags: number): PinState {
   if (has(TOKEN_FLAG.USER_PIN_FINAL_TRY)) return "final-try";
   if (has(TOKEN_FLAG.USER_PIN_COUNT_LOW)) return "low";
   return has(TOKEN_FLAG.USER_PIN_INITIALIZED) ? "ok" : "not-set";
+}
+
+/** As `pinState`. No flag says whether a security officer's PIN is set. */
+function soPinState(flags: number): PinState {
+  const has = (flag: number): boolean => (flags & flag) !== 0;
+  if (has(TOKEN_FLAG.SO_PIN_LOCKED)) return "locked";
+  if (has(TOKEN_FLAG.SO_PIN_FINAL_TRY)) return "final-try";
+  return has(TOKEN_FLAG.SO_PIN_COUNT_LOW) ? "low" : "ok";
 }
 
 /**

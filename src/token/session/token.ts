@@ -240,6 +240,12 @@ export class Token {
     return !mayHideKeys(this.info) || this.isLoggedIn();
   }
 
+  /** There is a new PIN, which no token has refused. */
+  pinChanged(): void {
+    this.close();
+    this.#refused = undefined;
+  }
+
   /** Closes the kept session and thereby, when no other is open in this process, ends the login. */
   close(): void {
     this.#keeper?.close();

@@ -76,6 +76,10 @@ FAULTY(C_Sign,
 FAULTY(C_DecryptInit, (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (h, m, k))
 FAULTY(C_SignInit, (CK_SESSION_HANDLE h, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE k), (h, m, k))
 FAULTY(C_DestroyObject, (CK_SESSION_HANDLE h, CK_OBJECT_HANDLE o), (h, o))
+FAULTY(C_SetPIN,
+       (CK_SESSION_HANDLE h, CK_UTF8CHAR_PTR o, CK_ULONG ol, CK_UTF8CHAR_PTR n, CK_ULONG nl),
+       (h, o, ol, n, nl))
+FAULTY(C_InitPIN, (CK_SESSION_HANDLE h, CK_UTF8CHAR_PTR p, CK_ULONG l), (h, p, l))
 FAULTY(C_Finalize, (CK_VOID_PTR r), (r))
 
 static CK_RV faulty_C_GetTokenInfo(CK_SLOT_ID s, CK_TOKEN_INFO_PTR i) {
@@ -137,6 +141,8 @@ extern "C" CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
   ours.C_SignInit = faulty_C_SignInit;
   ours.C_GetMechanismInfo = faulty_C_GetMechanismInfo;
   ours.C_DestroyObject = faulty_C_DestroyObject;
+  ours.C_SetPIN = faulty_C_SetPIN;
+  ours.C_InitPIN = faulty_C_InitPIN;
   ours.C_Finalize = faulty_C_Finalize;
   ours.C_GetAttributeValue = faulty_C_GetAttributeValue;
   *list = &ours;

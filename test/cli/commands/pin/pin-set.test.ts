@@ -1,0 +1,277 @@
+/** A new PIN for a token, on the command line: SoftHSM, NSS softoken, a reader with a PIN pad. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
+import {
+  buildFaultyModule,
+  type Fault,
+  faultyEnvironment,
+} from "../../../support/faulty/module.js";
+import { describeNss, freshNssToken } from "../../../support/nss.js";
+import { Pad, RETURNS } from "../../../support/pad/module.js";
+import {
+  freshToken,
+  SO_PIN,
+  SOFTHSM_MODULE,
+  type TestToken,
+  USER_PIN,
+} from "../../../support/softhsm.js";
+import { atTerminal } from "../../support/at-terminal.js";
+import { temporaryFolder } from "../../support/folder.js";
+import { type Ended, p11seal } from "../../support/spawn.js";
+
+const folder = temporaryFolder();
+const NEW = "new-7291";
+
+let token: TestToken;
+
+beforeEach(async () => {
+  token = await freshToken("pin-set");
+});
+
+interface Sources {
+  readonly old?: string;
+  readonly fresh?: string;
+  readonly so?: string;
+}
+
+/** PINs from variables of their own. */
+function environment(
+  { old, fresh, so }: Sources,
+  module: string,
+  more: Readonly<Record<string, string | undefined>> = {},
+): Record<string, string | undefined> {
+  return {
+    ...{ P11SEAL_HOME: join(folder, "home"), P11SEAL_SYSTEM_MODULES: "0", P11SEAL_MODULE: module },
+    ...{ OLD: old, NEW: fresh, SO: so },
+    P11SEAL_PIN_SOURCE: old === undefined ? undefined : "env:OLD",
+    P11SEAL_NEW_PIN_SOURCE: fresh === undefined ? undefined : "env:NEW",
+    P11SEAL_SO_PIN_SOURCE: so === undefined ? undefined : "env:SO",
+    ...more,
+  };
+}
+
+async function pin(
+  what: "change" | "unblock",
+  sources: Sources,
+  { module = SOFTHSM_MODULE, env = {}, uri = token.uri, more = [] as readonly string[] } = {},
+): Promise<Ended> {
+  const argv = ["pin", what, "--token", uri, ...more];
+  const ended = await p11seal(argv, { env: environment(sources, module, env) });
+  for (const secret of Object.values(sources) as string[]) {
+    expect(String(ended.stdout) + ended.stderr).not.toContain(secret);
+  }
+  return ended;
+}
+
+/** Whether the token takes this PIN. In this process SoftHSM remembers the old one. */
+async function accepts(candidate: string): Promise<boolean> {
+  const env = environment({ old: candidate }, SOFTHSM_MODULE);
+  return (await p11seal(["keys", "audit", token.uri], { env })).status === 0;
+}
+
+function codeOf({ stderr }: Ended): string | undefined {
+  const line = stderr.split("\n").find((one) => one.startsWith("{")) ?? "{}";
+  return (JSON.parse(line) as { error?: { code: string } }).error?.code;
+}
+
+describe("pin change", () => {
+  it("sets the new PIN, and tells what the token takes before it asks", async () => {
+    const ended = await pin("change", { old: USER_PIN, fresh: NEW });
+    expect(ended).toMatchObject({ status: 0, stdout: Buffer.of() });
+    expect(ended.stderr.split("\n")).toEqual([
+      `p11seal: token "${token.label}" takes PINs of 4 to 255 bytes`,
+      `p11seal: token "${token.label}" has a new PIN`,
+      "",
+    ]);
+    expect([await accepts(NEW), await accepts(USER_PIN)]).toEqual([true, false]);
+  });
+
+  it("asks at the terminal for the old PIN, and twice for the new one", async () => {
+    const played = await atTerminal(
+      ["pin", "change", "--token", token.uri],
+      [
+        [`PIN for token "${token.label}"`, `${USER_PIN}\r`],
+        [`new PIN for token "${token.label}"`, `${NEW}\r`],
+        ["new PIN again", `${NEW}\r`],
+      ],
+      { cwd: folder, env: nullable(environment({}, SOFTHSM_MODULE)) },
+    );
+    expect(played).toMatchObject({ status: 0, modesKept: true });
+    expect(played.shown).not.toContain(NEW);
+    expect(await accepts(NEW)).toBe(true);
+  });
+
+  it("does nothing when the new PIN was typed differently the second time", async () => {
+    const played = await atTerminal(
+      ["pin", "change", "--token", token.uri],
+      [
+        [`PIN for token "${token.label}"`, `${USER_PIN}\r`],
+        [`new PIN for token "${token.label}"`, `${NEW}\r`],
+        ["new PIN again", "another\r"],
+      ],
+      { cwd: folder, env: nullable(environment({}, SOFTHSM_MODULE)) },
+    );
+    expect(played.status).toBe(5);
+    expect(played.shown).toContain("the two PINs differ");
+    expect(await accepts(USER_PIN)).toBe(true);
+  });
+
+  it("prints JSON", async () => {
+    const ended = await pin("change", { old: USER_PIN, fresh: NEW }, { more: ["--json"] });
+    expect(JSON.parse(String(ended.stdout))).toEqual({
+      token: expect.stringContaining(token.label),
+      pin: {
+        length: { min: 4, max: 255 },
+        ...{ user: "ok", securityOfficer: "ok", toBeChanged: false, pinPad: false },
+      },
+    });
+  });
+
+  it("never takes the new PIN from the source of the old one", async () => {
+    const ended = await pin("change", { old: USER_PIN }, { more: ["--json"] });
+    expect([ended.status, codeOf(ended)]).toEqual([5, "ERR_PIN_MISSING"]);
+    expect(await accepts(USER_PIN)).toBe(true);
+  });
+
+  it.each([
+    ["a wrong old PIN", { old: "0000", fresh: NEW }, "ERR_PIN_REFUSED"],
+    ["an old PIN that no token has", { old: "xyz", fresh: NEW }, "ERR_PIN_LENGTH"],
+    ["a new PIN that is too short", { old: USER_PIN, fresh: "12" }, "ERR_PIN_LENGTH"],
+    ["a new PIN that is the old one", { old: USER_PIN, fresh: USER_PIN }, "ERR_PIN_UNCHANGED"],
+  ])("with %s leaves the old one", async (_what, sources, code) => {
+    const ended = await pin("change", sources, { more: ["--json"] });
+    expect([ended.status, codeOf(ended)]).toEqual([5, code]);
+    expect(await accepts(USER_PIN)).toBe(true);
+  });
+});
+
+describe("pin unblock", () => {
+  it("sets a new PIN with the security officer's", async () => {
+    const ended = await pin("unblock", { so: SO_PIN, fresh: NEW });
+    expect(ended.status).toBe(0);
+    expect([await accepts(NEW), await accepts(USER_PIN)]).toEqual([true, false]);
+  });
+
+  it("with a wrong one leaves the PIN", async () => {
+    const ended = await pin("unblock", { so: "00000000", fresh: NEW }, { more: ["--json"] });
+    expect([ended.status, codeOf(ended)]).toEqual([5, "ERR_PIN_REFUSED"]);
+    expect(ended.stderr).toContain("refuses the security officer PIN");
+    expect(await accepts(USER_PIN)).toBe(true);
+  });
+});
+
+describe("a module that goes wrong while a PIN is set", () => {
+  let faulty: string;
+  const calls = join(folder, "calls");
+  const sentIn = (fn: string): number =>
+    readFileSync(calls, "utf8")
+      .split("\n")
+      .filter((name) => name === fn).length;
+
+  beforeAll(() => {
+    faulty = buildFaultyModule();
+  });
+
+  beforeEach(() => {
+    writeFileSync(calls, "");
+  });
+
+  async function ended(what: "change" | "unblock", fault: Fault): Promise<unknown> {
+    const env = faultyEnvironment({ ...fault, calls });
+    const sources = { old: USER_PIN, so: SO_PIN, fresh: NEW };
+    const given = what === "change" ? { old: sources.old } : { so: sources.so };
+    const all = { ...given, fresh: NEW };
+    return codeOf(await pin(what, all, { module: faulty, env, more: ["--json"] }));
+  }
+
+  it("gets each PIN once, also when it crashes", async () => {
+    expect(await ended("change", { fn: "C_SetPIN", how: "crash" })).toBe("ERR_TOKEN_CRASHED");
+    expect(sentIn("C_SetPIN")).toBe(1);
+    expect(await ended("unblock", { fn: "C_Login", how: "crash" })).toBe("ERR_TOKEN_CRASHED");
+    expect(sentIn("C_Login")).toBe(1);
+    expect(await ended("unblock", { fn: "C_InitPIN", how: "crash" })).toBe("ERR_TOKEN_CRASHED");
+    expect(sentIn("C_InitPIN")).toBe(1);
+  });
+
+  it.each([
+    ["change", "C_SetPIN", 0xa4, "ERR_PIN_LOCKED"],
+    ["change", "C_SetPIN", 0xa2, "ERR_NEW_PIN_REFUSED"],
+    ["change", "C_SetPIN", 0x1b8, "ERR_NEW_PIN_REFUSED"],
+    ["change", "C_SetPIN", 0x54, "ERR_PKCS11"],
+    ["unblock", "C_Login", 0xa4, "ERR_PIN_LOCKED"],
+    ["unblock", "C_Login", 0x103, "ERR_PIN_UNBLOCK"],
+    ["unblock", "C_InitPIN", 0xa1, "ERR_NEW_PIN_REFUSED"],
+  ] as const)("%s, when %s returns 0x%x: %s", async (what, fn, how, code) => {
+    expect(await ended(what, { fn, how })).toBe(code);
+    expect(sentIn(fn)).toBe(1);
+    expect(await accepts(USER_PIN)).toBe(true);
+  });
+});
+
+describe("a reader with a PIN pad", () => {
+  let pad: Pad;
+
+  beforeAll(() => {
+    pad = new Pad();
+  });
+
+  const onPad = (what: "change" | "unblock"): Promise<Ended> =>
+    pin(what, { fresh: NEW }, { module: pad.module, env: pad.env, more: ["--json"] });
+
+  it("asks for the old PIN and the new one by itself", async () => {
+    pad.person([0, `types ${USER_PIN} ${NEW}`]);
+    const ended = await onPad("change");
+    expect(ended.status).toBe(0);
+    expect(ended.stderr).toContain("type the old PIN, and then the new one, for token");
+    expect(pad.calls()).toEqual(["C_SetPIN"]);
+    expect(await accepts(NEW)).toBe(true);
+  });
+
+  it("asks for the security officer's PIN, and then for the new one", async () => {
+    pad.person([0, `types ${SO_PIN}`], [0, `types ${NEW}`]);
+    const ended = await onPad("unblock");
+    expect(ended.status).toBe(0);
+    expect(ended.stderr).toMatch(/type the security officer PIN for [^]*type the new PIN for/);
+    expect(pad.calls()).toEqual(["C_Login SO", "C_InitPIN"]);
+    expect(await accepts(NEW)).toBe(true);
+  });
+
+  it.each([
+    ["change", [RETURNS.cancelled], "ERR_PIN_CANCELED", ["C_SetPIN"]],
+    ["change", ["types 0000 1111"], "ERR_PIN_REFUSED", ["C_SetPIN"]],
+    ["change", ["returns 0xa1"], "ERR_NEW_PIN_REFUSED", ["C_SetPIN"]],
+    ["unblock", [RETURNS.cancelled], "ERR_PIN_CANCELED", ["C_Login SO"]],
+    ["unblock", ["types 00000000"], "ERR_PIN_REFUSED", ["C_Login SO"]],
+    [
+      "unblock",
+      [`types ${SO_PIN}`, RETURNS.cancelled],
+      "ERR_PIN_CANCELED",
+      ["C_Login SO", "C_InitPIN"],
+    ],
+  ] as const)("%s: %j ends it with %s", async (what, acts, code, calls) => {
+    pad.person(...acts.map((act) => [0, act] as const));
+    const ended = await onPad(what);
+    expect([ended.status, codeOf(ended)]).toEqual([5, code]);
+    expect(pad.calls()).toEqual(calls);
+    expect(await accepts(USER_PIN)).toBe(true);
+  });
+});
+
+describeNss("NSS softoken", () => {
+  it("changes its PIN, after a login; a wrong one leaves it", async () => {
+    const nss = await freshNssToken();
+    const on = { module: nss.module, env: nss.env, uri: nss.uri, more: ["--json"] };
+    expect(codeOf(await pin("change", { old: "wrong pin", fresh: NEW }, on))).toBe(
+      "ERR_PIN_REFUSED",
+    );
+    expect(await pin("change", { old: USER_PIN, fresh: NEW }, on)).toMatchObject({ status: 0 });
+    expect(await pin("change", { old: NEW, fresh: USER_PIN }, on)).toMatchObject({ status: 0 });
+  });
+});
+
+function nullable(
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string | null> {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value ?? null]));
+}
