@@ -117,6 +117,15 @@ export class FfiCryptoki implements Cryptoki {
     });
   }
 
+  C_SetPIN(session: Handle, old: string, fresh: string): void {
+    withBytes(old, (before) => {
+      withBytes(fresh, (after) => {
+        const pins = [before, before.length, after, after.length];
+        this.#run("C_SetPIN", [this.#handle(session), ...pins]);
+      });
+    });
+  }
+
   C_OpenSession(slot: Handle, flags: number): Handle {
     const session = this.#memory.ulongs(1);
     this.#run("C_OpenSession", [this.#handle(slot), flags, null, null, session]);
