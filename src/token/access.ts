@@ -25,7 +25,6 @@ import { PrivateKeys } from "./use/private-keys.js";
 import { isForSigning, shownSituation } from "./use/situation.js";
 import type { Session } from "./session/session.js";
 import { changePin, type PinChange, unblockPin } from "./session/pin-change.js";
-import type { PinOwner } from "./session/pin-refusals.js";
 import type { Token } from "./session/token.js";
 import { pinPolicy, readDetails, type TokenDetails } from "./session/token-info.js";
 import type { DeleteOptions, TokenService } from "./service.js";
@@ -38,6 +37,7 @@ import type {
   MechanismInfo,
   ModuleInfo,
   PinAsker,
+  PinOwner,
   PinPolicy,
   StoredCertificate,
   TokenInfo,

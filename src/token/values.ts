@@ -152,10 +152,13 @@ export interface Finding {
   readonly message: string;
 }
 
+/** Whose PIN: the user's, or the security officer's. */
+export type PinOwner = "user" | "so";
+
 /** A request for a PIN. */
 export interface PinRequest {
   readonly token: Pick<TokenInfo, "label" | "serial" | "model" | "manufacturer" | "pin">;
-  readonly kind: "user" | "so";
+  readonly kind: PinOwner;
   /** True for a new PIN, which a prompt should ask for twice. */
   readonly fresh: boolean;
 }
@@ -164,7 +167,7 @@ export interface PinRequest {
 export interface PadRequest {
   readonly token: PinRequest["token"];
   /** Whose PIN is typed first. */
-  readonly kind: "user" | "so";
+  readonly kind: PinOwner;
   /**
    * `use`: for one use of a key that requires the PIN each time; `change`: the old PIN and then a
    * new one; `set`: a new one.

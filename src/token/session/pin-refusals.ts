@@ -4,12 +4,9 @@
  */
 import { TokenError } from "../../errors.js";
 import { failedWith, origin } from "../modules/call.js";
-import type { TokenInfo } from "../values.js";
+import type { PinOwner, TokenInfo } from "../values.js";
 import type { Session } from "./session.js";
 import { readDetails, type TokenDetails } from "./token-info.js";
-
-/** The user's PIN, or the security officer's. */
-export type PinOwner = "user" | "so";
 
 /**
  * Refuses a token to which no PIN may be sent.
