@@ -33,7 +33,13 @@ export type {
   SenderCertificates,
   SenderInfo,
 } from "./envelope/message-info.js";
-export type { Allowances, BodyKey, Kept, WholeHeader } from "./envelope/receiver.js";
+export type {
+  Allowances,
+  BodyKey,
+  ElsewhereRewrapped,
+  Kept,
+  WholeHeader,
+} from "./envelope/receiver.js";
 export type { Custodian, Rewrapped } from "./envelope/rewrapping.js";
 export type { CmsSealOptions, MailPart, Sender } from "./envelope/seal-options.js";
 

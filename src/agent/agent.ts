@@ -4,12 +4,27 @@
  * never a file key, or what a private key makes of bytes that somebody chose.
  */
 import type { Socket } from "node:net";
-import { bodyKeyOf } from "../envelope/body-key.js";
+import { bodyKeyOf, rewrapWhole } from "../envelope/body-key.js";
 import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
+import type { OpenOptions } from "../envelope/open-options.js";
 import { defined } from "../defined.js";
-import { NoMatchError, P11SealError, TokenError } from "../errors.js";
+import {
+  FormatError,
+  NoMatchError,
+  P11SealError,
+  TokenError,
+  UnsupportedError,
+} from "../errors.js";
+import type {
+  ExchangePublicKey,
+  Identity,
+  KnownPublicKey,
+  NamedKey,
+  OaepHash,
+} from "../keys/key.js";
+import { publicKeyFromSpki } from "../keys/public-key.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../token/uri.js";
-import { Keyring, type KeyringOptions, type Use } from "./keyring.js";
+import { Keyring, type KeyringOptions, type Purpose, type Use } from "./keyring.js";
 import { StandstillWatch, TICK_MS, type Moment } from "./limits.js";
 import type { Answer, AnswerOf, Request } from "./protocol.js";
 import { agentServer, type AgentServer, type Client, type Peer } from "./server.js";
@@ -23,6 +38,8 @@ export interface AgentOptions extends KeyringOptions {
   readonly peerOf?: ((socket: Socket) => Peer | "refused" | undefined) | undefined;
   /** How it knows who is at the other end, in words. */
   readonly peers: string;
+  /** What it does besides opening. */
+  readonly allows?: readonly "rewrap"[] | undefined;
   /** Told of what is worth a line to whoever watches the agent. */
   readonly say: (line: string) => void;
 }
@@ -33,6 +50,19 @@ interface Known {
   readonly sender: SenderInfo | undefined;
   readonly remote: string | undefined;
 }
+
+/** Which keys a client wants, and where it can be asked. */
+interface Wish {
+  readonly keys?: readonly string[];
+  readonly only?: readonly string[];
+  readonly terminal?: string;
+  readonly remote?: string;
+}
+
+/** What opens headers on behalf of a client. */
+type ReceiverOptions = Pick<OpenOptions, "authenticate" | "passedOn"> & {
+  readonly identities: (info: MessageInfo) => Promise<readonly Identity<KnownPublicKey>[]>;
+};
 
 type Asked<Kind extends Request["kind"]> = Extract<Request, { kind: Kind }>;
 
@@ -56,7 +86,7 @@ export class Agent {
     });
     this.server = agentServer({
       handle: (request, client) => this.#handle(request, client),
-      capabilities: ["open", "status", "lock", "stop"],
+      capabilities: ["open", ...(options.allows ?? []), "status", "lock", "stop"],
       peerOf: options.peerOf,
     });
   }
@@ -118,6 +148,8 @@ export class Agent {
     switch (request.kind) {
       case "open":
         return this.#open(request, client);
+      case "rewrap":
+        return this.#rewrap(request, client);
       case "status":
         return this.#status();
       case "lock":
@@ -132,9 +164,48 @@ export class Agent {
     }
   }
 
-  async #open(
-    { format, header, keys, only, terminal, remote }: Asked<"open">,
+  #open({ format, header, ...wish }: Asked<"open">, client: Client): Promise<Answer> {
+    return this.#withKey("open", wish, client, async (use, receiver) => {
+      const { identity, key } = await bodyKeyOf(format, header, receiver);
+      try {
+        return {
+          ...{ kind: "key", key: key.expose().slice() },
+          ...openedBy(identity, use),
+        };
+      } finally {
+        key.wipe();
+      }
+    });
+  }
+
+  #rewrap(
+    { format, header, add, remove, oaep, ...wish }: Asked<"rewrap">,
     client: Client,
+  ): Promise<Answer> {
+    return this.#withKey("re-wrap", wish, client, async (use, receiver) => {
+      const made = await rewrapWhole(format, header, {
+        ...receiver,
+        add: add.map((one) => ({
+          publicKey: exchangeKey(one.spki),
+          ...defined({ oaep: oaepHash(one.oaep) }),
+        })),
+        remove: remove.map(exchangeKey),
+        ...defined({ oaep: oaepHash(oaep) }),
+        // For a record, which is not made here.
+        nowMs: 0,
+      });
+      const { identity } = made;
+      if (identity === undefined) throw new TypeError("re-wrapped without a key");
+      return { kind: "rewrapped", header: made.header, ...openedBy(identity, use) };
+    });
+  }
+
+  /** Does something with a key for a message, and writes a line about it. */
+  async #withKey(
+    act: Purpose["act"],
+    { keys, only, terminal, remote }: Wish,
+    client: Client,
+    answerWith: (use: Use, receiver: ReceiverOptions) => Promise<Answer>,
   ): Promise<Answer> {
     // Before a key is used: what happened while the process stood still was not seen by a timer.
     if (this.#keyring.isUnlocked && this.#watch.stoodStill(momentNow())) {
@@ -142,11 +213,11 @@ export class Agent {
     }
     const [uris, allowed] = [urisOf(keys), urisOf(only)];
     if (uris?.length === 0 || allowed?.length === 0) return { kind: "no-key" };
-    const use = this.#keyring.use({ client, ...defined({ terminal, remote }) });
+    const use = this.#keyring.use({ client, act, ...defined({ terminal, remote }) });
     let seen: MessageInfo | undefined;
     let sender: SenderInfo | undefined;
     try {
-      const { identity, key } = await bodyKeyOf(format, header, {
+      const answer = await answerWith(use, {
         // Whom to believe is the client's policy, which was obeyed before it asked.
         authenticate: (signed) => {
           sender = signed;
@@ -159,17 +230,9 @@ export class Agent {
           return found.map((one) => use.identity(one, info.messageId));
         },
       });
-      try {
-        await this.#record(use, "opened", { seen, sender, remote }, client);
-        const { publicKey, name, label } = identity;
-        return {
-          ...{ kind: "key", key: key.expose().slice(), spki: publicKey.spki, name },
-          ...defined({ label, path: use.path }),
-        };
-      } finally {
-        key.wipe();
-        use.end();
-      }
+      await this.#record(use, OUTCOMES[act], { seen, sender, remote }, client);
+      use.end();
+      return answer;
     } catch (error) {
       use.end(error);
       if (error instanceof NoMatchError && use.key === undefined) return { kind: "no-key" };
@@ -228,6 +291,12 @@ export class Agent {
   }
 }
 
+/** What the audit log says of a use that went well. */
+const OUTCOMES: Readonly<Record<Purpose["act"], string>> = {
+  open: "opened",
+  "re-wrap": "rewrapped",
+};
+
 /** A token is looked at every other second. */
 const TICKS_TO_LOOK = 2;
 
@@ -235,6 +304,33 @@ const TICKS_TO_LOOK = 2;
 export function momentNow(): Moment {
   return { monotonicMs: performance.now(), wallMs: Date.now() };
 }
+
+function openedBy(
+  { publicKey, name, label }: NamedKey<KnownPublicKey>,
+  { path }: Use,
+): {
+  readonly spki: Uint8Array;
+  readonly name: string;
+  readonly label?: string;
+  readonly path?: string;
+} {
+  return { spki: publicKey.spki, name, ...defined({ label, path }) };
+}
+
+/** @throws FormatError; UnsupportedError `ERR_SIGN_ONLY` */
+function exchangeKey(spki: Uint8Array): ExchangePublicKey {
+  const key = publicKeyFromSpki(spki);
+  if (key.type !== "ed25519") return key;
+  throw new UnsupportedError("ERR_SIGN_ONLY", "an Ed25519 key can only sign");
+}
+
+function oaepHash(name: string | undefined): OaepHash | undefined {
+  const hash = HASHES.find((one) => one === name);
+  if (hash !== undefined || name === undefined) return hash;
+  throw new FormatError("ERR_KEY", "an OAEP hash of an unknown name");
+}
+
+const HASHES: readonly OaepHash[] = ["sha1", "sha256", "sha384", "sha512"];
 
 /**
  * URIs that name keys. What else a URI may say is not followed: a client of the agent's chooses no

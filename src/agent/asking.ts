@@ -28,7 +28,7 @@ export interface AskingOptions {
 }
 
 /** Whoever a question is for. */
-type Asker = Pick<Purpose, "client" | "terminal" | "remote" | "messageId">;
+type Asker = Pick<Purpose, "client" | "terminal" | "remote" | "act" | "messageId">;
 
 export class Asking {
   readonly #options: AskingOptions;
@@ -179,11 +179,14 @@ function nameOf({ label, serial }: Pick<TokenInfo, "label" | "serial">): string 
   return JSON.stringify([label, serial]);
 }
 
-/** Who wants to open what. The words are a program's own: they show, and prove nothing. */
-function described({ client: { peer }, remote, messageId }: Asker): string {
+/**
+ * Who wants to do what to which message. The words are a program's own: they show, and prove
+ * nothing.
+ */
+function described({ client: { peer }, remote, act, messageId }: Asker): string {
   const program = peer === undefined ? "a program" : `${commandOf(peer.pid)} (process ${peer.pid})`;
   const who = remote === undefined ? program : `host "${remote}", by way of ${program},`;
-  return printable(`p11seal agent: ${who} wants to open message ${messageId.slice(0, 16)}`);
+  return printable(`p11seal agent: ${who} wants to ${act} message ${messageId.slice(0, 16)}`);
 }
 
 /** The command line, as long as a line of a question may be. */

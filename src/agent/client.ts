@@ -5,7 +5,9 @@
 import { connect, type Socket } from "node:net";
 import { defined } from "../defined.js";
 import { P11SealError, TokenError } from "../errors.js";
-import type { BodyKey, WholeHeader } from "../envelope/receiver.js";
+import type { BodyKey, ElsewhereRewrapped, WholeHeader } from "../envelope/receiver.js";
+import type { RewrapOptions } from "../envelope/rewrapping.js";
+import type { ExchangePublicKey, NamedKey } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
 import { Secret } from "../secret.js";
 import { errno } from "../store/system-error.js";
@@ -85,14 +87,34 @@ export class AgentClient {
     };
     const answer = await this.#ask(request);
     if (answer.kind === "no-key") return undefined;
-    const { key, spki, name, label, path } = required(answer, "key");
-    const publicKey = publicKeyFromSpki(spki);
-    if (publicKey.type === "ed25519") throw strange();
-    return {
-      key: new Secret(key.slice()),
-      openedBy: { publicKey, name, ...defined({ label }) },
-      ...defined({ path }),
-    };
+    const { key, path, ...opened } = required(answer, "key");
+    return { key: new Secret(key.slice()), openedBy: namedKey(opened), ...defined({ path }) };
+  }
+
+  /**
+   * The header for other recipients; undefined: the agent has no key for the message, or can't be
+   * asked for this change.
+   *
+   * @throws as `open`
+   */
+  async rewrap(
+    { format, bytes }: WholeHeader,
+    { add, remove, oaep }: RewrapOptions,
+    { keys, terminal }: OpenWish = {},
+  ): Promise<(ElsewhereRewrapped & Pick<AgentsKey, "path">) | undefined> {
+    const all = [...add.map(({ publicKey }) => publicKey), ...remove];
+    // Two keys in one cross no socket, so far.
+    if (all.some(({ type }) => type === "hybrid")) return undefined;
+    if (all.length > MAX_CHANGED || bytes.length > MAX_FRAME_BYTES / 2) return undefined;
+    const answer = await this.#ask({
+      ...{ kind: "rewrap", format, header: bytes },
+      add: add.map((one) => ({ spki: one.publicKey.spki, ...defined({ oaep: one.oaep }) })),
+      remove: remove.map(({ spki }) => spki),
+      ...defined({ oaep, keys, terminal }),
+    });
+    if (answer.kind === "no-key") return undefined;
+    const { header, path, ...opened } = required(answer, "rewrapped");
+    return { header, openedBy: namedKey(opened), ...defined({ path }) };
   }
 
   async status(): Promise<AnswerOf<"status">> {
@@ -130,6 +152,9 @@ export class AgentClient {
     return connection;
   }
 }
+
+/** Keys that one request may name. */
+const MAX_CHANGED = 1024;
 
 /** The rest of a request, at most. */
 const ROOM_BYTES = 300_000;
@@ -239,6 +264,16 @@ const NOBODY: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT"]);
 function required<Kind extends Answer["kind"]>(answer: Answer, kind: Kind): AnswerOf<Kind> {
   if (answer.kind === kind) return answer as AnswerOf<Kind>;
   throw strange();
+}
+
+function namedKey({
+  spki,
+  name,
+  label,
+}: Pick<AnswerOf<"key">, "spki" | "name" | "label">): NamedKey<ExchangePublicKey> {
+  const publicKey = publicKeyFromSpki(spki);
+  if (publicKey.type === "ed25519") throw strange();
+  return { publicKey, name, ...defined({ label }) };
 }
 
 function strange(): TokenError {

@@ -24,6 +24,8 @@ export interface Purpose {
   readonly terminal?: string | undefined;
   /** The host that the client asks on behalf of, as it says. */
   readonly remote?: string | undefined;
+  /** What the key is to do. */
+  readonly act: "open" | "re-wrap";
   /** As in `MessageInfo`. */
   readonly messageId: string;
 }

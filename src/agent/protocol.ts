@@ -69,6 +69,12 @@ function shape<Needed extends Checks, Optional extends Checks>(
 /** Longest URI, and longest path. */
 const MAX_TEXT = 4096;
 
+/** Longest SubjectPublicKeyInfo, bytes. */
+const MAX_SPKI = 4096;
+
+/** A recipient to add: its SubjectPublicKeyInfo, and the OAEP hash recorded with it. */
+const ADDED = shape({ spki: bytes(1, MAX_SPKI) }, { oaep: text(16) });
+
 const REQUESTS = {
   /** The first request on a connection. */
   hello: shape({ version: number }, {}),
@@ -85,6 +91,17 @@ const REQUESTS = {
       /** The host that the client passes requests on for. */
       remote: text(256),
     },
+  ),
+  /** A header for other recipients before the same body, of a message that nobody signed. */
+  rewrap: shape(
+    {
+      format: text(32),
+      header: bytes(1, MAX_FRAME_BYTES),
+      add: list(record(ADDED), 1024),
+      /** SubjectPublicKeyInfo, DER. */
+      remove: list(bytes(1, MAX_SPKI), 1024),
+    },
+    { oaep: text(16), keys: list(text(MAX_TEXT), 64), terminal: text(MAX_TEXT) },
   ),
   status: shape({}, {}),
   /** Ends every login. */
@@ -117,7 +134,12 @@ const ANSWERS = {
   wait: shape({ person: flag }, {}),
   /** The key for the body, and whose private key was used. */
   key: shape(
-    { key: bytes(BODY_KEY_BYTES, BODY_KEY_BYTES), spki: bytes(1, 4096), name: text(MAX_TEXT) },
+    { key: bytes(BODY_KEY_BYTES, BODY_KEY_BYTES), spki: bytes(1, MAX_SPKI), name: text(MAX_TEXT) },
+    { label: text(MAX_TEXT), path: text(256) },
+  ),
+  /** The new header, and whose private key opened the old one. */
+  rewrapped: shape(
+    { header: bytes(1, MAX_FRAME_BYTES), spki: bytes(1, MAX_SPKI), name: text(MAX_TEXT) },
     { label: text(MAX_TEXT), path: text(256) },
   ),
   /** The agent has no key for this message, or for these URIs. */

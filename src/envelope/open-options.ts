@@ -3,7 +3,8 @@ import type { Identity, KnownPublicKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import type { ByteSource } from "../stream.js";
 import type { MessageInfo, PassedOn, SenderInfo } from "./message-info.js";
-import type { Allowances, BodyKey, Kept, WholeHeader } from "./receiver.js";
+import type { Allowances, BodyKey, ElsewhereRewrapped, Kept, WholeHeader } from "./receiver.js";
+import type { RewrapOptions } from "./rewrapping.js";
 import type { Watching } from "./watched.js";
 
 export interface OpenOptions extends Watching {
@@ -21,6 +22,10 @@ export interface OpenOptions extends Watching {
    * once, after `authenticate`; never for CMS, whose messages are authentic only at their end.
    */
   readonly bodyKey?: ((header: WholeHeader) => Promise<BodyKey | undefined>) | undefined;
+  /** Re-wraps a message that nobody signed, in place of `identities`, as `bodyKey` opens one. */
+  readonly rewrapped?:
+    | ((header: WholeHeader, options: RewrapOptions) => Promise<ElsewhereRewrapped | undefined>)
+    | undefined;
   /**
    * Asks for the passphrase of a message that is sealed with one, as age files can be; undefined:
    * there is none. Called after `authenticate`, once, and not for a message that names recipients.

@@ -7,7 +7,7 @@ import type { ExchangePublicKey, Identity, KnownPublicKey } from "../keys/key.js
 import type { Secret } from "../secret.js";
 import type { MessageInfo, SenderInfo } from "./message-info.js";
 import type { OpenOptions } from "./open-options.js";
-import type { BodyKey, Receiver, WholeHeader } from "./receiver.js";
+import type { BodyKey, ElsewhereRewrapped, Receiver, WholeHeader } from "./receiver.js";
 
 export class OrderedReceiver implements Receiver {
   readonly allows: Receiver["allows"];
@@ -16,6 +16,7 @@ export class OrderedReceiver implements Receiver {
   readonly rejectionSecret?: NonNullable<Receiver["rejectionSecret"]>;
   readonly passedOn?: NonNullable<Receiver["passedOn"]>;
   readonly bodyKey?: NonNullable<Receiver["bodyKey"]>;
+  readonly rewrapped?: NonNullable<Receiver["rewrapped"]>;
   readonly #options: OpenOptions;
   #isAuthenticated = false;
   #isLater = false;
@@ -31,6 +32,15 @@ export class OrderedReceiver implements Receiver {
       this.bodyKey = async (header: WholeHeader): Promise<BodyKey | undefined> => {
         this.requireAuthenticated();
         const found = await bodyKey(header);
+        if (found !== undefined) requireRecipient(header, found.openedBy.publicKey);
+        return found;
+      };
+    }
+    const { rewrapped } = options;
+    if (rewrapped !== undefined) {
+      this.rewrapped = async (header, wanted): Promise<ElsewhereRewrapped | undefined> => {
+        this.requireAuthenticated();
+        const found = await rewrapped(header, wanted);
         if (found !== undefined) requireRecipient(header, found.openedBy.publicKey);
         return found;
       };

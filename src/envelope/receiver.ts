@@ -2,6 +2,7 @@
 import type { ExchangePublicKey, Identity, KnownPublicKey, NamedKey } from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import type { MessageInfo, PassedOn, SenderInfo } from "./message-info.js";
+import type { RewrapOptions } from "./rewrapping.js";
 
 /** Who opens a message. */
 export interface Receiver {
@@ -32,6 +33,12 @@ export interface Receiver {
    * before `identities`, by formats whose header alone shows that it is authentic.
    */
   bodyKey?(header: WholeHeader): Promise<BodyKey | undefined>;
+  /**
+   * The header for other recipients, from somebody else with a private key, in place of
+   * `identities`, when a message that nobody signed is re-wrapped; undefined: they have no key for
+   * it, or don't do this.
+   */
+  rewrapped?(header: WholeHeader, options: RewrapOptions): Promise<ElsewhereRewrapped | undefined>;
   /**
    * What can reach the private keys; those to try first come first. Looking for keys may touch a
    * token. `info` is of the message, and not yet authentic.
@@ -74,6 +81,15 @@ export interface BodyKey {
   /** 32 bytes. */
   readonly key: Secret;
   /** Whose private key was used. */
+  readonly openedBy: NamedKey<ExchangePublicKey>;
+}
+
+/**
+ * A header that somebody else made. Whoever has no key for it can compare everything with the old
+ * header but its MAC, and the new wrapped keys.
+ */
+export interface ElsewhereRewrapped {
+  readonly header: Uint8Array;
   readonly openedBy: NamedKey<ExchangePublicKey>;
 }
 

@@ -16,7 +16,13 @@ export interface RewrapMessageOptions
     RewrapOptions,
     Pick<
       OpenOptions,
-      "identities" | "certificates" | "allows" | "authenticate" | "passedOn" | "rejectionSecret"
+      | "identities"
+      | "certificates"
+      | "allows"
+      | "authenticate"
+      | "passedOn"
+      | "rejectionSecret"
+      | "rewrapped"
     >,
     Watching {}
 

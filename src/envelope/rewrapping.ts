@@ -1,8 +1,8 @@
 /** What re-wrapping takes and gives, whatever the format (`Envelope.rewrap`). */
 import type {
   ExchangePublicKey,
-  Identity,
   KnownPublicKey,
+  NamedKey,
   OaepHash,
   PrivateKey,
   Recipient,
@@ -46,8 +46,8 @@ export interface Rewrapped {
   readonly oldHeaderBytes: number;
   /** All that comes before the body. */
   readonly header: Uint8Array<ArrayBuffer>;
-  /** Which of the identities opened the old header. */
-  readonly identity?: Identity<KnownPublicKey>;
+  /** Whose key opened the old header. */
+  readonly identity?: NamedKey<KnownPublicKey>;
 }
 
 export interface RewrappedHeader extends Rewrapped {

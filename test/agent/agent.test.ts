@@ -14,10 +14,11 @@ import { frameOf } from "../../src/agent/frames.js";
 import { listenAt, type Listening } from "../../src/agent/listening.js";
 import { encodeMessage } from "../../src/agent/protocol.js";
 import type { PinFound } from "../../src/agent/login.js";
-import { inspectMessage, sealMessage } from "../../src/envelope/messages.js";
+import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
+import { rewrapMessage } from "../../src/envelope/rewrap-message.js";
 import type { WholeHeader } from "../../src/envelope/receiver.js";
 import { fakeTokens, PIN, type FakeTokens } from "../support/fake-tokens.js";
-import { recipientOf, type ExchangeKeyName } from "../support/identities.js";
+import { identityOf, recipientOf, senderOf, type ExchangeKeyName } from "../support/identities.js";
 import { Random, mutated } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
 import { codeOf } from "../support/streams.js";
@@ -187,6 +188,79 @@ describe("an agent's logins", () => {
     expect(tokens.sent).toEqual(["9999", PIN]);
     expect((await log()).map(({ outcome }) => outcome)).toEqual(["ERR_PIN_REFUSED", "opened"]);
   });
+});
+
+describe("re-wrapping", () => {
+  const change = {
+    add: [recipientOf("p256")],
+    remove: [recipientOf("rsa2048").publicKey],
+    nowMs: 0,
+  };
+
+  it("is refused unless it was allowed, whatever the client says", async () => {
+    await begin();
+    const header = await headerFor("rsa2048");
+    expect(client.capabilities).not.toContain("rewrap");
+    expect(await codeOf(client.rewrap(header, change))).toBe("ERR_AGENT_REFUSED");
+    expect(tokens.operations()).toBe(0);
+  });
+
+  it.each(["p11seal", "age"] as const)(
+    "makes a whole header in %s, with one PIN",
+    async (format) => {
+      await begin({ allows: ["rewrap"] });
+      const add = [recipientOf("x25519"), recipientOf("p256")];
+      const sealed = await sealMessage(Buffer.from("content"), {
+        recipients: [recipientOf("p256")],
+        format,
+      });
+      const body = await sealed.body.bytes();
+      const made = await rewrapMessage([sealed.header, body], {
+        ...{ add, remove: [recipientOf("p256").publicKey], nowMs: 0 },
+        identities: () => Promise.reject(new TypeError("a key was looked for")),
+        rewrapped: (header, options) => client.rewrap(header, options),
+      });
+      expect(made.identity?.name).toContain("object=p256");
+      for (const name of ["x25519", "p256"] as const) {
+        const opened = await openMessage([made.header, body], { identities: [identityOf(name)] });
+        expect(Buffer.from(await opened.plaintext.bytes()).toString()).toBe("content");
+      }
+      expect(asked).toBe(1);
+      expect((await log()).map(({ outcome }) => outcome)).toEqual(["rewrapped"]);
+    },
+  );
+
+  it("makes nothing of a message that somebody signed: a custodian signs that", async () => {
+    await begin({ allows: ["rewrap"] });
+    const recipients = [recipientOf("p256")];
+    const sender = senderOf("ed25519");
+    const sealed = await sealMessage([], { recipients, sender });
+    const info = await inspectMessage([sealed.header, await sealed.body.bytes()]);
+    const header = { format: "p11seal", bytes: sealed.header, info };
+    expect(await codeOf(client.rewrap(header, change))).toBe("ERR_CUSTODIAN");
+    expect(tokens.operations()).toBe(0);
+  });
+
+  it.each(["p11seal", "age"] as const)(
+    "by an agent that makes something else of a header in %s is refused",
+    async (format) => {
+      await begin();
+      const wanted = { add: [recipientOf("x25519")], remove: [], nowMs: 0 };
+      const recipients = [recipientOf("p256")];
+      const sealed = await sealMessage([], { recipients, format });
+      const body = await sealed.body.bytes();
+      const other = await sealMessage([], { recipients: [recipientOf("x25519")], format });
+      for (const header of [other.header, sealed.header, concat(sealed.header, u32(0))]) {
+        const openedBy = { publicKey: recipientOf("p256").publicKey, name: "liar" };
+        const rewrapping = rewrapMessage([sealed.header, body], {
+          ...wanted,
+          identities: [],
+          rewrapped: () => Promise.resolve({ header, openedBy }),
+        });
+        expect(await codeOf(rewrapping)).toMatch(/^ERR_(?:NOT_AUTHENTIC|TRAILING)$/);
+      }
+    },
+  );
 });
 
 describe("an agent that can't write its audit log", () => {

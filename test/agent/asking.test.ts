@@ -41,6 +41,7 @@ function setUp(replies: Replies, answerMs?: number): Setting {
 
 interface Asker {
   readonly client: Client;
+  readonly act: "open";
   readonly messageId: string;
   readonly gone: AbortController;
   readonly waits: boolean[];
@@ -54,7 +55,7 @@ function asker(): Asker {
     gone: gone.signal,
     awaitsPerson: (waiting: boolean) => waits.push(waiting),
   };
-  return { client, gone, waits, messageId: "00112233445566778899aabbccddeeff" };
+  return { client, gone, waits, act: "open", messageId: "00112233445566778899aabbccddeeff" };
 }
 
 const confirms = ({ pinentry }: Setting): number =>

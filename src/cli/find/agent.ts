@@ -4,7 +4,8 @@
  */
 import { AgentClient, type AgentsKey } from "../../agent/client.js";
 import { agentSocketPath, isOwnSocket } from "../../agent/socket-path.js";
-import type { WholeHeader } from "../../envelope/receiver.js";
+import type { ElsewhereRewrapped, WholeHeader } from "../../envelope/receiver.js";
+import type { RewrapOptions } from "../../envelope/rewrapping.js";
 import { readConfig } from "../../records/config.js";
 import { homeFolder } from "../../store/home.js";
 import { terminalName } from "../../terminal/named-terminal.js";
@@ -27,6 +28,9 @@ export function mayUseAgent(args: Arguments, env: Context["io"]["env"]): boolean
   }
 }
 
+/** Stands for the agent's keys where failures are counted: it doesn't say which one failed. */
+export const AGENT = { name: "the agent" } as const;
+
 /** An agent that opens headers of messages. */
 export class OpeningAgent {
   readonly #client: AgentClient;
@@ -46,6 +50,15 @@ export class OpeningAgent {
   /** As `AgentClient.open`. */
   open(header: WholeHeader): Promise<AgentsKey | undefined> {
     return this.#client.open(header, { keys: this.#keys, terminal: this.#terminal });
+  }
+
+  /** As `AgentClient.rewrap`; undefined also if the agent doesn't. */
+  async rewrap(
+    header: WholeHeader,
+    options: RewrapOptions,
+  ): Promise<ElsewhereRewrapped | undefined> {
+    if (!this.#client.capabilities.includes("rewrap")) return undefined;
+    return this.#client.rewrap(header, options, { keys: this.#keys, terminal: this.#terminal });
   }
 
   close(): void {

@@ -7,17 +7,34 @@ import { PolicyError, UnsupportedError } from "../../errors.js";
 import type { ExchangePublicKey, KnownPublicKey } from "../../keys/key.js";
 import type { Reader } from "../../stream.js";
 import { isUnnamed, openByKey, type WrappedKey } from "../../wrap/opener.js";
+import { wholeHeader } from "../detached-header.js";
 import type { Receiver } from "../receiver.js";
 import type { RewrapOptions, RewrappedHeader } from "../rewrapping.js";
 import { recipientsOnce } from "../recipients-once.js";
-import { isAmong, nobodyLeft } from "../rewrapped-recipients.js";
+import { isAmong, nobodyLeft, notAsPlanned } from "../rewrapped-recipients.js";
 import { VerifiedAgeHeader } from "./age-file-key.js";
-import { MAX_STANZAS, readAgeHeader, tooLong, transcriptOf } from "./age-header.js";
+import {
+  AGE,
+  encodeAgeHeader,
+  MAX_STANZAS,
+  readAgeHeader,
+  stanzaText,
+  tooLong,
+  transcriptOf,
+  type RawHeader,
+  type RawStanza,
+} from "./age-header.js";
 import { ageInfo } from "./age-info.js";
 import { sealableKeys } from "./age-recipients.js";
 import { wrappedBy, wrapFor } from "./age-wrap.js";
 import { passphraseStanza } from "./passphrase.js";
 import { encodeStanza, FILE_KEY_BYTES, parseStanzas, type Stanza } from "./stanzas.js";
+
+/** The stanza that a key opened; undefined: somebody else did, and did not say which. */
+interface OpenedStanza {
+  readonly key: KnownPublicKey;
+  readonly stanza: Stanza | undefined;
+}
 
 /** @throws as `Envelope.rewrap` */
 export async function rewrap(
@@ -32,6 +49,14 @@ export async function rewrap(
   await receiver.authenticate(undefined);
 
   const info = ageInfo(raw, stanzas);
+  const bytes = encodeAgeHeader(raw.transcript, raw.mac);
+  const elsewhere = await receiver.rewrapped?.({ format: AGE, bytes, info }, options);
+  if (elsewhere !== undefined) {
+    const { header: made, openedBy } = elsewhere;
+    const gone = { key: openedBy.publicKey, stanza: undefined };
+    await requirePlanned(made, keptOf(raw, stanzas, options, gone), add);
+    return { info, oldHeaderBytes: raw.bytes, header: unshared(made), identity: openedBy };
+  }
   const stanzaOf = new Map<WrappedKey, Stanza>();
   const { identity, contentKey, wrap } = await openByKey(await receiver.identities(info), {
     keyBytes: FILE_KEY_BYTES,
@@ -46,14 +71,45 @@ export async function rewrap(
   const verified = VerifiedAgeHeader.verify(raw, contentKey);
 
   const opened = { key: identity.publicKey, stanza: stanzaOf.get(wrap) };
-  const removed = new Set(options.remove.flatMap((key) => stanzasOf(key, stanzas, opened)));
-  const kept = raw.stanzas.filter((_, at) => !removed.has(stanzas[at] as Stanza));
+  const kept = keptOf(raw, stanzas, options, opened);
   if (kept.length + add.length === 0) throw nobodyLeft();
   const made = await verified.rewrap(async (fileKey) => {
     const added = await Promise.all(add.map((key) => wrapFor(key, fileKey)));
     return transcriptOf([...kept, ...added.map(encodeStanza)]);
   });
   return { info, oldHeaderBytes: raw.bytes, header: unshared(made), identity };
+}
+
+/** The stanzas that stay. @throws UnsupportedError `ERR_REWRAP` */
+function keptOf(
+  raw: RawHeader,
+  stanzas: readonly Stanza[],
+  { remove }: Pick<RewrapOptions, "remove">,
+  opened: OpenedStanza,
+): RawStanza[] {
+  const removed = new Set(remove.flatMap((key) => stanzasOf(key, stanzas, opened)));
+  return raw.stanzas.filter((_, at) => !removed.has(stanzas[at] as Stanza));
+}
+
+/**
+ * Refuses a header that somebody else made, unless the stanzas that stay are as they were, and each
+ * that is new may be for the key to add at its place.
+ *
+ * @throws AuthenticationError `ERR_NOT_AUTHENTIC`
+ */
+async function requirePlanned(
+  bytes: Uint8Array,
+  kept: readonly RawStanza[],
+  added: readonly ExchangePublicKey[],
+): Promise<void> {
+  const raw = await wholeHeader(bytes, readAgeHeader);
+  const stanzas = parseStanzas(raw.stanzas);
+  const stay = raw.stanzas.slice(0, kept.length);
+  const isPlanned =
+    stanzas.length === kept.length + added.length &&
+    stay.every((stanza, at) => stanzaText(stanza) === stanzaText(kept[at] as RawStanza)) &&
+    added.every((key, at) => wrappedBy(stanzas[kept.length + at] as Stanza, key) !== undefined);
+  if (!isPlanned) throw notAsPlanned();
 }
 
 /** The keys that no stanza names, or none that stays. @throws PolicyError */
@@ -106,7 +162,7 @@ function kindOf(type: Stanza["type"]): "classic" | "post-quantum" | undefined {
 function stanzasOf(
   key: ExchangePublicKey,
   stanzas: readonly Stanza[],
-  opened: { readonly key: KnownPublicKey; readonly stanza: Stanza | undefined },
+  opened: OpenedStanza,
 ): Stanza[] {
   const possible = stanzas.flatMap((stanza) => {
     const wrapped = wrappedBy(stanza, key);

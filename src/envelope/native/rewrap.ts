@@ -3,16 +3,17 @@
  * stay; EXT, RECIPS and MAC are written again. Everything that can be refused without a key is
  * refused before one is used, and nothing is wrapped before the old MAC was verified.
  */
-import { concat, equal } from "../../bytes.js";
+import { concat, equal, unshared } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { PolicyError, UsageError } from "../../errors.js";
 import type { Recipient } from "../../keys/key.js";
 import { signatureAlgorithm } from "../../keys/signing.js";
 import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
+import { wholeHeader } from "../detached-header.js";
 import type { SenderInfo } from "../message-info.js";
 import type { Receiver } from "../receiver.js";
-import { nobodyLeft } from "../rewrapped-recipients.js";
+import { nobodyLeft, notAsPlanned } from "../rewrapped-recipients.js";
 import type { Rewrapped, RewrapOptions } from "../rewrapping.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import {
@@ -22,7 +23,7 @@ import {
   type Extension,
   type ParsedHeader,
 } from "./header.js";
-import { messageInfo } from "./info.js";
+import { FORMAT, messageInfo } from "./info.js";
 import { headerMac, requireMac } from "./key-schedule.js";
 import {
   isReceiving,
@@ -55,6 +56,17 @@ export async function rewrap(
 
   const info = messageInfo(header);
   const { messageId } = header.core;
+  const oldHeaderBytes = info.headerBytes;
+  // What nobody signed needs no custodian, whose key is here.
+  if (!info.signed && options.custodian === undefined) {
+    const bytes = concat(header.transcript, header.mac);
+    const made = await receiver.rewrapped?.({ format: FORMAT, bytes, info }, options);
+    if (made !== undefined) {
+      await requirePlanned(header, plan, made.header);
+      const newHeader = unshared(made.header);
+      return { info, oldHeaderBytes, header: newHeader, identity: made.openedBy };
+    }
+  }
   const { identity, contentKey } = await openByKey(
     await receiver.identities(info),
     wrappedKeys(messageId, header.stanzas, (key) => {
@@ -69,7 +81,7 @@ export async function rewrap(
     const transcript = concat(header.immutablePart, encodeExtensions(extensions), recipsBlock);
     return {
       info,
-      oldHeaderBytes: info.headerBytes,
+      oldHeaderBytes,
       header: concat(transcript, headerMac(contentKey, transcript)),
       identity,
     };
@@ -172,6 +184,34 @@ function requireCustodian(
   ) {
     throw senderIsCustodian();
   }
+}
+
+/**
+ * Refuses a header that somebody else made of this one, unless it differs in nothing but what was
+ * planned: the wrapped keys that stay are as they were, and each that is new is for a key to add.
+ *
+ * @throws AuthenticationError `ERR_NOT_AUTHENTIC`
+ */
+async function requirePlanned(
+  old: ParsedHeader,
+  { kept, added }: Plan,
+  bytes: Uint8Array,
+): Promise<void> {
+  const made = await wholeHeader(bytes, readHeader);
+  const { messageId } = old.core;
+  const [stay, fresh] = [made.stanzas.slice(0, kept.length), made.stanzas.slice(kept.length)];
+  const tags = new Set(added.map(({ publicKey }) => stanzaTag(messageId, publicKey).join()));
+  const isPlanned =
+    equal(made.immutablePart, old.immutablePart) &&
+    equal(encodeRecips(stay), encodeRecips(kept)) &&
+    fresh.every(({ tag }) => tags.has(tag.join())) &&
+    added.every(({ publicKey }) => stanzasFor(publicKey, messageId, fresh).length > 0) &&
+    equal(extensionsWithoutPadding(made), extensionsWithoutPadding(old));
+  if (!isPlanned) throw notAsPlanned();
+}
+
+function extensionsWithoutPadding({ extensions }: ParsedHeader): Uint8Array {
+  return encodeExtensions(withoutPadding(withoutRecord(extensions)));
 }
 
 /** The format's limits, which recipients of unknown types may use up. */

@@ -11,6 +11,12 @@ const running = {
   },
   idle: { type: "string", describe: "Forget a PIN that was not used for so long (default: 10m)" },
   total: { type: "string", describe: "Forget a PIN after so long in any case (default: 2h)" },
+  allow: {
+    type: "string",
+    repeatable: true,
+    choices: ["rewrap"],
+    describe: "Do this as well, for whoever reaches the socket (repeatable)",
+  },
   uses: { type: "string", describe: "Forget a PIN after so many messages (default: no limit)" },
   confirm: {
     type: "string",

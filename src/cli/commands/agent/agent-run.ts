@@ -31,6 +31,7 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
       ...{ connect: await tokens.processes(), uris, limits, findPin, confirm, asks, home },
       nowMs: () => performance.now(),
       ...peers,
+      allows: args.texts("allow").includes("rewrap") ? ["rewrap"] : [],
       say: (line) => {
         report.note(line);
       },

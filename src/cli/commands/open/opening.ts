@@ -12,7 +12,7 @@ import type { OpenOptions } from "../../../envelope/open-options.js";
 import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";
-import type { OpeningAgent } from "../../find/agent.js";
+import { AGENT, type OpeningAgent } from "../../find/agent.js";
 import { askPassphrase } from "../../find/identity-at.js";
 import { beginOpeningOf } from "../../io/bulk.js";
 import { openInput, type Input } from "../../io/inputs.js";
@@ -196,7 +196,11 @@ function askingAgent(
   return async (header) => {
     await beforeKeys(header.info);
     if (shared.toBeAlone > 0 || !shared.hasAgentOpened) await turn.come();
-    const found = await agent.open(header);
+    shared.guesses.requireFew(AGENT);
+    const found = await agent.open(header).catch((error: unknown) => {
+      if (error instanceof AuthenticationError) shared.guesses.failed(AGENT);
+      throw error;
+    });
     if (found === undefined) {
       context.report.trace("the agent has no key for the message");
       return undefined;

@@ -20,7 +20,7 @@ import { Turnstile } from "./turnstile.js";
 
 /** Which key a file's header was opened with. */
 export interface Used {
-  identity?: ExchangeIdentity;
+  identity?: Pick<ExchangeIdentity, "name">;
 }
 
 /** Not an error: the run ended before this file's turn. */
@@ -99,10 +99,15 @@ export class KeyTurns {
   /** Notes which key is used, and refuses one that somebody may be guessing at. */
   watched(identity: ExchangeIdentity, used: Used): ExchangeIdentity {
     const before = (): void => {
-      this.#guesses.requireFew(identity);
-      used.identity = identity;
+      this.uses(identity, used);
     };
     return around(identity, { before });
+  }
+
+  /** Somebody's key is about to be used: one that was found, or the one that an agent has. */
+  uses(identity: Pick<ExchangeIdentity, "name">, used: Used): void {
+    this.#guesses.requireFew(identity);
+    used.identity = identity;
   }
 
   /** Counts a header that did not open with the key that it named, once. */

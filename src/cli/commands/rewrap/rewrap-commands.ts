@@ -9,6 +9,7 @@ import {
   identities,
   json,
   messageTree,
+  noAgent,
   oaep,
   ownCertificates,
 } from "../shared-options.js";
@@ -65,6 +66,7 @@ export const REWRAP: CommandSet = {
           describe: "Overwrite headers where they are, if they keep their size: for large archives",
         },
         ...breakLinks,
+        ...noAgent,
         ...oaep,
         ...ownCertificates,
         "allow-unauthenticated": {

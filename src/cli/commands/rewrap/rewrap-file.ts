@@ -139,11 +139,18 @@ const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 /** The header that was read now counts, not the one that was planned for. */
 function rewrapped(path: string, reader: Reader, how: RewrapHow): Promise<RewrappedHeader> {
   const { target, options } = how;
+  const requireSame = (info: MessageInfo): void => {
+    if (planFor(info, target).kind !== "change") throw changed(path);
+  };
   return how.inTurn(() =>
     rewrapHeader(reader, {
       ...options,
+      rewrapped: (header, wanted) => {
+        requireSame(header.info);
+        return options.rewrapped?.(header, wanted) ?? Promise.resolve(undefined);
+      },
       identities: (info) => {
-        if (planFor(info, target).kind !== "change") throw changed(path);
+        requireSame(info);
         return options.identities(info);
       },
     }),

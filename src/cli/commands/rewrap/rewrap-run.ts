@@ -11,6 +11,7 @@ import { FormatError, NoMatchError, TokenError } from "../../../errors.js";
 import { requireCapability } from "../../../keys/purpose.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { AGENT, openingAgent, type OpeningAgent } from "../../find/agent.js";
 import { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { isSealedTo, type PossibleRecipient } from "../../find/explained.js";
@@ -54,6 +55,8 @@ interface Settings {
   readonly change: WantedChange;
   readonly ruled: RuledRewrapping;
   readonly identities: Identities;
+  /** Asked before keys are looked for. */
+  readonly agent: OpeningAgent | undefined;
   /** Keys were named with `-i`, so that looking for them says something without a PIN. */
   readonly namesIdentities: boolean;
   readonly custodian: Custodian | undefined;
@@ -95,10 +98,14 @@ export class RewrapRun {
     const given = await certificatesAt(args.texts("cert"), context.io);
     const custodianKey = args.text("custodian-key");
     const keyBlob = args.text("key-blob");
+    const identities = await prepareIdentities(args.texts("identity"), tokens, context);
+    const isDryRun = args.flag("dry-run");
+    const agent = isDryRun ? undefined : await openingAgent(args, identities.onTokens, context);
+    tokens.atEnd(() => agent?.close());
     const settings: Settings = {
+      ...{ identities, isDryRun, agent },
       change: await wantedChange(args, given, tokens, context),
       ruled,
-      identities: await prepareIdentities(args.texts("identity"), tokens, context),
       namesIdentities: args.texts("identity").length > 0,
       custodian:
         custodianKey === undefined ? undefined : await custodianAt(custodianKey, tokens, context),
@@ -110,7 +117,6 @@ export class RewrapRun {
       },
       isBulk: args.flag("tree") || args.text("manifest") !== undefined,
       includesForeign: args.flag("include-foreign"),
-      isDryRun: args.flag("dry-run"),
       inPlace: args.flag("in-place"),
       breakLinks: args.flag("break-links"),
       isKeyBlob: (path) => path === keyBlob,
@@ -213,6 +219,7 @@ export class RewrapRun {
 
   #options({ add, remove, rules }: Target, used: Used): RewrapHow["options"] {
     const { custodian, certificates, allows, change, identities, isDryRun } = this.#settings;
+    const { agent } = this.#settings;
     return {
       ...{ add, custodian, allows, oaep: change.oaep },
       remove: remove.map(({ publicKey }) => publicKey),
@@ -222,6 +229,12 @@ export class RewrapRun {
       certificates: () => Promise.resolve(certificates),
       rejectionSecret: () => rejectionSecret(this.#context),
       passedOn: (record) => this.#take(record),
+      rewrapped:
+        agent &&
+        ((header, wanted) => {
+          this.#turns.uses(AGENT, used);
+          return agent.rewrap(header, wanted);
+        }),
       identities: async (info) => {
         if (isDryRun) await this.#rehearse(info);
         const found = (await identities.find(info)).map((one) => this.#turns.watched(one, used));

@@ -1,5 +1,5 @@
 /** `p11seal agent`, and `open` beside it, as their users run them. */
-import { existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
@@ -23,6 +23,8 @@ beforeAll(async () => {
   await importKey(token, TEST_KEYS.p256, key("ec", 2));
   writeFileSync(at("rsa.pem"), publicPem(TEST_KEYS.rsa2048));
   writeFileSync(at("ec.pem"), publicPem(TEST_KEYS.p256));
+  writeFileSync(at("x.pem"), publicPem(TEST_KEYS.x25519));
+  writeFileSync(at("x.key"), TEST_KEYS.x25519, { mode: 0o600 });
   writeFileSync(at("message"), "the message\n");
   for (const [name, ...options] of [
     ["rsa.p11s", "-r", at("rsa.pem"), "--oaep", "sha1"],
@@ -104,6 +106,34 @@ describe("open, where an agent runs", () => {
     const before = log().filter(({ event }) => event === "agent").length;
     expect(await open("ec.p11s", "-i", at("ec.key"))).toMatchObject({ status: 0 });
     expect(log().filter(({ event }) => event === "agent")).toHaveLength(before);
+  });
+});
+
+describe("rewrap, where an agent runs", () => {
+  const change = (): Promise<Ended> => {
+    const env = { ...agent.env, P11SEAL_MODULE: "/nonexistent/module.so" };
+    const words = ["rewrap", "-r", at("x.pem"), "--remove", at("ec.pem")];
+    return p11seal([...words, "--json", at("moved.p11s"), at("moved.age")], { env });
+  };
+
+  it("changes recipients by way of one that may, without a PIN of its own", async () => {
+    for (const [from, to] of [
+      ["ec.p11s", "moved.p11s"],
+      ["ec.age", "moved.age"],
+    ] as const) {
+      copyFileSync(at(from), at(to));
+    }
+    expect((await change()).status).not.toBe(0);
+    await agent.stop();
+    const options = ["--module", SOFTHSM_MODULE, "-i", token.uri, "--allow", "rewrap"];
+    agent = await startAgent(folder, options);
+    const { status, stderr } = await change();
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    for (const name of ["moved.p11s", "moved.age"]) {
+      expect(await open(name, "-i", at("x.key"))).toMatchObject({ status: 0 });
+    }
+    expect(agent.pinsFetched()).toBe(1);
+    expect(log().map(({ outcome }) => outcome)).toContain("rewrapped");
   });
 });
 
