@@ -1,5 +1,5 @@
 /** The log of calls that the shim writes, with names instead of numbers. */
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { defined } from "../defined.js";
 import { CKM } from "../token/modules/constants.js";
@@ -35,13 +35,21 @@ export interface CallAttribute {
   readonly hex?: string;
 }
 
+/** Empties the log. */
+export function forgetCalls(folder: string): void {
+  rmSync(join(folder, LOG), { force: true });
+}
+
 /** All calls so far, in the order in which they ended. */
 export function readCalls(folder: string): Call[] {
-  return text(join(folder, "calls"))
+  return text(join(folder, LOG))
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => named(JSON.parse(line) as LoggedCall));
 }
+
+/** The log, in a token's folder (shim/log.h). */
+const LOG = "calls";
 
 interface LoggedCall {
   readonly fn: string;

@@ -11,26 +11,25 @@ import { knownReturnValues, returnValue } from "../token/modules/ckr.js";
 import { givesValue, isFunction, type PkcsFunction } from "./functions.js";
 import type { SetFault, ShimSettings } from "./shim-settings.js";
 
-/** When a fault strikes. Calls are counted from when it is set, in all processes together. */
-export interface FaultTiming {
+/** What a fault strikes. Calls are counted from when it is set, in all processes together. */
+export interface FaultOptions {
   /** The first call that it strikes, from 1; by default 1. */
   readonly at?: number;
   /** How many calls it strikes; by default all that follow. */
   readonly times?: number;
   /** `login`: it strikes no more once a process has logged in. */
   readonly until?: "login";
+  /**
+   * Of C_GetAttributeValue: calls for this attribute alone, without `CKA_`. By default VALUE where
+   * the result is cut or changed, else any.
+   */
+  readonly attribute?: AttributeName | "any";
 }
 
 /** A fault with a return value. */
-export interface FailOptions extends FaultTiming {
+export interface FailOptions extends FaultOptions {
   /** As in `CKR_DEVICE_ERROR`, or a number. */
   readonly rv: string | number;
-}
-
-/** A fault in what a call gives back. */
-export interface ResultFaultOptions extends FaultTiming {
-  /** Of C_GetAttributeValue: which attribute, without `CKA_`; by default VALUE. */
-  readonly attribute?: AttributeName | "any";
 }
 
 /** A fault that is set. */
@@ -54,45 +53,50 @@ export class Faults {
   }
 
   /** The function returns a value of its own, and the token sees nothing of the call. */
-  fail(fn: PkcsFunction, { rv, ...timing }: FailOptions): Fault {
-    return this.#set(fn, "rv", { ...timing, value: numberOf(rv) });
+  fail(fn: PkcsFunction, { rv, ...options }: FailOptions): Fault {
+    return this.#set(fn, "rv", { ...options, value: numberOf(rv) });
   }
 
   /** The process that calls it dies of SIGSEGV. */
-  crash(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
-    return this.#set(fn, "crash", timing);
+  crash(fn: PkcsFunction, options: FaultOptions = {}): Fault {
+    return this.#set(fn, "crash", options);
   }
 
   /** The process that calls it aborts (SIGABRT), as after a failed assertion. */
-  abort(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
-    return this.#set(fn, "abort", timing);
+  abort(fn: PkcsFunction, options: FaultOptions = {}): Fault {
+    return this.#set(fn, "abort", options);
   }
 
   /** The process that calls it exits with status 3. */
-  exit(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
-    return this.#set(fn, "exit", timing);
+  exit(fn: PkcsFunction, options: FaultOptions = {}): Fault {
+    return this.#set(fn, "exit", options);
   }
 
   /** The call never returns. Set for a process of its own, or this one hangs. */
-  hang(fn: PkcsFunction, timing: FaultTiming = {}): Fault {
-    return this.#set(fn, "hang", timing);
+  hang(fn: PkcsFunction, options: FaultOptions = {}): Fault {
+    return this.#set(fn, "hang", options);
   }
 
   /** The call takes so many milliseconds longer. */
-  slow(fn: PkcsFunction, ms: number, timing: FaultTiming = {}): Fault {
-    return this.#set(fn, "slow", { ...timing, value: ms });
+  slow(fn: PkcsFunction, ms: number, options: FaultOptions = {}): Fault {
+    return this.#set(fn, "slow", { ...options, value: ms });
+  }
+
+  /** The call prints its name to standard output, as modules do that were not finished. */
+  print(fn: PkcsFunction, options: FaultOptions = {}): Fault {
+    return this.#set(fn, "print", options);
   }
 
   /**
    * What the call gives back lacks its end: a byte of bytes, the last of a list, the last letter of
    * a name; instead of a handle there is 0.
    */
-  short(fn: PkcsFunction, options: ResultFaultOptions = {}): Fault {
+  short(fn: PkcsFunction, options: FaultOptions = {}): Fault {
     return this.#set(requireValue(fn), "short", options);
   }
 
   /** What the call gives back is another value: a bit is turned, a handle is nobody's. */
-  wrong(fn: PkcsFunction, options: ResultFaultOptions = {}): Fault {
+  wrong(fn: PkcsFunction, options: FaultOptions = {}): Fault {
     return this.#set(requireValue(fn), "wrong", options);
   }
 
@@ -115,12 +119,13 @@ export class Faults {
   #set(
     fn: PkcsFunction,
     action: SetFault["action"],
-    options: ResultFaultOptions & { readonly value?: number },
+    options: FaultOptions & { readonly value?: number },
   ): Fault {
     if (!isFunction(fn)) {
       throw new UsageError("ERR_TEST_FAULT", `PKCS#11 v2.40 has no function "${String(fn)}"`);
     }
-    const { at = 1, times = 0, value = 0, attribute = "VALUE", until } = options;
+    const { at = 1, times = 0, value = 0, until } = options;
+    const { attribute = action === "short" || action === "wrong" ? "VALUE" : "any" } = options;
     for (const [name, number, least] of [
       ["at", at, 1],
       ["times", options.times ?? 1, 1],

@@ -23,6 +23,7 @@ const FUNCTIONS = {
   C_Initialize: "nothing",
   C_Finalize: "nothing",
   C_GetInfo: "a value",
+  C_GetFunctionList: "nothing",
   C_GetSlotList: "a value",
   C_GetSlotInfo: "a value",
   C_GetTokenInfo: "a value",

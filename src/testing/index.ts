@@ -13,9 +13,10 @@ export {
   type TestTokenOptions,
 } from "./test-token.js";
 export type { Call, CallAttribute } from "./calls.js";
-export type { Fault, Faults, FailOptions, FaultTiming, ResultFaultOptions } from "./faults.js";
+export type { Fault, FaultOptions, Faults, FailOptions } from "./faults.js";
 export type { FindOptions } from "./find-softhsm.js";
 export type { PkcsFunction } from "./functions.js";
 export type { TestKeyOptions, TestKeyType, TestKeyUse } from "./make-keys.js";
 export type { Profile, ProfileName, TemplateRule } from "./profiles.js";
 export { tokenFixture, type TokenTest, withToken } from "./with-token.js";
+export { wrapModule, type WrappedModule, type WrapOptions } from "./wrapped-module.js";

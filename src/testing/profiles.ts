@@ -37,8 +37,8 @@ export interface Profile {
     readonly labelEndings?: Readonly<Partial<Record<"certificate" | "public" | "private", string>>>;
   };
   readonly mechanisms?: {
-    /** False: none is listed, and they work all the same. */
-    readonly listed?: false;
+    /** Tokens whose label begins so list no mechanism, and have them all the same. */
+    readonly unlistedOn?: string;
     readonly missing?: readonly number[];
     /** Uses (CKF_…) that a mechanism does not have. */
     readonly uses?: readonly { readonly mechanism: number; readonly without: number }[];

@@ -10,7 +10,8 @@ import type { Profile } from "./profiles.js";
 export interface SetFault {
   readonly id: number;
   readonly fn: string;
-  readonly action: "rv" | "crash" | "abort" | "exit" | "hang" | "slow" | "short" | "wrong";
+  readonly action:
+    "rv" | "crash" | "abort" | "exit" | "hang" | "slow" | "print" | "short" | "wrong";
   /** The return value, or milliseconds. */
   readonly value: number;
   readonly at: number;
@@ -22,9 +23,10 @@ export interface SetFault {
 
 /** All that one copy of the shim is told. */
 export interface Settings {
-  /** The real module. */
-  readonly module: string;
-  readonly softHsmConf: string;
+  /** Path of the real module. */
+  readonly real: string;
+  /** With it, SoftHSM is loaded from a copy of its file, and reads this configuration. */
+  readonly softHsmConf: string | undefined;
   readonly profile: Profile;
   readonly present: boolean;
   /** How often the token was pulled. */
@@ -56,10 +58,10 @@ export class ShimSettings {
 }
 
 function formatSettings(settings: Settings): string {
-  const { module, softHsmConf, profile, present, epoch, faults } = settings;
+  const { real, softHsmConf, profile, present, epoch, faults } = settings;
   const lines = [
-    ["module", module],
-    ["softhsm2-conf", softHsmConf],
+    ["module", real],
+    ...(softHsmConf === undefined ? [] : [["softhsm2-conf", softHsmConf]]),
     ["present", present ? 1 : 0],
     ["epoch", epoch],
     ...faults.map(({ id, fn, action, value, at, times, attribute, untilLogin }) => [
@@ -89,7 +91,7 @@ function profileLines(profile: Profile): (string | number)[][] {
     ...Object.entries(shows.labelEndings ?? {}).map(([kind, ending]) => [
       ...["label-ending", CLASSES[kind as keyof typeof CLASSES], ending],
     ]),
-    ...flag("no-mechanisms", mechanisms.listed === false),
+    ...optional("no-mechanisms", mechanisms.unlistedOn),
     ...(mechanisms.missing ?? []).map((mechanism) => ["hidden-mechanism", mechanism]),
     ...(mechanisms.uses ?? []).map(({ mechanism, without }) => ["hidden-use", mechanism, without]),
     ...(mechanisms.largest ?? []).map(({ mechanism, size }) => ["largest", mechanism, size]),

@@ -25,6 +25,7 @@ import { makeKey, type MadeKey, type TestKeyOptions, type TestKeyType } from "./
 import { PROFILES } from "./profiles.js";
 import { Remembered } from "./remembered.js";
 import { ShimSettings } from "./shim-settings.js";
+import { moduleIn } from "./wrapped-module.js";
 
 /** What the token is to have. */
 export interface TokenContents {
@@ -87,11 +88,6 @@ export function tokenFiles(folder: string): TokenFiles {
     .filter((entry) => entry.isFile())
     .map((entry) => relative(below, join(entry.parentPath, entry.name)));
   return new Map(names.map((name) => [name, readFileSync(join(below, name))]));
-}
-
-/** The token's module, in its folder. */
-export function moduleIn(folder: string): string {
-  return join(folder, "token.so");
 }
 
 /** SoftHSM's configuration, in a token's folder. */
@@ -166,7 +162,7 @@ async function make(
   const { label, keys, certificates } = contents;
   layToken(folder, shim.path, new Map());
   const softHsmConf = softHsmConfIn(folder);
-  const settings = { module: softHsm, softHsmConf, present: true, epoch: 0, faults: [] };
+  const settings = { real: softHsm, softHsmConf, present: true, epoch: 0, faults: [] };
   new ShimSettings(folder, { ...settings, profile: PROFILES.softhsm });
   const pin = contents.pin === "random" ? String(randomInt(10_000_000, 100_000_000)) : contents.pin;
 

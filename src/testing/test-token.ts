@@ -6,18 +6,14 @@
 import { join } from "node:path";
 import { UsageError } from "../errors.js";
 import { formatUri } from "../token/uri.js";
-import { type Call, readCalls } from "./calls.js";
-import { Faults } from "./faults.js";
 import { type FindOptions, findSoftHsm } from "./find-softhsm.js";
-import { newTokenFolder, removeTokenFolder } from "./folders.js";
+import { newTokenFolder } from "./folders.js";
 import type { MadeKey, TestKeyOptions, TestKeyType } from "./make-keys.js";
 import { type Profile, type ProfileName, profileOf, PROFILES } from "./profiles.js";
 import { Remembered } from "./remembered.js";
 import { type ShimLibrary, shimLibrary } from "./shim-library.js";
-import { ShimSettings } from "./shim-settings.js";
 import {
   layToken,
-  moduleIn,
   SO_PIN,
   softHsmConfIn,
   type TemplateToken,
@@ -25,6 +21,7 @@ import {
   tokenFiles,
 } from "./template-token.js";
 import { UNAVAILABLE } from "./unavailable.js";
+import { type WrappedModule, wrappedIn } from "./wrapped-module.js";
 
 export interface TestTokenOptions extends FindOptions {
   /** The token's label, at most 32 bytes; by default "test". */
@@ -39,13 +36,11 @@ export interface TestTokenOptions extends FindOptions {
   readonly profile?: ProfileName | Profile;
 }
 
-/** A token of one's own. `await using` closes it at the end of the block. */
-export interface TestToken extends AsyncDisposable {
+/** A token of one's own, and a module that shows it and no other. */
+export interface TestToken extends WrappedModule {
   readonly label: string;
   /** As in `pkcs11:token=test`. */
   readonly uri: string;
-  /** Path of the PKCS#11 module that shows this token and no other. */
-  readonly module: string;
   /** The user's PIN. */
   readonly pin: string;
   /** The security officer's PIN. */
@@ -56,7 +51,6 @@ export interface TestToken extends AsyncDisposable {
    * `PKCS11_PIN`, `PKCS11_URI`, and what p11seal needs to use this token alone.
    */
   readonly env: Readonly<Record<string, string>>;
-  readonly faults: Faults;
   /**
    * A key's URI, by its id: labels differ from profile to profile.
    *
@@ -67,8 +61,6 @@ export interface TestToken extends AsyncDisposable {
   pem(key: string): string;
   /** A key's certificate, PEM. @throws UsageError where it was made without */
   certificate(key: string): string;
-  /** All calls of its module's functions so far, of all processes. */
-  calls(): Call[];
   /** A copy as it is now, with a folder and a module of its own, without faults. */
   clone(): Promise<TestToken>;
   /** Removes the token and its folder. Programs that have it open lose their keys. */
@@ -172,23 +164,18 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
   const folder = newTokenFolder();
   layToken(folder, shim.path, files);
   const softHsmConf = softHsmConfIn(folder);
-  const settings = new ShimSettings(folder, {
-    ...{ module: softHsm, softHsmConf, profile },
-    ...{ present: true, epoch: 0, faults: [] },
-  });
-  const [module, uri] = [moduleIn(folder), formatUri({ token: label })];
+  const wrapped = wrappedIn(folder, { real: softHsm, softHsmConf, profile });
+  const { module } = wrapped;
+  const uri = formatUri({ token: label });
   const { pin, serial, keys } = template;
   const keyNamed = (name: string): MadeKey => {
     const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
     if (key === undefined) throw noKey(name, Object.keys(keys));
     return key;
   };
-  const close = (): Promise<void> => {
-    removeTokenFolder(folder);
-    return Promise.resolve();
-  };
   return {
-    ...{ label, uri, module, pin, soPin: SO_PIN, serial },
+    ...wrapped,
+    ...{ label, uri, pin, soPin: SO_PIN, serial },
     env: {
       PKCS11_MODULE_PATH: module,
       SOFTHSM2_CONF: softHsmConf,
@@ -200,7 +187,6 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
       P11SEAL_HOME: join(folder, "home"),
       P11SEAL_PIN_SOURCE: "env:PKCS11_PIN",
     },
-    faults: new Faults(settings, folder),
     keyUri: (name) => formatUri({ token: label, id: Buffer.from(keyNamed(name).id, "hex") }),
     pem: (name) => keyNamed(name).spkiPem,
     certificate: (name) => {
@@ -210,9 +196,6 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
         hint: "name it in the option `certificate`",
       });
     },
-    calls: () => readCalls(folder),
     clone: () => Promise.resolve(tokenFrom(tokenFiles(folder), made)),
-    close,
-    [Symbol.asyncDispose]: close,
   };
 }

@@ -18,7 +18,8 @@ import { Secret } from "../../src/secret.js";
 import type { TokenAccess } from "../../src/token/access.js";
 import type { KeyInfo } from "../../src/token/values.js";
 import { temporaryFolder } from "../cli/support/folder.js";
-import { buildFaultyModule, faultyEnvironment } from "../support/faulty/module.js";
+import type { WrappedModule } from "../../src/testing/index.js";
+import { countedCalls, softHsmBehind } from "../support/behind-shim.js";
 import {
   freshToken,
   SOFTHSM_MODULE,
@@ -139,18 +140,16 @@ describe("the plugin is silent, and asks for no PIN,", () => {
   });
 
   it("about X25519 stanzas, which carry no tag, if no key was named", async () => {
-    const calls = join(folder, "no-calls-for-x25519");
-    const env = { ...faulty(), FAULTY_CALLS: calls };
+    const { watched, env } = await watching();
     expect((await open([any, await wrappedFor(x25519)], undefined, env)).lines).toEqual(["done"]);
-    expect(() => readFileSync(calls)).toThrow("ENOENT");
+    expect(watched.calls()).toEqual([]);
   });
 
   it("about types that no token opens, and looks at no token", async () => {
-    const calls = join(folder, "no-calls");
+    const { watched, env } = await watching();
     const scrypt = stanza("recipient-stanza 0 scrypt AAAAAAAAAAAAAAAAAAAAAA 18", "x");
-    const env = { ...faulty(), FAULTY_CALLS: calls };
     expect((await open([any, scrypt], undefined, env)).lines).toEqual(["done"]);
-    expect(() => readFileSync(calls)).toThrow("ENOENT");
+    expect(watched.calls()).toEqual([]);
   });
 
   it("about an X25519 stanza that is not for the named key; its PIN had to be asked for", async () => {
@@ -174,24 +173,22 @@ describe("the plugin says", () => {
 
   it("that a stanza of a known type is malformed, before a token is looked at", async () => {
     const wrapped = await wrappedFor(ec);
-    const calls = join(folder, "no-calls-either");
+    const { watched, env } = await watching();
     const short = { ...wrapped, body: wrapped.body.subarray(1) };
-    const env = { ...faulty(), FAULTY_CALLS: calls };
     const { lines } = await open([named(ec), wrapped, short], undefined, env);
     expect(lines).toEqual([expect.stringMatching(/^error stanza 0 1; .*p256tag/), "done"]);
-    expect(() => readFileSync(calls)).toThrow("ENOENT");
+    expect(watched.calls()).toEqual([]);
   });
 
   it("that the token refuses the PIN, which is asked for and sent once", async () => {
-    const calls = join(folder, "calls-of-login");
+    const { watched, env } = await watching();
     const files = [await wrappedFor(ec), await wrappedFor(ec, 1), await wrappedFor(rsa, 2)];
-    const env = { ...faulty(), FAULTY_CALLS: calls };
     const { lines } = await open([any, ...files], pin("9999"), env);
     expect(lines.filter((line) => line.startsWith("request-secret"))).toHaveLength(1);
     const errors = lines.filter((line) => line.startsWith("error"));
     expect(errors).toHaveLength(3);
     for (const line of errors) expect(line).toMatch(/^error identity 0; token .* refuses the PIN/);
-    expect(callsIn(calls).filter((name) => name === "C_Login")).toHaveLength(1);
+    expect(countedCalls(watched, "C_Login")).toEqual([1]);
   });
 
   it("that a last try is left alone, and what can use it", async () => {
@@ -259,11 +256,10 @@ function forged(uri: string): string {
 
 describe("the plugin's process", () => {
   it("ends sessions and finalizes modules before it says done", async () => {
-    const calls = join(folder, "calls");
-    const env = { ...faulty(), FAULTY_CALLS: calls };
+    const { watched, env } = await watching();
     let before: string[] = [];
     const answers: Answers = (command) => {
-      if (command.type === "done") before = callsIn(calls);
+      if (command.type === "done") before = watched.calls().map(({ fn }) => fn);
       return pin(USER_PIN)(command);
     };
     await open([named(ec), await wrappedFor(ec)], answers, env);
@@ -272,7 +268,8 @@ describe("the plugin's process", () => {
   });
 
   it("keeps what modules print away from the client", async () => {
-    const env = { ...faulty(), FAULTY_CALLS: "/dev/stdout" };
+    const { watched, env } = await watching();
+    watched.faults.print("C_Initialize");
     const { lines, stderr } = await open([named(ec), await wrappedFor(ec)], undefined, env);
     expect(lines).toContain(`file-key 0; ${FILE_KEY}`);
     expect(stderr).toContain("C_Initialize\n");
@@ -305,17 +302,10 @@ describe("the plugin's process", () => {
   });
 });
 
-/** Built when first needed: it takes a compiler a second. */
-let module: string | undefined;
-
 /** SoftHSM behind a module that writes down what is called. */
-function faulty(): Environment {
-  module ??= buildFaultyModule();
-  return { ...faultyEnvironment({ fn: "none", how: 0 }), P11SEAL_MODULE: module };
-}
-
-function callsIn(path: string): string[] {
-  return readFileSync(path, "utf8").trim().split("\n");
+async function watching(): Promise<{ watched: WrappedModule; env: Environment }> {
+  const watched = await softHsmBehind();
+  return { watched, env: { P11SEAL_MODULE: watched.module } };
 }
 
 describe("recipient-v1", () => {

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@jest/globals";
 import type { PKCS11 } from "pkcs11js";
-import { testToken, type TestToken } from "../../src/testing/index.js";
+import { testToken, type TestToken, wrapModule } from "../../src/testing/index.js";
 import { template } from "../../src/token/modules/template.js";
-import { rawModule } from "../support/softhsm.js";
+import { freshToken, rawModule, SOFTHSM_MODULE } from "../support/softhsm.js";
 
 let hsm: TestToken;
 let native: PKCS11;
@@ -217,3 +217,15 @@ async function inOtherProcess(
   clearTimeout(timer);
   return { signal, status };
 }
+
+it("works in front of a module that is there already", async () => {
+  await using wrapped = await wrapModule(SOFTHSM_MODULE);
+  const { label } = await freshToken("wrapped");
+  const behind = await rawModule(wrapped.module);
+  const labels = (): string[] =>
+    behind.C_GetSlotList(true).map((one) => behind.C_GetTokenInfo(one).label.trimEnd());
+  expect(labels()).toContain(label);
+  wrapped.faults.fail("C_GetSlotList", { rv: "CKR_GENERAL_ERROR" });
+  expect(codeOf(labels)).toBe(5);
+  expect(wrapped.calls().at(-1)).toMatchObject({ fn: "C_GetSlotList", rv: "CKR_GENERAL_ERROR" });
+});

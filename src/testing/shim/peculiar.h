@@ -152,8 +152,12 @@ inline CK_RV C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID_PTR slot, CK_VOID_PTR
 
 // ── Mechanisms ──
 
-inline bool is_hidden(const Settings &s, CK_MECHANISM_TYPE type) {
-  return s.no_mechanisms || s.hidden_mechanisms.count(type);
+inline bool is_hidden(const Settings &s, CK_SLOT_ID slot, CK_MECHANISM_TYPE type) {
+  CK_TOKEN_INFO info;
+  if (!s.unlisted_on.empty() && real->C_GetTokenInfo(slot, &info) == CKR_OK &&
+      !strncmp((const char *)info.label, s.unlisted_on.c_str(), s.unlisted_on.size()))
+    return true;
+  return s.hidden_mechanisms.count(type) != 0;
 }
 
 inline CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_ULONG_PTR count) {
@@ -165,13 +169,13 @@ inline CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE_PTR list, CK_
   if (rv == CKR_OK) rv = real->C_GetMechanismList(slot, types.data(), &all);
   if (rv != CKR_OK) return rv;
   for (auto type : types)
-    if (!is_hidden(*s, type)) shown.push_back(type);
+    if (!is_hidden(*s, slot, type)) shown.push_back(type);
   return give_list(shown, list, count);
 }
 
 inline CK_RV C_GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO_PTR info) {
   auto s = settings::now();
-  if (is_hidden(*s, type)) return CKR_MECHANISM_INVALID;
+  if (is_hidden(*s, slot, type)) return CKR_MECHANISM_INVALID;
   CK_RV rv = real->C_GetMechanismInfo(slot, type, info);
   if (rv != CKR_OK) return rv;
   auto uses = s->hidden_uses.find(type);

@@ -42,7 +42,7 @@ struct TemplateRule {
 };
 
 struct Settings {
-  std::string module, softhsm_conf;
+  std::string module, softhsm_conf, unlisted_on;
   bool present = true, log = true;
   uint64_t epoch = 0;  // how often the token was pulled
   std::vector<Fault> faults;
@@ -51,7 +51,7 @@ struct Settings {
   std::string library_manufacturer, library_description, manufacturer, model;
   CK_FLAGS hidden_flags = 0, slot_flags = 0;
   bool one_slot = false, hidden_until_login = false, needs_purpose = false, stuck = false;
-  bool no_mechanisms = false, bare_peer = false;
+  bool bare_peer = false;
   std::set<CK_MECHANISM_TYPE> hidden_mechanisms;
   std::map<CK_MECHANISM_TYPE, CK_FLAGS> hidden_uses;
   std::map<CK_MECHANISM_TYPE, CK_ULONG> largest;
@@ -119,7 +119,7 @@ inline void read_line(Settings &s, const std::string &line) {
   else if (word == "needs-purpose") s.needs_purpose = true;
   else if (word == "stuck") s.stuck = true;
   else if (word == "bare-peer") s.bare_peer = true;
-  else if (word == "no-mechanisms") s.no_mechanisms = true;
+  else if (word == "no-mechanisms") s.unlisted_on = text();
   else if (word == "hidden-mechanism") s.hidden_mechanisms.insert(number());
   else if (word == "hidden-use") {
     CK_MECHANISM_TYPE mechanism = number();

@@ -6,7 +6,8 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypt
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
+import { TOKEN_FLAG } from "../../../src/token/modules/constants.js";
+import { type SetFaults, softHsmBehind } from "../../support/behind-shim.js";
 import { type ImportOptions, importValues } from "../../support/import-key.js";
 import { rawDone, rawSteps } from "../../support/raw-token.js";
 import { SO_PIN, SOFTHSM_MODULE, softHsmEnvironment, USER_PIN } from "../../support/softhsm.js";
@@ -14,6 +15,10 @@ import { temporaryFolder } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
 
 const folder = temporaryFolder();
+
+async function behind(set: SetFaults): Promise<{ P11SEAL_MODULE: string }> {
+  return { P11SEAL_MODULE: (await softHsmBehind(set)).module };
+}
 const home = join(folder, "home");
 /** Tokens that no other test fills. */
 const conf = join(folder, "softhsm2.conf");
@@ -134,8 +139,8 @@ describe("a token that shows nothing before login", () => {
   });
 
   it("opens also where CKF_LOGIN_REQUIRED is not set, and asks once", async () => {
-    const fault = { fn: "none", how: 0, optionalLogin: true } as const;
-    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const hiding = { shows: { hiddenFlags: TOKEN_FLAG.LOGIN_REQUIRED } };
+    const env = { P11SEAL_MODULE: (await softHsmBehind(undefined, hiding)).module };
     await ok(["open", "-i", at(vault, "rsa"), "--force", "-o", "opened", "rsa2048.p11s"], { env });
     expect(readFileSync("opened", "utf8")).toBe("meet at noon\n");
     expect(timesAsked()).toBe(1);
@@ -320,10 +325,9 @@ describe("a token that shows nothing before login", () => {
   });
 
   it("may answer that nobody is logged in, instead of showing nothing", async () => {
-    const env = {
-      P11SEAL_MODULE: buildFaultyModule(),
-      ...faultyEnvironment({ fn: "C_FindObjectsInit", how: 0x101, untilLogin: true }),
-    };
+    const env = await behind((faults) =>
+      faults.fail("C_FindObjectsInit", { rv: "CKR_USER_NOT_LOGGED_IN", until: "login" }),
+    );
     const argv = ["open", "--force", "-o", "opened"];
     await ok([...argv, "-i", at(vault, "rsa"), "rsa2048.p11s"], { env });
     await ok([...argv, "-i", vault.uri, "rsa2048.p11s"], { env });
@@ -345,9 +349,10 @@ describe("a private key alone", () => {
   });
 
   it("opens if its token shows the modulus and not the exponent", async () => {
-    const typeInvalid = 0x12;
-    const fault = { fn: "C_GetAttributeValue", how: typeInvalid, attribute: 0x122 } as const;
-    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const rv = "CKR_ATTRIBUTE_TYPE_INVALID";
+    const env = await behind((faults) =>
+      faults.fail("C_GetAttributeValue", { rv, attribute: "PUBLIC_EXPONENT" }),
+    );
     await ok(["open", "-i", at(lone, "rsa"), "--force", "-o", "opened", "rsa3072.p11s"], { env });
     const { stdout } = await ok(["keys", "export", at(lone, "rsa")], { env });
     expect(createPublicKey(stdout).equals(createPublicKey(KEYS.rsa3072))).toBe(true);
@@ -448,8 +453,9 @@ describe("keys generate", () => {
   it("says of a key whose public half the token hides that it has to be named", async () => {
     const token = await freshToken("hides");
     // CKA_PRIVATE of the public key is read as true, and that of the private key as false.
-    const fault = { fn: "C_GetAttributeValue", how: "wrong", attribute: 2 } as const;
-    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const env = await behind((faults) =>
+      faults.wrong("C_GetAttributeValue", { attribute: "PRIVATE" }),
+    );
     const made = ["--token", token.uri, "--label", "k", "--type", "ec:p256"];
     const { stderr } = await ok(["keys", "generate", ...made], { env });
     expect(stderr).toContain("the public key shows only after login");
@@ -457,8 +463,7 @@ describe("keys generate", () => {
 
   it("finds a key again whose id the token gives back changed", async () => {
     const token = await freshToken("changes ids");
-    const fault = { fn: "C_GetAttributeValue", how: "wrong", attribute: 0x102 } as const;
-    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const env = await behind((faults) => faults.wrong("C_GetAttributeValue", { attribute: "ID" }));
     const made = ["--token", token.uri, "--label", "k", "--type", "ec:p256"];
     const { stdout } = await ok(["keys", "generate", ...made], { env });
     const [uri = ""] = /pkcs11:\S+/.exec(stdout.toString()) ?? [];
@@ -466,12 +471,15 @@ describe("keys generate", () => {
     expect(exported.stdout.toString()).toContain("BEGIN PUBLIC KEY");
   });
 
-  it.each<[string, Fault]>([
-    ["keeps no objects", { fn: "C_GetAttributeValue", how: "wrong", attribute: 1 }],
-    ["shows no public half", { fn: "C_GetAttributeValue", how: "short", attribute: 0x181 }],
+  it.each<[string, SetFaults]>([
+    ["keeps no objects", (faults) => faults.wrong("C_GetAttributeValue", { attribute: "TOKEN" })],
+    [
+      "shows no public half",
+      (faults) => faults.short("C_GetAttributeValue", { attribute: "EC_POINT" }),
+    ],
   ])("keeps no key that could not be found again: a token that %s", async (what, fault) => {
     const token = await freshToken(what);
-    const env = { P11SEAL_MODULE: buildFaultyModule(), ...faultyEnvironment(fault) };
+    const env = await behind(fault);
     for (const use of ["sign", "exchange"]) {
       const made = ["--token", token.uri, "--label", "k", "--type", "ec:p256", "--use", use];
       const refused = await cli(["keys", "generate", ...made], { env });

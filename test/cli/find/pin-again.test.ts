@@ -2,11 +2,12 @@
  * A wrong PIN at a terminal: another may be typed while the token does not say that its counter is
  * low, and none is sent twice. The token is SoftHSM behind a module that can hide its flags.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, expect, it } from "@jest/globals";
 import { TOKEN_FLAG } from "../../../src/token/modules/constants.js";
-import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
+import type { WrappedModule } from "../../../src/testing/index.js";
+import { countedCalls, type SetFaults, softHsmBehind } from "../../support/behind-shim.js";
 import { publicPem, TEST_KEYS } from "../../support/keys.js";
 import { fakePinentry } from "../../support/pinentry.js";
 import { freshToken, importKey, type TestToken, USER_PIN } from "../../support/softhsm.js";
@@ -22,12 +23,17 @@ const SAME = "that PIN was refused before, and was not sent again; PIN for token
 /** SoftHSM sets it at the first wrong PIN, and never locks. */
 const HIDDEN: number = TOKEN_FLAG.USER_PIN_COUNT_LOW;
 
-let faulty: string;
+/** Hides the flag. */
+let hiding: WrappedModule;
+/** Shows it. */
+let showing: WrappedModule;
+/** The one that was used last. */
+let used: WrappedModule;
 let token: TestToken;
 
 interface Given {
-  readonly fault?: Fault;
-  readonly hiddenFlags?: number;
+  readonly fault?: SetFaults;
+  readonly behind?: WrappedModule;
   readonly pin?: string;
   /** By default the terminal, or the PIN that is given. */
   readonly source?: string;
@@ -35,32 +41,32 @@ interface Given {
 
 function environment({
   fault,
-  hiddenFlags = HIDDEN,
+  behind = hiding,
   pin,
   source,
 }: Given): Record<string, string | null> {
+  used = behind;
+  used.faults.clear();
+  fault?.(used.faults);
   return {
     P11SEAL_HOME: at("home"),
     P11SEAL_SYSTEM_MODULES: "0",
-    P11SEAL_MODULE: faulty,
+    P11SEAL_MODULE: used.module,
     P11SEAL_PIN_SOURCE: source ?? (pin === undefined ? null : "env:PIN"),
     PIN: pin ?? null,
-    ...faultyEnvironment({ fn: "none", how: 0, ...fault, hiddenFlags, calls: at("calls") }),
   };
 }
 
 const open = (steps: readonly (readonly [string, string])[], given: Given = {}): Promise<Played> =>
   atTerminal(["open", "-i", token.uri, "m.p11s"], steps, { cwd: folder, env: environment(given) });
 
-const logins = (): number =>
-  readFileSync(at("calls"), "utf8")
-    .split("\n")
-    .filter((name) => name === "C_Login").length;
+const logins = (): number | undefined => countedCalls(used, "C_Login")[0];
 
 const questions = ({ shown }: Played): number => shown.split(FIRST).length - 1;
 
 beforeAll(async () => {
-  faulty = buildFaultyModule();
+  hiding = await softHsmBehind(undefined, { shows: { hiddenFlags: HIDDEN } });
+  showing = await softHsmBehind();
   token = await freshToken("pin-again");
   const privateHalf = { DERIVE: true, SIGN: false };
   await importKey(token, TEST_KEYS.p256, { label: "k", id: Uint8Array.of(1), privateHalf });
@@ -73,7 +79,8 @@ beforeAll(async () => {
 beforeEach(async () => {
   // A login that succeeds clears the flags that a wrong PIN sets.
   expect(await open([], { pin: USER_PIN })).toMatchObject({ status: 0 });
-  writeFileSync(at("calls"), "");
+  hiding.forgetCalls();
+  showing.forgetCalls();
 });
 
 it("that was mistyped is typed again, and opens", async () => {
@@ -123,17 +130,20 @@ it.each([
 });
 
 it("is not asked for again once the token says that its counter is low", async () => {
-  const played = await open([[FIRST, "0000\r"]], { hiddenFlags: 0 });
+  const played = await open([[FIRST, "0000\r"]], { behind: showing });
   expect(played.status).toBe(5);
   expect([questions(played), logins()]).toEqual([1, 1]);
 });
 
-it.each([
-  ["the module crashes", "crash"],
-  ["the device fails", 0x30],
-  ["the token says that it is locked", 0xa4],
-] as const)("is not asked for again where %s", async (_what, how) => {
-  const played = await open([[FIRST, `${USER_PIN}\r`]], { fault: { fn: "C_Login", how } });
+it.each<[string, SetFaults]>([
+  ["the module crashes", (faults) => faults.crash("C_Login")],
+  ["the device fails", (faults) => faults.fail("C_Login", { rv: "CKR_DEVICE_ERROR" })],
+  [
+    "the token says that it is locked",
+    (faults) => faults.fail("C_Login", { rv: "CKR_PIN_LOCKED" }),
+  ],
+])("is not asked for again where %s", async (_what, fault) => {
+  const played = await open([[FIRST, `${USER_PIN}\r`]], { fault });
   expect(played.status).not.toBe(0);
   expect([questions(played), logins()]).toEqual([1, 1]);
 });

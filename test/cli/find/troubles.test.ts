@@ -3,7 +3,8 @@ import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
-import { buildFaultyModule, faultyEnvironment, type Fault } from "../../support/faulty/module.js";
+import type { PkcsFunction, WrappedModule } from "../../../src/testing/index.js";
+import { softHsmBehind } from "../../support/behind-shim.js";
 import { freshToken, SOFTHSM_MODULE, type TestToken, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run, type Outcome } from "../support/run.js";
@@ -11,7 +12,7 @@ import { run, type Outcome } from "../support/run.js";
 const folder = temporaryFolder();
 const home = join(folder, "home");
 let token: TestToken;
-let faulty: string;
+let faulty: WrappedModule;
 
 const SESSION_COUNT = 0xb1;
 const NOT_RECOGNIZED = 0xe1;
@@ -53,16 +54,17 @@ const COMMANDS = {
   tokens: ["tokens"],
 };
 
-const failing = (fault: Fault): Environment => ({
-  P11SEAL_MODULE: faulty,
-  ...faultyEnvironment(fault),
-});
+function failing({ fn, how }: { fn: PkcsFunction; how: number }): Environment {
+  faulty.faults.clear();
+  faulty.faults.fail(fn, { rv: how });
+  return { P11SEAL_MODULE: faulty.module };
+}
 
 beforeAll(async () => {
   mkdirSync(home, { mode: 0o700 });
   process.chdir(folder);
   writeFileSync("note", "meet at noon\n");
-  faulty = buildFaultyModule();
+  faulty = await softHsmBehind();
   token = await freshToken("troubles");
   const env = { P11SEAL_MODULE: SOFTHSM_MODULE };
   const key = ["--token", token.uri, "--label", "k", "--type", "ec:p256"];
@@ -130,7 +132,10 @@ describe("a package that calls modules, if there is none,", () => {
     const env = { ...process.env, P11SEAL_HOME: home, P11SEAL_MODULE: "" };
     for (const [command, argv] of Object.entries(COMMANDS)) {
       const program = [join(copy, "dist/cli/main.js"), ...argv];
-      for (const own of [{ P11SEAL_MODULE: SOFTHSM_MODULE }, { PKCS11_MODULE_PATH: faulty }]) {
+      for (const own of [
+        { P11SEAL_MODULE: SOFTHSM_MODULE },
+        { PKCS11_MODULE_PATH: faulty.module },
+      ]) {
         const ended = spawnSync(process.execPath, program, {
           env: { ...env, ...own, P11SEAL_SYSTEM_MODULES: "0" },
           encoding: "utf8",
@@ -165,14 +170,17 @@ describe("a slot whose token can't be read", () => {
     const { unread } = JSON.parse(listed.stdout.toString("utf8")) as { unread: unknown[] };
     expect(unread[0]).toMatchObject({
       slot: expect.stringMatching(/^slot "SoftHSM slot/),
-      module: faulty,
+      module: faulty.module,
       error: { message: expect.stringContaining(name) },
     });
   });
 
   it("is of no interest if another module reads that slot", async () => {
     const env = failing({ fn: "C_GetTokenInfo", how: NOT_RECOGNIZED });
-    const listed = await cli(["tokens"], { ...env, P11SEAL_MODULE: `${faulty}:${SOFTHSM_MODULE}` });
+    const listed = await cli(["tokens"], {
+      ...env,
+      P11SEAL_MODULE: `${faulty.module}:${SOFTHSM_MODULE}`,
+    });
     expect(listed.status).toBe(0);
     expect(listed.stderr).not.toContain("NOT_RECOGNIZED");
   });

@@ -15,7 +15,8 @@ import {
 import type { KeyInfo } from "../../../src/token/values.js";
 import { parseUri } from "../../../src/token/uri.js";
 import { CHILD_PROGRAM } from "../../support/child-program.js";
-import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
+import type { PkcsFunction } from "../../../src/testing/index.js";
+import { type SetFaults, softHsmBehind } from "../../support/behind-shim.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import {
   freshToken,
@@ -27,12 +28,10 @@ import {
 } from "../../support/softhsm.js";
 import { agree, decryptOaep } from "../../support/private-key.js";
 
-let faulty: string;
 let token: TestToken;
 const open: TokenProcess[] = [];
 
 beforeAll(async () => {
-  faulty = buildFaultyModule();
   token = await freshToken("process");
   const uses = { UNWRAP: true, DERIVE: false, SIGN: false, DECRYPT: false };
   await importKey(token, TEST_KEYS.rsa2048, {
@@ -54,13 +53,16 @@ interface Running {
   readonly traced: string[];
 }
 
-function start(fault?: Fault, options: Partial<TokenProcessOptions> = {}): Running {
+async function start(
+  fault?: SetFaults,
+  options: Partial<TokenProcessOptions> = {},
+): Promise<Running> {
   let asked = 0;
   const traced: string[] = [];
   const tokens = new TokenProcess({
-    modules: [fault === undefined ? SOFTHSM_MODULE : faulty],
+    modules: [fault === undefined ? SOFTHSM_MODULE : (await softHsmBehind(fault)).module],
     home: "/nonexistent",
-    env: { ...process.env, ...(fault === undefined ? {} : faultyEnvironment(fault)) },
+    env: process.env,
     pin: () => {
       asked += 1;
       return Promise.resolve(USER_PIN);
@@ -107,8 +109,9 @@ describe("a module that goes wrong in the middle of its work", () => {
     ["ends the process", "exit", "ERR_TOKEN_CRASHED", /status 3/],
     ["never returns", "hang", "ERR_TOKEN_TIMEOUT", /did not answer in time/],
   ] as const)("%s: one error, and the next message opens", async (_, how, code, told) => {
-    const fault: Fault = { fn: "C_UnwrapKey", how, once: true };
-    const { tokens, asked } = start(fault, { timeoutMs: 2_000 });
+    const { tokens, asked } = await start((faults) => faults[how]("C_UnwrapKey", { times: 1 }), {
+      timeoutMs: 2_000,
+    });
     await expect(unwraps(tokens)).rejects.toMatchObject({
       ...{ name: "TokenError", code, message: expect.stringMatching(told) as unknown },
     });
@@ -118,7 +121,7 @@ describe("a module that goes wrong in the middle of its work", () => {
   });
 
   it("takes along only what was under way", async () => {
-    const { tokens } = start({ fn: "C_UnwrapKey", how: "crash", once: true });
+    const { tokens } = await start((faults) => faults.crash("C_UnwrapKey", { times: 1 }));
     const [first, second] = await Promise.allSettled([unwraps(tokens), agrees(tokens)]);
     expect(first).toMatchObject({ status: "rejected", reason: { code: "ERR_TOKEN_CRASHED" } });
     // The other call was in the same process, or came after it.
@@ -128,17 +131,17 @@ describe("a module that goes wrong in the middle of its work", () => {
     await expect(agrees(tokens)).resolves.toBe(true);
   });
 
-  it.each(["C_OpenSession", "C_FindObjectsInit", "C_DeriveKey", "C_DestroyObject"])(
+  it.each<PkcsFunction>(["C_OpenSession", "C_FindObjectsInit", "C_DeriveKey", "C_DestroyObject"])(
     "crashes in %s: told as what it is",
     async (fn) => {
-      const { tokens } = start({ fn, how: "crash", once: true });
+      const { tokens } = await start((faults) => faults.crash(fn, { times: 1 }));
       await expect(agrees(tokens)).rejects.toMatchObject({ code: "ERR_TOKEN_CRASHED" });
       await expect(agrees(tokens)).resolves.toBe(true);
     },
   );
 
   it("hangs in C_Finalize: closing takes seconds, not forever", async () => {
-    const { tokens } = start({ fn: "C_Finalize", how: "hang" });
+    const { tokens } = await start((faults) => faults.hang("C_Finalize"));
     await expect(agrees(tokens)).resolves.toBe(true);
     const before = Date.now();
     await tokens.close();
@@ -147,17 +150,16 @@ describe("a module that goes wrong in the middle of its work", () => {
 });
 
 describe("a token that says it is gone", () => {
-  it.each([
-    ["CKR_DEVICE_REMOVED", 0x32],
-    ["CKR_TOKEN_NOT_PRESENT", 0xe0],
-    ["CKR_SESSION_HANDLE_INVALID", 0xb3],
-  ])("with %s: ERR_TOKEN_REMOVED, and works when it is back", async (_, how) => {
-    const { tokens } = start({ fn: "C_DeriveKey", how, once: true });
-    await expect(agrees(tokens)).rejects.toMatchObject({
-      ...{ code: "ERR_TOKEN_REMOVED", fn: "C_DeriveKey" },
-    });
-    await expect(agrees(tokens)).resolves.toBe(true);
-  });
+  it.each(["CKR_DEVICE_REMOVED", "CKR_TOKEN_NOT_PRESENT", "CKR_SESSION_HANDLE_INVALID"])(
+    "with %s: ERR_TOKEN_REMOVED, and works when it is back",
+    async (rv) => {
+      const { tokens } = await start((faults) => faults.fail("C_DeriveKey", { rv, times: 1 }));
+      await expect(agrees(tokens)).rejects.toMatchObject({
+        ...{ code: "ERR_TOKEN_REMOVED", fn: "C_DeriveKey" },
+      });
+      await expect(agrees(tokens)).resolves.toBe(true);
+    },
+  );
 });
 
 describe("a module that goes wrong as it is loaded", () => {
@@ -169,40 +171,44 @@ describe("a module that goes wrong as it is loaded", () => {
     ["crashes in C_GetSlotList", "C_GetSlotList", "crash"],
     ["never returns from C_GetTokenInfo", "C_GetTokenInfo", "hang"],
   ] as const)("%s: the others are found all the same", async (_, fn, how) => {
-    const { tokens } = start(
-      { fn, how },
-      { modules: [faulty, SOFTHSM_MODULE], timeoutMs: how === "hang" ? 1_500 : 30_000 },
-    );
+    const { module } = await softHsmBehind((faults) => faults[how](fn));
+    const { tokens } = await start(undefined, {
+      modules: [module, SOFTHSM_MODULE],
+      timeoutMs: how === "hang" ? 1_500 : 30_000,
+    });
     await expect(agrees(tokens)).resolves.toBe(true);
     const [bad, good] = await tokens.modules();
     expect(bad).toMatchObject({
-      path: faulty,
+      path: module,
       error: { code: how === "hang" ? "ERR_TOKEN_TIMEOUT" : "ERR_TOKEN_CRASHED" },
     });
     expect(good).toMatchObject({ path: SOFTHSM_MODULE, library: expect.anything() as unknown });
   });
 
   it("is named when it is the only one", async () => {
-    const { tokens } = start({ fn: "C_Initialize", how: "crash" });
+    const { module } = await softHsmBehind((faults) => faults.crash("C_Initialize"));
+    const { tokens } = await start(undefined, { modules: [module] });
     await expect(keyNamed(tokens, "ec")).rejects.toMatchObject({
-      ...{ code: "ERR_TOKEN_CRASHED", message: expect.stringContaining(faulty) as unknown },
+      ...{ code: "ERR_TOKEN_CRASHED", message: expect.stringContaining(module) as unknown },
     });
   });
 });
 
 describe("a module that lies", () => {
   it("CKR_OK and another key than was wrapped: nobody takes it for the right one", async () => {
-    const { tokens } = start({ fn: "C_GetAttributeValue", how: "wrong" });
+    const { tokens } = await start((faults) => faults.wrong("C_GetAttributeValue"));
     await expect(agrees(tokens)).resolves.toBe(false);
   });
 
   it("CKR_OK and a key that is too short: the token can't derive, as a try of our own shows", async () => {
-    const { tokens } = start({ fn: "C_GetAttributeValue", how: "short" });
+    const { tokens } = await start((faults) => faults.short("C_GetAttributeValue"));
     await expect(agrees(tokens)).rejects.toMatchObject({ code: "ERR_MECHANISM" });
   });
 
   it("that a way is not there, is taken at its word: another one, or an error, and no retry of the PIN", async () => {
-    const { tokens, asked } = start({ fn: "C_UnwrapKey", how: 0x54 });
+    const { tokens, asked } = await start((faults) =>
+      faults.fail("C_UnwrapKey", { rv: "CKR_FUNCTION_NOT_SUPPORTED" }),
+    );
     await expect(unwraps(tokens)).rejects.toMatchObject({ code: "ERR_MECHANISM" });
     expect(asked()).toBe(1);
   });
@@ -212,8 +218,8 @@ describe("a PIN", () => {
   it.each(["crash", "hang"] as const)(
     "is not sent again when the module went down with it (%s)",
     async (how) => {
-      const { tokens, asked } = start(
-        { fn: "C_Login", how, once: true },
+      const { tokens, asked } = await start(
+        (faults) => faults[how]("C_Login", { times: 1 }),
         how === "hang" ? { timeoutMs: 2_000 } : {},
       );
       await expect(agrees(tokens)).rejects.toMatchObject({
@@ -230,8 +236,8 @@ describe("a PIN", () => {
       asked += 1;
       return Promise.resolve("9999");
     };
-    const { tokens } = start(
-      { fn: "C_FindObjectsInit", how: "crash", once: true, skip: 3 },
+    const { tokens } = await start(
+      (faults) => faults.crash("C_FindObjectsInit", { at: 4, times: 1 }),
       { pin },
     );
     for (let i = 0; i < 4; i++) {
@@ -241,7 +247,7 @@ describe("a PIN", () => {
   });
 
   it("is neither in the process's arguments nor in its environment", async () => {
-    const { tokens } = start(undefined, {
+    const { tokens } = await start(undefined, {
       env: { ...process.env, KEEP: "kept" },
       pin: () => Promise.resolve(USER_PIN),
     });
@@ -259,22 +265,22 @@ describe("a PIN", () => {
       await sleep(1_500);
       return USER_PIN;
     };
-    const { tokens } = start(undefined, { pin, timeoutMs: 1_000 });
+    const { tokens } = await start(undefined, { pin, timeoutMs: 1_000 });
     await expect(agrees(tokens)).resolves.toBe(true);
   });
 });
 
 describe("the process", () => {
   it("ends with its parent, even while a native call never returns", async () => {
+    const { module } = await softHsmBehind((faults) => faults.hang("C_GetSlotList"));
     const program = `
       const { TokenProcess } = await import(${JSON.stringify(new URL("../../../dist/token/process/token-process.js", import.meta.url).href)});
-      const tokens = new TokenProcess({ modules: [${JSON.stringify(faulty)}], home: "/nonexistent",
+      const tokens = new TokenProcess({ modules: [${JSON.stringify(module)}], home: "/nonexistent",
         env: process.env, pin: () => Promise.resolve("1234") });
       tokens.tokens().catch(() => undefined);
       setTimeout(() => process.stdout.write("waiting"), 1500);
       setInterval(() => undefined, 1000);`;
     const parent = spawn(process.execPath, ["--input-type=module", "-e", program], {
-      env: { ...process.env, ...faultyEnvironment({ fn: "C_GetSlotList", how: "hang" }) },
       stdio: ["ignore", "pipe", "inherit"],
     });
     await new Promise((resolve) => parent.stdout.once("data", resolve));
@@ -297,7 +303,7 @@ describe("the process", () => {
 
   it("does many things at once on one login, and leaves no object behind", async () => {
     const before = await objectCount(token);
-    const { tokens, asked } = start();
+    const { tokens, asked } = await start();
     const done = await Promise.all(
       Array.from({ length: 60 }, (_, i) => (i % 2 === 0 ? agrees(tokens) : unwraps(tokens))),
     );
@@ -307,7 +313,9 @@ describe("the process", () => {
   });
 
   it("is distinguished from a program that is missing", async () => {
-    const { tokens } = start(undefined, { program: join(CHILD_PROGRAM, "..", "no-such-file.js") });
+    const { tokens } = await start(undefined, {
+      program: join(CHILD_PROGRAM, "..", "no-such-file.js"),
+    });
     await expect(tokens.tokens()).rejects.toMatchObject({ code: "ERR_TOKEN_CRASHED" });
   });
 });

@@ -3,48 +3,49 @@
  * The token is SoftHSM behind a module that lists nothing.
  */
 import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { temporaryFolder } from "../../cli/support/folder.js";
 import { type Outcome, run } from "../../cli/support/run.js";
-import { buildFaultyModule, type Fault, faultyEnvironment } from "../../support/faulty/module.js";
+import type { PkcsFunction, WrappedModule } from "../../../src/testing/index.js";
+import { countedCalls, softHsmBehind } from "../../support/behind-shim.js";
 import { freshToken, importKey, SOFTHSM_MODULE, USER_PIN } from "../../support/softhsm.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
-const calls = at("calls");
-let faulty: string;
+let unlisted: WrappedModule;
 let token: string;
 /** Lists what it has, and has the key "ec" too. */
 let lists: string;
 
-const MECHANISM_INVALID = 0x70;
-/** No call of this function is made to fail: the module lists nothing, and has it all. */
+/** No function is made to fail: the module lists nothing, and has it all. */
 const NONE = "none";
 const USES = { UNWRAP: false, DECRYPT: false, DERIVE: false, SIGN: false };
 
-function cli(argv: readonly string[], fault?: Pick<Fault, "fn">): Promise<Outcome> {
-  const odd: Fault | undefined = fault && {
-    ...{ ...fault, how: MECHANISM_INVALID, unlisted: "unlisted", calls },
-  };
+function cli(
+  argv: readonly string[],
+  fault?: { fn: PkcsFunction | typeof NONE },
+): Promise<Outcome> {
+  unlisted.faults.clear();
+  if (fault !== undefined && fault.fn !== NONE) {
+    unlisted.faults.fail(fault.fn, { rv: "CKR_MECHANISM_INVALID" });
+  }
   return run(argv, {
     env: {
       P11SEAL_HOME: at("home"),
       P11SEAL_SYSTEM_MODULES: "0",
-      P11SEAL_MODULE: odd === undefined ? SOFTHSM_MODULE : faulty,
+      P11SEAL_MODULE: fault === undefined ? SOFTHSM_MODULE : unlisted.module,
       SOFTHSM2_CONF: process.env["SOFTHSM2_CONF"],
       P11SEAL_PIN_SOURCE: "env:PIN",
       PIN: USER_PIN,
-      ...(odd === undefined ? {} : faultyEnvironment(odd)),
     },
   });
 }
 
 /** How often each of these functions was called since the last question. */
 function counted(...functions: readonly string[]): number[] {
-  const names = existsSync(calls) ? readFileSync(calls, "utf8").split("\n") : [];
-  return functions.map((fn) => names.filter((name) => name === fn).length);
+  return countedCalls(unlisted, ...functions);
 }
 
 const privatePem = (key: KeyObject): string =>
@@ -54,7 +55,7 @@ const uri = (object: string): string => `${token};object=${object}`;
 const sealed = (object: string): string => at(`${object}.p11s`);
 
 beforeAll(async () => {
-  faulty = buildFaultyModule();
+  unlisted = await softHsmBehind(undefined, { mechanisms: { unlistedOn: "unlisted" } });
   const own = await freshToken("unlisted");
   const other = await freshToken("lists");
   [token, lists] = [own.uri, other.uri];
@@ -85,7 +86,7 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  writeFileSync(calls, "");
+  unlisted.forgetCalls();
 });
 
 describe("a token that has what it does not list", () => {

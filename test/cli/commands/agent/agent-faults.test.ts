@@ -7,7 +7,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync, writeFileSync
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import { buildFaultyModule, faultyEnvironment } from "../../../support/faulty/module.js";
+import { type SetFaults, softHsmBehind } from "../../../support/behind-shim.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import {
   freshToken,
@@ -46,11 +46,9 @@ afterEach(async () => {
   await agent.stop();
 });
 
-async function begin(
-  env: Readonly<Record<string, string>> = {},
-  module = SOFTHSM_MODULE,
-): Promise<void> {
-  agent = await startAgent(folder, ["--module", module, "-i", token.uri], env);
+async function begin(fault?: SetFaults): Promise<void> {
+  const module = fault === undefined ? SOFTHSM_MODULE : (await softHsmBehind(fault)).module;
+  agent = await startAgent(folder, ["--module", module, "-i", token.uri], {});
 }
 
 /** Without a token of its own: only the agent can open it. */
@@ -89,7 +87,7 @@ describe("an agent", () => {
   onLinux(
     "that is killed while it opens a message is one error, and the next open works",
     async () => {
-      await begin(faultyEnvironment({ fn: "C_UnwrapKey", how: "hang" }), buildFaultyModule());
+      await begin((faults) => faults.hang("C_UnwrapKey"));
       const opening = open();
       await sleep(1500);
       agent.child.kill("SIGKILL");
@@ -103,8 +101,8 @@ describe("an agent", () => {
   );
 
   onLinux("whose token is pulled gives one error, and after one more PIN it works", async () => {
-    const removed = { fn: "C_UnwrapKey", how: 0x32, skip: 1, once: true } as const;
-    await begin(faultyEnvironment(removed), buildFaultyModule());
+    const rv = "CKR_DEVICE_REMOVED";
+    await begin((faults) => faults.fail("C_UnwrapKey", { at: 2, times: 1, rv }));
     expect(await open()).toMatchObject({ status: 0 });
     const ended = await open();
     expect({ status: ended.status, code: errorCode(ended) }).toEqual({
@@ -117,8 +115,7 @@ describe("an agent", () => {
   });
 
   onLinux("whose module crashes gives one error, and lives on", async () => {
-    const crash = { fn: "C_UnwrapKey", how: "crash", skip: 1, once: true } as const;
-    await begin(faultyEnvironment(crash), buildFaultyModule());
+    await begin((faults) => faults.crash("C_UnwrapKey", { at: 2, times: 1 }));
     expect(await open()).toMatchObject({ status: 0 });
     const ended = await open();
     expect({ status: ended.status, code: errorCode(ended) }).toEqual({

@@ -17,7 +17,8 @@ import { verifyReceipt } from "../../../../src/records/audit/receipt.js";
 import { addEntry } from "../../../../src/records/directory/directory-file.js";
 import type { DirectoryEntry, DirectoryKind } from "../../../../src/records/directory/directory.js";
 import { openHomeLedger } from "../../../../src/records/ledger/home-ledger.js";
-import { buildFaultyModule, faultyEnvironment } from "../../../support/faulty/module.js";
+import type { WrappedModule } from "../../../../src/testing/index.js";
+import { softHsmBehind } from "../../../support/behind-shim.js";
 import { identityOf, recipientOf } from "../../../support/identities.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import { describeNss, freshNssToken } from "../../../support/nss.js";
@@ -47,7 +48,7 @@ const OTHER = custodianOf("rsa2048");
 
 let folder: string;
 let home: string;
-let faulty: string;
+let faulty: WrappedModule;
 let token: TestToken;
 const there = (name: string): string => join(folder, name);
 
@@ -56,7 +57,7 @@ beforeAll(async () => {
   writeFileSync(join(root, "vault.pem"), publicPem(TEST_KEYS.ed25519));
   writeFileSync(join(root, "zoe.key"), TEST_KEYS.p384, { mode: 0o600 });
   writeFileSync(join(root, "receipt.key"), TEST_KEYS.ed25519, { mode: 0o600 });
-  faulty = buildFaultyModule();
+  faulty = await softHsmBehind();
   token = await freshToken("passed-on");
   const privateHalf = { DERIVE: true, SIGN: false };
   await importKey(token, TEST_KEYS.p256, { label: "bob", id: Uint8Array.of(1), privateHalf });
@@ -81,14 +82,13 @@ async function know(
 
 /** Runs the command with the token's PIN at hand, and a list of the calls to the module. */
 async function run(...argv: string[]): Promise<Told> {
-  writeFileSync(there("calls"), "");
+  faulty.forgetCalls();
   const env = {
     P11SEAL_HOME: home,
     P11SEAL_SYSTEM_MODULES: "0",
-    P11SEAL_MODULE: faulty,
+    P11SEAL_MODULE: faulty.module,
     P11SEAL_PIN_SOURCE: "env:PIN",
     PIN: USER_PIN,
-    ...faultyEnvironment({ fn: "none", how: 0, calls: there("calls") }),
   };
   return told(await p11seal(argv, { cwd: folder, env }));
 }
@@ -97,9 +97,7 @@ const open = (...argv: string[]): Promise<Told> => run("open", "--json", "-i", t
 
 /** How often the token was logged in to, or its key used. */
 const uses = (): number =>
-  readFileSync(there("calls"), "utf8")
-    .split("\n")
-    .filter((name) => /^C_(?:Login|DeriveKey|UnwrapKey|Decrypt)$/.test(name)).length;
+  faulty.calls().filter(({ fn }) => /^C_(?:Login|DeriveKey|UnwrapKey|Decrypt)$/.test(fn)).length;
 
 const lastLine = (): unknown =>
   JSON.parse(readFileSync(join(home, "audit.jsonl"), "utf8").trimEnd().split("\n").at(-1) ?? "");

@@ -9,11 +9,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
-import {
-  buildFaultyModule,
-  type Fault,
-  faultyEnvironment,
-} from "../../../support/faulty/module.js";
+import { type SetFaults, softHsmBehind } from "../../../support/behind-shim.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import {
   freshToken,
@@ -28,12 +24,10 @@ import { p11seal, type Ended } from "../../support/spawn.js";
 const COUNT = 12;
 
 const folder = temporaryFolder();
-let faulty: string;
 let token: TestToken;
 let runs = 0;
 
 beforeAll(async () => {
-  faulty = buildFaultyModule();
   token = await freshToken("several");
   const key = { label: "exchange", id: Uint8Array.of(1), privateHalf: { UNWRAP: true } };
   await importKey(token, TEST_KEYS.rsa2048, key);
@@ -63,7 +57,7 @@ interface Several extends Ended {
 async function openAll(
   names: readonly string[],
   options: {
-    fault?: Fault;
+    fault?: SetFaults;
     pin?: string;
     more?: readonly string[];
     prepare?: (into: string) => void;
@@ -82,9 +76,8 @@ async function openAll(
   const { fault, pin = USER_PIN, more = [] } = options;
   const argv = ["open", "-i", token.uri, "--pin-source", "env:PIN", ...more];
   const env = {
-    ...(fault === undefined ? {} : faultyEnvironment(fault)),
     ...{ PIN: pin, P11SEAL_HOME: home },
-    P11SEAL_MODULE: fault === undefined ? SOFTHSM_MODULE : faulty,
+    P11SEAL_MODULE: fault === undefined ? SOFTHSM_MODULE : (await softHsmBehind(fault)).module,
   };
   const files = names.map((name) => `${name}.p11s`);
   const finished = await p11seal([...argv, ...files], { cwd: into, env });
@@ -160,7 +153,7 @@ describe("several messages in one run", () => {
   });
 
   it("outlive a crash of the token's module: all that it ended are opened once more, alone", async () => {
-    const fault = { fn: "C_UnwrapKey", how: "crash", skip: 4, once: true } as const;
+    const fault: SetFaults = (faults) => faults.crash("C_UnwrapKey", { at: 5, times: 1 });
     const { status, stderr, into, log } = await openAll(all, { fault });
     expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
     expect(opened(into)).toEqual(all);
@@ -168,7 +161,7 @@ describe("several messages in one run", () => {
   });
 
   it("end at a module that crashes every time: the second in a row is the last that is tried", async () => {
-    const fault = { fn: "C_UnwrapKey", how: "crash" } as const;
+    const fault: SetFaults = (faults) => faults.crash("C_UnwrapKey");
     const { status, stderr, into, log } = await openAll(all, { fault });
     expect({ status, stderr }).toEqual({ status: 5, stderr: expect.stringContaining("0.p11s") });
     expect(stderr).toContain(`${COUNT - 2} more not opened`);
@@ -177,7 +170,8 @@ describe("several messages in one run", () => {
   });
 
   it("end where the token stops working: what was opened before is whole, the rest is not there", async () => {
-    const fault = { fn: "C_UnwrapKey", how: 0x30, skip: 4 } as const;
+    const fault: SetFaults = (faults) =>
+      faults.fail("C_UnwrapKey", { at: 5, rv: "CKR_DEVICE_ERROR" });
     const { status, stderr, into, log } = await openAll(all, { fault });
     const outcomes = log.map(({ outcome }) => outcome);
     expect({ status, last: outcomes.pop() }).toEqual({ status: 5, last: "ERR_PKCS11" });

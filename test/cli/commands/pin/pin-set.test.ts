@@ -1,12 +1,8 @@
 /** A new PIN for a token, on the command line: SoftHSM, NSS softoken, a reader with a PIN pad. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
-import {
-  buildFaultyModule,
-  type Fault,
-  faultyEnvironment,
-} from "../../../support/faulty/module.js";
+import type { WrappedModule } from "../../../../src/testing/index.js";
+import { countedCalls, type SetFaults, softHsmBehind } from "../../../support/behind-shim.js";
 import { describeNss, freshNssToken } from "../../../support/nss.js";
 import { Pad, RETURNS } from "../../../support/pad/module.js";
 import {
@@ -162,35 +158,32 @@ describe("pin unblock", () => {
 });
 
 describe("a module that goes wrong while a PIN is set", () => {
-  let faulty: string;
-  const calls = join(folder, "calls");
-  const sentIn = (fn: string): number =>
-    readFileSync(calls, "utf8")
-      .split("\n")
-      .filter((name) => name === fn).length;
+  let faulty: WrappedModule;
+  const sentIn = (fn: string): number | undefined => countedCalls(faulty, fn)[0];
 
-  beforeAll(() => {
-    faulty = buildFaultyModule();
+  beforeAll(async () => {
+    faulty = await softHsmBehind();
   });
 
   beforeEach(() => {
-    writeFileSync(calls, "");
+    faulty.forgetCalls();
   });
 
-  async function ended(what: "change" | "unblock", fault: Fault): Promise<unknown> {
-    const env = faultyEnvironment({ ...fault, calls });
+  async function ended(what: "change" | "unblock", fault: SetFaults): Promise<unknown> {
+    faulty.faults.clear();
+    fault(faulty.faults);
     const sources = { old: USER_PIN, so: SO_PIN, fresh: NEW };
     const given = what === "change" ? { old: sources.old } : { so: sources.so };
     const all = { ...given, fresh: NEW };
-    return codeOf(await pin(what, all, { module: faulty, env, more: ["--json"] }));
+    return codeOf(await pin(what, all, { module: faulty.module, more: ["--json"] }));
   }
 
   it("gets each PIN once, also when it crashes", async () => {
-    expect(await ended("change", { fn: "C_SetPIN", how: "crash" })).toBe("ERR_TOKEN_CRASHED");
+    expect(await ended("change", (faults) => faults.crash("C_SetPIN"))).toBe("ERR_TOKEN_CRASHED");
     expect(sentIn("C_SetPIN")).toBe(1);
-    expect(await ended("unblock", { fn: "C_Login", how: "crash" })).toBe("ERR_TOKEN_CRASHED");
+    expect(await ended("unblock", (faults) => faults.crash("C_Login"))).toBe("ERR_TOKEN_CRASHED");
     expect(sentIn("C_Login")).toBe(1);
-    expect(await ended("unblock", { fn: "C_InitPIN", how: "crash" })).toBe("ERR_TOKEN_CRASHED");
+    expect(await ended("unblock", (faults) => faults.crash("C_InitPIN"))).toBe("ERR_TOKEN_CRASHED");
     expect(sentIn("C_InitPIN")).toBe(1);
   });
 
@@ -203,7 +196,7 @@ describe("a module that goes wrong while a PIN is set", () => {
     ["unblock", "C_Login", 0x103, "ERR_PIN_UNBLOCK"],
     ["unblock", "C_InitPIN", 0xa1, "ERR_NEW_PIN_REFUSED"],
   ] as const)("%s, when %s returns 0x%x: %s", async (what, fn, how, code) => {
-    expect(await ended(what, { fn, how })).toBe(code);
+    expect(await ended(what, (faults) => faults.fail(fn, { rv: how }))).toBe(code);
     expect(sentIn(fn)).toBe(1);
     expect(await accepts(USER_PIN)).toBe(true);
   });

@@ -10,11 +10,8 @@ import {
 import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage, matchesRecipient } from "../../../../src/envelope/messages.js";
-import {
-  buildFaultyModule,
-  type Fault,
-  faultyEnvironment,
-} from "../../../support/faulty/module.js";
+import type { PkcsFunction, WrappedModule } from "../../../../src/testing/index.js";
+import { countedCalls, type SetFaults, softHsmBehind } from "../../../support/behind-shim.js";
 import { recipientOf } from "../../../support/identities.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import { freshToken, importKey, type TestToken, USER_PIN } from "../../../support/softhsm.js";
@@ -23,13 +20,12 @@ import { p11seal, type Ended } from "../../support/spawn.js";
 
 const COUNT = 12;
 const root = temporaryFolder();
-let faulty: string;
+let faulty: WrappedModule;
 let token: TestToken;
 let tree: string;
-let calls: string;
 
 beforeAll(async () => {
-  faulty = buildFaultyModule();
+  faulty = await softHsmBehind();
   token = await freshToken("old-card");
   const key = { label: "exchange", id: Uint8Array.of(1), privateHalf: { UNWRAP: true } };
   await importKey(token, TEST_KEYS.rsa2048, key);
@@ -43,28 +39,26 @@ beforeAll(async () => {
 
 beforeEach(() => {
   const folder = mkdtempSync(join(root, "run-"));
-  [tree, calls] = [join(folder, "tree"), join(folder, "calls")];
+  tree = join(folder, "tree");
   mkdirSync(tree);
   for (let n = 0; n < COUNT; n++) copyFileSync(join(root, "sealed"), join(tree, `${n + 10}.p11s`));
 });
 
-function rewrap(more: readonly string[] = [], fault: Partial<Fault> = {}): Promise<Ended> {
-  writeFileSync(calls, "");
+function rewrap(more: readonly string[] = [], fault?: SetFaults): Promise<Ended> {
+  faulty.forgetCalls();
+  faulty.faults.clear();
+  fault?.(faulty.faults);
   const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "--remove", "old.pem"];
   const key = ["-i", token.uri, "--pin-source", "env:PIN"];
   return p11seal([...words, ...key, ...more, tree], {
     cwd: root,
     env: {
-      ...{ PIN: USER_PIN, P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty },
-      ...faultyEnvironment({ fn: "none", how: 0, ...fault, calls }),
+      ...{ PIN: USER_PIN, P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty.module },
     },
   });
 }
 
-const called = (name: string): number =>
-  readFileSync(calls, "utf8")
-    .split("\n")
-    .filter((one) => one === name).length;
+const called = (name: string): number | undefined => countedCalls(faulty, name)[0];
 
 interface Counts {
   readonly rewrapped?: number;
@@ -102,18 +96,18 @@ describe("rewrap with a token", () => {
     expect(summaryOf(rehearsed)).toEqual({ summary: { "would-rewrap": COUNT }, exit: 0 });
     expect(called("C_Login")).toBe(0);
     const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "-i", token.uri, tree];
-    const env = { P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty };
-    writeFileSync(calls, "");
-    const counted = { ...env, ...faultyEnvironment({ fn: "none", how: 0, calls }) };
-    const foreign = await p11seal(words, { cwd: root, env: counted });
+    const env = { P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty.module };
+    faulty.forgetCalls();
+    const foreign = await p11seal(words, { cwd: root, env });
     expect(summaryOf(foreign)).toEqual({ summary: { foreign: COUNT }, exit: 6 });
     expect(called("C_Login")).toBe(0);
     expect(await areFor("rsa2048")).toEqual(all(true));
   });
 
   it("leaves every file whole when the token is pulled; a run that is repeated ends the work", async () => {
-    const pulled = await rewrap([], { fn: "C_UnwrapKey", how: 0xe0, skip: 5 });
-    // The module is loaded anew after a fault, so it fails again after five more.
+    const pulled = await rewrap([], (faults) =>
+      faults.fail("C_UnwrapKey", { at: 6, rv: "CKR_TOKEN_NOT_PRESENT" }),
+    );
     const { summary, exit } = summaryOf(pulled) as { summary: Counts; exit: number };
     const { rewrapped = 0, failed = 0, left = 0 } = summary;
     expect([pulled.status, exit, rewrapped + failed + left]).toEqual([7, 7, COUNT]);
@@ -127,7 +121,9 @@ describe("rewrap with a token", () => {
   });
 
   it("uses the token no more than twice for a file, and logs in once more, after one fault", async () => {
-    const once = await rewrap([], { fn: "C_UnwrapKey", how: 0xe0, skip: 5, once: true });
+    const once = await rewrap([], (faults) =>
+      faults.fail("C_UnwrapKey", { at: 6, times: 1, rv: "CKR_TOKEN_NOT_PRESENT" }),
+    );
     const { summary } = summaryOf(once) as { summary: Counts };
     // Only if no other file was at the token at that moment, it counts against this one.
     expect((summary.rewrapped ?? 0) + (summary.failed ?? 0)).toBe(COUNT);
@@ -136,16 +132,17 @@ describe("rewrap with a token", () => {
     expect(called("C_Login")).toBeLessThanOrEqual(2);
   });
 
-  it.each(["C_FindObjectsInit", "C_GetAttributeValue"])(
+  it.each<PkcsFunction>(["C_FindObjectsInit", "C_GetAttributeValue"])(
     "changes nothing if the token is pulled at %s, while a message is explained",
     async (fn) => {
-      writeFileSync(calls, "");
+      faulty.forgetCalls();
+      faulty.faults.clear();
+      faulty.faults.fail(fn, { rv: "CKR_TOKEN_NOT_PRESENT" });
       const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "-i", token.uri, tree];
       const pulled = await p11seal([...words, "--pin-source", "env:PIN"], {
         cwd: root,
         env: {
-          ...{ PIN: USER_PIN, P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty },
-          ...faultyEnvironment({ fn, how: 0xe0, calls }),
+          ...{ PIN: USER_PIN, P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty.module },
         },
       });
       const { summary, exit } = summaryOf(pulled) as { summary: Counts; exit: number };
@@ -161,20 +158,22 @@ describe("rewrap with a token", () => {
   );
 
   it("goes no further once the token has failed twice in a row", async () => {
-    const broken = await rewrap([], { fn: "C_UnwrapKey", how: 0xe0 });
+    const broken = await rewrap([], (faults) =>
+      faults.fail("C_UnwrapKey", { rv: "CKR_TOKEN_NOT_PRESENT" }),
+    );
     expect(broken.status).toBe(7);
     expect(summaryOf(broken)).toMatchObject({ summary: { failed: 2, left: COUNT - 2 } });
     expect(readdirSync(tree)).toHaveLength(COUNT);
   });
 
   it("sends a wrong PIN once", async () => {
-    writeFileSync(calls, "");
+    faulty.forgetCalls();
+    faulty.faults.clear();
     const words = ["rewrap", "--json", "--tree", "-r", "new.pem", "--remove", "old.pem"];
     const wrong = await p11seal([...words, "-i", token.uri, "--pin-source", "env:PIN", tree], {
       cwd: root,
       env: {
-        ...{ PIN: "999999", P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty },
-        ...faultyEnvironment({ fn: "none", how: 0, calls }),
+        ...{ PIN: "999999", P11SEAL_HOME: join(root, "home"), P11SEAL_MODULE: faulty.module },
       },
     });
     expect([wrong.status, called("C_Login")]).toEqual([5, 1]);

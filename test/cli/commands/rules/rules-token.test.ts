@@ -1,27 +1,27 @@
 /** Rules that a key on a token signs: one PIN, and none where nothing is signed. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, beforeEach, expect, it } from "@jest/globals";
 import { toHex } from "../../../../src/bytes.js";
 import { publicKeyFromSpki } from "../../../../src/keys/public-key.js";
-import { buildFaultyModule, faultyEnvironment } from "../../../support/faulty/module.js";
+import type { WrappedModule } from "../../../../src/testing/index.js";
+import { countedCalls, softHsmBehind } from "../../../support/behind-shim.js";
 import { publicDer, TEST_KEYS } from "../../../support/keys.js";
 import { freshToken, importKey, type TestToken, USER_PIN } from "../../../support/softhsm.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { p11seal, type Ended } from "../../support/spawn.js";
 
 const root = temporaryFolder();
-const calls = join(root, "calls");
 const path = join(root, "tree", "p11seal-rules.toml");
 const home = join(root, "home");
-let faulty: string;
+let watched: WrappedModule;
 let token: TestToken;
 
 const fingerprint = (name: "p256" | "x25519"): string =>
   toHex(publicKeyFromSpki(publicDer(TEST_KEYS[name])).fingerprint);
 
 beforeAll(async () => {
-  faulty = buildFaultyModule();
+  watched = await softHsmBehind();
   token = await freshToken("rules-card");
   const key = { label: "sign", id: Uint8Array.of(1), privateHalf: { SIGN: true } };
   await importKey(token, TEST_KEYS.p256, key);
@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  writeFileSync(calls, "");
+  watched.forgetCalls();
 });
 
 function rules(version: number): void {
@@ -49,26 +49,20 @@ function rules(version: number): void {
 function p11sealWith(pin: string, ...words: readonly string[]): Promise<Ended> {
   return p11seal(words, {
     cwd: root,
-    env: {
-      ...{ PIN: pin, P11SEAL_HOME: home, P11SEAL_MODULE: faulty },
-      ...faultyEnvironment({ fn: "none", how: 0, calls }),
-    },
+    env: { PIN: pin, P11SEAL_HOME: home, P11SEAL_MODULE: watched.module },
   });
 }
 
 const sign = (pin: string): Promise<Ended> =>
   p11sealWith(pin, "rules", "sign", "--key", token.uri, "--pin-source", "env:PIN", path);
 
-const logins = (): number =>
-  readFileSync(calls, "utf8")
-    .split("\n")
-    .filter((name) => name === "C_Login").length;
+const logins = (): number | undefined => countedCalls(watched, "C_Login")[0];
 
 it("signs with one PIN, and nobody needs one to verify", async () => {
   rules(1);
   expect(await sign(USER_PIN)).toMatchObject({ status: 0 });
   expect(logins()).toBe(1);
-  writeFileSync(calls, "");
+  watched.forgetCalls();
   expect(await p11sealWith(USER_PIN, "rules", "verify", path)).toMatchObject({ status: 0 });
   expect(logins()).toBe(0);
 });
