@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { beforeAll, expect, it } from "@jest/globals";
 import { publicPem, TEST_KEYS } from "../../support/keys.js";
 import { Pad, RETURNS } from "../../support/pad/module.js";
-import { freshToken, importKey, type TestToken, USER_PIN } from "../../support/softhsm.js";
+import {
+  freshToken,
+  importKey,
+  SOFTHSM_MODULE,
+  type TestToken,
+  USER_PIN,
+} from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
 import { run } from "../support/run.js";
 import { type Ended, p11seal, start, startProgram, until } from "../support/spawn.js";
@@ -85,7 +91,7 @@ it("a run that is killed while somebody is at the reader leaves no process behin
   await until(areGone, "the token's process to end");
 });
 
-it("without koffi the error says what to install, and nobody is told to type", async () => {
+it("without koffi the error says what to install; PINs from this machine are set all the same", async () => {
   const copy = at("program");
   const root = join(import.meta.dirname, "../../..");
   for (const one of ["dist", "package.json"]) {
@@ -106,6 +112,18 @@ it("without koffi the error says what to install, and nobody is told to type", a
     "",
   ]);
   expect(pad.calls()).toEqual([]);
+
+  const other = await freshToken("no-koffi");
+  const change = [join(copy, "dist/cli/main.js"), "pin", "change", "--token", other.uri];
+  for (const [old, fresh] of [
+    [USER_PIN, "new-7291"],
+    ["new-7291", "newer-7291"],
+  ]) {
+    const sources = ["--pin-source", "env:OLD", "--new-pin-source", "env:NEW"];
+    const env = { ...environment(), P11SEAL_MODULE: SOFTHSM_MODULE, OLD: old, NEW: fresh };
+    const changed = await startProgram(process.execPath, [...change, ...sources], { env }).ended;
+    expect(changed).toMatchObject({ status: 0, signal: null });
+  }
 });
 
 async function children(pid: number | undefined): Promise<number[]> {
