@@ -81,6 +81,8 @@ function summarize(name, stack, results) {
  * @param {string} results
  */
 function keep(names, results) {
+  // The table is about the binding that is used by default.
+  if (process.env["P11SEAL_BINDING"] === "koffi") return;
   const earlier = readResults() ?? [];
   const all = STACKS.map((name) => {
     const file = path.join(results, `${name}.json`);

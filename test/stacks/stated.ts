@@ -16,6 +16,8 @@ export interface Lack {
   readonly why: string;
   /** The code of the error that the row ends with if it is tried all the same. */
   readonly code: string;
+  /** Lacking only where this binding calls the module. */
+  readonly binding?: "pkcs11js" | "koffi";
 }
 
 export interface StatedStack {
@@ -40,6 +42,15 @@ export interface Stated {
   readonly stacks: Readonly<Record<StackName, StatedStack>>;
 }
 
+/** For the binding in use. */
 export const stated = JSON.parse(
   readFileSync(join(import.meta.dirname, "stated.json"), "utf8"),
+  (key, value: unknown) => (key === "lacks" ? ofThisBinding(value as StatedStack["lacks"]) : value),
 ) as Stated;
+
+function ofThisBinding(lacks: StatedStack["lacks"]): StatedStack["lacks"] {
+  const used = process.env["P11SEAL_BINDING"] ?? "pkcs11js";
+  return Object.fromEntries(
+    Object.entries(lacks).filter(([, { binding = used }]) => binding === used),
+  );
+}

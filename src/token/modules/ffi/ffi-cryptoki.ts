@@ -20,6 +20,11 @@ export class FfiCryptoki implements Cryptoki {
   readonly #structures: Structures;
   readonly #struct: Koffi["struct"];
   readonly #memory: CallMemory;
+  /**
+   * The mechanism that each session began an operation with, until it begins another or ends.
+   * tpm2-pkcs11 reads RSASSA-PSS's parameters in C_Sign, where C_SignInit got them.
+   */
+  readonly #begun = new Map<number | bigint, unknown>();
   #functions: Functions | undefined;
 
   constructor(koffi: Koffi) {
@@ -133,7 +138,11 @@ export class FfiCryptoki implements Cryptoki {
   }
 
   C_CloseSession(session: Handle): void {
-    this.#run("C_CloseSession", [this.#handle(session)]);
+    try {
+      this.#run("C_CloseSession", [this.#handle(session)]);
+    } finally {
+      this.#begun.delete(this.#handle(session));
+    }
   }
 
   C_GetSessionInfo(session: Handle): object {
@@ -250,6 +259,7 @@ export class FfiCryptoki implements Cryptoki {
   /** C_DecryptInit and C_SignInit. */
   #begin(fn: CalledFunction, session: Handle, mechanism: Mechanism, key: Handle): void {
     const { memory, parts } = this.#memory.mechanism(mechanism);
+    this.#begun.set(this.#handle(session), [memory, parts]);
     this.#run(fn, [this.#handle(session), memory, this.#handle(key)], parts);
   }
 

@@ -86,6 +86,21 @@ static CK_RV transform(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG lengt
   return CKR_OK;
 }
 
+// As tpm2-pkcs11 does: C_Sign reads the parameters that C_SignInit got.
+static CK_RSA_PKCS_PSS_PARAMS_PTR begun;
+
+static CK_RV C_SignInit_(CK_SESSION_HANDLE, CK_MECHANISM_PTR m, CK_OBJECT_HANDLE) {
+  begun = (CK_RSA_PKCS_PSS_PARAMS_PTR)m->pParameter;
+  return CKR_OK;
+}
+
+static CK_RV C_Sign_(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG length, CK_BYTE_PTR out,
+                     CK_ULONG_PTR written) {
+  CK_RV rv = transform(session, in, length, out, written);
+  if (begun) out[0] = (CK_BYTE)begun->sLen;
+  return rv;
+}
+
 static size_t hex(char *to, const CK_BYTE *bytes, CK_ULONG length) {
   size_t at = 0;
   for (CK_ULONG i = 0; i < length && i < 64; i++) at += sprintf(to + at, "%02x", bytes[i]);
@@ -170,7 +185,8 @@ extern "C" CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR to) {
   list.C_GetAttributeValue = C_GetAttributeValue_;
   list.C_DecryptInit = C_DecryptInit_;
   list.C_Decrypt = transform;
-  list.C_Sign = transform;
+  list.C_SignInit = C_SignInit_;
+  list.C_Sign = C_Sign_;
   list.C_UnwrapKey = C_UnwrapKey_;
   list.C_DeriveKey = C_DeriveKey_;
   *to = &list;
