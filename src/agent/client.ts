@@ -38,6 +38,8 @@ export interface OpenWish {
   readonly only?: readonly string[] | undefined;
   /** The host that this process passes requests on for. */
   readonly remote?: string | undefined;
+  /** Takes the request back, by ending its connection. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** An agent that says nothing for so long is taken for lost, milliseconds. */
@@ -76,7 +78,10 @@ export class AgentClient {
    *
    * @throws TokenError `ERR_AGENT_LOST`, `ERR_AGENT_PROTOCOL`; whatever the agent failed with
    */
-  async open(header: WholeHeader, wish: OpenWish = {}): Promise<AgentsKey | undefined> {
+  async open(
+    header: Pick<WholeHeader, "format" | "bytes">,
+    wish: OpenWish = {},
+  ): Promise<AgentsKey | undefined> {
     const { format, bytes } = header;
     // With room for the names around it. Longer headers are for hundreds of recipients.
     if (bytes.length > MAX_FRAME_BYTES - ROOM_BYTES) return undefined;
@@ -85,7 +90,7 @@ export class AgentClient {
       ...{ kind: "open", format, header: bytes },
       ...defined({ keys, terminal, only, remote }),
     };
-    const answer = await this.#ask(request);
+    const answer = await this.#ask(request, wish.signal);
     if (answer.kind === "no-key") return undefined;
     const { key, path, ...opened } = required(answer, "key");
     return { key: new Secret(key.slice()), openedBy: namedKey(opened), ...defined({ path }) };
@@ -133,8 +138,13 @@ export class AgentClient {
     for (const connection of this.#idle.splice(0)) connection.close();
   }
 
-  async #ask(request: Request): Promise<Answer> {
+  async #ask(request: Request, signal?: AbortSignal): Promise<Answer> {
     const connection = this.#idle.pop() ?? (await this.#another());
+    const takeBack = (): void => {
+      connection.close();
+    };
+    signal?.addEventListener("abort", takeBack);
+    if (signal?.aborted === true) takeBack();
     try {
       const answer = await connection.ask(request);
       this.#idle.push(connection);
@@ -142,6 +152,8 @@ export class AgentClient {
     } catch (error) {
       connection.close();
       throw error;
+    } finally {
+      signal?.removeEventListener("abort", takeBack);
     }
   }
 

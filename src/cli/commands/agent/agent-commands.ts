@@ -20,7 +20,9 @@ const running = {
   uses: { type: "string", describe: "Forget a PIN after so many messages (default: no limit)" },
   confirm: {
     type: "string",
-    describe: "Ask before each use of a key: always, never, or remote, for other hosts (default)",
+    choices: ["always", "never", "remote"],
+    default: "remote",
+    describe: "Ask before each use of a key",
   },
   ...forceLastTry,
   ...module,
@@ -62,6 +64,30 @@ export const AGENT: CommandSet = {
       options: { ...jsonErrors, ...general },
       examples: [["agent lock", "before you leave the desk"]],
       load: async () => (await import("./agent-control.js")).agentLockCommand,
+    },
+    {
+      name: "agent forward",
+      operands: "<host> [options..]",
+      describe: "Let p11seal on another host open messages with keys here, while ssh runs",
+      options: {
+        key: {
+          type: "string",
+          repeatable: true,
+          required: true,
+          describe: "The host may use keys that this pkcs11: URI matches (repeatable)",
+        },
+        "remote-socket": {
+          type: "string",
+          describe: "The socket's path on the host (default: the usual one; ssh runs twice)",
+        },
+        ...jsonErrors,
+        ...general,
+      },
+      examples: [
+        ["agent forward --key 'pkcs11:token=alice' build", "on build: p11seal open m.p11s"],
+        ["agent forward --key 'pkcs11:token=alice' build -- -p 2222", "with options for ssh"],
+      ],
+      load: async () => (await import("./agent-forward.js")).agentForwardCommand,
     },
     {
       name: "agent stop",

@@ -61,14 +61,18 @@ function stateOf({
   return `unlocked for ${left.join(", ")}; used ${uses ?? 0} times`;
 }
 
+export function noAgent(path: string): NoMatchError {
+  return new NoMatchError("ERR_NO_AGENT", `no agent listens at "${path}"`, {
+    hint: "start one: p11seal agent start",
+  });
+}
+
 /** @throws NoMatchError `ERR_NO_AGENT` */
 async function withAgent<T>({ io }: Context, use: (agent: AgentClient) => Promise<T>): Promise<T> {
   const path = agentSocketPath(io.env);
   const agent = await AgentClient.at(path);
   if (agent === undefined) {
-    throw new NoMatchError("ERR_NO_AGENT", `no agent listens at "${path}"`, {
-      hint: "start one: p11seal agent start",
-    });
+    throw noAgent(path);
   }
   try {
     return await use(agent);

@@ -29,7 +29,7 @@ export interface AgentPins extends Pick<KeyringOptions, "findPin"> {
  * own.
  *
  * @param uris - the keys that are served: their `pin-source` counts
- * @throws UsageError `ERR_PIN_SOURCE`, `ERR_USAGE`
+ * @throws UsageError `ERR_PIN_SOURCE`
  */
 export async function agentPins(
   args: Arguments,
@@ -56,7 +56,7 @@ export async function agentPins(
     if (!hasSource) return asking.pin(request, purpose);
     return { pin: await refer(request), fromPerson: false };
   };
-  const when = confirmations(args.text("confirm"));
+  const when = args.required("confirm");
   const confirm = async (key: KeyInfo, purpose: Purpose): Promise<void> => {
     const isWanted = when === "always" || (when === "remote" && purpose.remote !== undefined);
     if (isWanted) await asking.consent(key, purpose);
@@ -80,12 +80,6 @@ function lastingSource(text: string): LastingSource {
     "an agent's PIN comes from file:PATH, cmd:COMMAND or pinentry",
     { hint: "it forgets the PIN and fetches it again; an environment would show it all the time" },
   );
-}
-
-/** @throws UsageError `ERR_USAGE` */
-function confirmations(text = "remote"): "always" | "never" | "remote" {
-  if (text === "always" || text === "never" || text === "remote") return text;
-  throw new UsageError("ERR_USAGE", `--confirm is always, never or remote, not "${text}"`);
 }
 
 /** The system's pinentry, where it is installed and has a display to show its window on. */

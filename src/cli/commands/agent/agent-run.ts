@@ -1,5 +1,5 @@
 /** `p11seal agent run`: is the agent, until it is told to stop. */
-import { Agent, type AgentOptions } from "../../../agent/agent.js";
+import { Agent } from "../../../agent/agent.js";
 import { DEFAULT_LIMITS, type Limits } from "../../../agent/limits.js";
 import {
   activatedDescriptor,
@@ -12,12 +12,12 @@ import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import { parseDuration } from "../../../records/duration.js";
 import { homeFolder } from "../../../store/home.js";
-import { peerReader } from "../../../token/process/peer-credentials.js";
 import { parseUri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { withTokens } from "../../find/tokens.js";
 import { agentPins } from "./agent-pins.js";
+import { knownPeers } from "./known-peers.js";
 
 export async function agentRunCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
@@ -49,18 +49,6 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
     }
   });
   return undefined;
-}
-
-/** Other users get no byte, where the kernel says who connects; root may become any user. */
-async function knownPeers(): Promise<Pick<AgentOptions, "peerOf" | "peers">> {
-  const read = await peerReader();
-  if (read === undefined) return { peers: "the socket's mode" };
-  const uid = process.geteuid?.();
-  const peerOf: AgentOptions["peerOf"] = (socket) => {
-    const peer = read(socket);
-    return peer?.uid === uid ? peer : "refused";
-  };
-  return { peerOf, peers: "the kernel" };
 }
 
 async function listen(agent: Agent, { io, report }: Context): Promise<Listening> {

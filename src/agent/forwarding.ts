@@ -1,0 +1,66 @@
+/**
+ * An agent for another host: a socket that passes on what comes from there, and is good for opening
+ * messages with named keys alone. ssh carries it to the host. What it cannot ask for, the host
+ * cannot: no other key, no status, no lock, and no terminal here but the one of this process.
+ */
+import { defined } from "../defined.js";
+import { P11SealError, TokenError } from "../errors.js";
+import { AgentClient } from "./client.js";
+import type { Answer, Request } from "./protocol.js";
+import { agentServer, type AgentServer, type Client, type ServerOptions } from "./server.js";
+
+export interface ForwardingOptions {
+  /** The user's own agent. */
+  readonly socket: string;
+  /** In the question before each use of a key, and in the audit log. */
+  readonly host: string;
+  /** `pkcs11:` URIs: the keys that the host may use. */
+  readonly keys: readonly string[];
+  /** Where a person may be asked. */
+  readonly terminal: string | undefined;
+  readonly peerOf?: ServerOptions["peerOf"];
+}
+
+/** A server that listens nowhere yet. */
+export function forwardingServer(options: ForwardingOptions): AgentServer {
+  return agentServer({
+    handle: (request, client) => passOn(request, client, options),
+    capabilities: ["open"],
+    peerOf: options.peerOf,
+  });
+}
+
+async function passOn(
+  request: Exclude<Request, { kind: "hello" }>,
+  { gone: signal }: Client,
+  { socket, host, keys: only, terminal }: ForwardingOptions,
+): Promise<Answer> {
+  try {
+    if (request.kind !== "open") throw new TypeError("no such request gets here");
+    const { format, header, keys } = request;
+    const agent = await AgentClient.at(socket);
+    if (agent === undefined) throw new TokenError("ERR_AGENT_LOST", "the agent has ended");
+    try {
+      // A connection each: when the host's command has gone, so does its question.
+      const wish = { keys, only, terminal, remote: host, signal };
+      const found = await agent.open({ format, bytes: header }, wish);
+      if (found === undefined) return { kind: "no-key" };
+      const { publicKey, name, label } = found.openedBy;
+      const key = found.key.expose().slice();
+      found.key.wipe();
+      return {
+        kind: "key",
+        key,
+        spki: publicKey.spki,
+        name,
+        ...defined({ label, path: found.path }),
+      };
+    } finally {
+      agent.close();
+    }
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+    const { name, code, message, hint } = error;
+    return { kind: "error", name, code, message, ...defined({ hint }) };
+  }
+}
