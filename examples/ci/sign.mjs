@@ -22,7 +22,7 @@ export function sign({ module, pin, key }, data) {
   token.load(module);
   try {
     token.C_Initialize();
-    const [slot] = token.C_GetSlotList(true);
+    const slot = token.C_GetSlotList(true).find((one) => isInitialized(token, one));
     if (slot === undefined) throw new Error("no token is present");
     const session = token.C_OpenSession(slot, pkcs11js.CKF_SERIAL_SESSION);
     token.C_Login(session, pkcs11js.CKU_USER, pin);
@@ -44,6 +44,16 @@ export function sign({ module, pin, key }, data) {
     }
     token.close();
   }
+}
+
+/**
+ * SoftHSM has one slot more, with a token that nobody has initialized.
+ *
+ * @param {pkcs11js.PKCS11} token
+ * @param {Buffer} slot
+ */
+function isInitialized(token, slot) {
+  return (token.C_GetTokenInfo(slot).flags & pkcs11js.CKF_TOKEN_INITIALIZED) !== 0;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -44,6 +44,10 @@ export async function shimLibrary(): Promise<ShimLibrary> {
     join(folder, "compiling"),
     async () => {
       if (existsSync(path)) return;
+      // Of a process that was killed meanwhile: nobody else compiles now.
+      for (const name of readdirSync(folder).filter((one) => /^shim-.*\.new$/.test(one))) {
+        rmSync(join(folder, name), { force: true });
+      }
       const made = join(folder, `shim-${digest}-${process.pid}.new`);
       try {
         const more = ["-o", made, join(SOURCES, "shim.cc"), "-ldl"];

@@ -30,7 +30,9 @@ describe.each(commands)("p11seal $name --help", ({ name, words, options }) => {
     expect(spec?.examples.length).toBeGreaterThan(0);
     for (const [line] of spec?.examples ?? []) {
       const argv = line.replace(/ >.*$/, "").replaceAll("'", "").split(" ");
-      const { status } = await run([...argv, "--help"]);
+      const end = argv.indexOf("--");
+      const own = end < 0 ? argv : argv.slice(0, end);
+      const { status } = await run([...own, "--help"]);
       expect({ line, status }).toEqual({ line, status: 0 });
     }
   });

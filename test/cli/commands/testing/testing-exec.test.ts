@@ -1,10 +1,12 @@
 /** `p11seal testing exec`, with the built program: the token, the command's end, and signals. */
-import { existsSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
 import { TESTING } from "../../../../src/cli/commands/testing/testing-commands.js";
 import { PROFILE_NAMES } from "../../../../src/testing/index.js";
+import { skipped } from "../../../support/missing.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { p11seal, PROGRAM, start, until, type Ended } from "../../support/spawn.js";
 
@@ -26,7 +28,40 @@ const LOOK = `
   console.log(JSON.stringify({ keys, uri: env.PKCS11_URI, label: env.PKCS11_TOKEN_LABEL,
     softhsm: require("node:fs").existsSync(env.SOFTHSM2_CONF), module: env.PKCS11_MODULE_PATH }));`;
 
+/** Through python-pkcs11 where it is installed, else as far as ctypes goes. */
+const PYTEST = `
+import ctypes, os
+import pytest
+
+def test_the_module_is_there():
+    functions = ctypes.c_void_p()
+    module = ctypes.CDLL(os.environ["PKCS11_MODULE_PATH"])
+    assert module.C_GetFunctionList(ctypes.byref(functions)) == 0
+    assert len(os.environ["PKCS11_PIN"]) == 8
+
+def test_the_key_is_there():
+    pkcs11 = pytest.importorskip("pkcs11")
+    lib = pkcs11.lib(os.environ["PKCS11_MODULE_PATH"])
+    token = lib.get_token(token_label=os.environ["PKCS11_TOKEN_LABEL"])
+    with token.open(user_pin=os.environ["PKCS11_PIN"]) as session:
+        session.get_key(label="sign", object_class=pkcs11.ObjectClass.PRIVATE_KEY)
+`;
+const hasPytest = spawnSync("python3", ["-m", "pytest", "--version"]).status === 0;
+
 describe("testing exec", () => {
+  if (!hasPytest) skipped("runs pytest", "pytest is not installed");
+  else {
+    it("runs pytest", async () => {
+      writeFileSync(at("test_token.py"), PYTEST);
+      const pytest = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"];
+      const { status, stdout } = await exec("--key", "sign=ec:p256", "--", ...pytest);
+      expect({ status, said: stdout.toString() }).toEqual({
+        status: 0,
+        said: expect.stringMatching(/2 passed|1 passed, 1 skipped/) as unknown,
+      });
+    });
+  }
+
   it("runs a command with a token, and removes the token", async () => {
     const options = ["--key", "sign=ec:p256", "--label", "ci"];
     const { status, stdout, stderr } = await exec(...options, "--", process.execPath, "-e", LOOK);
