@@ -67,7 +67,7 @@ function make(): Made {
 /** Why it can't be tried here. */
 function obstacle(made: Made): string | undefined {
   const { message = "" } = made;
-  if (message.includes('could not be downloaded')) return message;
+  if (message.includes("could not be downloaded")) return message;
   return /EACCES|ERR_MODULE_NOT_FOUND/.test(message)
     ? "nobody may not read this checkout"
     : undefined;
