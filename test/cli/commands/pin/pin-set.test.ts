@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import type { WrappedModule } from "../../../../src/testing/index.js";
 import { countedCalls, type SetFaults, softHsmBehind } from "../../../support/behind-shim.js";
+import { TOKEN_FLAG } from "../../../../src/token/modules/constants.js";
 import { describeNss, freshNssToken } from "../../../support/nss.js";
 import { Pad, RETURNS } from "../../../support/pad/module.js";
 import {
@@ -209,8 +210,10 @@ describe("a reader with a PIN pad", () => {
     pad = new Pad();
   });
 
-  const onPad = (what: "change" | "unblock"): Promise<Ended> =>
-    pin(what, { fresh: NEW }, { module: pad.module, env: pad.env, more: ["--json"] });
+  function onPad(what: "change" | "unblock", flags = 0, ...more: string[]): Promise<Ended> {
+    const env = { ...pad.env, PAD_FLAGS: String(flags) };
+    return pin(what, { fresh: NEW }, { module: pad.module, env, more: ["--json", ...more] });
+  }
 
   it("asks for the old PIN and the new one by itself", async () => {
     pad.person([0, `types ${USER_PIN} ${NEW}`]);
@@ -219,6 +222,40 @@ describe("a reader with a PIN pad", () => {
     expect(ended.stderr).toContain("type the old PIN, and then the new one, for token");
     expect(pad.calls()).toEqual(["C_SetPIN"]);
     expect(await accepts(NEW)).toBe(true);
+  });
+
+  it.each([
+    ["change", TOKEN_FLAG.USER_PIN_LOCKED, "ERR_PIN_LOCKED", "the PIN of token"],
+    ["change", TOKEN_FLAG.USER_PIN_FINAL_TRY, "ERR_PIN_FINAL_TRY", "has one PIN try left"],
+    ["unblock", TOKEN_FLAG.SO_PIN_LOCKED, "ERR_PIN_LOCKED", "the security officer PIN of token"],
+    [
+      ...(["unblock", TOKEN_FLAG.SO_PIN_FINAL_TRY, "ERR_PIN_FINAL_TRY"] as const),
+      "has one security officer PIN try left",
+    ],
+  ] as const)("%s: asks for nothing where the flags are 0x%x", async (what, flags, code, text) => {
+    pad.person([0, `types ${USER_PIN} ${NEW}`]);
+    const ended = await onPad(what, flags);
+    expect([ended.status, codeOf(ended)]).toEqual([5, code]);
+    expect(ended.stderr).toContain(text);
+    expect(pad.calls()).toEqual([]);
+  });
+
+  it("asks for a last try if forced, and says so", async () => {
+    pad.person([0, `types ${USER_PIN} ${NEW}`]);
+    const ended = await onPad("change", TOKEN_FLAG.USER_PIN_FINAL_TRY, "--force");
+    expect(ended.status).toBe(0);
+    expect(ended.stderr).toContain("this is the last try before the PIN is locked");
+  });
+
+  it("of a token whose PIN is locked, or is to be changed, says so before it asks", async () => {
+    pad.person([0, `types ${SO_PIN}`], [0, `types ${NEW}`]);
+    const { USER_PIN_LOCKED, USER_PIN_TO_BE_CHANGED } = TOKEN_FLAG;
+    const ended = await onPad("unblock", USER_PIN_LOCKED | USER_PIN_TO_BE_CHANGED);
+    expect(ended.status).toBe(0);
+    expect(ended.stderr).toMatch(/its PIN is to be changed\n[^]*its PIN is locked\n[^]*type the/);
+    expect(JSON.parse(String(ended.stdout))).toMatchObject({
+      pin: { user: "locked", toBeChanged: true, pinPad: true },
+    });
   });
 
   it("asks for the security officer's PIN, and then for the new one", async () => {
