@@ -76,7 +76,7 @@ describe("the package", () => {
   it("holds nothing else: no sources, tests, keys but the kit's, tokens or settings", () => {
     const strange = files.filter(
       (path) =>
-        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/testing\/index\.cjs|dist\/testing\/shim\/[a-z]+\.(?:cc|h)|dist\/man\/p11seal\.1|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
+        !/^(?:dist\/.+\.(?:js|d\.ts)|dist\/cli\/(?:package\.json|THIRD-PARTY\.md)|dist\/testing\/index\.cjs|dist\/testing\/shim\/[a-z]+\.(?:cc|h)|dist\/man\/p11seal\.1|dist\/systemd\/p11seal-agent\.(?:service|socket)|docs\/.+\.md|docs\/growth\.svg|docs\/format-kit\/(?:manifest\.json|keys\/[a-z0-9-]+\.pem|(?:good|bad)\/[a-z0-9-]+\.p11[sk])|[A-Z]+\.md|LICENSE|package\.json)$/.test(
           path,
         ),
     );

@@ -2,12 +2,13 @@
  * Where an agent's PINs come from. It runs for hours, so a source that can be read only once, or
  * that would leave the PIN in the agent's own environment, is refused.
  */
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import { Asking } from "../../../agent/asking.js";
 import type { KeyringOptions, Purpose } from "../../../agent/keyring.js";
 import type { PinFound } from "../../../agent/login.js";
-import { UsageError } from "../../../errors.js";
+import { TokenError, UsageError } from "../../../errors.js";
+import { quoted, reason } from "../../../store/system-error.js";
 import { pinSource, withoutPins } from "../../../token/session/pin-variables.js";
 import type { KeyInfo, PinRequest } from "../../../token/values.js";
 import type { Pkcs11Uri } from "../../../token/uri.js";
@@ -29,7 +30,7 @@ export interface AgentPins extends Pick<KeyringOptions, "findPin"> {
  * own.
  *
  * @param uris - the keys that are served: their `pin-source` counts
- * @throws UsageError `ERR_PIN_SOURCE`
+ * @throws UsageError `ERR_PIN_SOURCE`; TokenError `ERR_PIN_SOURCE_FAILED`
  */
 export async function agentPins(
   args: Arguments,
@@ -74,12 +75,27 @@ interface LastingSource {
 function lastingSource(text: string): LastingSource {
   const { kind, rest } = pinSource(text) ?? {};
   const isLasting = kind === "file" || kind === "cmd" || kind === "pinentry";
-  if (isLasting && rest !== undefined) return { kind, rest };
+  if (isLasting && rest !== undefined) {
+    if (kind === "file") requireReadable(rest);
+    return { kind, rest };
+  }
   throw new UsageError(
     "ERR_PIN_SOURCE",
     "an agent's PIN comes from file:PATH, cmd:COMMAND or pinentry",
     { hint: "it forgets the PIN and fetches it again; an environment would show it all the time" },
   );
+}
+
+/** Before an agent runs that nobody watches. @throws TokenError `ERR_PIN_SOURCE_FAILED` */
+function requireReadable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    const fact = `PIN file ${quoted(path)} cannot be read: ${reason(error)}`;
+    throw new TokenError("ERR_PIN_SOURCE_FAILED", fact, {
+      hint: "the agent reads it each time that it needs the PIN",
+    });
+  }
 }
 
 /** The system's pinentry, where it is installed and has a display to show its window on. */

@@ -38,7 +38,8 @@ async function started(
   const child = spawn(process.execPath, [...process.execArgv, program, "agent", "run", ...rest], {
     detached: true,
     stdio: ["ignore", "ignore", "pipe"],
-    cwd: "/",
+    // Of here, as the command line's paths may be.
+    cwd: process.cwd(),
     env: io.env,
   });
   let said = "";

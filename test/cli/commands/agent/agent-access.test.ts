@@ -75,7 +75,7 @@ describe("a folder for the socket", () => {
     const session = join(folder, `mode-${mode}`);
     mkdirSync(join(session, "p11seal"), { recursive: true });
     chmodSync(join(session, "p11seal"), mode);
-    const argv = ["agent", "run", "--json", "--pin-source", "file:/nonexistent"];
+    const argv = ["agent", "run", "--json", "--pin-source", "cmd:false"];
     const ended = await p11seal(argv, { env: { XDG_RUNTIME_DIR: session } });
     expect(ended).toMatchObject({ status: 6, stderr: expect.stringContaining(code) });
   });

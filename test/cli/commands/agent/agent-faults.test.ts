@@ -71,7 +71,7 @@ describe("an agent", () => {
     agent.child.kill("SIGKILL");
     await agent.ended;
     expect(await openAnyhow()).toMatchObject({ status: 0, stderr: "" });
-    const argv = ["agent", "run", "--module", SOFTHSM_MODULE, "--pin-source", "file:/nonexistent"];
+    const argv = ["agent", "run", "--module", SOFTHSM_MODULE, "--pin-source", "cmd:false"];
     const next = start(argv, { env: agent.env });
     await sleep(500);
     await until(() => next.child.exitCode === null, "the next agent");

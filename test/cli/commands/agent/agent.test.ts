@@ -1,11 +1,25 @@
 /** `p11seal agent`, and `open` beside it, as their users run them. */
-import { copyFileSync, existsSync, lstatSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
-import { freshToken, importKey, SOFTHSM_MODULE, type TestToken } from "../../../support/softhsm.js";
+import {
+  freshToken,
+  importKey,
+  SOFTHSM_MODULE,
+  USER_PIN,
+  type TestToken,
+} from "../../../support/softhsm.js";
 import { startAgent, type TestAgent } from "../../support/agent.js";
 import { temporaryFolder } from "../../support/folder.js";
+import { errorCode } from "../../support/run.js";
 import { p11seal, until, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
@@ -137,6 +151,38 @@ describe("rewrap, where an agent runs", () => {
   });
 });
 
+describe("agent start", () => {
+  const begin = (source: string): Promise<Ended> => {
+    const env = { XDG_RUNTIME_DIR: at("started"), P11SEAL_HOME: at("home") };
+    const keys = ["--module", SOFTHSM_MODULE, "-i", token.uri];
+    const argv = ["agent", "start", "--json", ...keys, "--pin-source", source];
+    return p11seal(argv, { cwd: folder, env });
+  };
+
+  it("keeps an agent in the background, whose PIN's file was named from where it was started", async () => {
+    mkdirSync(at("started"), { mode: 0o700 });
+    writeFileSync(at("pin"), USER_PIN, { mode: 0o600 });
+    expect(await begin("file:pin")).toMatchObject({ status: 0 });
+    const env = {
+      ...{ XDG_RUNTIME_DIR: at("started"), P11SEAL_HOME: at("home") },
+      P11SEAL_MODULE: "/nonexistent/module.so",
+    };
+    try {
+      expect(await p11seal(["open", at("ec.p11s")], { env })).toMatchObject({ status: 0 });
+      expect(await begin("file:pin")).toMatchObject({ status: 2 });
+    } finally {
+      expect(await p11seal(["agent", "stop"], { env })).toMatchObject({ status: 0 });
+    }
+  });
+
+  it("fails at once where that file is missing", async () => {
+    const ended = await begin("file:absent");
+    expect({ status: ended.status, code: errorCode(ended) }).toEqual({
+      ...{ status: 5, code: "ERR_PIN_SOURCE_FAILED" },
+    });
+  });
+});
+
 describe("agent status, lock and stop", () => {
   const control = (...words: readonly string[]): Promise<Ended> =>
     p11seal(["agent", ...words], { env: agent.env });
@@ -159,7 +205,7 @@ describe("agent status, lock and stop", () => {
   });
 
   it("refuse a second agent at the same socket, which is the user's alone", async () => {
-    expect(await control("run", "--json", "--pin-source", "file:/nonexistent")).toMatchObject({
+    expect(await control("run", "--json", "--pin-source", "cmd:false")).toMatchObject({
       status: 2,
       stderr: expect.stringContaining("ERR_AGENT_RUNS"),
     });
