@@ -40,7 +40,11 @@ export type {
   Kept,
   WholeHeader,
 } from "./envelope/receiver.js";
-export type { Custodian, Rewrapped } from "./envelope/rewrapping.js";
+export type {
+  Custodian,
+  RewrapOptions as HeaderRewrapOptions,
+  Rewrapped,
+} from "./envelope/rewrapping.js";
 export type { CmsSealOptions, MailPart, Sender } from "./envelope/seal-options.js";
 
 // Signatures as CMS has them

@@ -650,9 +650,9 @@ export const MUTANTS = [
   {
     what: "the sender is judged after the key is looked for",
     file: "src/envelope/native/native.ts",
-    find: "  await requirePermitted(origin, receiver);\n\n  const opened = await openByKey(\n    await receiver.identities(messageInfo(header)),",
+    find: "  await requirePermitted(origin, receiver);\n  return origin;\n",
     replace:
-      "  const found = await receiver.identities(messageInfo(header));\n  await requirePermitted(origin, receiver);\n  const opened = await openByKey(\n    found,",
+      "  await receiver.identities(messageInfo(header));\n  await requirePermitted(origin, receiver);\n  return origin;\n",
     test: "test/envelope/signed.test.ts",
   },
   {

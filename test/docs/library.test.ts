@@ -132,9 +132,9 @@ describe("docs/library.md", () => {
       writeFileSync(file, code);
       return file;
     });
-    const programs = readdirSync(join(root, "examples")).map((name) =>
-      join(root, "examples", name),
-    );
+    const programs = readdirSync(join(root, "examples"))
+      .filter((name) => name.endsWith(".mjs"))
+      .map((name) => join(root, "examples", name));
     const { all, unset } = optionsNotSet(join(root, "dist"), [...ofPage, ...programs]);
     expect(unset).toEqual([]);
     // Some of each kind: of functions, classes, methods, parts of options, every entry point.
