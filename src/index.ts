@@ -17,6 +17,7 @@ export {
   type Sealed,
   type SealMessageOptions as SealOptions,
 } from "./envelope/messages.js";
+export { bodyKeyOf, rewrapWhole } from "./envelope/body-key.js";
 export type { OpenOptions } from "./envelope/open-options.js";
 export {
   rewrapMessage as rewrap,
@@ -24,7 +25,7 @@ export {
 } from "./envelope/rewrap-message.js";
 export type { Watching } from "./envelope/watched.js";
 export { openRanges, type OpenedRanges, type RandomAccessSource } from "./envelope/ranges.js";
-export type { AtEnd } from "./envelope/envelope.js";
+export type { AtEnd, HeldBodyKey } from "./envelope/envelope.js";
 export type {
   ClaimedSender,
   MessageInfo,

@@ -109,6 +109,7 @@ const wanted: Readonly<Record<string, string>> = {
   "Session keys that are kept": "16 true\n",
   "Three phases": "complete complete\n",
   "Keys of your own making": "hello\n",
+  "A key in another process": "hello\nhello\n",
   "Hybrid keys": "hello\n",
   Certificates: "CN=Bob < CN=Example CA < CN=Example Root\nCN=Bob: ocsp\nCN=Example CA: crl\n",
 };
