@@ -1,4 +1,5 @@
 /** `p11seal agent forward`: lets another host use the agent, for named keys, while ssh runs. */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { AgentClient } from "../../../agent/client.js";
 import { forwardingServer } from "../../../agent/forwarding.js";
@@ -47,6 +48,8 @@ export async function agentForwardCommand(args: Arguments, context: Context): Pr
     stop();
     close();
     listening.remove();
+    // Nobody else uses a name with this process's number.
+    rmSync(`${local}.lock`, { force: true });
   }
   return undefined;
 }
