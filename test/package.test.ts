@@ -6,8 +6,10 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -81,6 +83,16 @@ describe("the package", () => {
         ),
     );
     expect(strange).toEqual([]);
+  });
+
+  it("has as much for tests as docs/testing.md says", () => {
+    const below = join(root, "dist", "testing");
+    const names = readdirSync(below, { recursive: true, encoding: "utf8" });
+    const files = names.map((name) => statSync(join(below, name))).filter((one) => one.isFile());
+    const megabytes = files.reduce((sum, { size }) => sum + size, 0) / 1e6;
+    const page = readFileSync(join(root, "docs", "testing.md"), "utf8");
+    const stated = Number(/It takes ([\d.]+) MB of the installed package/.exec(page)?.[1]);
+    expect(Math.abs(megabytes - stated)).toBeLessThan(0.03);
   });
 
   it("has its man page where npm links it", () => {

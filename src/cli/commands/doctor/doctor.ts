@@ -13,7 +13,7 @@ import type {
   TokenDiagnosis,
 } from "../../../token/diagnosis.js";
 import { requireTriable } from "../../../token/session/pin-refusals.js";
-import type { TokenInfo } from "../../../token/values.js";
+import type { PinState, TokenInfo } from "../../../token/values.js";
 import { type Plan, planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
 import { titleOf } from "../../../keys/around.js";
@@ -357,10 +357,16 @@ function remedy(hint: string | undefined, before = ""): string[] {
   return hint === undefined ? [] : [`${before}remedy: ${hint}`];
 }
 
+/** The flag for a PIN that is set is missing on HSMs whose PIN is set: nothing certain is said. */
+const PIN_WORDS: Readonly<Record<PinState, string>> = {
+  ...{ ok: "ok", low: "low", locked: "locked", "final-try": "at its final try" },
+  "not-set": "perhaps not set",
+};
+
 function tokenText(token: Prospect["token"] & object): string {
   const { label, serial, manufacturer, model, loginRequired, pin, pinPad } = token;
   const states = [
-    loginRequired ? `PIN ${pin.replace("-", " ")}` : "no PIN needed",
+    loginRequired ? `PIN ${PIN_WORDS[pin]}` : "no PIN needed",
     ...(pinPad ? ["PIN typed on the reader"] : []),
   ];
   const maker = [manufacturer, model].filter((one) => one !== "").join(" ");
