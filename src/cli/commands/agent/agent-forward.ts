@@ -49,7 +49,7 @@ export async function agentForwardCommand(args: Arguments, context: Context): Pr
     close();
     listening.remove();
     // Nobody else uses a name with this process's number.
-    rmSync(`${local}.lock`, { force: true });
+    rmSync(`${local}.lock`, { recursive: true, force: true });
   }
   return undefined;
 }
