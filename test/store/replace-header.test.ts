@@ -46,7 +46,8 @@ afterAll(() => {
 const shim = faultShim(above);
 
 const old = randomBytes(4096);
-const same = randomBytes(4096);
+/** Another in each byte, so that a file with any part of it is neither the old nor the new one. */
+const same = Buffer.from(old.map((byte) => byte ^ 0xff));
 const longer = randomBytes(8192);
 const body = randomBytes(700_001);
 
