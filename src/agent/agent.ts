@@ -74,6 +74,9 @@ export class Agent {
   readonly #watch = new StandstillWatch();
   readonly #stopped: Promise<void>;
   #stop: () => void = () => undefined;
+  /** Resolves once tokens were looked at for the first time. */
+  readonly #looked: Promise<void>;
+  #hasLooked: () => void = () => undefined;
   #ticking: NodeJS.Timeout | undefined;
   #ticks = 0;
 
@@ -83,6 +86,9 @@ export class Agent {
     this.#log = new UseLog(options.home);
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
+    });
+    this.#looked = new Promise((resolve) => {
+      this.#hasLooked = resolve;
     });
     this.server = agentServer({
       handle: (request, client) => this.#handle(request, client),
@@ -94,6 +100,7 @@ export class Agent {
   /** Looks for keys. @returns how many there are */
   async look(): Promise<number> {
     await this.#keyring.look();
+    this.#hasLooked();
     return this.#keyring.keys.length;
   }
 
@@ -256,7 +263,9 @@ export class Agent {
     await this.#log.record({ outcome, messageId, sender, key, path, peer, remote });
   }
 
-  #status(): AnswerOf<"status"> {
+  async #status(): Promise<AnswerOf<"status">> {
+    // Whoever has started it hears of its keys, or that it has ended again.
+    await this.#looked;
     const { asks, peers } = this.#options;
     return { kind: "status", pid: process.pid, asks, peers, tokens: this.#keyring.status() };
   }

@@ -10,6 +10,7 @@ import {
   P11SealError,
   PolicyError,
   TokenError,
+  UnsupportedError,
   UsageError,
 } from "../../errors.js";
 import { printable, printableJson } from "../../printable.js";
@@ -34,6 +35,23 @@ export const EXIT = {
 export function exitStatus(error: unknown): number {
   if (error instanceof Cancelled) return EXIT.cancelled;
   return STATUSES.find(([kind]) => error instanceof kind)?.[1] ?? EXIT.failed;
+}
+
+/**
+ * The error that another run of this program reported with `--json`, as its last line; undefined:
+ * it reported none.
+ */
+export function reportedError(stderr: string): P11SealError | undefined {
+  const line = stderr.trimEnd().split("\n").at(-1) ?? "";
+  try {
+    const { error } = JSON.parse(line) as { error?: Partial<Description & { exit: number }> };
+    if (error?.code === undefined || error.message === undefined) return undefined;
+    const { code, message, hint, fn, ckr, exit } = error;
+    const Kind = STATUSES.find(([, status]) => status === exit)?.[0] ?? UnsupportedError;
+    return new Kind(code, message, defined({ hint, fn, ckr }));
+  } catch {
+    return undefined;
+  }
 }
 
 /** How a run failed, as the audit log records it: an error's code, `cancelled` or `interrupted`. */

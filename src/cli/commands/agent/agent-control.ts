@@ -7,6 +7,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
+import { keyCount } from "./served-keys.js";
 
 export async function agentStatusCommand(args: Arguments, context: Context): Promise<undefined> {
   const { stdout, env } = context.io;
@@ -26,7 +27,7 @@ export async function agentStatusCommand(args: Arguments, context: Context): Pro
     token.label,
     `serial ${token.serial || "none"}`,
     stateOf(token),
-    `${token.keys.length} ${token.keys.length === 1 ? "key" : "keys"}`,
+    keyCount(token.keys.length),
   ]);
   const parts = [table(about, stdout.columns), table(rows, stdout.columns)];
   await write(stdout, parts.filter((part) => part !== "").join("\n"));

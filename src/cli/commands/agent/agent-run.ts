@@ -18,6 +18,7 @@ import type { Context } from "../../command.js";
 import { withTokens } from "../../find/tokens.js";
 import { agentPins } from "./agent-pins.js";
 import { knownPeers } from "./known-peers.js";
+import { keyCount, whyNoKeys } from "./served-keys.js";
 
 export async function agentRunCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
@@ -40,7 +41,8 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
     const onSignal = signals(agent);
     try {
       const found = await agent.look();
-      report.note(`${found} ${found === 1 ? "key" : "keys"}; PINs from ${asks}`);
+      report.note(`${keyCount(found)}; PINs from ${asks}`);
+      if (found === 0) report.note(await whyNoKeys(args, context));
       await agent.untilStopped();
     } finally {
       onSignal.off();

@@ -2,13 +2,17 @@
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AgentClient } from "../../../agent/client.js";
+import type { AnswerOf } from "../../../agent/protocol.js";
 import { agentSocketPath } from "../../../agent/socket-path.js";
 import { TokenError, UsageError } from "../../../errors.js";
+import { withoutPins } from "../../../token/session/pin-variables.js";
 import { parseUri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { reportedError } from "../../io/report.js";
 import { agentPins } from "./agent-pins.js";
 import { limitsOf } from "./agent-run.js";
+import { keyCount, whyNoKeys } from "./served-keys.js";
 
 export async function agentStartCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
@@ -23,34 +27,37 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
       hint: "see it with: p11seal agent status; end it with: p11seal agent stop",
     });
   }
-  const { pid, asks } = await started(path, context);
-  report.note(`agent ${pid} listens at ${path}; PINs from ${asks}`);
+  const { pid, asks, tokens } = await started(path, context);
+  const keys = tokens.flatMap((token) => token.keys);
+  report.note(`agent ${pid} listens at ${path}; ${keyCount(keys.length)}; PINs from ${asks}`);
+  if (keys.length === 0) report.note(await whyNoKeys(args, context));
   return undefined;
 }
 
-/** The same command line with `run`, in a session of its own: it outlives the terminal. */
-async function started(
-  path: string,
-  { io }: Context,
-): Promise<{ readonly pid: number; readonly asks: string }> {
+/**
+ * The same command line with `run`, in a session of its own: it outlives the terminal. A variable
+ * that holds a PIN would stay in its environment for hours, and no agent reads one.
+ */
+async function started(path: string, { io }: Context): Promise<AnswerOf<"status">> {
   const [program = "", ...words] = process.argv.slice(1);
-  const rest = words.slice(words.indexOf("start") + 1);
-  const child = spawn(process.execPath, [...process.execArgv, program, "agent", "run", ...rest], {
+  const rest = words.slice(words.indexOf("start") + 1).filter((word) => word !== "--json");
+  const argv = [...process.execArgv, program, "agent", "run", "--json", ...rest];
+  const child = spawn(process.execPath, argv, {
     detached: true,
     stdio: ["ignore", "ignore", "pipe"],
     // Of here, as the command line's paths may be.
     cwd: process.cwd(),
-    env: io.env,
+    env: withoutPins(io.env),
   });
   let said = "";
   child.stderr.on("data", (chunk: Buffer) => {
     said = (said + chunk.toString("utf8")).slice(-MAX_SAID);
   });
-  for (let waited = 0; waited < START_MS && child.exitCode === null; waited += POLL_MS) {
-    const agent = await AgentClient.at(path);
-    if (agent !== undefined) {
-      const status = await agent.status();
-      agent.close();
+  let hasEnded = false;
+  child.once("error", () => (hasEnded = true)).once("close", () => (hasEnded = true));
+  for (let waited = 0; waited < START_MS && !hasEnded; waited += POLL_MS) {
+    const status = await statusAt(path);
+    if (status !== undefined) {
       child.stderr.destroy();
       child.unref();
       return status;
@@ -58,16 +65,29 @@ async function started(
     await sleep(POLL_MS);
   }
   child.kill();
-  throw new TokenError(
-    "ERR_AGENT_START",
-    `the agent did not start: ${said.trim() || "no reason given"}`,
-    {
-      hint: "run it in a terminal to see why: p11seal agent run",
-    },
-  );
+  throw reportedError(said) ?? notStarted();
+}
+
+/** Undefined: nobody answers there, or not any more. */
+async function statusAt(path: string): Promise<AnswerOf<"status"> | undefined> {
+  const agent = await AgentClient.at(path);
+  try {
+    return await agent?.status();
+  } catch (error) {
+    if (error instanceof TokenError && error.code === "ERR_AGENT_LOST") return undefined;
+    throw error;
+  } finally {
+    agent?.close();
+  }
+}
+
+function notStarted(): TokenError {
+  return new TokenError("ERR_AGENT_START", "the agent did not start, and said no reason", {
+    hint: "run it in a terminal to see why: p11seal agent run",
+  });
 }
 
 const START_MS = 20_000;
 const POLL_MS = 50;
-/** Of what it says, the end. */
-const MAX_SAID = 1000;
+/** Of what it says, the end: its error is the last line. */
+const MAX_SAID = 16_384;

@@ -1,5 +1,6 @@
 /** `p11seal agent`, and `open` beside it, as their users run them. */
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   lstatSync,
@@ -24,6 +25,7 @@ import { p11seal, until, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
+const onLinux = process.platform === "linux" ? it : it.skip;
 let token: TestToken;
 let agent: TestAgent;
 
@@ -152,15 +154,20 @@ describe("rewrap, where an agent runs", () => {
 });
 
 describe("agent start", () => {
-  const begin = (source: string): Promise<Ended> => {
-    const env = { XDG_RUNTIME_DIR: at("started"), P11SEAL_HOME: at("home") };
-    const keys = ["--module", SOFTHSM_MODULE, "-i", token.uri];
+  const begin = (source: string, more: Readonly<Record<string, string>> = {}): Promise<Ended> => {
+    const env = { XDG_RUNTIME_DIR: at("started"), P11SEAL_HOME: at("home"), ...more };
+    const keys = ["--module", more["MODULE"] ?? SOFTHSM_MODULE, "-i", token.uri];
     const argv = ["agent", "start", "--json", ...keys, "--pin-source", source];
     return p11seal(argv, { cwd: folder, env });
   };
+  const stop = (): Promise<Ended> =>
+    p11seal(["agent", "stop"], { env: { XDG_RUNTIME_DIR: at("started") } });
+
+  beforeAll(() => {
+    mkdirSync(at("started"), { mode: 0o700 });
+  });
 
   it("keeps an agent in the background, whose PIN's file was named from where it was started", async () => {
-    mkdirSync(at("started"), { mode: 0o700 });
     writeFileSync(at("pin"), USER_PIN, { mode: 0o600 });
     expect(await begin("file:pin")).toMatchObject({ status: 0 });
     const env = {
@@ -180,6 +187,37 @@ describe("agent start", () => {
     expect({ status: ended.status, code: errorCode(ended) }).toEqual({
       ...{ status: 5, code: "ERR_PIN_SOURCE_FAILED" },
     });
+  });
+
+  onLinux("leaves no variable that holds a PIN in the agent's environment", async () => {
+    const ended = await begin("file:pin", { P11SEAL_PIN_SOURCE: "env:MY_PIN", MY_PIN: "81726354" });
+    try {
+      const [, pid = ""] = /agent (\d+) listens/.exec(ended.stderr) ?? [];
+      const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+      expect(environment).toContain("P11SEAL_HOME=");
+      expect(environment).not.toContain("81726354");
+    } finally {
+      await stop();
+    }
+  });
+
+  it("fails as the agent did, with its error and its status", async () => {
+    mkdirSync(at("open"), { mode: 0o777 });
+    chmodSync(at("open"), 0o777);
+    const ended = await begin("file:pin", { P11SEAL_AGENT_SOCK: at("open/a.sock") });
+    expect({ status: ended.status, code: errorCode(ended) }).toEqual({
+      ...{ status: 6, code: "ERR_UNSAFE_FILE" },
+    });
+  });
+
+  it("says how many keys there are, and of none, why", async () => {
+    try {
+      expect((await begin("file:pin", { MODULE: at("absent.so") })).stderr).toMatch(
+        /; 0 keys; .*\n.*absent\.so" does not exist/,
+      );
+    } finally {
+      await stop();
+    }
   });
 });
 
