@@ -53,9 +53,13 @@ async function started(path: string, { io }: Context): Promise<AnswerOf<"status"
   child.stderr.on("data", (chunk: Buffer) => {
     said = (said + chunk.toString("utf8")).slice(-MAX_SAID);
   });
-  let hasEnded = false;
-  child.once("error", () => (hasEnded = true)).once("close", () => (hasEnded = true));
-  for (let waited = 0; waited < START_MS && !hasEnded; waited += POLL_MS) {
+  const ended = new AbortController();
+  for (const event of ["error", "close"]) {
+    child.once(event, () => {
+      ended.abort();
+    });
+  }
+  for (let waited = 0; waited < START_MS && !ended.signal.aborted; waited += POLL_MS) {
     const status = await statusAt(path);
     if (status !== undefined) {
       child.stderr.destroy();
