@@ -234,7 +234,8 @@ export class Agent {
         identities: async (info) => {
           seen = info;
           const found = await this.#keyring.keysFor(info, uris, allowed);
-          return found.map((one) => use.identity(one, info.messageId));
+          const { messageId } = info;
+          return found.map((one) => use.identity(one, { messageId, sender }));
         },
       });
       await this.#record(use, OUTCOMES[act], { seen, sender, remote }, client);

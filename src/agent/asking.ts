@@ -4,14 +4,16 @@
  * somebody gives in.
  */
 import { readFileSync } from "node:fs";
+import type { SenderInfo } from "../envelope/message-info.js";
 import { Cancelled, PolicyError, TokenError } from "../errors.js";
 import { printable } from "../printable.js";
 import { askConsent, type Place } from "../terminal/person.js";
 import { isTerminalNamed } from "../terminal/named-terminal.js";
 import { pinQuestions, pinWarning } from "../token/session/pin-question.js";
-import type { KeyInfo, PinRequest, TokenInfo } from "../token/values.js";
+import type { KeyInfo, PadRequest, PinRequest, TokenInfo } from "../token/values.js";
 import type { Purpose } from "./keyring.js";
 import type { PinFound } from "./login.js";
+import type { ReaderNotice } from "./protocol.js";
 import { programOf } from "./use-log.js";
 
 export interface AskingOptions {
@@ -21,6 +23,10 @@ export interface AskingOptions {
   readonly hasTerminal: boolean;
   /** For a pinentry: without PINs. */
   readonly env: Record<string, string | undefined>;
+  /** Whose signature a message has, in words, as in `signed by "alice"`. */
+  readonly signedBy: (sender: SenderInfo) => Promise<string>;
+  /** Tells whoever watches the agent of a PIN that is to be typed on a reader, and what for. */
+  readonly atReader: (request: PadRequest, about: string) => void;
   /** A monotonic clock, milliseconds. */
   readonly nowMs: () => number;
   /** How long a person may take; by default 2 minutes. */
@@ -28,7 +34,7 @@ export interface AskingOptions {
 }
 
 /** Whoever a question is for. */
-type Asker = Pick<Purpose, "client" | "terminal" | "remote" | "act" | "messageId">;
+type Asker = Pick<Purpose, "client" | "terminal" | "remote" | "act" | "message">;
 
 export class Asking {
   readonly #options: AskingOptions;
@@ -55,9 +61,10 @@ export class Asking {
   /** A way to a PIN: its questions, once it is their turn. Throws as `consent`. */
   async pin(request: PinRequest, asker: Asker): Promise<PinFound> {
     const place = this.#placeFor(asker);
-    const settle = await this.#begin(nameOf(request.token), asker);
     const warning = pinWarning(request);
-    const about = warning === undefined ? described(asker) : `${described(asker)}\n${warning}`;
+    const lines = [...(await this.#about(asker)), ...(warning === undefined ? [] : [warning])];
+    const about = lines.join("\n");
+    const settle = await this.#begin(nameOf(request.token), asker);
     const questions = pinQuestions(request);
     const { gone: signal } = asker.client;
     const pin = { questions, place, about, answerMs: this.#answerMs, signal };
@@ -70,6 +77,23 @@ export class Asking {
   }
 
   /**
+   * Has a person told to type a PIN on a reader: through the client, and whoever watches the agent.
+   * The reader asks when this returns; the result is to be called with what came of it.
+   *
+   * @throws PolicyError `ERR_AGENT_CANCELLED`: refused just before
+   */
+  async pad(request: PadRequest, asker: Asker): Promise<(error: unknown) => void> {
+    const { label, serial, pin } = request.token;
+    const what = request.what === "use" ? "use" : "login";
+    const about = (await this.#about(asker)).join("; ");
+    const settle = await this.#begin(nameOf(request.token), asker, { label, serial, pin, what });
+    this.#options.atReader(request, about);
+    return (error) => {
+      settle(!isUnanswered(error));
+    };
+  }
+
+  /**
    * Asks whether to use the key. Returns if so.
    *
    * @throws PolicyError `ERR_AGENT_CANCELLED`: refused now, or just before; TokenError
@@ -77,11 +101,13 @@ export class Asking {
    */
   async consent({ token, label, uri }: KeyInfo, asker: Asker): Promise<void> {
     const place = this.#placeFor(asker);
+    const about = (await this.#about(asker)).join("\n");
     const settle = await this.#begin(uri, asker);
     const { env } = this.#options;
     const { gone: signal } = asker.client;
-    const options = { about: described(asker), answerMs: this.#answerMs, signal, env };
-    const question = `Use key "${label}" of token "${token.label}"?`;
+    const options = { about, answerMs: this.#answerMs, signal, env };
+    // A line feed in a name would make a line of its own, as if the agent said it.
+    const question = printable(`Use key "${label}" of token "${token.label}"?`);
     let answer = false;
     try {
       answer = await askConsent(place, question, options);
@@ -91,6 +117,13 @@ export class Asking {
       settle(answer);
     }
     if (!answer) throw refused(`the use of key "${label}" was refused`);
+  }
+
+  /** Who wants to do what to which message, and who signed it: a line each. */
+  async #about(asker: Asker): Promise<string[]> {
+    const { sender } = asker.message;
+    const origin = sender === undefined ? "nobody signed it" : await this.#options.signedBy(sender);
+    return [described(asker), printable(origin)];
   }
 
   #placeFor({ terminal, remote }: Asker): Place {
@@ -112,7 +145,11 @@ export class Asking {
   }
 
   /** Waits for the turn of a question. The caller says whether it was answered. */
-  async #begin(name: string, { client }: Asker): Promise<(answered: boolean) => void> {
+  async #begin(
+    name: string,
+    { client }: Asker,
+    reader?: ReaderNotice,
+  ): Promise<(answered: boolean) => void> {
     this.#requireNoPause(name);
     if (this.#waiting === MAX_WAITING) throw refused("too many questions are waiting");
     const before = this.#turn;
@@ -131,7 +168,7 @@ export class Asking {
       end();
       throw error;
     }
-    client.awaitsPerson(true);
+    client.awaitsPerson(true, reader);
     return (answered) => {
       client.awaitsPerson(false);
       if (answered) this.#pauses.delete(name);
@@ -166,8 +203,14 @@ const MAX_WAITING = 16;
 /** True where a person was asked, and gave no answer. */
 function isUnanswered(error: unknown): boolean {
   if (error instanceof Cancelled) return true;
-  return error instanceof TokenError && error.code === "ERR_PIN_MISSING";
+  return error instanceof TokenError && UNANSWERED.has(error.code);
 }
+
+const UNANSWERED: ReadonlySet<string> = new Set([
+  "ERR_PIN_MISSING",
+  "ERR_PIN_CANCELED",
+  "ERR_PIN_PAD_TIMEOUT",
+]);
 
 function refused(fact: string): PolicyError {
   return new PolicyError("ERR_AGENT_CANCELLED", fact, {
@@ -183,10 +226,11 @@ function nameOf({ label, serial }: Pick<TokenInfo, "label" | "serial">): string 
  * Who wants to do what to which message. The words are a program's own: they show, and prove
  * nothing.
  */
-function described({ client: { peer }, remote, act, messageId }: Asker): string {
+function described({ client: { peer }, remote, act, message }: Asker): string {
+  const id = message.messageId.slice(0, 16);
   const program = peer === undefined ? "a program" : `${commandOf(peer.pid)} (process ${peer.pid})`;
   const who = remote === undefined ? program : `host "${remote}", by way of ${program},`;
-  return printable(`p11seal agent: ${who} wants to ${act} message ${messageId.slice(0, 16)}`);
+  return printable(`p11seal agent: ${who} wants to ${act} message ${id}`);
 }
 
 /** The command line, as long as a line of a question may be. */

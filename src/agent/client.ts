@@ -19,6 +19,7 @@ import {
   PROTOCOL_VERSION,
   type Answer,
   type AnswerOf,
+  type ReaderNotice,
   type Request,
 } from "./protocol.js";
 import { isOwnSocket } from "./socket-path.js";
@@ -40,6 +41,8 @@ export interface OpenWish {
   readonly remote?: string | undefined;
   /** Takes the request back, by ending its connection. */
   readonly signal?: AbortSignal | undefined;
+  /** Called when a PIN is to be typed on a token's reader: whoever is at hand is to be told. */
+  readonly atReader?: ((notice: ReaderNotice) => void) | undefined;
 }
 
 /** An agent that says nothing for so long is taken for lost, milliseconds. */
@@ -90,7 +93,7 @@ export class AgentClient {
       ...{ kind: "open", format, header: bytes },
       ...defined({ keys, terminal, only, remote }),
     };
-    const answer = await this.#ask(request, wish.signal);
+    const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;
     const { key, path, ...opened } = required(answer, "key");
     return { key: new Secret(key.slice()), openedBy: namedKey(opened), ...defined({ path }) };
@@ -105,18 +108,20 @@ export class AgentClient {
   async rewrap(
     { format, bytes }: WholeHeader,
     { add, remove, oaep }: RewrapOptions,
-    { keys, terminal }: OpenWish = {},
+    wish: Omit<OpenWish, "only" | "remote"> = {},
   ): Promise<(ElsewhereRewrapped & Pick<AgentsKey, "path">) | undefined> {
     const all = [...add.map(({ publicKey }) => publicKey), ...remove];
     // Two keys in one cross no socket, so far.
     if (all.some(({ type }) => type === "hybrid")) return undefined;
     if (all.length > MAX_CHANGED || bytes.length > MAX_FRAME_BYTES / 2) return undefined;
-    const answer = await this.#ask({
+    const { keys, terminal } = wish;
+    const request: Request = {
       ...{ kind: "rewrap", format, header: bytes },
       add: add.map((one) => ({ spki: one.publicKey.spki, ...defined({ oaep: one.oaep }) })),
       remove: remove.map(({ spki }) => spki),
       ...defined({ oaep, keys, terminal }),
-    });
+    };
+    const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;
     const { header, path, ...opened } = required(answer, "rewrapped");
     return { header, openedBy: namedKey(opened), ...defined({ path }) };
@@ -138,7 +143,10 @@ export class AgentClient {
     for (const connection of this.#idle.splice(0)) connection.close();
   }
 
-  async #ask(request: Request, signal?: AbortSignal): Promise<Answer> {
+  async #ask(
+    request: Request,
+    { signal, atReader }: Pick<OpenWish, "signal" | "atReader"> = {},
+  ): Promise<Answer> {
     const connection = this.#idle.pop() ?? (await this.#another());
     const takeBack = (): void => {
       connection.close();
@@ -146,7 +154,7 @@ export class AgentClient {
     signal?.addEventListener("abort", takeBack);
     if (signal?.aborted === true) takeBack();
     try {
-      const answer = await connection.ask(request);
+      const answer = await connection.ask(request, atReader);
       this.#idle.push(connection);
       return answer;
     } catch (error) {
@@ -184,7 +192,13 @@ async function greet(connection: AgentConnection): Promise<readonly string[]> {
 class AgentConnection {
   readonly #socket: Socket;
   readonly #frames = new FrameReader();
-  #waiting: { resolve: (answer: Answer) => void; reject: (error: unknown) => void } | undefined;
+  #waiting:
+    | {
+        readonly resolve: (answer: Answer) => void;
+        readonly reject: (error: unknown) => void;
+        readonly atReader: OpenWish["atReader"];
+      }
+    | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -218,11 +232,11 @@ class AgentConnection {
     });
   }
 
-  async ask(request: Request): Promise<Answer> {
+  async ask(request: Request, atReader?: OpenWish["atReader"]): Promise<Answer> {
     if (this.#isClosed) throw lost("it closed the connection");
     this.#socket.ref();
     const answered = new Promise<Answer>((resolve, reject) => {
-      this.#waiting = { resolve, reject };
+      this.#waiting = { resolve, reject, atReader };
     });
     this.#awaitSign();
     this.#socket.write(frameOf(encodeMessage(request)));
@@ -246,8 +260,11 @@ class AgentConnection {
       for (const frame of this.#frames.push(chunk)) {
         const answer = decodeAnswer(frame);
         // It is at work, or waits for a person: that may take as long as it takes.
-        if (answer.kind === "wait") this.#awaitSign();
-        else this.#waiting?.resolve(answer);
+        if (answer.kind !== "wait") this.#waiting?.resolve(answer);
+        else {
+          this.#awaitSign();
+          if (answer.reader !== undefined) this.#waiting?.atReader?.(answer.reader);
+        }
       }
     } catch (error) {
       if (!(error instanceof P11SealError)) throw error;

@@ -6,7 +6,7 @@
 import { defined } from "../defined.js";
 import { P11SealError, TokenError } from "../errors.js";
 import { AgentClient } from "./client.js";
-import type { Answer, Request } from "./protocol.js";
+import type { Answer, ReaderNotice, Request } from "./protocol.js";
 import { agentServer, type AgentServer, type Client, type ServerOptions } from "./server.js";
 
 export interface ForwardingOptions {
@@ -18,6 +18,8 @@ export interface ForwardingOptions {
   readonly keys: readonly string[];
   /** Where a person may be asked. */
   readonly terminal: string | undefined;
+  /** Called when a PIN is to be typed on a reader here; the host's client is told as well. */
+  readonly atReader: (notice: ReaderNotice) => void;
   readonly peerOf?: ServerOptions["peerOf"];
 }
 
@@ -32,9 +34,14 @@ export function forwardingServer(options: ForwardingOptions): AgentServer {
 
 async function passOn(
   request: Exclude<Request, { kind: "hello" }>,
-  { gone: signal }: Client,
-  { socket, host, keys: only, terminal }: ForwardingOptions,
+  { gone: signal, awaitsPerson }: Client,
+  options: ForwardingOptions,
 ): Promise<Answer> {
+  const { socket, host, keys: only, terminal } = options;
+  const atReader = (notice: ReaderNotice): void => {
+    options.atReader(notice);
+    awaitsPerson(true, notice);
+  };
   try {
     if (request.kind !== "open") throw new TypeError("no such request gets here");
     const { format, header, keys } = request;
@@ -42,7 +49,7 @@ async function passOn(
     if (agent === undefined) throw new TokenError("ERR_AGENT_LOST", "the agent has ended");
     try {
       // A connection each: when the host's command has gone, so does its question.
-      const wish = { keys, only, terminal, remote: host, signal };
+      const wish = { keys, only, terminal, remote: host, signal, atReader };
       const found = await agent.open({ format, bytes: header }, wish);
       if (found === undefined) return { kind: "no-key" };
       const { publicKey, name, label } = found.openedBy;

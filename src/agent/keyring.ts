@@ -2,18 +2,18 @@
  * The keys that an agent serves: those that tokens show without a PIN, found again when a message
  * matches none of them; and a login for each token while somebody uses it.
  */
-import { Cancelled, P11SealError, PolicyError, TokenError } from "../errors.js";
+import { Cancelled, P11SealError, PolicyError } from "../errors.js";
 import { defined } from "../defined.js";
 import { matchesRecipient } from "../envelope/messages.js";
-import type { MessageInfo } from "../envelope/message-info.js";
+import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
 import type { ExchangePublicKey, Identity } from "../keys/key.js";
 import { around } from "../keys/around.js";
 import type { TokenService } from "../token/service.js";
 import { matchesKey, matchesModuleName, matchesToken } from "../token/uri-match.js";
 import { formatUri, parseUri, type Pkcs11Uri } from "../token/uri.js";
-import type { KeyInfo, PinRequest, TokenInfo } from "../token/values.js";
+import type { KeyInfo, PadRequest, PinRequest, TokenInfo } from "../token/values.js";
 import type { Limits } from "./limits.js";
-import { Login, type LoginOptions, type PinFound } from "./login.js";
+import { Login, type LoginOptions, type PinFound, type WayToPin } from "./login.js";
 import type { ServedTokenStatus } from "./protocol.js";
 import type { Client } from "./server.js";
 
@@ -26,8 +26,15 @@ export interface Purpose {
   readonly remote?: string | undefined;
   /** What the key is to do. */
   readonly act: "open" | "re-wrap";
+  readonly message: KnownMessage;
+}
+
+/** What a header says of its message. */
+export interface KnownMessage {
   /** As in `MessageInfo`. */
   readonly messageId: string;
+  /** Whose signature holds; undefined: nobody signed. */
+  readonly sender: SenderInfo | undefined;
 }
 
 export interface KeyringOptions {
@@ -39,6 +46,8 @@ export interface KeyringOptions {
   readonly nowMs: () => number;
   /** Where the PIN is that somebody needs. Throws where there is none. */
   readonly findPin: (request: PinRequest, purpose: Purpose) => Promise<PinFound>;
+  /** Has a person told to type a PIN on a reader. Throws where nobody is to be asked now. */
+  readonly atPad: (request: PadRequest, purpose: Purpose) => ReturnType<WayToPin["atPad"]>;
   /** Asks a person whether to use the key. Throws to refuse. Absent: nobody is asked. */
   readonly confirm?: ((key: KeyInfo, purpose: Purpose) => Promise<void>) | undefined;
 }
@@ -100,8 +109,8 @@ export class Keyring {
   }
 
   /** Begins a request, which is to be ended. */
-  use(purpose: Omit<Purpose, "messageId">): Use {
-    return new Use((key, messageId) => this.#login(key, { ...purpose, messageId }));
+  use(purpose: Omit<Purpose, "message">): Use {
+    return new Use((key, message) => this.#login(key, { ...purpose, message }));
   }
 
   /** Ends every login. */
@@ -155,9 +164,8 @@ export class Keyring {
 
   async #look(): Promise<void> {
     const { connect, uris, nowMs } = this.#options;
-    const service: TokenService = connect(() =>
-      Promise.reject(new TypeError("a PIN was asked for")),
-    );
+    const none = (): Promise<never> => Promise.reject(new TypeError("a PIN was asked for"));
+    const service: TokenService = connect(none, none);
     try {
       const all = (await service.keys()).filter(canOpen);
       this.#keys = uris.length === 0 ? all : all.filter((key) => isNamed(key, uris));
@@ -169,39 +177,46 @@ export class Keyring {
 
   /** The key, unlocked: in the token's login, or in a new one. */
   async #login(key: KeyInfo, purpose: Purpose): Promise<Unlocked> {
-    const { confirm, findPin } = this.#options;
+    const { confirm, findPin, atPad } = this.#options;
     await confirm?.(key, purpose);
     this.lockExpired();
     const name = nameOf(key.token);
     const refused = this.#refused.get(name);
     if (refused !== undefined) throw refused;
-    const find = (request: PinRequest): Promise<PinFound> => findPin(request, purpose);
-    const login = this.#logins.get(name) ?? new Login(this.#options, find);
+    const way: WayToPin = {
+      find: (request) => findPin(request, purpose),
+      atPad: (request) => atPad(request, purpose),
+    };
+    const login = this.#logins.get(name) ?? new Login(this.#options);
     this.#logins.set(name, login);
-    login.hold(find);
+    login.hold(way);
     try {
       const privateKey = await login.unlock(key);
       return {
         privateKey,
         release: (error) => {
-          this.#release(name, login, error);
+          login.release(way, true, error);
+          this.#afterUse(name, login, error);
         },
       };
     } catch (error) {
-      const { wasFromPerson, allowance } = login;
-      if (error instanceof P11SealError && !wasFromPerson && SPENT.has(error.code)) {
-        this.#refused.set(name, error);
-      }
+      if (hasCode(error, SPENT)) this.#spent(name, login, error);
       // A process that has no PIN yet is of no use to the next request.
-      if (allowance === undefined || isLost(error)) this.#end(name, login);
-      login.release(false);
+      if (login.allowance === undefined || hasCode(error, LOST)) this.#end(name, login);
+      login.release(way, false, error);
       throw error instanceof Cancelled ? promptCancelled(key.token) : error;
     }
   }
 
-  #release(name: string, login: Login, error: unknown): void {
-    login.release(true);
-    if (isLost(error) || login.limitReached() !== undefined) this.#end(name, login);
+  #afterUse(name: string, login: Login, error: unknown): void {
+    if (hasCode(error, REFUSED)) this.#spent(name, login, error);
+    const isOver = login.limitReached() !== undefined || hasCode(error, LOST) || isOfPin(error);
+    if (isOver) this.#end(name, login);
+  }
+
+  /** A PIN from a source would only be refused again. */
+  #spent(name: string, { wasFromPerson }: Login, error: P11SealError): void {
+    if (!wasFromPerson) this.#refused.set(name, error);
   }
 
   #end(name: string, login: Login): void {
@@ -218,12 +233,12 @@ interface Unlocked {
 
 /** What one request does with keys. */
 export class Use {
-  readonly #unlock: (key: KeyInfo, messageId: string) => Promise<Unlocked>;
+  readonly #unlock: (key: KeyInfo, message: KnownMessage) => Promise<Unlocked>;
   readonly #held: Unlocked[] = [];
   #key: KeyInfo | undefined;
   #path: string | undefined;
 
-  constructor(unlock: (key: KeyInfo, messageId: string) => Promise<Unlocked>) {
+  constructor(unlock: (key: KeyInfo, message: KnownMessage) => Promise<Unlocked>) {
     this.#unlock = unlock;
   }
 
@@ -237,14 +252,14 @@ export class Use {
     return this.#path;
   }
 
-  identity(key: KeyInfo, messageId: string): Identity<ExchangePublicKey> {
+  identity(key: KeyInfo, message: KnownMessage): Identity<ExchangePublicKey> {
     const identity = {
       publicKey: key.publicKey as ExchangePublicKey,
       name: key.uri,
       ...(key.label === "" ? {} : { label: key.label }),
       unlock: async () => {
         this.#key = key;
-        const unlocked = await this.#unlock(key, messageId);
+        const unlocked = await this.#unlock(key, message);
         this.#held.push(unlocked);
         return unlocked.privateKey;
       },
@@ -264,14 +279,25 @@ export class Use {
 /** No request makes tokens be looked at again sooner. */
 const LOOK_AGAIN_MS = 2000;
 
-/** Refusals after which the token's retry counter may have gone down. */
-const SPENT: ReadonlySet<string> = new Set(["ERR_PIN_REFUSED", "ERR_PIN_LOCKED", "ERR_PKCS11"]);
+/** A PIN was refused. */
+const REFUSED: ReadonlySet<string> = new Set(["ERR_PIN_REFUSED", "ERR_PIN_LOCKED"]);
 
-/** True for an error after which the token, or its process, is gone. */
-function isLost(error: unknown): boolean {
-  return error instanceof TokenError && LOST.has(error.code);
+/** Errors of a login after which the token's retry counter may have gone down. */
+const SPENT: ReadonlySet<string> = new Set([...REFUSED, "ERR_PKCS11"]);
+
+/**
+ * True for what the PIN for one use of a key ended with: the token's process asks for none after
+ * that, so the next request needs another process.
+ */
+function isOfPin(error: unknown): boolean {
+  return error instanceof P11SealError && error.code.startsWith("ERR_PIN_");
 }
 
+function hasCode(error: unknown, codes: ReadonlySet<string>): error is P11SealError {
+  return error instanceof P11SealError && codes.has(error.code);
+}
+
+/** The token, or its process, is gone. */
 const LOST: ReadonlySet<string> = new Set([
   "ERR_TOKEN_REMOVED",
   "ERR_TOKEN_NOT_FOUND",

@@ -5,7 +5,7 @@
 import { P11SealError } from "../errors.js";
 import type { Identity, PrivateKey, ExchangePublicKey } from "../keys/key.js";
 import type { TokenService } from "../token/service.js";
-import type { KeyInfo, PinReference, PinRequest } from "../token/values.js";
+import type { KeyInfo, PadRequest, PinReference, PinRequest } from "../token/values.js";
 import { Allowance, type LimitReached, type Limits } from "./limits.js";
 
 /** Where a PIN is, as `PinReferrer` says; from a source, or by asking a person. */
@@ -17,9 +17,19 @@ export interface PinFound {
   readonly settled?: ((error: unknown) => void) | undefined;
 }
 
+/** How a login gets its PIN, for one request to the agent. */
+export interface WayToPin {
+  readonly find: (request: PinRequest) => Promise<PinFound>;
+  /** Has a person told to type it on the reader. Returns what `PinFound.settled` is. */
+  readonly atPad: (request: PadRequest) => Promise<PinFound["settled"]>;
+}
+
 export interface LoginOptions {
-  /** Starts the process. */
-  readonly connect: (pin: (request: PinRequest) => Promise<string | PinReference>) => TokenService;
+  /** Starts the process. `pad`: has a person told to type the PIN on the reader. */
+  readonly connect: (
+    pin: (request: PinRequest) => Promise<string | PinReference>,
+    pad: (request: PadRequest) => Promise<void>,
+  ) => TokenService;
   readonly limits: Limits;
   readonly nowMs: () => number;
 }
@@ -27,24 +37,34 @@ export interface LoginOptions {
 export class Login {
   readonly #options: LoginOptions;
   readonly #service: TokenService;
-  #findPin: (request: PinRequest) => Promise<PinFound>;
+  /** Of the requests that use it, in the order in which they came. */
+  readonly #ways: WayToPin[] = [];
   #allowance: Allowance | undefined;
   #wasFromPerson = true;
-  #settled: PinFound["settled"];
-  #inUse = 0;
+  #asked: { readonly way: WayToPin; readonly settled: PinFound["settled"] } | undefined;
   #isEnded = false;
 
-  constructor(options: LoginOptions, findPin: (request: PinRequest) => Promise<PinFound>) {
+  constructor(options: LoginOptions) {
     this.#options = options;
-    this.#findPin = findPin;
-    this.#service = options.connect(async (request) => {
-      const { pin, fromPerson, settled } = await this.#findPin(request);
-      this.#wasFromPerson = fromPerson;
-      // A second question in one login would be about its first PIN.
-      this.#settle(undefined);
-      this.#settled = settled;
-      return pin;
-    });
+    this.#service = options.connect(
+      async (request) => {
+        const way = this.#way();
+        const { pin, fromPerson, settled } = await way.find(request);
+        this.#wasFromPerson = fromPerson;
+        // A second question in one login would be about its first PIN.
+        this.#settle(undefined);
+        this.#asked = { way, settled };
+        return pin;
+      },
+      async (request) => {
+        // A reader asks one question at a time: the one before has been answered.
+        this.#settle(undefined);
+        const way = this.#way();
+        const settled = await way.atPad(request);
+        this.#wasFromPerson = true;
+        this.#asked = { way, settled };
+      },
+    );
   }
 
   /** What is left of it; undefined: nothing was unlocked yet. */
@@ -62,19 +82,21 @@ export class Login {
   }
 
   /** A request begins to use it: it ends no sooner than `release` is called. */
-  hold(findPin: (request: PinRequest) => Promise<PinFound>): void {
-    this.#inUse += 1;
-    // Until the token is logged in, whoever came last may be the one who can be asked.
-    if (this.#allowance === undefined) this.#findPin = findPin;
+  hold(way: WayToPin): void {
+    this.#ways.push(way);
   }
 
-  /** A request has ended. `used`: the private key was asked for something. */
-  release(used: boolean): void {
-    this.#inUse -= 1;
-    // A PIN may be asked for outside `unlock` too, where a token was removed and is back.
-    this.#settle(undefined);
+  /**
+   * A request has ended. `used`: the private key was asked for something. `error`: what the request
+   * ended with, if it did.
+   */
+  release(way: WayToPin, used: boolean, error?: unknown): void {
+    this.#ways.splice(this.#ways.indexOf(way), 1);
+    // A PIN may be asked for outside `unlock` too: for one use of a key, or where a token was
+    // removed and is back.
+    if (this.#asked?.way === way) this.#settle(error);
     if (used) this.#allowance?.used(this.#options.nowMs());
-    if (this.#inUse === 0 && this.#isEnded) void this.#service.close();
+    if (!this.#isInUse && this.#isEnded) void this.#service.close();
   }
 
   async unlock(key: KeyInfo): Promise<PrivateKey<ExchangePublicKey>> {
@@ -92,9 +114,9 @@ export class Login {
   }
 
   #settle(error: unknown): void {
-    const settled = this.#settled;
-    this.#settled = undefined;
-    settled?.(error);
+    const asked = this.#asked;
+    this.#asked = undefined;
+    asked?.settled?.(error);
   }
 
   /** The limit that is reached, if one is. */
@@ -104,7 +126,7 @@ export class Login {
 
   /** Whether the token is still there; true while a request uses it, which would notice. */
   async isThere(uri: Parameters<TokenService["findToken"]>[0]): Promise<boolean> {
-    if (this.#inUse > 0 || this.#isEnded) return true;
+    if (this.#isInUse || this.#isEnded) return true;
     try {
       await this.#service.findToken(uri);
       return true;
@@ -118,6 +140,17 @@ export class Login {
   end(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
-    if (this.#inUse === 0) void this.#service.close();
+    if (!this.#isInUse) void this.#service.close();
+  }
+
+  get #isInUse(): boolean {
+    return this.#ways.length > 0;
+  }
+
+  /** Whoever came last may be the one who can be asked. */
+  #way(): WayToPin {
+    const way = this.#ways.at(-1);
+    if (way === undefined) throw new TypeError("a PIN was asked for, and nobody needs one");
+    return way;
   }
 }

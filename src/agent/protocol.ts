@@ -39,6 +39,10 @@ type MessageOf<Shapes> = {
 
 const number: Check<number> = (value): value is number =>
   typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+function oneOf<const Word extends string>(...words: readonly Word[]): Check<Word> {
+  return (value): value is Word => words.some((word) => word === value);
+}
+
 const flag: Check<boolean> = (value): value is boolean => typeof value === "boolean";
 
 function text(most: number): Check<string> {
@@ -128,10 +132,24 @@ const TOKEN = shape(
   },
 );
 
+/** A PIN that is to be typed on the reader of this token, as in `PadRequest`. */
+const READER = shape(
+  {
+    label: text(MAX_TEXT),
+    serial: text(MAX_TEXT),
+    pin: oneOf("ok", "low", "final-try", "locked", "not-set"),
+    what: oneOf("login", "use"),
+  },
+  {},
+);
+
 const ANSWERS = {
   hello: shape({ version: number, capabilities: list(text(32), 16) }, {}),
-  /** The agent is still at work. `person`: it waits for one. */
-  wait: shape({ person: flag }, {}),
+  /**
+   * The agent is still at work. `person`: it waits for one, who is to be told what `reader` says;
+   * that is said once for each question of a reader's.
+   */
+  wait: shape({ person: flag }, { reader: record(READER) }),
   /** The key for the body, and whose private key was used. */
   key: shape(
     { key: bytes(BODY_KEY_BYTES, BODY_KEY_BYTES), spki: bytes(1, MAX_SPKI), name: text(MAX_TEXT) },
@@ -167,6 +185,7 @@ export type Request = MessageOf<typeof REQUESTS>;
 export type Answer = MessageOf<typeof ANSWERS>;
 export type AnswerOf<Kind extends Answer["kind"]> = Extract<Answer, { kind: Kind }>;
 export type ServedTokenStatus = ValueOf<typeof TOKEN>;
+export type ReaderNotice = ValueOf<typeof READER>;
 
 /** The bytes of a message, without its frame. */
 export function encodeMessage(message: Request | Answer): Uint8Array {

@@ -4,6 +4,7 @@
  * connection. What is not a request ends its connection, without an answer.
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { defined } from "../defined.js";
 import { TokenError } from "../errors.js";
 import { frameOf, FrameReader } from "./frames.js";
 import {
@@ -11,6 +12,7 @@ import {
   encodeMessage,
   PROTOCOL_VERSION,
   type Answer,
+  type ReaderNotice,
   type Request,
 } from "./protocol.js";
 
@@ -26,8 +28,11 @@ export interface Client {
   readonly peer: Peer | undefined;
   /** Aborted when the client has gone: nobody wants the answer any more. */
   readonly gone: AbortSignal;
-  /** Tells the client whether a person is waited for; its time limits pause meanwhile. */
-  readonly awaitsPerson: (waiting: boolean) => void;
+  /**
+   * Tells the client whether a person is waited for; its time limits pause meanwhile. `reader`: the
+   * person is to type a PIN there.
+   */
+  readonly awaitsPerson: (waiting: boolean, reader?: ReaderNotice) => void;
 }
 
 export type Handler = (
@@ -98,9 +103,9 @@ class Conversation {
   constructor(socket: Socket, peer: Peer | undefined, options: ServerOptions) {
     this.#socket = socket;
     this.#options = options;
-    const awaitsPerson = (waiting: boolean): void => {
+    const awaitsPerson: Client["awaitsPerson"] = (waiting, reader) => {
       this.#isPersonAwaited = waiting;
-      this.#send({ kind: "wait", person: waiting });
+      this.#send({ kind: "wait", person: waiting, ...defined({ reader }) });
     };
     this.#client = { peer, gone: this.#gone.signal, awaitsPerson };
     socket.on("data", (chunk: Buffer) => {

@@ -41,6 +41,7 @@ async function begin(options: Partial<AgentOptions> = {}): Promise<void> {
       asked += 1;
       return Promise.resolve(pin());
     },
+    atPad: () => Promise.resolve(undefined),
     ...options,
   });
   await agent.look();

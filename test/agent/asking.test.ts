@@ -1,13 +1,18 @@
 /** An agent's questions: in turn, with pauses after refusals, and about what is known. */
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
+import { TokenError } from "../../src/errors.js";
 import { Asking } from "../../src/agent/asking.js";
+import type { KnownMessage } from "../../src/agent/keyring.js";
+import type { ReaderNotice } from "../../src/agent/protocol.js";
 import type { Client } from "../../src/agent/server.js";
-import type { KeyInfo, PinRequest } from "../../src/token/values.js";
+import type { SenderInfo } from "../../src/envelope/message-info.js";
+import type { KeyInfo, PadRequest, PinRequest } from "../../src/token/values.js";
 import { fakePinentry, type FakePinentry, type Replies } from "../support/pinentry.js";
 import { temporaryFolder } from "../token/modules/temporary.js";
 
 const folder = temporaryFolder("asking");
+const ID = "00112233445566778899aabbccddeeff";
 const env = { PATH: process.env["PATH"] };
 const YES = "OK\n";
 const NO = "ERR 83886194 Not confirmed\n";
@@ -25,6 +30,16 @@ interface Setting {
   readonly clock: { nowMs: number };
 }
 
+/** What was told to whoever watches the agent. */
+const watched: string[] = [];
+const fixed = {
+  env,
+  signedBy: ({ keyId }: SenderInfo): Promise<string> => Promise.resolve(`signed by ${keyId}`),
+  atReader: ({ token }: PadRequest, about: string): void => {
+    watched.push(`${token.label}: ${about}`);
+  },
+};
+
 let made = 0;
 
 function setUp(replies: Replies, answerMs?: number): Setting {
@@ -35,27 +50,34 @@ function setUp(replies: Replies, answerMs?: number): Setting {
   const { program } = pinentry;
   return {
     ...{ pinentry, clock },
-    asking: new Asking({ pinentry: program, hasTerminal: false, env, nowMs, answerMs }),
+    asking: new Asking({ pinentry: program, hasTerminal: false, nowMs, answerMs, ...fixed }),
   };
 }
 
 interface Asker {
   readonly client: Client;
   readonly act: "open";
-  readonly messageId: string;
+  readonly message: KnownMessage;
   readonly gone: AbortController;
   readonly waits: boolean[];
+  /** What the client was told to tell its person. */
+  readonly readers: ReaderNotice[];
 }
 
 function asker(): Asker {
   const gone = new AbortController();
   const waits: boolean[] = [];
-  const client = {
+  const readers: ReaderNotice[] = [];
+  const client: Client = {
     peer: { pid: process.pid, uid: 0 },
     gone: gone.signal,
-    awaitsPerson: (waiting: boolean) => waits.push(waiting),
+    awaitsPerson: (waiting, reader) => {
+      waits.push(waiting);
+      if (reader !== undefined) readers.push(reader);
+    },
   };
-  return { client, gone, waits, act: "open", messageId: "00112233445566778899aabbccddeeff" };
+  const message = { messageId: ID, sender: undefined };
+  return { client, gone, waits, readers, act: "open", message };
 }
 
 const confirms = ({ pinentry }: Setting): number =>
@@ -72,6 +94,7 @@ describe("consent", () => {
     const said = setting.pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
     expect(said).toContain(`(process ${process.pid}) wants to open message 0011223344556677`);
     expect(said).toContain('Use key "exchange" of token "alice"?');
+    expect(said).toContain("%0Anobody signed it%0A");
     await setting.asking.consent(key("exchange"), { ...one, remote: "far\u001b[2Jaway" });
     expect(setting.pinentry.told().join("\n")).toContain('host "far\\u{1b}[2Jaway", by way of');
   });
@@ -136,6 +159,71 @@ describe("consent", () => {
   });
 });
 
+describe("the sender", () => {
+  const sender = { keyId: "abc\u001b]0;\nnobody signed it" } as SenderInfo;
+
+  it("of a signed message is named in each question, whatever the name says in one line", async () => {
+    const setting = setUp({ CONFIRM: YES });
+    const one = { ...asker(), message: { messageId: ID, sender } };
+    await setting.asking.consent(key("exchange"), one);
+    const said = setting.pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
+    expect(said).toMatch(/%0Asigned by abc\\u\{1b\}\]0;\\nnobody signed it%0A/);
+    const { pin, settled } = await setting.asking.pin(request, one);
+    settled?.(undefined);
+    expect((pin as { about: string }).about.split("\n")).toEqual([
+      expect.stringContaining("wants to open message"),
+      "signed by abc\\u{1b}]0;\\nnobody signed it",
+      "a wrong PIN was tried on this token before",
+    ]);
+  });
+
+  it("can't be made up by a name on a token", async () => {
+    const setting = setUp({ CONFIRM: YES });
+    await setting.asking.consent(key("x\nsigned by alice"), asker());
+    const said = setting.pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
+    expect(said).toContain('Use key "x\\nsigned by alice"');
+    const token = { ...request.token, label: "x\nsigned by alice" };
+    const { pin, settled } = await setting.asking.pin({ ...request, token }, asker());
+    settled?.(undefined);
+    expect(pin).toMatchObject({ questions: [expect.stringMatching(/^PIN for .*x\\nsigned/)] });
+  });
+});
+
+describe("a reader with a PIN pad", () => {
+  const onPad: PadRequest = { token: request.token, kind: "user", what: "login" };
+
+  it("is told of at the client and at the agent, and keeps other questions waiting", async () => {
+    const setting = setUp({ CONFIRM: YES });
+    const one = asker();
+    watched.length = 0;
+    const settled = await setting.asking.pad(onPad, one);
+    expect(one.readers).toEqual([{ label: "alice", serial: "42", pin: "low", what: "login" }]);
+    expect(watched).toEqual([
+      expect.stringMatching(/^alice: .* wants to open message .*; nobody signed it$/),
+    ]);
+    const consent = setting.asking.consent(key("k"), asker());
+    await pause(100);
+    expect(confirms(setting)).toBe(0);
+    settled(undefined);
+    await consent;
+    expect(one.waits).toEqual([true, false]);
+  });
+
+  it.each(["ERR_PIN_CANCELED", "ERR_PIN_PAD_TIMEOUT"])(
+    "is not asked again at once after %s, but after another failure it is",
+    async (code) => {
+      const { asking, clock } = setUp({});
+      (await asking.pad(onPad, asker()))(new TokenError("ERR_PIN_REFUSED", "a wrong PIN"));
+      (await asking.pad(onPad, asker()))(new TokenError(code, "no PIN"));
+      await expect(asking.pad(onPad, asker())).rejects.toMatchObject(CANCELLED);
+      // Nor is the person asked elsewhere for the same token's PIN.
+      await expect(asking.pin(request, asker())).rejects.toMatchObject(CANCELLED);
+      clock.nowMs = 5_000;
+      (await asking.pad(onPad, asker()))(undefined);
+    },
+  );
+});
+
 describe("a PIN", () => {
   it("is asked for where a person is, about the message, with a warning", async () => {
     const { asking, pinentry } = setUp({});
@@ -164,7 +252,7 @@ describe("a PIN", () => {
   });
 
   it("is asked for at the terminal of whoever asks only if it is one", async () => {
-    const options = { pinentry: undefined, env, nowMs: () => 0 };
+    const options = { pinentry: undefined, nowMs: () => 0, ...fixed };
     const none = new Asking({ ...options, hasTerminal: false });
     for (const terminal of [undefined, "/dev/null", "/etc/passwd", "/dev/pts/999999"]) {
       await expect(none.pin(request, { ...asker(), terminal })).rejects.toMatchObject({

@@ -2,7 +2,8 @@
  * The agent, for commands that open messages: used by itself where one runs, unless the command
  * line says how to reach a key in another way.
  */
-import { AgentClient, type AgentsKey } from "../../agent/client.js";
+import { AgentClient, type AgentsKey, type OpenWish } from "../../agent/client.js";
+import type { ReaderNotice } from "../../agent/protocol.js";
 import { agentSocketPath, isOwnSocket } from "../../agent/socket-path.js";
 import type { ElsewhereRewrapped, WholeHeader } from "../../envelope/receiver.js";
 import type { RewrapOptions } from "../../envelope/rewrapping.js";
@@ -12,6 +13,7 @@ import { terminalName } from "../../terminal/named-terminal.js";
 import { formatUri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
+import { padTeller } from "./pins.js";
 
 /**
  * Whether a command line leaves room for an agent, as far as can be told at once: a socket is
@@ -34,22 +36,16 @@ export const AGENT = { name: "the agent" } as const;
 /** An agent that opens headers of messages. */
 export class OpeningAgent {
   readonly #client: AgentClient;
-  readonly #keys: readonly string[] | undefined;
-  readonly #terminal: string | undefined;
+  readonly #wish: Pick<OpenWish, "keys" | "terminal" | "atReader">;
 
-  constructor(
-    client: AgentClient,
-    keys: readonly string[] | undefined,
-    terminal: string | undefined,
-  ) {
+  constructor(client: AgentClient, wish: Pick<OpenWish, "keys" | "terminal" | "atReader">) {
     this.#client = client;
-    this.#keys = keys;
-    this.#terminal = terminal;
+    this.#wish = wish;
   }
 
   /** As `AgentClient.open`. */
   open(header: WholeHeader): Promise<AgentsKey | undefined> {
-    return this.#client.open(header, { keys: this.#keys, terminal: this.#terminal });
+    return this.#client.open(header, this.#wish);
   }
 
   /** As `AgentClient.rewrap`; undefined also if the agent doesn't. */
@@ -58,7 +54,7 @@ export class OpeningAgent {
     options: RewrapOptions,
   ): Promise<ElsewhereRewrapped | undefined> {
     if (!this.#client.capabilities.includes("rewrap")) return undefined;
-    return this.#client.rewrap(header, options, { keys: this.#keys, terminal: this.#terminal });
+    return this.#client.rewrap(header, options, this.#wish);
   }
 
   close(): void {
@@ -74,8 +70,9 @@ export class OpeningAgent {
 export async function openingAgent(
   args: Arguments,
   uris: readonly Pkcs11Uri[] | undefined,
-  { io, report }: Context,
+  context: Context,
 ): Promise<OpeningAgent | undefined> {
+  const { io, report } = context;
   if (uris === undefined || !mayUseAgent(args, io.env)) return undefined;
   // Who says where the PIN is, means to log in.
   if (uris.some(({ pinSource }) => pinSource !== undefined)) return undefined;
@@ -84,5 +81,15 @@ export async function openingAgent(
   if (client?.capabilities.includes("open") !== true) return undefined;
   report.trace("an agent runs, and is asked for keys first");
   const keys = uris.length === 0 ? undefined : uris.map(formatUri);
-  return new OpeningAgent(client, keys, terminalName(io.env));
+  const terminal = terminalName(io.env);
+  return new OpeningAgent(client, { keys, terminal, atReader: readerTeller(context) });
+}
+
+/** Tells the person at hand what is to be typed on the agent's reader, in this program's words. */
+export function readerTeller(context: Context): (notice: ReaderNotice) => void {
+  const tell = padTeller({ user: undefined, uris: [] }, context);
+  return ({ label, serial, pin, what }) => {
+    const token = { label, serial, pin, model: "", manufacturer: "" };
+    tell({ token, kind: "user", what });
+  };
 }

@@ -8,7 +8,7 @@ import { TokenError, UsageError } from "../../errors.js";
 import { around } from "../../keys/around.js";
 import type { ExchangePublicKey, Identity, KnownPublicKey, PublicKey } from "../../keys/key.js";
 import { mayHideKeys } from "../../token/hiding.js";
-import type { TokenProcess } from "../../token/process/token-process.js";
+import type { TokenProcess, TokenProcessOptions } from "../../token/process/token-process.js";
 import type { TokenService } from "../../token/service.js";
 import { isOffered } from "../../token/use/plan.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
@@ -117,7 +117,7 @@ export class Tokens {
   }
 
   /** Makes processes of their own for tokens, with a way to a PIN each; the caller closes them. */
-  processes(): Promise<(pin: PinReferrer) => TokenProcess> {
+  processes(): Promise<(pin: PinReferrer, pad: PadTeller) => TokenProcess> {
     return this.#maker();
   }
 
@@ -208,10 +208,10 @@ export class Tokens {
   }
 
   async #open(pin: PinReferrer): Promise<TokenProcess> {
-    return (await this.#maker())(pin);
+    return (await this.#maker())(pin, padTeller(this.#pinSources, this.#context));
   }
 
-  async #maker(): Promise<(pin: PinReferrer) => TokenProcess> {
+  async #maker(): Promise<(pin: PinReferrer, pad: PadTeller) => TokenProcess> {
     const { io, report } = this.#context;
     const trace = report.verbose ? report.trace.bind(report) : undefined;
     const timeoutMs = timeoutFrom(io.env["P11SEAL_TOKEN_TIMEOUT"]);
@@ -220,11 +220,10 @@ export class Tokens {
       modules: this.#options.modules.map((path) => resolve(path)),
       home: homeFolder(io.env),
       env: io.env,
-      pad: padTeller(this.#pinSources, this.#context),
       force: this.#options.force,
       ...defined({ timeoutMs, trace }),
     };
-    return (pin) => new TokenProcess({ ...options, pin });
+    return (pin, pad) => new TokenProcess({ ...options, pin, pad });
   }
 }
 
@@ -266,6 +265,8 @@ const GONE: ReadonlySet<string> = new Set([
   "ERR_TOKEN_TIMEOUT",
   "ERR_TOKEN_CRASHED",
 ]);
+
+type PadTeller = NonNullable<TokenProcessOptions["pad"]>;
 
 /** Looking for a token needs no login. */
 const NO_PIN: PinReferrer = () => Promise.reject(new TypeError("a PIN was asked for"));

@@ -1,4 +1,5 @@
 /** What a person is asked when a token wants a PIN, in the same words wherever it is asked. */
+import { printable } from "../../printable.js";
 import type { PadRequest, PinRequest } from "../values.js";
 
 /** The questions, all of which want the same answer: a new PIN is typed twice. */
@@ -33,6 +34,7 @@ function pinName(kind: PinRequest["kind"]): string {
   return kind === "so" ? "security officer PIN" : "PIN";
 }
 
+/** In one line, whatever the token says. */
 function tokenName({ label, serial }: PinRequest["token"]): string {
-  return `token "${label}"${serial === "" ? "" : ` (serial ${serial})`}`;
+  return printable(`token "${label}"${serial === "" ? "" : ` (serial ${serial})`}`);
 }

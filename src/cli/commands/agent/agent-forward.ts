@@ -10,6 +10,7 @@ import { terminalName } from "../../../terminal/named-terminal.js";
 import { parseUri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { readerTeller } from "../../find/agent.js";
 import { noAgent } from "./agent-control.js";
 import { knownPeers } from "./known-peers.js";
 import { ended, forwardError, forwardSocket, remoteSocket, requireHost, type Ssh } from "./ssh.js";
@@ -27,7 +28,14 @@ export async function agentForwardCommand(args: Arguments, context: Context): Pr
   const local = requireUsable(join(agentFolder(io.env), `forward-${process.pid}.sock`));
   const terminal = terminalName(io.env);
   const { peerOf } = await knownPeers();
-  const { server, close } = forwardingServer({ socket, host, keys, terminal, peerOf });
+  const tell = readerTeller(context);
+  const { server, close } = forwardingServer({
+    ...{ socket, host, keys, terminal, peerOf },
+    atReader: (notice) => {
+      report.note(`host "${host}" opens a message`);
+      tell(notice);
+    },
+  });
   const listening = await listenAt(local, server);
   const child = forwardSocket(ssh, remote, local);
   const stopped = new AbortController();

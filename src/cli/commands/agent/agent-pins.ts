@@ -7,6 +7,7 @@ import { delimiter, isAbsolute, join } from "node:path";
 import { Asking } from "../../../agent/asking.js";
 import type { KeyringOptions, Purpose } from "../../../agent/keyring.js";
 import type { PinFound } from "../../../agent/login.js";
+import type { SenderInfo } from "../../../envelope/message-info.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import { quoted, reason } from "../../../store/system-error.js";
 import { pinSource, withoutPins } from "../../../token/session/pin-variables.js";
@@ -15,9 +16,11 @@ import type { Pkcs11Uri } from "../../../token/uri.js";
 import { matchesToken } from "../../../token/uri-match.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { pinReferrer } from "../../find/pins.js";
+import { custodianText } from "../../find/accepted-custodians.js";
+import { padTeller, pinReferrer } from "../../find/pins.js";
+import { nameOrFingerprint } from "../../find/sender.js";
 
-export interface AgentPins extends Pick<KeyringOptions, "findPin"> {
+export interface AgentPins extends Pick<KeyringOptions, "findPin" | "atPad"> {
   /** Asks a person before a key is used, where `--confirm` says so. */
   readonly confirm: NonNullable<KeyringOptions["confirm"]>;
   /** Where PINs come from, in words. */
@@ -43,10 +46,16 @@ export async function agentPins(
   const kept = general === undefined ? undefined : lastingSource(general);
   const isPerson = kept === undefined || kept.kind === "pinentry";
   const refer = pinReferrer({ user, uris }, context);
+  const tell = padTeller({ user, uris }, context);
   const asking = new Asking({
     pinentry: kept?.kind === "pinentry" ? kept.rest : usualPinentry(env),
     hasTerminal: await hasTerminal(context),
     env: withoutPins(env),
+    signedBy: (sender) => signedBy(sender, context),
+    atReader: (pad, about) => {
+      context.report.note(about);
+      tell(pad);
+    },
     nowMs: () => performance.now(),
   });
   const findPin = async (request: PinRequest, purpose: Purpose): Promise<PinFound> => {
@@ -62,7 +71,15 @@ export async function agentPins(
     const isWanted = when === "always" || (when === "remote" && purpose.remote !== undefined);
     if (isWanted) await asking.consent(key, purpose);
   };
-  return { findPin, confirm, asks: isPerson ? asking.where : SOURCES[kept.kind] };
+  const atPad: AgentPins["atPad"] = (request, purpose) => asking.pad(request, purpose);
+  return { findPin, atPad, confirm, asks: isPerson ? asking.where : SOURCES[kept.kind] };
+}
+
+/** For people: who sealed a message, and who passed it on. Its signatures hold. */
+async function signedBy(sender: SenderInfo, context: Context): Promise<string> {
+  const signed = `signed by ${await nameOrFingerprint(sender, context)}`;
+  if (sender.passedOn === undefined) return signed;
+  return `${signed}, passed on by ${await custodianText(sender.passedOn, context)}`;
 }
 
 const SOURCES = { file: "a file", cmd: "a command" } as const;

@@ -25,11 +25,11 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
   const limits = limitsOf(args);
   const uris = args.texts("identity").map(parseUri);
   const home = homeFolder(io.env);
-  const { findPin, confirm, asks } = await agentPins(args, uris, context);
+  const { asks, ...ways } = await agentPins(args, uris, context);
   const peers = await knownPeers();
   await withTokens(args, context, async (tokens) => {
     const agent = new Agent({
-      ...{ connect: await tokens.processes(), uris, limits, findPin, confirm, asks, home },
+      ...{ connect: await tokens.processes(), uris, limits, ...ways, asks, home },
       nowMs: () => performance.now(),
       ...peers,
       allows: args.texts("allow").includes("rewrap") ? ["rewrap"] : [],

@@ -15,6 +15,7 @@ import {
 import { startAgent, type TestAgent } from "../../support/agent.js";
 import { atTerminal } from "../../support/at-terminal.js";
 import { temporaryFolder } from "../../support/folder.js";
+import { receiverHome, signedMessage } from "../../support/signed.js";
 import { p11seal, PROGRAM, startProgram, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
@@ -67,6 +68,30 @@ describe("an agent with a pinentry", () => {
     expect(said).toMatch(
       /open --json .*m\.p11s \(process \d+\) wants to open message [0-9a-f]{16}/,
     );
+  });
+
+  it("names who signed: by the directory, or by the key", async () => {
+    const { program, told } = fakePinentry(folder, "signed", {
+      GETPIN: `D ${USER_PIN}\nOK\n`,
+      CONFIRM: "OK\n",
+    });
+    await started(`pinentry:${program}`, "--confirm", "always");
+    writeFileSync(at("signed.p11s"), await signedMessage("from zoe"));
+    const { env } = opening();
+    const openSigned = (): Promise<Ended> => p11seal(["open", at("signed.p11s")], { env });
+    const questions = (): string[] => told().filter((line) => line.startsWith("SETDESC"));
+    expect(await openSigned()).toMatchObject({ status: 0 });
+    const [confirm = "", pin = ""] = questions();
+    const unknown = /%0Asigned by an unknown key,( [0-9a-f]{4}){16}%0A/;
+    expect([confirm, pin]).toEqual([
+      expect.stringMatching(unknown),
+      expect.stringMatching(unknown),
+    ]);
+    await receiverHome(String(agent.env["P11SEAL_HOME"]));
+    expect(await openSigned()).toMatchObject({ status: 0 });
+    expect(questions().at(-1)).toContain('signed by "zoe"%0A');
+    expect(await open()).toMatchObject({ status: 0 });
+    expect(questions().at(-1)).toContain("nobody signed it%0A");
   });
 
   it("that is cancelled asks nobody again at once, and gives no key", async () => {
@@ -176,6 +201,8 @@ describe("who connects", () => {
     const { argv, env } = opening();
     const { child, ended } = startProgram(process.execPath, [PROGRAM, ...argv], { env });
     expect(await ended).toMatchObject({ status: 0 });
+    // By then it has written what it had to.
+    await agent.stop();
     const log = readFileSync(join(String(agent.env["P11SEAL_HOME"]), "audit.jsonl"), "utf8");
     expect(log).toContain(`"program":${JSON.stringify(process.execPath)},"pid":${child.pid},`);
     rmSync(join(String(agent.env["P11SEAL_HOME"]), "audit.jsonl"));
