@@ -47,6 +47,18 @@ export default defineConfig(
     rules: { "no-restricted-globals": ["error", "jest"] },
   },
   {
+    files: ["test/**/*.ts"],
+    ignores: ["test/support/missing.ts"],
+    rules: {
+      "no-restricted-properties": [
+        "error",
+        ...["it", "test", "describe"].map((object) => ({
+          ...{ object, property: "skip", message: "Use itIf, describeIf or skipped (missing.ts)." },
+        })),
+      ],
+    },
+  },
+  {
     // Plain JSON would bring C1 controls and overrides of direction to a terminal.
     files: ["src/cli/**/*.ts"],
     rules: {

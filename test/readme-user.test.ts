@@ -15,7 +15,8 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "@jest/globals";
+import { afterAll, describe, expect } from "@jest/globals";
+import { itIf } from "./support/missing.js";
 
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "p11seal-user-tour-"));
@@ -61,7 +62,7 @@ afterAll(() => {
 });
 
 describe("README's tour", () => {
-  (isReady ? it : it.skip)(
+  itIf(isReady, "needs root, mount namespaces and packages to download")(
     "is typed as it stands by an ordinary user without SoftHSM",
     () => {
       for (const name of NEEDED) cpSync(join(root, name), join(clone, name), { recursive: true });

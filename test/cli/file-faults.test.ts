@@ -15,17 +15,18 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, describe, expect, it } from "@jest/globals";
+import { beforeAll, expect, it } from "@jest/globals";
 import { defined } from "../../src/defined.js";
 import { parsePublicKey } from "../../src/keys/formats/key-file.js";
 import { addEntry } from "../../src/records/directory/directory-file.js";
 import { initLedger } from "../../src/records/ledger/sqlite-ledger.js";
-import { faultShim } from "../support/file-faults/shim.js";
+import { faultShim, NO_SHIM } from "../support/file-faults/shim.js";
 import { TEST_KEYS } from "../support/keys.js";
 import { isFull } from "../support/scale.js";
 import { CapiBench } from "./support/capi.js";
 import { temporaryFolder, writeKeys } from "./support/folder.js";
 import { p11seal, type Ended } from "./support/spawn.js";
+import { describeIf } from "../support/missing.js";
 
 const root = temporaryFolder();
 const shim = faultShim(root);
@@ -264,7 +265,7 @@ async function requireSound(command: Command, faulted: Ended): Promise<void> {
   if (missing.length > 0) expect(left.sort()).toEqual(groups.flatMap(namesOf).sort());
 }
 
-(shim === undefined ? describe.skip : describe)("a fault at a call that changes a file", () => {
+describeIf(shim !== undefined, NO_SHIM)("a fault at a call that changes a file", () => {
   beforeAll(async () => {
     writeKeys(root);
     writeFileSync(join(root, "zoe.key"), TEST_KEYS.p384, { mode: 0o600 });

@@ -17,6 +17,7 @@ import { temporaryFolder, writeKeys } from "./support/folder.js";
 import { run, type Outcome } from "./support/run.js";
 import { MESSAGE_COMMANDS } from "../../src/cli/commands/message-commands.js";
 import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "./support/spawn.js";
+import { itIf } from "../support/missing.js";
 
 const root = temporaryFolder();
 const home = join(root, "home");
@@ -331,9 +332,9 @@ describe("a device without space", () => {
   });
 
   const namespaces = spawnSync("unshare", ["-rm", "true"]).status === 0;
-  const itIf = namespaces ? it : it.skip;
+  const itIfMounts = itIf(namespaces, "needs mount namespaces");
 
-  itIf("leaves no partial output, and an existing one as it was [mount namespaces]", async () => {
+  itIfMounts("leaves no partial output, and an existing one as it was", async () => {
     const script = `
       mount -t tmpfs -o size=512k tmpfs "$1" && cd "$1" || exit 99
       echo old > out; cp ../bob.key .

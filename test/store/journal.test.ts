@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { Journal } from "../../src/store/journal.js";
+import { itAsRoot } from "../support/missing.js";
 
 const above = mkdtempSync(join(tmpdir(), "p11seal-journal-"));
 afterAll(() => {
@@ -82,7 +83,7 @@ describe("a journal", () => {
     }
   });
 
-  (process.getuid?.() === 0 ? it : it.skip)("is nobody else's file", async () => {
+  itAsRoot("is nobody else's file", async () => {
     writeFileSync(path, "");
     chownSync(path, 65534, 65534);
     await expect(Journal.open(path)).rejects.toMatchObject({ code: "ERR_OWNER" });

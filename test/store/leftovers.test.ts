@@ -3,6 +3,7 @@ import * as nodeFs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
+import { describeOnLinux } from "../support/missing.js";
 
 const { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } = nodeFs;
 
@@ -59,9 +60,7 @@ function left(): string[] {
   return readdirSync(folder).sort();
 }
 
-const onLinux = process.platform === "linux" ? describe : describe.skip;
-
-onLinux("when something is written to a folder", () => {
+describeOnLinux("when something is written to a folder", () => {
   it("files of processes that have ended are removed, and nothing else", () => {
     put(part(DEAD), "out", ".out", ".out.part", ".out.p11seal-01234567", part(DEAD).slice(1));
     put(`${part(DEAD)}~`, `.out.p11seal-0123456-${DEAD}.part`, `.p11seal-01234567-${DEAD}.part`);
@@ -165,7 +164,7 @@ describe("a temporary name", () => {
   });
 });
 
-onLinux("what is left behind is told as", () => {
+describeOnLinux("what is left behind is told as", () => {
   it.each([
     ["ended", part(DEAD)],
     ["unseen", part(`${other(host)}-${other(boot)}-${space}-1-1`)],

@@ -3,7 +3,8 @@ import * as nodePromises from "node:fs/promises";
 import { chmodSync, mkdtempSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
+import { afterAll, beforeEach, expect, it, jest } from "@jest/globals";
+import { describeIf } from "../support/missing.js";
 
 /** Whom the file system says a path belongs to; only root can give files away. */
 const owners = new Map<string, number>();
@@ -32,7 +33,7 @@ beforeEach(() => {
 });
 
 const STRANGER = (process.getuid?.() ?? 0) + 4711;
-const describeUnix = process.platform === "win32" ? describe.skip : describe;
+const describeUnix = describeIf(process.platform !== "win32", "Windows has no owners and modes");
 const UNSAFE = { code: "ERR_UNSAFE_FILE" };
 
 describeUnix("a data file", () => {

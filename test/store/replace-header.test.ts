@@ -31,12 +31,11 @@ import { finishInPlace } from "../../src/store/header-in-place.js";
 import { thisProcess } from "../../src/store/owner.js";
 import { replaceHeader } from "../../src/store/replace-header.js";
 import { sideFileOf } from "../../src/store/work-files.js";
-import { faultShim } from "../support/file-faults/shim.js";
+import { faultShim, NO_SHIM } from "../support/file-faults/shim.js";
 import { isFull } from "../support/scale.js";
+import { describeIf, itAsRoot } from "../support/missing.js";
 
 const PROGRAM = fileURLToPath(new URL("support/replace-header.mjs", import.meta.url));
-const isRoot = process.getuid?.() === 0;
-const asRoot = isRoot ? it : it.skip;
 const NOBODY = 65534;
 
 const above = realpathSync(mkdtempSync(join(tmpdir(), "p11seal-header-")));
@@ -110,7 +109,7 @@ describe("a new header", () => {
     expect(Date.now() - statSync(path).mtimeMs).toBeLessThan(60_000);
   });
 
-  asRoot("keeps the owner and the group", async () => {
+  itAsRoot("keeps the owner and the group", async () => {
     chownSync(path, NOBODY, 1234);
     await replaceHeader(path, { expected: old, header: same });
     expect(statSync(path)).toMatchObject({ uid: NOBODY, gid: 1234 });
@@ -282,7 +281,7 @@ describe("a header is left as it is", () => {
     rmSync(other);
   });
 
-  asRoot("if the file is another user's, who could not be given the new one", () => {
+  itAsRoot("if the file is another user's, who could not be given the new one", () => {
     chmodSync(above, 0o755);
     chmodSync(folder, 0o777);
     chmodSync(path, 0o666);
@@ -293,7 +292,7 @@ describe("a header is left as it is", () => {
     expect(statSync(path).uid).toBe(0);
   });
 
-  asRoot("if the folder is read-only", () => {
+  itAsRoot("if the folder is read-only", () => {
     chmodSync(above, 0o755);
     chmodSync(folder, 0o555);
     chownSync(path, NOBODY, NOBODY);
@@ -453,7 +452,7 @@ describe("what a killed run left", () => {
     expect(readFileSync(path).equals(mixed(512))).toBe(true);
   });
 
-  asRoot("does nothing if it is another user's, and the message is not", async () => {
+  itAsRoot("does nothing if it is another user's, and the message is not", async () => {
     const side = await leaveSideFile(ENDED);
     writeFileSync(path, mixed(512));
     chownSync(side, NOBODY, NOBODY);
@@ -478,7 +477,7 @@ function run(
   return spawnSync(process.execPath, argv, { encoding: "utf8", env: { ...process.env, ...env } });
 }
 
-(shim === undefined ? describe.skip : describe)("a fault at any call", () => {
+describeIf(shim !== undefined, NO_SHIM)("a fault at any call", () => {
   const faults = { LD_PRELOAD: shim ?? "", FILE_FAULT_FOLDERS: "1" };
   const kinds = ["kill", "ENOSPC", "EIO"] as const;
 

@@ -6,6 +6,7 @@ import { describe, expect, it } from "@jest/globals";
 import { isTerminalNamed, terminalNamed } from "../../src/terminal/named-terminal.js";
 import { commandAtTerminal, type Played, type Steps } from "../cli/support/at-terminal.js";
 import { temporaryFolder } from "../token/modules/temporary.js";
+import { itAsRoot } from "../support/missing.js";
 
 const folder = temporaryFolder("named-terminal");
 const dist = fileURLToPath(new URL("../../dist", import.meta.url));
@@ -81,7 +82,7 @@ describe("not opened as a terminal", () => {
     expect(() => terminalNamed(name)).toThrow(expect.objectContaining({ code: "ERR_PIN_MISSING" }));
   });
 
-  (process.getuid?.() === 0 ? it : it.skip)("another user's", async () => {
+  itAsRoot("another user's", async () => {
     const path = join(folder, "others.json");
     const check = `const { isTerminalNamed } = await import("${dist}/terminal/named-terminal.js");
       const { chownSync, writeFileSync } = await import("node:fs");

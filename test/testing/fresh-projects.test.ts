@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { SOFTHSM_MODULE } from "../support/softhsm.js";
+import { itIf } from "../support/missing.js";
 
 const root = join(import.meta.dirname, "..", "..");
 const folder = mkdtempSync(join(tmpdir(), "p11seal-fresh-"));
@@ -221,9 +222,9 @@ describe("a fresh project in strict TypeScript", () => {
 describe("a fresh project with vitest", () => {
   const VITEST = bin("vitest/vitest.mjs");
   // vitest is no dependency of this package: its test runs where somebody has put it there.
-  const where = existsSync(VITEST) ? it : it.skip;
+  const where = itIf(existsSync(VITEST), "vitest is not installed");
 
-  where("has a fixture with a token for each test (needs vitest in node_modules)", () => {
+  where("has a fixture with a token for each test", () => {
     const test = `
       import { expect, test as base } from "vitest";
       import { tokenFixture } from "p11seal/testing";

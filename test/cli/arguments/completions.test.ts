@@ -9,6 +9,7 @@ import { temporaryFolder } from "../support/folder.js";
 import { pemOf, rootAuthority } from "../../support/certificates.js";
 import { run } from "../support/run.js";
 import { PROGRAM, startProgram } from "../support/spawn.js";
+import { itIf } from "../../support/missing.js";
 
 const commands = ALL_COMMANDS.commands.map((spec) => ({ ...spec, words: spec.name.split(" ") }));
 
@@ -207,7 +208,7 @@ describe("completion", () => {
   });
 
   const hasFish = spawnSync("fish", ["--version"]).status === 0;
-  (hasFish ? it : it.skip)("works in fish", async () => {
+  itIf(hasFish, "fish is not installed")("works in fish", async () => {
     const script = `p11seal completion fish | source
       for line in "p11seal ins" "p11seal keys export --format=j" "p11seal open --from s" \
           "p11seal seal -r ri"

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "@jest/globals";
 import { EXIT } from "../../../src/cli/io/report.js";
 import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
+import { itIf } from "../../support/missing.js";
 
 const root = new URL("../../../", import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as {
@@ -89,7 +90,7 @@ const READERS: readonly (readonly [program: string, ...args: string[]])[] = [
 describe.each(READERS)("%s", (program, ...args) => {
   const isThere = spawnSync(program, ["--version"]).error === undefined;
 
-  (isThere ? it : it.skip)("reads the man page without a warning", () => {
+  itIf(isThere, `${program} is not installed`)("reads the man page without a warning", () => {
     const { status, stdout, stderr } = spawnSync(program, [...args, path], {
       encoding: "utf8",
       env: { ...process.env, MANWIDTH: "100", MANPAGER: "cat" },

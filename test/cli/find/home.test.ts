@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "@jest/globals";
 import { discoverModules, softHsmPaths } from "../../../src/token/modules/discover.js";
 import { temporaryFolder, writeKeys } from "../support/folder.js";
 import { run } from "../support/run.js";
+import { itAsRoot } from "../../support/missing.js";
 
 const folder = temporaryFolder();
 const home = join(folder, "home");
@@ -53,7 +54,6 @@ describe("a data folder that others can replace", () => {
     symlinkSync(inside, join(folder, "elsewhere", "link"));
   });
 
-  const itIfRoot = process.getuid?.() === 0 ? it : it.skip;
   it.each([
     [0o757, 2, "where every user may replace files"],
     // An ordinary user's own group is no other group.
@@ -98,7 +98,7 @@ describe("a data folder that others can replace", () => {
     chmodSync(above, 0o700);
   });
 
-  itIfRoot("is refused below another user's", async () => {
+  itAsRoot("is refused below another user's", async () => {
     chownSync(above, 4711, 4711);
     const { status, stderr } = await list(inside);
     chownSync(above, 0, 0);

@@ -15,6 +15,7 @@ import {
 import { atTerminal } from "../support/at-terminal.js";
 import { temporaryFolder } from "../support/folder.js";
 import { type Ended, p11seal } from "../support/spawn.js";
+import { itIf } from "../../support/missing.js";
 
 const folder = temporaryFolder();
 let token: TestToken;
@@ -100,7 +101,7 @@ describe("a pinentry", () => {
 /** Real programs, which draw at the terminal. */
 describe.each(["pinentry-curses", "pinentry-tty"])("%s", (name) => {
   const isHere = spawnSync(name, ["--version"]).status === 0;
-  const test = isHere ? it : it.skip;
+  const test = itIf(isHere, `${name} is not installed`);
   // The test process may have a display; these programs have none.
   const options = {
     cwd: folder,
@@ -124,9 +125,11 @@ describe.each(["pinentry-curses", "pinentry-tty"])("%s", (name) => {
     expect(played).toMatchObject({ status: -2, modesKept: true });
   });
 
-  test.each(["SIGTERM", "SIGHUP"])("leaves the terminal as it was after %s", async (signal) => {
-    const played = await atTerminal(argv, [["PIN", signal]], options);
-    expect(played).toMatchObject({ modesKept: true });
-    expect(played.status).not.toBe(0);
-  });
+  for (const signal of ["SIGTERM", "SIGHUP"]) {
+    test(`leaves the terminal as it was after ${signal}`, async () => {
+      const played = await atTerminal(argv, [["PIN", signal]], options);
+      expect(played).toMatchObject({ modesKept: true });
+      expect(played.status).not.toBe(0);
+    });
+  }
 });

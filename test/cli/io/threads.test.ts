@@ -10,6 +10,7 @@ import { beforeAll, beforeEach, describe, expect, it } from "@jest/globals";
 import { temporaryFolder, writeKeys } from "../support/folder.js";
 import { run } from "../support/run.js";
 import { p11seal, PROGRAM, sizeOf, start, startProgram, until } from "../support/spawn.js";
+import { itIf } from "../../support/missing.js";
 
 const root = temporaryFolder();
 const folder = join(root, "case");
@@ -99,9 +100,7 @@ describe("how many threads work", () => {
   });
 
   const bound = spawnSync("taskset", ["-c", "0", "true"]).status === 0;
-  const itIf = bound ? it : it.skip;
-
-  itIf("is two on one processor [taskset]", async () => {
+  itIf(bound, "needs taskset")("is two on one processor", async () => {
     expect(await threadsUsed("out", ["taskset", "-c", "0"])).toBe(2);
   });
 });
@@ -204,9 +203,9 @@ describe("a run by threads that does not end well", () => {
   });
 
   const namespaces = spawnSync("unshare", ["-rm", "true"]).status === 0;
-  const itIf = namespaces ? it : it.skip;
+  const itIfMounts = itIf(namespaces, "needs mount namespaces");
 
-  itIf("on a full disk leaves no partial output [mount namespaces]", async () => {
+  itIfMounts("on a full disk leaves no partial output", async () => {
     const script = `
       mount -t tmpfs -o size=2m tmpfs "$1" && cd "$1" || exit 99
       echo old > out

@@ -17,6 +17,7 @@ import { identityOf, recipientOf, senderOf } from "../../support/identities.js";
 import { TEST_KEYS } from "../../support/keys.js";
 import { codeOf } from "../../support/streams.js";
 import { armor, Decrypter, Encrypter } from "../../support/typage.js";
+import { describeIf } from "../../support/missing.js";
 
 // The example of C2SP's "age".
 const SECRET = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
@@ -218,7 +219,7 @@ describe("with typage", () => {
 
 const hasAge = spawnSync("age", ["--version"]).status === 0;
 
-(hasAge ? describe : describe.skip)("with age", () => {
+describeIf(hasAge, "age is not installed")("with age", () => {
   const folder = mkdtempSync(join(tmpdir(), "p11seal-age-"));
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });

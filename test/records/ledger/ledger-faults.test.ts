@@ -17,10 +17,11 @@ import { compile } from "../support/compiled.js";
 import { CAN_MOUNT, mountSmallDisk } from "../support/disks.js";
 import { rawDatabase } from "../support/raw-database.js";
 import { DAY, freshFolder, message, MINUTE, NOW } from "../support/messages.js";
+import { itIf } from "../../support/missing.js";
 
 const now = { nowMs: NOW };
 
-const itIfMounts = CAN_MOUNT ? it : it.skip;
+const itIfMounts = itIf(CAN_MOUNT, "no disk can be mounted here");
 
 async function newLedger(accepted = 0): Promise<{ file: string; folder: string; ledger: Ledger }> {
   const folder = freshFolder({ memory: true });

@@ -8,10 +8,11 @@ import { CAN_MOUNT, mountSmallDisk } from "../support/disks.js";
 import { freshFolder, hex } from "../support/messages.js";
 import { rawDatabase } from "../support/raw-database.js";
 import { scaled } from "../../support/scale.js";
+import { itIf } from "../../support/missing.js";
 
 const alice = hex("alice", 64);
 const bob = hex("bob", 64);
-const itIfMounts = CAN_MOUNT ? it : it.skip;
+const itIfMounts = itIf(CAN_MOUNT, "no disk can be mounted here");
 const newFile = (): string => path.join(freshFolder(), "home", "serials.db");
 
 let compiled: Compiled;

@@ -23,6 +23,7 @@ import { rulesSeenPath } from "../../../src/records/rules/rules-seen.js";
 import { signRules } from "../../../src/records/rules/rules-signature.js";
 import { publicDer, TEST_KEYS, type TestKeyName } from "../../support/keys.js";
 import { freshFolder, NOW } from "../support/messages.js";
+import { itAsRoot } from "../../support/missing.js";
 
 const keyOf = (name: TestKeyName): PublicKey => publicKeyFromSpki(publicDer(TEST_KEYS[name]));
 
@@ -311,9 +312,7 @@ describe("rules that nobody signed", () => {
     await expect(rulesFor("a")).rejects.toEqual(refused("ERR_UNSAFE_FILE"));
   });
 
-  const asRoot = process.geteuid?.() === 0 ? it : it.skip;
-
-  asRoot("are refused if they are another user's; signed ones are not", async () => {
+  itAsRoot("are refused if they are another user's; signed ones are not", async () => {
     const path = rules(text, ".", "root = true\nversion = 1\n");
     chownSync(path, 4711, 4711);
     await expect(rulesFor("a")).rejects.toEqual(refused("ERR_UNSAFE_FILE", /another user|owned/));
@@ -322,7 +321,7 @@ describe("rules that nobody signed", () => {
     expect(await required("a")).toMatchObject({ notes: [] });
   });
 
-  asRoot("are refused in a folder of another user, who can replace them", async () => {
+  itAsRoot("are refused in a folder of another user, who can replace them", async () => {
     rules(text);
     chownSync(tree, 4711, 4711);
     await expect(rulesFor("a")).rejects.toEqual(refused("ERR_UNSAFE_FILE"));

@@ -5,6 +5,9 @@ import { fileURLToPath } from "node:url";
 
 const SOURCE = fileURLToPath(new URL("file-faults.c", import.meta.url));
 
+/** Why tests that need it are skipped. */
+export const NO_SHIM = "needs Linux and a C compiler";
+
 /** Builds it in that folder; undefined where that can't be. For `LD_PRELOAD`. */
 export function faultShim(folder: string): string | undefined {
   const shim = join(folder, "file-faults.so");

@@ -8,6 +8,7 @@ import { parseUri } from "../../../src/token/uri.js";
 import { freshToken, SOFTHSM_MODULE } from "../../support/softhsm.js";
 import { runInPlainNode } from "./plain-node/run.js";
 import { temporaryFolder } from "./temporary.js";
+import { describeIf } from "../../support/missing.js";
 
 const folder = temporaryFolder("modules");
 
@@ -122,35 +123,32 @@ describe("a module's file", () => {
 });
 
 const isRoot = process.getuid?.() === 0;
-(isRoot ? describe : describe.skip)(
-  isRoot ? "a module of another user" : "a module of another user [skipped: needs root]",
-  () => {
-    it("in a folder like /tmp is refused", () => {
-      const path = copyOfSoftHsm(join(folderNamed("foreign", 0o1777), "m.so"));
-      chownSync(path, 65534, 65534);
-      expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
-    });
+describeIf(isRoot, "only root can be several users")("a module of another user", () => {
+  it("in a folder like /tmp is refused", () => {
+    const path = copyOfSoftHsm(join(folderNamed("foreign", 0o1777), "m.so"));
+    chownSync(path, 65534, 65534);
+    expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
+  });
 
-    it("in a folder of ours, or of ours in a folder of theirs, is refused", () => {
-      const path = copyOfSoftHsm(join(folderNamed("ours", 0o755), "m.so"));
-      expect(codeOf(path)).toBeUndefined();
-      chownSync(path, 65534, 0);
-      expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
-      const theirs = folderNamed("theirs", 0o755);
-      const inTheirs = copyOfSoftHsm(join(theirs, "m.so"));
-      chownSync(theirs, 65534, 0);
-      expect(codeOf(inTheirs)).toBe("ERR_MODULE_UNSAFE");
-    });
+  it("in a folder of ours, or of ours in a folder of theirs, is refused", () => {
+    const path = copyOfSoftHsm(join(folderNamed("ours", 0o755), "m.so"));
+    expect(codeOf(path)).toBeUndefined();
+    chownSync(path, 65534, 0);
+    expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
+    const theirs = folderNamed("theirs", 0o755);
+    const inTheirs = copyOfSoftHsm(join(theirs, "m.so"));
+    chownSync(theirs, 65534, 0);
+    expect(codeOf(inTheirs)).toBe("ERR_MODULE_UNSAFE");
+  });
 
-    it("in a folder that an ordinary group may write to is refused; an administrators' is not", () => {
-      const shared = folderNamed("shared", 0o775);
-      const path = copyOfSoftHsm(join(shared, "m.so"));
-      expect(codeOf(path)).toBeUndefined();
-      chownSync(shared, 0, 12345);
-      expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
-    });
-  },
-);
+  it("in a folder that an ordinary group may write to is refused; an administrators' is not", () => {
+    const shared = folderNamed("shared", 0o775);
+    const path = copyOfSoftHsm(join(shared, "m.so"));
+    expect(codeOf(path)).toBeUndefined();
+    chownSync(shared, 0, 12345);
+    expect(codeOf(path)).toBe("ERR_MODULE_UNSAFE");
+  });
+});
 
 describe("a broken module", () => {
   it("that the user named is the error when no token is found", async () => {

@@ -7,9 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
 import { TokenProcess } from "../../../src/token/process/token-process.js";
 import { temporaryFolder } from "../modules/temporary.js";
+import { describeOnLinux } from "../../support/missing.js";
 
 const folder = temporaryFolder("hardening");
-const onLinux = process.platform === "linux" ? describe : describe.skip;
 const BUILT = new URL("../../../dist/token/process/start-ahead.js", import.meta.url).href;
 
 /** Starts the token's process below a shell with a limit, and says what `look` sees in it. */
@@ -41,7 +41,7 @@ async function looked(look: string, before = ""): Promise<string> {
   return out;
 }
 
-onLinux("the token's process", () => {
+describeOnLinux("the token's process", () => {
   it("writes no core file, and leaves memory out of a dump that goes to a program", async () => {
     const seen = await looked(`
       console.log(fs.readFileSync("/proc/" + child.pid + "/limits", "utf8"));

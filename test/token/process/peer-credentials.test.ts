@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { chmodSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeAll, expect, it } from "@jest/globals";
 import { type PeerReader, peerReader } from "../../../src/token/process/peer-credentials.js";
 import { temporaryFolder } from "../modules/temporary.js";
+import { describeOnLinux, itIf } from "../../support/missing.js";
 
 const path = join(temporaryFolder("peer"), "socket");
 const server = createServer({ pauseOnConnect: true });
@@ -25,9 +26,7 @@ afterAll(() => {
 /** The server's end of the next connection. */
 const accepted = async (): Promise<Socket> => ((await once(server, "connection")) as [Socket])[0];
 
-const linux = process.platform === "linux" ? describe : describe.skip;
-
-linux("the other end of a socket", () => {
+describeOnLinux("the other end of a socket", () => {
   it("is this process if it connected itself", async () => {
     const accepting = accepted();
     const client = connect(path);
@@ -53,7 +52,7 @@ linux("the other end of a socket", () => {
   });
 
   const canBecomeAnother = process.getuid?.() === 0 && spawnSync("setpriv", ["-V"]).status === 0;
-  (canBecomeAnother ? it : it.skip)("is another user by its number", async () => {
+  itIf(canBecomeAnother, "needs root and setpriv")("is another user by its number", async () => {
     chmodSync(path, 0o777);
     for (let folder = join(path, ".."); folder.length > 1; folder = join(folder, "..")) {
       if (folder.includes("p11seal")) chmodSync(folder, 0o755);

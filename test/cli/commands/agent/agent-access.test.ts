@@ -4,12 +4,11 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "@jest/globals";
 import { USER_PIN } from "../../../support/softhsm.js";
 import { startAgent, type TestAgent } from "../../support/agent.js";
+import { itAsRoot } from "../../../support/missing.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { p11seal, PROGRAM, startProgram, until, type Running } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
-const isRoot = process.geteuid?.() === 0;
-const asRoot = isRoot ? it : it.skip;
 let agent: TestAgent | undefined;
 
 afterEach(async () => {
@@ -32,7 +31,7 @@ describe("another user", () => {
   }
 
   // Only root can become somebody else.
-  asRoot("reaches neither the folder nor the socket in it", async () => {
+  itAsRoot("reaches neither the folder nor the socket in it", async () => {
     agent = await startAgent(folder);
     const session = join(agent.socket, "..", "..");
     chmodSync(folder, 0o755);
@@ -44,7 +43,7 @@ describe("another user", () => {
     chmodSync(folder, 0o700);
   });
 
-  asRoot("is believed by no client: a socket of theirs counts as none", async () => {
+  itAsRoot("is believed by no client: a socket of theirs counts as none", async () => {
     const path = join(folder, "theirs.sock");
     chmodSync(folder, 0o777);
     const program = `

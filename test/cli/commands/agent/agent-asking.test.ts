@@ -17,6 +17,7 @@ import { atTerminal } from "../../support/at-terminal.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { receiverHome, signedMessage } from "../../support/signed.js";
 import { p11seal, PROGRAM, startProgram, type Ended } from "../../support/spawn.js";
+import { itIf } from "../../../support/missing.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -167,7 +168,7 @@ describe("an agent without a terminal", () => {
 
 describe("who connects", () => {
   const canBecomeAnother = process.getuid?.() === 0 && spawnSync("setpriv", ["-V"]).status === 0;
-  (canBecomeAnother ? it : it.skip)(
+  itIf(canBecomeAnother, "needs root and setpriv")(
     "as another user gets no byte, whatever the modes",
     async () => {
       const { program, told } = fakePinentry(folder, "unused", {});

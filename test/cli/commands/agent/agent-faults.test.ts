@@ -21,10 +21,10 @@ import { startAgent, type TestAgent } from "../../support/agent.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { errorCode } from "../../support/run.js";
 import { p11seal, start, startProgram, until, type Ended } from "../../support/spawn.js";
+import { itOnLinux } from "../../../support/missing.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
-const onLinux = process.platform === "linux" ? it : it.skip;
 let token: TestToken;
 let agent: TestAgent;
 
@@ -84,7 +84,7 @@ describe("an agent", () => {
     await next.ended;
   });
 
-  onLinux(
+  itOnLinux(
     "that is killed while it opens a message is one error, and the next open works",
     async () => {
       await begin((faults) => faults.hang("C_UnwrapKey"));
@@ -100,7 +100,7 @@ describe("an agent", () => {
     },
   );
 
-  onLinux("whose token is pulled gives one error, and after one more PIN it works", async () => {
+  itOnLinux("whose token is pulled gives one error, and after one more PIN it works", async () => {
     const rv = "CKR_DEVICE_REMOVED";
     await begin((faults) => faults.fail("C_UnwrapKey", { at: 2, times: 1, rv }));
     expect(await open()).toMatchObject({ status: 0 });
@@ -114,7 +114,7 @@ describe("an agent", () => {
     expect(agent.pinsFetched()).toBe(2);
   });
 
-  onLinux("whose module crashes gives one error, and lives on", async () => {
+  itOnLinux("whose module crashes gives one error, and lives on", async () => {
     await begin((faults) => faults.crash("C_UnwrapKey", { at: 2, times: 1 }));
     expect(await open()).toMatchObject({ status: 0 });
     const ended = await open();
@@ -125,7 +125,7 @@ describe("an agent", () => {
     expect(agent.pinsFetched()).toBe(2);
   });
 
-  onLinux(
+  itOnLinux(
     "that is stopped is one error within a time limit; once it goes on, it has forgotten the PIN",
     async () => {
       await begin();
@@ -147,44 +147,51 @@ describe("an agent", () => {
 });
 
 describe("the PIN", () => {
-  onLinux("is in no environment, command line or memory of the agent and its client", async () => {
-    // A token with a PIN that is nowhere else.
-    const { stdout } = await startProgram("sh", [
-      "-c",
-      `umask 077; printf %s "$1" > "$2"`,
-      "sh",
-      PIN,
-      at("long-pin"),
-    ]).ended;
-    expect(stdout).toHaveLength(0);
-    const special = await freshToken("long-pin");
-    const id = Uint8Array.of(1);
-    await importKey(special, TEST_KEYS.rsa2048, { label: "x", id, privateHalf: { UNWRAP: true } });
-    await withRawSession(special, (native, session) => {
-      native.C_SetPIN(session, USER_PIN, PIN);
-    });
-    const options = [
-      "--module",
-      SOFTHSM_MODULE,
-      "-i",
-      special.uri,
-      "--pin-source",
-      `file:${at("long-pin")}`,
-    ];
-    agent = await startAgent(folder, options);
-    expect(await open()).toMatchObject({ status: 0 });
-    const { pid = 0 } = agent.child;
-    for (const name of ["environ", "cmdline"]) {
-      for (const one of [pid, ...childrenOf(pid)]) {
-        expect(readFileSync(`/proc/${one}/${name}`, "latin1")).not.toContain(PIN);
+  itOnLinux(
+    "is in no environment, command line or memory of the agent and its client",
+    async () => {
+      // A token with a PIN that is nowhere else.
+      const { stdout } = await startProgram("sh", [
+        "-c",
+        `umask 077; printf %s "$1" > "$2"`,
+        "sh",
+        PIN,
+        at("long-pin"),
+      ]).ended;
+      expect(stdout).toHaveLength(0);
+      const special = await freshToken("long-pin");
+      const id = Uint8Array.of(1);
+      await importKey(special, TEST_KEYS.rsa2048, {
+        label: "x",
+        id,
+        privateHalf: { UNWRAP: true },
+      });
+      await withRawSession(special, (native, session) => {
+        native.C_SetPIN(session, USER_PIN, PIN);
+      });
+      const options = [
+        "--module",
+        SOFTHSM_MODULE,
+        "-i",
+        special.uri,
+        "--pin-source",
+        `file:${at("long-pin")}`,
+      ];
+      agent = await startAgent(folder, options);
+      expect(await open()).toMatchObject({ status: 0 });
+      const { pid = 0 } = agent.child;
+      for (const name of ["environ", "cmdline"]) {
+        for (const one of [pid, ...childrenOf(pid)]) {
+          expect(readFileSync(`/proc/${one}/${name}`, "latin1")).not.toContain(PIN);
+        }
       }
-    }
-    expect(memoryHas(pid, PIN)).toBe(false);
-    // The test can find it: where the module is, it must be.
-    expect(childrenOf(pid).some((child) => memoryHas(child, PIN))).toBe(true);
-    expect(await p11seal(["agent", "lock"], { env: agent.env })).toMatchObject({ status: 0 });
-    await until(() => childrenOf(pid).length === 0, "the token's process to end");
-  });
+      expect(memoryHas(pid, PIN)).toBe(false);
+      // The test can find it: where the module is, it must be.
+      expect(childrenOf(pid).some((child) => memoryHas(child, PIN))).toBe(true);
+      expect(await p11seal(["agent", "lock"], { env: agent.env })).toMatchObject({ status: 0 });
+      await until(() => childrenOf(pid).length === 0, "the token's process to end");
+    },
+  );
 });
 
 function childrenOf(pid: number): number[] {

@@ -14,12 +14,13 @@ import { join } from "node:path";
 import { Encrypter } from "../../../support/typage.js";
 import { beforeEach, describe, expect, it } from "@jest/globals";
 import { inspectMessage } from "../../../../src/envelope/messages.js";
-import { faultShim } from "../../../support/file-faults/shim.js";
+import { faultShim, NO_SHIM } from "../../../support/file-faults/shim.js";
 import { TEST_KEYS } from "../../../support/keys.js";
 import { freshToken, importKey, SOFTHSM_MODULE, USER_PIN } from "../../../support/softhsm.js";
 import { ALL_KINDS, temporaryFolder, wordsIn, writeKeys } from "../../support/folder.js";
 import { errorCode, run, type Outcome } from "../../support/run.js";
 import { p11seal as spawned } from "../../support/spawn.js";
+import { itIf } from "../../../support/missing.js";
 
 const root = temporaryFolder();
 const shim = faultShim(root);
@@ -229,7 +230,7 @@ describe("reseal", () => {
     expect((await p11seal("reseal -i alice.key")).status).toBe(2);
   });
 
-  (shim === undefined ? it.skip : it)("leaves the old file or the new one at a fault", async () => {
+  itIf(shim !== undefined, NO_SHIM)("leaves the old file or the new one at a fault", async () => {
     await done("seal -r alice.pem -o m.p11s plan.bin");
     const old = readFileSync(at("m.p11s"));
     const reseal = (more: Record<string, string>) =>
