@@ -277,7 +277,7 @@ export class Agent {
       const { fn, ckr } = error instanceof TokenError ? error : {};
       return { kind: "error", name, code, message, ...defined({ hint, fn, ckr }) };
     }
-    this.#options.say(`unexpected: ${error instanceof Error ? error.message : "no error"}`);
+    this.#unexpected(error);
     return {
       ...{ kind: "error", name: "TokenError", code: "ERR_AGENT_FAULT" },
       message: "the agent failed in a way that nobody foresaw",
@@ -285,12 +285,18 @@ export class Agent {
     };
   }
 
+  #unexpected(error: unknown): void {
+    this.#options.say(`unexpected: ${error instanceof Error ? error.message : "no error"}`);
+  }
+
   /** While a token is logged in, there are limits to look at. */
   #wake(): void {
     if (this.#ticking !== undefined || !this.#keyring.isUnlocked) return;
     this.#watch.stoodStill(momentNow());
     this.#ticking = setInterval(() => {
-      void this.tick(momentNow());
+      this.tick(momentNow()).catch((error: unknown) => {
+        this.#unexpected(error);
+      });
     }, TICK_MS);
   }
 

@@ -60,6 +60,7 @@ export class Keyring {
   #keys: readonly KeyInfo[] = [];
   #lookedAtMs = -Infinity;
   #looking: Promise<void> | undefined;
+  #checking: Promise<void> | undefined;
 
   constructor(options: KeyringOptions) {
     this.#options = options;
@@ -131,16 +132,12 @@ export class Keyring {
     }
   }
 
-  /** Ends the logins to tokens that were removed. */
+  /** Ends the logins to tokens that were removed. A module that takes long is asked once. */
   async lockRemoved(): Promise<void> {
-    const pairs = [...this.#logins];
-    await Promise.all(
-      pairs.map(async ([name, login]) => {
-        const token = this.#keys.find((key) => nameOf(key.token) === name)?.token;
-        if (login.allowance === undefined || token === undefined) return;
-        if (!(await login.isThere(parseUri(token.uri)))) this.#end(name, login);
-      }),
-    );
+    this.#checking ??= this.#lockRemoved().finally(() => {
+      this.#checking = undefined;
+    });
+    await this.#checking;
   }
 
   status(): ServedTokenStatus[] {
@@ -160,6 +157,19 @@ export class Keyring {
         }),
       };
     });
+  }
+
+  async #lockRemoved(): Promise<void> {
+    const pairs = [...this.#logins];
+    await Promise.all(
+      pairs.map(async ([name, login]) => {
+        if (login.allowance === undefined) return;
+        // Without its token, whoever looked for keys meanwhile did not find it.
+        const token = this.#keys.find((key) => nameOf(key.token) === name)?.token;
+        const isThere = token !== undefined && (await login.isThere(parseUri(token.uri)));
+        if (!isThere) this.#end(name, login);
+      }),
+    );
   }
 
   async #look(): Promise<void> {
@@ -187,8 +197,7 @@ export class Keyring {
       find: (request) => findPin(request, purpose),
       atPad: (request) => atPad(request, purpose),
     };
-    const login = this.#logins.get(name) ?? new Login(this.#options);
-    this.#logins.set(name, login);
+    const login = this.#loginFor(name);
     login.hold(way);
     try {
       const privateKey = await login.unlock(key);
@@ -206,6 +215,15 @@ export class Keyring {
       login.release(way, false, error);
       throw error instanceof Cancelled ? promptCancelled(key.token) : error;
     }
+  }
+
+  /** The token's login, unless those who use it now have its last uses. */
+  #loginFor(name: string): Login {
+    const known = this.#logins.get(name);
+    if (known?.isTaken === true) this.#end(name, known);
+    const login = this.#logins.get(name) ?? new Login(this.#options);
+    this.#logins.set(name, login);
+    return login;
   }
 
   #afterUse(name: string, login: Login, error: unknown): void {

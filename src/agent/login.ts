@@ -77,6 +77,12 @@ export class Login {
     return this.#wasFromPerson;
   }
 
+  /** True if the requests that use it now will use it up: no other may begin. */
+  get isTaken(): boolean {
+    const { uses } = this.#options.limits;
+    return uses !== undefined && (this.#allowance?.uses ?? 0) + this.#ways.length >= uses;
+  }
+
   get isEnded(): boolean {
     return this.#isEnded;
   }

@@ -113,6 +113,17 @@ describe("an agent's logins", () => {
     }
   });
 
+  it("serve no more messages than so many, also of requests that come at once", async () => {
+    await begin({ limits: { idleMs: 600_000, totalMs: 7_200_000, uses: 2 } });
+    const header = await headerFor("p256");
+    const keys = await Promise.all(Array.from({ length: 5 }, () => client.open(header)));
+    expect(keys.every((one) => one !== undefined)).toBe(true);
+    expect([asked, tokens.operations()]).toEqual([3, 5]);
+    // The third has one use left.
+    await client.open(header);
+    expect([asked, tokens.open]).toEqual([3, 0]);
+  });
+
   it("end after the total time, however busy they are", async () => {
     await begin();
     const header = await headerFor("p256");
@@ -153,6 +164,18 @@ describe("an agent's logins", () => {
     tokens.isPresent = true;
     await client.open(header);
     expect(asked).toBe(2);
+  });
+
+  it("end when the token is removed, also where somebody looked for keys since", async () => {
+    await begin();
+    await client.open(await headerFor("p256"));
+    tokens.isPresent = false;
+    now += 10_000;
+    expect(await client.open(await headerFor("rsa3072"))).toBeUndefined();
+    for (let tick = 0; tick < 2; tick++) {
+      await agent.tick({ monotonicMs: tick * 1000, wallMs: tick * 1000 });
+    }
+    expect(tokens.open).toBe(0);
   });
 
   it("end on request, once the message that is being opened is", async () => {
