@@ -6,7 +6,7 @@
  * Nothing here can carry a PIN, a file key, or what a private key made of bytes of somebody's
  * choice.
  */
-import { decode, encode } from "cborg";
+import { decode, encode, Tokenizer, type DecodeOptions, type Token } from "cborg";
 import { equal } from "../bytes.js";
 import { TokenError } from "../errors.js";
 import { MAX_FRAME_BYTES } from "./frames.js";
@@ -207,7 +207,7 @@ export function decodeAnswer(bytes: Uint8Array): Answer {
 function decoded(bytes: Uint8Array, shapes: Readonly<Record<string, Shape>>): unknown {
   let value: unknown;
   try {
-    value = plain(decode(bytes, STRICT), 0);
+    value = plain(decode(bytes, { ...STRICT, tokenizer: new FewTokens(bytes, STRICT) }), 0);
   } catch {
     throw refused("not CBOR");
   }
@@ -221,7 +221,26 @@ function decoded(bytes: Uint8Array, shapes: Readonly<Record<string, Shape>>): un
   return value;
 }
 
-const STRICT = {
+/** Refuses what a few bytes a piece would make of a frame: objects by the million. */
+class FewTokens extends Tokenizer {
+  #left = MAX_TOKENS;
+
+  constructor(bytes: Uint8Array, options: DecodeOptions) {
+    // Slices of a Buffer would be views of it.
+    super(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), options);
+  }
+
+  override next(): Token {
+    this.#left -= 1;
+    if (this.#left < 0) throw new RangeError("too many values");
+    return super.next();
+  }
+}
+
+/** Values in a message, with the names of their fields: the longest lists have a thousand. */
+const MAX_TOKENS = 65_536;
+
+const STRICT: DecodeOptions = {
   strict: true,
   useMaps: true,
   allowIndefinite: false,
@@ -230,7 +249,7 @@ const STRICT = {
   allowNaN: false,
   allowBigInt: false,
   rejectDuplicateMapKeys: true,
-} as const;
+};
 
 /** Objects in place of maps, which can't have odd prototypes before their keys were looked at. */
 function plain(value: unknown, depth: number): unknown {

@@ -82,6 +82,8 @@ export function agentServer(options: ServerOptions): AgentServer {
     socket.once("close", () => open.delete(socket));
     new Conversation(socket, peer, options);
   });
+  // A connection that could not be taken, as without descriptors left, ends no agent.
+  server.on("error", () => undefined);
   const close = (): void => {
     server.close();
     for (const socket of open) socket.destroy();
@@ -133,9 +135,10 @@ class Conversation {
   }
 
   #take(request: Request): void {
-    // A second request before the answer to the first.
-    if (this.#isBusy) throw outOfTurn();
+    // A second request before the answer to the first, or before the client has read it.
+    if (this.#isBusy || this.#socket.writableNeedDrain) throw outOfTurn();
     if (request.kind === "hello") {
+      if (this.#isGreeted) throw outOfTurn();
       const { capabilities } = this.#options;
       this.#isGreeted = request.version === PROTOCOL_VERSION;
       this.#send({ kind: "hello", version: PROTOCOL_VERSION, capabilities: [...capabilities] });

@@ -396,6 +396,21 @@ describe("whoever reaches the socket", () => {
     expect(await client.open(await headerFor("p256"))).toBeDefined();
   }, 600_000);
 
+  it("is sent away where it does not read its answers, or greets twice", async () => {
+    await begin();
+    const [hello, status] = [{ kind: "hello", version: 1 }, { kind: "status" }] as const;
+    const twice = await connected();
+    twice.write(concat(frameOf(encodeMessage(hello)), frameOf(encodeMessage(hello))));
+    await new Promise((resolve) => twice.once("close", resolve));
+    const deaf = (await connected()).pause();
+    deaf.write(frameOf(encodeMessage(hello)));
+    for (let sent = 0; sent < 20_000 && !deaf.destroyed; sent++) {
+      deaf.write(frameOf(encodeMessage(status)));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(deaf.destroyed).toBe(true);
+  }, 60_000);
+
   it("is one of 64: the next one is sent away, until another goes", async () => {
     await begin();
     const others = await Promise.all(Array.from({ length: 63 }, () => connected()));

@@ -101,6 +101,15 @@ describe("requests and answers", () => {
     expect(() => decodeAnswer(bytes)).toThrow(MALFORMED);
   });
 
+  it("are refused at once where few bytes stand for many values", () => {
+    // 4 MiB of empty maps: a gigabyte of objects, and 14 seconds, if they were made.
+    const frame = new Uint8Array(MAX_FRAME_BYTES).fill(0xa0);
+    frame.set(concat(Uint8Array.of(0x9a), u32(MAX_FRAME_BYTES - 5)));
+    const before = performance.now();
+    expect(() => decodeRequest(frame)).toThrow(MALFORMED);
+    expect(performance.now() - before).toBeLessThan(3000);
+  });
+
   it("have no field for a PIN, a file key or a raw result", () => {
     for (const name of [
       "pin",
