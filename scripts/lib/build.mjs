@@ -5,6 +5,7 @@ import path from "node:path";
 import { bundle, bundleTesting } from "./bundle.mjs";
 import { ensureDependencies } from "./dependencies.mjs";
 import { writeManPage } from "./man-page.mjs";
+import { prebuildShims } from "./prebuilt.mjs";
 import { cache, root, run, say, SetupError } from "./run.mjs";
 
 const DIST = path.join(root, "dist");
@@ -45,9 +46,10 @@ export async function build() {
     }
     for (const room of ["cli", "plugin", "agent"])
       fs.rmSync(path.join(made, room), { recursive: true });
-    // Compiled where test tokens are used, not here.
+    // Compiled where test tokens are used, on platforms for which there is no prebuilt one.
     fs.cpSync(path.join(root, SHIM), path.join(made, "testing", "shim"), { recursive: true });
     fs.cpSync(path.join(root, UNITS), path.join(made, "systemd"), { recursive: true });
+    await prebuildShims(path.join(made, "testing"));
     await bundleTesting(path.join(made, "testing"));
     await bundle(path.join(made, "cli"));
     await writeManPage(path.join(made, "man"));
@@ -72,6 +74,9 @@ function sourcesHash() {
     "package.json",
     path.join("scripts", "lib", "bundle.mjs"),
     path.join("scripts", "lib", "man-page.mjs"),
+    path.join("scripts", "lib", "prebuilt.mjs"),
+    path.join("scripts", "shim", "exports.map"),
+    path.join("scripts", "shim", "runtime.cc"),
   ];
   const hash = createHash("sha256");
   for (const name of names.sort()) {

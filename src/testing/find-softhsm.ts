@@ -4,13 +4,13 @@
  * package against the archive's signature.
  */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { isSoftHsm } from "../token/modules/module.js";
 import { systemPaths } from "../token/modules/well-known.js";
 import { withLock } from "../store/lock.js";
-import { cacheFolder } from "./folders.js";
+import { cacheFolder, folderForMaking, noteUse } from "./cache.js";
 import { unavailable } from "./unavailable.js";
 
 export interface FindOptions {
@@ -32,7 +32,10 @@ export async function findSoftHsm({ softhsm, download = true }: FindOptions): Pr
   if (installed !== undefined) return installed;
   const unpacked = join(cacheFolder(), "softhsm");
   const known = libraryBelow(unpacked);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    noteUse(unpacked);
+    return known;
+  }
   if (!existsSync("/usr/bin/apt-get") || !existsSync("/usr/bin/dpkg")) {
     throw unavailable("SoftHSM is not installed", INSTALL);
   }
@@ -63,13 +66,15 @@ function libraryBelow(folder: string): string | undefined {
 
 async function unpack(folder: string): Promise<void> {
   if (libraryBelow(folder) !== undefined) return;
-  const made = mkdtempSync(join(cacheFolder(), "unpack-"));
+  const made = folderForMaking();
   try {
     await download(made);
     const archive = readdirSync(made).find((name) => name.endsWith(".deb")) ?? "";
     await run("dpkg", ["-x", join(made, archive), join(made, "root")], made);
     rmSync(folder, { recursive: true, force: true });
     renameSync(join(made, "root"), folder);
+    // What was unpacked has the times of the archive.
+    noteUse(folder);
   } catch (error) {
     const { stderr = "" } = error as { stderr?: string };
     const why = stderr.trim().split("\n").at(-1) ?? "";

@@ -1,10 +1,10 @@
 /**
  * Where test tokens live: a folder of their own for each, which names the process that made it. It
  * is removed when the token is closed or the process exits, and after a kill by the next process
- * that makes a token. What takes long to make is kept in a cache between runs.
+ * that makes a token.
  */
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
-import { homedir, tmpdir, userInfo } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { FileError } from "../errors.js";
 import { isRunning, thisProcess } from "../store/owner.js";
@@ -27,15 +27,19 @@ export function removeTokenFolder(folder: string): void {
 }
 
 /**
- * The folder for the shim, token templates and an unpacked SoftHSM: `P11SEAL_TESTING_CACHE`, by
- * default `p11seal-testing` in the user's cache folder.
+ * Makes the folder unless it is there.
+ *
+ * @throws FileError `ERR_TEST_FOLDER` for one that is somebody else's
  */
-export function cacheFolder(): string {
-  const { env } = process;
-  const named = env["P11SEAL_TESTING_CACHE"];
-  if (named !== undefined && named !== "") return ownFolder(named);
-  const caches = env["XDG_CACHE_HOME"] ?? join(env["HOME"] ?? homedir(), ".cache");
-  return ownFolder(join(caches, "p11seal-testing"));
+export function ownFolder(path: string): string {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  const stats = lstatSync(path);
+  const isOwn = stats.isDirectory() && stats.uid === (process.getuid?.() ?? stats.uid);
+  // A library from it is loaded into this process.
+  if (isOwn && (stats.mode & 0o022) === 0) return path;
+  throw new FileError("ERR_TEST_FOLDER", `"${path}" is not a folder that only you can write to`, {
+    hint: "remove it, or name another one in TMPDIR or P11SEAL_TESTING_CACHE",
+  });
 }
 
 // ── Details ──
@@ -61,16 +65,4 @@ function sweep(parent: string): void {
     if (isRunning(owner) !== false) continue;
     rmSync(join(parent, name), { recursive: true, force: true });
   }
-}
-
-/** Makes the folder unless it is there; refuses one that is somebody else's. */
-function ownFolder(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const stats = lstatSync(path);
-  const isOwn = stats.isDirectory() && stats.uid === (process.getuid?.() ?? stats.uid);
-  // A library from it is loaded into this process.
-  if (isOwn && (stats.mode & 0o022) === 0) return path;
-  throw new FileError("ERR_TEST_FOLDER", `"${path}" is not a folder that only you can write to`, {
-    hint: "remove it, or name another one in TMPDIR or P11SEAL_TESTING_CACHE",
-  });
 }

@@ -4,10 +4,7 @@
  */
 import { createHash, randomInt } from "node:crypto";
 import {
-  constants,
-  copyFileSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -20,12 +17,13 @@ import { UsageError } from "../errors.js";
 import { withLock } from "../store/lock.js";
 import { loadBinding } from "../token/modules/load-binding.js";
 import { CKU, OS_LOCKING_OK, TOKEN_FLAG } from "../token/modules/constants.js";
-import { cacheFolder } from "./folders.js";
+import { cachePath, folderForMaking, noteUse } from "./cache.js";
 import { makeKey, type MadeKey, type TestKeyOptions, type TestKeyType } from "./make-keys.js";
 import { PROFILES } from "./profiles.js";
 import { Remembered } from "./remembered.js";
+import type { ShimLibrary } from "./shim-library.js";
 import { ShimSettings } from "./shim-settings.js";
-import { moduleIn } from "./wrapped-module.js";
+import { layModule, moduleIn } from "./wrapped-module.js";
 
 /** What the token is to have. */
 export interface TokenContents {
@@ -39,7 +37,7 @@ export interface TokenContents {
 /** What it is made with. */
 export interface TokenMaterial {
   readonly softHsm: string;
-  readonly shim: { readonly path: string; readonly hash: string };
+  readonly shim: ShimLibrary;
 }
 
 /** A token that can be copied. */
@@ -58,13 +56,13 @@ export function templateToken(
   contents: TokenContents,
   material: TokenMaterial,
 ): TemplateToken | Promise<TemplateToken> {
-  const path = join(cacheFolder(), nameOf(contents, material));
+  const path = cachePath("token", hashOf(contents, material));
   return made.get(path, () => readTemplate(path) ?? makeOnce(path, contents, material));
 }
 
 /** Puts a module into an empty folder, and the files of a token with it. */
-export function layToken(into: string, shim: string, files: TokenFiles): void {
-  copyFileSync(shim, moduleIn(into), constants.COPYFILE_FICLONE);
+export function layToken(into: string, shim: ShimLibrary, files: TokenFiles): void {
+  layModule(into, shim);
   mkdirSync(join(into, TOKENS), { mode: 0o700 });
   for (const folder of new Set([...files.keys()].map(dirname))) {
     mkdirSync(join(into, TOKENS, folder), { recursive: true, mode: 0o700 });
@@ -105,19 +103,17 @@ const made = new Remembered<TemplateToken>();
 /** The folder of SoftHSM's files, within a token's folder. */
 const TOKENS = "tokens";
 
-/** Changes whenever templates of earlier versions would not do. */
-const LAYOUT = 2;
-
 const WAIT_MS = 120_000;
 
-function nameOf(contents: TokenContents, { softHsm, shim }: TokenMaterial): string {
+function hashOf(contents: TokenContents, { softHsm, shim }: TokenMaterial): string {
   const { size, mtimeMs } = statSync(softHsm);
-  const parts = [LAYOUT, contents, softHsm, size, mtimeMs, shim.hash];
-  return `token-${createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 24)}`;
+  const parts = [contents, softHsm, size, mtimeMs, shim.hash];
+  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 24);
 }
 
 function readTemplate(path: string): TemplateToken | undefined {
   try {
+    noteUse(path);
     const text = readFileSync(join(path, "token.json"), "utf8");
     return { ...(JSON.parse(text) as Omit<TemplateToken, "files">), files: tokenFiles(path) };
   } catch {
@@ -136,7 +132,7 @@ function makeOnce(
     async () => {
       const others = readTemplate(path);
       if (others !== undefined) return others;
-      const folder = mkdtempSync(join(cacheFolder(), "making-"));
+      const folder = folderForMaking();
       try {
         const template = await make(folder, contents, material);
         writeFileSync(join(folder, "token.json"), JSON.stringify(template), { mode: 0o600 });
@@ -160,7 +156,7 @@ async function make(
   { softHsm, shim }: TokenMaterial,
 ): Promise<Omit<TemplateToken, "files">> {
   const { label, keys, certificates } = contents;
-  layToken(folder, shim.path, new Map());
+  layToken(folder, shim, new Map());
   const softHsmConf = softHsmConfIn(folder);
   const settings = { real: softHsm, softHsmConf, present: true, epoch: 0, faults: [] };
   new ShimSettings(folder, { ...settings, profile: PROFILES.softhsm });

@@ -4,8 +4,10 @@
  * from native code, and one process can have many tokens.
  */
 import { join } from "node:path";
-import { UsageError } from "../errors.js";
+import { TokenError, UsageError } from "../errors.js";
+import { loadBinding } from "../token/modules/load-binding.js";
 import { formatUri } from "../token/uri.js";
+import { pruneCache } from "./cache.js";
 import { type FindOptions, findSoftHsm } from "./find-softhsm.js";
 import { newTokenFolder } from "./folders.js";
 import type { MadeKey, TestKeyOptions, TestKeyType } from "./make-keys.js";
@@ -20,7 +22,7 @@ import {
   templateToken,
   tokenFiles,
 } from "./template-token.js";
-import { UNAVAILABLE } from "./unavailable.js";
+import { UNAVAILABLE, unavailable } from "./unavailable.js";
 import { type WrappedModule, wrappedIn } from "./wrapped-module.js";
 
 export interface TestTokenOptions extends FindOptions {
@@ -68,11 +70,11 @@ export interface TestToken extends WrappedModule {
 }
 
 /**
- * Makes a token. The first one on a machine compiles a module and makes the keys, which takes some
- * seconds; after that a token takes milliseconds.
+ * Makes a token. The first one on a machine makes the keys, and compiles a module where the package
+ * has none for this platform, which takes some seconds; after that a token takes milliseconds.
  *
- * @throws UnsupportedError `ERR_TEST_TOKEN_UNAVAILABLE` where SoftHSM, a C++ compiler or pkcs11js
- * are missing: `whyNoTestToken` tells that beforehand
+ * @throws UnsupportedError `ERR_TEST_TOKEN_UNAVAILABLE` where SoftHSM, a C++ compiler that is
+ * needed, or both pkcs11js and koffi are missing: `whyNoTestToken` tells that beforehand
  */
 export async function testToken(options: TestTokenOptions = {}): Promise<TestToken> {
   const { label = "test", keys = {}, pin = "random", profile = "softhsm" } = options;
@@ -123,8 +125,21 @@ function materialOf(options: FindOptions): Material | Promise<Material> {
   const { softhsm = process.env["SOFTHSM2_LIB"], download } = options;
   return materials.get(JSON.stringify([softhsm, download]), async () => {
     const softHsm = await findSoftHsm(options);
-    return { softHsm, shim: await shimLibrary() };
+    const shim = await shimLibrary();
+    await requireBinding();
+    pruneCache();
+    return { softHsm, shim };
   });
+}
+
+/** The template is made through pkcs11js or koffi. */
+async function requireBinding(): Promise<void> {
+  try {
+    await loadBinding();
+  } catch (error) {
+    if (!(error instanceof TokenError) || error.code !== "ERR_NATIVE_MISSING") throw error;
+    throw unavailable(error.message, error.hint ?? "", error);
+  }
 }
 
 type Material = Pick<Made, "softHsm" | "shim">;
@@ -162,7 +177,7 @@ function noKey(label: string, labels: readonly string[]): UsageError {
 function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
   const { template, label, softHsm, shim, profile } = made;
   const folder = newTokenFolder();
-  layToken(folder, shim.path, files);
+  layToken(folder, shim, files);
   const softHsmConf = softHsmConfIn(folder);
   const wrapped = wrappedIn(folder, { real: softHsm, softHsmConf, profile });
   const { module } = wrapped;

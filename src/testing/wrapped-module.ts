@@ -2,13 +2,13 @@
  * Any PKCS#11 module behind the shim: faults, a log of calls and profiles for tokens that are there
  * already, on SoftHSM or on hardware.
  */
-import { copyFileSync, constants } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, forgetCalls, readCalls } from "./calls.js";
 import { Faults } from "./faults.js";
 import { newTokenFolder, removeTokenFolder } from "./folders.js";
 import { type Profile, type ProfileName, profileOf } from "./profiles.js";
-import { shimLibrary } from "./shim-library.js";
+import { type ShimLibrary, shimLibrary } from "./shim-library.js";
 import { type Settings, ShimSettings } from "./shim-settings.js";
 
 export interface WrapOptions {
@@ -33,15 +33,16 @@ export interface WrappedModule extends AsyncDisposable {
  * Puts a module behind a shim of its own. What the module reads of the environment it still reads.
  *
  * @param path - the real module
- * @throws UnsupportedError `ERR_TEST_TOKEN_UNAVAILABLE` without a C++ compiler or pkcs11js
+ * @throws UnsupportedError `ERR_TEST_TOKEN_UNAVAILABLE` where the shim would have to be compiled,
+ * and there is no C++ compiler
  */
 export async function wrapModule(
   path: string,
   { profile = "softhsm" }: WrapOptions = {},
 ): Promise<WrappedModule> {
-  const { path: shim } = await shimLibrary();
+  const shim = await shimLibrary();
   const folder = newTokenFolder();
-  copyFileSync(shim, moduleIn(folder), constants.COPYFILE_FICLONE);
+  layModule(folder, shim);
   return wrappedIn(folder, { real: path, profile: profileOf(profile), softHsmConf: undefined });
 }
 
@@ -68,6 +69,11 @@ export function wrappedIn(
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Puts the shim into a folder. */
+export function layModule(folder: string, { bytes }: ShimLibrary): void {
+  writeFileSync(moduleIn(folder), bytes, { mode: 0o700 });
 }
 
 /** Path of the shim in its folder. */

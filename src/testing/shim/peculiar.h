@@ -318,13 +318,13 @@ inline Bytes odd_point(const std::string &how, const Bytes &der) {
 
 // CKA_EC_PARAMS as a name (PKCS#11 v3.0 §2.3.3, curveName) instead of an OID.
 inline Bytes named_curve(const Bytes &oid) {
-  static const std::map<Bytes, std::string> names = {
+  const std::pair<Bytes, std::string> names[] = {
       {{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07}, "secp256r1"},
       {{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22}, "secp384r1"},
       {{0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}, "secp521r1"}};
-  auto known = names.find(oid);
-  if (known == names.end()) return oid;
-  return wrapped(0x13, Bytes(known->second.begin(), known->second.end()));
+  for (const auto &[der, name] : names)
+    if (der == oid) return wrapped(0x13, Bytes(name.begin(), name.end()));
+  return oid;
 }
 
 inline CK_RV C_GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,

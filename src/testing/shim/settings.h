@@ -10,19 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "pkcs11.h"
+#include "cryptoki.h"
+#include "system.h"
 
 // One instruction to fail. `at` counts calls of all processes, from 1.
 struct Fault {
@@ -67,6 +66,8 @@ namespace settings {
 
 inline std::string folder;  // of this copy of the library
 
+constexpr size_t MOST_FAULTS = 4096;
+
 inline std::string decoded(const std::string &text) {  // %20 for a blank
   std::string out;
   for (size_t i = 0; i < text.size(); i++) {
@@ -80,15 +81,14 @@ inline std::string decoded(const std::string &text) {  // %20 for a blank
   return out;
 }
 
-inline void read_line(Settings &s, const std::string &line) {
-  std::istringstream in(line);
-  std::string word;
-  in >> word;
+inline void read_line(Settings &s, const char *line, const char *end) {
   auto text = [&] {
-    std::string value;
-    in >> value;
-    return decoded(value);
+    while (line < end && *line == ' ') line++;
+    const char *start = line;
+    while (line < end && *line != ' ') line++;
+    return decoded(std::string(start, line));
   };
+  const std::string word = text();
   auto number = [&] { return strtoul(text().c_str(), nullptr, 0); };
   if (word == "module") s.module = text();
   else if (word == "softhsm2-conf") s.softhsm_conf = text();
@@ -149,42 +149,52 @@ inline void read_line(Settings &s, const std::string &line) {
   }
 }
 
+// The settings as they were read, one after the other. Earlier ones are kept: other threads may be
+// in a call with them.
+inline std::vector<std::unique_ptr<const Settings>> all;
+
 // The settings as they stand now.
-inline std::shared_ptr<const Settings> now() {
+inline const Settings *now() {
   static std::mutex lock;
-  static std::shared_ptr<const Settings> last;
-  static struct stat seen;
+  static FileState seen;
   std::lock_guard<std::mutex> held(lock);
   const std::string path = folder + "/shim.conf";
-  struct stat found;
-  if (stat(path.c_str(), &found) != 0) memset(&found, 0, sizeof found);
   // The file is replaced, never rewritten, so another one has another inode or another time.
-  if (last && found.st_ino == seen.st_ino && found.st_mtime == seen.st_mtime &&
-#ifdef __linux__
-      found.st_mtim.tv_nsec == seen.st_mtim.tv_nsec &&
-#endif
-      found.st_size == seen.st_size)
-    return last;
-  auto fresh = std::make_shared<Settings>();
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) read_line(*fresh, line);
+  const FileState found = file_state(path.c_str());
+  if (!all.empty() && found == seen) return all.back().get();
+  auto fresh = std::make_unique<Settings>();
+  const std::string text = file_text(path.c_str());
+  for (size_t at = 0; at < text.size();) {
+    size_t end = std::min(text.find('\n', at), text.size());
+    read_line(*fresh, text.data() + at, text.data() + end);
+    at = end + 1;
+  }
   seen = found;
-  last = fresh;
-  return last;
+  all.push_back(std::move(fresh));
+  return all.back().get();
+}
+
+// A file of counters that all processes share; in memory of this one where there can be none.
+inline uint64_t *shared_counters() {
+  const size_t bytes = MOST_FAULTS * sizeof(uint64_t);
+  int file = open((folder + "/counters").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  void *shared = MAP_FAILED;
+  if (file >= 0 && ftruncate(file, bytes) == 0)
+    shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (file >= 0) close(file);
+  return shared == MAP_FAILED ? (uint64_t *)calloc(MOST_FAULTS, sizeof(uint64_t))
+                              : (uint64_t *)shared;
 }
 
 // Counts a call that a fault is about. Returns its number, from 1.
 inline uint64_t count(unsigned id) {
-  static uint64_t *counters = [] {
-    const size_t bytes = 4096 * sizeof(uint64_t);
-    int file = open((folder + "/counters").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    void *shared = MAP_FAILED;
-    if (file >= 0 && ftruncate(file, bytes) == 0)
-      shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (file >= 0) close(file);
-    return shared == MAP_FAILED ? new uint64_t[4096]() : (uint64_t *)shared;
-  }();
-  return __atomic_add_fetch(&counters[id % 4096], 1, __ATOMIC_SEQ_CST);
+  static std::mutex lock;
+  static uint64_t *counters;
+  {
+    std::lock_guard<std::mutex> held(lock);
+    if (!counters) counters = shared_counters();
+  }
+  return __atomic_add_fetch(&counters[id % MOST_FAULTS], 1, __ATOMIC_SEQ_CST);
 }
 
 // Finds the folder of the library that this function is in.

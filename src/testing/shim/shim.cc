@@ -37,10 +37,13 @@ static bool is_of_slot(const char *function) {
 // Forgets what a token that was pulled knew: its sessions and the login.
 static void notice_removal(const Settings &s) {
   static std::mutex noticing;
-  static uint64_t epoch = s.epoch;
+  static bool is_first = true;
+  static uint64_t epoch;
   std::lock_guard<std::mutex> held(noticing);
-  if (epoch == s.epoch) return;
+  const bool is_same = is_first || epoch == s.epoch;
+  is_first = false;
   epoch = s.epoch;
+  if (is_same) return;
   for (CK_SLOT_ID slot : peculiar::real_slots()) real->C_CloseAllSessions(slot);
   std::lock_guard<std::mutex> also(peculiar::lock);
   peculiar::logged_in.clear();
@@ -300,17 +303,21 @@ static CK_RV load() {
   PECULIAR(C_GenerateKeyPair)
   PECULIAR(C_CreateObject)
   outer = inner;
-#define CK_PKCS11_FUNCTION_INFO(function)              \
+#define WATCHED(function, ...)                          \
   Outer<&CK_FUNCTION_LIST::function>::name = #function; \
   outer.function = Outer<&CK_FUNCTION_LIST::function>::call;
-#include "pkcs11f.h"
-#undef CK_PKCS11_FUNCTION_INFO
+  CK_FUNCTIONS(WATCHED)
   return CKR_OK;
 }
 
 EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
-  static const CK_RV loaded = load();
-  if (loaded != CKR_OK) return loaded;
+  static std::mutex loading;
+  static bool is_loaded = false;
+  {
+    std::lock_guard<std::mutex> held(loading);
+    if (!is_loaded && load() != CKR_OK) return CKR_GENERAL_ERROR;
+    is_loaded = true;
+  }
   auto s = settings::now();
   const Fault *fault = due(*s, "C_GetFunctionList");
   CK_RV rv = fault && fault->action == "rv" ? fault->value : CKR_OK;
