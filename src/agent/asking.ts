@@ -107,7 +107,7 @@ export class Asking {
     const { gone: signal } = asker.client;
     const options = { about, answerMs: this.#answerMs, signal, env };
     // A line feed in a name would make a line of its own, as if the agent said it.
-    const question = printable(`Use key "${label}" of token "${token.label}"?`);
+    const question = `Use key "${shown(label, 100)}" of token "${shown(token.label, 100)}"?`;
     let answer = false;
     try {
       answer = await askConsent(place, question, options);
@@ -123,7 +123,7 @@ export class Asking {
   async #about(asker: Asker): Promise<string[]> {
     const { sender } = asker.message;
     const origin = sender === undefined ? "nobody signed it" : await this.#options.signedBy(sender);
-    return [described(asker), printable(origin)];
+    return [described(asker), shown(origin, 200)];
   }
 
   #placeFor({ terminal, remote }: Asker): Place {
@@ -229,8 +229,24 @@ function nameOf({ label, serial }: Pick<TokenInfo, "label" | "serial">): string 
 function described({ client: { peer }, remote, act, message }: Asker): string {
   const id = message.messageId.slice(0, 16);
   const program = peer === undefined ? "a program" : `${commandOf(peer.pid)} (process ${peer.pid})`;
-  const who = remote === undefined ? program : `host "${remote}", by way of ${program},`;
-  return printable(`p11seal agent: ${who} wants to ${act} message ${id}`);
+  const who =
+    remote === undefined ? program : `host "${shown(remote, 100)}", by way of ${program},`;
+  return `p11seal agent: ${who} wants to ${act} message ${id}`;
+}
+
+/**
+ * Somebody else's words, made safe to show and cut to so many bytes. A pinentry is told of 1000 in
+ * all (`assuan.ts`): words that took them up would push out what is asked, and a warning.
+ */
+function shown(words: string, most: number): string {
+  let kept = "";
+  let bytes = 0;
+  for (const character of printable(words)) {
+    bytes += character === "%" ? 3 : Buffer.byteLength(character);
+    if (bytes > most) return `${kept}…`;
+    kept += character;
+  }
+  return kept;
 }
 
 /** The command line, as long as a line of a question may be. */
@@ -241,8 +257,5 @@ function commandOf(pid: number): string {
   } catch {
     // The process has ended, or is hidden.
   }
-  const command = words === "" ? (programOf(pid) ?? "a program") : words;
-  return command.length > MAX_COMMAND ? `${command.slice(0, MAX_COMMAND)}…` : command;
+  return shown(words === "" ? (programOf(pid) ?? "a program") : words, 200);
 }
-
-const MAX_COMMAND = 120;

@@ -99,6 +99,17 @@ describe("consent", () => {
     expect(setting.pinentry.told().join("\n")).toContain('host "far\\u{1b}[2Jaway", by way of');
   });
 
+  it("is about a key, whatever names the token and the client have: none pushes it out", async () => {
+    const long = "\u200b".repeat(256);
+    const { asking, pinentry } = setUp({ CONFIRM: YES });
+    const token = { ...request.token, label: long };
+    const named = { ...key("%".repeat(300)), token } as unknown as KeyInfo;
+    await asking.consent(named, { ...asker(), remote: long });
+    const said = pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
+    expect(said).toMatch(/wants to open message 0011223344556677%0Anobody signed it%0A%0AUse key /);
+    expect(said.endsWith('…"?')).toBe(true);
+  });
+
   it("that was refused is not asked for again at once, and later each time", async () => {
     const setting = setUp({ CONFIRM: [NO, NO, YES, NO] });
     const { asking, clock } = setting;
