@@ -46,7 +46,13 @@ export type {
   RewrapOptions as HeaderRewrapOptions,
   Rewrapped,
 } from "./envelope/rewrapping.js";
-export type { CmsSealOptions, MailPart, Sender } from "./envelope/seal-options.js";
+export type {
+  CmsSealOptions,
+  CoreSigner,
+  MailPart,
+  Sender,
+  WholeCore,
+} from "./envelope/seal-options.js";
 
 // Signatures as CMS has them
 export {

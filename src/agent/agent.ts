@@ -1,10 +1,12 @@
 /**
  * An agent: it keeps tokens logged in, and opens headers of messages for whoever reaches its
  * socket. Out goes the key for one message's body, once its header has turned out authentic, and
- * never a file key, or what a private key makes of bytes that somebody chose.
+ * never a file key, or what a private key makes of bytes that somebody chose. If it is allowed to,
+ * it makes headers for other recipients, and signs descriptions of messages that it has read.
  */
 import type { Socket } from "node:net";
 import { bodyKeyOf, rewrapWhole } from "../envelope/body-key.js";
+import { readCore, requireSignable } from "../envelope/core-signing.js";
 import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
 import type { OpenOptions } from "../envelope/open-options.js";
 import { defined } from "../defined.js";
@@ -24,13 +26,24 @@ import type {
 } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../token/uri.js";
-import { Keyring, type KeyringOptions, type Purpose, type Use } from "./keyring.js";
+import { addresseesOf } from "./addressees.js";
+import {
+  Keyring,
+  type KeyringOptions,
+  type Purpose,
+  type SigningKey,
+  type Use,
+} from "./keyring.js";
 import { StandstillWatch, TICK_MS, type Moment } from "./limits.js";
 import type { Answer, AnswerOf, Request } from "./protocol.js";
 import { agentServer, type AgentServer, type Client, type Peer } from "./server.js";
-import { UseLog } from "./use-log.js";
+import { UseLog, type LoggedUse } from "./use-log.js";
 
-export interface AgentOptions extends KeyringOptions {
+/** What an agent does only if it was started so. */
+export const ALLOWED = ["rewrap", "sign"] as const;
+export type Allowed = (typeof ALLOWED)[number];
+
+export interface AgentOptions extends Omit<KeyringOptions, "signs"> {
   /** The data folder, whose audit log has a line about each use. */
   readonly home: string;
   /** Where PINs are asked for, in words. */
@@ -39,16 +52,15 @@ export interface AgentOptions extends KeyringOptions {
   /** How it knows who is at the other end, in words. */
   readonly peers: string;
   /** What it does besides opening. */
-  readonly allows?: readonly "rewrap"[] | undefined;
+  readonly allows?: readonly Allowed[] | undefined;
   /** Told of what is worth a line to whoever watches the agent. */
   readonly say: (line: string) => void;
 }
 
 /** What is known of a request by its end. */
 interface Known {
-  readonly seen: MessageInfo | undefined;
-  readonly sender: SenderInfo | undefined;
-  readonly remote: string | undefined;
+  messageId?: string;
+  sender?: SenderInfo;
 }
 
 /** Which keys a client wants, and where it can be asked. */
@@ -82,7 +94,8 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
-    this.#keyring = new Keyring(options);
+    const allows = options.allows ?? [];
+    this.#keyring = new Keyring({ ...options, signs: allows.includes("sign") });
     this.#log = new UseLog(options.home);
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
@@ -92,7 +105,7 @@ export class Agent {
     });
     this.server = agentServer({
       handle: (request, client) => this.#handle(request, client),
-      capabilities: ["open", ...(options.allows ?? []), "status", "lock", "stop"],
+      capabilities: ["open", ...allows.flatMap((one) => KINDS[one]), "status", "lock", "stop"],
       peerOf: options.peerOf,
     });
   }
@@ -157,6 +170,10 @@ export class Agent {
         return this.#open(request, client);
       case "rewrap":
         return this.#rewrap(request, client);
+      case "signer":
+        return this.#signer(request, client);
+      case "sign":
+        return this.#sign(request, client);
       case "status":
         return this.#status();
       case "lock":
@@ -207,46 +224,90 @@ export class Agent {
     });
   }
 
-  /** Does something with a key for a message, and writes a line about it. */
+  async #signer({ key, unlock, ...wish }: Asked<"signer">, client: Client): Promise<Answer> {
+    return this.#using("sign", wish, client, {}, async (use) => {
+      const signer = await this.#signerAt(key);
+      if (signer === undefined) return { kind: "no-key" };
+      if (unlock === true) await use.prepare(signer);
+      const { publicKey, uri: name, label } = signer;
+      return { kind: "signer", spki: publicKey.spki, name, ...(label === "" ? {} : { label }) };
+    });
+  }
+
+  #sign({ format, core: bytes, key, ...wish }: Asked<"sign">, client: Client): Promise<Answer> {
+    const known: Known = {};
+    return this.#using("sign", wish, client, known, async (use) => {
+      const core = await readCore({ format, bytes });
+      const signer = await this.#signerAt(key);
+      if (signer === undefined) return { kind: "no-key" };
+      const { messageId } = core;
+      known.messageId = messageId;
+      requireSignable(core, signer.publicKey, Date.now());
+      const addressees = await addresseesOf(core, this.#options.home);
+      const unlocked = await use.signer(signer, { messageId, sender: undefined, addressees });
+      // Somebody may have taken their time to answer.
+      requireSignable(core, signer.publicKey, Date.now());
+      return { kind: "signature", signature: await core.sign(unlocked) };
+    });
+  }
+
+  async #signerAt(text: string): Promise<SigningKey | undefined> {
+    const [uri] = urisOf([text]) ?? [];
+    return uri && (await this.#keyring.signerFor(uri));
+  }
+
+  /** Does something with a key for a message that is there. */
   async #withKey(
     act: Purpose["act"],
-    { keys, only, terminal, remote }: Wish,
+    { keys, only, ...wish }: Wish,
     client: Client,
     answerWith: (use: Use, receiver: ReceiverOptions) => Promise<Answer>,
+  ): Promise<Answer> {
+    const [uris, allowed] = [urisOf(keys), urisOf(only)];
+    if (uris?.length === 0 || allowed?.length === 0) return { kind: "no-key" };
+    const known: Known = {};
+    return this.#using(act, wish, client, known, (use) =>
+      answerWith(use, {
+        // Whom to believe is the client's policy, which was obeyed before it asked.
+        authenticate: (signed) => {
+          if (signed !== undefined) known.sender = signed;
+          return Promise.resolve();
+        },
+        passedOn: () => Promise.resolve(),
+        identities: async (info) => {
+          const { messageId } = info;
+          known.messageId = messageId;
+          const found = await this.#keyring.keysFor(info, uris, allowed);
+          return found.map((one) => use.identity(one, { messageId, sender: known.sender }));
+        },
+      }),
+    );
+  }
+
+  /** Begins and ends a use of keys, and writes a line about it if it came to that. */
+  async #using(
+    act: Purpose["act"],
+    { terminal, remote }: Pick<Wish, "terminal" | "remote">,
+    client: Client,
+    known: Known,
+    work: (use: Use) => Promise<Answer>,
   ): Promise<Answer> {
     // Before a key is used: what happened while the process stood still was not seen by a timer.
     if (this.#keyring.isUnlocked && this.#watch.stoodStill(momentNow())) {
       this.#lock("the machine slept, or this process was stopped");
     }
-    const [uris, allowed] = [urisOf(keys), urisOf(only)];
-    if (uris?.length === 0 || allowed?.length === 0) return { kind: "no-key" };
     const use = this.#keyring.use({ client, act, ...defined({ terminal, remote }) });
-    let seen: MessageInfo | undefined;
-    let sender: SenderInfo | undefined;
+    const record = (outcome: string): Promise<void> =>
+      this.#record(use, { act, outcome, remote }, known, client);
     try {
-      const answer = await answerWith(use, {
-        // Whom to believe is the client's policy, which was obeyed before it asked.
-        authenticate: (signed) => {
-          sender = signed;
-          return Promise.resolve();
-        },
-        passedOn: () => Promise.resolve(),
-        identities: async (info) => {
-          seen = info;
-          const found = await this.#keyring.keysFor(info, uris, allowed);
-          const { messageId } = info;
-          return found.map((one) => use.identity(one, { messageId, sender }));
-        },
-      });
-      await this.#record(use, OUTCOMES[act], { seen, sender, remote }, client);
+      const answer = await work(use);
+      await record(OUTCOMES[act]);
       use.end();
       return answer;
     } catch (error) {
       use.end(error);
       if (error instanceof NoMatchError && use.key === undefined) return { kind: "no-key" };
-      await this.#record(use, outcomeOf(error), { seen, sender, remote }, client).catch(
-        () => undefined,
-      );
+      await record(outcomeOf(error)).catch(() => undefined);
       return this.#failure(error);
     } finally {
       this.#wake();
@@ -255,13 +316,12 @@ export class Agent {
 
   async #record(
     { key, path }: Use,
-    outcome: string,
-    { seen, sender, remote }: Known,
+    { act, ...done }: Pick<LoggedUse, "outcome" | "remote"> & Pick<Purpose, "act">,
+    { messageId, sender }: Known,
     { peer }: Client,
   ): Promise<void> {
-    if (key === undefined || seen === undefined) return;
-    const { messageId } = seen;
-    await this.#log.record({ outcome, messageId, sender, key, path, peer, remote });
+    if (key === undefined || messageId === undefined) return;
+    await this.#log.record({ ...done, messageId, signs: act === "sign", sender, key, path, peer });
   }
 
   async #status(): Promise<AnswerOf<"status">> {
@@ -311,6 +371,13 @@ export class Agent {
 const OUTCOMES: Readonly<Record<Purpose["act"], string>> = {
   open: "opened",
   "re-wrap": "rewrapped",
+  sign: "signed",
+};
+
+/** The kinds of request that come with each thing that is allowed. */
+const KINDS: Readonly<Record<Allowed, readonly string[]>> = {
+  rewrap: ["rewrap"],
+  sign: ["signer", "sign"],
 };
 
 /** A token is looked at every other second. */

@@ -107,7 +107,8 @@ export class Asking {
     const { gone: signal } = asker.client;
     const options = { about, answerMs: this.#answerMs, signal, env };
     // A line feed in a name would make a line of its own, as if the agent said it.
-    const question = `Use key "${shown(label, 100)}" of token "${shown(token.label, 100)}"?`;
+    const names = `key "${shown(label, 100)}" of token "${shown(token.label, 100)}"`;
+    const question = `${asker.act === "sign" ? "Sign with" : "Use"} ${names}?`;
     let answer = false;
     try {
       answer = await askConsent(place, question, options);
@@ -119,9 +120,12 @@ export class Asking {
     if (!answer) throw refused(`the use of key "${label}" was refused`);
   }
 
-  /** Who wants to do what to which message, and who signed it: a line each. */
+  /** Who wants to do what to which message, and who signed it or whom it is for: a line each. */
   async #about(asker: Asker): Promise<string[]> {
-    const { sender } = asker.message;
+    const { sender, addressees } = asker.message;
+    if (asker.act === "sign") {
+      return [described(asker), ...(addressees === undefined ? [] : [shown(addressees, 200)])];
+    }
     const origin = sender === undefined ? "nobody signed it" : await this.#options.signedBy(sender);
     return [described(asker), shown(origin, 200)];
   }
@@ -214,7 +218,7 @@ const UNANSWERED: ReadonlySet<string> = new Set([
 
 function refused(fact: string): PolicyError {
   return new PolicyError("ERR_AGENT_CANCELLED", fact, {
-    hint: "wait a moment, or open it without the agent: --no-agent",
+    hint: "wait a moment, or do it without the agent: --no-agent",
   });
 }
 
@@ -226,12 +230,12 @@ function nameOf({ label, serial }: Pick<TokenInfo, "label" | "serial">): string 
  * Who wants to do what to which message. The words are a program's own: they show, and prove
  * nothing.
  */
-function described({ client: { peer }, remote, act, message }: Asker): string {
-  const id = message.messageId.slice(0, 16);
+function described({ client: { peer }, remote, act, message: { messageId } }: Asker): string {
+  const what = messageId === undefined ? "a message" : `message ${messageId.slice(0, 16)}`;
   const program = peer === undefined ? "a program" : `${commandOf(peer.pid)} (process ${peer.pid})`;
   const who =
     remote === undefined ? program : `host "${shown(remote, 100)}", by way of ${program},`;
-  return `p11seal agent: ${who} wants to ${act} message ${id}`;
+  return `p11seal agent: ${who} wants to ${act} ${what}`;
 }
 
 /**

@@ -7,7 +7,8 @@ import { defined } from "../defined.js";
 import { P11SealError, TokenError } from "../errors.js";
 import type { BodyKey, ElsewhereRewrapped, WholeHeader } from "../envelope/receiver.js";
 import type { RewrapOptions } from "../envelope/rewrapping.js";
-import type { ExchangePublicKey, NamedKey } from "../keys/key.js";
+import type { WholeCore } from "../envelope/seal-options.js";
+import type { ExchangePublicKey, NamedKey, SigningPublicKey } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
 import { Secret } from "../secret.js";
 import { errno } from "../store/system-error.js";
@@ -125,6 +126,49 @@ export class AgentClient {
     if (answer.kind === "no-key") return undefined;
     const { header, path, ...opened } = required(answer, "rewrapped");
     return { header, openedBy: namedKey(opened), ...defined({ path }) };
+  }
+
+  /**
+   * The public half of the one signing key that a `pkcs11:` URI names; undefined: the agent does
+   * not serve it.
+   *
+   * @param wish - `unlock`: have its token logged in to, as a signature is wanted soon
+   * @throws as `open`
+   */
+  async signer(
+    key: string,
+    wish: Pick<OpenWish, "terminal" | "atReader"> & { readonly unlock?: boolean } = {},
+  ): Promise<NamedKey<SigningPublicKey> | undefined> {
+    const { unlock, terminal } = wish;
+    const request = { kind: "signer", key, ...defined({ unlock, terminal }) } as const;
+    const answer = await this.#ask(request, wish);
+    if (answer.kind === "no-key") return undefined;
+    const { spki, name, label } = required(answer, "signer");
+    const publicKey = publicKeyFromSpki(spki);
+    if (publicKey.type === "x25519" || publicKey.type === "hybrid") throw strange();
+    return { publicKey, name, ...defined({ label }) };
+  }
+
+  /**
+   * The sender's signature, as `CoreSigner` makes it. Whether it holds is for the caller to check.
+   *
+   * @param key - as for `signer`
+   * @throws as `open`; PolicyError `ERR_AGENT_CORE`; TokenError `ERR_KEY_NOT_FOUND`
+   */
+  async sign(
+    { format, bytes }: WholeCore,
+    key: string,
+    wish: Pick<OpenWish, "terminal" | "atReader"> = {},
+  ): Promise<Uint8Array> {
+    const { terminal } = wish;
+    const request = { kind: "sign", format, core: bytes, key, ...defined({ terminal }) } as const;
+    const answer = await this.#ask(request, wish);
+    if (answer.kind === "no-key") {
+      throw new TokenError("ERR_KEY_NOT_FOUND", "the agent has lost the signing key", {
+        hint: "put its token back, or use the token itself: --no-agent",
+      });
+    }
+    return required(answer, "signature").signature;
   }
 
   async status(): Promise<AnswerOf<"status">> {

@@ -2,22 +2,25 @@
  * The keys that an agent serves: those that tokens show without a PIN, found again when a message
  * matches none of them; and a login for each token while somebody uses it.
  */
+import { equal } from "../bytes.js";
 import { Cancelled, P11SealError, PolicyError } from "../errors.js";
 import { defined } from "../defined.js";
 import { matchesRecipient } from "../envelope/messages.js";
 import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
-import type { ExchangePublicKey, Identity } from "../keys/key.js";
+import type { ExchangePublicKey, Identity, PrivateKey, SigningPublicKey } from "../keys/key.js";
 import { around } from "../keys/around.js";
+import type { PurposeKeys } from "../keys/purpose.js";
 import type { TokenService } from "../token/service.js";
 import { matchesKey, matchesModuleName, matchesToken } from "../token/uri-match.js";
 import { formatUri, parseUri, type Pkcs11Uri } from "../token/uri.js";
+import { isForSigning } from "../token/use/situation.js";
 import type { KeyInfo, PadRequest, PinRequest, TokenInfo } from "../token/values.js";
 import type { Limits } from "./limits.js";
 import { Login, type LoginOptions, type PinFound, type WayToPin } from "./login.js";
 import type { ServedTokenStatus } from "./protocol.js";
 import type { Client } from "./server.js";
 
-/** Whoever asks for a key, and for which message. */
+/** Whoever asks for a key, and what for. */
 export interface Purpose {
   readonly client: Client;
   /** The client's terminal, as it says. */
@@ -25,22 +28,26 @@ export interface Purpose {
   /** The host that the client asks on behalf of, as it says. */
   readonly remote?: string | undefined;
   /** What the key is to do. */
-  readonly act: "open" | "re-wrap";
+  readonly act: "open" | "re-wrap" | "sign";
   readonly message: KnownMessage;
 }
 
-/** What a header says of its message. */
+/** What is known of the message that a key is for. */
 export interface KnownMessage {
-  /** As in `MessageInfo`. */
-  readonly messageId: string;
+  /** As in `MessageInfo`; undefined: it is not made yet. */
+  readonly messageId: string | undefined;
   /** Whose signature holds; undefined: nobody signed. */
   readonly sender: SenderInfo | undefined;
+  /** Of one that is to be signed: whom it is for, in words. */
+  readonly addressees?: string | undefined;
 }
 
 export interface KeyringOptions {
   readonly connect: LoginOptions["connect"];
   /** Only keys that one of these matches; by default all that are found. */
   readonly uris: readonly Pkcs11Uri[];
+  /** Also keys that can only sign, and these for nothing but that. By default, none signs. */
+  readonly signs?: boolean | undefined;
   readonly limits: Limits;
   /** A monotonic clock, milliseconds. */
   readonly nowMs: () => number;
@@ -57,6 +64,8 @@ export class Keyring {
   readonly #logins = new Map<string, Login>();
   /** Tokens that refused a PIN from a source: the same PIN would only be refused again. */
   readonly #refused = new Map<string, P11SealError>();
+  /** All that tokens show, served or not. */
+  #shown: readonly KeyInfo[] = [];
   #keys: readonly KeyInfo[] = [];
   #lookedAtMs = -Infinity;
   #looking: Promise<void> | undefined;
@@ -97,21 +106,47 @@ export class Keyring {
   ): Promise<KeyInfo[]> {
     const find = (): KeyInfo[] => {
       const all = this.#keys.filter(
-        (key) => fits(key, info, uris) && (only === undefined || isNamed(key, only)),
+        (key) =>
+          !this.#isSigner(key) &&
+          fits(key, info, uris) &&
+          (only === undefined || isNamed(key, only)),
       );
       const isReady = (key: KeyInfo): boolean => this.#logins.has(nameOf(key.token));
       return [...all.filter(isReady), ...all.filter((key) => !isReady(key))];
     };
     const found = find();
     if (found.length > 0) return found;
-    if (this.#options.nowMs() - this.#lookedAtMs < LOOK_AGAIN_MS) return [];
+    if (!this.#mayLookAgain()) return [];
+    await this.look();
+    return find();
+  }
+
+  /**
+   * The one signing key that a URI names among all keys that tokens show, if it is served. Of
+   * copies on several tokens, one whose token is logged in, or the first.
+   */
+  async signerFor(uri: Pkcs11Uri): Promise<SigningKey | undefined> {
+    if (this.#options.signs !== true) return undefined;
+    const find = (): SigningKey | undefined => {
+      const named = this.#shown.filter((key) => isNamed(key, [uri]));
+      const [first, ...others] = named.map(({ publicKey }) => publicKey?.fingerprint);
+      if (first === undefined || others.some((one) => one === undefined || !equal(one, first))) {
+        return undefined;
+      }
+      const served = named.filter((key) => this.#keys.includes(key)).filter(isSigningKey);
+      return served.find(({ token }) => this.#logins.has(nameOf(token))) ?? served[0];
+    };
+    const found = find();
+    if (found !== undefined || !this.#mayLookAgain()) return found;
     await this.look();
     return find();
   }
 
   /** Begins a request, which is to be ended. */
   use(purpose: Omit<Purpose, "message">): Use {
-    return new Use((key, message) => this.#login(key, { ...purpose, message }));
+    return new Use((key, how, message, isUse) =>
+      this.#login(key, how, { ...purpose, message }, isUse),
+    );
   }
 
   /** Ends every login. */
@@ -177,7 +212,8 @@ export class Keyring {
     const none = (): Promise<never> => Promise.reject(new TypeError("a PIN was asked for"));
     const service: TokenService = connect(none, none);
     try {
-      const all = (await service.keys()).filter(canOpen);
+      this.#shown = await service.keys();
+      const all = this.#shown.filter((key) => canOpen(key) || this.#isSigner(key));
       this.#keys = uris.length === 0 ? all : all.filter((key) => isNamed(key, uris));
     } finally {
       this.#lookedAtMs = nowMs();
@@ -185,10 +221,28 @@ export class Keyring {
     }
   }
 
-  /** The key, unlocked: in the token's login, or in a new one. */
-  async #login(key: KeyInfo, purpose: Purpose): Promise<Unlocked> {
+  /** No request makes tokens be looked at again sooner. */
+  #mayLookAgain(): boolean {
+    return this.#options.nowMs() - this.#lookedAtMs >= LOOK_AGAIN_MS;
+  }
+
+  #isSigner(key: KeyInfo): boolean {
+    return this.#options.signs === true && isSigningKey(key);
+  }
+
+  /**
+   * The key, unlocked: in the token's login, or in a new one.
+   *
+   * @param isUse - false: the PIN alone is to be had, and nobody is asked for consent
+   */
+  async #login<P extends How>(
+    key: KeyInfo,
+    how: P,
+    purpose: Purpose,
+    isUse: boolean,
+  ): Promise<Unlocked<P>> {
     const { confirm, findPin, atPad } = this.#options;
-    await confirm?.(key, purpose);
+    if (isUse) await confirm?.(key, purpose);
     this.lockExpired();
     const name = nameOf(key.token);
     const refused = this.#refused.get(name);
@@ -200,11 +254,11 @@ export class Keyring {
     const login = this.#loginFor(name);
     login.hold(way);
     try {
-      const privateKey = await login.unlock(key);
+      const privateKey = await login.unlock(key, how);
       return {
         privateKey,
         release: (error) => {
-          login.release(way, true, error);
+          login.release(way, isUse, error);
           this.#afterUse(name, login, error);
         },
       };
@@ -243,20 +297,33 @@ export class Keyring {
   }
 }
 
-interface Unlocked {
-  readonly privateKey: Awaited<ReturnType<Login["unlock"]>>;
+/** What a key is unlocked for. */
+type How = "open" | "sign";
+
+interface Unlocked<P extends How> {
+  readonly privateKey: PrivateKey<PurposeKeys[P]>;
   /** `error`: what the request ended with. */
   readonly release: (error: unknown) => void;
 }
 
+type Unlock = <P extends How>(
+  key: KeyInfo,
+  how: P,
+  message: KnownMessage,
+  isUse: boolean,
+) => Promise<Unlocked<P>>;
+
+/** A key that can only sign. */
+export type SigningKey = KeyInfo & { readonly publicKey: SigningPublicKey };
+
 /** What one request does with keys. */
 export class Use {
-  readonly #unlock: (key: KeyInfo, message: KnownMessage) => Promise<Unlocked>;
-  readonly #held: Unlocked[] = [];
+  readonly #unlock: Unlock;
+  readonly #held: Pick<Unlocked<How>, "release">[] = [];
   #key: KeyInfo | undefined;
   #path: string | undefined;
 
-  constructor(unlock: (key: KeyInfo, message: KnownMessage) => Promise<Unlocked>) {
+  constructor(unlock: Unlock) {
     this.#unlock = unlock;
   }
 
@@ -277,7 +344,7 @@ export class Use {
       ...(key.label === "" ? {} : { label: key.label }),
       unlock: async () => {
         this.#key = key;
-        const unlocked = await this.#unlock(key, message);
+        const unlocked = await this.#unlock(key, "open", message, true);
         this.#held.push(unlocked);
         return unlocked.privateKey;
       },
@@ -288,13 +355,26 @@ export class Use {
     return around(identity, { using });
   }
 
+  /** A key to sign with, unlocked. */
+  async signer(key: SigningKey, message: KnownMessage): Promise<PrivateKey<SigningPublicKey>> {
+    this.#key = key;
+    const unlocked = await this.#unlock(key, "sign", message, true);
+    this.#held.push(unlocked);
+    return unlocked.privateKey;
+  }
+
+  /** Logs in to the key's token, so that its PIN is there before a message is made. */
+  async prepare(key: SigningKey): Promise<void> {
+    const message = { messageId: undefined, sender: undefined };
+    this.#held.push(await this.#unlock(key, "sign", message, false));
+  }
+
   /** @param error - what the request ended with, if it did */
   end(error?: unknown): void {
     for (const { release } of this.#held.splice(0)) release(error);
   }
 }
 
-/** No request makes tokens be looked at again sooner. */
 const LOOK_AGAIN_MS = 2000;
 
 /** A PIN was refused. */
@@ -332,6 +412,11 @@ function promptCancelled({ label }: TokenInfo): PolicyError {
 
 function canOpen({ publicKey }: KeyInfo): boolean {
   return publicKey !== undefined && publicKey.type !== "ed25519";
+}
+
+function isSigningKey(key: KeyInfo): key is SigningKey {
+  const type = key.publicKey?.type;
+  return (type === "rsa" || type === "ec" || type === "ed25519") && isForSigning(key);
 }
 
 function fits(key: KeyInfo, info: MessageInfo, uris: readonly Pkcs11Uri[] | undefined): boolean {

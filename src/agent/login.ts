@@ -3,7 +3,8 @@
  * reached or somebody ends it. Ending that process is what forgets the PIN.
  */
 import { P11SealError } from "../errors.js";
-import type { Identity, PrivateKey, ExchangePublicKey } from "../keys/key.js";
+import type { Identity, PrivateKey } from "../keys/key.js";
+import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import type { TokenService } from "../token/service.js";
 import type { KeyInfo, PadRequest, PinReference, PinRequest } from "../token/values.js";
 import { Allowance, type LimitReached, type Limits } from "./limits.js";
@@ -105,9 +106,9 @@ export class Login {
     if (!this.#isInUse && this.#isEnded) void this.#service.close();
   }
 
-  async unlock(key: KeyInfo): Promise<PrivateKey<ExchangePublicKey>> {
-    const identity: Identity<ExchangePublicKey> = this.#service.identity(key);
-    let unlocked: PrivateKey<ExchangePublicKey>;
+  async unlock<P extends Purpose>(key: KeyInfo, purpose: P): Promise<PrivateKey<PurposeKeys[P]>> {
+    const identity: Identity<PurposeKeys[P]> = this.#service.identity(key, purpose);
+    let unlocked: PrivateKey<PurposeKeys[P]>;
     try {
       unlocked = await identity.unlock();
     } catch (error) {

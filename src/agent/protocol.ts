@@ -4,7 +4,7 @@
  * another kind, with a field that is not listed here, or in another encoding is refused.
  *
  * Nothing here can carry a PIN, a file key, or what a private key made of bytes of somebody's
- * choice.
+ * choice: a signature is over a description that the agent has read.
  */
 import { decode, encode, Tokenizer, type DecodeOptions, type Token } from "cborg";
 import { equal } from "../bytes.js";
@@ -76,6 +76,12 @@ const MAX_TEXT = 4096;
 /** Longest SubjectPublicKeyInfo, bytes. */
 const MAX_SPKI = 4096;
 
+/** PRELUDE ‖ CORE: 16 bytes, and 65,536 at most. */
+const MAX_CORE = 65_552;
+
+/** Of an RSA key of 8,192 bits. */
+const MAX_SIGNATURE = 1024;
+
 /** A recipient to add: its SubjectPublicKeyInfo, and the OAEP hash recorded with it. */
 const ADDED = shape({ spki: bytes(1, MAX_SPKI) }, { oaep: text(16) });
 
@@ -106,6 +112,20 @@ const REQUESTS = {
       remove: list(bytes(1, MAX_SPKI), 1024),
     },
     { oaep: text(16), keys: list(text(MAX_TEXT), 64), terminal: text(MAX_TEXT) },
+  ),
+  /** The public half of the one signing key that a URI names. */
+  signer: shape(
+    { key: text(MAX_TEXT) },
+    {
+      /** True: logs in as well, as a signature is wanted soon. */
+      unlock: flag,
+      terminal: text(MAX_TEXT),
+    },
+  ),
+  /** The sender's signature for a message's own description (`WholeCore`). */
+  sign: shape(
+    { format: text(32), core: bytes(1, MAX_CORE), key: text(MAX_TEXT) },
+    { terminal: text(MAX_TEXT) },
   ),
   status: shape({}, {}),
   /** Ends every login. */
@@ -160,6 +180,9 @@ const ANSWERS = {
     { header: bytes(1, MAX_FRAME_BYTES), spki: bytes(1, MAX_SPKI), name: text(MAX_TEXT) },
     { label: text(MAX_TEXT), path: text(256) },
   ),
+  signer: shape({ spki: bytes(1, MAX_SPKI), name: text(MAX_TEXT) }, { label: text(MAX_TEXT) }),
+  /** As `PrivateKey.sign` makes it. */
+  signature: shape({ signature: bytes(1, MAX_SIGNATURE) }, {}),
   /** The agent has no key for this message, or for these URIs. */
   "no-key": shape({}, {}),
   status: shape(

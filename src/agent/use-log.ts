@@ -10,10 +10,12 @@ import type { Peer } from "./server.js";
 
 /** What became of one request. */
 export interface LoggedUse {
-  /** `opened`, or the code of an error. */
+  /** `opened`, `rewrapped`, `signed`, or the code of an error. */
   readonly outcome: string;
   /** 16 bytes, hexadecimal. */
   readonly messageId: string;
+  /** The key signed, or was to: it is the sender's. Otherwise it is a recipient's. */
+  readonly signs?: boolean | undefined;
   /** Whose signature the message's is, if it holds. */
   readonly sender?: SenderInfo | undefined;
   readonly key: KeyInfo;
@@ -61,13 +63,14 @@ export class UseLog {
 }
 
 async function write(home: string, use: LoggedUse): Promise<void> {
-  const { outcome, messageId, sender, key, path, peer, remote } = use;
+  const { outcome, messageId, signs, sender, key, path, peer, remote } = use;
+  const keyId = key.publicKey && toHex(key.publicKey.fingerprint);
   const event = {
     ...{ event: "agent" as const, outcome, messageId },
     ...defined({
-      sender: sender?.keyId,
+      sender: signs === true ? keyId : sender?.keyId,
       passedOn: sender?.passedOn && passedOnBy(sender.passedOn),
-      recipient: key.publicKey && toHex(key.publicKey.fingerprint),
+      recipient: signs === true ? undefined : keyId,
       tokenSerial: key.token.serial,
       path,
       program: peer && programOf(peer.pid),

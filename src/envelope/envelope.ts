@@ -7,7 +7,13 @@
  * body in one of two shapes (`body/body.ts`).
  */
 import type { BodyToOpen, BodyToSeal } from "../body/body.js";
-import type { Identity, KnownPublicKey, NamedKey } from "../keys/key.js";
+import type {
+  Identity,
+  KnownPublicKey,
+  NamedKey,
+  PrivateKey,
+  SigningPublicKey,
+} from "../keys/key.js";
 import type { Secret } from "../secret.js";
 import type { Reader } from "../stream.js";
 import type { MessageInfo, SenderInfo } from "./message-info.js";
@@ -79,6 +85,14 @@ export interface Envelope {
    */
   bodyKey?(header: Uint8Array, receiver: Receiver): Promise<HeldBodyKey>;
   /**
+   * Reads what a sender's signature is about, strictly, for somebody who is to make it. Absent: in
+   * this format, the sender signs something else.
+   *
+   * @param core - as in `WholeCore`
+   * @throws as `inspect`; AuthenticationError `ERR_TRAILING`; PolicyError `ERR_AGENT_CORE`
+   */
+  coreToSign?(core: Uint8Array): Promise<CoreToSign>;
+  /**
    * Checks everything about the sender that can be checked without any key, to the end of the
    * message.
    *
@@ -117,6 +131,26 @@ export interface HeldBodyKey {
   readonly identity: Identity<KnownPublicKey>;
   /** 32 bytes. */
   readonly key: Secret;
+}
+
+/** A message's own description, well-formed, that the sender is to sign. */
+export interface CoreToSign {
+  /** As in `MessageInfo`. */
+  readonly messageId: string;
+  /** Milliseconds since 1970-01-01T00:00Z. */
+  readonly createdMs: number;
+  /** How many keys it addresses. */
+  readonly addressees: number;
+  /** True for a key that it addresses. */
+  addresses(key: KnownPublicKey): boolean;
+  /** True for the key that it names as the sender's. */
+  isFrom(key: KnownPublicKey): boolean;
+  /**
+   * Has the key sign it, as the format says, and checks the signature.
+   *
+   * @throws PolicyError `ERR_AGENT_CORE`: it names another sender; TokenError `ERR_BAD_SIGNATURE`
+   */
+  sign(key: PrivateKey<SigningPublicKey>): Promise<Uint8Array>;
 }
 
 /** A message whose header is authentic. */

@@ -44,8 +44,8 @@ export interface MailPart {
 /** The sender, and what is signed. The caller provides the time and the serial number. */
 export interface Sender {
   readonly publicKey: SigningPublicKey;
-  /** Its private half. */
-  readonly key: PrivateKey;
+  /** Its private half, or somebody who has it. */
+  readonly key: PrivateKey | CoreSigner;
   /** 16 bytes: which of the sender's counters `serial` comes from. */
   readonly streamId: Uint8Array;
   /** Never used before in this stream. */
@@ -55,4 +55,21 @@ export interface Sender {
   readonly expiresMs?: number | undefined;
   /** SHA-256 of the rules that were obeyed: 32 bytes, which are signed, too. */
   readonly rulesHash?: Uint8Array | undefined;
+}
+
+/**
+ * Somebody else who has the sender's private key, and who signs what it has read: the message's own
+ * description, and no bytes of a caller's choice.
+ */
+export interface CoreSigner {
+  /** The signature, as `PrivateKey.sign` makes it. Whoever gets it checks it. */
+  signCore(core: WholeCore): Promise<Uint8Array>;
+}
+
+/** What the sender's signature is about, for somebody else to read. */
+export interface WholeCore {
+  /** The envelope's name. */
+  readonly format: string;
+  /** Of p11seal's own format, PRELUDE and CORE. */
+  readonly bytes: Uint8Array;
 }

@@ -42,7 +42,7 @@ const addresseeTag = (messageId: Uint8Array, { fingerprint }: { fingerprint: Uin
 
 /** A message of `sender` whose claims or stanzas were changed before it signed them. */
 async function lying(
-  sender: Sender,
+  sender: ReturnType<typeof senderOf>,
   change: (claims: SignedClaims, messageId: Uint8Array) => Partial<SignedClaims>,
   more: (messageId: Uint8Array) => readonly Stanza[] = () => [],
 ): Promise<Uint8Array> {

@@ -1,13 +1,15 @@
 /** Tokens whose keys are in memory, and which count what they are asked. */
 import { TokenError } from "../../src/errors.js";
+import type { KnownPublicKey, PrivateKey, SinglePublicKey } from "../../src/keys/key.js";
 import type { TokenService } from "../../src/token/service.js";
 import { formatUri } from "../../src/token/uri.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../src/token/values.js";
-import { counting, identityOf, type Counted } from "./identities.js";
+import { counting, identityOf, senderOf } from "./identities.js";
 
 export const PIN = "1234";
 
-type KeyName = "rsa2048" | "p256" | "x25519";
+type ExchangeName = "rsa2048" | "p256" | "x25519";
+type SignerName = "p384" | "rsa3072" | "ed25519";
 
 export interface FakeTokens {
   /** As `LoginOptions.connect`: a process for tokens, or what stands for one. */
@@ -26,28 +28,59 @@ export interface FakeTokens {
   fault: Error | undefined;
 }
 
-/** One token with these test keys. */
-export function fakeTokens(...names: readonly KeyName[]): FakeTokens {
+/** What a test key does, and how often it did. */
+interface FakeKey {
+  readonly publicKey: SinglePublicKey;
+  unlock(): Promise<PrivateKey<KnownPublicKey>>;
+  operations(): number;
+}
+
+function exchangeKey(name: ExchangeName): FakeKey {
+  const { publicKey } = identityOf(name);
+  const counted = counting(identityOf(name));
+  const unlock = (): Promise<PrivateKey<KnownPublicKey>> => counted.identity.unlock();
+  return { publicKey, unlock, operations: () => counted.operations.length };
+}
+
+function signer(name: SignerName): FakeKey {
+  const { publicKey, key } = senderOf(name);
+  let signatures = 0;
+  const sign = (message: Uint8Array): Promise<Uint8Array> => {
+    signatures += 1;
+    return (key.sign as NonNullable<PrivateKey["sign"]>)(message);
+  };
+  const unlock = (): Promise<PrivateKey<KnownPublicKey>> => Promise.resolve({ publicKey, sign });
+  return { publicKey, unlock, operations: () => signatures };
+}
+
+function isSigner(name: ExchangeName | SignerName): name is SignerName {
+  return name === "p384" || name === "rsa3072" || name === "ed25519";
+}
+
+/** One token with these test keys: three exchange keys, and three to sign with. */
+export function fakeTokens(...names: readonly (ExchangeName | SignerName)[]): FakeTokens {
   const token: TokenInfo = {
     ...{ module: "/fake.so", label: "fake", serial: "1", manufacturer: "M", model: "T", pin: "ok" },
     ...{ pinPad: false, loginRequired: true, writeProtected: false },
     uri: formatUri({ token: "fake", serial: "1" }),
   };
-  const counted = new Map<string, Counted>();
+  const byUri = new Map<string, FakeKey>();
   const keys = names.map((name, at): KeyInfo => {
-    const { publicKey } = identityOf(name);
+    const key = isSigner(name) ? signer(name) : exchangeKey(name);
+    const { publicKey } = key;
     const id = Uint8Array.of(at + 1);
     const uri = formatUri({ token: "fake", object: name });
-    counted.set(uri, counting(identityOf(name)));
+    byUri.set(uri, key);
     return {
-      ...{ token, label: name, id, publicKey, kind: name, uses: ["exchange"], uri },
+      ...{ token, label: name, id, publicKey, kind: name, uri },
+      uses: [isSigner(name) ? "sign" : "exchange"],
       ...{ seenAs: "public key", certificates: [] },
       objects: [{ class: "public key", label: name, id }],
     };
   });
   const tokens: FakeTokens = {
     ...{ keys, opened: 0, open: 0, sent: [], isPresent: true, fault: undefined },
-    operations: () => [...counted.values()].reduce((sum, one) => sum + one.operations.length, 0),
+    operations: () => [...byUri.values()].reduce((sum, one) => sum + one.operations(), 0),
     connect: (pin) => {
       tokens.opened += 1;
       tokens.open += 1;
@@ -77,7 +110,7 @@ export function fakeTokens(...names: readonly KeyName[]): FakeTokens {
             requirePresent();
             if (isClosed) throw new TypeError("used after it was closed");
             await (login ??= logIn());
-            return counted.get(key.uri)?.identity.unlock();
+            return byUri.get(key.uri)?.unlock();
           },
         })) as TokenService["identity"],
         close: () => {

@@ -110,7 +110,7 @@ export function answering(
 /** A signer with a TEST key, whose claims are always the same. */
 export function senderOf(
   name: "p256" | "p384" | "rsa2048" | "rsa3072" | "rsa4096" | "ed25519",
-): Sender {
+): Sender & { readonly key: PrivateKey } {
   const publicKey = publicKeyFromSpki(publicDer(TEST_KEYS[name])) as SigningPublicKey;
   const privateKey = createPrivateKey(TEST_KEYS[name]);
   return {

@@ -1,16 +1,20 @@
 /**
- * The agent, for commands that open messages: used by itself where one runs, unless the command
- * line says how to reach a key in another way.
+ * The agent, for commands that open or sign messages: used by itself where one runs, unless the
+ * command line says how to reach a key in another way.
  */
 import { AgentClient, type AgentsKey, type OpenWish } from "../../agent/client.js";
 import type { ReaderNotice } from "../../agent/protocol.js";
 import { agentSocketPath, isOwnSocket } from "../../agent/socket-path.js";
 import type { ElsewhereRewrapped, WholeHeader } from "../../envelope/receiver.js";
 import type { RewrapOptions } from "../../envelope/rewrapping.js";
+import type { CoreSigner } from "../../envelope/seal-options.js";
+import type { NamedKey, SigningPublicKey } from "../../keys/key.js";
+import { naming } from "../../keys/refusals.js";
+import { requireSigner } from "../../keys/signer-strength.js";
 import { readConfig } from "../../records/config.js";
 import { homeFolder } from "../../store/home.js";
 import { terminalName } from "../../terminal/named-terminal.js";
-import { formatUri, type Pkcs11Uri } from "../../token/uri.js";
+import { formatUri, isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
 import { padTeller } from "./pins.js";
@@ -72,17 +76,76 @@ export async function openingAgent(
   uris: readonly Pkcs11Uri[] | undefined,
   context: Context,
 ): Promise<OpeningAgent | undefined> {
-  const { io, report } = context;
-  if (uris === undefined || !mayUseAgent(args, io.env)) return undefined;
+  if (uris === undefined) return undefined;
+  const client = await agentFor("open", args, uris, context);
+  if (client === undefined) return undefined;
+  context.report.trace("an agent runs, and is asked for keys first");
+  const keys = uris.length === 0 ? undefined : uris.map(formatUri);
+  return new OpeningAgent(client, { keys, ...personAtHand(context) });
+}
+
+/** A signing key that an agent has. */
+export interface AgentsSigner extends NamedKey<SigningPublicKey> {
+  /** Has the agent log in to the token, so that a PIN is asked for now. */
+  unlock(): Promise<CoreSigner>;
+  close(): void;
+}
+
+/**
+ * The signing key that a URI names, if an agent runs that signs with it.
+ *
+ * @throws PolicyError `ERR_WEAK_KEY`, `ERR_ROCA`; as `AgentClient`
+ */
+export async function agentsSigner(
+  args: Arguments,
+  text: string,
+  context: Context,
+): Promise<AgentsSigner | undefined> {
+  if (!isPkcs11Uri(text)) return undefined;
+  const uri = parseUri(text);
+  const client = await agentFor("sign", args, [uri], context);
+  if (client === undefined) return undefined;
+  const key = formatUri(uri);
+  const found = await client.signer(key);
+  if (found === undefined) {
+    client.close();
+    return undefined;
+  }
+  naming(found.name, () => requireSigner(found.publicKey));
+  context.report.trace("an agent runs, and signs with this key");
+  const wish = personAtHand(context);
+  return {
+    ...found,
+    async unlock() {
+      await client.signer(key, { unlock: true, ...wish });
+      return { signCore: (core) => client.sign(core, key, wish) };
+    },
+    close: () => {
+      client.close();
+    },
+  };
+}
+
+/** The agent that runs, if it does this and the command is to use it for these keys. */
+async function agentFor(
+  capability: string,
+  args: Arguments,
+  uris: readonly Pkcs11Uri[],
+  { io }: Context,
+): Promise<AgentClient | undefined> {
+  if (!mayUseAgent(args, io.env)) return undefined;
   // Who says where the PIN is, means to log in.
   if (uris.some(({ pinSource }) => pinSource !== undefined)) return undefined;
   if ((await readConfig(homeFolder(io.env))).agent === false) return undefined;
   const client = await AgentClient.at(agentSocketPath(io.env));
-  if (client?.capabilities.includes("open") !== true) return undefined;
-  report.trace("an agent runs, and is asked for keys first");
-  const keys = uris.length === 0 ? undefined : uris.map(formatUri);
-  const terminal = terminalName(io.env);
-  return new OpeningAgent(client, { keys, terminal, atReader: readerTeller(context) });
+  if (client?.capabilities.includes(capability) === true) return client;
+  client?.close();
+  return undefined;
+}
+
+/** Where this program's user can be asked, and told. */
+function personAtHand(context: Context): Pick<OpenWish, "terminal" | "atReader"> {
+  return { terminal: terminalName(context.io.env), atReader: readerTeller(context) };
 }
 
 /** Tells the person at hand what is to be typed on the agent's reader, in this program's words. */

@@ -16,7 +16,7 @@ import { defined } from "../../defined.js";
 import type { SenderCertificates, SenderInfo } from "../../envelope/message-info.js";
 import type { Sender } from "../../envelope/seal-options.js";
 import { P11SealError, UsageError } from "../../errors.js";
-import type { Identity, PublicKey, SigningPublicKey } from "../../keys/key.js";
+import type { PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { moment, parseDuration } from "../../records/duration.js";
 import type { Arguments } from "../arguments/arguments.js";
 import { homeFolder } from "../../store/home.js";
@@ -51,6 +51,13 @@ export function signingOptions(args: Arguments): SigningOptions | undefined {
   return { key, expiresMs, streamName };
 }
 
+/** What can reach a sender's private key, or somebody who has it. */
+export interface SenderIdentity {
+  readonly publicKey: SigningPublicKey;
+  /** May ask for a PIN. */
+  unlock(): Promise<Sender["key"]>;
+}
+
 /**
  * The sender of one message. The PIN is asked for first, because a serial that was taken is used
  * up.
@@ -58,7 +65,7 @@ export function signingOptions(args: Arguments): SigningOptions | undefined {
  * @throws as `unlock` and `nextSerial`
  */
 export async function senderOf(
-  identity: Identity<SigningPublicKey>,
+  identity: SenderIdentity,
   options: SigningOptions,
   { io }: Context,
 ): Promise<Sender> {

@@ -19,6 +19,9 @@ import { malformed } from "./malformed.js";
 import { requireBlankPadding } from "./padding.js";
 import { encodeRecips, MAX_RECIPS_BYTES, parseRecips, type Stanza } from "./recips.js";
 
+/** The format's name. */
+export const FORMAT = "p11seal";
+
 export const MAGIC = fromHex("8b5031310d0a1a0a");
 export const VERSION = 1;
 /** FLOE with AES-256-GCM and HKDF-Expand-SHA-384; HMAC-SHA-256; HKDF-SHA-256. */
@@ -115,6 +118,42 @@ export function encodeTranscript(header: Header): Uint8Array {
  * `ERR_EXTENSION`; AuthenticationError `ERR_TRUNCATED`, `ERR_HEADER`.
  */
 export async function readHeader(reader: Reader): Promise<ParsedHeader> {
+  const { segLog2, signed, coreBytes, signedPart } = await readUnparsed(reader);
+  const sigBlock = signed ? await readBlock(reader, MAX_SIG_BYTES, "the signature block") : NOTHING;
+  const extBlock = await readBlock(reader, MAX_EXT_BYTES, "the extension block");
+  const recipsBlock = await readBlock(reader, MAX_RECIPS_BYTES, "the recipient block");
+  const mac = await reader.exactly(MAC_BYTES, "the header's MAC");
+
+  const immutablePart = concat(signedPart, sigBlock);
+  return {
+    segLog2,
+    core: parseCore(coreBytes, signed),
+    ...(signed ? { signature: parseSignature(sigBlock.subarray(4), malformed) } : {}),
+    extensions: parseExtensions(extBlock.subarray(4)),
+    stanzas: parseRecips(recipsBlock.subarray(4)),
+    signedPart,
+    immutablePart,
+    recipsBlock,
+    transcript: concat(immutablePart, extBlock, recipsBlock),
+    mac,
+  };
+}
+
+/** Reads PRELUDE ‖ CORE alone. Throws as `readHeader`. */
+export async function readSignedPart(
+  reader: Reader,
+): Promise<Pick<ParsedHeader, "core" | "signedPart">> {
+  const { signed, coreBytes, signedPart } = await readUnparsed(reader);
+  return { core: parseCore(coreBytes, signed), signedPart };
+}
+
+/** PRELUDE, and CORE's bytes. */
+async function readUnparsed(reader: Reader): Promise<{
+  readonly segLog2: number;
+  readonly signed: boolean;
+  readonly coreBytes: Uint8Array;
+  readonly signedPart: Uint8Array;
+}> {
   const prelude = await readPrelude(reader);
   const [version, suite, segLog2, flags] = prelude.subarray(8) as unknown as number[];
   if (version !== VERSION) {
@@ -140,25 +179,7 @@ export async function readHeader(reader: Reader): Promise<ParsedHeader> {
   const coreLength = new Cursor(prelude.subarray(12), "core length").u32();
   if (coreLength > MAX_CORE_BYTES) throw malformed(`a core of ${coreLength} bytes`);
   const coreBytes = await reader.exactly(coreLength, "the core");
-  const sigBlock = signed ? await readBlock(reader, MAX_SIG_BYTES, "the signature block") : NOTHING;
-  const extBlock = await readBlock(reader, MAX_EXT_BYTES, "the extension block");
-  const recipsBlock = await readBlock(reader, MAX_RECIPS_BYTES, "the recipient block");
-  const mac = await reader.exactly(MAC_BYTES, "the header's MAC");
-
-  const signedPart = concat(prelude, coreBytes);
-  const immutablePart = concat(signedPart, sigBlock);
-  return {
-    segLog2,
-    core: parseCore(coreBytes, signed),
-    ...(signed ? { signature: parseSignature(sigBlock.subarray(4), malformed) } : {}),
-    extensions: parseExtensions(extBlock.subarray(4)),
-    stanzas: parseRecips(recipsBlock.subarray(4)),
-    signedPart,
-    immutablePart,
-    recipsBlock,
-    transcript: concat(immutablePart, extBlock, recipsBlock),
-    mac,
-  };
+  return { segLog2, signed, coreBytes, signedPart: concat(prelude, coreBytes) };
 }
 
 async function readPrelude(reader: Reader): Promise<Uint8Array> {

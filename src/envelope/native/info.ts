@@ -17,14 +17,11 @@ import type {
   SenderInfo,
 } from "../message-info.js";
 import { isHybrid } from "../../wrap/hpke.js";
-import { SUITE, VERSION, type ParsedHeader } from "./header.js";
+import { FORMAT, SUITE, VERSION, type ParsedHeader } from "./header.js";
 import type { Stanza } from "./recips.js";
 import { heldRecord, passedOnBy } from "./rewrap-record.js";
 import { TRAILER_BYTES, verifyCore } from "./signature.js";
 import { stanzasFor } from "./wrap.js";
-
-/** The format's name. */
-export const FORMAT = "p11seal";
 
 /** Nothing of it is verified without the key, but for the sender's signature over part of it. */
 export function messageInfo(header: ParsedHeader): MessageInfo {

@@ -30,6 +30,7 @@ import {
   encodeExtensions,
   encodeSignature,
   encodeSignedPart,
+  FORMAT,
   MAC_BYTES,
   MAGIC,
   MAX_EXT_BYTES,
@@ -39,7 +40,7 @@ import {
   startsAsMessage,
   type ParsedHeader,
 } from "./header.js";
-import { FORMAT, messageInfo } from "./info.js";
+import { messageInfo } from "./info.js";
 import { headerMac, requireMac, sealBodyUnder, VerifiedHeader } from "./key-schedule.js";
 import { encodeRecips, FILE_KEY_BYTES } from "./recips.js";
 import {
@@ -67,6 +68,7 @@ export const native: Envelope = {
     (await import("./rewrap.js")).rewrap(header, receiver, options),
   proveHeader,
   bodyKey,
+  coreToSign: async (bytes) => (await import("./core-to-sign.js")).coreToSign(bytes),
   verifySender,
 };
 

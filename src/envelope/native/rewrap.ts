@@ -18,12 +18,13 @@ import type { Rewrapped, RewrapOptions } from "../rewrapping.js";
 import { MAX_RECIPIENTS } from "./core.js";
 import {
   encodeExtensions,
+  FORMAT,
   MAX_EXT_BYTES,
   readHeader,
   type Extension,
   type ParsedHeader,
 } from "./header.js";
-import { FORMAT, messageInfo } from "./info.js";
+import { messageInfo } from "./info.js";
 import { headerMac, requireMac } from "./key-schedule.js";
 import {
   isReceiving,

@@ -25,7 +25,7 @@ import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
 import type { SenderInfo } from "../message-info.js";
 import type { Sender } from "../seal-options.js";
 import type { SignedClaims } from "./core.js";
-import type { KeySignature, ParsedHeader } from "./header.js";
+import { FORMAT, type KeySignature, type ParsedHeader } from "./header.js";
 
 /** Bytes of the trailer: one Ed25519 signature (RFC 8032 §5.1.6). */
 export const TRAILER_BYTES = 64;
@@ -72,9 +72,20 @@ function requireEncodable(sender: Sender): void {
   }
 }
 
-/** Has the sender's long-term key sign PRELUDE ‖ CORE, and checks the signature. */
-export function signCore(sender: Sender, signedPart: Uint8Array): Promise<KeySignature> {
-  return signWith(sender, coreMessage(signedPart));
+/**
+ * Has the sender's long-term key sign PRELUDE ‖ CORE, or somebody else who has it, and checks the
+ * signature.
+ *
+ * @throws TokenError `ERR_BAD_SIGNATURE`
+ */
+export async function signCore(
+  { publicKey, key }: Pick<Sender, "publicKey" | "key">,
+  signedPart: Uint8Array,
+): Promise<KeySignature> {
+  const message = coreMessage(signedPart);
+  if (!("signCore" in key)) return signWith({ publicKey, key }, message);
+  const signature = await key.signCore({ format: FORMAT, bytes: signedPart });
+  return checkedSignature(publicKey, message, signature);
 }
 
 /** A long-term key, both halves. */
@@ -92,7 +103,14 @@ export async function signWith(
   { publicKey, key }: SigningPair,
   message: Uint8Array,
 ): Promise<KeySignature> {
-  const signature = await requireCapability(key, "sign")(message);
+  return checkedSignature(publicKey, message, await requireCapability(key, "sign")(message));
+}
+
+function checkedSignature(
+  publicKey: SigningPublicKey,
+  message: Uint8Array,
+  signature: Uint8Array,
+): KeySignature {
   if (!verifySignature(publicKey, message, signature)) {
     throw new TokenError(
       "ERR_BAD_SIGNATURE",
@@ -208,7 +226,7 @@ function verifyBody(oneTimeKey: Uint8Array, message: Uint8Array, trailer: Uint8A
  * False where the bytes are no key, or one that anybody can sign for. All that `verifyBody` asks of
  * the key before it is used; an audit uses none.
  */
-function isOneTimeKey(raw: Uint8Array): boolean {
+export function isOneTimeKey(raw: Uint8Array): boolean {
   try {
     requireEd25519(raw);
     return true;

@@ -12,11 +12,14 @@ import { isPassedOnBy, type PassedOnBy } from "./passed-on.js";
 /** What is recorded of an opening, successful or refused. */
 export interface AuditEvent {
   /**
-   * `capi`: a use of an exchange key for a CryptoAPI peer. `agent`: one by an agent, on behalf of a
-   * program that opens a message.
+   * `capi`: a use of an exchange key for a CryptoAPI peer. `agent`: a use of a key by an agent, on
+   * behalf of a program that opens, re-wraps or signs a message.
    */
   readonly event: "open" | "agent" | "capi" | "ledger-init";
-  /** `opened`, `done`, or what failed: the code of an error, `cancelled` or `interrupted`. */
+  /**
+   * `opened`, `rewrapped`, `signed`, `done`, or what failed: the code of an error, `cancelled` or
+   * `interrupted`.
+   */
   readonly outcome: string;
   /** 16 bytes, hexadecimal; for a CryptoAPI message, the start of its blob's SHA-256. */
   readonly messageId?: string;

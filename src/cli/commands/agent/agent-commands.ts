@@ -14,7 +14,7 @@ const running = {
   allow: {
     type: "string",
     repeatable: true,
-    choices: ["rewrap"],
+    choices: ["rewrap", "sign"],
     describe: "Do this as well, for whoever reaches the socket (repeatable)",
   },
   uses: { type: "string", describe: "Forget a PIN after so many messages (default: no limit)" },
@@ -41,6 +41,7 @@ export const AGENT: CommandSet = {
       examples: [
         ["agent start", "asks for a PIN when a message needs it"],
         ["agent start -i 'pkcs11:token=alice' --idle 5m", "one token, five minutes"],
+        ["agent start --allow sign --confirm always", "for seal --sign-with, too; asks each time"],
       ],
       load: async () => (await import("./agent-start.js")).agentStartCommand,
     },

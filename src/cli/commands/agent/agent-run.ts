@@ -1,5 +1,5 @@
 /** `p11seal agent run`: is the agent, until it is told to stop. */
-import { Agent } from "../../../agent/agent.js";
+import { Agent, ALLOWED } from "../../../agent/agent.js";
 import { DEFAULT_LIMITS, type Limits } from "../../../agent/limits.js";
 import {
   activatedDescriptor,
@@ -32,7 +32,7 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
       ...{ connect: await tokens.processes(), uris, limits, ...ways, asks, home },
       nowMs: () => performance.now(),
       ...peers,
-      allows: args.texts("allow").includes("rewrap") ? ["rewrap"] : [],
+      allows: ALLOWED.filter((one) => args.texts("allow").includes(one)),
       say: (line) => {
         report.note(line);
       },

@@ -8,6 +8,7 @@ import {
   general,
   identities,
   jsonErrors,
+  noAgent,
   serial,
   signWith,
 } from "../shared-options.js";
@@ -35,6 +36,7 @@ export const RESEAL: CommandSet = {
         },
         ...acceptedCustodians,
         ...signWith,
+        ...noAgent,
         ...serial,
         "leave-unsigned": {
           type: "boolean",

@@ -97,7 +97,7 @@ async function resealAll(
       signing &&
       (await (
         await import("../seal/message-signer.js")
-      ).signerOf(signing, undefined, tokens, context));
+      ).signerOf(args, signing, undefined, tokens, context));
     const settings: Settings = {
       wishes: await wishesOf(args, tokens, context),
       identities: await prepareIdentities(args.texts("identity"), tokens, context),

@@ -2,7 +2,9 @@
 import { defined } from "../../../defined.js";
 import type { CmsSealOptions, Sender } from "../../../envelope/seal-options.js";
 import type { SigningPublicKey } from "../../../keys/key.js";
+import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { agentsSigner } from "../../find/agent.js";
 import { signerAt } from "../../find/identity-at.js";
 import { senderOf, type SigningOptions } from "../../find/sender.js";
 import type { Tokens } from "../../find/tokens.js";
@@ -25,27 +27,32 @@ export interface MessageSignature {
 }
 
 /**
- * Finds the key, and its certificate for CMS; no PIN is asked for.
+ * Finds the key, and its certificate for CMS; no PIN is asked for. An agent that signs with the key
+ * is asked before its token.
  *
- * @throws as `signerAt`, `certificateToSignWith`
+ * @throws as `agentsSigner`, `signerAt`, `certificateToSignWith`
  */
 export async function signerOf(
+  args: Arguments,
   options: SigningOptions,
   cms: CmsChoices | undefined,
   tokens: Tokens,
   context: Context,
 ): Promise<MessageSigner> {
-  const identity = await signerAt(options.key, tokens, context);
-  const { publicKey } = identity;
   if (cms === undefined) {
+    const agents = await agentsSigner(args, options.key, context);
+    tokens.atEnd(() => agents?.close());
+    const sending = agents ?? (await signerAt(options.key, tokens, context));
     return {
-      publicKey,
+      publicKey: sending.publicKey,
       async sign(current, rulesHash) {
-        const sender = await senderOf(identity, options, current);
+        const sender = await senderOf(sending, options, current);
         return { sender: { ...sender, ...defined({ rulesHash }) } };
       },
     };
   }
+  const identity = await signerAt(options.key, tokens, context);
+  const { publicKey } = identity;
   const { certificateToSignWith } = await import("../../find/own-certificate.js");
   const own = await certificateToSignWith(identity, cms.certificates, context);
   return {

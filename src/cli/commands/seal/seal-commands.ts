@@ -4,6 +4,7 @@ import {
   allowSigningKey,
   certificateTrust,
   filesByKey,
+  noAgent,
   oaep,
   serial,
   signWith,
@@ -65,6 +66,7 @@ export const SEAL: CommandSet = {
           describe: "Seal to the keys of certificates that no trusted authority vouches for",
         },
         ...signWith,
+        ...noAgent,
         cert: {
           type: "string",
           repeatable: true,

@@ -113,7 +113,7 @@ export async function sealCommand(args: Arguments, context: Context): Promise<nu
     const named = await namedRecipients(args, cms !== undefined, ruled, tokens, context);
     const signer =
       signing &&
-      (await (await import("./message-signer.js")).signerOf(signing, cms, tokens, context));
+      (await (await import("./message-signer.js")).signerOf(args, signing, cms, tokens, context));
     const wanted = { recipients: named, oaep, signer: signer?.publicKey, format };
     const messages = await messagesOf(ruled, wanted, rules);
     const recipients = [...messages.values()].flatMap((message) => message.recipients);
