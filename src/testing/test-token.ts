@@ -200,6 +200,7 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
       P11SEAL_MODULE: module,
       P11SEAL_SYSTEM_MODULES: "0",
       P11SEAL_HOME: join(folder, "home"),
+      ...ownAgent(folder),
       P11SEAL_PIN_SOURCE: "env:PKCS11_PIN",
     },
     keyUri: (name) => formatUri({ token: label, id: Buffer.from(keyNamed(name).id, "hex") }),
@@ -214,3 +215,12 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
     clone: () => Promise.resolve(tokenFrom(tokenFiles(folder), made)),
   };
 }
+
+/** The place of an agent of the token's own, so that the user's is neither asked nor stopped. */
+function ownAgent(folder: string): Readonly<Record<string, string>> {
+  const socket = join(folder, "agent.sock");
+  // A socket's path is short (unix(7)); in a deep folder for temporary files there can be none.
+  return Buffer.byteLength(socket) > MAX_SOCKET_BYTES ? {} : { P11SEAL_AGENT_SOCK: socket };
+}
+
+const MAX_SOCKET_BYTES = 103;

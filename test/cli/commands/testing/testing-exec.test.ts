@@ -1,6 +1,6 @@
 /** `p11seal testing exec`, with the built program: the token, the command's end, and signals. */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { describe, expect, it } from "@jest/globals";
@@ -49,6 +49,18 @@ def test_the_key_is_there():
 const hasPytest = spawnSync("python3", ["-m", "pytest", "--version"]).status === 0;
 
 describe("testing exec", () => {
+  it("has an agent of its own: that of the user is neither asked nor stopped", async () => {
+    const session = at("s");
+    mkdirSync(session, { mode: 0o700 });
+    const env = { XDG_RUNTIME_DIR: session };
+    const control = (...words: string[]): Promise<Ended> => p11seal(["agent", ...words], { env });
+    expect(await control("start", "--pin-source", "cmd:false")).toMatchObject({ status: 0 });
+    const stop = [process.execPath, PROGRAM, "agent", "stop"];
+    const ended = await p11seal(["testing", "exec", "--", ...stop], { cwd: folder, env });
+    expect(ended).toMatchObject({ status: 3 });
+    expect(await control("stop")).toMatchObject({ status: 0 });
+  });
+
   if (!hasPytest) skipped("runs pytest", "pytest is not installed");
   else {
     it("runs pytest", async () => {
