@@ -28,7 +28,8 @@ export interface LoggedUse {
 
 /**
  * The lines of one agent. A line is written while its key is on its way to the client; but no key
- * follows before that line is on the disk, and none where lines can't be written.
+ * follows before that line is on the disk, and none where lines can't be written. The lines of keys
+ * that wait are written together.
  */
 export class UseLog {
   readonly #home: string;
@@ -40,20 +41,26 @@ export class UseLog {
   }
 
   /**
-   * Begins to write a line, once the one before is on the disk.
+   * Begins to write a line, and waits until the one before is on the disk.
    *
    * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`: that one could not be written,
    *   nor could this one
    */
   async record(use: LoggedUse): Promise<void> {
-    const hasFailed = await this.#last.then(
+    const before = this.#last;
+    const line = write(this.#home, use);
+    // The one before, too: `written` and the next use wait for all.
+    this.#last = before.then(
+      () => line,
+      () => line,
+    );
+    // Waited for by the next use, or by `written`.
+    this.#last.catch(() => undefined);
+    const hasFailed = await before.then(
       () => false,
       () => true,
     );
-    this.#last = write(this.#home, use);
-    // Waited for by the next use, or by `written`.
-    this.#last.catch(() => undefined);
-    if (hasFailed) await this.#last;
+    if (hasFailed) await line;
   }
 
   /** Every line is on the disk, or could not be written. */
@@ -78,7 +85,10 @@ async function write(home: string, use: LoggedUse): Promise<void> {
       remote: remote?.slice(0, MAX_PROGRAM),
     }),
   };
-  await appendAudit(auditFiles(home), event, Date.now());
+  const nowMs = Date.now();
+  // The key leaves first: this call writes as far as it can without waiting.
+  await new Promise(setImmediate);
+  await appendAudit(auditFiles(home), event, nowMs);
 }
 
 /** The program's file; undefined where the system does not tell, or the process has ended. */

@@ -1,21 +1,43 @@
 /**
  * The files of the user's data folder: only their owner can write them, they are replaced as a
  * whole, and they are on the disk before anyone relies on them.
+ *
+ * They are small, and most calls take microseconds, less than handing them to another thread and
+ * back. Only what waits for the disk is left to one.
  */
-import { constants, realpathSync, type Stats, statSync } from "node:fs";
-import { lstat, mkdir, open, rename, stat, unlink } from "node:fs/promises";
+import {
+  closeSync,
+  constants,
+  fsync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, resolve } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
 import { modeHint, openFolderAbove } from "./file-modes.js";
 import { removeLeftovers } from "./leftovers.js";
-import { readRegular } from "./regular-file.js";
+import { readRegularSync } from "./regular-file.js";
 import { errno, fileError, isDiskFull, quoted, reason } from "./system-error.js";
 import { CREATE, ownTemporaryBeside } from "./temporary.js";
 
 /** Makes the folder, and those above it, for their owner alone. An existing one stays as it is. */
-export async function makeFolder(path: string): Promise<void> {
+export function makeFolder(path: string): Promise<void> {
+  return settled(() => {
+    makeFolderSync(path);
+  });
+}
+
+/** As `makeFolder`. */
+export function makeFolderSync(path: string): void {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
     const fact = `cannot make the folder ${quoted(path)}: ${reason(error)}`;
     throw new FileError("ERR_WRITE", fact, { cause: error });
@@ -60,13 +82,18 @@ export function requireOwnPaths(folder: string, inside: readonly string[]): void
  *
  * @throws PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`
  */
-export async function fileState(path: string): Promise<"present" | "absent"> {
-  const folder = await statsOf(dirname(path), stat);
+export function fileState(path: string): Promise<"present" | "absent"> {
+  return settled(() => fileStateSync(path));
+}
+
+/** As `fileState`. */
+export function fileStateSync(path: string): "present" | "absent" {
+  const folder = statsOf(dirname(path), statSync);
   if (folder === undefined) return "absent";
   // In a sticky folder (/tmp) only the owner of a file can replace it (chmod(1), "restricted
   // deletion").
   refuseOthers(dirname(path), folder, (folder.mode & 0o1000) !== 0);
-  const file = await statsOf(path, lstat);
+  const file = statsOf(path, lstatSync);
   if (file === undefined) return "absent";
   if (!file.isFile()) throw unsafe(path, "is not a regular file");
   refuseOthers(path, file, false);
@@ -78,9 +105,14 @@ export async function fileState(path: string): Promise<"present" | "absent"> {
  *
  * @throws as `fileState` and `readRegular`
  */
-export async function readWhole(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
-  if ((await fileState(path)) === "absent") return undefined;
-  return (await readRegular(path, maxBytes))?.bytes;
+export function readWhole(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
+  return settled(() => readWholeSync(path, maxBytes));
+}
+
+/** As `readWhole`. */
+export function readWholeSync(path: string, maxBytes: number): Uint8Array | undefined {
+  if (fileStateSync(path) === "absent") return undefined;
+  return readRegularSync(path, maxBytes)?.bytes;
 }
 
 /**
@@ -90,46 +122,116 @@ export async function readWhole(path: string, maxBytes: number): Promise<Uint8Ar
  * @throws FileError `ERR_WRITE`
  */
 export async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const made = replacement(path, bytes);
+  await made.flush();
+  made.place();
+  await syncFolder(dirname(path)).catch((error: unknown) => {
+    throw notWritten(path, error);
+  });
+}
+
+/** New content for a file, in a temporary file beside it. Where a step fails, that is removed. */
+export interface Replacement {
+  /** Waits until the content is on the disk. @throws FileError `ERR_WRITE` */
+  flush(): Promise<void>;
+  /** Gives it the file's name: after a crash the file has either content. @throws as `flush` */
+  place(): void;
+  /** Removes it, if it has no name yet. */
+  discard(): void;
+}
+
+/** @throws FileError `ERR_WRITE` */
+export function replacement(path: string, bytes: Uint8Array): Replacement {
   removeLeftovers(dirname(path));
   const temporary = ownTemporaryBeside(path);
-  try {
-    const handle = await open(temporary, CREATE, 0o600);
+  let descriptor: number | undefined;
+  const close = (): void => {
+    const open = descriptor;
+    descriptor = undefined;
+    if (open !== undefined) closeSync(open);
+  };
+  const discard = (): void => {
     try {
-      await handle.writeFile(bytes);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      close();
+      unlinkSync(temporary);
+    } catch {
+      // What failed before says more.
     }
-    await rename(temporary, path);
-    await syncFolder(dirname(path));
+  };
+  const failed = (error: unknown): FileError => {
+    discard();
+    return notWritten(path, error);
+  };
+  try {
+    descriptor = openSync(temporary, CREATE, 0o600);
+    writeFileSync(descriptor, bytes);
   } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    const hint = isDiskFull(error) ? "make room on that disk; nothing was changed" : undefined;
-    throw fileError("ERR_WRITE", path, error, hint);
+    throw failed(error);
   }
+  const written = descriptor;
+  return {
+    flush: () =>
+      flush(written)
+        .then(close)
+        .catch((error: unknown) => {
+          throw failed(error);
+        }),
+    place: () => {
+      try {
+        renameSync(temporary, path);
+      } catch (error) {
+        throw failed(error);
+      }
+    },
+    discard,
+  };
+}
+
+/** Waits until what was written to a file is on the disk. */
+export function flush(descriptor: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(descriptor, (error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
 }
 
 /** Waits until the names in a folder are on the disk. Windows can't, and does it by itself. */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return;
-  const handle = await open(path, constants.O_RDONLY);
+  const descriptor = openSync(path, constants.O_RDONLY);
   try {
-    await handle.sync();
+    await flush(descriptor);
   } finally {
-    await handle.close();
+    closeSync(descriptor);
   }
 }
 
 // ── Details ──
 
-async function statsOf(
-  path: string,
-  look: (path: string) => Promise<Stats>,
-): Promise<Stats | undefined> {
-  return look(path).catch((error: unknown) => {
-    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return undefined;
-    throw fileError("ERR_READ", path, error);
+/** Done at once, for callers that wait for it. */
+function settled<T>(action: () => T): Promise<T> {
+  return new Promise((resolve) => {
+    resolve(action());
   });
+}
+
+function statsOf(
+  path: string,
+  look: (path: string, options: { throwIfNoEntry: false }) => Stats | undefined,
+): Stats | undefined {
+  try {
+    return look(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (errno(error) === "ENOTDIR") return undefined;
+    throw fileError("ERR_READ", path, error);
+  }
+}
+
+function notWritten(path: string, error: unknown): FileError {
+  const hint = isDiskFull(error) ? "make room on that disk; nothing was changed" : undefined;
+  return fileError("ERR_WRITE", path, error, hint);
 }
 
 function refuseOthers(path: string, stats: Stats, sticky: boolean): void {

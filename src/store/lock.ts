@@ -14,6 +14,7 @@
  * goes on, finds out before it writes (`HeldLock.confirm`).
  */
 import { randomBytes } from "node:crypto";
+import { readdirSync, renameSync, statSync, type Stats } from "node:fs";
 import { chmod, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -23,6 +24,13 @@ import { errno, quoted, reason } from "./system-error.js";
 
 /** How long a process waits for others, whose work under these locks takes milliseconds. */
 const WAIT_MS = 10_000;
+
+/**
+ * How long one of them sleeps before it looks again: mostly the first time is enough. Node knows no
+ * shorter time.
+ */
+const FIRST_SLEEP_MS = 1;
+const LONGEST_SLEEP_MS = 12;
 
 /** How often a holder shows that it lives. */
 const HEARTBEAT_MS = 1000;
@@ -75,13 +83,18 @@ export async function withLock<T>(
   }, HEARTBEAT_MS);
   heartbeat.unref();
   try {
-    return await action({ confirm: () => confirm(path, held) });
+    return await action({
+      confirm: () =>
+        new Promise((resolve) => {
+          confirm(path, held);
+          resolve();
+        }),
+    });
   } finally {
     clearInterval(heartbeat);
     // Fails only if somebody removed the folder, or took the lock over: nothing to give back.
-    await (options.isGuest ? giveUp(path, held) : rename(held, join(path, FREE))).catch(
-      () => undefined,
-    );
+    if (options.isGuest) await giveUp(path, held).catch(() => undefined);
+    else giveBack(path, held);
   }
 }
 
@@ -114,20 +127,22 @@ const HELD = /^held-(.+)-([0-9a-f]{12})[0-9a-f]{4}$/;
 async function take(path: string, options: LockOptions): Promise<string> {
   const deadline = Date.now() + (options.waitMs ?? WAIT_MS);
   const watch = new Watch(path);
+  let sleepMs = FIRST_SLEEP_MS;
   for (;;) {
-    const names = await namesIn(path);
+    const names = namesIn(path);
     if (names === undefined) {
       await makeLock(path, options.isGuest ? 0o755 : 0o700);
       continue;
     }
     const mine = join(path, heldName());
     for (const name of names) {
-      const isTakeable = name === FREE || (await watch.isAbandoned(name));
-      if (isTakeable && (await renamed(join(path, name), mine))) return mine;
+      const isTakeable = name === FREE || watch.isAbandoned(name);
+      if (isTakeable && wasRenamed(join(path, name), mine)) return mine;
     }
     if (Date.now() >= deadline) throw locked(path, watch.holder);
     // Random, so that two that wait don't keep colliding.
-    await sleep(2 + Math.random() * 10);
+    await sleep(sleepMs * (0.5 + Math.random()));
+    sleepMs = Math.min(2 * sleepMs, LONGEST_SLEEP_MS);
   }
 }
 
@@ -152,14 +167,14 @@ class Watch {
     return this.#holder;
   }
 
-  async isAbandoned(name: string): Promise<boolean> {
+  isAbandoned(name: string): boolean {
     const [, owner, since] = HELD.exec(name) ?? [];
     if (owner === undefined || since === undefined) return false;
     const running = isRunning(owner);
     this.#holder = running === undefined ? "out of sight" : "here";
     if (running !== undefined) return !running;
 
-    const touched = await stat(join(this.#path, name)).catch(() => undefined);
+    const touched = statsOf(join(this.#path, name));
     if (touched === undefined) return false;
     const sign = `${name} ${touched.mtimeMs}`;
     const nowMs = performance.now();
@@ -185,9 +200,9 @@ function locked(path: string, holder: Holder): FileError {
   });
 }
 
-async function confirm(path: string, held: string): Promise<void> {
+function confirm(path: string, held: string): void {
   try {
-    await stat(held);
+    statSync(held);
   } catch (error) {
     throw new FileError("ERR_LOCKED", `another process took ${quoted(path)} over`, {
       cause: error,
@@ -196,9 +211,9 @@ async function confirm(path: string, held: string): Promise<void> {
   }
 }
 
-async function renamed(from: string, to: string): Promise<boolean> {
+function wasRenamed(from: string, to: string): boolean {
   try {
-    await rename(from, to);
+    renameSync(from, to);
     return true;
   } catch (error) {
     if (errno(error) === "ENOENT") return false;
@@ -206,12 +221,28 @@ async function renamed(from: string, to: string): Promise<boolean> {
   }
 }
 
-async function namesIn(path: string): Promise<string[] | undefined> {
+function statsOf(path: string): Stats | undefined {
   try {
-    return await readdir(path);
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function namesIn(path: string): string[] | undefined {
+  try {
+    return readdirSync(path);
   } catch (error) {
     if (errno(error) === "ENOENT") return undefined;
     throw failed(path, error);
+  }
+}
+
+function giveBack(path: string, held: string): void {
+  try {
+    renameSync(held, join(path, FREE));
+  } catch {
+    // As above.
   }
 }
 

@@ -1,6 +1,5 @@
 /** What must survive a power cut is flushed, in this order: the bytes, the name, the answer. */
 import * as nodeFs from "node:fs";
-import * as nodePromises from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
@@ -16,28 +15,6 @@ const nameOf = (path: unknown): string =>
 
 const names = new Map<number, string>();
 
-jest.unstable_mockModule("node:fs/promises", () => ({
-  ...nodePromises,
-  open: async (...args: Parameters<typeof nodePromises.open>) => {
-    const handle = await nodePromises.open(...args);
-    const name = nameOf(args[0]);
-    const writeFile = handle.writeFile.bind(handle);
-    const sync = handle.sync.bind(handle);
-    handle.writeFile = async (...rest) => {
-      calls.push(`write ${name}`);
-      await writeFile(...rest);
-    };
-    handle.sync = async () => {
-      calls.push(`flush ${name}`);
-      await sync();
-    };
-    return handle;
-  },
-  rename: async (from: string, to: string) => {
-    calls.push(`name ${nameOf(to)}`);
-    await nodePromises.rename(from, to);
-  },
-}));
 jest.unstable_mockModule("node:fs", () => ({
   ...nodeFs,
   openSync: (...args: Parameters<typeof nodeFs.openSync>) => {
@@ -45,13 +22,25 @@ jest.unstable_mockModule("node:fs", () => ({
     names.set(fd, nameOf(args[0]));
     return fd;
   },
+  writeFileSync: (...args: Parameters<typeof nodeFs.writeFileSync>) => {
+    const [file] = args;
+    if (typeof file === "number") calls.push(`write ${names.get(file)}`);
+    nodeFs.writeFileSync(...args);
+  },
   writevSync: (...args: Parameters<typeof nodeFs.writevSync>) => {
     calls.push(`write ${names.get(args[0])}`);
     return nodeFs.writevSync(...args);
   },
   fsync: (fd: number, done: nodeFs.NoParamCallback) => {
-    calls.push(`flush ${names.get(fd)}`);
-    nodeFs.fsync(fd, done);
+    const name = names.get(fd);
+    nodeFs.fsync(fd, (error) => {
+      calls.push(`flush ${name}`);
+      done(error);
+    });
+  },
+  renameSync: (from: string, to: string) => {
+    calls.push(`name ${nameOf(to)}`);
+    nodeFs.renameSync(from, to);
   },
   linkSync: (from: string, to: string) => {
     calls.push(`name ${nameOf(to)}`);
@@ -74,6 +63,11 @@ beforeEach(() => {
   calls = [];
 });
 
+const event = { event: "open", outcome: "opened" } as const;
+
+/** In any order: the disk is asked for both at once. */
+const FLUSHED = ["flush audit.head (temporary)", "flush audit.jsonl"];
+
 describe("on the disk before anyone relies on it:", () => {
   it("a file of the data folder, then its name", async () => {
     await writeWhole(join(folder, "list"), Buffer.from("content"));
@@ -83,11 +77,23 @@ describe("on the disk before anyone relies on it:", () => {
     ]);
   });
 
-  it("a line of the audit log, before the head that counts it", async () => {
-    const event = { event: "open", outcome: "opened" } as const;
+  it("an audit log's first line, and its name, before the head that counts the line", async () => {
     await appendAudit(auditFiles(folder), event, Date.UTC(2027, 0, 1));
-    const log = calls.filter((call) => /audit\.(jsonl|head)/.test(call)).join(", ");
-    expect(log).toContain("write audit.jsonl, flush audit.jsonl, write audit.head (temporary)");
+    const ofFiles = calls.filter((call) => !/^name (?:free|held-)/.test(call));
+    const last = ofFiles.slice(ofFiles.indexOf("write audit.jsonl") + 2);
+    expect(last.slice(0, 2).sort()).toEqual(FLUSHED);
+    expect(last.slice(2)).toEqual([`flush ${basename(folder)}`, "name audit.head"]);
+  });
+
+  it("each other line of the audit log, before the head that counts it", async () => {
+    const files = auditFiles(folder);
+    await appendAudit(files, event, Date.UTC(2027, 0, 1));
+    calls = [];
+    await appendAudit(files, event, Date.UTC(2027, 0, 1));
+    const log = calls.filter((call) => /audit\.(jsonl|head)/.test(call));
+    expect(log.slice(0, 2)).toEqual(["write audit.jsonl", "write audit.head (temporary)"]);
+    expect(log.slice(2, 4).sort()).toEqual(FLUSHED);
+    expect(log.slice(4)).toEqual(["name audit.head"]);
   });
 
   it("plaintext that is accepted, before the ledger hears of it", async () => {

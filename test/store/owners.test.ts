@@ -1,5 +1,5 @@
 /** Data files that somebody else owns, or may write to, are not read. */
-import * as nodePromises from "node:fs/promises";
+import * as nodeFs from "node:fs";
 import { chmodSync, mkdtempSync, rmSync, type Stats, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,13 +8,14 @@ import { describeIf } from "../support/missing.js";
 
 /** Whom the file system says a path belongs to; only root can give files away. */
 const owners = new Map<string, number>();
-const shown = (path: string, stats: Stats): Stats =>
-  Object.assign(stats, { uid: owners.get(path) ?? stats.uid });
+const shown = (path: string, stats: Stats | undefined): Stats | undefined =>
+  stats && Object.assign(stats, { uid: owners.get(path) ?? stats.uid });
+const QUIET = { throwIfNoEntry: false } as const;
 
-jest.unstable_mockModule("node:fs/promises", () => ({
-  ...nodePromises,
-  lstat: async (path: string) => shown(path, await nodePromises.lstat(path)),
-  stat: async (path: string) => shown(path, await nodePromises.stat(path)),
+jest.unstable_mockModule("node:fs", () => ({
+  ...nodeFs,
+  lstatSync: (path: string) => shown(path, nodeFs.lstatSync(path, QUIET)),
+  statSync: (path: string) => shown(path, nodeFs.statSync(path, QUIET)),
 }));
 const { fileState, readWhole } = await import("../../src/store/files.js");
 

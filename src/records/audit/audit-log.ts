@@ -7,21 +7,30 @@
  * against that, note the head elsewhere from time to time (`verifyAuditLog` returns it), and pass
  * it to a later check.
  *
- * The line is written first, then the head, each on the disk before the next step. So after a crash
- * the log may be whole lines ahead of its head, or end in half a line. Both are recognized; half a
- * line stays, and the next line explains it. A log that does not reach its head was cut. It
- * continues from the head, so that the gap stays visible for ever.
+ * A line is on the disk before the head that counts it gets its name. So after a crash the log may
+ * be whole lines ahead of its head, or end in half a line. Both are recognized; half a line stays,
+ * and the next line explains it. A log that does not reach its head was cut. It continues from the
+ * head, so that the gap stays visible for ever. Nobody waits until the head's new name is on the
+ * disk: if the power fails before, the earlier head is there, which counts fewer lines.
  *
  * The head also says how far the ledger had come, so that an older copy of the ledger is recognized
  * when the log was rotated, emptied or damaged.
  */
-import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ascii } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
-import { fileState, makeFolder, readWhole, syncFolder, writeWhole } from "../../store/files.js";
+import {
+  fileStateSync,
+  flush,
+  makeFolderSync,
+  readWholeSync,
+  replacement,
+  type Replacement,
+  syncFolder,
+  writeWhole,
+} from "../../store/files.js";
 import { withLock, type HeldLock } from "../../store/lock.js";
 import { quoted, reason } from "../../store/system-error.js";
 import { NO_FOLLOW } from "../../store/open-flags.js";
@@ -61,7 +70,8 @@ export function auditFiles(folder: string): AuditFiles {
 
 /**
  * Adds a line, and resolves when it is on the disk. Lines that are added while others are being
- * written wait, and then go together: all of them take the lock, and wait for the disk, once.
+ * written, or while another process has the lock, wait, and then go together: all of them take the
+ * lock, and wait for the disk, once.
  *
  * @param nowMs - milliseconds since 1970-01-01T00:00Z
  * @returns the new head
@@ -94,12 +104,12 @@ export async function noteLedger(files: AuditFiles, ledger: LedgerWitness): Prom
   const isBehind = (known: LedgerWitness | undefined): boolean =>
     known?.ledgerId === ledger.ledgerId && known.counter < ledger.counter;
   try {
-    if (!isBehind((await readHead(files))?.ledger)) return;
+    if (!isBehind(readHead(files)?.ledger)) return;
     await withLock(files.lock, async (lock) => {
-      const head = await readHead(files);
+      const head = readHead(files);
       if (head === undefined || !isBehind(head.ledger)) return;
       await lock.confirm();
-      await writeHead(files, { ...head, ledger });
+      await writeWhole(files.head, headBytes({ ...head, ledger }));
     });
   } catch (error) {
     throw writeFailure(files, error);
@@ -113,13 +123,13 @@ export async function noteLedger(files: AuditFiles, ledger: LedgerWitness): Prom
  * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
  */
 export async function auditWitness(files: AuditFiles): Promise<LedgerWitness | undefined> {
-  const head = await readHead(files);
-  const handle = await openLog(files);
-  if (handle === undefined) return head?.ledger;
+  const head = readHead(files);
+  const log = openLog(files);
+  if (log === undefined) return head?.ledger;
   try {
-    return await witnessIn(handle, await readTail(handle), head);
+    return await witnessIn(log, readTail(log), head);
   } finally {
-    await handle.close();
+    closeSync(log);
   }
 }
 
@@ -134,12 +144,12 @@ export async function verifyAuditLog(
   options: { readonly expected?: AuditHead } = {},
 ): Promise<AuditReport> {
   // The head first: lines that are added meanwhile then follow it, as they may.
-  const head = await readHead(files);
-  const handle = await openLog(files);
+  const head = readHead(files);
+  const log = openLog(files);
   try {
-    return await walkAuditLog(handle, { ...options, ...defined({ head }) });
+    return await walkAuditLog(log, { ...options, ...defined({ head }) });
   } finally {
-    await handle?.close();
+    if (log !== undefined) closeSync(log);
   }
 }
 
@@ -159,13 +169,18 @@ const waiting = new Map<string, Entry[]>();
 /** Writes what is in the queue, and what is added meanwhile, until the queue is empty. */
 async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
   while (queue.length > 0) {
-    const entries = queue.splice(0, AT_ONCE);
+    const known = Math.min(queue.length, AT_ONCE);
+    let entries: readonly Entry[] | undefined;
     try {
-      await makeFolder(dirname(files.log));
-      await withLock(files.lock, (lock) => append(files, entries, lock));
+      makeFolderSync(dirname(files.log));
+      await withLock(files.lock, (lock) => {
+        // Others may have come while it was waited for.
+        entries = queue.splice(0, AT_ONCE);
+        return append(files, entries, lock);
+      });
     } catch (error) {
       const told = writeFailure(files, error);
-      for (const { reject } of entries) reject(told);
+      for (const { reject } of entries ?? queue.splice(0, known)) reject(told);
     }
   }
   waiting.delete(files.log);
@@ -184,11 +199,11 @@ function writeFailure(files: AuditFiles, error: unknown): unknown {
 const AT_ONCE = 64;
 
 async function append(files: AuditFiles, entries: readonly Entry[], lock: HeldLock): Promise<void> {
-  const isNew = (await fileState(files.log)) === "absent";
+  const isNew = fileStateSync(files.log) === "absent";
   const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW;
-  const handle = await open(files.log, flags, 0o600);
+  const log = openSync(files.log, flags, 0o600);
   try {
-    const { tip, repairs, text, ledger } = await connect(files, handle);
+    const { tip, repairs, text, ledger } = await connect(files, log);
     const chain = new Chain(tip, text, ledger);
     const [first] = entries;
     for (const repair of repairs) chain.add(repair, first?.time ?? "");
@@ -202,15 +217,32 @@ async function append(files: AuditFiles, entries: readonly Entry[], lock: HeldLo
       }
     });
     if (added.length === 0) return;
+    const head = headBytes({ ...chain.tip, ...defined({ ledger: chain.ledger }) });
     await lock.confirm();
-    await handle.writeFile(chain.text);
-    await handle.sync();
-    if (isNew) await syncFolder(dirname(files.log));
-    await writeHead(files, { ...chain.tip, ...defined({ ledger: chain.ledger }) });
-    for (const { entry, head } of added) entry.resolve(head);
+    writeFileSync(log, chain.text);
+    await place(replacement(files.head, head), log, isNew ? dirname(files.log) : undefined);
+    for (const one of added) one.entry.resolve(one.head);
   } finally {
-    await handle.close();
+    closeSync(log);
   }
+}
+
+/**
+ * Gives the head its name once the lines that it counts are on the disk, and so is what it says.
+ * The disk is asked for both at once, and may do them together.
+ *
+ * @param folder - the log's, if the log is new in it
+ */
+async function place(head: Replacement, log: number, folder: string | undefined): Promise<void> {
+  const done = await Promise.allSettled([flush(log), head.flush()]);
+  try {
+    for (const one of done) if (one.status === "rejected") throw one.reason;
+    if (folder !== undefined) await syncFolder(folder);
+  } catch (error) {
+    head.discard();
+    throw error;
+  }
+  head.place();
 }
 
 /** Lines that will be added, each with the hash of the one before. */
@@ -263,13 +295,13 @@ interface Connection {
 }
 
 /** Finds where to continue. Reads the end of the log, and all of it only if that does not match. */
-async function connect(files: AuditFiles, handle: FileHandle): Promise<Connection> {
-  const tail = await readTail(handle);
+async function connect(files: AuditFiles, log: number): Promise<Connection> {
+  const tail = readTail(log);
   const { whole, rest, size } = tail;
-  let head = await readHead(files);
+  let head: StoredHead | undefined = readHead(files);
   if (size === 0 && head === undefined) {
     // Before the first line: from now on, a log without a head has lost it.
-    await writeHead(files, CHAIN_START);
+    await writeWhole(files.head, headBytes(CHAIN_START));
     head = CHAIN_START;
   }
   const feed = rest === undefined ? "" : "\n";
@@ -280,11 +312,11 @@ async function connect(files: AuditFiles, handle: FileHandle): Promise<Connectio
     rest === undefined || ended
       ? []
       : [{ event: "repair", outcome: "torn-line", torn: rest.tip.hash }];
-  const ledger = await witnessIn(handle, tail, head);
+  const ledger = await witnessIn(log, tail, head);
 
   if (head === undefined) {
     repairs.push({ event: "repair", outcome: "no-head" });
-  } else if (!isAt(tip, head) && !(await reaches(handle, head))) {
+  } else if (!isAt(tip, head) && !(await reaches(log, head))) {
     repairs.push({ event: "repair", outcome: "not-at-head" });
     return { tip: head, repairs, text: feed, ledger };
   }
@@ -296,7 +328,7 @@ async function connect(files: AuditFiles, handle: FileHandle): Promise<Connectio
  * is the newer: a crash may leave the log ahead, whoever cuts it leaves it behind.
  */
 async function witnessIn(
-  handle: FileHandle,
+  log: number,
   { whole, rest }: Tail,
   head: StoredHead | undefined,
 ): Promise<LedgerWitness | undefined> {
@@ -304,7 +336,7 @@ async function witnessIn(
   let { line } = last;
   if (line === undefined) {
     // The log ends in something else. It may be whole up to there.
-    await walkAuditLog(handle, { seen: (found) => (line = found) });
+    await walkAuditLog(log, { seen: (found) => (line = found) });
   }
   const seen = line?.ledger;
   const isHeadNewer = head !== undefined && head.n >= (line?.n ?? 0);
@@ -312,8 +344,8 @@ async function witnessIn(
 }
 
 /** True if the log is unbroken and goes on beyond the head. */
-async function reaches(handle: FileHandle, head: AuditHead): Promise<boolean> {
-  return (await walkAuditLog(handle, { head })).problems.length === 0;
+async function reaches(log: number, head: AuditHead): Promise<boolean> {
+  return (await walkAuditLog(log, { head })).problems.length === 0;
 }
 
 // ── Reading ──
@@ -334,11 +366,11 @@ interface Tail {
 }
 
 /** The log's last lines, without reading those before. */
-async function readTail(handle: FileHandle): Promise<Tail> {
-  const { size } = await handle.stat();
+function readTail(log: number): Tail {
+  const { size } = fstatSync(log);
   const length = Math.min(size, 4 * MAX_LINE_BYTES);
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-  const bytes = buffer.subarray(0, bytesRead);
+  const buffer = Buffer.alloc(length);
+  const bytes = buffer.subarray(0, readSync(log, buffer, 0, length, size - length));
   const end = bytes.lastIndexOf(LINE_FEED);
   const start = end < 1 ? 0 : bytes.lastIndexOf(LINE_FEED, end - 1) + 1;
   const rest = bytes.subarray(end + 1);
@@ -360,8 +392,8 @@ interface StoredHead extends AuditHead {
   readonly ledger?: LedgerWitness;
 }
 
-async function readHead(files: AuditFiles): Promise<StoredHead | undefined> {
-  const bytes = await readWhole(files.head, 512);
+function readHead(files: AuditFiles): StoredHead | undefined {
+  const bytes = readWholeSync(files.head, 512);
   const [, n, hash, id, counter] = HEAD.exec(new TextDecoder().decode(bytes)) ?? [];
   if (n === undefined || hash === undefined) return undefined;
   const ledger = id === undefined ? undefined : { ledgerId: id, counter: Number(counter) };
@@ -373,15 +405,15 @@ const HEAD = new RegExp(
     '(?:,"ledger":\\{"ledgerId":"([0-9a-f]{32})","counter":(0|[1-9][0-9]{0,15})\\})?\\}\n$',
 );
 
-async function writeHead(files: AuditFiles, { n, hash, ledger }: StoredHead): Promise<void> {
+function headBytes({ n, hash, ledger }: StoredHead): Uint8Array {
   const ordered = { n, hash, ...(ledger && { ledger: { ...ledger } }) };
-  await writeWhole(files.head, ascii(`${JSON.stringify(ordered)}\n`));
+  return ascii(`${JSON.stringify(ordered)}\n`);
 }
 
-async function openLog(files: AuditFiles): Promise<FileHandle | undefined> {
-  if ((await fileState(files.log)) === "absent") return undefined;
+function openLog(files: AuditFiles): number | undefined {
+  if (fileStateSync(files.log) === "absent") return undefined;
   try {
-    return await open(files.log, constants.O_RDONLY | NO_FOLLOW);
+    return openSync(files.log, constants.O_RDONLY | NO_FOLLOW);
   } catch (error) {
     const fact = `cannot read ${quoted(files.log)}: ${reason(error)}`;
     throw new PolicyError("ERR_AUDIT_LOG_READ", fact, { cause: error });

@@ -2,7 +2,8 @@
  * Reads an audit log from its first line to its last and finds every break in the chain. It reports
  * a break where it shows, and goes on after it, so that it finds a second one too.
  */
-import type { FileHandle } from "node:fs/promises";
+import { read } from "node:fs";
+import { promisify } from "node:util";
 import {
   CHAIN_START,
   follows,
@@ -56,16 +57,17 @@ export interface WalkOptions {
 }
 
 /**
- * @param handle - the log; absent if there is no file.
+ * @param log - its descriptor; absent if there is no file.
  */
 export async function walkAuditLog(
-  handle: FileHandle | undefined,
+  log: number | undefined,
   options: WalkOptions,
 ): Promise<AuditReport> {
   const walk = new Walk(options);
   let rest = Buffer.alloc(0);
-  for (let offset = 0; handle !== undefined;) {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(CHUNK), 0, CHUNK, offset);
+  for (let offset = 0; log !== undefined;) {
+    const chunk = Buffer.alloc(CHUNK);
+    const { buffer, bytesRead } = await promisify(read)(log, chunk, 0, CHUNK, offset);
     if (bytesRead === 0) break;
     offset += bytesRead;
     rest = Buffer.concat([rest, buffer.subarray(0, bytesRead)]);
