@@ -355,6 +355,13 @@ export const MUTANTS = [
     test: "test/store/durable.test.ts",
   },
   {
+    what: "an agent's key leaves before the last one's use is on the disk",
+    file: "src/agent/use-log.ts",
+    find: "const hasFailed = await before.then(",
+    replace: "const hasFailed = await Promise.resolve().then(",
+    test: "test/agent/agent.test.ts",
+  },
+  {
     what: "SQLite does not wait for the disk",
     file: "src/store/sqlite.ts",
     find: "PRAGMA synchronous = EXTRA",

@@ -128,6 +128,7 @@ async function take(path: string, options: LockOptions): Promise<string> {
   const deadline = Date.now() + (options.waitMs ?? WAIT_MS);
   const watch = new Watch(path);
   let sleepMs = FIRST_SLEEP_MS;
+  let before: readonly string[] = [];
   for (;;) {
     const names = namesIn(path);
     if (names === undefined) {
@@ -135,11 +136,15 @@ async function take(path: string, options: LockOptions): Promise<string> {
       continue;
     }
     const mine = join(path, heldName());
+    const isLate = Date.now() >= deadline;
     for (const name of names) {
-      const isTakeable = name === FREE || watch.isAbandoned(name);
+      // Most holders are gone at the second look, and to look at one costs more than a short sleep.
+      const mayBeAbandoned = isLate || before.includes(name);
+      const isTakeable = name === FREE || (mayBeAbandoned && watch.isAbandoned(name));
       if (isTakeable && wasRenamed(join(path, name), mine)) return mine;
     }
-    if (Date.now() >= deadline) throw locked(path, watch.holder);
+    if (isLate) throw locked(path, watch.holder);
+    before = names;
     // Random, so that two that wait don't keep colliding.
     await sleep(sleepMs * (0.5 + Math.random()));
     sleepMs = Math.min(2 * sleepMs, LONGEST_SLEEP_MS);

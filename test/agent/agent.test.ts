@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { concat, u32 } from "../../src/bytes.js";
 import { Agent, type AgentOptions } from "../../src/agent/agent.js";
@@ -15,6 +16,8 @@ import { listenAt, type Listening } from "../../src/agent/listening.js";
 import { encodeMessage } from "../../src/agent/protocol.js";
 import type { PinFound } from "../../src/agent/login.js";
 import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
+import { auditFiles } from "../../src/records/audit/audit-log.js";
+import { withLock } from "../../src/store/lock.js";
 import { rewrapMessage } from "../../src/envelope/rewrap-message.js";
 import type { WholeHeader } from "../../src/envelope/receiver.js";
 import { fakeTokens, PIN, type FakeTokens } from "../support/fake-tokens.js";
@@ -298,6 +301,27 @@ describe("an agent that can't write its audit log", () => {
     expect(await codeOf(client.open(header))).toMatch(/^ERR_(?:AUDIT_LOG_WRITE|UNSAFE_FILE)$/);
     rmSync(path, { recursive: true });
     expect(await client.open(header)).toBeDefined();
+  });
+});
+
+describe("an agent whose audit log another process holds", () => {
+  it("gives one key, and no other before that one's use is on the disk", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    let given = 0;
+    const open = async (): Promise<void> => {
+      await client.open(header);
+      given += 1;
+    };
+    const waiting: Promise<void>[] = [];
+    await withLock(auditFiles(join(folder, "home")).lock, async () => {
+      await open();
+      waiting.push(open(), open(), open());
+      await sleep(100);
+      expect(given).toBe(1);
+    });
+    await Promise.all(waiting);
+    expect((await log()).map(({ outcome }) => outcome)).toEqual(Array(4).fill("opened"));
   });
 });
 
