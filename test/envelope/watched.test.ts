@@ -96,7 +96,11 @@ describe("a signal", () => {
   it("interrupts a wait for bytes that never come, and releases the source", async () => {
     const { source, web } = stalled(plaintext.subarray(0, 1000));
     for (const stuck of [source, web]) {
-      const sealed = await seal(stuck, { signal: soon() });
+      const control = new AbortController();
+      const sealed = await seal(stuck, { signal: control.signal });
+      setTimeout(() => {
+        control.abort();
+      }, 20);
       await expect(sealed.stream().bytes()).rejects.toMatchObject({ code: "ERR_ABORTED" });
     }
     expect(source.destroyed).toBe(true);

@@ -1,7 +1,7 @@
 /** A card that is pulled before, during and after use, and what happens to its PIN. */
 import { execFileSync } from "node:child_process";
 import { constants, publicEncrypt } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "@jest/globals";
@@ -59,7 +59,7 @@ async function unlockedTo(
 
 /** Waits until the reader has noticed the change. */
 async function noticed(tokens: TokenProcess, isThere: boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 40_000;
   for (;;) {
     try {
       await tokens.rescan();
@@ -74,9 +74,9 @@ async function noticed(tokens: TokenProcess, isThere: boolean): Promise<void> {
 }
 
 /** Milliseconds that the module may take in these tests. */
-const LIMIT = 2000;
+const LIMIT = 6000;
 
-const SOON = { P11SEAL_TOKEN_TIMEOUT: "3" };
+const SOON = { P11SEAL_TOKEN_TIMEOUT: "6" };
 
 /** How using a pulled token ends: the module reports it, or never returns. */
 const ENDED = ["ERR_TOKEN_REMOVED", "ERR_TOKEN_TIMEOUT"];
@@ -269,16 +269,13 @@ await describeCard("p11seal open, when the card is pulled", (at) => {
     const { card, env, pin, newPins } = at();
     await card.pullAt("use", { skip: 1, after: 50 });
     const question = `PIN for token "${LABEL}"`;
-    const back = (async (): Promise<void> => {
-      while ((await card.state()).isInserted) await new Promise((done) => setTimeout(done, 100));
-      await new Promise((resolve) => setTimeout(resolve, 4000));
-      await card.insert();
-    })();
+    const waiting = join(here, "waiting");
+    const back = until(() => existsSync(waiting), "the invitation").then(() => card.insert());
     const { status, shown } = await atTerminal(
       argvOf(at()),
       [
         [question, `${pin}\r`],
-        ["waiting; Ctrl-C to stop", ""],
+        ["waiting; Ctrl-C to stop", { makes: waiting }],
         [question, `${pin}\r`],
       ],
       { cwd: here, env: { ...env, ...SOON } },

@@ -106,7 +106,8 @@ describe("a lock", () => {
     await withLock(lock, async () => {
       const [name = ""] = readdirSync(lock);
       const since = Number.parseInt(name.slice(-16, -4), 16);
-      expect(Math.abs(Date.now() - since)).toBeLessThan(1000);
+      // Far from the hour that the file's age would make of it, however busy the machine is.
+      expect(Math.abs(Date.now() - since)).toBeLessThan(600_000);
       await Promise.resolve();
     });
   });
@@ -116,11 +117,13 @@ describe("a lock", () => {
     await withLock(lock, async () => {
       const [name = ""] = readdirSync(lock);
       expect(name).toContain(thisProcess());
-      const before = statSync(path.join(lock, name)).mtimeMs;
-      await sleep(1300);
-      expect(statSync(path.join(lock, name)).mtimeMs).toBeGreaterThan(before);
+      const time = (): number => statSync(path.join(lock, name)).mtimeMs;
+      const before = time();
+      // Once a second; on a busy machine, later.
+      for (let waits = 0; time() === before && waits < 200; waits++) await sleep(100);
+      expect(time()).toBeGreaterThan(before);
     });
-  });
+  }, 30_000);
 
   it("tells a holder that it was taken over, before it writes", async () => {
     const lock = path.join(freshFolder(), "lock");

@@ -98,7 +98,7 @@ const LOADS: ReadonlySet<PkcsFunction> = new Set([
 ]);
 
 /** Within this, a hanging module is given up. Others get more: the machine may be busy. */
-const HANG_MS = 3_000;
+const HANG_MS = 5_000;
 
 /** Those that are tried now: every third, another one first for each function. */
 function faultsOf(fn: PkcsFunction): string[] {

@@ -121,7 +121,9 @@ describe("a function", () => {
     const fault = other.faults.hang("C_OpenSession", { at: 2 });
     expect(await inOtherProcess(other)).toEqual({ signal: null, status: 0 });
     expect(fault.hits).toBe(0);
-    expect(await inOtherProcess(other, 1500)).toEqual({ signal: "SIGKILL", status: null });
+    expect(await inOtherProcess(other, () => fault.hits > 0)).toEqual({
+      ...{ signal: "SIGKILL", status: null },
+    });
     expect(fault.hits).toBe(1);
     await other.close();
   });
@@ -202,19 +204,21 @@ describe("the log of calls", () => {
   });
 });
 
-/** Opens a session in another process; kills it after `ms`. */
+/** Opens a session in another process; kills it once `isStuck`. */
 async function inOtherProcess(
   { module }: TestToken,
-  ms = 20_000,
+  isStuck: () => boolean = () => false,
 ): Promise<{ signal: string | null; status: number | null }> {
   const binding = createRequire(import.meta.url).resolve("pkcs11js");
   const code = `const { PKCS11 } = require(${JSON.stringify(binding)});
     const p = new PKCS11(); p.load(${JSON.stringify(module)}); p.C_Initialize();
     p.C_OpenSession(p.C_GetSlotList(true)[0], 4);`;
   const child = spawn(process.execPath, ["-e", code], { stdio: "ignore" });
-  const timer = setTimeout(() => child.kill("SIGKILL"), ms);
+  const timer = setInterval(() => {
+    if (isStuck()) child.kill("SIGKILL");
+  }, 20);
   const [status, signal] = (await once(child, "close")) as [number | null, string | null];
-  clearTimeout(timer);
+  clearInterval(timer);
   return { signal, status };
 }
 

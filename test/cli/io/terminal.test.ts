@@ -161,10 +161,10 @@ describe("output to a terminal", () => {
 });
 
 describe("the progress bar", () => {
-  /** Ten chunks of a kilobyte, the first of them slow. */
+  /** Ten chunks of a kilobyte, the first three of them slow: one before a bar is due, one after. */
   async function* chunks(delayMs: number): AsyncGenerator<Uint8Array> {
     for (let i = 0; i < 10; i++) {
-      if (i < 2) await new Promise((resolve) => setTimeout(resolve, delayMs));
+      if (i < 3) await new Promise((resolve) => setTimeout(resolve, delayMs));
       yield new Uint8Array(1024);
     }
   }

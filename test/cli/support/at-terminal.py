@@ -1,8 +1,8 @@
 """Runs a program at a new pseudo-terminal and acts as its user.
 
 argv[1] is JSON: argv, cwd, env (added to ours; null removes), stdin and stdout (paths, or null for the terminal),
-steps: [text to wait for, text to type or name of a signal to send]. Prints JSON: what the terminal showed, how the program
-ended, and the terminal's local modes before and after.
+steps: [text to wait for, text to type or name of a signal to send or {"makes": path of a file to make}]. Prints JSON: what
+the terminal showed, how the program ended, and the terminal's local modes before and after.
 """
 import json
 import os
@@ -27,7 +27,7 @@ if pid == 0:
 before = termios.tcgetattr(master)[3]
 shown = b""
 seen = 0
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 50
 
 
 def read_some():
@@ -46,12 +46,27 @@ def read_some():
     return True
 
 
+def wait_for_raw_mode():
+    """A person types after reading, and the program reads keys soon after its prompt: at once, if the machine is not busy.
+    What comes before that would be echoed, or dropped."""
+    time.sleep(0.1)
+    patience = time.monotonic() + 5
+    while termios.tcgetattr(master)[3] & termios.ECHO and time.monotonic() < patience:
+        time.sleep(0.02)
+
+
 for wanted, typed in play["steps"]:
     while shown.find(wanted.encode(), seen) < 0:
         if not read_some():
             sys.exit("ended before showing %r; the terminal showed: %r" % (wanted, shown))
     seen = shown.find(wanted.encode(), seen) + len(wanted)
-    time.sleep(0.1)  # A person types after reading; the terminal is set to raw mode after the prompt.
+    if isinstance(typed, dict):
+        open(typed["makes"], "x").close()
+        continue
+    if typed.endswith("\r"):
+        wait_for_raw_mode()
+    else:
+        time.sleep(0.1)
     if typed in ("SIGTERM", "SIGHUP"):
         os.kill(pid, getattr(signal, typed))
     else:

@@ -13,8 +13,14 @@ export interface Played {
   readonly modesKept: boolean;
 }
 
-/** Each waits for a text and then types another, or sends the signal with that name. */
-export type Steps = readonly (readonly [waitFor: string, type: string])[];
+/**
+ * Each waits for a text and then types another, or sends the signal with that name, or makes a file
+ * that tells the test how far the program is.
+ */
+export type Steps = readonly (readonly [
+  waitFor: string,
+  act: string | { readonly makes: string },
+])[];
 
 export interface TerminalOptions {
   cwd: string;

@@ -73,7 +73,7 @@ function isFile(stdin: NonNullable<SpawnOptions["stdin"]> | null): stdin is { fd
 
 /** Waits until `condition` holds. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 45_000;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

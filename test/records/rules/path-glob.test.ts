@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { PathGlob } from "../../../src/records/rules/path-glob.js";
+import { withinSeconds } from "../../support/processor-time.js";
 
 const matches = (pattern: string, path: string): boolean =>
   new PathGlob(pattern).matches(path.split("/"));
@@ -91,12 +92,12 @@ describe("a rule's path", () => {
   });
 
   it("takes no longer for a pattern that is made to", () => {
-    const started = performance.now();
     const stars = "*a".repeat(200);
-    expect(
-      matches(`${"**/x/".repeat(50)}${stars}b`, `${"x/".repeat(200)}${"a".repeat(2000)}`),
-    ).toBe(false);
-    expect(performance.now() - started).toBeLessThan(2000);
+    const [pattern, path] = [
+      `${"**/x/".repeat(50)}${stars}b`,
+      `${"x/".repeat(200)}${"a".repeat(2000)}`,
+    ];
+    expect(withinSeconds(2, () => matches(pattern, path))).toBe(false);
   });
 });
 

@@ -74,6 +74,9 @@ async function start(
   return { tokens, asked: () => asked, traced };
 }
 
+/** Much longer than any call takes, also on a busy machine. */
+const HANG_MS = 5_000;
+
 function keyNamed(tokens: TokenProcess, object: string): Promise<KeyInfo> {
   return tokens.findKey({ ...parseUri(token.uri), object });
 }
@@ -110,7 +113,7 @@ describe("a module that goes wrong in the middle of its work", () => {
     ["never returns", "hang", "ERR_TOKEN_TIMEOUT", /did not answer in time/],
   ] as const)("%s: one error, and the next message opens", async (_, how, code, told) => {
     const { tokens, asked } = await start((faults) => faults[how]("C_UnwrapKey", { times: 1 }), {
-      timeoutMs: 2_000,
+      timeoutMs: how === "hang" ? HANG_MS : 60_000,
     });
     await expect(unwraps(tokens)).rejects.toMatchObject({
       ...{ name: "TokenError", code, message: expect.stringMatching(told) as unknown },
@@ -174,7 +177,7 @@ describe("a module that goes wrong as it is loaded", () => {
     const { module } = await softHsmBehind((faults) => faults[how](fn));
     const { tokens } = await start(undefined, {
       modules: [module, SOFTHSM_MODULE],
-      timeoutMs: how === "hang" ? 1_500 : 30_000,
+      timeoutMs: how === "hang" ? HANG_MS : 60_000,
     });
     await expect(agrees(tokens)).resolves.toBe(true);
     const [bad, good] = await tokens.modules();
@@ -220,7 +223,7 @@ describe("a PIN", () => {
     async (how) => {
       const { tokens, asked } = await start(
         (faults) => faults[how]("C_Login", { times: 1 }),
-        how === "hang" ? { timeoutMs: 2_000 } : {},
+        how === "hang" ? { timeoutMs: HANG_MS } : {},
       );
       await expect(agrees(tokens)).rejects.toMatchObject({
         code: how === "hang" ? "ERR_TOKEN_TIMEOUT" : "ERR_TOKEN_CRASHED",
@@ -262,10 +265,10 @@ describe("a PIN", () => {
 
   it("may take a person longer than a token may take", async () => {
     const pin = async (): Promise<string> => {
-      await sleep(1_500);
+      await sleep(HANG_MS + 500);
       return USER_PIN;
     };
-    const { tokens } = await start(undefined, { pin, timeoutMs: 1_000 });
+    const { tokens } = await start(undefined, { pin, timeoutMs: HANG_MS });
     await expect(agrees(tokens)).resolves.toBe(true);
   });
 });

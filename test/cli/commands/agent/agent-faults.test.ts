@@ -7,7 +7,9 @@ import { closeSync, openSync, readdirSync, readFileSync, readSync, writeFileSync
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, describe, expect, it } from "@jest/globals";
-import { type SetFaults, softHsmBehind } from "../../../support/behind-shim.js";
+import { TICK_MS } from "../../../../src/agent/limits.js";
+import type { Fault, Faults } from "../../../../src/testing/index.js";
+import { softHsmBehind } from "../../../support/behind-shim.js";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
 import {
   freshToken,
@@ -46,9 +48,15 @@ afterEach(async () => {
   await agent.stop();
 });
 
-async function begin(fault?: SetFaults): Promise<void> {
-  const module = fault === undefined ? SOFTHSM_MODULE : (await softHsmBehind(fault)).module;
+/** Returns how often the function that fails was reached. */
+async function begin(fault?: (faults: Faults) => Fault): Promise<() => number> {
+  let set: Fault | undefined;
+  const module =
+    fault === undefined
+      ? SOFTHSM_MODULE
+      : (await softHsmBehind((faults) => (set = fault(faults)))).module;
   agent = await startAgent(folder, ["--module", module, "-i", token.uri], {});
+  return () => set?.hits ?? 0;
 }
 
 /** Without a token of its own: only the agent can open it. */
@@ -73,8 +81,6 @@ describe("an agent", () => {
     expect(await openAnyhow()).toMatchObject({ status: 0, stderr: "" });
     const argv = ["agent", "run", "--module", SOFTHSM_MODULE, "--pin-source", "cmd:false"];
     const next = start(argv, { env: agent.env });
-    await sleep(500);
-    await until(() => next.child.exitCode === null, "the next agent");
     let status: number | null = 3;
     for (let tries = 0; tries < 50 && status !== 0; tries++) {
       status = (await p11seal(["agent", "status"], { env: agent.env })).status;
@@ -87,9 +93,9 @@ describe("an agent", () => {
   itOnLinux(
     "that is killed while it opens a message is one error, and the next open works",
     async () => {
-      await begin((faults) => faults.hang("C_UnwrapKey"));
+      const hits = await begin((faults) => faults.hang("C_UnwrapKey"));
       const opening = open();
-      await sleep(1500);
+      await until(() => hits() > 0, "the agent to use the key");
       agent.child.kill("SIGKILL");
       const ended = await opening;
       expect({ status: ended.status, code: errorCode(ended) }).toEqual({
@@ -136,7 +142,8 @@ describe("an agent", () => {
         ...{ status: 5, code: "ERR_AGENT_LOST" },
       });
       agent.child.kill("SIGCONT");
-      await sleep(1500);
+      // It notices at its next tick.
+      await sleep(2 * TICK_MS);
       expect(agent.pinsFetched()).toBe(1);
       expect(await open()).toMatchObject({ status: 0 });
       expect(await open()).toMatchObject({ status: 0 });
