@@ -97,7 +97,7 @@ export class AgentClient {
     const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;
     const { key, path, ...opened } = required(answer, "key");
-    return { key: new Secret(key.slice()), openedBy: namedKey(opened), ...defined({ path }) };
+    return { key: new Secret(key), openedBy: namedKey(opened), ...defined({ path }) };
   }
 
   /**
@@ -303,6 +303,8 @@ class AgentConnection {
     try {
       for (const frame of this.#frames.push(chunk)) {
         const answer = decodeAnswer(frame);
+        // It may have a key, which was copied.
+        frame.fill(0);
         // It is at work, or waits for a person: that may take as long as it takes.
         if (answer.kind !== "wait") this.#waiting?.resolve(answer);
         else {

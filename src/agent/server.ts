@@ -171,8 +171,13 @@ class Conversation {
     }
   }
 
+  /** Nothing is kept of the key that an answer may have. */
   #send(answer: Answer): void {
-    if (this.#socket.writable) this.#socket.write(frameOf(encodeMessage(answer)));
+    const message = encodeMessage(answer);
+    const frame = frameOf(message);
+    message.fill(0);
+    if (answer.kind === "key") answer.key.fill(0);
+    this.#socket.write(frame, () => frame.fill(0));
   }
 
   /** Ends the connection if what comes next takes too long. A request may take its time. */

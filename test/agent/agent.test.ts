@@ -15,6 +15,7 @@ import { frameOf } from "../../src/agent/frames.js";
 import { listenAt, type Listening } from "../../src/agent/listening.js";
 import { encodeMessage } from "../../src/agent/protocol.js";
 import type { PinFound } from "../../src/agent/login.js";
+import { agentServer } from "../../src/agent/server.js";
 import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { auditFiles } from "../../src/records/audit/audit-log.js";
 import { withLock } from "../../src/store/lock.js";
@@ -322,6 +323,26 @@ describe("an agent whose audit log another process holds", () => {
     });
     await Promise.all(waiting);
     expect((await log()).map(({ outcome }) => outcome)).toEqual(Array(4).fill("opened"));
+  });
+});
+
+describe("the key for a body", () => {
+  it("is wiped at the agent's end once it was sent", async () => {
+    const key = new Uint8Array(32).fill(7);
+    const spki = recipientOf("p256").publicKey.spki;
+    const { server, close } = agentServer({
+      handle: () => Promise.resolve({ kind: "key", key, spki, name: "pkcs11:object=x" }),
+      capabilities: ["open"],
+    });
+    await begin();
+    const other = await listenAt(join(folder, "run", "b.sock"), server);
+    const asking = await AgentClient.at(join(folder, "run", "b.sock"));
+    const found = await asking?.open({ format: "p11seal", bytes: Uint8Array.of(1) });
+    expect(found?.key.expose()).toEqual(new Uint8Array(32).fill(7));
+    expect(key).toEqual(new Uint8Array(32));
+    asking?.close();
+    close();
+    other.remove();
   });
 });
 
