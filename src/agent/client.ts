@@ -111,10 +111,8 @@ export class AgentClient {
     { add, remove, oaep }: RewrapOptions,
     wish: Omit<OpenWish, "only" | "remote"> = {},
   ): Promise<(ElsewhereRewrapped & Pick<AgentsKey, "path">) | undefined> {
-    const all = [...add.map(({ publicKey }) => publicKey), ...remove];
-    // Two keys in one cross no socket, so far.
-    if (all.some(({ type }) => type === "hybrid")) return undefined;
-    if (all.length > MAX_CHANGED || bytes.length > MAX_FRAME_BYTES / 2) return undefined;
+    if (add.length + remove.length > MAX_CHANGED || bytes.length > MAX_FRAME_BYTES / 2)
+      return undefined;
     const { keys, terminal } = wish;
     const request: Request = {
       ...{ kind: "rewrap", format, header: bytes },

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import { concat, u32 } from "../../src/bytes.js";
+import { ascii, concat, u32 } from "../../src/bytes.js";
 import { Agent, type AgentOptions } from "../../src/agent/agent.js";
 import { AgentClient } from "../../src/agent/client.js";
 import { frameOf } from "../../src/agent/frames.js";
@@ -19,9 +19,10 @@ import { agentServer } from "../../src/agent/server.js";
 import { inspectMessage, openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { auditFiles } from "../../src/records/audit/audit-log.js";
 import { withLock } from "../../src/store/lock.js";
-import { rewrapMessage } from "../../src/envelope/rewrap-message.js";
+import { rewrapMessage, type RewrapMessageOptions } from "../../src/envelope/rewrap-message.js";
 import type { WholeHeader } from "../../src/envelope/receiver.js";
 import { fakeTokens, PIN, type FakeTokens } from "../support/fake-tokens.js";
+import { hybridIdentityOf, NATIVE_HYBRID_KEMS } from "../support/hybrid.js";
 import { identityOf, recipientOf, senderOf, type ExchangeKeyName } from "../support/identities.js";
 import { Random, mutated } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
@@ -257,6 +258,38 @@ describe("re-wrapping", () => {
       expect((await log()).map(({ outcome }) => outcome)).toEqual(["rewrapped"]);
     },
   );
+
+  it("adds and removes hybrid keys, and those together with others", async () => {
+    await begin({ allows: ["rewrap"] });
+    const hybrids = await Promise.all(NATIVE_HYBRID_KEMS.map(hybridIdentityOf));
+    const keys = hybrids.map(({ publicKey }) => publicKey);
+    const change = async (
+      message: readonly Uint8Array[],
+      options: Pick<RewrapMessageOptions, "add" | "remove">,
+    ): Promise<Uint8Array> => {
+      const made = await rewrapMessage(message, {
+        ...{ ...options, nowMs: 0 },
+        identities: () => Promise.reject(new TypeError("a key was looked for")),
+        rewrapped: (header, wanted) => client.rewrap(header, wanted),
+      });
+      return made.header;
+    };
+    const sealed = await sealMessage(ascii("content"), { recipients: [recipientOf("p256")] });
+    const body = await sealed.body.bytes();
+    const add = [...keys.map((publicKey) => ({ publicKey })), recipientOf("x25519")];
+    const wide = await change([sealed.header, body], { add, remove: [] });
+    for (const identity of [...hybrids, identityOf("x25519"), identityOf("p256")]) {
+      const opened = await openMessage([wide, body], { identities: [identity] });
+      expect(Buffer.from(await opened.plaintext.bytes()).toString()).toBe("content");
+    }
+    const narrow = await change([wide, body], { add: [], remove: keys });
+    for (const identity of hybrids) {
+      expect(await codeOf(openMessage([narrow, body], { identities: [identity] }))).toBe(
+        "ERR_NO_MATCH",
+      );
+    }
+    expect(tokens.operations()).toBe(2);
+  });
 
   it("makes nothing of a message that somebody signed: a custodian signs that", async () => {
     await begin({ allows: ["rewrap"] });

@@ -24,11 +24,15 @@ describe("requests and answers", () => {
       keys: ["pkcs11:"],
       terminal: "/dev/tty",
     },
+    { kind: "signer", key: "pkcs11:object=x", unlock: true },
+    { kind: "sign", format: "p11seal", core: Uint8Array.of(1), key: "pkcs11:object=x" },
     { kind: "lock" },
   ];
   const answers: readonly Answer[] = [
     { kind: "hello", version: 1, capabilities: ["open"] },
     { kind: "key", key: new Uint8Array(32), spki: Uint8Array.of(3), name: "pkcs11:object=x" },
+    { kind: "signer", spki: Uint8Array.of(3), name: "pkcs11:object=x", label: "x" },
+    { kind: "signature", signature: new Uint8Array(64) },
     { kind: "error", name: "TokenError", code: "ERR_X", message: "no" },
     {
       ...{ kind: "status", pid: 1, asks: "a file", peers: "the kernel" },
@@ -51,6 +55,21 @@ describe("requests and answers", () => {
     ["a field of another kind", encode({ kind: "lock", version: 1 })],
     ["a missing field", encode({ kind: "hello" })],
     ["a field of another type", encode({ kind: "hello", version: "1" })],
+    ["a signature without a key", encode({ kind: "sign", format: "x", core: Uint8Array.of(1) })],
+    [
+      "a hash to sign",
+      encode({
+        kind: "sign",
+        format: "x",
+        core: Uint8Array.of(1),
+        key: "x",
+        hash: new Uint8Array(48),
+      }),
+    ],
+    [
+      "a core that is too long",
+      encode({ kind: "sign", format: "x", core: new Uint8Array(65_553), key: "x" }),
+    ],
     ["a float", encode({ kind: "hello", version: 1.5 })],
     ["a negative number", encode({ kind: "hello", version: -1 })],
     ["an empty header", encode({ kind: "open", format: "p11seal", header: new Uint8Array(0) })],
