@@ -13,6 +13,10 @@ export interface Call {
   readonly pid: number;
   readonly session?: number;
   readonly slot?: number;
+  /** Of C_Login: who. */
+  readonly user?: "CKU_SO" | "CKU_USER" | "CKU_CONTEXT_SPECIFIC" | number;
+  /** Of functions that take a PIN: whether the caller gave one; a PIN pad's caller does not. */
+  readonly pin?: boolean;
   /** As in `CKM_RSA_PKCS_OAEP`, or a number in hexadecimal. */
   readonly mechanism?: string;
   /** The template, or C_GetAttributeValue's results. */
@@ -56,6 +60,8 @@ interface LoggedCall {
   readonly pid: number;
   readonly session?: number;
   readonly slot?: number;
+  readonly user?: number;
+  readonly pin?: boolean;
   readonly mechanism?: number;
   readonly attributes?: readonly LoggedAttribute[];
   readonly attributes2?: readonly LoggedAttribute[];
@@ -70,12 +76,14 @@ interface LoggedAttribute {
 }
 
 function named({ fn, pid, session, slot, fault, ...logged }: LoggedCall): Call {
-  const { mechanism, attributes, attributes2, rv } = logged;
+  const { user, pin, mechanism, attributes, attributes2, rv } = logged;
   return {
     ...{ fn, pid },
     ...defined({
       session,
       slot,
+      user: user === undefined ? undefined : (USERS[user] ?? user),
+      pin,
       mechanism: mechanism === undefined ? undefined : mechanismName(mechanism),
       attributes: attributes?.map(namedAttribute),
       privateAttributes: attributes2?.map(namedAttribute),
@@ -84,6 +92,8 @@ function named({ fn, pid, session, slot, fault, ...logged }: LoggedCall): Call {
     }),
   };
 }
+
+const USERS = ["CKU_SO", "CKU_USER", "CKU_CONTEXT_SPECIFIC"] as const;
 
 function namedAttribute({ type, bytes, hex }: LoggedAttribute): CallAttribute {
   return { name: attributeName(type), bytes, ...defined({ hex }) };

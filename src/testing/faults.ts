@@ -9,7 +9,7 @@ import { UsageError } from "../errors.js";
 import { attributeType, type AttributeName } from "../token/modules/template.js";
 import { knownReturnValues, returnValue } from "../token/modules/ckr.js";
 import { givesValue, isFunction, type PkcsFunction } from "./functions.js";
-import type { SetFault, ShimSettings } from "./shim-settings.js";
+import { type SetAnswer, type SetFault, type ShimSettings, UNTOUCHED } from "./shim-settings.js";
 
 /** What a fault strikes. Calls are counted from when it is set, in all processes together. */
 export interface FaultOptions {
@@ -32,6 +32,25 @@ export interface FailOptions extends FaultOptions {
   readonly rv: string | number;
 }
 
+/**
+ * What the person at a PIN pad does when the reader asks: `types` a PIN, lets the reader refuse one
+ * (CKR_PIN_INCORRECT), cancels (CKR_FUNCTION_CANCELED), lets its time run out (the same, only
+ * later), or finds the PIN locked (CKR_PIN_LOCKED). Also any other return value, as in
+ * `CKR_PIN_EXPIRED`.
+ */
+export type PadAnswer =
+  "types" | "refused" | "cancelled" | "timed out" | "locked" | `CKR_${string}` | number;
+
+/** Questions are counted from when the answer is set, in all processes together. */
+export interface PadOptions extends Pick<FaultOptions, "at" | "times"> {
+  /** How long it takes, milliseconds; by default none, and 15 s where the time runs out. */
+  readonly takes?: number;
+  /** What is typed; by default the right PIN. */
+  readonly pin?: string;
+  /** What is typed as the new PIN, where one is changed; by default the token keeps its PIN. */
+  readonly newPin?: string;
+}
+
 /** A fault that is set. */
 export interface Fault {
   /** How many calls it has struck so far. */
@@ -44,7 +63,7 @@ export interface Fault {
 export class Faults {
   readonly #settings: ShimSettings;
   readonly #folder: string;
-  #next = 0;
+  #count = 0;
 
   /** @internal */
   constructor(settings: ShimSettings, folder: string) {
@@ -100,6 +119,39 @@ export class Faults {
     return this.#set(requireValue(fn), "wrong", options);
   }
 
+  /**
+   * What happens at the PIN pad of the profile `pad`. Without it, the person types the right PIN at
+   * once. The reader asks in C_Login, C_SetPIN, C_InitPIN and C_InitToken.
+   */
+  pad(answer: PadAnswer, options: PadOptions = {}): Fault {
+    const { profile, answers } = this.#settings.now;
+    if (!profile.shows?.pinPad) {
+      throw new UsageError("ERR_TEST_FAULT", "the token's reader has no PIN pad", {
+        hint: 'make it with the profile "pad"',
+      });
+    }
+    const { takes = answer === "timed out" ? READER_MS : 0, pin, newPin } = options;
+    requireNumbers({ takes: [takes, 0] });
+    if (answer !== "types" && (pin ?? newPin) !== undefined) {
+      throw new UsageError("ERR_TEST_FAULT", `a PIN is given, and the answer is "${answer}"`);
+    }
+    if (pin === "" || newPin === "") throw new UsageError("ERR_TEST_FAULT", "a PIN is empty");
+    const rv = answer === "types" ? 0 : (PAD_ENDS.get(answer) ?? numberOf(answer));
+    const { fault, ...when } = this.#next(options, (id) => {
+      const others = this.#settings.now.answers.filter((one) => one.id !== id);
+      this.#settings.change({ answers: others });
+    });
+    const set: SetAnswer = { ...when, rv, takesMs: takes, pin, newPin };
+    this.#settings.change({ answers: [...answers, set] });
+    return fault;
+  }
+
+  /** Flags of CK_TOKEN_INFO that show besides, as 0x20000: CKF_USER_PIN_FINAL_TRY. */
+  tokenFlags(flags: number): void {
+    requireNumbers({ flags: [flags, 0] });
+    this.#settings.change({ tokenFlags: flags });
+  }
+
   /** Pulls the token: its sessions end (CKR_SESSION_HANDLE_INVALID), its slot is empty. */
   pull(): void {
     const { present, epoch } = this.#settings.now;
@@ -113,7 +165,8 @@ export class Faults {
 
   /** Ends all faults, and puts a pulled token back. */
   clear(): void {
-    this.#settings.change({ faults: [], present: true });
+    const { epoch } = this.#settings.now;
+    this.#settings.change({ ...UNTOUCHED, epoch });
   }
 
   #set(
@@ -124,44 +177,66 @@ export class Faults {
     if (!isFunction(fn)) {
       throw new UsageError("ERR_TEST_FAULT", `PKCS#11 v2.40 has no function "${String(fn)}"`);
     }
-    const { at = 1, times = 0, value = 0, until } = options;
+    const { value = 0, until } = options;
     const { attribute = action === "short" || action === "wrong" ? "VALUE" : "any" } = options;
-    for (const [name, number, least] of [
-      ["at", at, 1],
-      ["times", options.times ?? 1, 1],
-      ["value", value, 0],
-    ] as const) {
-      if (Number.isInteger(number) && number >= least && number <= 0xffff_ffff) continue;
-      throw new UsageError("ERR_TEST_FAULT", `"${name}" of a fault is ${number}`);
-    }
-    const id = this.#next++;
+    requireNumbers({ value: [value, 0] });
+    const { fault, ...when } = this.#next(options, (id) => {
+      const others = this.#settings.now.faults.filter((one) => one.id !== id);
+      this.#settings.change({ faults: others });
+    });
+    const set: SetFault = {
+      ...{ ...when, fn, action, value },
+      attribute: attribute === "any" ? "any" : attributeType(attribute),
+      untilLogin: until === "login",
+    };
+    this.#settings.change({ faults: [...this.#settings.now.faults, set] });
+    return fault;
+  }
+
+  /** The number of the next fault, when it strikes, and what its caller gets. */
+  #next(
+    { at = 1, times }: Pick<FaultOptions, "at" | "times">,
+    clear: (id: number) => void,
+  ): { readonly id: number; readonly at: number; readonly times: number; readonly fault: Fault } {
+    requireNumbers({ at: [at, 1], times: [times ?? 1, 1] });
+    const id = this.#count++;
     if (id >= MOST_FAULTS) {
       throw new UsageError("ERR_TEST_FAULT", `more than ${MOST_FAULTS} faults were set`, {
         hint: "use a token of its own for each test: clone() is cheap",
       });
     }
-    const fault: SetFault = {
-      ...{ id, fn, action, value, at, times },
-      attribute: attribute === "any" ? "any" : attributeType(attribute),
-      untilLogin: until === "login",
-    };
-    this.#settings.change({ faults: [...this.#settings.now.faults, fault] });
-    const hits = (): number => {
-      const since = counterAt(this.#folder, id) - at + 1;
-      return Math.max(0, times === 0 ? since : Math.min(since, times));
-    };
-    const clear = (): void => {
-      const others = this.#settings.now.faults.filter((one) => one.id !== id);
-      this.#settings.change({ faults: others });
-    };
-    return {
+    const folder = this.#folder;
+    const fault: Fault = {
       get hits() {
-        return hits();
+        const since = counterAt(folder, id) - at + 1;
+        return Math.max(0, Math.min(since, times ?? Infinity));
       },
-      clear,
+      clear: () => {
+        clear(id);
+      },
     };
+    return { id, at, times: times ?? 0, fault };
   }
 }
+
+/** @throws UsageError for a number that is none, or less than its least */
+function requireNumbers(numbers: Readonly<Record<string, readonly [number, number]>>): void {
+  for (const [name, [number, least]] of Object.entries(numbers)) {
+    if (Number.isInteger(number) && number >= least && number <= 0xffff_ffff) continue;
+    throw new UsageError("ERR_TEST_FAULT", `"${name}" of a fault is ${number}`);
+  }
+}
+
+/** Readers wait as long for a PIN, or longer. */
+const READER_MS = 15_000;
+
+/** How the reader ends without a PIN (CK_RV). */
+const PAD_ENDS: ReadonlyMap<PadAnswer, number> = new Map([
+  ["refused", numberOf("CKR_PIN_INCORRECT")],
+  ["cancelled", numberOf("CKR_FUNCTION_CANCELED")],
+  ["timed out", numberOf("CKR_FUNCTION_CANCELED")],
+  ["locked", numberOf("CKR_PIN_LOCKED")],
+]);
 
 /** The file of counters has room for so many (shim/settings.h). */
 const MOST_FAULTS = 4096;

@@ -5,15 +5,10 @@
  *
  * @packageDocumentation
  */
-export {
-  PROFILE_NAMES,
-  testToken,
-  whyNoTestToken,
-  type TestToken,
-  type TestTokenOptions,
-} from "./test-token.js";
+export { PROFILE_NAMES } from "./profile-names.js";
+export { testToken, whyNoTestToken, type TestToken, type TestTokenOptions } from "./test-token.js";
 export type { Call, CallAttribute } from "./calls.js";
-export type { Fault, FaultOptions, Faults, FailOptions } from "./faults.js";
+export type { Fault, FaultOptions, Faults, FailOptions, PadAnswer, PadOptions } from "./faults.js";
 export type { FindOptions } from "./find-softhsm.js";
 export type { PkcsFunction } from "./functions.js";
 export type { TestKeyOptions, TestKeyType, TestKeyUse } from "./make-keys.js";

@@ -6,8 +6,9 @@
 import { CKM, CKD_NULL, MECHANISM_FLAG, TOKEN_FLAG } from "../token/modules/constants.js";
 import { attributeType } from "../token/modules/template.js";
 import type { PkcsFunction } from "./functions.js";
+import type { ProfileName } from "./profile-names.js";
 
-export type ProfileName = "softhsm" | "piv" | "tpm" | "cloudhsm" | "yubihsm" | "luna";
+export type { ProfileName } from "./profile-names.js";
 
 /** What makes a token unlike SoftHSM's. Numbers are those of pkcs11t.h. */
 export interface Profile {
@@ -25,6 +26,11 @@ export interface Profile {
     readonly hiddenFlags?: number;
     /** Flags of CK_SLOT_INFO that are set besides. */
     readonly slotFlags?: number;
+    /**
+     * CKF_PROTECTED_AUTHENTICATION_PATH: the reader has a PIN pad, and takes no PIN from the host
+     * (CKR_ARGUMENTS_BAD). A person types it, as `faults.pad` says.
+     */
+    readonly pinPad?: boolean;
     /** No slot without a token. */
     readonly oneSlot?: boolean;
     /** No object at all before a login, not even a public one. */
@@ -129,6 +135,12 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       })),
       derPeer: true,
     },
+  },
+
+  pad: {
+    source:
+      "PKCS#11 v2.40 §5.5 and §5.6 (no PIN is given where CKF_PROTECTED_AUTHENTICATION_PATH is set); OpenSC returns CKR_FUNCTION_CANCELED for a PIN that was cancelled, and for one that did not come in time",
+    shows: { slotFlags: CARD_READER, oneSlot: true, pinPad: true },
   },
 
   tpm: {

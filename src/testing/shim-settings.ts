@@ -21,6 +21,20 @@ export interface SetFault {
   readonly untilLogin: boolean;
 }
 
+/** What the person at a PIN pad does, as the shim knows it. */
+export interface SetAnswer {
+  readonly id: number;
+  /** What the reader returns; 0: the person types a PIN. */
+  readonly rv: number;
+  readonly takesMs: number;
+  readonly at: number;
+  /** 0: without end. */
+  readonly times: number;
+  /** What they type; by default the token's own. */
+  readonly pin: string | undefined;
+  readonly newPin: string | undefined;
+}
+
 /** All that one copy of the shim is told. */
 export interface Settings {
   /** Path of the real module. */
@@ -32,7 +46,18 @@ export interface Settings {
   /** How often the token was pulled. */
   readonly epoch: number;
   readonly faults: readonly SetFault[];
+  /** Of a PIN pad. */
+  readonly answers: readonly SetAnswer[];
+  /** The PINs that the person at a PIN pad knows. */
+  readonly person?: { readonly pin: string; readonly soPin: string } | undefined;
+  /** Flags of CK_TOKEN_INFO that are set besides. */
+  readonly tokenFlags: number;
 }
+
+/** Of a token that nothing has happened to. */
+export const UNTOUCHED = {
+  ...{ present: true, epoch: 0, faults: [], answers: [], tokenFlags: 0 },
+} as const satisfies Partial<Settings>;
 
 /** The settings of the shim in one folder. */
 export class ShimSettings {
@@ -58,7 +83,7 @@ export class ShimSettings {
 }
 
 function formatSettings(settings: Settings): string {
-  const { real, softHsmConf, profile, present, epoch, faults } = settings;
+  const { real, softHsmConf, profile, present, epoch, faults, tokenFlags } = settings;
   const lines = [
     ["module", real],
     ...(softHsmConf === undefined ? [] : [["softhsm2-conf", softHsmConf]]),
@@ -67,9 +92,24 @@ function formatSettings(settings: Settings): string {
     ...faults.map(({ id, fn, action, value, at, times, attribute, untilLogin }) => [
       ...["fault", id, fn, action, value, at, times, attribute, untilLogin ? 1 : 0],
     ]),
+    ["token-flags", tokenFlags],
+    ...(profile.shows?.pinPad ? padLines(settings) : []),
     ...profileLines(profile),
   ];
   return lines.map((words) => `${words.map(word).join(" ")}\n`).join("");
+}
+
+function padLines({ answers, person }: Settings): (string | number)[][] {
+  return [
+    ["pad"],
+    ...(person === undefined ? [] : [["pin", person.pin]]),
+    ...(person === undefined ? [] : [["so-pin", person.soPin]]),
+    ...answers.flatMap(({ id, rv, takesMs, at, times, pin, newPin }) => [
+      ["answer", id, rv, takesMs, at, times],
+      ...(pin === undefined ? [] : [["answer-pin", pin]]),
+      ...(newPin === undefined ? [] : [["answer-new-pin", newPin]]),
+    ]),
+  ];
 }
 
 function profileLines(profile: Profile): (string | number)[][] {

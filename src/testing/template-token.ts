@@ -2,7 +2,7 @@
  * A token that is made once for each set of keys and copied for each test: making keys takes some
  * hundred milliseconds, copying a SoftHSM token takes two. It lies in the cache between runs.
  */
-import { createHash, randomInt } from "node:crypto";
+import { createHash } from "node:crypto";
 import {
   mkdirSync,
   readdirSync,
@@ -17,12 +17,13 @@ import { UsageError } from "../errors.js";
 import { withLock } from "../store/lock.js";
 import { loadBinding } from "../token/modules/load-binding.js";
 import { CKU, OS_LOCKING_OK, TOKEN_FLAG } from "../token/modules/constants.js";
+import { randomPin } from "../token/random-pin.js";
 import { cachePath, folderForMaking, noteUse } from "./cache.js";
 import { makeKey, type MadeKey, type TestKeyOptions, type TestKeyType } from "./make-keys.js";
 import { PROFILES } from "./profiles.js";
 import { Remembered } from "./remembered.js";
 import type { ShimLibrary } from "./shim-library.js";
-import { ShimSettings } from "./shim-settings.js";
+import { ShimSettings, UNTOUCHED } from "./shim-settings.js";
 import { layModule, moduleIn } from "./wrapped-module.js";
 
 /** What the token is to have. */
@@ -158,9 +159,9 @@ async function make(
   const { label, keys, certificates } = contents;
   layToken(folder, shim, new Map());
   const softHsmConf = softHsmConfIn(folder);
-  const settings = { real: softHsm, softHsmConf, present: true, epoch: 0, faults: [] };
-  new ShimSettings(folder, { ...settings, profile: PROFILES.softhsm });
-  const pin = contents.pin === "random" ? String(randomInt(10_000_000, 100_000_000)) : contents.pin;
+  const settings = { ...UNTOUCHED, real: softHsm, softHsmConf, profile: PROFILES.softhsm };
+  new ShimSettings(folder, settings);
+  const pin = contents.pin === "random" ? randomPin() : contents.pin;
 
   const native = (await loadBinding()).newModule();
   native.load(moduleIn(folder));

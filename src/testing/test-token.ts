@@ -11,7 +11,7 @@ import { pruneCache } from "./cache.js";
 import { type FindOptions, findSoftHsm } from "./find-softhsm.js";
 import { newTokenFolder } from "./folders.js";
 import type { MadeKey, TestKeyOptions, TestKeyType } from "./make-keys.js";
-import { type Profile, type ProfileName, profileOf, PROFILES } from "./profiles.js";
+import { type Profile, type ProfileName, profileOf } from "./profiles.js";
 import { Remembered } from "./remembered.js";
 import { type ShimLibrary, shimLibrary } from "./shim-library.js";
 import {
@@ -108,9 +108,6 @@ export async function whyNoTestToken(options: FindOptions = {}): Promise<string 
   }
 }
 
-/** The names of the profiles. */
-export const PROFILE_NAMES = Object.keys(PROFILES) as readonly ProfileName[];
-
 // ── Details ──
 
 interface Made {
@@ -179,10 +176,11 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
   const folder = newTokenFolder();
   layToken(folder, shim, files);
   const softHsmConf = softHsmConfIn(folder);
-  const wrapped = wrappedIn(folder, { real: softHsm, softHsmConf, profile });
+  const { pin, serial, keys } = template;
+  const person = { pin, soPin: SO_PIN };
+  const wrapped = wrappedIn(folder, { real: softHsm, softHsmConf, profile, person });
   const { module } = wrapped;
   const uri = formatUri({ token: label });
-  const { pin, serial, keys } = template;
   const keyNamed = (name: string): MadeKey => {
     const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
     if (key === undefined) throw noKey(name, Object.keys(keys));
@@ -201,7 +199,8 @@ function tokenFrom(files: TemplateToken["files"], made: Made): TestToken {
       P11SEAL_SYSTEM_MODULES: "0",
       P11SEAL_HOME: join(folder, "home"),
       ...ownAgent(folder),
-      P11SEAL_PIN_SOURCE: "env:PKCS11_PIN",
+      // Nothing is read where a person types the PIN.
+      ...(profile.shows?.pinPad ? {} : { P11SEAL_PIN_SOURCE: "env:PKCS11_PIN" }),
     },
     keyUri: (name) => formatUri({ token: label, id: Buffer.from(keyNamed(name).id, "hex") }),
     pem: (name) => keyNamed(name).spkiPem,

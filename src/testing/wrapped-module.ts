@@ -9,7 +9,7 @@ import { Faults } from "./faults.js";
 import { newTokenFolder, removeTokenFolder } from "./folders.js";
 import { type Profile, type ProfileName, profileOf } from "./profiles.js";
 import { type ShimLibrary, shimLibrary } from "./shim-library.js";
-import { type Settings, ShimSettings } from "./shim-settings.js";
+import { type Settings, ShimSettings, UNTOUCHED } from "./shim-settings.js";
 
 export interface WrapOptions {
   /** The kind of token that its tokens behave like; by default they stay as they are. */
@@ -49,12 +49,9 @@ export async function wrapModule(
 /** The module of a folder that has the shim in it. */
 export function wrappedIn(
   folder: string,
-  { real, profile, softHsmConf }: Pick<Settings, "real" | "profile" | "softHsmConf">,
+  what: Pick<Settings, "real" | "profile" | "softHsmConf" | "person">,
 ): WrappedModule {
-  const settings = new ShimSettings(folder, {
-    ...{ real, profile, softHsmConf },
-    ...{ present: true, epoch: 0, faults: [] },
-  });
+  const settings = new ShimSettings(folder, { ...UNTOUCHED, ...what });
   const close = (): Promise<void> => {
     removeTokenFolder(folder);
     return Promise.resolve();

@@ -5,6 +5,7 @@ import { Cancelled, TokenError } from "../../src/errors.js";
 import { askConsent, askPin, type AskOptions } from "../../src/terminal/person.js";
 import { Pinentry } from "../../src/terminal/pinentry.js";
 import { fakePinentry, type FakePinentry, type Replies } from "../support/pinentry.js";
+import { isAlive } from "../support/processes.js";
 import { temporaryFolder } from "../token/modules/temporary.js";
 
 const folder = temporaryFolder("pinentry");
@@ -33,15 +34,6 @@ async function refusal(work: Promise<unknown>): Promise<unknown> {
     return error;
   }
   throw new Error("it was not refused");
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function ended(pid: number): Promise<void> {

@@ -20,7 +20,7 @@ import { compileShim, hasCompiler } from "../../scripts/lib/prebuilt.mjs";
 import { readCalls } from "../../src/testing/calls.js";
 import { PROFILES } from "../../src/testing/profiles.js";
 import { type PrebuiltShim, sourcesHash } from "../../src/testing/shim-library.js";
-import { ShimSettings } from "../../src/testing/shim-settings.js";
+import { ShimSettings, UNTOUCHED } from "../../src/testing/shim-settings.js";
 import { skipped } from "../support/missing.js";
 import { SOFTHSM_MODULE } from "../support/softhsm.js";
 
@@ -143,7 +143,8 @@ describe("the prebuilt module for linux-arm64, on an emulated machine", () => {
     cpSync(shimOf("linux-arm64"), at("token.so"));
     const fault = { id: 0, fn: "C_GetInfo", action: "rv", value: 0x30, at: 2, times: 1 } as const;
     new ShimSettings(at(""), {
-      ...{ real: at("real.so"), softHsmConf: at("softhsm2.conf"), present: true, epoch: 0 },
+      ...UNTOUCHED,
+      ...{ real: at("real.so"), softHsmConf: at("softhsm2.conf") },
       ...{ profile: PROFILES.piv, faults: [{ ...fault, attribute: "any", untilLogin: false }] },
     });
     const library = "/usr/aarch64-linux-gnu";

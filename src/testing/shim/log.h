@@ -22,6 +22,14 @@ struct Call {
   std::string text;
   int position = 0;
   CK_ATTRIBUTE_PTR attributes = nullptr;
+  bool has_pin = false;
+
+  bool is_login() const { return strcmp(function, "C_Login") == 0; }
+  bool takes_pin() const {
+    for (const char *one : {"C_InitToken", "C_InitPIN", "C_SetPIN"})
+      if (strcmp(function, one) == 0) return true;
+    return is_login();
+  }
 
   void field(const char *name, unsigned long value) {
     char part[64];
@@ -32,6 +40,7 @@ struct Call {
   void add(CK_ULONG value) {
     if (attributes) list(value);
     else if (position == 0) field(is_of_slot ? "slot" : "session", value);
+    else if (position == 1 && is_login()) field("user", value);
     attributes = nullptr;
     position++;
   }
@@ -41,6 +50,11 @@ struct Call {
   }
   void add(CK_ATTRIBUTE_PTR some) {
     attributes = some;
+    position++;
+  }
+  void add(CK_BYTE_PTR bytes) {
+    const bool is_label = position == 3 && strcmp(function, "C_InitToken") == 0;
+    if (bytes && !is_label) has_pin = true;
     position++;
   }
   template <typename T>
@@ -83,6 +97,7 @@ void append(const Settings &s, const char *function, bool is_of_slot, const CK_R
   std::string line = std::string("{\"fn\":\"") + function + "\"" + call.text;
   snprintf(rest, sizeof rest, ",\"pid\":%d", (int)getpid());
   line += rest;
+  if (call.takes_pin()) line += call.has_pin ? ",\"pin\":true" : ",\"pin\":false";
   if (fault) line += ",\"fault\":\"" + fault->action + "\"";
   if (rv) snprintf(rest, sizeof rest, ",\"rv\":%lu}\n", (unsigned long)*rv);
   else snprintf(rest, sizeof rest, ",\"rv\":null}\n");

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "settings.h"
+#include "pad.h"
 
 namespace peculiar {
 
@@ -129,6 +129,7 @@ inline CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
   CK_RV rv = real->C_GetTokenInfo(slot, info);
   if (rv != CKR_OK) return rv;
   info->flags &= ~s->hidden_flags;
+  info->flags |= s->token_flags | (s->pad ? CKF_PROTECTED_AUTHENTICATION_PATH : 0);
   give_text(s->manufacturer, info->manufacturerID, sizeof info->manufacturerID);
   give_text(s->model, info->model, sizeof info->model);
   return rv;
@@ -240,7 +241,14 @@ inline CK_SLOT_ID slot_of(CK_SESSION_HANDLE session) {
 
 inline CK_RV C_Login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin,
                      CK_ULONG bytes) {
-  CK_RV rv = real->C_Login(session, user, pin, bytes);
+  auto s = settings::now();
+  CK_RV rv;
+  if (!s->pad) rv = real->C_Login(session, user, pin, bytes);
+  else if (pin || bytes) return CKR_ARGUMENTS_BAD;
+  else
+    rv = pad::ask(*s, user == CKU_SO ? s->so_pin : s->pin, [&](auto &typed, auto &) {
+      return real->C_Login(session, user, pad::bytes(typed), typed.size());
+    });
   std::lock_guard<std::mutex> held(lock);
   if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) logged_in.insert(slot_of(session));
   return rv;
@@ -251,6 +259,39 @@ inline CK_RV C_Logout(CK_SESSION_HANDLE session) {
   std::lock_guard<std::mutex> held(lock);
   if (rv == CKR_OK) logged_in.erase(slot_of(session));
   return rv;
+}
+
+inline CK_RV C_InitToken(CK_SLOT_ID slot, CK_UTF8CHAR_PTR pin, CK_ULONG bytes,
+                         CK_UTF8CHAR_PTR label) {
+  auto s = settings::now();
+  if (!s->pad) return real->C_InitToken(slot, pin, bytes, label);
+  if (pin || bytes) return CKR_ARGUMENTS_BAD;
+  return pad::ask(*s, s->so_pin, [&](auto &typed, auto &) {
+    return real->C_InitToken(slot, pad::bytes(typed), typed.size(), label);
+  });
+}
+
+inline CK_RV C_InitPIN(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR pin, CK_ULONG bytes) {
+  auto s = settings::now();
+  if (!s->pad) return real->C_InitPIN(session, pin, bytes);
+  if (pin || bytes) return CKR_ARGUMENTS_BAD;
+  return pad::ask(*s, s->pin, [&](auto &typed, auto &) {
+    return real->C_InitPIN(session, pad::bytes(typed), typed.size());
+  });
+}
+
+inline CK_RV C_SetPIN(CK_SESSION_HANDLE session, CK_UTF8CHAR_PTR pin, CK_ULONG bytes,
+                      CK_UTF8CHAR_PTR new_pin, CK_ULONG new_bytes) {
+  auto s = settings::now();
+  if (!s->pad) return real->C_SetPIN(session, pin, bytes, new_pin, new_bytes);
+  if (pin || bytes || new_pin || new_bytes) return CKR_ARGUMENTS_BAD;
+  CK_SESSION_INFO info;
+  CK_RV rv = real->C_GetSessionInfo(session, &info);
+  if (rv != CKR_OK) return rv;
+  const std::string &own = info.state == CKS_RW_SO_FUNCTIONS ? s->so_pin : s->pin;
+  return pad::ask(*s, own, [&](auto &typed, auto &next) {
+    return real->C_SetPIN(session, pad::bytes(typed), typed.size(), pad::bytes(next), next.size());
+  });
 }
 
 inline bool has_login(CK_SESSION_HANDLE session) {

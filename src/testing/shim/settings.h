@@ -33,6 +33,15 @@ struct Fault {
   CK_ATTRIBUTE_TYPE attribute = 0;
 };
 
+// What the person at a PIN pad does at the questions from `at` on, of all processes.
+struct Answer {
+  unsigned id = 0;
+  CK_RV rv = 0;                    // what the reader returns without a PIN; CKR_OK: they type
+  unsigned long milliseconds = 0;  // how long it takes
+  uint64_t at = 1, times = 0;
+  std::string pin, new_pin;  // empty: the token's own
+};
+
 // A rule for the templates given to one function.
 struct TemplateRule {
   std::string function, what;  // what: need, refuse, drop
@@ -45,6 +54,12 @@ struct Settings {
   bool present = true, log = true;
   uint64_t epoch = 0;  // how often the token was pulled
   std::vector<Fault> faults;
+  CK_FLAGS token_flags = 0;  // set besides those that the token has
+
+  // A PIN pad: the PINs that the person there knows, and what they do.
+  bool pad = false;
+  std::string pin, so_pin;
+  std::vector<Answer> answers;
 
   // A kind of token: what it shows of itself, and what it refuses.
   std::string library_manufacturer, library_description, manufacturer, model;
@@ -108,7 +123,21 @@ inline void read_line(Settings &s, const char *line, const char *end) {
     f.attribute = strtoul(attribute.c_str(), nullptr, 0);
     f.until_login = number();
     s.faults.push_back(f);
-  } else if (word == "library-manufacturer") s.library_manufacturer = text();
+  } else if (word == "token-flags") s.token_flags |= number();
+  else if (word == "pad") s.pad = true;
+  else if (word == "pin") s.pin = text();
+  else if (word == "so-pin") s.so_pin = text();
+  else if (word == "answer") {
+    Answer a;
+    a.id = number();
+    a.rv = number();
+    a.milliseconds = number();
+    a.at = number();
+    a.times = number();
+    s.answers.push_back(a);
+  } else if (word == "answer-pin") s.answers.back().pin = text();
+  else if (word == "answer-new-pin") s.answers.back().new_pin = text();
+  else if (word == "library-manufacturer") s.library_manufacturer = text();
   else if (word == "library-description") s.library_description = text();
   else if (word == "manufacturer") s.manufacturer = text();
   else if (word == "model") s.model = text();

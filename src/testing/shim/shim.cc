@@ -5,9 +5,7 @@
 // Each test token has a copy of this library in a folder of its own, and each copy loads a copy of
 // SoftHSM: so one process can have several tokens, and none needs the environment. Another module
 // is loaded as it is, since it may look for files beside itself.
-#include <errno.h>
 #include <signal.h>
-#include <time.h>
 
 #include <tuple>
 #include <type_traits>
@@ -124,12 +122,6 @@ const Fault *due(const Settings &s, const char *function, A... arguments) {
     if (!found && number >= f.at && (f.times == 0 || number - f.at < f.times)) found = &f;
   }
   return found;
-}
-
-static void sleep_for(unsigned long milliseconds) {
-  struct timespec rest = {(time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000};
-  while (nanosleep(&rest, &rest) != 0 && errno == EINTR) {
-  }
 }
 
 static void end_or_hang(const std::string &action) {
@@ -286,6 +278,9 @@ static CK_RV load() {
   PECULIAR(C_WaitForSlotEvent)
   PECULIAR(C_GetMechanismList)
   PECULIAR(C_GetMechanismInfo)
+  PECULIAR(C_InitToken)
+  PECULIAR(C_InitPIN)
+  PECULIAR(C_SetPIN)
   PECULIAR(C_OpenSession)
   PECULIAR(C_CloseSession)
   PECULIAR(C_CloseAllSessions)

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, it } from "@jest/globals";
 import { publicPem, TEST_KEYS } from "../../support/keys.js";
 import { Pad, RETURNS } from "../../support/pad/module.js";
+import { isAlive } from "../../support/processes.js";
 import {
   freshToken,
   importKey,
@@ -23,7 +24,7 @@ let pad: Pad;
 let token: TestToken;
 
 beforeAll(async () => {
-  pad = new Pad();
+  pad = await Pad.start();
   token = await freshToken("pin-pad");
   const privateHalf = { DERIVE: true, SIGN: false };
   await importKey(token, TEST_KEYS.p256, { label: "k", id: Uint8Array.of(1), privateHalf });
@@ -36,7 +37,6 @@ beforeAll(async () => {
 
 function environment(): Record<string, string> {
   return {
-    ...pad.env,
     ...{ P11SEAL_HOME: at("home"), P11SEAL_SYSTEM_MODULES: "0", P11SEAL_MODULE: pad.module },
   };
 }
@@ -82,7 +82,7 @@ it.each([
 it("a run that is killed while somebody is at the reader leaves no process behind", async () => {
   pad.person([60_000, TYPES]);
   const { child, ended } = start(["open", "-i", token.uri, at("m.p11s")], { env: environment() });
-  await until(() => pad.calls().length > 0, "the reader to ask");
+  await until(() => pad.asked() > 0, "the reader to ask");
   const lines = await children(child.pid);
   expect(lines).not.toEqual([]);
   child.kill("SIGKILL");
@@ -129,13 +129,4 @@ it("without koffi the error says what to install; PINs from this machine are set
 async function children(pid: number | undefined): Promise<number[]> {
   const { stdout } = await startProgram("ps", ["-o", "pid=", "--ppid", String(pid)]).ended;
   return String(stdout).trim().split(/\s+/).filter(Boolean).map(Number);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -22,7 +22,7 @@ let tokens: TokenProcess;
 let told: PadRequest[];
 
 beforeAll(async () => {
-  pad = new Pad();
+  pad = await Pad.start();
   token = await freshToken("pad");
   const none = { UNWRAP: false, DECRYPT: false, SIGN: false };
   const always = { ...none, ALWAYS_AUTHENTICATE: true };
@@ -43,12 +43,12 @@ afterEach(async () => {
   await tokens.close();
 });
 
-function open(flags = 0, options: { timeoutMs?: number; force?: boolean } = {}): TokenProcess {
+function open(options: { timeoutMs?: number; force?: boolean } = {}): TokenProcess {
   told = [];
   return new TokenProcess({
     modules: [pad.module],
     home: "/nonexistent",
-    env: { ...process.env, ...pad.env, PAD_FLAGS: String(flags) },
+    env: process.env,
     pin: () => Promise.reject(new TypeError("a source of PINs was read")),
     pad: (request) => {
       told.push(request);
@@ -113,7 +113,7 @@ describe("a PIN pad", () => {
   });
 
   it("may take longer than a token: no time limit runs while a person is at it", async () => {
-    await reopen(0, { timeoutMs: 4_000 });
+    await reopen({ timeoutMs: 4_000 });
     pad.person([5_000, TYPES]);
     expect(await twice()).toEqual([true, true]);
   });
@@ -122,16 +122,17 @@ describe("a PIN pad", () => {
     ["locked", 0x40000, "ERR_PIN_LOCKED"],
     ["at its last try", 0x20000, "ERR_PIN_FINAL_TRY"],
   ])("of a token whose PIN is %s is not asked", async (_what, flags, code) => {
-    await reopen(flags);
     pad.person([0, TYPES]);
+    pad.flags(flags);
     expect(await twice()).toEqual([code, code]);
     expect(pad.calls()).toEqual([]);
     expect(told).toEqual([]);
   });
 
   it("is asked for the last try if forced, and the person learns that", async () => {
-    await reopen(0x20000, { force: true });
+    await reopen({ force: true });
     pad.person([0, TYPES]);
+    pad.flags(0x20000);
     expect(await twice()).toEqual([true, true]);
     expect(told[0]?.token.pin).toBe("final-try");
   });
@@ -139,7 +140,7 @@ describe("a PIN pad", () => {
   it("is not asked if nobody can be told", async () => {
     await tokens.close();
     tokens = new TokenProcess({
-      ...{ modules: [pad.module], home: "/nonexistent", env: { ...process.env, ...pad.env } },
+      ...{ modules: [pad.module], home: "/nonexistent", env: process.env },
       pin: () => Promise.resolve(USER_PIN),
       pad: () => {
         throw new TokenError("ERR_NOBODY", "nobody is there");
@@ -153,7 +154,7 @@ describe("a PIN pad", () => {
   it("that still waits for a person does not keep the token's process alive", async () => {
     pad.person([60_000, TYPES]);
     const login = opens("rsa").catch((error: unknown) => error);
-    while (pad.calls().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (pad.asked() === 0) await new Promise((resolve) => setTimeout(resolve, 20));
     const started = performance.now();
     await tokens.close();
     expect(await login).toMatchObject({ code: "ERR_TOKEN_CRASHED" });

@@ -1,4 +1,5 @@
 /** `p11seal testing`, as its users see it. */
+import { PROFILE_NAMES } from "../../../testing/profile-names.js";
 import type { CommandSet } from "../../command.js";
 import { general } from "../shared-options.js";
 
@@ -26,7 +27,7 @@ export const TESTING: CommandSet = {
         label: { type: "string", default: "test", describe: "The token's label" },
         profile: {
           type: "string",
-          choices: ["softhsm", "piv", "tpm", "cloudhsm", "yubihsm", "luna"],
+          choices: PROFILE_NAMES,
           default: "softhsm",
           describe: "The kind of token that it behaves like",
         },

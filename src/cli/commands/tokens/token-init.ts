@@ -1,5 +1,4 @@
 /** `p11seal token init`: a development token on SoftHSM, without any configuration by hand. */
-import { randomInt } from "node:crypto";
 import { resolve } from "node:path";
 import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
@@ -7,6 +6,7 @@ import { requireExactFolder } from "../../../store/exact.js";
 import { TokenProcess } from "../../../token/process/token-process.js";
 import { overlookedTokens } from "../../../token/modules/configuration.js";
 import { developmentToken, namedSoftHsmConf } from "../../../token/modules/discover.js";
+import { randomPin } from "../../../token/random-pin.js";
 import type { PinReferrer, TokenInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import { homeFolder } from "../../../store/home.js";
@@ -66,11 +66,6 @@ export async function tokenInitCommand(args: Arguments, context: Context): Promi
   } finally {
     await tokens.close();
   }
-}
-
-/** 8 digits. */
-function randomPin(): string {
-  return String(randomInt(10_000_000, 100_000_000));
 }
 
 /** As a test token has them (docs/testing/exec.md). */

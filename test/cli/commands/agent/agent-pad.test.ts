@@ -20,7 +20,7 @@ let token: TestToken;
 let agent: TestAgent;
 
 beforeAll(async () => {
-  pad = new Pad();
+  pad = await Pad.start();
   token = await freshToken("agent-pad");
   const id = Uint8Array.of(1);
   await importKey(token, TEST_KEYS.rsa2048, { label: "x", id, privateHalf: { UNWRAP: true } });
@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 
 async function started(): Promise<void> {
-  const env = { ...pad.env, DISPLAY: "", WAYLAND_DISPLAY: "", P11SEAL_PIN_SOURCE: undefined };
+  const env = { DISPLAY: "", WAYLAND_DISPLAY: "", P11SEAL_PIN_SOURCE: undefined };
   agent = await startAgent(folder, ["--module", pad.module, "-i", token.uri], env, false);
 }
 
@@ -115,7 +115,7 @@ describe("a reader with a PIN pad", () => {
       P11SEAL_MODULE: "/nonexistent/module.so",
     };
     await agent.stop();
-    const env = { ...pad.env, DISPLAY: "", WAYLAND_DISPLAY: "", P11SEAL_PIN_SOURCE: undefined };
+    const env = { DISPLAY: "", WAYLAND_DISPLAY: "", P11SEAL_PIN_SOURCE: undefined };
     const never = ["--confirm", "never", "--module", pad.module, "-i", token.uri];
     agent = await startAgent(folder, never, env, false);
     const argv = ["agent", "forward", "--key", `${token.uri};object=x`, "far"];

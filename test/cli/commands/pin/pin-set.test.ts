@@ -206,13 +206,13 @@ describe("a module that goes wrong while a PIN is set", () => {
 describe("a reader with a PIN pad", () => {
   let pad: Pad;
 
-  beforeAll(() => {
-    pad = new Pad();
+  beforeAll(async () => {
+    pad = await Pad.start();
   });
 
   function onPad(what: "change" | "unblock", flags = 0, ...more: string[]): Promise<Ended> {
-    const env = { ...pad.env, PAD_FLAGS: String(flags) };
-    return pin(what, { fresh: NEW }, { module: pad.module, env, more: ["--json", ...more] });
+    pad.flags(flags);
+    return pin(what, { fresh: NEW }, { module: pad.module, more: ["--json", ...more] });
   }
 
   it("asks for the old PIN and the new one by itself", async () => {
@@ -270,7 +270,7 @@ describe("a reader with a PIN pad", () => {
   it.each([
     ["change", [RETURNS.cancelled], "ERR_PIN_CANCELED", ["C_SetPIN"]],
     ["change", ["types 0000 1111"], "ERR_PIN_REFUSED", ["C_SetPIN"]],
-    ["change", ["returns 0xa1"], "ERR_NEW_PIN_REFUSED", ["C_SetPIN"]],
+    ["change", ["CKR_PIN_INVALID"], "ERR_NEW_PIN_REFUSED", ["C_SetPIN"]],
     ["unblock", [RETURNS.cancelled], "ERR_PIN_CANCELED", ["C_Login SO"]],
     ["unblock", ["types 00000000"], "ERR_PIN_REFUSED", ["C_Login SO"]],
     [
