@@ -3,7 +3,7 @@
  * matches none of them; and a login for each token while somebody uses it.
  */
 import { equal } from "../bytes.js";
-import { Cancelled, P11SealError, PolicyError } from "../errors.js";
+import { Cancelled, P11SealError, PolicyError, TokenError } from "../errors.js";
 import { defined } from "../defined.js";
 import { matchesRecipient } from "../envelope/messages.js";
 import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
@@ -288,7 +288,7 @@ export class Keyring {
 
   /** A PIN from a source would only be refused again. */
   #spent(name: string, { wasFromPerson }: Login, error: P11SealError): void {
-    if (!wasFromPerson) this.#refused.set(name, error);
+    if (!wasFromPerson) this.#refused.set(name, spent(error));
   }
 
   #end(name: string, login: Login): void {
@@ -402,6 +402,14 @@ const LOST: ReadonlySet<string> = new Set([
   "ERR_TOKEN_TIMEOUT",
   "ERR_TOKEN_CRASHED",
 ]);
+
+/** What a token that refused a PIN from a source is told of from then on. */
+function spent(error: P11SealError): TokenError {
+  const { code, message } = error;
+  const { fn, ckr } = error instanceof TokenError ? error : {};
+  const hint = "the PIN is not sent again; once its source is right: p11seal agent lock";
+  return new TokenError(code, message, { hint, ...defined({ fn, ckr }) });
+}
 
 function promptCancelled({ label }: TokenInfo): PolicyError {
   return new PolicyError(

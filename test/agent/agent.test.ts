@@ -201,6 +201,9 @@ describe("an agent's logins", () => {
       expect(await codeOf(client.open(header))).toBe("ERR_PIN_REFUSED");
     }
     expect(tokens.sent).toEqual(["9999"]);
+    await expect(client.open(header)).rejects.toMatchObject({
+      hint: expect.stringContaining("once its source is right: p11seal agent lock") as unknown,
+    });
     await client.lock();
     pin = () => ({ pin: PIN, fromPerson: false });
     await client.open(header);

@@ -1,15 +1,17 @@
 /**
  * Stands in for ssh(1): "the host" is this machine, with SSH_HOST_ENV (JSON) added to the
  * environment. Runs a command there, or listens at the socket of `-R` and passes connections on.
- * Each call's arguments go to SSH_LOG, a line of JSON. SSH_FAILS: an exit status to end with.
+ * Each call's arguments go to SSH_LOG, a line of JSON. SSH_FAILS: an exit status to end with, where
+ * a socket is to be carried. SSH_HOST_LOST: the host can't be reached.
  */
 import { spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 
 const argv = process.argv.slice(2);
-const { SSH_LOG = "", SSH_HOST_ENV = "{}", SSH_FAILS } = process.env;
+const { SSH_LOG = "", SSH_HOST_ENV = "{}", SSH_FAILS, SSH_HOST_LOST } = process.env;
 appendFileSync(SSH_LOG, `${JSON.stringify(argv)}\n`);
+if (SSH_HOST_LOST !== undefined) process.exit(255);
 const [, ...command] = argv.slice(argv.indexOf("--") + 1);
 const env = { ...process.env, ...JSON.parse(SSH_HOST_ENV) };
 if (command.length > 0) {

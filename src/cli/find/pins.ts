@@ -60,7 +60,10 @@ export function pinReferrer(sources: PinSources, context: Context): PinReferrer 
     user: parsed(env["P11SEAL_PIN_SOURCE"]),
     so: parsed(env["P11SEAL_SO_PIN_SOURCE"]),
   };
-  const asking: PinReferrer = (request) => atTerminal(request, context);
+  const asking: PinReferrer = (request) => {
+    const isNew = request.fresh && sources.fresh !== undefined;
+    return atTerminal(request, isNew ? "new" : request.kind, context);
+  };
   return async (request) => {
     // A source of the old PIN would give the old PIN.
     if (request.fresh && sources.fresh !== undefined) return (fresh ?? asking)(request);
@@ -115,20 +118,29 @@ function throughPinentry(program: string, request: PinRequest): PinReference {
   return { questions, place: { pinentry: program }, ...defined({ about }) };
 }
 
+/** The PINs that a person is asked for, and what else they come from. */
+const SOURCES = {
+  user: { pin: "PIN", option: "--pin-source", variable: "P11SEAL_PIN_SOURCE" },
+  so: {
+    ...{ pin: "security officer PIN" },
+    ...{ option: "--so-pin-source", variable: "P11SEAL_SO_PIN_SOURCE" },
+  },
+  new: { pin: "new PIN", option: "--new-pin-source", variable: "P11SEAL_NEW_PIN_SOURCE" },
+} as const;
+
 async function atTerminal(
   request: PinRequest,
+  which: keyof typeof SOURCES,
   { io, report }: Context,
 ): Promise<string | PinReference> {
   const { token } = request;
   const terminal = await io.terminal();
   if (terminal === undefined) {
-    throw new TokenError(
-      "ERR_PIN_MISSING",
-      `no PIN for token "${token.label}": there is no terminal to ask at`,
-      {
-        hint: "use --pin-source or P11SEAL_PIN_SOURCE: env:VAR, file:PATH, fd:N, cmd:COMMAND or pinentry",
-      },
-    );
+    const { pin, option, variable } = SOURCES[which];
+    const fact = `no ${pin} for token "${token.label}": there is no terminal to ask at`;
+    throw new TokenError("ERR_PIN_MISSING", fact, {
+      hint: `use ${option} or ${variable}: env:VAR, file:PATH, fd:N, cmd:COMMAND or pinentry`,
+    });
   }
   try {
     const warning = pinWarning(request);

@@ -12,7 +12,7 @@ import { pinText } from "./login.js";
 import { checkPin } from "./pin.js";
 import { initPin, logInAs, type SentPin, setPin } from "./pin-calls.js";
 import { typedAtPad } from "./pin-pad.js";
-import { refusal, requireLength, requireTriable } from "./pin-refusals.js";
+import { refusal, requireLength, requireNewLength, requireTriable } from "./pin-refusals.js";
 import type { Session } from "./session.js";
 import type { TokenDetails } from "./token-info.js";
 
@@ -160,7 +160,7 @@ async function newPin(
 ): Promise<Secret> {
   const { pin, text } = await asked(details, how, { kind: "user", fresh: true });
   try {
-    requireLength(text, details);
+    requireNewLength(text, details);
     if (old === undefined || !equal(old.expose(), pin.expose())) return pin;
     throw new TokenError("ERR_PIN_UNCHANGED", "the new PIN is the old one", {
       hint: "no PIN was sent; choose another",

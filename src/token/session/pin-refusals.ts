@@ -46,14 +46,27 @@ export function requireTriable(
  *
  * @throws TokenError `ERR_PIN_LENGTH`
  */
-export function requireLength(pin: string, { info, pinBytes }: TokenDetails): void {
+export function requireLength(pin: string, details: TokenDetails): void {
+  requireFits(pin, details, "this one", "the PIN was not sent, to spare its counter");
+}
+
+/** As `requireLength`, for a PIN that is to be set. @throws TokenError `ERR_PIN_LENGTH` */
+export function requireNewLength(pin: string, details: TokenDetails): void {
+  requireFits(pin, details, "the new one", "no PIN was sent; choose another");
+}
+
+function requireFits(
+  pin: string,
+  { info, pinBytes: { min, max } }: TokenDetails,
+  which: string,
+  hint: string,
+): void {
   const length = Buffer.byteLength(pin, "utf8");
-  const { min, max } = pinBytes;
   if (max === 0 || min > max || (length >= min && length <= max)) return;
   throw new TokenError(
     "ERR_PIN_LENGTH",
-    `token "${info.label}" takes PINs of ${min} to ${max} bytes, this one has ${length}`,
-    { hint: "the PIN was not sent, to spare its counter" },
+    `token "${info.label}" takes PINs of ${min} to ${max} bytes, ${which} has ${length}`,
+    { hint },
   );
 }
 

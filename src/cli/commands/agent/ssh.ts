@@ -39,7 +39,10 @@ export async function remoteSocket(ssh: Ssh): Promise<string> {
   child.stdout?.on("data", (chunk: Buffer) => {
     said = (said + chunk.toString("utf8")).slice(-MAX_SAID);
   });
-  await ended(child);
+  const status = await ended(child);
+  if (status === SSH_FAILED) {
+    throw forwardError(`ssh did not reach host "${ssh.host}"`, "its own message says why");
+  }
   // Whatever the host's start-up files say comes before.
   const [, state, path] = /^p11seal-agent (free|taken) (\/[^\n:]+)$/m.exec(said) ?? [];
   if (path === undefined) {
@@ -94,6 +97,9 @@ if [ -S "$s" ] && [ ! -L "$s" ]; then
 fi
 echo "p11seal-agent $state $s"
 `.trim();
+
+/** What ssh(1) ends with when it failed itself. */
+const SSH_FAILED = 255;
 
 const SAY_WHERE = "name it with --remote-socket PATH";
 

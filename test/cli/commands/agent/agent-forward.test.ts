@@ -247,6 +247,8 @@ describe("agent forward", () => {
     const { status, stderr } = await forwarding(undefined, ["far"], { SSH_FAILS: "255" }).ended;
     expect([status, stderr]).toEqual([2, expect.stringContaining("ssh ended with status 255")]);
     expect(localSockets()).toEqual([]);
+    const lost = await forwarding(undefined, ["far"], { SSH_HOST_LOST: "1" }).ended;
+    expect([lost.status, lost.stderr]).toEqual([2, expect.stringContaining("ssh did not reach")]);
   });
 
   it("gives ssh its options and the socket's path, and runs it once then", async () => {

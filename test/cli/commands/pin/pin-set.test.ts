@@ -128,6 +128,7 @@ describe("pin change", () => {
   it("never takes the new PIN from the source of the old one", async () => {
     const ended = await pin("change", { old: USER_PIN }, { more: ["--json"] });
     expect([ended.status, codeOf(ended)]).toEqual([5, "ERR_PIN_MISSING"]);
+    expect(ended.stderr).toContain("use --new-pin-source or P11SEAL_NEW_PIN_SOURCE");
     expect(await accepts(USER_PIN)).toBe(true);
   });
 
@@ -141,9 +142,21 @@ describe("pin change", () => {
     expect([ended.status, codeOf(ended)]).toEqual([5, code]);
     expect(await accepts(USER_PIN)).toBe(true);
   });
+
+  it("says of which PIN the length is wrong", async () => {
+    expect((await pin("change", { old: USER_PIN, fresh: "QZ" })).stderr).toContain(
+      "the new one has 2\nhint: no PIN was sent; choose another",
+    );
+  });
 });
 
 describe("pin unblock", () => {
+  it("names the source of the security officer's PIN where nobody can be asked", async () => {
+    const ended = await pin("unblock", { fresh: NEW }, { more: ["--json"] });
+    expect([ended.status, codeOf(ended)]).toEqual([5, "ERR_PIN_MISSING"]);
+    expect(ended.stderr).toContain("use --so-pin-source or P11SEAL_SO_PIN_SOURCE");
+  });
+
   it("sets a new PIN with the security officer's", async () => {
     const ended = await pin("unblock", { so: SO_PIN, fresh: NEW });
     expect(ended.status).toBe(0);
