@@ -155,7 +155,8 @@ export function endsRun(error: unknown): boolean {
     error instanceof BrokenPipe ||
     (error instanceof TokenError && !mayPass(error)) ||
     (error instanceof P11SealError && error.code === "ERR_TOO_MANY_FAILURES") ||
-    error instanceof UsageError
+    // Who would be left with one file says nothing of the next one's recipients.
+    (error instanceof UsageError && error.code !== "ERR_NO_RECIPIENTS")
   );
 }
 

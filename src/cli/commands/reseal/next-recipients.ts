@@ -6,6 +6,7 @@
 import { toHex } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import type { MessageInfo, RecipientInfo } from "../../../envelope/message-info.js";
+import { nobodyLeft } from "../../../envelope/rewrapped-recipients.js";
 import { PolicyError } from "../../../errors.js";
 import type {
   ExchangePublicKey,
@@ -74,7 +75,8 @@ export class NextRecipients {
   /**
    * Refuses what no key can mend. Needs none.
    *
-   * @throws PolicyError `ERR_UNKNOWN_RECIPIENTS`, `ERR_RECIPIENT_EXPIRED`, `ERR_NO_RECIPIENTS`
+   * @throws PolicyError `ERR_UNKNOWN_RECIPIENTS`, `ERR_RECIPIENT_EXPIRED`; UsageError
+   *   `ERR_NO_RECIPIENTS`
    */
   requirePossible(): void {
     // The opener explains one of those that are not named.
@@ -140,10 +142,7 @@ export class NextRecipients {
   }
 
   #requireSome({ length }: readonly Recipient[]): void {
-    if (length > 0) return;
-    throw new PolicyError("ERR_NO_RECIPIENTS", "nobody would be left to open the message", {
-      hint: "add a recipient with -r",
-    });
+    if (length === 0) throw nobodyLeft();
   }
 }
 

@@ -106,8 +106,20 @@ describe("reseal", () => {
     await done("seal --force -r alice.pem -r dave.pem -o m.p11s plan.bin");
     await done("reseal --drop-unknown -i alice.key m.p11s");
     expect((await infoOf("m.p11s")).recipients).toHaveLength(1);
-    await fails("--remove alice.pem -i alice.key", "ERR_NO_RECIPIENTS", 6);
+    await fails("--remove alice.pem -i alice.key", "ERR_NO_RECIPIENTS", 2);
     await fails("-r alice.pem --remove alice.pem -i alice.key", "ERR_USAGE", 2);
+  });
+
+  it("goes on after a file that nobody would be left to open", async () => {
+    await done("seal -r alice.pem -o m.p11s plan.bin");
+    await done("seal -r alice.pem -r dave.pem -o n.p11s plan.bin");
+    await done("recipients add dave dave.pem");
+    const before = readFileSync(at("m.p11s"));
+    const ended = await p11seal("reseal --json --remove alice.pem -i alice.key m.p11s n.p11s");
+    expect([ended.status, errorCode(ended)]).toEqual([2, "ERR_NO_RECIPIENTS"]);
+    expect(readFileSync(at("m.p11s")).equals(before)).toBe(true);
+    expect(await opensFor("n.p11s", "dave")).toBe(true);
+    expect(await opensFor("n.p11s", "alice")).toBe(false);
   });
 
   it("refuses to keep a key that has expired", async () => {
