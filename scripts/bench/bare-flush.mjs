@@ -1,6 +1,6 @@
 /**
  * `bare-flush.mjs FOLDER BYTES COUNT`: what a disk's part of replacing files costs, and nothing
- * else: so many files, each written beside, flushed, and renamed.
+ * else: so many files, each written beside, flushed, and renamed over the one that is there.
  */
 import fs from "node:fs";
 import path from "node:path";

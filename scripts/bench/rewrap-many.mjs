@@ -60,7 +60,7 @@ function measureIn(folder, token, files, rounds) {
     {
       name: "write, fsync, rename: bare loop",
       command: [process.execPath, bench("bare-flush.mjs"), flushed, "4096", String(files)],
-      before: () => void fs.mkdirSync(flushed),
+      before: () => void fillFlat(flushed, files),
       after: () => void fs.rmSync(flushed, { recursive: true }),
     },
     {
@@ -117,6 +117,12 @@ function fill(tree, messages, files) {
     if (i % DIFFERENT === 0) fs.mkdirSync(folder, { recursive: true });
     fs.writeFileSync(path.join(folder, `${i}.p11s`), messages[i % messages.length] ?? "");
   }
+}
+
+/** What is to be replaced. @param {string} folder @param {number} files */
+function fillFlat(folder, files) {
+  fs.mkdirSync(folder);
+  for (let i = 0; i < files; i++) fs.writeFileSync(path.join(folder, String(i)), "old");
 }
 
 /** @param {Case} one @param {NodeJS.ProcessEnv} env */

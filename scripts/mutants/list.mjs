@@ -5,6 +5,7 @@
 import { AGENT_SIGNING } from "./agent-signing.mjs";
 import { CMS_READING } from "./cms-reading.mjs";
 import { REWRAPPING } from "./rewrapping.mjs";
+import { STORING } from "./storing.mjs";
 
 /**
  * @typedef {object} Mutant
@@ -20,6 +21,7 @@ export const MUTANTS = [
   ...AGENT_SIGNING,
   ...CMS_READING,
   ...REWRAPPING,
+  ...STORING,
   // ── Audit ──
   {
     what: "an audit does not see that an escrow is missing",

@@ -7,8 +7,6 @@
  */
 import {
   closeSync,
-  constants,
-  fsync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -22,6 +20,7 @@ import {
 import { dirname, resolve } from "node:path";
 import { FileError, PolicyError } from "../errors.js";
 import { modeHint, openFolderAbove } from "./file-modes.js";
+import { flush, syncFolder } from "./flush.js";
 import { removeLeftovers } from "./leftovers.js";
 import { readRegularSync } from "./regular-file.js";
 import { errno, fileError, isDiskFull, quoted, reason } from "./system-error.js";
@@ -185,27 +184,6 @@ export function replacement(path: string, bytes: Uint8Array): Replacement {
     },
     discard,
   };
-}
-
-/** Waits until what was written to a file is on the disk. */
-export function flush(descriptor: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fsync(descriptor, (error) => {
-      if (error === null) resolve();
-      else reject(error);
-    });
-  });
-}
-
-/** Waits until the names in a folder are on the disk. Windows can't, and does it by itself. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const descriptor = openSync(path, constants.O_RDONLY);
-  try {
-    await flush(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 // ── Details ──

@@ -9,11 +9,11 @@
  */
 import { createHash } from "node:crypto";
 import { type BigIntStats, constants, statSync } from "node:fs";
-import { lstat, open, unlink, type FileHandle } from "node:fs/promises";
+import { lstat, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
-import { syncFolder } from "./files.js";
+import { flush, syncFolder } from "./flush.js";
 import { removeLeftovers } from "./leftovers.js";
 import { type OldFile, readAt, writeAt } from "./old-file.js";
 import { NO_FOLLOW } from "./open-flags.js";
@@ -35,7 +35,7 @@ export interface Overwriting {
  *   whatever `confirm` throws
  */
 export async function overwriteHeader(file: OldFile, change: Overwriting): Promise<void> {
-  const { path, handle } = file;
+  const { path, fd } = file;
   const { expected, header } = change;
   if (header.length !== expected.length) throw otherSize(path, change);
   const side = sideFileOf(path);
@@ -45,11 +45,11 @@ export async function overwriteHeader(file: OldFile, change: Overwriting): Promi
     await change.confirm?.();
     file.requireUnchanged();
     isTorn = true;
-    await writeAt(handle, header, 0);
-    await handle.sync();
+    await writeAt(fd, header, 0);
+    await flush(fd);
     isTorn = false;
   } catch (error) {
-    if (isTorn) isTorn = !(await putBack(handle, expected));
+    if (isTorn) isTorn = !(await putBack(fd, expected));
     if (isTorn) throw torn(path, error);
     throw isOfSystem(error) ? fileError("ERR_WRITE", path, error, AS_IT_WAS) : error;
   } finally {
@@ -108,10 +108,10 @@ async function placeSideFile(file: OldFile, side: string, bytes: Uint8Array): Pr
   }
 }
 
-async function putBack(handle: FileHandle, header: Uint8Array): Promise<boolean> {
+async function putBack(fd: number, header: Uint8Array): Promise<boolean> {
   try {
-    await writeAt(handle, header, 0);
-    await handle.sync();
+    await writeAt(fd, header, 0);
+    await flush(fd);
     return true;
   } catch {
     return false;
@@ -136,7 +136,7 @@ async function finish(path: string, side: string, found: SideFile): Promise<Unfi
       throw torn(path, error);
     });
     try {
-      await writeAt(handle, found.new, 0);
+      await writeAt(handle.fd, found.new, 0);
       await handle.sync();
     } catch (error) {
       throw torn(path, error);
@@ -155,7 +155,7 @@ async function stateOf(path: string, { old, new: next }: SideFile): Promise<"tor
   if (handle === undefined) return "whole";
   try {
     if (!(await handle.stat()).isFile()) return "whole";
-    const now = readAt(handle, old.length, 0);
+    const now = readAt(handle.fd, old.length, 0);
     if (now.length !== old.length || now.equals(old) || now.equals(next)) return "whole";
     return now.every((byte, at) => byte === old[at] || byte === next[at]) ? "torn" : "whole";
   } finally {

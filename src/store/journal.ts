@@ -8,7 +8,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError } from "../errors.js";
 import { printableJson } from "../printable.js";
-import { syncFolder } from "./files.js";
+import { syncFolder } from "./flush.js";
 import { readAt } from "./old-file.js";
 import { isNotOpenable, NO_FOLLOW, NO_WAITING } from "./open-flags.js";
 import { fileError, quoted } from "./system-error.js";
@@ -78,13 +78,13 @@ export class Journal {
       await syncFolder(dirname(this.#path));
       return;
     }
-    const first = readAt(this.#handle, 4, 0);
+    const first = readAt(this.#handle.fd, 4, 0);
     if (!BEGINS.test(first.toString())) {
       throw new FileError("ERR_FILE_KIND", `${quoted(this.#path)} is no journal`, {
         hint: "a journal is a file of its own; lines are added to no other",
       });
     }
-    const last = readAt(this.#handle, 1, stats.size - 1);
+    const last = readAt(this.#handle.fd, 1, stats.size - 1);
     this.#isCut = last.toString() !== "\n";
   }
 

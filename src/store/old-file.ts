@@ -4,8 +4,17 @@
  * The looks are synchronous. What they ask for was read just now and is at hand; to have a thread
  * ask takes longer, and there are many files in a run.
  */
-import { type BigIntStats, constants, fstatSync, lstatSync, readSync } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  write,
+} from "node:fs";
+import { promisify } from "node:util";
 import { FileError } from "../errors.js";
 import { kindOf } from "./file-kind.js";
 import { isNotOpenable, NO_FOLLOW, NO_WAITING } from "./open-flags.js";
@@ -13,15 +22,16 @@ import { errno, fileError, quoted } from "./system-error.js";
 
 export class OldFile {
   readonly path: string;
-  readonly handle: FileHandle;
+  /** Its descriptor. */
+  readonly fd: number;
   readonly stats: BigIntStats;
   readonly #header: Uint8Array;
   readonly #isOwn: boolean;
 
-  private constructor(path: string, handle: FileHandle, header: Uint8Array, isOwn: boolean) {
+  private constructor(path: string, fd: number, header: Uint8Array, isOwn: boolean) {
     this.path = path;
-    this.handle = handle;
-    this.stats = fstatSync(handle.fd, { bigint: true });
+    this.fd = fd;
+    this.stats = fstatSync(fd, { bigint: true });
     this.#header = header;
     this.#isOwn = isOwn;
     if (!this.stats.isFile()) throw notAFile(path, kindOf(this.stats));
@@ -31,8 +41,8 @@ export class OldFile {
   /**
    * A file that is open already; whoever opened it closes it. Otherwise as `open`.
    */
-  static of(path: string, handle: FileHandle, header: Uint8Array): OldFile {
-    return new OldFile(path, handle, header, false);
+  static of(path: string, fd: number, header: Uint8Array): OldFile {
+    return new OldFile(path, fd, header, false);
   }
 
   /**
@@ -40,18 +50,21 @@ export class OldFile {
    *
    * @throws FileError `ERR_READ`, `ERR_FILE_KIND`, `ERR_CHANGED`
    */
-  static async open(path: string, header: Uint8Array, access: "read" | "write"): Promise<OldFile> {
+  static open(path: string, header: Uint8Array, access: "read" | "write"): OldFile {
     const mode = access === "read" ? constants.O_RDONLY : constants.O_RDWR;
-    const handle = await open(path, mode | NO_FOLLOW | NO_WAITING).catch((error: unknown) => {
+    let fd: number;
+    try {
+      fd = openSync(path, mode | NO_FOLLOW | NO_WAITING);
+    } catch (error) {
       if (isNotOpenable(error)) {
         throw notAFile(path, errno(error) === "ENXIO" ? undefined : "symbolic link");
       }
       throw fileError(access === "read" ? "ERR_READ" : "ERR_WRITE", path, error);
-    });
+    }
     try {
-      return new OldFile(path, handle, header, true);
+      return new OldFile(path, fd, header, true);
     } catch (error) {
-      await handle.close();
+      closeSync(fd);
       throw error;
     }
   }
@@ -62,7 +75,7 @@ export class OldFile {
    * @throws FileError `ERR_CHANGED`
    */
   requireUnchanged(): void {
-    const now = fstatSync(this.handle.fd, { bigint: true });
+    const now = fstatSync(this.fd, { bigint: true });
     const named = statsOf(this.path);
     const isSame =
       named?.ino === this.stats.ino &&
@@ -75,14 +88,14 @@ export class OldFile {
 
   #hasHeader(): boolean {
     try {
-      return readAt(this.handle, this.#header.length, 0).equals(this.#header);
+      return readAt(this.fd, this.#header.length, 0).equals(this.#header);
     } catch (error) {
       throw fileError("ERR_READ", this.path, error);
     }
   }
 
-  async close(): Promise<void> {
-    if (this.#isOwn) await this.handle.close();
+  close(): void {
+    if (this.#isOwn) closeSync(this.fd);
   }
 }
 
@@ -95,24 +108,20 @@ function statsOf(path: string): BigIntStats | undefined {
 }
 
 /** So many bytes, or fewer at the end of the file. */
-export function readAt(handle: FileHandle, length: number, position: number): Buffer<ArrayBuffer> {
+export function readAt(fd: number, length: number, position: number): Buffer<ArrayBuffer> {
   const bytes = Buffer.alloc(length);
   let done = 0;
   for (let read = -1; done < length && read !== 0; done += read) {
-    read = readSync(handle.fd, bytes, done, length - done, position + done);
+    read = readSync(fd, bytes, done, length - done, position + done);
   }
   return bytes.subarray(0, done);
 }
 
 /** Writes all of it. */
-export async function writeAt(
-  handle: FileHandle,
-  bytes: Uint8Array,
-  position: number,
-): Promise<void> {
+export async function writeAt(fd: number, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const rest = bytes.length - done;
-    done += (await handle.write(bytes, done, rest, position + done)).bytesWritten;
+    done += (await promisify(write)(fd, bytes, done, rest, position + done)).bytesWritten;
   }
 }
 

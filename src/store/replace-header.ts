@@ -9,9 +9,10 @@
  *
  * What the new file keeps of the old one: `take-place.ts`. Overwriting in place keeps all of it.
  */
-import { constants, writeSync } from "node:fs";
-import { chmod, copyFile, open, type FileHandle } from "node:fs/promises";
+import { closeSync, constants, open, openSync, read, writeSync } from "node:fs";
+import { chmod, copyFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
 import { busy, finishInPlace, overwriteHeader } from "./header-in-place.js";
 import { removeLeftovers } from "./leftovers.js";
 import { OldFile, readAt, writeAt } from "./old-file.js";
@@ -23,8 +24,8 @@ import { CREATE } from "./temporary.js";
 export interface HeaderChange {
   /** The file's first bytes, which the new header was made from. */
   readonly expected: Uint8Array;
-  /** The file as it was opened to read them; otherwise it is opened here. */
-  readonly handle?: FileHandle;
+  /** Of the file as it was opened to read them; otherwise it is opened here. */
+  readonly fd?: number;
   readonly header: Uint8Array;
   /** Whether to overwrite the header where it is. The new one must have the same size. */
   readonly inPlace?: boolean;
@@ -51,23 +52,20 @@ export async function replaceHeader(path: string, change: HeaderChange): Promise
   if ((await finishInPlace(path)) === "busy") throw busy(path);
   // Also where nothing is left to replace: the run before may have ended with that done.
   removeLeftovers(dirname(path));
-  const file = await opened(path, change);
+  const file = opened(path, change);
   try {
     if (!change.breakLinks || change.inPlace) requireOneName(file, linksHint(change));
     if (!change.inPlace) return await replaceFile(file, change);
     await overwriteHeader(file, change);
     return "in place";
   } finally {
-    await file.close();
+    file.close();
   }
 }
 
 /** To overwrite a file, it has to be opened again. */
-async function opened(
-  path: string,
-  { handle, expected, inPlace = false }: HeaderChange,
-): Promise<OldFile> {
-  if (handle !== undefined && !inPlace) return OldFile.of(path, handle, expected);
+function opened(path: string, { fd, expected, inPlace = false }: HeaderChange): OldFile {
+  if (fd !== undefined && !inPlace) return OldFile.of(path, fd, expected);
   return OldFile.open(path, expected, inPlace ? "write" : "read");
 }
 
@@ -75,12 +73,13 @@ async function opened(
 
 async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replaced> {
   let how: Replaced = "copied";
-  const fill = async (temporary: string): Promise<FileHandle> => {
+  const fill = async (temporary: string): Promise<number> => {
     how = (await cloned(file, temporary, change)) ? "cloned" : "copied";
+    // To make a file may take the file system a while; a thread waits for that.
     const made =
       how === "cloned"
-        ? await open(temporary, constants.O_WRONLY | NO_FOLLOW)
-        : await open(temporary, CREATE, 0o600);
+        ? openSync(temporary, constants.O_WRONLY | NO_FOLLOW)
+        : await promisify(open)(temporary, CREATE, 0o600);
     try {
       if (how === "copied" && file.stats.size <= SMALL_BYTES) {
         writeWhole(file, change, made);
@@ -90,7 +89,7 @@ async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replace
       }
       return made;
     } catch (error) {
-      await made.close();
+      closeSync(made);
       throw error;
     }
   };
@@ -105,14 +104,14 @@ async function replaceFile(file: OldFile, change: HeaderChange): Promise<Replace
  * than to copy.
  */
 async function cloned(
-  { path, handle, stats }: OldFile,
+  { path, fd, stats }: OldFile,
   temporary: string,
   { expected, header }: HeaderChange,
 ): Promise<boolean> {
   if (header.length !== expected.length || stats.size < WORTH_CLONING_BYTES) return false;
   if (withoutClones.has(stats.dev)) return false;
   // On Linux the descriptor's own name, so that nothing else can be put in the file's place.
-  const source = process.platform === "linux" ? `/proc/self/fd/${handle.fd}` : path;
+  const source = process.platform === "linux" ? `/proc/self/fd/${fd}` : path;
   try {
     await copyFile(source, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
   } catch (error) {
@@ -137,31 +136,32 @@ const WORTH_CLONING_BYTES = 256 * 1024;
  * that follows is the thread's.
  */
 function writeWhole(
-  { handle, path, stats }: OldFile,
+  { fd, path, stats }: OldFile,
   { expected, header }: HeaderChange,
-  made: FileHandle,
+  made: number,
 ): void {
   const length = Number(stats.size) - expected.length;
-  const body = readAt(handle, length, expected.length);
+  const body = readAt(fd, length, expected.length);
   if (body.length < length) throw fileError("ERR_READ", path, { code: "ESTALE" }, GOT_SHORTER);
   const whole = Buffer.concat([header, body]);
   for (let done = 0; done < whole.length;) {
-    done += writeSync(made.fd, whole, done, whole.length - done, done);
+    done += writeSync(made, whole, done, whole.length - done, done);
   }
 }
 
 const SMALL_BYTES = 64 * 1024;
 
 async function copyBody(
-  { handle, path, stats }: OldFile,
+  { fd, path, stats }: OldFile,
   { expected, header }: HeaderChange,
-  made: FileHandle,
+  made: number,
 ): Promise<void> {
   const shift = header.length - expected.length;
   const buffer = Buffer.allocUnsafe(PIECE_BYTES);
   const end = Number(stats.size);
   for (let at = expected.length; at < end;) {
-    const { bytesRead } = await handle.read(buffer, 0, Math.min(PIECE_BYTES, end - at), at);
+    const length = Math.min(PIECE_BYTES, end - at);
+    const { bytesRead } = await promisify(read)(fd, buffer, 0, length, at);
     if (bytesRead === 0) throw fileError("ERR_READ", path, { code: "ESTALE" }, GOT_SHORTER);
     await writeAt(made, buffer.subarray(0, bytesRead), at + shift);
     at += bytesRead;

@@ -13,7 +13,8 @@
 import { open as openFile, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UnsupportedError } from "../errors.js";
-import { fileState, syncFolder } from "./files.js";
+import { fileState } from "./files.js";
+import { syncFolder } from "./flush.js";
 import { connect, resultCode, type Connection, type Value } from "./sqlite-binding.js";
 import { errno } from "./system-error.js";
 import { removeLeftovers } from "./leftovers.js";

@@ -3,11 +3,11 @@
  * new one has a new time of change, or backups would pass it over. Access control lists and
  * extended attributes are lost, as Node has no call for them.
  */
-import { fchmodSync, fstatSync, unlinkSync } from "node:fs";
-import { rename, unlink, type FileHandle } from "node:fs/promises";
+import { closeSync, fchmodSync, fchownSync, fstatSync, unlinkSync } from "node:fs";
+import { rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { FileError } from "../errors.js";
-import { syncFolder } from "./files.js";
+import { flush, syncFolder } from "./flush.js";
 import type { OldFile } from "./old-file.js";
 import { errno, fileError, isDiskFull, isOfSystem, quoted } from "./system-error.js";
 import { ownTemporaryBeside } from "./temporary.js";
@@ -25,14 +25,14 @@ export interface TakePlaceOptions {
  * Replaces a file. The new one is on the disk when this resolves; on an error the old one is as it
  * was.
  *
- * @param fill - makes the new file at the path that it gets, and writes all of it; what it returns
- *   is closed here
+ * @param fill - makes the new file at the path that it gets, and writes all of it; the
+ *   descriptor that it returns is closed here
  * @throws FileError `ERR_CHANGED`: somebody changed the old file meanwhile; `ERR_OWNER`,
  *   `ERR_WRITE`; whatever `fill` and `confirm` throw
  */
 export async function takePlace(
   file: OldFile,
-  fill: (temporary: string) => Promise<FileHandle>,
+  fill: (temporary: string) => Promise<number>,
   { confirm, onInterrupt, ownerHint }: TakePlaceOptions,
 ): Promise<void> {
   const { path } = file;
@@ -43,10 +43,10 @@ export async function takePlace(
   try {
     const made = await fill(temporary);
     try {
-      await keepOwnerAndMode(file, made, ownerHint);
-      await made.sync();
+      keepOwnerAndMode(file, made, ownerHint);
+      await flush(made);
     } finally {
-      await made.close();
+      closeSync(made);
     }
     await confirm?.();
     file.requireUnchanged();
@@ -72,23 +72,21 @@ export function requireOneName({ path, stats }: OldFile, hint: string): void {
 }
 
 /** @throws FileError `ERR_OWNER`: with another owner, the same mode would let other people in */
-async function keepOwnerAndMode(
-  { path, stats }: OldFile,
-  made: FileHandle,
-  hint: string,
-): Promise<void> {
-  const own = fstatSync(made.fd, { bigint: true });
+function keepOwnerAndMode({ path, stats }: OldFile, made: number, hint: string): void {
+  const own = fstatSync(made, { bigint: true });
   if (own.uid !== stats.uid || own.gid !== stats.gid) {
-    await made.chown(Number(stats.uid), Number(stats.gid)).catch((error: unknown) => {
+    try {
+      fchownSync(made, Number(stats.uid), Number(stats.gid));
+    } catch (error) {
       if (errno(error) !== "EPERM") throw error;
       const whom = own.uid === stats.uid ? "group" : "user";
       throw new FileError("ERR_OWNER", `${quoted(path)} belongs to another ${whom}`, {
         cause: error,
         hint,
       });
-    });
+    }
   }
-  if (own.mode !== stats.mode) fchmodSync(made.fd, Number(stats.mode) & 0o7777);
+  if (own.mode !== stats.mode) fchmodSync(made, Number(stats.mode) & 0o7777);
 }
 
 function notWritten(path: string, error: unknown): FileError {

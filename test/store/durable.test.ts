@@ -1,5 +1,6 @@
 /** What must survive a power cut is flushed, in this order: the bytes, the name, the answer. */
 import * as nodeFs from "node:fs";
+import * as nodePromises from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
@@ -15,8 +16,63 @@ const nameOf = (path: unknown): string =>
 
 const names = new Map<number, string>();
 
+jest.unstable_mockModule("node:fs/promises", () => ({
+  ...nodePromises,
+  open: async (...args: Parameters<typeof nodePromises.open>) => {
+    const handle = await nodePromises.open(...args);
+    const name = nameOf(args[0]);
+    const writeFile = handle.writeFile.bind(handle);
+    const appendFile = handle.appendFile.bind(handle);
+    const sync = handle.sync.bind(handle);
+    const datasync = handle.datasync.bind(handle);
+    handle.writeFile = async (...rest) => {
+      calls.push(`write ${name}`);
+      await writeFile(...rest);
+    };
+    handle.appendFile = async (...rest) => {
+      calls.push(`write ${name}`);
+      await appendFile(...rest);
+    };
+    handle.sync = async () => {
+      calls.push(`flush ${name}`);
+      await sync();
+    };
+    handle.datasync = async () => {
+      calls.push(`flush ${name}`);
+      await datasync();
+    };
+    return handle;
+  },
+  rename: async (from: string, to: string) => {
+    calls.push(`name ${nameOf(to)}`);
+    await nodePromises.rename(from, to);
+  },
+  unlink: async (path: string) => {
+    calls.push(`remove ${nameOf(path)}`);
+    await nodePromises.unlink(path);
+  },
+}));
 jest.unstable_mockModule("node:fs", () => ({
   ...nodeFs,
+  open: (
+    path: string,
+    flags: number,
+    mode: number,
+    done: (error: NodeJS.ErrnoException | null, fd: number) => void,
+  ) => {
+    nodeFs.open(path, flags, mode, (error, fd) => {
+      if (error === null) names.set(fd, nameOf(path));
+      done(error, fd);
+    });
+  },
+  write: (fd: number, ...rest: readonly unknown[]) => {
+    calls.push(`write ${names.get(fd)}`);
+    (nodeFs.write as (...args: readonly unknown[]) => void)(fd, ...rest);
+  },
+  writeSync: (fd: number, bytes: Uint8Array, offset: number, length: number, place: number) => {
+    calls.push(`write ${names.get(fd)}`);
+    return nodeFs.writeSync(fd, bytes, offset, length, place);
+  },
   openSync: (...args: Parameters<typeof nodeFs.openSync>) => {
     const fd = nodeFs.openSync(...args);
     names.set(fd, nameOf(args[0]));
@@ -47,6 +103,9 @@ jest.unstable_mockModule("node:fs", () => ({
     nodeFs.linkSync(from, to);
   },
 }));
+const { Journal } = await import("../../src/store/journal.js");
+const { replaceHeader } = await import("../../src/store/replace-header.js");
+const { sideFileOf } = await import("../../src/store/work-files.js");
 const { writeWhole } = await import("../../src/store/files.js");
 const { Database } = await import("../../src/store/sqlite.js");
 const { appendAudit, auditFiles } = await import("../../src/records/audit/audit-log.js");
@@ -75,6 +134,37 @@ describe("on the disk before anyone relies on it:", () => {
       ...["write list (temporary)", "flush list (temporary)", "name list"],
       `flush ${basename(folder)}`,
     ]);
+  });
+
+  it("a file with another header, before it takes the old one's place; then its name", async () => {
+    const [old, next, body] = [Buffer.alloc(4096, 1), Buffer.alloc(4096, 2), Buffer.alloc(9, 3)];
+    const path = join(folder, "m");
+    nodeFs.writeFileSync(path, Buffer.concat([old, body]));
+    await replaceHeader(path, { expected: old, header: next });
+    expect(calls).toEqual([
+      ...["write m (temporary)", "flush m (temporary)", "name m"],
+      `flush ${basename(folder)}`,
+    ]);
+  });
+
+  it("both headers, before one is overwritten where it is; then that, before they go", async () => {
+    const [old, next] = [Buffer.alloc(4096, 1), Buffer.alloc(4096, 2)];
+    const path = join(folder, "m");
+    nodeFs.writeFileSync(path, old);
+    await replaceHeader(path, { expected: old, header: next, inPlace: true });
+    const side = basename(sideFileOf(path));
+    expect(calls).toEqual([
+      ...[`write ${side} (temporary)`, `flush ${side} (temporary)`, `name ${side}`],
+      ...[`flush ${basename(folder)}`, "write m", "flush m", `remove ${side}`],
+    ]);
+  });
+
+  it("a journal's name, then each line", async () => {
+    const journal = await Journal.open(join(folder, "journal"));
+    await journal.add({ file: "m" });
+    await journal.close();
+    const own = calls.filter((call) => /journal|f-/.test(call));
+    expect(own).toEqual([`flush ${basename(folder)}`, "write journal", "flush journal"]);
   });
 
   it("an audit log's first line, and its name, before the head that counts the line", async () => {

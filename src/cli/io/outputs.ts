@@ -12,7 +12,7 @@ import { isatty } from "node:tty";
 import { defined } from "../../defined.js";
 import { FileError, UsageError } from "../../errors.js";
 import { type FileKind, kindOf } from "../../store/file-kind.js";
-import { syncFolder } from "../../store/files.js";
+import { syncFolder } from "../../store/flush.js";
 import { fileId, redirected, type FileId, type Input } from "./inputs.js";
 import type { Context } from "../command.js";
 import { stdoutFailure, write, type Io } from "./io.js";

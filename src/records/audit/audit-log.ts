@@ -23,14 +23,13 @@ import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
 import {
   fileStateSync,
-  flush,
   makeFolderSync,
   readWholeSync,
   replacement,
   type Replacement,
-  syncFolder,
   writeWhole,
 } from "../../store/files.js";
+import { flush, syncFolder } from "../../store/flush.js";
 import { withLock, type HeldLock } from "../../store/lock.js";
 import { quoted, reason } from "../../store/system-error.js";
 import { NO_FOLLOW } from "../../store/open-flags.js";

@@ -12,7 +12,8 @@ import { join } from "node:path";
 import { delayBefore, NO_FAILURES, recordFailure, type Failures } from "../../../capi/index.js";
 import { PolicyError } from "../../../errors.js";
 import { Secret } from "../../../secret.js";
-import { fileState, makeFolder, readWhole, syncFolder, writeWhole } from "../../../store/files.js";
+import { fileState, makeFolder, readWhole, writeWhole } from "../../../store/files.js";
+import { syncFolder } from "../../../store/flush.js";
 import { withLock } from "../../../store/lock.js";
 import { errno, fileError } from "../../../store/system-error.js";
 

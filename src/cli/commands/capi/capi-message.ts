@@ -12,7 +12,7 @@ import { openInput, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
 import type { Output, OutputOptions } from "../../io/output.js";
 import { fileOutput, noteExposed, placeAll, standardOutput } from "../../io/outputs.js";
-import { syncFolder } from "../../../store/files.js";
+import { syncFolder } from "../../../store/flush.js";
 import { fileError } from "../../../store/system-error.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Context } from "../../command.js";

@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import type { BodyChunk } from "../../../body/segment-stream.js";
 import { PolicyError } from "../../../errors.js";
 import type { Acceptance } from "../../../records/ledger/ledger.js";
-import { syncFolder } from "../../../store/files.js";
+import { syncFolder } from "../../../store/flush.js";
 import type { Context } from "../../command.js";
 import { notePassedOn } from "../../find/accepted-custodians.js";
 import { noteSender } from "../../find/sender.js";

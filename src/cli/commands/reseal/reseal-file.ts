@@ -3,7 +3,7 @@
  * at a time. The new file takes the old one's place only once the whole old message was authentic,
  * to its last segment and the sender's signature after it, and the new one is on the disk.
  */
-import { open, type FileHandle } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Opened, SealInOptions } from "../../../envelope/messages.js";
 import { formatOf } from "../../../envelope/formats.js";
@@ -50,14 +50,14 @@ export async function resealFile(
   // What a killed run of `rewrap` was overwriting can't be read before that.
   if ((await finishInPlace(path)) === "busy") throw busy(path);
   removeLeftovers(dirname(path));
-  const file = await OldFile.open(path, new Uint8Array(0), "read");
+  const file = OldFile.open(path, new Uint8Array(0), "read");
   try {
     if (!breakLinks) requireOneName(file, "--break-links gives this name a file of its own");
     const { format, isText } = await kindOfMessage(file);
     const size = Number(file.stats.size);
     const meter = progress(context.io, { size, quiet: context.report.quiet, among });
     try {
-      const chunks = meter.through(fileChunks(file.handle, path));
+      const chunks = meter.through(fileChunks(file.fd, path));
       const { opened, sealing } = await begin(chunks, format);
       meter.start();
       const form = isText ? ("armor" as const) : ("bytes" as const);
@@ -66,7 +66,7 @@ export async function resealFile(
       await takePlace(
         file,
         async (temporary) => {
-          const made = await open(temporary, CREATE, 0o600);
+          const made = openSync(temporary, CREATE, 0o600);
           try {
             const output = outputTo(made, path);
             const input = plaintextOf(opened, path);
@@ -75,7 +75,7 @@ export async function resealFile(
             await sealInto(input, { header: output, body: output }, options, none, 1);
             return made;
           } catch (error) {
-            await made.close();
+            closeSync(made);
             throw error;
           }
         },
@@ -85,7 +85,7 @@ export async function resealFile(
       meter.stop();
     }
   } finally {
-    await file.close();
+    file.close();
   }
 }
 
@@ -96,7 +96,7 @@ const PADDED_FROM_BYTES = 2 ** 20;
 async function kindOfMessage(
   file: OldFile,
 ): Promise<{ readonly format: ResealFormat; readonly isText: boolean }> {
-  const reader = new Reader(fileChunks(file.handle, file.path));
+  const reader = new Reader(fileChunks(file.fd, file.path));
   try {
     const { name } = await formatOf(reader);
     if (name === "p11seal" || name === "age") return { format: name, isText: reader.isDecoded };
@@ -115,7 +115,7 @@ function plaintextOf({ plaintext }: Opened, path: string): Input {
   return { name: path, size: undefined, id: undefined, chunks: plaintext, close };
 }
 
-function outputTo(handle: FileHandle, name: string): Output {
+function outputTo(fd: number, name: string): Output {
   let at = 0;
   const done = (): Promise<void> => Promise.resolve();
   return {
@@ -123,7 +123,7 @@ function outputTo(handle: FileHandle, name: string): Output {
     forgets: true,
     async write(...parts) {
       for (const part of parts) {
-        await writeAt(handle, part, at);
+        await writeAt(fd, part, at);
         at += part.length;
       }
     },

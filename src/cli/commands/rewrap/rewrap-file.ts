@@ -3,8 +3,7 @@
  * as bytes, and these are what is verified, what is replaced, and what the file must still begin
  * with when it is.
  */
-import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { concat, equal } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { armored } from "../../../envelope/armor.js";
@@ -34,7 +33,8 @@ export interface Examined {
 /** A file, open for reading. */
 export interface MessageFile {
   readonly path: string;
-  readonly handle: FileHandle;
+  /** Its descriptor. */
+  readonly fd: number;
 }
 
 /** @throws FileError `ERR_READ`; whatever `use` throws */
@@ -44,13 +44,11 @@ export async function withMessageFile<T>(
 ): Promise<T> {
   // What is a link or a FIFO now was none when the files were looked for.
   const flags = constants.O_RDONLY | NO_FOLLOW | NO_WAITING;
-  const handle = await open(path, flags).catch((error: unknown) => {
-    throw fileError("ERR_READ", path, error);
-  });
+  const fd = opened(path, flags);
   try {
-    return await use({ path, handle });
+    return await use({ path, fd });
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 
@@ -60,10 +58,10 @@ export async function withMessageFile<T>(
  * @throws FileError `ERR_READ`; as `Envelope.inspect`, `targetOf`, `planFor`
  */
 export async function examine(
-  { path, handle }: MessageFile,
+  { path, fd }: MessageFile,
   targetOf: (info: MessageInfo) => Promise<Target>,
 ): Promise<Examined | undefined> {
-  const reader = new Reader(fileChunks(handle, path));
+  const reader = new Reader(fileChunks(fd, path));
   try {
     const format = await formatOf(reader);
     const info = await format.inspect(reader);
@@ -73,6 +71,11 @@ export async function examine(
     if (error instanceof FormatError && error.code === "ERR_NOT_A_MESSAGE") return undefined;
     throw error;
   }
+}
+
+/** How much of a file is in memory while it is re-wrapped, and in several copies. */
+export function bytesInMemory({ fd }: MessageFile, { info, isDecoded }: Examined): number {
+  return isDecoded ? Math.min(fstatSync(fd).size, MAX_TEXT_BYTES) : info.headerBytes;
 }
 
 export interface RewrapHow {
@@ -102,9 +105,9 @@ export async function rewrapFile(
   how: RewrapHow,
 ): Promise<RewrappedFile> {
   if (isDecoded) return rewrapText(file, how);
-  const { path, handle } = file;
-  const expected = await startOf(handle, info.headerBytes, path);
-  const rest = fileChunks(handle, path, expected.length);
+  const { path, fd } = file;
+  const expected = await startOf(fd, info.headerBytes, path);
+  const rest = fileChunks(fd, path, expected.length);
   const reader = new Reader(joined(expected, rest));
   const made = await rewrapped(path, reader, how);
   if (how.isKeyBlob && (await reader.upTo(1)).length > 0) throw notAlone(path);
@@ -118,10 +121,10 @@ export async function rewrapFile(
  * @throws UnsupportedError `ERR_REWRAP`: it is too long for that
  */
 async function rewrapText(file: MessageFile, how: RewrapHow): Promise<RewrappedFile> {
-  const { path, handle } = file;
-  const { size } = await handle.stat();
+  const { path, fd } = file;
+  const { size } = fstatSync(fd);
   if (size > MAX_TEXT_BYTES) throw tooLong(path);
-  const expected = await startOf(handle, size, path);
+  const expected = await startOf(fd, size, path);
   const made = await rewrapped(path, new Reader(expected), how);
   await made.verifyBody?.();
   const old = new Reader(expected);
@@ -158,20 +161,28 @@ function rewrapped(path: string, reader: Reader, how: RewrapHow): Promise<Rewrap
 }
 
 async function replaced(
-  { path, handle }: MessageFile,
+  { path, fd }: MessageFile,
   change: { readonly expected: Uint8Array; readonly header: Uint8Array },
   info: MessageInfo,
   { inPlace, breakLinks, confirm }: RewrapHow,
 ): Promise<RewrappedFile> {
   if (equal(change.expected, change.header)) return { info, how: "unchanged" };
-  const how = { handle, inPlace, breakLinks, ...defined({ confirm }), onInterrupt };
+  const how = { fd, inPlace, breakLinks, ...defined({ confirm }), onInterrupt };
   return { info, how: await replaceHeader(path, { ...change, ...how }) };
 }
 
 // ── Reading ──
 
-async function startOf(handle: FileHandle, length: number, path: string): Promise<Uint8Array> {
-  const start = await new Reader(fileChunks(handle, path)).upTo(length);
+function opened(path: string, flags: number): number {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    throw fileError("ERR_READ", path, error);
+  }
+}
+
+async function startOf(fd: number, length: number, path: string): Promise<Uint8Array> {
+  const start = await new Reader(fileChunks(fd, path)).upTo(length);
   if (start.length === length) return start;
   throw changed(path);
 }

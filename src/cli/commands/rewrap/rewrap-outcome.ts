@@ -32,7 +32,8 @@ export interface RewrappedOutcome {
   /** `change`: a dry run would have re-wrapped it. */
   readonly result: "rewrapped" | "change";
   readonly file: SoughtFile;
-  readonly info: MessageInfo;
+  /** Only what is told of it: a whole header may be large, and results wait for their turn. */
+  readonly info: Pick<MessageInfo, "format" | "messageId" | "signed">;
   readonly plan: PlannedChange;
   /** How the file was changed. */
   readonly how?: string;

@@ -30,6 +30,7 @@ import type { HeldLock } from "../../../store/lock.js";
 import { KeyTurns, Left, type Used } from "./key-turns.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
 import {
+  bytesInMemory,
   examine,
   rewrapFile,
   withMessageFile,
@@ -39,6 +40,7 @@ import {
 } from "./rewrap-file.js";
 import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
 import type { RuledRewrapping } from "./ruled-rewrapping.js";
+import { Turnstile } from "./turnstile.js";
 import { wantedChange, type WantedChange } from "./wanted-change.js";
 
 /** What a run works with. */
@@ -79,6 +81,7 @@ export class RewrapRun {
   readonly #journal: Journal | undefined;
   readonly #lock: HeldLock | undefined;
   readonly #turns: KeyTurns;
+  readonly #largeOnes = new Turnstile();
 
   private constructor(settings: Settings, { tokens, context, journal, lock }: RunWith) {
     this.#settings = settings;
@@ -186,13 +189,16 @@ export class RewrapRun {
     examined: Examined & { readonly plan: PlannedChange },
   ): Promise<Outcome> {
     const { custodian, isDryRun } = this.#settings;
-    const { info, plan, target } = examined;
-    const isRecorded = info.format === "p11seal" && custodian !== undefined;
-    const outcome = { file, info, plan, isRecorded };
+    const { plan, target } = examined;
+    const { format, messageId, signed } = examined.info;
+    const isRecorded = format === "p11seal" && custodian !== undefined;
+    const outcome = { file, info: { format, messageId, signed }, plan, isRecorded };
     const used: Used = {};
     try {
       const { how } = await this.#turns.patiently(() =>
-        rewrapFile(open, examined, this.#how(file, target, used)),
+        this.#largeOnesAlone(open, examined, () =>
+          rewrapFile(open, examined, this.#how(file, target, used)),
+        ),
       );
       if (how === "unchanged") {
         const { absent, otherHash } = plan;
@@ -204,6 +210,12 @@ export class RewrapRun {
       this.#turns.failed(error, used);
       throw error;
     }
+  }
+
+  /** What takes much memory does so for one file at a time. */
+  #largeOnesAlone<T>(open: MessageFile, examined: Examined, work: () => Promise<T>): Promise<T> {
+    if (bytesInMemory(open, examined) <= LARGE_BYTES) return work();
+    return this.#largeOnes.through(work);
   }
 
   #how(file: SoughtFile, target: Target, used: Used): RewrapHow {
@@ -289,6 +301,8 @@ export class RewrapRun {
     }
   }
 }
+
+const LARGE_BYTES = 256 * 1024;
 
 /** Not an error: a dry run got as far as it can without a PIN. */
 class Rehearsed extends Error {}

@@ -3,8 +3,9 @@
  * written; the bulk is neither opened nor encrypted again. What is to happen to a file shows in its
  * header, so a run can be repeated at any time.
  *
- * Four files are worked on at a time, of which two use keys (`key-turns.ts`); meanwhile the disk
- * flushes the others.
+ * Several files are worked on at a time, of which two use keys (`key-turns.ts`); meanwhile the disk
+ * flushes the others. Each file waits for two flushes, which together take longer than some tokens
+ * need for it: with too few files under way, the token would wait for the disk.
  */
 import { statSync } from "node:fs";
 import { defined } from "../../../defined.js";
@@ -25,7 +26,7 @@ import { Outcomes } from "./rewrap-outcome.js";
 import { RewrapRun } from "./rewrap-run.js";
 import { RuledRewrapping } from "./ruled-rewrapping.js";
 
-const SIDE_BY_SIDE = { most: 4, firstAlone: true };
+const SIDE_BY_SIDE = { most: 16, ahead: 240, firstAlone: true };
 
 export async function rewrapCommand(args: Arguments, given: Context): Promise<number> {
   const progress = fileProgress(given, args.reporting);
