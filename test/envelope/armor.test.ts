@@ -1,5 +1,5 @@
 /** Messages as text: what is written, what is read, and that nothing else is. */
-import { randomBytes, randomInt } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { ascii } from "../../src/bytes.js";
 import { armored, armorLabel, dearmored } from "../../src/envelope/armor.js";
@@ -12,6 +12,7 @@ import {
 import { P11SealError } from "../../src/errors.js";
 import { collect, fillingSource, Reader, type ByteSource } from "../../src/stream.js";
 import { identityOf, recipientOf, senderOf } from "../support/identities.js";
+import { Random } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
 import { codeOf } from "../support/streams.js";
 
@@ -121,15 +122,15 @@ describe("armour", () => {
   });
 
   it("reads the same bytes or none, however it was changed", async () => {
-    const bytes = new Uint8Array(randomBytes(300));
+    const random = new Random(29);
+    const bytes = random.bytes(300);
     const armor = Buffer.from(await text(bytes), "latin1");
     for (let run = 0; run < scaled(20_000, 500); run++) {
       const changed = Buffer.from(armor);
-      const at = randomInt(changed.length);
-      changed[at] = randomInt(256);
+      changed[random.below(changed.length)] = random.below(256);
       const found = await collect(
         dearmored(
-          inChunks(changed, () => 1 + randomInt(100)),
+          inChunks(changed, () => 1 + random.below(100)),
           LABEL,
         ),
       ).catch((error: unknown) => error as Error);

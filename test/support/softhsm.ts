@@ -9,7 +9,8 @@ import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js"
 import { formatUri } from "../../src/token/uri.js";
 import { type ImportOptions, importPrivateKey } from "./import-key.js";
 
-export const USER_PIN = "1234";
+/** Not in any number or hexadecimal text, so that a test can look for it in what is shown. */
+export const USER_PIN = "pin-1234";
 export const SO_PIN = "87654321";
 
 /** The module's path. Without SoftHSM, testing the token layer is pointless. */

@@ -85,18 +85,18 @@ beforeEach(async () => {
 
 it("that was mistyped is typed again, and opens", async () => {
   const played = await open([
-    [FIRST, "0000\r"],
+    [FIRST, "wrong\r"],
     [AGAIN, `${USER_PIN}\r`],
   ]);
   expect(played).toMatchObject({ status: 0, modesKept: true });
   expect(played.shown).toContain("meet at noon");
-  expect(played.shown).not.toMatch(/0000|[*]/);
+  expect(played.shown).not.toMatch(/wrong|[*]/);
   expect(logins()).toBe(2);
 });
 
 it("is asked for three times at most", async () => {
   const played = await open([
-    [FIRST, "0000\r"],
+    [FIRST, "wrong\r"],
     [AGAIN, "1111\r"],
     [AGAIN, "2222\r"],
   ]);
@@ -107,8 +107,8 @@ it("is asked for three times at most", async () => {
 
 it("that was refused is not sent again when it is typed again", async () => {
   const played = await open([
-    [FIRST, "0000\r"],
-    [AGAIN, "0000\r"],
+    [FIRST, "wrong\r"],
+    [AGAIN, "wrong\r"],
     [SAME, `${USER_PIN}\r`],
   ]);
   expect(played.status).toBe(0);
@@ -122,7 +122,7 @@ it.each([
   ["Ctrl-C", "\u0003", 130],
 ])("is given up with %s", async (_how, typed, status) => {
   const played = await open([
-    [FIRST, "0000\r"],
+    [FIRST, "wrong\r"],
     [AGAIN, typed],
   ]);
   expect(played).toMatchObject({ status, modesKept: true });
@@ -130,7 +130,7 @@ it.each([
 });
 
 it("is not asked for again once the token says that its counter is low", async () => {
-  const played = await open([[FIRST, "0000\r"]], { behind: showing });
+  const played = await open([[FIRST, "wrong\r"]], { behind: showing });
   expect(played.status).toBe(5);
   expect([questions(played), logins()]).toEqual([1, 1]);
 });
@@ -150,7 +150,7 @@ it.each<[string, SetFaults]>([
 
 it("that was mistyped in a pinentry is typed again there, and opens", async () => {
   const { program, told } = fakePinentry(folder, "pinentry", {
-    GETPIN: ["D 0000\nOK\n", `D ${USER_PIN}\nOK\n`],
+    GETPIN: ["D wrong\nOK\n", `D ${USER_PIN}\nOK\n`],
   });
   const played = await open([], { source: `pinentry:${program}` });
   expect(played).toMatchObject({ status: 0, modesKept: true });
@@ -161,7 +161,7 @@ it("that was mistyped in a pinentry is typed again there, and opens", async () =
 });
 
 it("of a source is never asked for again", async () => {
-  const played = await open([], { pin: "0000" });
+  const played = await open([], { pin: "wrong" });
   expect(played.status).toBe(5);
   expect([questions(played), logins()]).toEqual([0, 1]);
 });

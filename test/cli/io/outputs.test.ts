@@ -283,7 +283,7 @@ describe("two outputs of one run", () => {
 
   it("appear together", async () => {
     await commit(await written(), await written(second));
-    expect(readdirSync(folder)).toEqual(["out", "second"]);
+    expect(readdirSync(folder).sort()).toEqual(["out", "second"]);
   });
 
   it("neither appears when one of them can't", async () => {
@@ -302,14 +302,14 @@ describe("two outputs of one run", () => {
     await expect(commit(...outputs)).rejects.toMatchObject({ code: "ERR_EXISTS" });
     for (const output of outputs) await output.close();
     expect(readFileSync(target)).toEqual(OLD);
-    expect(readdirSync(folder)).toEqual(["out", "second"]);
+    expect(readdirSync(folder).sort()).toEqual(["out", "second"]);
   });
 
   it("leave no copy of what they replaced", async () => {
     for (const path of [target, second]) writeFileSync(path, OLD);
     await commit(await written(target, FORCE), await written(second, FORCE));
     expect(readFileSync(target)).toEqual(NEW);
-    expect(readdirSync(folder)).toEqual(["out", "second"]);
+    expect(readdirSync(folder).sort()).toEqual(["out", "second"]);
   });
 
   it("can't have one name, however it is spelled", async () => {

@@ -116,7 +116,7 @@ describe("a PIN", () => {
   });
 
   it("that is wrong is sent once, and the refusal is remembered for every key", async () => {
-    const keys = await open("0000");
+    const keys = await open("wrong");
     const results = await Promise.all(keys.map(unlock));
     expect(results.map((error) => (error as { code?: string }).code)).toEqual([
       "ERR_PIN_REFUSED",
@@ -124,9 +124,9 @@ describe("a PIN", () => {
     ]);
     expect(await unlockBoth(keys)).toEqual(["ERR_PIN_REFUSED", "ERR_PIN_REFUSED"]);
     expect(asked).toHaveLength(1);
-    expect(sent).toEqual(["0000"]);
+    expect(sent).toEqual(["wrong"]);
     expect(results[0]).toMatchObject({ fn: "C_Login", ckr: "CKR_PIN_INCORRECT" });
-    expect(JSON.stringify(results) + String(results[0])).not.toContain("0000");
+    expect(JSON.stringify(results) + String(results[0])).not.toContain("wrong");
   });
 
   it.each(["", "12\n34", "123", "1".repeat(256)])(
