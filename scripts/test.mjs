@@ -9,6 +9,7 @@ import { findOpenSsl } from "./lib/cms.mjs";
 import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { ensurePkits } from "./lib/pkits.mjs";
+import { ensureVitest } from "./lib/vitest.mjs";
 import { runMain, say } from "./lib/run.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
@@ -20,6 +21,8 @@ const PKITS_TESTS = [
   "test/trust/pkits-mails.test.ts",
   "test/cli/commands/sign/pkits-verify.test.ts",
 ];
+
+const VITEST_TEST = "test/testing/fresh-projects.test.ts";
 
 await runMain(async () => {
   if (!process.argv.includes("--as-built")) await ensureBuild();
@@ -37,6 +40,11 @@ await runMain(async () => {
     const pkits = ensurePkits();
     if ("reason" in pkits) env["TEST_PKITS_MISSING"] = pkits.reason;
     else env["TEST_PKITS"] = pkits.path;
+  }
+  if (isAsked(VITEST_TEST, asked)) {
+    const vitest = ensureVitest();
+    if ("reason" in vitest) env["TEST_VITEST_MISSING"] = vitest.reason;
+    else env["TEST_VITEST"] = vitest.path;
   }
   const args = [...asked];
   if (process.env["P11SEAL_TEST_STACKS"] === "none") {

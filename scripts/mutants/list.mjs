@@ -1880,4 +1880,18 @@ export const MUTANTS = [
     test: "test/cli/commands/seal/cms.test.ts",
     built: true,
   },
+  {
+    what: "the cache of test tokens removes what others keep in its folder",
+    file: "src/testing/cache.ts",
+    find: "  return OLD.test(name) ? DAY_MS : undefined;",
+    replace: "  return OLD.test(name) ? DAY_MS : MONTH_MS;",
+    test: "test/testing/cache.test.ts",
+  },
+  {
+    what: "a module that others may write to is loaded as a test token's",
+    file: "src/testing/folders.ts",
+    find: "  if (isOwn && (stats.mode & 0o022) === 0) return path;",
+    replace: "  if (isOwn) return path;",
+    test: "test/testing/cache.test.ts",
+  },
 ];

@@ -83,7 +83,7 @@ const ENTRY = /^(?:shim|token)-([0-9]{1,4})-[0-9a-f]{16,24}(?:\.so)?(?:\.lock)?$
 
 /** Up to layout 2, and folders in which a process that was killed made or removed something. */
 const OLD =
-  /^(?:(?:shim|token)-[0-9a-f]{16,24}(?:\.so|-[0-9]+\.new)?|(?:making|unpack|gone)-\w{6})$/;
+  /^(?:softhsm|(?:shim|token)-[0-9a-f]{16,24}(?:\.so|-[0-9]+\.new)?|(?:making|unpack|gone)-\w{6})$/;
 
 /**
  * How long an entry is kept unused; undefined for what is none: the user may have named any folder.
@@ -91,7 +91,7 @@ const OLD =
 function keptMs(name: string): number | undefined {
   const layout = ENTRY.exec(name)?.[1];
   if (layout !== undefined) return Number(layout) < LAYOUT ? DAY_MS : MONTH_MS;
-  if (name === "softhsm") return MONTH_MS;
+  if (/^softhsm-[a-z0-9._-]+$/.test(name)) return MONTH_MS;
   return OLD.test(name) ? DAY_MS : undefined;
 }
 

@@ -4,7 +4,7 @@
  * package against the archive's signature.
  */
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { isSoftHsm } from "../token/modules/module.js";
@@ -30,7 +30,7 @@ export async function findSoftHsm({ softhsm, download = true }: FindOptions): Pr
   }
   const installed = systemPaths(process.env).wellKnown.filter(isSoftHsm).find(existsSync);
   if (installed !== undefined) return installed;
-  const unpacked = join(cacheFolder(), "softhsm");
+  const unpacked = join(cacheFolder(), `softhsm-${distribution()}`);
   const known = libraryBelow(unpacked);
   if (known !== undefined) {
     noteUse(unpacked);
@@ -46,6 +46,25 @@ export async function findSoftHsm({ softhsm, download = true }: FindOptions): Pr
   const found = libraryBelow(unpacked);
   if (found === undefined) throw unavailable("Debian's libsofthsm2 has no libsofthsm2.so", INSTALL);
   return found;
+}
+
+/**
+ * This distribution, its version and the processor, as in `debian-12-x64`: the libraries that a
+ * package needs are those of its distribution. A cache may outlive an upgrade, or the image that a
+ * CI job ran on.
+ */
+function distribution(): string {
+  let text = "";
+  try {
+    text = readFileSync("/etc/os-release", "utf8");
+  } catch {
+    // Then there is no apt either.
+  }
+  const [id, version] = ["ID", "VERSION_ID"].map((name) => {
+    const value = new RegExp(`^${name}=["']?([a-z0-9._-]{1,40})["']?$`, "m").exec(text)?.[1];
+    return value ?? "unknown";
+  });
+  return `${id}-${version}-${process.arch}`;
 }
 
 const INSTALL =

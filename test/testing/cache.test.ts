@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -15,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeEach, expect, it } from "@jest/globals";
-import { cachePath, pruneCache } from "../../src/testing/cache.js";
+import { cacheFolder, cachePath, pruneCache } from "../../src/testing/cache.js";
 import { testToken } from "../../src/testing/index.js";
 import { SOFTHSM_MODULE } from "../support/softhsm.js";
 
@@ -55,10 +56,10 @@ const names = (): string[] =>
 
 it("an entry goes when nobody has used it for 30 days", () => {
   const [token, shim] = [cachePath("token", HASH), cachePath("shim", `${HASH}.so`)];
-  for (const path of [token, shim, at("softhsm")]) lay(path, 29);
+  for (const path of [token, shim, at("softhsm-debian-12-x64")]) lay(path, 29);
   pruneCache();
   expect(names()).toHaveLength(3);
-  for (const path of [token, shim, at("softhsm")]) age(path, 31);
+  for (const path of [token, shim, at("softhsm-debian-12-x64")]) age(path, 31);
   rmSync(at("pruned"));
   pruneCache();
   expect(names()).toEqual([]);
@@ -94,6 +95,15 @@ it("it looks once a day", () => {
   age(at("pruned"), 1.01);
   pruneCache();
   expect(names()).toEqual([]);
+});
+
+it("a folder that others may write to is refused: a library from it is loaded", () => {
+  chmodSync(folder, 0o770);
+  expect(() => cacheFolder()).toThrow(expect.objectContaining({ code: "ERR_TEST_FOLDER" }));
+  pruneCache();
+  expect(existsSync(at("pruned"))).toBe(false);
+  chmodSync(folder, 0o755);
+  expect(cacheFolder()).toBe(folder);
 });
 
 it("a token that is made from an entry has used it", async () => {

@@ -3,7 +3,7 @@
  * unpacked into that user's cache. For root, the user is nobody; what is installed is hidden.
  */
 import { spawnSync } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -86,7 +86,9 @@ if (!existsSync("/usr/bin/apt-get") || !existsSync("/usr/bin/dpkg")) {
         pem: expect.stringContaining("PUBLIC KEY") as unknown,
       });
       const cache = join(home, ".cache", "p11seal-testing");
-      expect(existsSync(join(cache, "softhsm", "usr", "lib"))).toBe(true);
+      const [unpacked = ""] = readdirSync(cache).filter((name) => name.startsWith("softhsm-"));
+      expect(unpacked).toMatch(/^softhsm-(?:debian|ubuntu)-[0-9.]+-(?:x64|arm64)$/);
+      expect(existsSync(join(cache, unpacked, "usr", "lib"))).toBe(true);
     });
   }
 }
