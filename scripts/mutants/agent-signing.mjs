@@ -24,15 +24,15 @@ export const AGENT_SIGNING = [
   {
     what: "an agent signs a message of the past",
     file: SIGNABLE,
-    find: "if (Math.abs(core.createdMs - nowMs) > NEAR_MS) throw",
-    replace: "if (core.createdMs - nowMs > NEAR_MS) throw",
+    find: "if (Math.abs(ms - nowMs) > NEAR_MS) throw",
+    replace: "if (ms - nowMs > NEAR_MS) throw",
     test: TEST,
   },
   {
     what: "an agent signs a message of the future",
     file: SIGNABLE,
-    find: "if (Math.abs(core.createdMs - nowMs) > NEAR_MS) throw",
-    replace: "if (nowMs - core.createdMs > NEAR_MS) throw",
+    find: "if (Math.abs(ms - nowMs) > NEAR_MS) throw",
+    replace: "if (nowMs - ms > NEAR_MS) throw",
     test: TEST,
   },
   {
@@ -69,6 +69,28 @@ export const AGENT_SIGNING = [
     find: "others.some((one) => one === undefined || !equal(one, first))",
     replace: "others.some((one) => one === undefined)",
     test: TEST,
+  },
+  {
+    what: "a custodian's record by an agent may say anything",
+    file: "src/envelope/native/rewrap-record.ts",
+    find: "equal(parseRecord(body, isSigned).signed, encodeFields(fields)),",
+    replace:
+      "equal(parseRecord(body, isSigned).signed.subarray(0, 1), encodeFields(fields).subarray(0, 1)),",
+    test: "test/agent/custodian.test.ts",
+  },
+  {
+    what: "an agent adds a record that nobody asked for",
+    file: "src/envelope/native/rewrap.ts",
+    find: "record === undefined ? heldRecord(made) === undefined :",
+    replace: "record === undefined ? made.stanzas.length > 0 :",
+    test: "test/agent/custodian.test.ts",
+  },
+  {
+    what: "an agent signs a custodian's record of the past",
+    file: "src/agent/agent.ts",
+    find: 'requirePresent(nowMs, Date.now(), "this record");',
+    replace: 'requirePresent(Math.max(nowMs, Date.now()), Date.now(), "this record");',
+    test: "test/agent/custodian.test.ts",
   },
   {
     what: "another host has messages signed",

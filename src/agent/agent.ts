@@ -6,9 +6,11 @@
  */
 import type { Socket } from "node:net";
 import { bodyKeyOf, rewrapWhole } from "../envelope/body-key.js";
-import { readCore, requireSignable } from "../envelope/core-signing.js";
-import type { MessageInfo, SenderInfo } from "../envelope/message-info.js";
+import { readCore, requirePresent, requireSignable } from "../envelope/core-signing.js";
+import type { MessageInfo, PassedOn, SenderInfo } from "../envelope/message-info.js";
+import { inspectMessage } from "../envelope/messages.js";
 import type { OpenOptions } from "../envelope/open-options.js";
+import type { Custodian } from "../envelope/rewrapping.js";
 import { defined } from "../defined.js";
 import {
   FormatError,
@@ -25,11 +27,13 @@ import type {
   OaepHash,
 } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
+import { requireCapability } from "../keys/purpose.js";
 import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../token/uri.js";
-import { addresseesOf } from "./addressees.js";
+import { addresseesOf, changeText } from "./addressees.js";
 import {
   Keyring,
   type KeyringOptions,
+  type KnownMessage,
   type Purpose,
   type SigningKey,
   type Use,
@@ -61,6 +65,10 @@ export interface AgentOptions extends Omit<KeyringOptions, "signs"> {
 interface Known {
   messageId?: string;
   sender?: SenderInfo;
+  /** As in `KnownMessage`. */
+  addressees?: string;
+  /** What a custodian here has signed. */
+  record?: PassedOn | undefined;
 }
 
 /** Which keys a client wants, and where it can be asked. */
@@ -95,7 +103,8 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     const allows = options.allows ?? [];
-    this.#keyring = new Keyring({ ...options, signs: allows.includes("sign") });
+    this.#keyring = new Keyring({ ...options, signs: allows.length > 0 });
+    const kinds = new Set(allows.flatMap((one) => KINDS[one]));
     this.#log = new UseLog(options.home);
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
@@ -105,7 +114,7 @@ export class Agent {
     });
     this.server = agentServer({
       handle: (request, client) => this.#handle(request, client),
-      capabilities: ["open", ...allows.flatMap((one) => KINDS[one]), "status", "lock", "stop"],
+      capabilities: ["open", ...kinds, "status", "lock", "stop"],
       peerOf: options.peerOf,
     });
   }
@@ -202,26 +211,56 @@ export class Agent {
     });
   }
 
-  #rewrap(
-    { format, header, add, remove, oaep, ...wish }: Asked<"rewrap">,
+  async #rewrap(
+    { format, header, add, remove, oaep, record, ...wish }: Asked<"rewrap">,
     client: Client,
   ): Promise<Answer> {
-    return this.#withKey("re-wrap", wish, client, async (use, receiver) => {
+    return this.#withKey("re-wrap", wish, client, async (use, receiver, known) => {
+      const added = add.map((one) => ({
+        publicKey: exchangeKey(one.spki),
+        ...defined({ oaep: oaepHash(one.oaep) }),
+      }));
+      const removed = remove.map(exchangeKey);
+      const keys = added.map(({ publicKey }) => publicKey);
+      known.addressees = await changeText(keys, removed, this.#options.home);
+      const custodian = record && (await this.#custodian(record, use, known));
+      if (record !== undefined && custodian === undefined) return { kind: "no-key" };
       const made = await rewrapWhole(format, header, {
-        ...receiver,
-        add: add.map((one) => ({
-          publicKey: exchangeKey(one.spki),
-          ...defined({ oaep: oaepHash(one.oaep) }),
-        })),
-        remove: remove.map(exchangeKey),
-        ...defined({ oaep: oaepHash(oaep) }),
-        // For a record, which is not made here.
-        nowMs: 0,
+        ...{ ...receiver, add: added, remove: removed, nowMs: record?.nowMs ?? 0 },
+        ...defined({ oaep: oaepHash(oaep), custodian, rulesHash: record?.rulesHash }),
       });
       const { identity } = made;
       if (identity === undefined) throw new TypeError("re-wrapped without a key");
+      if (custodian !== undefined) {
+        known.record = (await inspectMessage([made.header])).passedOn;
+      }
       return { kind: "rewrapped", header: made.header, ...openedBy(identity, use) };
     });
+  }
+
+  /**
+   * Who signs the record of a re-wrapping, which is made here, once the old header has turned out
+   * authentic; undefined: the key is not served.
+   */
+  async #custodian(
+    { key, nowMs }: NonNullable<Asked<"rewrap">["record"]>,
+    use: Use,
+    known: Known,
+  ): Promise<Custodian | undefined> {
+    const signer = await this.#signerAt(key);
+    if (signer === undefined) return undefined;
+    const requireNow = (): void => {
+      requirePresent(nowMs, Date.now(), "this record");
+    };
+    requireNow();
+    const { publicKey } = signer;
+    const sign = async (message: Uint8Array): Promise<Uint8Array> => {
+      const unlocked = await use.signer(signer, messageOf(known));
+      // Somebody may have taken their time to answer.
+      requireNow();
+      return requireCapability(unlocked, "sign")(message);
+    };
+    return { publicKey, key: { publicKey, sign } };
   }
 
   async #signer({ key, unlock, ...wish }: Asked<"signer">, client: Client): Promise<Answer> {
@@ -261,13 +300,13 @@ export class Agent {
     act: Purpose["act"],
     { keys, only, ...wish }: Wish,
     client: Client,
-    answerWith: (use: Use, receiver: ReceiverOptions) => Promise<Answer>,
+    answerWith: (use: Use, receiver: ReceiverOptions, known: Known) => Promise<Answer>,
   ): Promise<Answer> {
     const [uris, allowed] = [urisOf(keys), urisOf(only)];
     if (uris?.length === 0 || allowed?.length === 0) return { kind: "no-key" };
     const known: Known = {};
-    return this.#using(act, wish, client, known, (use) =>
-      answerWith(use, {
+    return this.#using(act, wish, client, known, (use) => {
+      const receiver: ReceiverOptions = {
         // Whom to believe is the client's policy, which was obeyed before it asked.
         authenticate: (signed) => {
           if (signed !== undefined) known.sender = signed;
@@ -275,13 +314,13 @@ export class Agent {
         },
         passedOn: () => Promise.resolve(),
         identities: async (info) => {
-          const { messageId } = info;
-          known.messageId = messageId;
+          known.messageId = info.messageId;
           const found = await this.#keyring.keysFor(info, uris, allowed);
-          return found.map((one) => use.identity(one, { messageId, sender: known.sender }));
+          return found.map((one) => use.identity(one, messageOf(known)));
         },
-      }),
-    );
+      };
+      return answerWith(use, receiver, known);
+    });
   }
 
   /** Begins and ends a use of keys, and writes a line about it if it came to that. */
@@ -317,11 +356,12 @@ export class Agent {
   async #record(
     { key, path }: Use,
     { act, ...done }: Pick<LoggedUse, "outcome" | "remote"> & Pick<Purpose, "act">,
-    { messageId, sender }: Known,
+    { messageId, sender, record: passedOn = sender?.passedOn }: Known,
     { peer }: Client,
   ): Promise<void> {
     if (key === undefined || messageId === undefined) return;
-    await this.#log.record({ ...done, messageId, signs: act === "sign", sender, key, path, peer });
+    const signs = act === "sign";
+    await this.#log.record({ ...done, messageId, signs, sender, passedOn, key, path, peer });
   }
 
   async #status(): Promise<AnswerOf<"status">> {
@@ -371,12 +411,13 @@ export class Agent {
 const OUTCOMES: Readonly<Record<Purpose["act"], string>> = {
   open: "opened",
   "re-wrap": "rewrapped",
+  "pass on": "rewrapped",
   sign: "signed",
 };
 
 /** The kinds of request that come with each thing that is allowed. */
 const KINDS: Readonly<Record<Allowed, readonly string[]>> = {
-  rewrap: ["rewrap"],
+  rewrap: ["rewrap", "signer"],
   sign: ["signer", "sign"],
 };
 
@@ -386,6 +427,10 @@ const TICKS_TO_LOOK = 2;
 /** By the clocks of this process. */
 export function momentNow(): Moment {
   return { monotonicMs: performance.now(), wallMs: Date.now() };
+}
+
+function messageOf({ messageId, sender, addressees }: Known): KnownMessage {
+  return { messageId, sender, addressees };
 }
 
 function openedBy(

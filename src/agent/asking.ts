@@ -108,7 +108,7 @@ export class Asking {
     const options = { about, answerMs: this.#answerMs, signal, env };
     // A line feed in a name would make a line of its own, as if the agent said it.
     const names = `key "${shown(label, 100)}" of token "${shown(token.label, 100)}"`;
-    const question = `${asker.act === "sign" ? "Sign with" : "Use"} ${names}?`;
+    const question = `${SIGNS.has(asker.act) ? "Sign with" : "Use"} ${names}?`;
     let answer = false;
     try {
       answer = await askConsent(place, question, options);
@@ -123,11 +123,10 @@ export class Asking {
   /** Who wants to do what to which message, and who signed it or whom it is for: a line each. */
   async #about(asker: Asker): Promise<string[]> {
     const { sender, addressees } = asker.message;
-    if (asker.act === "sign") {
-      return [described(asker), ...(addressees === undefined ? [] : [shown(addressees, 200)])];
-    }
+    const whom = addressees === undefined ? [] : [shown(addressees, 150)];
+    if (asker.act === "sign") return [described(asker), ...whom];
     const origin = sender === undefined ? "nobody signed it" : await this.#options.signedBy(sender);
-    return [described(asker), shown(origin, 200)];
+    return [described(asker), shown(origin, 200), ...whom];
   }
 
   #placeFor({ terminal, remote }: Asker): Place {
@@ -194,6 +193,9 @@ export class Asking {
     this.#pauses.set(name, { untilMs: this.#options.nowMs() + ms, ms });
   }
 }
+
+/** What a key does not only undo, but says. */
+const SIGNS: ReadonlySet<Purpose["act"]> = new Set(["sign", "pass on"]);
 
 const ANSWER_MS = 120_000;
 

@@ -104,21 +104,24 @@ export class AgentClient {
    * The header for other recipients; undefined: the agent has no key for the message, or can't be
    * asked for this change.
    *
-   * @throws as `open`
+   * @param wish - `custodian`: the `pkcs11:` URI of the key that signs the record of it; by default
+   *   there is none
+   * @throws as `open`; PolicyError `ERR_AGENT_CORE`
    */
   async rewrap(
     { format, bytes }: WholeHeader,
-    { add, remove, oaep }: RewrapOptions,
-    wish: Omit<OpenWish, "only" | "remote"> = {},
+    { add, remove, oaep, nowMs, rulesHash }: RewrapOptions,
+    wish: Omit<OpenWish, "only" | "remote"> & { readonly custodian?: string | undefined } = {},
   ): Promise<(ElsewhereRewrapped & Pick<AgentsKey, "path">) | undefined> {
     if (add.length + remove.length > MAX_CHANGED || bytes.length > MAX_FRAME_BYTES / 2)
       return undefined;
-    const { keys, terminal } = wish;
+    const { keys, terminal, custodian: key } = wish;
+    const record = key === undefined ? undefined : { key, nowMs, ...defined({ rulesHash }) };
     const request: Request = {
       ...{ kind: "rewrap", format, header: bytes },
       add: add.map((one) => ({ spki: one.publicKey.spki, ...defined({ oaep: one.oaep }) })),
       remove: remove.map(({ spki }) => spki),
-      ...defined({ oaep, keys, terminal }),
+      ...defined({ oaep, record, keys, terminal }),
     };
     const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;

@@ -28,7 +28,7 @@ export interface Purpose {
   /** The host that the client asks on behalf of, as it says. */
   readonly remote?: string | undefined;
   /** What the key is to do. */
-  readonly act: "open" | "re-wrap" | "sign";
+  readonly act: "open" | "re-wrap" | "sign" | "pass on";
   readonly message: KnownMessage;
 }
 
@@ -38,7 +38,7 @@ export interface KnownMessage {
   readonly messageId: string | undefined;
   /** Whose signature holds; undefined: nobody signed. */
   readonly sender: SenderInfo | undefined;
-  /** Of one that is to be signed: whom it is for, in words. */
+  /** Of one that is to be signed: whom it is for, in words; of another, who comes and goes. */
   readonly addressees?: string | undefined;
 }
 
@@ -144,9 +144,10 @@ export class Keyring {
 
   /** Begins a request, which is to be ended. */
   use(purpose: Omit<Purpose, "message">): Use {
-    return new Use((key, how, message, isUse) =>
-      this.#login(key, how, { ...purpose, message }, isUse),
-    );
+    return new Use((key, how, message, isUse) => {
+      const act = how === "sign" && purpose.act === "re-wrap" ? "pass on" : purpose.act;
+      return this.#login(key, how, { ...purpose, act, message }, isUse);
+    });
   }
 
   /** Ends every login. */
@@ -327,7 +328,7 @@ export class Use {
     this.#unlock = unlock;
   }
 
-  /** The key that was unlocked last, or that was to be. */
+  /** The key that was unlocked last, or that was to be; a custodian's is not told. */
   get key(): KeyInfo | undefined {
     return this.#key;
   }
@@ -355,9 +356,9 @@ export class Use {
     return around(identity, { using });
   }
 
-  /** A key to sign with, unlocked. */
+  /** A key to sign with, unlocked: the sender's, or, once a message is open, a custodian's. */
   async signer(key: SigningKey, message: KnownMessage): Promise<PrivateKey<SigningPublicKey>> {
-    this.#key = key;
+    this.#key ??= key;
     const unlocked = await this.#unlock(key, "sign", message, true);
     this.#held.push(unlocked);
     return unlocked.privateKey;

@@ -85,6 +85,20 @@ const MAX_SIGNATURE = 1024;
 /** A recipient to add: its SubjectPublicKeyInfo, and the OAEP hash recorded with it. */
 const ADDED = shape({ spki: bytes(1, MAX_SPKI) }, { oaep: text(16) });
 
+/** The record that a custodian signs. */
+const RECORD = shape(
+  {
+    /** The `pkcs11:` URI of their signing key. */
+    key: text(MAX_TEXT),
+    /** Milliseconds since 1970-01-01T00:00Z. */
+    nowMs: number,
+  },
+  {
+    /** SHA-256 of the rules that were obeyed. */
+    rulesHash: bytes(32, 32),
+  },
+);
+
 const REQUESTS = {
   /** The first request on a connection. */
   hello: shape({ version: number }, {}),
@@ -102,7 +116,7 @@ const REQUESTS = {
       remote: text(256),
     },
   ),
-  /** A header for other recipients before the same body, of a message that nobody signed. */
+  /** A header for other recipients before the same body; of a signed message, with a record. */
   rewrap: shape(
     {
       format: text(32),
@@ -111,7 +125,10 @@ const REQUESTS = {
       /** SubjectPublicKeyInfo, DER. */
       remove: list(bytes(1, MAX_SPKI), 1024),
     },
-    { oaep: text(16), keys: list(text(MAX_TEXT), 64), terminal: text(MAX_TEXT) },
+    {
+      ...{ oaep: text(16), record: record(RECORD) },
+      ...{ keys: list(text(MAX_TEXT), 64), terminal: text(MAX_TEXT) },
+    },
   ),
   /** The public half of the one signing key that a URI names. */
   signer: shape(

@@ -2,7 +2,7 @@
 import { readlinkSync } from "node:fs";
 import { toHex } from "../bytes.js";
 import { defined } from "../defined.js";
-import type { SenderInfo } from "../envelope/message-info.js";
+import type { PassedOn, SenderInfo } from "../envelope/message-info.js";
 import { appendAudit, auditFiles } from "../records/audit/audit-log.js";
 import { passedOnBy } from "../records/audit/passed-on.js";
 import type { KeyInfo } from "../token/values.js";
@@ -18,6 +18,8 @@ export interface LoggedUse {
   readonly signs?: boolean | undefined;
   /** Whose signature the message's is, if it holds. */
   readonly sender?: SenderInfo | undefined;
+  /** Who passed it on, or has just done so. */
+  readonly passedOn?: PassedOn | undefined;
   readonly key: KeyInfo;
   /** How the token was asked. */
   readonly path?: string | undefined;
@@ -70,13 +72,13 @@ export class UseLog {
 }
 
 async function write(home: string, use: LoggedUse): Promise<void> {
-  const { outcome, messageId, signs, sender, key, path, peer, remote } = use;
+  const { outcome, messageId, signs, sender, passedOn, key, path, peer, remote } = use;
   const keyId = key.publicKey && toHex(key.publicKey.fingerprint);
   const event = {
     ...{ event: "agent" as const, outcome, messageId },
     ...defined({
       sender: signs === true ? keyId : sender?.keyId,
-      passedOn: sender?.passedOn && passedOnBy(sender.passedOn),
+      passedOn: passedOn && passedOnBy(passedOn),
       recipient: signs === true ? undefined : keyId,
       tokenSerial: key.token.serial,
       path,

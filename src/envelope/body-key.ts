@@ -33,8 +33,7 @@ export async function bodyKeyOf(
 }
 
 /**
- * Makes a header for other recipients of a message that nobody signed: what a custodian signs is
- * made where the custodian's key is.
+ * Makes a header for other recipients, of a signed message with a custodian's record.
  *
  * @param header - without a byte of the body
  * @throws as `rewrapMessage`; UnsupportedError `ERR_AGENT_FORMAT`; AuthenticationError

@@ -33,7 +33,17 @@ export async function readCore({ format, bytes }: WholeCore): Promise<CoreToSign
 export function requireSignable(core: CoreToSign, key: SigningPublicKey, nowMs: number): void {
   if (!core.isFrom(key)) throw unsignable("it names another sender");
   if (core.addresses(key)) throw unsignable("the key that signs it would receive it, too");
-  if (Math.abs(core.createdMs - nowMs) > NEAR_MS) throw unsignable("it is not from just now");
+  requirePresent(core.createdMs, nowMs);
+}
+
+/**
+ * Refuses a time that is not the present. Both are milliseconds since 1970-01-01T00:00Z.
+ *
+ * @param what - what says so
+ * @throws PolicyError `ERR_AGENT_CORE`
+ */
+export function requirePresent(ms: number, nowMs: number, what?: string): void {
+  if (Math.abs(ms - nowMs) > NEAR_MS) throw unsignable("it is not from just now", what);
 }
 
 /** Longer than a person is given to answer for a PIN, and then for a use. */

@@ -22,7 +22,10 @@ export interface OpenOptions extends Watching {
    * once, after `authenticate`; never for CMS, whose messages are authentic only at their end.
    */
   readonly bodyKey?: ((header: WholeHeader) => Promise<BodyKey | undefined>) | undefined;
-  /** Re-wraps a message that nobody signed, in place of `identities`, as `bodyKey` opens one. */
+  /**
+   * Re-wraps a message in place of `identities`, as `bodyKey` opens one. In p11seal's own format,
+   * if a custodian is named, the new header is to have their record; otherwise none.
+   */
   readonly rewrapped?:
     | ((header: WholeHeader, options: RewrapOptions) => Promise<ElsewhereRewrapped | undefined>)
     | undefined;

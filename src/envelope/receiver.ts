@@ -35,8 +35,8 @@ export interface Receiver {
   bodyKey?(header: WholeHeader): Promise<BodyKey | undefined>;
   /**
    * The header for other recipients, from somebody else with a private key, in place of
-   * `identities`, when a message that nobody signed is re-wrapped; undefined: they have no key for
-   * it, or don't do this.
+   * `identities`, when a message is re-wrapped; undefined: they have no key for it, don't do this,
+   * or have not the key of the custodian that is named, whose record is to be in the header.
    */
   rewrapped?(header: WholeHeader, options: RewrapOptions): Promise<ElsewhereRewrapped | undefined>;
   /**

@@ -3,15 +3,13 @@
  * counted where the private keys are.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
-import { Agent, type AgentOptions } from "../../src/agent/agent.js";
+import { dirname, join } from "node:path";
+import { afterEach, describe, expect, it } from "@jest/globals";
+import type { AgentOptions } from "../../src/agent/agent.js";
 import { AgentClient } from "../../src/agent/client.js";
 import { forwardingServer } from "../../src/agent/forwarding.js";
 import type { Purpose } from "../../src/agent/keyring.js";
-import { listenAt, type Listening } from "../../src/agent/listening.js";
+import { listenAt } from "../../src/agent/listening.js";
 import { ascii, concat, equal, toHex, u32 } from "../../src/bytes.js";
 import { openMessage, sealMessage } from "../../src/envelope/messages.js";
 import { encodeCore, type SignedClaims } from "../../src/envelope/native/core.js";
@@ -22,7 +20,8 @@ import type { SigningPublicKey } from "../../src/keys/key.js";
 import { verifySignature } from "../../src/keys/signing.js";
 import { addEntry } from "../../src/records/directory/directory-file.js";
 import { Reader } from "../../src/stream.js";
-import { fakeTokens, PIN, type FakeTokens } from "../support/fake-tokens.js";
+import { agentAtSocket, type AgentAtSocket } from "../support/agent-at-socket.js";
+import { PIN, type FakeTokens } from "../support/fake-tokens.js";
 import { identityOf, recipientOf, senderOf } from "../support/identities.js";
 import { mutated, Random } from "../support/mutate.js";
 import { scaled } from "../support/scale.js";
@@ -32,50 +31,18 @@ type SignerName = "p384" | "rsa3072" | "ed25519";
 
 const uriOf = (object: string): string => `pkcs11:token=fake;object=${object}`;
 
-let folder: string;
-let tokens: FakeTokens;
-let asked: Purpose[];
-let agent: Agent;
-let listening: Listening;
+let running: AgentAtSocket | undefined;
 let client: AgentClient;
+let tokens: FakeTokens;
+let asked: readonly Purpose[];
 
-async function begin(options: Partial<AgentOptions> = {}): Promise<void> {
-  agent = new Agent({
-    ...{ connect: tokens.connect, uris: [], limits: { idleMs: 600_000, totalMs: 7_200_000 } },
-    ...{ nowMs: () => performance.now(), asks: "a test", peers: "nothing", say: () => undefined },
-    ...{ home: join(folder, "home"), allows: ["sign"] },
-    findPin: (_request, purpose) => {
-      asked.push(purpose);
-      return Promise.resolve({ pin: PIN, fromPerson: true });
-    },
-    atPad: () => Promise.resolve(undefined),
-    ...options,
-  });
-  await agent.look();
-  listening = await listenAt(join(folder, "run", "a.sock"), agent.server.server);
-  client = (await AgentClient.at(join(folder, "run", "a.sock"))) as AgentClient;
+async function begin(options: Partial<AgentOptions> = {}): Promise<AgentAtSocket> {
+  running = await agentAtSocket({ allows: ["sign"], ...options });
+  ({ client, tokens, asked } = running);
+  return running;
 }
 
-beforeEach(() => {
-  folder = realpathSync(mkdtempSync(join(tmpdir(), "agent-")));
-  mkdirSync(join(folder, "home"), { mode: 0o700 });
-  tokens = fakeTokens("rsa2048", "p256", "x25519", "p384", "rsa3072", "ed25519");
-  asked = [];
-});
-
-afterEach(async () => {
-  client.close();
-  agent.stop();
-  await agent.recorded();
-  listening.remove();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function log(): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  await agent.recorded();
-  const text = readFileSync(join(folder, "home", "audit.jsonl"), "utf8").trim();
-  return text.split("\n").map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>);
-}
+afterEach(() => running?.end());
 
 /** A sender whose key the agent has. */
 function agentsSender(name: SignerName, createdMs = Date.now()): Sender {
@@ -135,7 +102,7 @@ describe("an agent that may sign", () => {
   );
 
   it("has a line in its log about each signature: the message, and the sender's key", async () => {
-    await begin();
+    const { log } = await begin();
     const sealed = await sealMessage([], {
       recipients: [recipientOf("p256")],
       sender: agentsSender("ed25519"),
@@ -161,7 +128,7 @@ describe("an agent that may sign", () => {
 
   it("tells a person how many recipients there are, and the names of those that it knows", async () => {
     const questions: Purpose[] = [];
-    await begin({
+    const { home } = await begin({
       confirm: (_key, purpose) => {
         questions.push(purpose);
         return Promise.resolve();
@@ -169,7 +136,7 @@ describe("an agent that may sign", () => {
     });
     const { publicKey } = recipientOf("p256");
     const entry = { name: "zoe", publicKey, source: "zoe.pem", addedMs: 0 };
-    await addEntry(join(folder, "home"), "recipients", entry);
+    await addEntry(home, "recipients", entry);
     const recipients = [recipientOf("p256"), recipientOf("x25519")];
     await client.signer(uriOf("p384"), { unlock: true });
     expect(questions).toHaveLength(0);
@@ -197,22 +164,25 @@ describe("an agent that may sign", () => {
 
 describe("no signature", () => {
   it("is made by an agent that was not started for it, and its hello says so", async () => {
-    await begin({ allows: ["rewrap"] });
-    expect(client.capabilities).not.toContain("sign");
+    await begin({ allows: [] });
+    for (const kind of ["sign", "signer", "rewrap"]) {
+      expect(client.capabilities).not.toContain(kind);
+    }
     expect(await codeOf(client.signer(uriOf("p384")))).toBe("ERR_AGENT_REFUSED");
     expect(await codeOf(sign(await coreBy("p384")))).toBe("ERR_AGENT_REFUSED");
     expect(tokens.operations()).toBe(0);
   });
 
   it("comes through a socket for another host, whatever the agent may do", async () => {
-    await begin();
+    const { socket } = await begin();
     expect(client.capabilities).toContain("sign");
     const forwarded = forwardingServer({
-      ...{ socket: join(folder, "run", "a.sock"), host: "build", keys: ["pkcs11:token=fake"] },
+      ...{ socket, host: "build", keys: ["pkcs11:token=fake"] },
       ...{ terminal: undefined, atReader: () => undefined },
     });
-    const far = await listenAt(join(folder, "far", "a.sock"), forwarded.server);
-    const host = (await AgentClient.at(join(folder, "far", "a.sock"))) as AgentClient;
+    const far = join(dirname(socket), "far.sock");
+    const listening = await listenAt(far, forwarded.server);
+    const host = (await AgentClient.at(far)) as AgentClient;
     try {
       expect(host.capabilities).toEqual(["open"]);
       expect(await codeOf(host.signer(uriOf("p384")))).toBe("ERR_AGENT_REFUSED");
@@ -221,7 +191,7 @@ describe("no signature", () => {
     } finally {
       host.close();
       forwarded.close();
-      far.remove();
+      listening.remove();
     }
     expect(tokens.operations()).toBe(0);
   });

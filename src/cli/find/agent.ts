@@ -41,6 +41,7 @@ export const AGENT = { name: "the agent" } as const;
 export class OpeningAgent {
   readonly #client: AgentClient;
   readonly #wish: Pick<OpenWish, "keys" | "terminal" | "atReader">;
+  #custodian: string | undefined;
 
   constructor(client: AgentClient, wish: Pick<OpenWish, "keys" | "terminal" | "atReader">) {
     this.#client = client;
@@ -52,13 +53,35 @@ export class OpeningAgent {
     return this.#client.open(header, this.#wish);
   }
 
-  /** As `AgentClient.rewrap`; undefined also if the agent doesn't. */
+  /**
+   * The public half of the key that a URI names, if the agent signs custodians' records with it.
+   *
+   * @throws as `requireSigner`, `AgentClient.signer`
+   */
+  async custodian(uri: Pkcs11Uri): Promise<SigningPublicKey | undefined> {
+    const { capabilities } = this.#client;
+    if (!capabilities.includes("rewrap") || !capabilities.includes("signer")) return undefined;
+    // Who says where the PIN is, means to log in.
+    if (uri.pinSource !== undefined) return undefined;
+    const key = formatUri(uri);
+    const found = await this.#client.signer(key);
+    if (found === undefined) return undefined;
+    naming(found.name, () => requireSigner(found.publicKey));
+    this.#custodian = key;
+    return found.publicKey;
+  }
+
+  /** As `AgentClient.rewrap`; undefined also if the agent doesn't, or has not that custodian. */
   async rewrap(
     header: WholeHeader,
     options: RewrapOptions,
   ): Promise<ElsewhereRewrapped | undefined> {
     if (!this.#client.capabilities.includes("rewrap")) return undefined;
-    return this.#client.rewrap(header, options, this.#wish);
+    // Records are p11seal's own.
+    const needsCustodian = options.custodian !== undefined && header.format === "p11seal";
+    const custodian = needsCustodian ? this.#custodian : undefined;
+    if (needsCustodian && custodian === undefined) return undefined;
+    return this.#client.rewrap(header, options, { ...this.#wish, custodian });
   }
 
   close(): void {

@@ -89,6 +89,24 @@ export async function signRecord(
   return { type: RECORD, body };
 }
 
+/**
+ * Whether a header that somebody else made has a record of these fields alone, under the signature
+ * that they name.
+ */
+export function hasRecord(header: ParsedHeader, fields: RecordFields): boolean {
+  try {
+    if (heldRecord(header) === undefined) return false;
+  } catch (error) {
+    if (error instanceof PolicyError) return false;
+    throw error;
+  }
+  const blocks = header.extensions.filter(({ type }) => type === RECORD);
+  const isSigned = header.signature !== undefined;
+  return blocks.every(({ body }) =>
+    equal(parseRecord(body, isSigned).signed, encodeFields(fields)),
+  );
+}
+
 export function withoutRecord(extensions: readonly Extension[]): Extension[] {
   return extensions.filter(({ type }) => type !== RECORD);
 }

@@ -38,7 +38,13 @@ import {
 } from "./origin.js";
 import { padded, withoutPadding } from "./padding.js";
 import { encodeRecips, MAX_RECIPS_BYTES, MAX_STANZAS, stanzaTag, type Stanza } from "./recips.js";
-import { signRecord, withoutRecord } from "./rewrap-record.js";
+import {
+  hasRecord,
+  heldRecord,
+  signRecord,
+  withoutRecord,
+  type RecordFields,
+} from "./rewrap-record.js";
 import { addresseeTag, sameKey, sha256 } from "./signature.js";
 import { stanzasFor, uniqueRecipients, wrapFileKey, wrappedKeys } from "./wrap.js";
 
@@ -58,15 +64,13 @@ export async function rewrap(
   const info = messageInfo(header);
   const { messageId } = header.core;
   const oldHeaderBytes = info.headerBytes;
-  // What nobody signed needs no custodian, whose key is here.
-  if (!info.signed && options.custodian === undefined) {
-    const bytes = concat(header.transcript, header.mac);
-    const made = await receiver.rewrapped?.({ format: FORMAT, bytes, info }, options);
-    if (made !== undefined) {
-      await requirePlanned(header, plan, made.header);
-      const newHeader = unshared(made.header);
-      return { info, oldHeaderBytes, header: newHeader, identity: made.openedBy };
-    }
+  const bytes = concat(header.transcript, header.mac);
+  const made = await receiver.rewrapped?.({ format: FORMAT, bytes, info }, options);
+  if (made !== undefined) {
+    requireAddressee(header, origin, made.openedBy.publicKey);
+    await requirePlanned(header, origin, plan, options, made.header);
+    const newHeader = unshared(made.header);
+    return { info, oldHeaderBytes, header: newHeader, identity: made.openedBy };
   }
   const { identity, contentKey } = await openByKey(
     await receiver.identities(info),
@@ -189,16 +193,21 @@ function requireCustodian(
 
 /**
  * Refuses a header that somebody else made of this one, unless it differs in nothing but what was
- * planned: the wrapped keys that stay are as they were, and each that is new is for a key to add.
+ * planned: the wrapped keys that stay are as they were, each that is new is for a key to add, and
+ * the custodian's record says just that.
  *
  * @throws AuthenticationError `ERR_NOT_AUTHENTIC`
  */
 async function requirePlanned(
   old: ParsedHeader,
-  { kept, added }: Plan,
+  origin: Origin,
+  plan: Plan,
+  options: RewrapOptions,
   bytes: Uint8Array,
 ): Promise<void> {
+  const { kept, added } = plan;
   const made = await wholeHeader(bytes, readHeader);
+  const record = recordFields(old, origin, plan, made.recipsBlock, options);
   const { messageId } = old.core;
   const [stay, fresh] = [made.stanzas.slice(0, kept.length), made.stanzas.slice(kept.length)];
   const tags = new Set(added.map(({ publicKey }) => stanzaTag(messageId, publicKey).join()));
@@ -207,11 +216,13 @@ async function requirePlanned(
     equal(encodeRecips(stay), encodeRecips(kept)) &&
     fresh.every(({ tag }) => tags.has(tag.join())) &&
     added.every(({ publicKey }) => stanzasFor(publicKey, messageId, fresh).length > 0) &&
-    equal(extensionsWithoutPadding(made), extensionsWithoutPadding(old));
+    equal(ownExtensions(made), ownExtensions(old)) &&
+    (record === undefined ? heldRecord(made) === undefined : hasRecord(made, record));
   if (!isPlanned) throw notAsPlanned();
 }
 
-function extensionsWithoutPadding({ extensions }: ParsedHeader): Uint8Array {
+/** Those that re-wrapping has nothing to do with. */
+function ownExtensions({ extensions }: ParsedHeader): Uint8Array {
   return encodeExtensions(withoutPadding(withoutRecord(extensions)));
 }
 
@@ -229,23 +240,15 @@ function requireRoom(stanzas: readonly Stanza[]): readonly Stanza[] {
 /** The blocks that this version does not know stay; then the record, and the padding last. */
 async function extensionsOf(
   header: ParsedHeader,
-  { record: last }: Origin,
-  { addressees }: Plan,
+  origin: Origin,
+  plan: Plan,
   recipsBlock: Uint8Array,
-  { custodian, nowMs, rulesHash }: RewrapOptions,
+  options: RewrapOptions,
 ): Promise<readonly Extension[]> {
   const others = withoutPadding(withoutRecord(header.extensions));
+  const fields = recordFields(header, origin, plan, recipsBlock, options);
   const record =
-    custodian &&
-    (await signRecord(custodian, header, {
-      rewrappedMs: nowMs,
-      custodianKeyId: custodian.publicKey.fingerprint,
-      generation: (last?.generation ?? 0) + 1,
-      previous: sha256(concat(header.transcript.subarray(header.immutablePart.length), header.mac)),
-      ...defined({ addressees }),
-      recipsHash: sha256(recipsBlock),
-      ...defined({ rulesHash }),
-    }));
+    fields && options.custodian && (await signRecord(options.custodian, header, fields));
   const extensions = record === undefined ? others : [...others, record];
   const extBlock = encodeExtensions(extensions);
   const room = MAX_EXT_BYTES - (extBlock.length - 4);
@@ -260,4 +263,24 @@ async function extensionsOf(
     room,
     preferredBytes: transcript.length + mac.length,
   });
+}
+
+/** What the custodian's record says, if there is a custodian. */
+function recordFields(
+  header: ParsedHeader,
+  { record: last }: Origin,
+  { addressees }: Plan,
+  recipsBlock: Uint8Array,
+  { custodian, nowMs, rulesHash }: RewrapOptions,
+): RecordFields | undefined {
+  if (custodian === undefined) return undefined;
+  return {
+    rewrappedMs: nowMs,
+    custodianKeyId: custodian.publicKey.fingerprint,
+    generation: (last?.generation ?? 0) + 1,
+    previous: sha256(concat(header.transcript.subarray(header.immutablePart.length), header.mac)),
+    ...defined({ addressees }),
+    recipsHash: sha256(recipsBlock),
+    ...defined({ rulesHash }),
+  };
 }

@@ -8,6 +8,7 @@ import type { Allowances } from "../../../envelope/receiver.js";
 import type { Custodian } from "../../../envelope/rewrapping.js";
 import { matchesRecipient } from "../../../envelope/messages.js";
 import { FormatError, NoMatchError, TokenError } from "../../../errors.js";
+import type { Identity, SigningPublicKey } from "../../../keys/key.js";
 import { requireCapability } from "../../../keys/purpose.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
@@ -24,6 +25,7 @@ import { signerAt } from "../../find/identity-at.js";
 import type { TreeEntry } from "../../find/message-tree.js";
 import type { Tokens } from "../../find/tokens.js";
 import { finishOverwriting, noteOverwriting } from "../../io/unfinished.js";
+import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { rejectionSecret } from "../open/allowed.js";
 import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
@@ -92,7 +94,8 @@ export class RewrapRun {
   }
 
   /**
-   * No PIN is asked for, unless the custodian's key shows only after login.
+   * No PIN is asked for, unless the custodian's key shows only after login. An agent that signs
+   * records with that key is asked before its token.
    *
    * @throws UsageError; as `wantedChange`, `prepareIdentities`, `signerAt`, `AcceptedCustodians.of`
    */
@@ -111,7 +114,9 @@ export class RewrapRun {
       ruled,
       namesIdentities: args.texts("identity").length > 0,
       custodian:
-        custodianKey === undefined ? undefined : await custodianAt(custodianKey, tokens, context),
+        custodianKey === undefined
+          ? undefined
+          : await custodianAt(custodianKey, agent, tokens, context),
       accepted: await AcceptedCustodians.of(args, context),
       certificates: given.map(({ der }) => der),
       allows: {
@@ -308,12 +313,40 @@ const LARGE_BYTES = 256 * 1024;
 class Rehearsed extends Error {}
 
 /** Unlocked each time that it signs: the token may have been pulled since. */
-async function custodianAt(text: string, tokens: Tokens, context: Context): Promise<Custodian> {
-  const identity = await signerAt(text, tokens, context);
-  const { publicKey } = identity;
+async function custodianAt(
+  text: string,
+  agent: OpeningAgent | undefined,
+  tokens: Tokens,
+  context: Context,
+): Promise<Custodian> {
+  const agents = isPkcs11Uri(text) ? await agent?.custodian(parseUri(text)) : undefined;
+  if (agents === undefined) {
+    const identity = await signerAt(text, tokens, context);
+    return custodianBy(identity.publicKey, () => Promise.resolve(identity));
+  }
+  // What the agent has no key to open is signed here.
+  return custodianBy(agents, async () => {
+    const identity = await signerAt(text, tokens, context);
+    if (!equal(identity.publicKey.spki, agents.spki)) throw anotherKey(text);
+    return identity;
+  });
+}
+
+function custodianBy(
+  publicKey: SigningPublicKey,
+  find: () => Promise<Identity<SigningPublicKey>>,
+): Custodian {
   const sign = async (message: Uint8Array): Promise<Uint8Array> =>
-    requireCapability(await identity.unlock(), "sign")(message);
+    requireCapability(await (await find()).unlock(), "sign")(message);
   return { publicKey, key: { publicKey, sign } };
+}
+
+function anotherKey(text: string): TokenError {
+  return new TokenError(
+    "ERR_KEY_NOT_UNIQUE",
+    `the agent and its tokens show different keys for ${text}`,
+    { hint: "add token= and serial= to the URI, or use the token itself: --no-agent" },
+  );
 }
 
 /** With keys of our own among those that may be there. */

@@ -1,4 +1,4 @@
-/** `seal` and `reseal` with a token's key, where an agent runs that may sign. */
+/** `seal`, `reseal` and `rewrap` with a token's signing key, where an agent runs that has it. */
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
@@ -32,6 +32,8 @@ beforeAll(async () => {
     publicHalf: { DERIVE: true, ENCRYPT: false, WRAP: false, VERIFY: false },
   });
   writeFileSync(at("sign.pem"), publicPem(TEST_KEYS.p384));
+  writeFileSync(at("exchange.pem"), publicPem(TEST_KEYS.p256));
+  writeFileSync(at("bob.key"), TEST_KEYS.ed25519, { mode: 0o600 });
   writeFileSync(at("x.pem"), publicPem(TEST_KEYS.x25519));
   writeFileSync(at("x.key"), TEST_KEYS.x25519, { mode: 0o600 });
   writeFileSync(at("message"), "the message\n");
@@ -152,6 +154,29 @@ describe("an agent that was started without --allow sign", () => {
     expect([other.includes("rewrap"), other.includes("sign")]).toEqual([true, false]);
     expect(await seal("g.p11s")).toMatchObject({ status: 5 });
     expect(agent.pinsFetched()).toBe(0);
+  });
+
+  it("makes a custodian's record for rewrap, which starts no module itself", async () => {
+    for (const name of ["h.p11s", "i.p11s"]) {
+      const argv = ["seal", "-r", at("exchange.pem"), "--sign-with", at("bob.key"), "-o", at(name)];
+      expect(await run(...argv, at("message"))).toMatchObject({ status: 0 });
+    }
+    const change = (uri: string, ...options: readonly string[]): Promise<Ended> =>
+      run("rewrap", "-r", at("x.pem"), "--custodian-key", uri, ...options);
+    const uri = `${token.uri};object=sign`;
+    for (const options of [["--no-agent"], ["--module", "/nonexistent/module.so"]]) {
+      expect(await change(uri, ...options, at("h.p11s"))).toMatchObject({ status: 5 });
+    }
+    const { status, stderr } = await change(uri, at("h.p11s"), at("i.p11s"));
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(agent.pinsFetched()).toBe(1);
+    await until(() => uses().length === 2, "the last line");
+    expect(uses()).toMatchObject([{ outcome: "rewrapped" }, { outcome: "rewrapped" }]);
+    expect(await run("custodians", "add", "office", at("sign.pem"))).toMatchObject({ status: 0 });
+    const opened = await run("open", "--custodian", "office", "-i", at("x.key"), at("i.p11s"));
+    expect({ status: opened.status, text: opened.stdout.toString() }).toEqual({
+      ...{ status: 0, text: "the message\n" },
+    });
   });
 
   async function capabilities(): Promise<readonly string[]> {
