@@ -2,7 +2,7 @@
  * Listening at a socket of one's own: made for its owner alone, in place of one that a dead agent
  * left, and never of one that somebody listens at; or taken over from systemd.
  */
-import { fstatSync, lstatSync, unlinkSync } from "node:fs";
+import { fstatSync, lstatSync, renameSync, unlinkSync } from "node:fs";
 import type { Server } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { connect } from "node:net";
@@ -41,8 +41,15 @@ export async function listenAt(path: string, server: Server): Promise<Listening>
   });
 }
 
-/** Binds the socket so that it is never open to others, not even for a moment. */
+/**
+ * Binds the socket so that it is never open to others, not even for a moment. It gets its name
+ * afterwards: a server that closes removes whatever has the name that it was bound to, and by then
+ * that may be the socket of another agent.
+ */
 async function bound(path: string, server: Server): Promise<void> {
+  const first = join(dirname(path), `.${process.pid}`);
+  // A path of the longest may have no room for another name.
+  const isRoomy = Buffer.byteLength(first) <= Buffer.byteLength(path);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {
       reject(fileError("ERR_WRITE", path, error));
@@ -50,11 +57,12 @@ async function bound(path: string, server: Server): Promise<void> {
     // Bound before `listen` returns.
     const before = process.umask(0o177);
     try {
-      server.listen(path, resolve);
+      server.listen(isRoomy ? first : path, resolve);
     } finally {
       process.umask(before);
     }
   });
+  if (isRoomy) renameSync(first, path);
 }
 
 /** Removes a socket at which nobody listens. @throws UsageError `ERR_AGENT_RUNS` */

@@ -4,7 +4,7 @@
  * files of our own (`compiled-code.ts`), in the same folder. Whatever lies there is executed, so
  * the folder is used only if nobody else can write to it. Otherwise code is compiled on each run.
  */
-import { lstatSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import nodeModule, { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { Script } from "node:vm";
@@ -85,7 +85,10 @@ function folderOf(env: Environment): string | undefined {
   if (caches === undefined) return undefined;
   const folder = join(caches, "p11seal");
   try {
-    return isOurFolder(caches, statSync) && isOurFolder(folder, lstatSync) ? folder : undefined;
+    if (!isOurFolder(caches, statSync) || !isOurFolder(folder, lstatSync)) return undefined;
+    // Node makes folders below it that are as open as the umask lets them be.
+    if ((lstatSync(folder).mode & 0o077) !== 0) chmodSync(folder, 0o700);
+    return folder;
   } catch {
     // The home folder is missing, full or read-only. Starting takes longer, and that is all.
     return undefined;

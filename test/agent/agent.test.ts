@@ -2,7 +2,7 @@
  * An agent at a real socket, with tokens that count: what whoever reaches the socket can get and
  * cost, and when logins end.
  */
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -359,6 +359,22 @@ describe("an agent whose audit log another process holds", () => {
     });
     await Promise.all(waiting);
     expect((await log()).map(({ outcome }) => outcome)).toEqual(Array(4).fill("opened"));
+  });
+});
+
+describe("an agent's socket", () => {
+  it("is left alone by an agent that ends, where it is another one's by now", async () => {
+    await begin();
+    const path = join(folder, "run", "a.sock");
+    const older = agent;
+    const place = listening;
+    client.close();
+    rmSync(path);
+    await begin();
+    older.stop();
+    place.remove();
+    expect((await (await AgentClient.at(path))?.status())?.pid).toBe(process.pid);
+    expect(readdirSync(join(folder, "run"))).not.toContain(`.${process.pid}`);
   });
 });
 

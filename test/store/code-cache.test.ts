@@ -53,6 +53,13 @@ describe("compiled code is kept", () => {
     expect(used({ XDG_CACHE_HOME: caches })).toEqual([ours]);
   });
 
+  it("in a folder that nobody else enters: Node's own below it may be open", () => {
+    mkdirSync(ours, { recursive: true });
+    chmodSync(ours, 0o755);
+    expect(used({ XDG_CACHE_HOME: caches })).toEqual([ours]);
+    expect(lstatSync(ours).mode & 0o777).toBe(0o700);
+  });
+
   it("below the home folder, where nothing else is said or what is said is relative", () => {
     const kept = [
       join(root, process.platform === "darwin" ? "Library/Caches" : ".cache", "p11seal"),

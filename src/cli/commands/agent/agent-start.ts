@@ -61,7 +61,8 @@ async function started(path: string, { io }: Context): Promise<AnswerOf<"status"
   }
   for (let waited = 0; waited < START_MS && !ended.signal.aborted; waited += POLL_MS) {
     const status = await statusAt(path);
-    if (status !== undefined) {
+    // Another start may have been quicker: this one's agent then says so.
+    if (status !== undefined && status.pid === child.pid) {
       child.stderr.destroy();
       child.unref();
       return status;

@@ -11,6 +11,7 @@ import {
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
 import { publicPem, TEST_KEYS } from "../../../support/keys.js";
+import { itOnLinux } from "../../../support/missing.js";
 import {
   freshToken,
   importKey,
@@ -25,7 +26,6 @@ import { p11seal, until, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
-const onLinux = process.platform === "linux" ? it : it.skip;
 let token: TestToken;
 let agent: TestAgent;
 
@@ -189,13 +189,22 @@ describe("agent start", () => {
     });
   });
 
-  onLinux("leaves no variable that holds a PIN in the agent's environment", async () => {
+  itOnLinux("leaves no variable that holds a PIN in the agent's environment", async () => {
     const ended = await begin("file:pin", { P11SEAL_PIN_SOURCE: "env:MY_PIN", MY_PIN: "81726354" });
     try {
       const [, pid = ""] = /agent (\d+) listens/.exec(ended.stderr) ?? [];
       const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
       expect(environment).toContain("P11SEAL_HOME=");
       expect(environment).not.toContain("81726354");
+    } finally {
+      await stop();
+    }
+  });
+
+  it("is refused where another one was quicker", async () => {
+    try {
+      const both = await Promise.all([begin("file:pin"), begin("file:pin")]);
+      expect(both.map(({ status }) => status).sort()).toEqual([0, 2]);
     } finally {
       await stop();
     }
