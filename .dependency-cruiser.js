@@ -45,7 +45,7 @@ const ROOMS = {
     "^src/keys/",
     "^src/wrap/rsa-",
     "^src/terminal/",
-    "^src/store/file-modes",
+    "^src/store/(?:file-modes|system-error)",
   ],
   "^src/store/": [],
   "^src/terminal/": [],

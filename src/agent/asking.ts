@@ -58,6 +58,11 @@ export class Asking {
     return hasTerminal ? `${clients}, or the agent's own` : clients;
   }
 
+  /** Somebody can be asked who is not at the terminal of a client. */
+  get reachesSomebody(): boolean {
+    return this.#options.pinentry !== undefined || this.#options.hasTerminal;
+  }
+
   /** A way to a PIN: its questions, once it is their turn. Throws as `consent`. */
   async pin(request: PinRequest, asker: Asker): Promise<PinFound> {
     const place = this.#placeFor(asker);

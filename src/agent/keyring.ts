@@ -180,10 +180,10 @@ export class Keyring {
     this.lockExpired();
     const nowMs = this.#options.nowMs();
     const tokens = new Map(this.#keys.map(({ token }) => [nameOf(token), token]));
-    return [...tokens].map(([name, { label, serial }]) => {
+    return [...tokens].map(([name, { label, serial, pinPad }]) => {
       const left = this.#logins.get(name)?.allowance;
       return {
-        ...{ label, serial, unlocked: left !== undefined },
+        ...{ label, serial, pinPad, unlocked: left !== undefined },
         keys: this.#keys.filter(({ token }) => nameOf(token) === name).map(({ uri }) => uri),
         ...defined({
           uses: left?.uses,
@@ -202,8 +202,8 @@ export class Keyring {
         if (login.allowance === undefined) return;
         // Without its token, whoever looked for keys meanwhile did not find it.
         const token = this.#keys.find((key) => nameOf(key.token) === name)?.token;
-        const isThere = token !== undefined && (await login.isThere(parseUri(token.uri)));
-        if (!isThere) this.#end(name, login);
+        const lasts = token !== undefined && (await login.lasts(parseUri(token.uri)));
+        if (!lasts) this.#end(name, login);
       }),
     );
   }

@@ -131,12 +131,15 @@ export class Login {
     return this.#allowance?.reached(this.#options.nowMs());
   }
 
-  /** Whether the token is still there; true while a request uses it, which would notice. */
-  async isThere(uri: Parameters<TokenService["findToken"]>[0]): Promise<boolean> {
+  /**
+   * Whether the token is still there and logged in. One that was pulled and put back since somebody
+   * looked is not. True while a request uses it, which would notice.
+   */
+  async lasts(uri: Parameters<TokenService["findToken"]>[0]): Promise<boolean> {
     if (this.#isInUse || this.#isEnded) return true;
     try {
-      await this.#service.findToken(uri);
-      return true;
+      const token = await this.#service.findToken(uri);
+      return (await this.#service.isLoggedIn(token)) || this.#isInUse;
     } catch (error) {
       if (error instanceof P11SealError) return false;
       throw error;

@@ -158,6 +158,8 @@ const TOKEN = shape(
     serial: text(MAX_TEXT),
     keys: list(text(MAX_TEXT), 1024),
     unlocked: flag,
+    /** Its PIN is typed on the reader. */
+    pinPad: flag,
   },
   {
     /** Uses since the login. */

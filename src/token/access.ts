@@ -11,7 +11,7 @@ import { destroyCertificates, storeCertificate } from "./objects/stored-certific
 import { auditKey } from "./objects/key-audit.js";
 import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
-import { type Diagnosis, diagnose } from "./diagnosis.js";
+import { type Diagnosis, diagnose, obstacleTo } from "./diagnosis.js";
 import { list, type Precautions, TokenFinder } from "./session/find.js";
 import { requireFindable } from "./objects/findable.js";
 import { generatePair, requireSound } from "./objects/generate.js";
@@ -30,6 +30,7 @@ import { pinPolicy, readDetails, type TokenDetails } from "./session/token-info.
 import type { DeleteOptions, TokenService } from "./service.js";
 import type {
   AtPad,
+  ErrorReport,
   Finding,
   GeneratedKey,
   GenerateRequest,
@@ -135,6 +136,10 @@ export class TokenAccess implements TokenService {
 
   async logIn(uri: Pkcs11Uri): Promise<void> {
     await this.#logIn(await this.#finder.one(uri));
+  }
+
+  async obstacle(info: TokenInfo): Promise<ErrorReport | undefined> {
+    return obstacleTo(await this.#finder.again(info));
   }
 
   async pinPolicy(info: TokenInfo): Promise<PinPolicy> {
@@ -283,7 +288,6 @@ export class TokenAccess implements TokenService {
     return diagnose(this.#finder, this.#options, uri);
   }
 
-  /** True while an earlier login lasts. It ends when the token is pulled. */
   async isLoggedIn(info: TokenInfo): Promise<boolean> {
     return (await this.#finder.again(info)).isLoggedIn();
   }

@@ -13,6 +13,7 @@ import type { Discovery } from "./modules/discover.js";
 import { loadBinding } from "./modules/load-binding.js";
 import type { TokenFinder } from "./session/find.js";
 import { listKeys } from "./objects/key-list.js";
+import { requirePads } from "./session/pin-pad.js";
 import { requireTriable } from "./session/pin-refusals.js";
 import { type Plan, planFor } from "./use/plan.js";
 import { makerOf, type QuirkInfo, quirksOf, told } from "./use/quirks.js";
@@ -112,9 +113,7 @@ export async function diagnose(
 
 async function diagnoseToken(token: Token, uri: Pkcs11Uri): Promise<TokenDiagnosis> {
   const { info } = token;
-  const obstacle = errorFrom(() => {
-    if (info.loginRequired) requireTriable(info, false);
-  });
+  const obstacle = await obstacleTo(token);
   const quirks = quirksOf(makerOf(token.module, token.details)).map(told);
   const about = { token: info, ...defined({ obstacle }), quirks };
   try {
@@ -150,9 +149,12 @@ function diagnoseKey(token: Token, session: Session, key: KeyInfo): KeyDiagnosis
   };
 }
 
-function errorFrom(run: () => void): ErrorReport | undefined {
+/** Why a login would fail before a PIN is sent. */
+export async function obstacleTo({ info, module }: Token): Promise<ErrorReport | undefined> {
+  if (!info.loginRequired) return undefined;
   try {
-    run();
+    requireTriable(info, false);
+    if (info.pinPad) await requirePads(module, info);
     return undefined;
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;

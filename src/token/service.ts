@@ -8,6 +8,7 @@ import type { Diagnosis } from "./diagnosis.js";
 import type { Pkcs11Uri } from "./uri.js";
 import type { Plan, PlanOperation } from "./use/plan.js";
 import type {
+  ErrorReport,
   Finding,
   GeneratedKey,
   GenerateRequest,
@@ -67,6 +68,10 @@ export interface TokenService {
    * @throws TokenError as `findToken`, `ERR_PIN_…`
    */
   logIn(uri: Pkcs11Uri): Promise<void>;
+  /** True while an earlier login lasts. It ends when the token is pulled, also if it is back. */
+  isLoggedIn(token: TokenInfo): Promise<boolean>;
+  /** Why a login would fail before a PIN is asked for or sent; undefined: nothing is known. */
+  obstacle(token: TokenInfo): Promise<ErrorReport | undefined>;
   /** What the token says about its PINs now. It needs none. */
   pinPolicy(token: TokenInfo): Promise<PinPolicy>;
   /**

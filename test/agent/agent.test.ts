@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "@jest/globals";
 import { ascii, concat, u32 } from "../../src/bytes.js";
-import { Agent, type AgentOptions } from "../../src/agent/agent.js";
+import { Agent, type AgentOptions, momentNow } from "../../src/agent/agent.js";
 import { AgentClient } from "../../src/agent/client.js";
 import { frameOf } from "../../src/agent/frames.js";
 import { listenAt, type Listening } from "../../src/agent/listening.js";
+import type { Moment } from "../../src/agent/limits.js";
 import { encodeMessage } from "../../src/agent/protocol.js";
 import type { PinFound } from "../../src/agent/login.js";
 import { agentServer } from "../../src/agent/server.js";
@@ -31,6 +32,8 @@ import { codeOf } from "../support/streams.js";
 let folder: string;
 let tokens: FakeTokens;
 let now = 0;
+/** What the agent is told at each tick; it begins as the agent itself sees it. */
+let clock: Moment;
 let pin: () => PinFound;
 let asked = 0;
 let agent: Agent;
@@ -54,7 +57,17 @@ async function begin(options: Partial<AgentOptions> = {}): Promise<void> {
   client = (await AgentClient.at(join(folder, "run", "a.sock"))) as AgentClient;
 }
 
+/** So many seconds pass, by both clocks. */
+async function ticks(count: number): Promise<void> {
+  for (let tick = 0; tick < count; tick++) {
+    const { monotonicMs, wallMs } = clock;
+    clock = { monotonicMs: monotonicMs + 1000, wallMs: wallMs + 1000 };
+    await agent.tick(clock);
+  }
+}
+
 beforeEach(() => {
+  clock = momentNow();
   folder = realpathSync(mkdtempSync(join(tmpdir(), "agent-")));
   mkdirSync(join(folder, "home"), { mode: 0o700 });
   tokens = fakeTokens("rsa2048", "p256", "x25519");
@@ -142,17 +155,23 @@ describe("an agent's logins", () => {
     await begin();
     await client.open(await headerFor("p256"));
     expect(tokens.open).toBe(1);
-    await agent.tick({ monotonicMs: 0, wallMs: 0 });
+    await ticks(2);
+    expect(tokens.open).toBe(1);
+    now = 599_999;
+    await ticks(1);
+    expect(tokens.open).toBe(1);
     now = 600_000;
-    await agent.tick({ monotonicMs: 1000, wallMs: 1000 });
+    await ticks(1);
     expect(tokens.open).toBe(0);
   });
 
   it("end when the machine slept", async () => {
     await begin();
     await client.open(await headerFor("p256"));
-    await agent.tick({ monotonicMs: 0, wallMs: 0 });
-    await agent.tick({ monotonicMs: 1000, wallMs: 3_600_000 });
+    await ticks(1);
+    expect(tokens.open).toBe(1);
+    clock = { ...clock, wallMs: clock.wallMs + 3_600_000 };
+    await ticks(1);
     expect(tokens.open).toBe(0);
   });
 
@@ -160,10 +179,10 @@ describe("an agent's logins", () => {
     await begin();
     const header = await headerFor("p256");
     await client.open(header);
+    await ticks(4);
+    expect(tokens.open).toBe(1);
     tokens.isPresent = false;
-    for (let tick = 1; tick <= 2; tick++) {
-      await agent.tick({ monotonicMs: tick * 1000, wallMs: tick * 1000 });
-    }
+    await ticks(2);
     expect(tokens.open).toBe(0);
     expect(await codeOf(client.open(header))).toBe("ERR_TOKEN_NOT_FOUND");
     tokens.isPresent = true;
@@ -177,10 +196,22 @@ describe("an agent's logins", () => {
     tokens.isPresent = false;
     now += 10_000;
     expect(await client.open(await headerFor("rsa3072"))).toBeUndefined();
-    for (let tick = 0; tick < 2; tick++) {
-      await agent.tick({ monotonicMs: tick * 1000, wallMs: tick * 1000 });
-    }
+    await ticks(2);
     expect(tokens.open).toBe(0);
+  });
+
+  it("end when the token was pulled and put back between two looks", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    await client.open(header);
+    await ticks(4);
+    expect(tokens.open).toBe(1);
+    tokens.reinsert();
+    await ticks(2);
+    expect(tokens.open).toBe(0);
+    expect((await client.status()).tokens).toMatchObject([{ unlocked: false }]);
+    await client.open(header);
+    expect(asked).toBe(2);
   });
 
   it("end on request, once the message that is being opened is", async () => {

@@ -36,7 +36,9 @@ describe("requests and answers", () => {
     { kind: "error", name: "TokenError", code: "ERR_X", message: "no" },
     {
       ...{ kind: "status", pid: 1, asks: "a file", peers: "the kernel" },
-      tokens: [{ label: "a", serial: "1", keys: ["pkcs11:"], unlocked: true, uses: 3 }],
+      tokens: [
+        { label: "a", serial: "1", keys: ["pkcs11:"], unlocked: true, pinPad: false, uses: 3 },
+      ],
     },
   ];
 

@@ -130,6 +130,23 @@ await describeCard("a card that is pulled", (at) => {
     },
   );
 
+  it("and put back between two looks is not logged in any more", async () => {
+    const { card, newPins } = at();
+    const tokens = at().tokens({ timeoutMs: LIMIT });
+    const lasts = async (): Promise<boolean> => tokens.isLoggedIn(await tokens.findToken(TOKEN));
+    await tokens.logIn(TOKEN);
+    expect([await lasts(), await lasts()]).toEqual([true, true]);
+    expect(await newPins()).toBe(1);
+    await card.remove();
+    // As long as the daemon needs to notice: nobody asks the module meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await card.insert();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(await lasts()).toBe(false);
+    await tokens.logIn(TOKEN);
+    expect([await lasts(), await newPins()]).toEqual([true, 1]);
+  });
+
   it("in the middle of an operation is an error in time, every time", async () => {
     const { card } = at();
     const tokens = at().tokens({ timeoutMs: LIMIT });

@@ -24,6 +24,8 @@ export interface FakeTokens {
   readonly sent: string[];
   /** False: the token was pulled. */
   isPresent: boolean;
+  /** Pulls the token and puts it back: no login lasts longer. */
+  reinsert(): void;
   /** What `findToken`, `keys` and `unlock` fail with, if they are to. */
   fault: Error | undefined;
 }
@@ -78,12 +80,17 @@ export function fakeTokens(...names: readonly (ExchangeName | SignerName)[]): Fa
       objects: [{ class: "public key", label: name, id }],
     };
   });
+  let insertions = 0;
   const tokens: FakeTokens = {
     ...{ keys, opened: 0, open: 0, sent: [], isPresent: true, fault: undefined },
+    reinsert: () => {
+      insertions += 1;
+    },
     operations: () => [...byUri.values()].reduce((sum, one) => sum + one.operations(), 0),
     connect: (pin) => {
       tokens.opened += 1;
       tokens.open += 1;
+      const inserted = insertions;
       let login: Promise<void> | undefined;
       let isClosed = false;
       const requirePresent = (): void => {
@@ -103,6 +110,7 @@ export function fakeTokens(...names: readonly (ExchangeName | SignerName)[]): Fa
           requirePresent();
           return token;
         },
+        isLoggedIn: () => Promise.resolve(login !== undefined && insertions === inserted),
         identity: ((key: KeyInfo) => ({
           publicKey: key.publicKey,
           name: key.uri,

@@ -163,7 +163,12 @@ function checkPresence(values: Values, operands: readonly string[], spec: Comman
   const own = spec.passesOperandsOn === true ? [first] : operands;
   if (own.includes("")) throw new Refusal("an operand is empty");
   const extra = operands[most];
-  if (extra !== undefined) throw new Refusal(`unexpected operand: "${extra}"`);
+  if (extra === undefined) return;
+  const isUri = /^pkcs11:/i.test(extra);
+  const meant = isUri && Object.hasOwn(spec.options, "token") ? "--token URI" : undefined;
+  // A URI's query may hold a PIN, which is not repeated.
+  const shown = isUri ? extra.replace(/\?[^]*$/, "") : extra;
+  throw new Refusal(`unexpected operand: "${shown}"`, { meant });
 }
 
 function withoutValue(error: Error): Refusal {

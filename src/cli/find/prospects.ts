@@ -7,7 +7,7 @@ import { matchesRecipient } from "../../envelope/messages.js";
 import { defined } from "../../defined.js";
 import { NoMatchError, P11SealError, PolicyError, TokenError } from "../../errors.js";
 import type { OaepHash } from "../../keys/key.js";
-import { requireTriable } from "../../token/session/pin-refusals.js";
+import type { TokenService } from "../../token/service.js";
 import { doubtIn, type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import type { Certificate } from "../../x509/certificate.js";
@@ -141,12 +141,20 @@ async function prospectOf(
   const plan = await access.plan(key, "open", oaep);
   const about = { name, token: key.token, plan };
   try {
-    if (key.token.loginRequired) requireTriable(key.token, false);
+    await requireLogin(key.token, access);
     return { ...about, ways: waysFor(plan, hashes, oaep !== undefined, key) };
   } catch (cause) {
     if (!(cause instanceof P11SealError)) throw cause;
     return { ...about, ways: [], cause };
   }
+}
+
+/** @throws TokenError: why a login to the token would fail before a PIN is sent */
+export async function requireLogin(token: TokenInfo, access: TokenService): Promise<void> {
+  const obstacle = await access.obstacle(token);
+  if (obstacle === undefined) return;
+  const { code, message, hint } = obstacle;
+  throw new TokenError(code, message, defined({ hint }));
 }
 
 /** Chooses the OAEP hash as opening does: the best that the token is expected to undo. */

@@ -78,6 +78,8 @@ export interface Cryptoki extends OnThreads {
     readonly maxPinLen: number;
     readonly firmwareVersion: Version;
   };
+  /** The slot of an event; null: there is none, and the call was not to wait for one. */
+  C_WaitForSlotEvent(flags: number): Handle | null;
   C_GetMechanismList(slot: Handle): number[];
   C_GetMechanismInfo(
     slot: Handle,

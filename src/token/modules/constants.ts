@@ -87,6 +87,9 @@ export const MECHANISM_FLAG = {
 } as const;
 
 /** Flags of C_OpenSession; every session is serial. */
+/** CKF_DONT_BLOCK, of C_WaitForSlotEvent. */
+export const DONT_BLOCK = 0x01;
+
 export const SESSION_FLAG = { READ_WRITE: 0x02, SERIAL: 0x04 } as const;
 
 /** CKF_OS_LOCKING_OK: calls come from several threads; the module may use the system's locks. */

@@ -14,6 +14,7 @@ import { type DirectFunctions, directFunctions } from "./koffi-library.js";
 import { loadBinding } from "./load-binding.js";
 import { checkModuleFile } from "./module-file.js";
 import { nextForm, type Operating } from "./operating.js";
+import { SlotEvents } from "./slot-events.js";
 
 /** A library that may be a module, with what it needs to start. */
 export interface ModuleCandidate {
@@ -44,12 +45,15 @@ export class Module {
   readonly library: LibraryInfo;
   /** The binding's object. Use it only inside `call` or `run`. */
   readonly native: Cryptoki;
+  /** What happened in the slots, also before this use of the module. */
+  readonly events: SlotEvents;
   readonly #inFlight = new Set<readonly unknown[]>();
   readonly #release: () => void;
 
-  constructor(path: string, native: Cryptoki, library: LibraryInfo, release: () => void) {
+  constructor(path: string, { native, events }: Loaded, library: LibraryInfo, release: () => void) {
     this.path = path;
     this.native = native;
+    this.events = events;
     this.library = library;
     this.#release = release;
   }
@@ -124,7 +128,8 @@ export async function openModule(candidate: ModuleCandidate): Promise<Module> {
   // No await from here on, so two calls for the same module cannot interleave.
   let loaded = registry.get(real);
   if (loaded === undefined) {
-    loaded = { native: load(binding.newModule(), candidate.path), users: 0, ours: false };
+    const native = load(binding.newModule(), candidate.path);
+    loaded = { native, events: new SlotEvents(native), users: 0, ours: false };
     registry.set(real, loaded);
   }
   const entry = loaded;
@@ -141,7 +146,7 @@ export async function openModule(candidate: ModuleCandidate): Promise<Module> {
     }
   };
   try {
-    return new Module(candidate.path, entry.native, libraryInfo(entry.native), release);
+    return new Module(candidate.path, entry, libraryInfo(entry.native), release);
   } catch (error) {
     release();
     throw error;
@@ -150,6 +155,7 @@ export async function openModule(candidate: ModuleCandidate): Promise<Module> {
 
 interface Loaded {
   readonly native: Cryptoki;
+  readonly events: SlotEvents;
   users: number;
   /** True when this process's own call initialized the module, and so must finalize it. */
   ours: boolean;

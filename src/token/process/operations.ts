@@ -101,6 +101,8 @@ const PASSED_ON: ReadonlySet<string> = new Set([
   "findKey",
   "findCopies",
   "logIn",
+  "isLoggedIn",
+  "obstacle",
   "pinPolicy",
   "changePin",
   "unblockPin",

@@ -13,6 +13,7 @@ import type { DevelopmentTokenOptions } from "../session/softhsm.js";
 import type { Pkcs11Uri } from "../uri.js";
 import type { Plan, PlanOperation } from "../use/plan.js";
 import type {
+  ErrorReport,
   Finding,
   GeneratedKey,
   GenerateRequest,
@@ -141,6 +142,14 @@ export class TokenClient implements TokenService {
 
   logIn(uri: Pkcs11Uri): Promise<void> {
     return this.#request("logIn", uri);
+  }
+
+  isLoggedIn(token: TokenInfo): Promise<boolean> {
+    return this.#request("isLoggedIn", token);
+  }
+
+  obstacle(token: TokenInfo): Promise<ErrorReport | undefined> {
+    return this.#request("obstacle", token);
   }
 
   pinPolicy(token: TokenInfo): Promise<PinPolicy> {

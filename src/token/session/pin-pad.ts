@@ -8,6 +8,7 @@ import { failedWith, origin } from "../modules/call.js";
 import { CKU } from "../modules/constants.js";
 import type { AtPad, PadRequest, PinRequest, TokenInfo } from "../values.js";
 import { refusal } from "./pin-refusals.js";
+import type { Module } from "../modules/module.js";
 import type { Session } from "./session.js";
 
 /**
@@ -48,7 +49,7 @@ export async function typedAtPad(
   atPad: AtPad,
   work: () => Promise<void>,
 ): Promise<void> {
-  await requirePads(session, info);
+  await requirePads(session.module, info);
   const { label, serial, model, manufacturer, pin } = info;
   const token: PinRequest["token"] = { label, serial, model, manufacturer, pin };
   let started = performance.now();
@@ -63,9 +64,9 @@ export async function typedAtPad(
 }
 
 /** @throws TokenError `ERR_PIN_PAD` without koffi */
-async function requirePads(session: Session, { label }: TokenInfo): Promise<void> {
+export async function requirePads(module: Module, { label }: TokenInfo): Promise<void> {
   try {
-    await session.module.requireDirect();
+    await module.requireDirect();
   } catch (error) {
     if (!(error instanceof TokenError) || error.code !== "ERR_KOFFI_MISSING") throw error;
     throw new TokenError("ERR_PIN_PAD", `token "${label}" wants its PIN typed on the reader`, {

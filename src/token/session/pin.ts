@@ -11,6 +11,7 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TokenError, UsageError } from "../../errors.js";
 import { modeHint } from "../../store/file-modes.js";
+import { reason } from "../../store/system-error.js";
 import { pinQuestions, pinWarning } from "./pin-question.js";
 import { pinSource, withoutPins } from "./pin-variables.js";
 import type { PinProvider, PinRequest } from "../values.js";
@@ -312,12 +313,11 @@ function badUriSource(message: string): UsageError {
   });
 }
 
-/** Names the system's error code only, since its message might repeat a secret. */
+/** The system's error in words of its own, since its message might repeat a secret. */
 function sourceFailed(message: string, cause?: unknown): TokenError {
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   return new TokenError(
     "ERR_PIN_SOURCE_FAILED",
-    code === undefined ? message : `${message}: ${code}`,
+    cause === undefined ? message : `${message}: ${reason(cause)}`,
     { hint: "no other source was tried, and no PIN was sent to the token" },
   );
 }

@@ -27,6 +27,8 @@ export class Token {
   readonly #mechanisms = new Map<number, { flags: number; min: number; max: number } | undefined>();
   #details: TokenDetails;
   #keeper: Session | undefined;
+  /** Events in the slot until the login. */
+  #events = 0;
   #login: Promise<void> | undefined;
   /** For keys that require the PIN with every use; kept only when the token has such a key. */
   #pin: Promise<Secret> | undefined;
@@ -55,7 +57,7 @@ export class Token {
    */
   update(details: TokenDetails): void {
     this.#details = details;
-    if (this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
+    if (this.#keeper !== undefined && !this.isLoggedIn()) this.close();
   }
 
   get info(): TokenInfo {
@@ -74,13 +76,15 @@ export class Token {
     pin: PinAsker,
     options: LoginOptions & { readonly pinTried?: (refusal: unknown) => void },
   ): Promise<void> {
-    if (this.isPresent() && this.#keeper !== undefined && !this.#keeper.isOpen()) this.close();
+    if (this.isPresent() && this.#keeper !== undefined && !this.isLoggedIn()) this.close();
     this.#pinTried = options.pinTried;
     this.#login ??= this.#logIn(pin, options);
     return this.#login;
   }
 
   async #logIn(provide: PinAsker, options: LoginOptions): Promise<void> {
+    // What happens from now on makes this login doubtful.
+    this.#events = this.module.events.count(this.slot);
     const keeper = this.#open(false);
     this.#padOptions = options;
     // Read the flags again: another program may have used up tries since the token was found.
@@ -231,8 +235,14 @@ export class Token {
     }
   }
 
+  /**
+   * True while the login lasts. It ends with its session, and where something happened in the slot:
+   * not every module ends the sessions of a card that was pulled and put back at once.
+   */
   isLoggedIn(): boolean {
-    return this.#keeper?.isOpen() === true;
+    if (this.#keeper?.isOpen() !== true) return false;
+    const { slot, module } = this;
+    return !this.#details.slot.removable || module.events.count(slot) === this.#events;
   }
 
   /** True when no login would show more. */

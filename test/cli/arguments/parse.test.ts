@@ -308,6 +308,12 @@ describe("a command line that means nothing", () => {
     ["keys list -- a b", 'unexpected operand: "b"', "see: p11seal keys list --help"],
     ["keys list a -- b", 'unexpected operand: "b"', "see: p11seal keys list --help"],
     ["tokens x", 'unexpected operand: "x"', "see: p11seal tokens --help"],
+    ["tokens pkcs11:token=x", 'unexpected operand: "pkcs11:token=x"', "see: p11seal tokens --help"],
+    [
+      "pin change pkcs11:token=x?pin-value=1234",
+      'unexpected operand: "pkcs11:token=x"',
+      "did you mean --token URI? see: p11seal pin change --help",
+    ],
   ])("%s", async (line, message, hint) => {
     expect(await refusalOf(words(line))).toMatchObject({ code: "ERR_USAGE", message, hint });
   });

@@ -113,6 +113,23 @@ it("without koffi the error says what to install; PINs from this machine are set
   ]);
   expect(pad.calls()).toEqual([]);
 
+  const doctor = [join(copy, "dist/cli/main.js"), "doctor", "--json", "-i", token.uri];
+  for (const file of [[], [at("m.p11s")]]) {
+    const said = await startProgram(process.execPath, [...doctor, ...file], {
+      env: environment(),
+    }).ended;
+    expect(said.status).toBe(5);
+    expect(JSON.parse(said.stdout.toString())).toMatchObject({
+      exit: 5,
+      cause: { code: "ERR_PIN_PAD", hint: expect.stringContaining("npm install koffi") },
+    });
+    // Here koffi is.
+    const here = await p11seal(["doctor", "-i", token.uri, ...file], { env: environment() });
+    expect([here.status, here.stdout.toString()]).toEqual([
+      ...[0, expect.stringContaining("PIN typed on the reader")],
+    ]);
+  }
+
   const other = await freshToken("no-koffi");
   const change = [join(copy, "dist/cli/main.js"), "pin", "change", "--token", other.uri];
   for (const [old, fresh] of [

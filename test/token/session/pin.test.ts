@@ -83,6 +83,12 @@ describe("a PIN source", () => {
     expect(await pin({ ...request, token: { ...request.token, serial: "43" } })).toBe("2");
   });
 
+  it("file: that is missing is told of in words", async () => {
+    await expect(pinFromSource("file:/nonexistent/pin")(request)).rejects.toThrow(
+      'PIN file "/nonexistent/pin" cannot be read: no such file or directory (ENOENT)',
+    );
+  });
+
   it("cmd: does not read our stdin", async () => {
     expect(await pinFromSource("cmd:cat; echo 1234")(request)).toBe("1234");
   });

@@ -28,6 +28,7 @@ export async function agentStatusCommand(args: Arguments, context: Context): Pro
     `serial ${token.serial || "none"}`,
     stateOf(token),
     keyCount(token.keys.length),
+    token.pinPad ? "PIN typed on the reader" : "",
   ]);
   const parts = [table(about, stdout.columns), table(rows, stdout.columns)];
   await write(stdout, parts.filter((part) => part !== "").join("\n"));

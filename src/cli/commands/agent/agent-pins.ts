@@ -25,6 +25,8 @@ export interface AgentPins extends Pick<KeyringOptions, "findPin" | "atPad"> {
   readonly confirm: NonNullable<KeyringOptions["confirm"]>;
   /** Where PINs come from, in words. */
   readonly asks: string;
+  /** False: there is no source, and nobody can be asked but at a client's terminal or a reader. */
+  readonly hasWay: boolean;
 }
 
 /**
@@ -72,7 +74,12 @@ export async function agentPins(
     if (isWanted) await asking.consent(key, purpose);
   };
   const atPad: AgentPins["atPad"] = (request, purpose) => asking.pad(request, purpose);
-  return { findPin, atPad, confirm, asks: isPerson ? asking.where : SOURCES[kept.kind] };
+  const isInUris = uris.some(({ pinSource }) => pinSource !== undefined);
+  return {
+    ...{ findPin, atPad, confirm },
+    asks: isPerson ? asking.where : SOURCES[kept.kind],
+    hasWay: !isPerson || isInUris || asking.reachesSomebody,
+  };
 }
 
 /** For people: who sealed a message, and who passed it on. Its signatures hold. */

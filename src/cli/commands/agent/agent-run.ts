@@ -22,14 +22,16 @@ import { keyCount, whyNoKeys } from "./served-keys.js";
 
 export async function agentRunCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
+  // For ps(1), in place of a command line with paths.
+  process.title = "p11seal agent";
   const limits = limitsOf(args);
   const uris = args.texts("identity").map(parseUri);
   const home = homeFolder(io.env);
-  const { asks, ...ways } = await agentPins(args, uris, context);
+  const { findPin, atPad, confirm, asks } = await agentPins(args, uris, context);
   const peers = await knownPeers();
   await withTokens(args, context, async (tokens) => {
     const agent = new Agent({
-      ...{ connect: await tokens.processes(), uris, limits, ...ways, asks, home },
+      ...{ connect: await tokens.processes(), uris, limits, findPin, atPad, confirm, asks, home },
       nowMs: () => performance.now(),
       ...peers,
       allows: ALLOWED.filter((one) => args.texts("allow").includes(one)),

@@ -19,7 +19,7 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
   const path = agentSocketPath(io.env);
   // What is wrong with the command line is reported here, and not by a process that nobody sees.
   limitsOf(args);
-  await agentPins(args, args.texts("identity").map(parseUri), context);
+  const { hasWay } = await agentPins(args, args.texts("identity").map(parseUri), context);
   const running = await AgentClient.at(path);
   if (running !== undefined) {
     running.close();
@@ -31,8 +31,14 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
   const keys = tokens.flatMap((token) => token.keys);
   report.note(`agent ${pid} listens at ${path}; ${keyCount(keys.length)}; PINs from ${asks}`);
   if (keys.length === 0) report.note(await whyNoKeys(args, context));
+  if (!hasWay && !tokens.some(({ pinPad }) => pinPad)) report.note(NO_WAY);
   return undefined;
 }
+
+/** Who opens messages may have a terminal all the same: so the agent runs. */
+const NO_WAY =
+  "nobody but a command at a terminal can be asked for a PIN: there is no terminal here, and no " +
+  "display with a pinentry; --pin-source names a file, a command or a pinentry";
 
 /**
  * The same command line with `run`, in a session of its own: it outlives the terminal. A variable

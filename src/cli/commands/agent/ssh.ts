@@ -1,6 +1,7 @@
 /** ssh(1), as `agent forward` runs it. It asks for passwords itself, at the terminal. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { UsageError } from "../../../errors.js";
+import { reason } from "../../../store/system-error.js";
 import { withoutPins } from "../../../token/session/pin-variables.js";
 
 export interface Ssh {
@@ -57,8 +58,8 @@ export async function remoteSocket(ssh: Ssh): Promise<string> {
 /** The exit status; null if a signal ended it. @throws UsageError `ERR_AGENT_FORWARD` */
 export function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve, reject) => {
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      reject(forwardError(`ssh can't be run: ${error.code ?? "unknown"}`, "is it installed?"));
+    child.once("error", (error) => {
+      reject(forwardError(`ssh can't be run: ${reason(error)}`, "is it installed?"));
     });
     child.once("close", resolve);
   });

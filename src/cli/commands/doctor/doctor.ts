@@ -12,7 +12,6 @@ import type {
   ModuleDiagnosis,
   TokenDiagnosis,
 } from "../../../token/diagnosis.js";
-import { requireTriable } from "../../../token/session/pin-refusals.js";
 import type { PinState, TokenInfo } from "../../../token/values.js";
 import { type Plan, planLines, SHARED_NAMES, stepsToTry } from "../../../token/use/plan.js";
 import { isPkcs11Uri } from "../../../token/uri.js";
@@ -36,6 +35,7 @@ import {
   prospectData,
   prospectLines,
   prospectsOf,
+  requireLogin,
 } from "../../find/prospects.js";
 import { fewOf, printable } from "../../../printable.js";
 import { EXIT, exitStatus } from "../../io/report.js";
@@ -125,7 +125,7 @@ async function verdictOn(
     const chosen = prospects.find(({ cause }) => !UNFIT.has(cause?.code ?? "")) ?? prospects[0];
     const [unseen] = identities.unseen();
     if (chosen === undefined && unseen !== undefined) {
-      requireTriable(unseen, false);
+      await requireLogin(unseen, await tokens.access());
       return { prospects, unseen, ...defined({ passedOn }) };
     }
     if (chosen === undefined) {

@@ -3,7 +3,10 @@ import type { CommandSet } from "../../command.js";
 import { PIN_SOURCE, forceLastTry, general, json, tokenAccess } from "../shared-options.js";
 
 const token = {
-  token: { type: "string", describe: "pkcs11: URI of the token (default: the only one)" },
+  token: {
+    type: "string",
+    describe: "pkcs11: URI of the token (default: the only one)",
+  },
 } as const;
 
 const newPinSource = {

@@ -91,6 +91,17 @@ export class FfiCryptoki implements Cryptoki {
     };
   }
 
+  C_WaitForSlotEvent(flags: number): Handle | null {
+    const slot = this.#memory.ulongs(1);
+    try {
+      this.#run("C_WaitForSlotEvent", [flags, slot, null]);
+      return slot;
+    } catch (error) {
+      if (error instanceof ReturnValueError && error.code === CKR.NO_EVENT) return null;
+      throw error;
+    }
+  }
+
   C_GetMechanismList(slot: Handle): number[] {
     return this.#list("C_GetMechanismList", [this.#handle(slot)], (list, at) =>
       this.#memory.number(list, at),

@@ -55,6 +55,7 @@ const ARGUMENTS = {
   C_GetSlotList: "bpp",
   C_GetSlotInfo: "up",
   C_GetTokenInfo: "up",
+  C_WaitForSlotEvent: "upp",
   C_GetMechanismList: "upp",
   C_GetMechanismInfo: "uup",
   C_InitToken: "upup",
@@ -81,7 +82,7 @@ const ARGUMENTS = {
   C_DeriveKey: "upupup",
 } as const;
 
-/** The order of the functions in CK_FUNCTION_LIST, after its version; the last ones left out. */
+/** The order of the functions in CK_FUNCTION_LIST, after its version. */
 const ORDER = `
   C_Initialize C_Finalize C_GetInfo C_GetFunctionList
   C_GetSlotList C_GetSlotInfo C_GetTokenInfo C_GetMechanismList C_GetMechanismInfo
@@ -96,6 +97,7 @@ const ORDER = `
   C_SignInit C_Sign C_SignUpdate C_SignFinal C_SignRecoverInit C_SignRecover
   C_VerifyInit C_Verify C_VerifyUpdate C_VerifyFinal C_VerifyRecoverInit C_VerifyRecover
   C_DigestEncryptUpdate C_DecryptDigestUpdate C_SignEncryptUpdate C_DecryptVerifyUpdate
-  C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey`
+  C_GenerateKey C_GenerateKeyPair C_WrapKey C_UnwrapKey C_DeriveKey
+  C_SeedRandom C_GenerateRandom C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent`
   .trim()
   .split(/\s+/);

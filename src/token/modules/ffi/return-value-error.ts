@@ -11,8 +11,12 @@ export class ReturnValueError extends Error {
   }
 }
 
-/** The return values that are made here: a module lies about a length, or lacks a function. */
+/**
+ * The return values that are made here, as a module lies about a length, or lacks a function; and
+ * the one that means that there is nothing.
+ */
 export const CKR = {
+  NO_EVENT: 0x08,
   GENERAL_ERROR: 0x05,
   FUNCTION_NOT_SUPPORTED: 0x54,
 } as const;

@@ -192,6 +192,8 @@ describe("the PIN", () => {
           expect(readFileSync(`/proc/${one}/${name}`, "latin1")).not.toContain(PIN);
         }
       }
+      const { stdout: shown } = await startProgram("ps", ["-o", "args=", "-p", String(pid)]).ended;
+      expect(shown.toString()).toBe("p11seal agent\n");
       expect(memoryHas(pid, PIN)).toBe(false);
       // The test can find it: where the module is, it must be.
       expect(childrenOf(pid).some((child) => memoryHas(child, PIN))).toBe(true);

@@ -22,7 +22,7 @@ import {
 import { startAgent, type TestAgent } from "../../support/agent.js";
 import { temporaryFolder } from "../../support/folder.js";
 import { errorCode } from "../../support/run.js";
-import { p11seal, until, type Ended } from "../../support/spawn.js";
+import { p11seal, PROGRAM, startProgram, until, type Ended } from "../../support/spawn.js";
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -179,6 +179,28 @@ describe("agent start", () => {
       expect(await begin("file:pin")).toMatchObject({ status: 2 });
     } finally {
       expect(await p11seal(["agent", "stop"], { env })).toMatchObject({ status: 0 });
+    }
+  });
+
+  it("says that nobody can be asked where nobody can, and starts all the same", async () => {
+    const env = { XDG_RUNTIME_DIR: at("started"), P11SEAL_HOME: at("home") };
+    const none = { ...env, DISPLAY: "", WAYLAND_DISPLAY: "", P11SEAL_PIN_SOURCE: undefined };
+    const argv = ["agent", "start", "--module", SOFTHSM_MODULE, "-i", token.uri];
+    const started = (more: readonly string[] = []): Promise<Ended> =>
+      startProgram("setsid", [process.execPath, PROGRAM, ...argv, ...more], { env: none }).ended;
+    const NOBODY = "nobody but a command at a terminal can be asked for a PIN";
+    try {
+      expect(await started()).toMatchObject({
+        ...{ status: 0, stderr: expect.stringContaining(NOBODY) },
+      });
+    } finally {
+      await stop();
+    }
+    try {
+      const { status, stderr } = await started(["--pin-source", "cmd:false"]);
+      expect([status, stderr.includes(NOBODY)]).toEqual([0, false]);
+    } finally {
+      await stop();
     }
   });
 
