@@ -37,7 +37,10 @@ const STARTED = ["main.js", "age-plugin-p11.js"];
  * Built-in modules that cost a millisecond or more: loaded where they are used, not where imported.
  */
 const SLOW =
-  /^node:(?:child_process|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
+  /^node:(?:child_process|fs\/promises|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
+
+/** What `import.meta.url` becomes: most runs need no URL, and Node takes half a millisecond for it. */
+const FILE_URL = 'const fileUrl={toString:()=>require("node:url").pathToFileURL(__filename).href};';
 
 /** `import()` of these becomes `require`, which spares Node its machinery for ES modules. */
 const REQUIRED = /^(?:pkcs11js|koffi)$/;
@@ -62,12 +65,10 @@ export async function bundle(folder) {
     legalComments: "none",
     // What loads a bundle takes each byte for a character.
     charset: "ascii",
-    define: { "import.meta.url": "fileUrl" },
-    banner: {
-      js: '"use strict";const fileUrl=require("node:url").pathToFileURL(__filename).href;',
-    },
+    define: { "import.meta.dirname": "__dirname", "import.meta.url": "fileUrl" },
+    banner: { js: `"use strict";${FILE_URL}` },
     external: outside(),
-    plugins: [whenUsed, testTokens],
+    plugins: [whenUsed, testTokens, parserByPath],
     metafile: true,
     logLevel: "warning",
   });
@@ -96,9 +97,7 @@ export async function bundleTesting(folder) {
     target: "node20.19",
     format: "cjs",
     define: { "import.meta.dirname": "__dirname", "import.meta.url": "fileUrl" },
-    banner: {
-      js: '"use strict";const fileUrl=require("node:url").pathToFileURL(__filename).href;',
-    },
+    banner: { js: `"use strict";${FILE_URL}` },
     external: outside(),
     plugins: [whenUsed],
     logLevel: "warning",
@@ -128,6 +127,21 @@ const testTokens = {
 };
 
 /**
+ * yargs-parser makes itself a `require` from its own URL, and can do that from a path as well.
+ * @type {import("esbuild").Plugin}
+ */
+const parserByPath = {
+  name: "parser-by-path",
+  setup(build) {
+    build.onLoad({ filter: /\/yargs-parser\/build\/lib\/index\.js$/ }, ({ path: file }) => {
+      const [before, after, ...more] = fs.readFileSync(file, "utf8").split("import.meta.url");
+      if (after === undefined || more.length > 0) throw new SetupError(`the bundle: ${file}`);
+      return { contents: `${before}__filename${after}` };
+    });
+  },
+};
+
+/**
  * Puts a module in place of each that is to be loaded later: esbuild runs what is required only
  * when it is needed, and the getters of a slow module load it when one of its members is.
  * @type {import("esbuild").Plugin}
@@ -148,7 +162,7 @@ const whenUsed = {
       throw new SetupError(`the bundle: ${from.path} is imported at once by ${from.importer}`);
     });
     build.onLoad({ filter: SLOW, namespace }, ({ path: id }) => {
-      const getters = Object.keys(require(id)).map(
+      const getters = membersUsed(id, Object.keys(require(id))).map(
         (name) => `get ${name}() { return require("${id}").${name}; }`,
       );
       return { contents: `module.exports = { ${getters.join(", ")} };` };
@@ -158,6 +172,26 @@ const whenUsed = {
     }));
   },
 };
+
+/**
+ * Those of a module's members that the sources import by name. Whoever imports the module gets a
+ * copy of all that are here, which takes time for each file that does.
+ * @param {string} id
+ * @param {readonly string[]} all
+ */
+function membersUsed(id, all) {
+  const imports = new RegExp(`(?:^import ([^;]+?) from|\\bimport\\()\\s*"${id}"`, "gm");
+  const used = sources().flatMap((text) => [...text.matchAll(imports)].map(([, what]) => what));
+  if (!used.every((what) => what !== undefined && /^(?:type )?\{/.test(what))) return all;
+  const words = new Set(used.flatMap((what) => what?.match(/\w+/g) ?? []));
+  return all.filter((name) => words.has(name));
+}
+
+/** Every source. */
+function sources() {
+  const names = fs.readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" });
+  return names.filter((name) => name.endsWith(".ts")).map((name) => read("src", name));
+}
 
 /** The file that does `import()` for the bundles. */
 const IMPORTER = "import.js";

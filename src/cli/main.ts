@@ -4,7 +4,7 @@
  * and the rest starts sooner with compiled code that an earlier run has kept.
  */
 import { writeSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type * as Program from "./run-all.js";
 import { version } from "./version.js";
 
@@ -12,10 +12,10 @@ async function start(): Promise<void> {
   const [first = "", ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
   const isAboutMessages = /^(?:seal|open|inspect|rewrap|reseal|doctor)$/.test(first);
-  const file = new URL(isAboutMessages ? "run-messages.js" : "run-all.js", import.meta.url);
+  const file = join(import.meta.dirname, isAboutMessages ? "run-messages.js" : "run-all.js");
   const purpose = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
   const { loadProgram } = await import("../store/code-cache.js");
-  const { program, keep } = loadProgram(fileURLToPath(file), purpose, process.env);
+  const { program, keep } = loadProgram(file, purpose, process.env);
   await (program as typeof Program).run();
   // When all is done, and nobody waits for more output. A run that failed may have done little.
   process.once("exit", (status) => {

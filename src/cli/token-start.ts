@@ -2,11 +2,11 @@
  * Where the token's process starts, when it is the command line's (`token/process/child.ts` is its
  * program): sooner, with compiled code that an earlier run has kept.
  */
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { loadProgram } from "../store/code-cache.js";
 import type { FromClient } from "../token/process/wire.js";
 
-const file = fileURLToPath(new URL("run-child.js", import.meta.url));
+const file = join(import.meta.dirname, "run-child.js");
 const { keep } = loadProgram(file, "token", process.env);
 
 // The last request: the work is done. Afterwards there is no time, as the parent kills this process

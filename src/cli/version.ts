@@ -1,7 +1,8 @@
 /** The version of this package. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
 export function version(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  const text = readFileSync(join(import.meta.dirname, "..", "..", "package.json"), "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }

@@ -115,7 +115,14 @@ export function publicKeyFromRsa(modulus: Uint8Array, exponent: Uint8Array): Rsa
   if (!isOdd(e) || bitLength(e) < 2) {
     throw new FormatError("ERR_KEY", `RSA public exponent 0x${toHex(e)} is not an odd number >= 3`);
   }
-  return { type: "rsa", bits, modulus: n, ...encoded({ type: "rsa", modulus: n, exponent: e }) };
+  const { spki, fingerprint } = encoding({ type: "rsa", modulus: n, exponent: e });
+  return {
+    ...{ type: "rsa", bits, modulus: n, spki, fingerprint },
+    // OpenSSL checks no more than this function does, and whoever compares keys needs no object.
+    get object() {
+      return objectOf("rsa", spki);
+    },
+  };
 }
 
 /**
@@ -288,12 +295,20 @@ function encoded(value: SpkiValue): {
   object: KeyObject;
 } {
   const { spki, fingerprint } = encoding(value);
+  return {
+    spki,
+    fingerprint,
+    object: objectOf(value.type === "ec" ? value.curve : value.type, spki),
+  };
+}
+
+function objectOf(kind: EcCurve | Exclude<SpkiValue["type"], "ec">, spki: Uint8Array): KeyObject {
   try {
-    return { spki, fingerprint, object: OBJECTS.of(spki) };
+    return OBJECTS.of(spki);
   } catch {
-    throw value.type === "ec"
-      ? new FormatError("ERR_POINT", `point is not on ${value.curve}`)
-      : new FormatError("ERR_KEY", `not a valid ${value.type} public key`);
+    throw kind.startsWith("P-")
+      ? new FormatError("ERR_POINT", `point is not on ${kind}`)
+      : new FormatError("ERR_KEY", `not a valid ${kind} public key`);
   }
 }
 

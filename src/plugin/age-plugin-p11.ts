@@ -4,7 +4,7 @@
  * it over stdin and stdout (c2sp.org/age-plugin). This is what comes before the program is loaded,
  * which is quicker with compiled code that an earlier run has kept.
  */
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type * as Program from "./run-plugin.js";
 import { tell } from "./plugin-stderr.js";
 
@@ -14,7 +14,7 @@ async function main([option = "", ...others]: readonly string[]): Promise<number
     tell(option.startsWith("--age-plugin=") ? `${option} is not supported` : USAGE);
     return 2;
   }
-  const file = fileURLToPath(new URL("run-plugin.js", import.meta.url));
+  const file = join(import.meta.dirname, "run-plugin.js");
   const { loadProgram } = await import("../store/code-cache.js");
   const purpose = machine.startsWith("identity") ? "age-identity" : "age-recipient";
   const { program, keep } = loadProgram(file, purpose, process.env);

@@ -7,3 +7,7 @@ import { fileURLToPath } from "node:url";
 export const CHILD_PROGRAM = fileURLToPath(
   new URL("../../dist/token/process/child.js", import.meta.url),
 );
+
+export function childProgram(): string {
+  return CHILD_PROGRAM;
+}

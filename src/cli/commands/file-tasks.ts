@@ -3,7 +3,6 @@
  * to, decided before any work is done, and which errors end the run.
  */
 import { statSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Cancelled, P11SealError, TokenError, UsageError } from "../../errors.js";
 import { BrokenPipe } from "../io/io.js";
@@ -49,7 +48,7 @@ export async function planTasks(
   output: string | undefined,
   rename: (source: string) => string,
 ): Promise<Task[]> {
-  const folder = output !== undefined && output !== "-" && (await isFolder(output));
+  const folder = output !== undefined && output !== "-" && isFolder(output);
   const [only] = files;
   if (files.length === 1 && only !== undefined && !folder) {
     return [{ source: only, target: output === "-" ? undefined : output }];
@@ -112,11 +111,12 @@ function identityOf(path: string): string | undefined {
   }
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -10,9 +10,9 @@ import { readDirectory } from "../../records/directory/directory-file.js";
 import type { DirectoryEntry } from "../../records/directory/directory.js";
 import { trustedCustodian } from "../../records/directory/trusted-custodian.js";
 import { moment } from "../../records/duration.js";
-import { homeFolder } from "../../store/home.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { knownSigner, nameOrFingerprint, senderData } from "./sender.js";
 
 /** A record whose signature holds. */
@@ -35,7 +35,7 @@ export class AcceptedCustodians {
 
   /** @throws UsageError; FormatError `ERR_CONFIG` */
   static async of(args: Arguments, { io }: Context): Promise<AcceptedCustodians> {
-    const home = homeFolder(io.env);
+    const home = homeOf(io);
     const config = await readConfig(home);
     const accepted = acceptedCustodians(config, args.texts("custodian"));
     return new AcceptedCustodians(home, accepted, config);

@@ -12,11 +12,11 @@ import type { NamedKey, SigningPublicKey } from "../../keys/key.js";
 import { naming } from "../../keys/refusals.js";
 import { requireSigner } from "../../keys/signer-strength.js";
 import { readConfig } from "../../records/config.js";
-import { homeFolder } from "../../store/home.js";
 import { terminalName } from "../../terminal/named-terminal.js";
 import { formatUri, isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { padTeller } from "./pins.js";
 
 /**
@@ -159,7 +159,7 @@ async function agentFor(
   if (!mayUseAgent(args, io.env)) return undefined;
   // Who says where the PIN is, means to log in.
   if (uris.some(({ pinSource }) => pinSource !== undefined)) return undefined;
-  if ((await readConfig(homeFolder(io.env))).agent === false) return undefined;
+  if ((await readConfig(homeOf(io))).agent === false) return undefined;
   const client = await AgentClient.at(agentSocketPath(io.env));
   if (client?.capabilities.includes(capability) === true) return client;
   client?.close();

@@ -46,6 +46,7 @@ import {
   type AuditLine,
   type AuditRepair,
 } from "./audit-line.js";
+import { AT_ONCE, LineQueue, type Entry } from "./line-queue.js";
 import { walkAuditLog, type AuditReport } from "./audit-walk.js";
 import type { LedgerWitness } from "../ledger/ledger.js";
 
@@ -73,6 +74,7 @@ export function auditFiles(folder: string): AuditFiles {
  * lock, and wait for the disk, once.
  *
  * @param nowMs - milliseconds since 1970-01-01T00:00Z
+ * @param options - `moreFollow`: this line may wait some ms for others that are about to be added.
  * @returns the new head
  * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
  */
@@ -80,17 +82,15 @@ export function appendAudit(
   files: AuditFiles,
   event: AuditEvent,
   nowMs: number,
+  options: { readonly moreFollow?: boolean } = {},
 ): Promise<AuditHead> {
   return new Promise((resolve, reject) => {
-    const entry = { event, time: new Date(nowMs).toISOString(), resolve, reject };
-    const queue = waiting.get(files.log);
-    if (queue !== undefined) {
-      queue.push(entry);
-      return;
-    }
-    const entries = [entry];
-    waiting.set(files.log, entries);
-    void writeAll(files, entries);
+    const known = waiting.get(files.log);
+    const queue = known ?? new LineQueue();
+    queue.add({ event, time: new Date(nowMs).toISOString(), resolve, reject }, options);
+    if (known !== undefined) return;
+    waiting.set(files.log, queue);
+    void writeAll(files, queue);
   });
 }
 
@@ -154,32 +154,25 @@ export async function verifyAuditLog(
 
 // ── Writing ──
 
-/** A line that waits to be written. */
-interface Entry {
-  readonly event: AuditEvent;
-  readonly time: string;
-  readonly resolve: (head: AuditHead) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /** By log: the lines that came while others were being written. */
-const waiting = new Map<string, Entry[]>();
+const waiting = new Map<string, LineQueue>();
 
 /** Writes what is in the queue, and what is added meanwhile, until the queue is empty. */
-async function writeAll(files: AuditFiles, queue: Entry[]): Promise<void> {
+async function writeAll(files: AuditFiles, queue: LineQueue): Promise<void> {
   while (queue.length > 0) {
+    await queue.gather();
     const known = Math.min(queue.length, AT_ONCE);
     let entries: readonly Entry[] | undefined;
     try {
       makeFolderSync(dirname(files.log));
       await withLock(files.lock, (lock) => {
         // Others may have come while it was waited for.
-        entries = queue.splice(0, AT_ONCE);
+        entries = queue.take(AT_ONCE);
         return append(files, entries, lock);
       });
     } catch (error) {
       const told = writeFailure(files, error);
-      for (const { reject } of entries ?? queue.splice(0, known)) reject(told);
+      for (const { reject } of entries ?? queue.take(known)) reject(told);
     }
   }
   waiting.delete(files.log);
@@ -193,9 +186,6 @@ function writeFailure(files: AuditFiles, error: unknown): unknown {
     hint: "make room on its disk, or make it and its folder writable",
   });
 }
-
-/** The most lines that are written under one lock: other processes wait for it too. */
-const AT_ONCE = 64;
 
 async function append(files: AuditFiles, entries: readonly Entry[], lock: HeldLock): Promise<void> {
   const isNew = fileStateSync(files.log) === "absent";

@@ -1,4 +1,6 @@
 /** Path of the token process's program. Tests of the sources substitute the built one. */
 import { fileURLToPath } from "node:url";
 
-export const CHILD_PROGRAM = fileURLToPath(new URL("./child.js", import.meta.url));
+export function childProgram(): string {
+  return fileURLToPath(new URL("./child.js", import.meta.url));
+}

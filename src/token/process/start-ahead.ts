@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { childEnvironment } from "./environment.js";
 import { letGo } from "./ipc.js";
 import { commandOf } from "./no-core.js";
-import { CHILD_PROGRAM } from "./program.js";
+import { childProgram } from "./program.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -15,7 +15,7 @@ let ahead: { readonly started: ChildProcess; readonly env: Environment } | undef
 
 /** Starts the process for whoever is first to need it. PIN sources must be known by now. */
 export function startAhead(env: Environment): void {
-  const started = forkChild(env, CHILD_PROGRAM);
+  const started = forkChild(env, childProgram());
   // If it can't be started, neither can the next one, which reports it.
   started.once("error", () => undefined);
   letGo(started);
@@ -29,7 +29,7 @@ export function childFor(env: Environment, program: string | undefined): ChildPr
   const { started } = taken ?? {};
   if (program === undefined && started?.connected === true && taken?.env === env) return started;
   started?.kill("SIGKILL");
-  return forkChild(env, program ?? CHILD_PROGRAM);
+  return forkChild(env, program ?? childProgram());
 }
 
 function forkChild(env: Environment, program: string): ChildProcess {

@@ -112,6 +112,22 @@ describe("an audit log", () => {
     });
   });
 
+  it("keeps a line for a while if more follow, and until one comes that nothing follows", async () => {
+    const files = await newLog(1);
+    const order: number[] = [];
+    const add = async (index: number, moreFollow: boolean): Promise<void> => {
+      await appendAudit(files, event(index), NOW, { moreFollow });
+      order.push(index);
+    };
+    const [first, second] = [add(2, true), add(3, true)];
+    expect(linesOf(files)).toHaveLength(1);
+    await Promise.all([first, second, add(4, false)]);
+    await add(5, true);
+    expect(order).toEqual([2, 3, 4, 5]);
+    expect(linesOf(files)).toHaveLength(5);
+    expect(await problems(files)).toEqual([]);
+  });
+
   it("refuses one bad line of several, and takes the others", async () => {
     const files = auditFiles(freshFolder());
     const bad = { ...event(2), messageId: "xyz" };

@@ -46,7 +46,7 @@ export async function deliver(delivery: Delivery): Promise<void> {
   if (sender !== undefined) await noteSender(sender, context);
   await notePassedOn(sender, opened.info, context);
   turn.pass();
-  await log.openedIfPossible();
+  await log.openedIfPossible({ moreFollow: !turn.isLast });
 }
 
 /** Under a policy. */

@@ -13,11 +13,11 @@ import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/l
 import { together } from "../../../records/ledger/together.js";
 import { admit, requireSigned } from "../../../records/policy.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
 import { passedOnText } from "../../find/accepted-custodians.js";
 import type { CertificateTrust } from "../../find/certificate-trust.js";
 import { givenTrustOption } from "../../find/trust-options.js";
+import { homeOf } from "../../io/home.js";
 
 /** A sender whose signature says when it was made. */
 export type TimedSender = SenderInfo & { readonly createdMs: number };
@@ -36,7 +36,7 @@ export interface Admitted {
  * @throws UsageError; FormatError `ERR_CONFIG`
  */
 export async function gateOf(args: Arguments, context: Context): Promise<Gate | undefined> {
-  const home = homeFolder(context.io.env);
+  const home = homeOf(context.io);
   const window = args.text("window");
   const policy = openPolicy(await readConfig(home), {
     from: args.texts("from"),

@@ -14,8 +14,8 @@ import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { tapped } from "../../../stream.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
+import { homeOf } from "../../io/home.js";
 import { outcomeOf } from "../../io/report.js";
 
 export class OpeningLog {
@@ -79,9 +79,11 @@ export class OpeningLog {
 
   /**
    * As `opened`, but without a policy: if the log can't be written, there is only a note.
+   *
+   * @param options - as of `appendAudit`
    */
-  async openedIfPossible(): Promise<void> {
-    await this.#try("opened");
+  async openedIfPossible(options: { readonly moreFollow: boolean }): Promise<void> {
+    await this.#try("opened", options);
   }
 
   /** The message was not opened, or only in part. */
@@ -89,16 +91,20 @@ export class OpeningLog {
     if (!this.#written) await this.#try(outcomeOf(error));
   }
 
-  async #try(outcome: string): Promise<void> {
+  async #try(outcome: string, options?: { readonly moreFollow: boolean }): Promise<void> {
     try {
-      await this.#append(outcome);
+      await this.#append(outcome, undefined, options);
     } catch (error) {
       if (!(error instanceof P11SealError)) throw error;
       this.#context.report.note(`this opening is not in the audit log: ${error.message}`);
     }
   }
 
-  async #append(outcome: string, ledger?: LedgerWitness): Promise<void> {
+  async #append(
+    outcome: string,
+    ledger?: LedgerWitness,
+    options?: { readonly moreFollow: boolean },
+  ): Promise<void> {
     const message = this.#sender ?? (await this.#inHeader());
     if (message === undefined) return;
     const { messageId, keyId: sender, passedOn } = message;
@@ -110,7 +116,7 @@ export class OpeningLog {
       ...this.#keyUsed(),
       ...defined({ ledger }),
     };
-    await appendAudit(auditFiles(homeFolder(this.#context.io.env)), event, Date.now());
+    await appendAudit(auditFiles(homeOf(this.#context.io)), event, Date.now(), options);
     this.#written = true;
   }
 

@@ -8,6 +8,8 @@
 export interface Turn {
   /** Everything before it is settled. */
   readonly hasCome: boolean;
+  /** Nothing comes after it. */
+  readonly isLast: boolean;
   /** Waits for that. Rejects with `Abandoned` if the run ends first. */
   come(): Promise<void>;
   /** Gives the next its turn: nothing that is left to do concerns it. */
@@ -35,7 +37,7 @@ export async function inTurns(
     for (let index = 0; index < count; index++) {
       const until = index === 0 ? 1 : Math.min(count, index + ahead);
       for (let next = begun.length; next < until; next++) {
-        begun.push(new Work((turn) => run(next, turn)));
+        begun.push(new Work((turn) => run(next, turn), next === count - 1));
       }
       const work = begun[index];
       await work?.itsTurn();
@@ -55,6 +57,7 @@ export async function inTurns(
 
 class Work implements Turn {
   hasCome = false;
+  readonly isLast: boolean;
   readonly ended: Promise<void>;
   readonly #coming: Promise<void>;
   readonly #passed: Promise<void>;
@@ -63,7 +66,8 @@ class Work implements Turn {
   #abandon!: (why: Abandoned) => void;
   #pass!: () => void;
 
-  constructor(run: (turn: Turn) => Promise<void>) {
+  constructor(run: (turn: Turn) => Promise<void>, isLast: boolean) {
+    this.isLast = isLast;
     this.#coming = new Promise((resolve, reject) => {
       this.#come = resolve;
       this.#abandon = reject;
