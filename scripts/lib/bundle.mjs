@@ -39,7 +39,7 @@ const STARTED = ["main.js", "age-plugin-p11.js"];
 const SLOW =
   /^node:(?:child_process|fs\/promises|net|os|readline|stream|timers\/promises|tty|util|worker_threads)$/;
 
-/** What `import.meta.url` becomes: most runs need no URL, and Node takes half a millisecond for it. */
+/** What `import.meta.url` becomes: a URL once it is needed, as most runs need none. */
 const FILE_URL = 'const fileUrl={toString:()=>require("node:url").pathToFileURL(__filename).href};';
 
 /** `import()` of these becomes `require`, which spares Node its machinery for ES modules. */
