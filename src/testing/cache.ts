@@ -18,7 +18,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { ownFolder } from "./folders.js";
 
 /**
@@ -29,7 +29,7 @@ import { ownFolder } from "./folders.js";
 export function cacheFolder(): string {
   const { env } = process;
   const named = env["P11SEAL_TESTING_CACHE"];
-  if (named !== undefined && named !== "") return ownFolder(named);
+  if (named !== undefined && named !== "") return ownFolder(resolve(named));
   const caches = env["XDG_CACHE_HOME"] ?? join(env["HOME"] ?? homedir(), ".cache");
   return ownFolder(join(caches, "p11seal-testing"));
 }

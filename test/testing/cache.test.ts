@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeEach, expect, it } from "@jest/globals";
 import { cacheFolder, cachePath, pruneCache } from "../../src/testing/cache.js";
@@ -106,6 +106,11 @@ it("a folder that others may write to is refused: a library from it is loaded", 
   expect(cacheFolder()).toBe(folder);
 });
 
+it("its path is a whole one: programs with other working folders load from it", () => {
+  process.env["P11SEAL_TESTING_CACHE"] = relative(process.cwd(), folder);
+  expect(cacheFolder()).toBe(folder);
+});
+
 it("a token that is made from an entry has used it", async () => {
   const options = { label: "used", softhsm: SOFTHSM_MODULE };
   await (await testToken(options)).close();
@@ -120,7 +125,7 @@ it("tokens are made beside others that remove all entries, again and again", asy
   const built = pathToFileURL(join(process.cwd(), "dist", "testing", "cache.js")).href;
   const code = `
     import { readdirSync, rmSync, utimesSync } from "node:fs";
-    import { join } from "node:path";
+    import { join, relative } from "node:path";
     const { pruneCache } = await import(${JSON.stringify(built)});
     const [folder] = process.argv.slice(1);
     setInterval(() => {

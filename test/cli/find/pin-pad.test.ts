@@ -1,19 +1,12 @@
 /** A reader with a PIN pad, on the command line: who is told what, and that no source is read. */
-import { copyFileSync, cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "@jest/globals";
-import { publicPem, TEST_KEYS } from "../../support/keys.js";
 import { Pad, RETURNS } from "../../support/pad/module.js";
 import { isAlive } from "../../support/processes.js";
-import {
-  freshToken,
-  importKey,
-  SOFTHSM_MODULE,
-  type TestToken,
-  USER_PIN,
-} from "../../support/softhsm.js";
+import { freshToken, SOFTHSM_MODULE, type TestToken, USER_PIN } from "../../support/softhsm.js";
 import { temporaryFolder } from "../support/folder.js";
-import { run } from "../support/run.js";
+import { tokenWithNote } from "../support/sealed-note.js";
 import { type Ended, p11seal, start, startProgram, until } from "../support/spawn.js";
 
 const folder = temporaryFolder();
@@ -25,13 +18,7 @@ let token: TestToken;
 
 beforeAll(async () => {
   pad = await Pad.start();
-  token = await freshToken("pin-pad");
-  const privateHalf = { DERIVE: true, SIGN: false };
-  await importKey(token, TEST_KEYS.p256, { label: "k", id: Uint8Array.of(1), privateHalf });
-  writeFileSync(at("k.pem"), publicPem(TEST_KEYS.p256));
-  writeFileSync(at("note"), "meet at noon\n");
-  const sealed = await run(["seal", "-r", at("k.pem"), "-o", at("m.p11s"), at("note")]);
-  expect(sealed.status).toBe(0);
+  token = await tokenWithNote("pin-pad", folder);
   copyFileSync(at("m.p11s"), at("copy.p11s"));
 });
 

@@ -1,19 +1,12 @@
 /** `--pin-source pinentry`: a program of ours, and the real one at a pseudo-terminal. */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "@jest/globals";
 import { fakePinentry } from "../../support/pinentry.js";
-import { publicPem, TEST_KEYS } from "../../support/keys.js";
-import {
-  freshToken,
-  importKey,
-  softHsmEnvironment,
-  type TestToken,
-  USER_PIN,
-} from "../../support/softhsm.js";
+import { softHsmEnvironment, type TestToken, USER_PIN } from "../../support/softhsm.js";
 import { atTerminal } from "../support/at-terminal.js";
 import { temporaryFolder } from "../support/folder.js";
+import { tokenWithNote } from "../support/sealed-note.js";
 import { type Ended, p11seal } from "../support/spawn.js";
 import { itIf } from "../../support/missing.js";
 
@@ -21,13 +14,7 @@ const folder = temporaryFolder();
 let token: TestToken;
 
 beforeAll(async () => {
-  token = await freshToken("pinentry");
-  const privateHalf = { DERIVE: true, SIGN: false };
-  await importKey(token, TEST_KEYS.p256, { label: "k", id: Uint8Array.of(1), privateHalf });
-  writeFileSync(join(folder, "k.pem"), publicPem(TEST_KEYS.p256));
-  writeFileSync(join(folder, "note"), "meet at noon\n");
-  const argv = ["seal", "-r", "k.pem", "-o", "m.p11s", "note"];
-  expect(await p11seal(argv, { cwd: folder })).toMatchObject({ status: 0 });
+  token = await tokenWithNote("pinentry", folder);
 });
 
 const tokens = softHsmEnvironment(join(folder, "home"));
