@@ -79,7 +79,7 @@ describe("on a machine without a compiler", () => {
   }
 
   /** What the first token of a new user of that copy is, or why there is none. */
-  function firstToken(copy: string): unknown {
+  function firstToken(copy: string, binding = "koffi"): unknown {
     const built = pathToFileURL(join(copy, "dist", "testing", "index.js")).href;
     const code = `const { testToken, whyNoTestToken } = await import(${JSON.stringify(built)});
       const reason = await whyNoTestToken();
@@ -94,7 +94,7 @@ describe("on a machine without a compiler", () => {
       encoding: "utf8",
       env: {
         ...process.env,
-        ...{ NODE_OPTIONS: "", CXX: "/nonexistent/c++", P11SEAL_BINDING: "koffi" },
+        ...{ NODE_OPTIONS: "", CXX: "/nonexistent/c++", P11SEAL_BINDING: binding },
         ...{ P11SEAL_TESTING_CACHE: cache, SOFTHSM2_LIB: SOFTHSM_MODULE },
       },
     });
@@ -110,6 +110,16 @@ describe("on a machine without a compiler", () => {
   else {
     it("a token is there all the same, also where pkcs11js was not compiled", () => {
       expect(firstToken(copyOf("as-built", {}))).toEqual({ label: "first" });
+    });
+
+    it("there is a clear reason where neither pkcs11js nor koffi is installed", () => {
+      const copy = copyOf("no-binding", {});
+      rmSync(join(copy, "node_modules"));
+      expect(firstToken(copy, "")).toEqual({
+        reason:
+          "neither pkcs11js nor koffi can be loaded; using a token needs one of them: " +
+          "run npm install koffi, which needs no compiler",
+      });
     });
 
     it.each([
