@@ -18,6 +18,8 @@ export {
   type SealMessageOptions as SealOptions,
 } from "./envelope/messages.js";
 export { bodyKeyOf, rewrapWhole } from "./envelope/body-key.js";
+export { readCore, requireSignable } from "./envelope/core-signing.js";
+export type { CoreToSign } from "./envelope/envelope.js";
 export type { OpenOptions } from "./envelope/open-options.js";
 export {
   rewrapMessage as rewrap,

@@ -12,23 +12,9 @@ import { inspectMessage } from "../envelope/messages.js";
 import type { OpenOptions } from "../envelope/open-options.js";
 import type { Custodian } from "../envelope/rewrapping.js";
 import { defined } from "../defined.js";
-import {
-  FormatError,
-  NoMatchError,
-  P11SealError,
-  TokenError,
-  UnsupportedError,
-} from "../errors.js";
-import type {
-  ExchangePublicKey,
-  Identity,
-  KnownPublicKey,
-  NamedKey,
-  OaepHash,
-} from "../keys/key.js";
-import { publicKeyFromSpki } from "../keys/public-key.js";
+import { NoMatchError, P11SealError, TokenError } from "../errors.js";
+import type { Identity, KnownPublicKey, NamedKey } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
-import { isPkcs11Uri, parseUri, type Pkcs11Uri } from "../token/uri.js";
 import { addresseesOf, changeText } from "./addressees.js";
 import {
   Keyring,
@@ -39,13 +25,10 @@ import {
   type Use,
 } from "./keyring.js";
 import { StandstillWatch, TICK_MS, type Moment } from "./limits.js";
-import type { Answer, AnswerOf, Request } from "./protocol.js";
+import type { Allowed, Answer, AnswerOf, Request } from "./protocol.js";
+import { exchangeKey, oaepHash, urisOf } from "./requested.js";
 import { agentServer, type AgentServer, type Client, type Peer } from "./server.js";
 import { UseLog, type LoggedUse } from "./use-log.js";
-
-/** What an agent does only if it was started so. */
-export const ALLOWED = ["rewrap", "sign"] as const;
-export type Allowed = (typeof ALLOWED)[number];
 
 export interface AgentOptions extends Omit<KeyringOptions, "signs"> {
   /** The data folder, whose audit log has a line about each use. */
@@ -443,37 +426,6 @@ function openedBy(
   readonly path?: string;
 } {
   return { spki: publicKey.spki, name, ...defined({ label, path }) };
-}
-
-/** @throws FormatError; UnsupportedError `ERR_SIGN_ONLY` */
-function exchangeKey(spki: Uint8Array): ExchangePublicKey {
-  const key = publicKeyFromSpki(spki);
-  if (key.type !== "ed25519") return key;
-  throw new UnsupportedError("ERR_SIGN_ONLY", "an Ed25519 key can only sign");
-}
-
-function oaepHash(name: string | undefined): OaepHash | undefined {
-  const hash = HASHES.find((one) => one === name);
-  if (hash !== undefined || name === undefined) return hash;
-  throw new FormatError("ERR_KEY", "an OAEP hash of an unknown name");
-}
-
-const HASHES: readonly OaepHash[] = ["sha1", "sha256", "sha384", "sha512"];
-
-/**
- * URIs that name keys. What else a URI may say is not followed: a client of the agent's chooses no
- * module and no source of a PIN.
- */
-function urisOf(texts: readonly string[] | undefined): Pkcs11Uri[] | undefined {
-  return texts?.flatMap((text) => {
-    if (!isPkcs11Uri(text)) return [];
-    try {
-      return [parseUri(text)];
-    } catch (error) {
-      if (error instanceof P11SealError) return [];
-      throw error;
-    }
-  });
 }
 
 function outcomeOf(error: unknown): string {

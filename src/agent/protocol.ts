@@ -14,6 +14,10 @@ import { MAX_FRAME_BYTES } from "./frames.js";
 /** Both ends must speak the same version. */
 export const PROTOCOL_VERSION = 1;
 
+/** What an agent does only if it was started so: kinds of request that `hello` names. */
+export const ALLOWED = ["rewrap", "sign"] as const;
+export type Allowed = (typeof ALLOWED)[number];
+
 /** Length of the key for a body, bytes. */
 const BODY_KEY_BYTES = 32;
 

@@ -1,4 +1,5 @@
 /** `p11seal agent status`, `lock` and `stop`: what is said to an agent that runs. */
+import { ALLOWED } from "../../../agent/protocol.js";
 import { AgentClient } from "../../../agent/client.js";
 import type { ServedTokenStatus } from "../../../agent/protocol.js";
 import { agentSocketPath } from "../../../agent/socket-path.js";
@@ -12,15 +13,20 @@ import { keyCount } from "./served-keys.js";
 export async function agentStatusCommand(args: Arguments, context: Context): Promise<undefined> {
   const { stdout, env } = context.io;
   const path = agentSocketPath(env);
-  const { pid, asks, peers, tokens } = await withAgent(context, (agent) => agent.status());
+  const { allows, ...status } = await withAgent(context, async (agent) => ({
+    allows: ALLOWED.filter((one) => agent.capabilities.includes(one)),
+    ...(await agent.status()),
+  }));
+  const { pid, asks, peers, tokens } = status;
   if (args.flag("json")) {
-    await write(stdout, json({ socket: path, pid, asks, peers, tokens }));
+    await write(stdout, json({ socket: path, pid, asks, peers, allows, tokens }));
     return undefined;
   }
   const about = [
     ["agent", `process ${pid}`, path],
     ["PINs", `from ${asks}`, ""],
     ["clients", `known by ${peers}`, ""],
+    ...(allows.length === 0 ? [] : [["allows", allows.join(", "), ""]]),
   ];
   const rows = tokens.map((token) => [
     "token",

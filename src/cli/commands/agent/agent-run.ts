@@ -1,5 +1,5 @@
 /** `p11seal agent run`: is the agent, until it is told to stop. */
-import { Agent, ALLOWED } from "../../../agent/agent.js";
+import { Agent } from "../../../agent/agent.js";
 import { DEFAULT_LIMITS, type Limits } from "../../../agent/limits.js";
 import {
   activatedDescriptor,
@@ -7,6 +7,7 @@ import {
   listenAtDescriptor,
   type Listening,
 } from "../../../agent/listening.js";
+import { ALLOWED } from "../../../agent/protocol.js";
 import { agentSocketPath } from "../../../agent/socket-path.js";
 import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";

@@ -152,6 +152,8 @@ describe("an agent that was started without --allow sign", () => {
     agent = await start("--allow", "rewrap");
     const other = await capabilities();
     expect([other.includes("rewrap"), other.includes("sign")]).toEqual([true, false]);
+    const { stdout } = await run("agent", "status", "--json");
+    expect(JSON.parse(stdout.toString())).toMatchObject({ allows: ["rewrap"] });
     expect(await seal("g.p11s")).toMatchObject({ status: 5 });
     expect(agent.pinsFetched()).toBe(0);
   });
