@@ -3,6 +3,7 @@
  * itself. Nothing that an agent says is believed but what the message itself proves.
  */
 import { connect, type Socket } from "node:net";
+import { equal } from "../bytes.js";
 import { defined } from "../defined.js";
 import { P11SealError, TokenError } from "../errors.js";
 import type { BodyKey, ElsewhereRewrapped, WholeHeader } from "../envelope/receiver.js";
@@ -52,6 +53,8 @@ const SILENCE_MS = 15_000;
 export class AgentClient {
   readonly #path: string;
   readonly #idle: AgentConnection[] = [];
+  /** The key that opened the last message, and most likely opens the next. */
+  #lastKey: ExchangePublicKey | undefined;
   readonly capabilities: readonly string[];
 
   private constructor(path: string, first: AgentConnection, capabilities: readonly string[]) {
@@ -97,7 +100,7 @@ export class AgentClient {
     const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;
     const { key, path, ...opened } = required(answer, "key");
-    return { key: new Secret(key), openedBy: namedKey(opened), ...defined({ path }) };
+    return { key: new Secret(key), openedBy: this.#namedKey(opened), ...defined({ path }) };
   }
 
   /**
@@ -126,7 +129,7 @@ export class AgentClient {
     const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;
     const { header, path, ...opened } = required(answer, "rewrapped");
-    return { header, openedBy: namedKey(opened), ...defined({ path }) };
+    return { header, openedBy: this.#namedKey(opened), ...defined({ path }) };
   }
 
   /**
@@ -186,6 +189,20 @@ export class AgentClient {
 
   close(): void {
     for (const connection of this.#idle.splice(0)) connection.close();
+  }
+
+  #namedKey({
+    spki,
+    name,
+    label,
+  }: Pick<AnswerOf<"key">, "spki" | "name" | "label">): NamedKey<ExchangePublicKey> {
+    let publicKey = this.#lastKey;
+    if (publicKey === undefined || !equal(publicKey.spki, spki)) {
+      const other = publicKeyFromSpki(spki);
+      if (other.type === "ed25519") throw strange();
+      publicKey = this.#lastKey = other;
+    }
+    return { publicKey, name, ...defined({ label }) };
   }
 
   async #ask(
@@ -340,16 +357,6 @@ const NOBODY: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT"]);
 function required<Kind extends Answer["kind"]>(answer: Answer, kind: Kind): AnswerOf<Kind> {
   if (answer.kind === kind) return answer as AnswerOf<Kind>;
   throw strange();
-}
-
-function namedKey({
-  spki,
-  name,
-  label,
-}: Pick<AnswerOf<"key">, "spki" | "name" | "label">): NamedKey<ExchangePublicKey> {
-  const publicKey = publicKeyFromSpki(spki);
-  if (publicKey.type === "ed25519") throw strange();
-  return { publicKey, name, ...defined({ label }) };
 }
 
 function strange(): TokenError {

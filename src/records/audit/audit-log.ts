@@ -74,7 +74,6 @@ export function auditFiles(folder: string): AuditFiles {
  * lock, and wait for the disk, once.
  *
  * @param nowMs - milliseconds since 1970-01-01T00:00Z
- * @param options - `moreFollow`: this line may wait some ms for others that are about to be added.
  * @returns the new head
  * @throws PolicyError `ERR_AUDIT_LOG_WRITE`, `ERR_UNSAFE_FILE`
  */
@@ -82,16 +81,17 @@ export function appendAudit(
   files: AuditFiles,
   event: AuditEvent,
   nowMs: number,
-  options: { readonly moreFollow?: boolean } = {},
 ): Promise<AuditHead> {
-  return new Promise((resolve, reject) => {
-    const known = waiting.get(files.log);
-    const queue = known ?? new LineQueue();
-    queue.add({ event, time: new Date(nowMs).toISOString(), resolve, reject }, options);
-    if (known !== undefined) return;
-    waiting.set(files.log, queue);
-    void writeAll(files, queue);
-  });
+  return queued(files, event, nowMs, { moreFollow: false });
+}
+
+/** As `appendAudit`, but the line may wait some ms for others that are about to be added. */
+export function appendAuditWithOthers(
+  files: AuditFiles,
+  event: AuditEvent,
+  nowMs: number,
+): Promise<AuditHead> {
+  return queued(files, event, nowMs, { moreFollow: true });
 }
 
 /**
@@ -153,6 +153,22 @@ export async function verifyAuditLog(
 }
 
 // ── Writing ──
+
+function queued(
+  files: AuditFiles,
+  event: AuditEvent,
+  nowMs: number,
+  options: { readonly moreFollow: boolean },
+): Promise<AuditHead> {
+  return new Promise((resolve, reject) => {
+    const known = waiting.get(files.log);
+    const queue = known ?? new LineQueue();
+    queue.add({ event, time: new Date(nowMs).toISOString(), resolve, reject }, options);
+    if (known !== undefined) return;
+    waiting.set(files.log, queue);
+    void writeAll(files, queue);
+  });
+}
 
 /** By log: the lines that came while others were being written. */
 const waiting = new Map<string, LineQueue>();

@@ -28,7 +28,7 @@ export class LineQueue {
     return this.#entries.length;
   }
 
-  add(entry: Entry, { moreFollow = false }: { readonly moreFollow?: boolean }): void {
+  add(entry: Entry, { moreFollow }: { readonly moreFollow: boolean }): void {
     this.#entries.push(entry);
     if (!moreFollow) this.#urgent = this.#entries.length;
     if (this.#isDue()) this.#hurry();

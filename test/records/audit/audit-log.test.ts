@@ -13,6 +13,7 @@ import {
 import path from "node:path";
 import {
   appendAudit,
+  appendAuditWithOthers,
   auditFiles,
   auditWitness,
   noteLedger,
@@ -116,7 +117,8 @@ describe("an audit log", () => {
     const files = await newLog(1);
     const order: number[] = [];
     const add = async (index: number, moreFollow: boolean): Promise<void> => {
-      await appendAudit(files, event(index), NOW, { moreFollow });
+      const append = moreFollow ? appendAuditWithOthers : appendAudit;
+      await append(files, event(index), NOW);
       order.push(index);
     };
     const [first, second] = [add(2, true), add(3, true)];

@@ -10,7 +10,12 @@ import { P11SealError } from "../../../errors.js";
 import { toHex } from "../../../bytes.js";
 import type { KnownPublicKey, NamedKey } from "../../../keys/key.js";
 import { passedOnBy } from "../../../records/audit/passed-on.js";
-import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
+import {
+  appendAudit,
+  appendAuditWithOthers,
+  auditFiles,
+  type AuditEvent,
+} from "../../../records/audit/audit-log.js";
 import type { LedgerWitness } from "../../../records/ledger/ledger.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { tapped } from "../../../stream.js";
@@ -80,7 +85,7 @@ export class OpeningLog {
   /**
    * As `opened`, but without a policy: if the log can't be written, there is only a note.
    *
-   * @param options - as of `appendAudit`
+   * @param options - `moreFollow`: the line may wait some ms for theirs.
    */
   async openedIfPossible(options: { readonly moreFollow: boolean }): Promise<void> {
     await this.#try("opened", options);
@@ -116,7 +121,8 @@ export class OpeningLog {
       ...this.#keyUsed(),
       ...defined({ ledger }),
     };
-    await appendAudit(auditFiles(homeOf(this.#context.io)), event, Date.now(), options);
+    const append = options?.moreFollow === true ? appendAuditWithOthers : appendAudit;
+    await append(auditFiles(homeOf(this.#context.io)), event, Date.now());
     this.#written = true;
   }
 
