@@ -128,7 +128,14 @@ export const STORING = [
     file: IN_PLACE,
     find: "    if (isTorn) isTorn = !(await putBack(fd, expected));\n",
     replace: "    isTorn = false;\n",
-    test: HEADER_TEST,
+    test: "test/store/torn-header.test.ts",
+  },
+  {
+    what: "what finishes a torn header goes though it is torn",
+    file: IN_PLACE,
+    find: "    if (!isTorn) await unlink(side)",
+    replace: "    await unlink(side)",
+    test: "test/store/torn-header.test.ts",
   },
   {
     what: "a side file is finished while its run goes on",
@@ -294,6 +301,13 @@ export const STORING = [
     find: "working < room.most && begun.length < room.most + room.ahead",
     replace: "working < room.most",
     test: "test/cli/commands/side-by-side.test.ts",
+  },
+  {
+    what: "one file is worked on twice at a time",
+    file: "src/cli/commands/rewrap/each-file-alone.ts",
+    find: "    const before = this.#last.get(id) ?? Promise.resolve();\n",
+    replace: "    const before = Promise.resolve();\n",
+    test: "test/cli/commands/rewrap/rewrap.test.ts",
   },
   {
     what: "the first file is not worked on alone",

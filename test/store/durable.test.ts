@@ -3,6 +3,7 @@ import * as nodeFs from "node:fs";
 import * as nodePromises from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
 
 let calls: string[] = [];
@@ -65,10 +66,14 @@ jest.unstable_mockModule("node:fs", () => ({
       done(error, fd);
     });
   },
-  write: (fd: number, ...rest: readonly unknown[]) => {
-    calls.push(`write ${names.get(fd)}`);
-    (nodeFs.write as (...args: readonly unknown[]) => void)(fd, ...rest);
-  },
+  write: Object.assign(() => undefined, {
+    [promisify.custom]: (
+      ...[fd, ...rest]: [number, Uint8Array, number, number, number]
+    ): Promise<unknown> => {
+      calls.push(`write ${names.get(fd)}`);
+      return promisify(nodeFs.write)(fd, ...rest);
+    },
+  }),
   writeSync: (fd: number, bytes: Uint8Array, offset: number, length: number, place: number) => {
     calls.push(`write ${names.get(fd)}`);
     return nodeFs.writeSync(fd, bytes, offset, length, place);

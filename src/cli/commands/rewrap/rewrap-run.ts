@@ -29,6 +29,7 @@ import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { rejectionSecret } from "../open/allowed.js";
 import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
+import { EachFileAlone } from "./each-file-alone.js";
 import { KeyTurns, Left, type Used } from "./key-turns.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
 import {
@@ -83,6 +84,7 @@ export class RewrapRun {
   readonly #journal: Journal | undefined;
   readonly #lock: HeldLock | undefined;
   readonly #turns: KeyTurns;
+  readonly #eachFile = new EachFileAlone();
   readonly #largeOnes = new Turnstile();
 
   private constructor(settings: Settings, { tokens, context, journal, lock }: RunWith) {
@@ -142,7 +144,9 @@ export class RewrapRun {
     if (this.#turns.isOver) return { result: "left", file };
     try {
       if (entry.kind === "fault") throw entry.error;
-      return await this.#recorded(await this.#worked(file));
+      return await this.#recorded(
+        await this.#eachFile.through(file.path, () => this.#worked(file)),
+      );
     } catch (error) {
       if (error instanceof Left) return { result: "left", file };
       return this.#recorded({ result: "failed", file, error });

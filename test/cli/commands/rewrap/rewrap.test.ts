@@ -238,6 +238,24 @@ describe("rewrap", () => {
     expect(await opensFor("other.p11s", "carol")).toBe(false);
   });
 
+  it("changes a file once that is named twice, or by two of its links", async () => {
+    for (const file of ["first.p11s", "m.p11s", "n.p11s"]) await seal(file, "alice");
+    for (const link of ["n2.p11s", "n3.p11s"]) linkSync(at("n.p11s"), at(link));
+    const done = await p11seal(
+      "rewrap --json --break-links -r carol.pem -i alice.key " +
+        "first.p11s m.p11s m.p11s n.p11s n2.p11s ./m.p11s n3.p11s",
+    );
+    expect([done.status, done.stderr]).toEqual([0, expect.any(String)]);
+    expect(results(done).slice(0, -1)).toMatchObject(
+      [true, true, false, true, true, false, true].map((isChange) => ({
+        result: isChange ? "rewrapped" : "unchanged",
+      })),
+    );
+    for (const file of ["m.p11s", "n.p11s", "n2.p11s", "n3.p11s"]) {
+      expect(await opensFor(file, "carol")).toBe(true);
+    }
+  });
+
   it("gets CMS in CBC re-wrapped only with --allow-unauthenticated", async () => {
     await seal("m.p7m", "carol", "--format cms --profile windows");
     const line = "rewrap --json -r dave.pem -i carol.key";
