@@ -10,9 +10,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { spawnSync } from "node:child_process";
+import { open, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
 import { Journal } from "../../src/store/journal.js";
 import { itAsRoot } from "../support/missing.js";
 
@@ -87,6 +88,25 @@ describe("a journal", () => {
     writeFileSync(path, "");
     chownSync(path, 65534, 65534);
     await expect(Journal.open(path)).rejects.toMatchObject({ code: "ERR_OWNER" });
+  });
+
+  it("says that a line was cut, and goes on in a line of its own", async () => {
+    const journal = await Journal.open(path);
+    const handle = await open(path);
+    const methods = Object.getPrototypeOf(handle) as FileHandle;
+    await handle.close();
+    jest.spyOn(methods, "appendFile").mockImplementationOnce(async function (
+      this: FileHandle,
+      line,
+    ) {
+      await this.write(String(line).slice(0, 4));
+      throw Object.assign(new Error("no room"), { code: "ENOSPC", syscall: "write" });
+    });
+    await expect(journal.add({ n: 1 })).rejects.toMatchObject({ code: "ERR_WRITE" });
+    await journal.add({ n: 2 });
+    await journal.add({ n: 3 });
+    await journal.close();
+    expect(lines()).toEqual(['{"n"', '{"n":2}', '{"n":3}', ""]);
   });
 
   it("says when the disk is full, and each later line stands alone", async () => {
