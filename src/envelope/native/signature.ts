@@ -285,6 +285,10 @@ function bodyMessage(before: BeforeSegments, summary: BodySummary): Uint8Array {
   );
 }
 
+/**
+ * Not as JWK: Node 20 exports that under the key's lock. If garbage is collected then, the job that
+ * made the key goes, which waits for the same lock, and the process hangs.
+ */
 function rawEd25519(key: KeyObject): Uint8Array {
   return new Uint8Array(key.export({ format: "der", type: "spki" }).subarray(-32));
 }

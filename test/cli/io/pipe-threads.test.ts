@@ -147,6 +147,7 @@ describe("through pipes of the kernel", () => {
     running.child.stderr?.on("data", (chunk: Buffer) => (told += chunk.toString()));
     running.child.stdin?.write(copy.subarray(0, bodyAt + 100 * SEGMENT));
     await until(() => told.includes("exit 4\n"), "the exit status");
+    expect(told).toContain("segment 90 ");
     running.child.stdin?.end();
     await running.ended;
   });

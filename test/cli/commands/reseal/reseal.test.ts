@@ -59,14 +59,16 @@ const infoOf = (file: string) => inspectMessage(readFileSync(at(file)));
 
 /** The file is as it was, and nothing lies beside it. */
 async function fails(line: string, code: string, status?: number): Promise<void> {
-  const [before, names] = [readFileSync(at("m.p11s")), readdirSync(folder)];
+  const [before, names] = [readFileSync(at("m.p11s")), readdirSync(folder).sort()];
   const ended = await p11seal(`reseal --json ${line} m.p11s`);
   expect(errorCode(ended)).toBe(code);
   if (status !== undefined) expect(ended.status).toBe(status);
   expect(readFileSync(at("m.p11s")).equals(before)).toBe(true);
-  expect(readdirSync(folder).filter((name) => name !== "home")).toEqual(
-    names.filter((name) => name !== "home"),
-  );
+  expect(
+    readdirSync(folder)
+      .sort()
+      .filter((name) => name !== "home"),
+  ).toEqual(names.filter((name) => name !== "home"));
 }
 
 describe("reseal", () => {
