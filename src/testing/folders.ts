@@ -9,9 +9,14 @@ import { join } from "node:path";
 import { FileError } from "../errors.js";
 import { isRunning, thisProcess } from "../store/owner.js";
 
+/** The folder for the folders of tokens. */
+export function tokensFolder(): string {
+  return ownFolder(join(realpathSync(tmpdir()), `p11seal-testing-${userInfo().uid}`));
+}
+
 /** A new, empty folder, 0700. */
 export function newTokenFolder(): string {
-  const parent = ownFolder(join(realpathSync(tmpdir()), `p11seal-testing-${userInfo().uid}`));
+  const parent = tokensFolder();
   sweep(parent);
   const folder = mkdtempSync(join(parent, `${thisProcess()}${SEPARATOR}`));
   if (open.size === 0) process.once("exit", removeAll);

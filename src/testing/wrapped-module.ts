@@ -6,7 +6,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, forgetCalls, readCalls } from "./calls.js";
 import { Faults } from "./faults.js";
-import { newTokenFolder, removeTokenFolder } from "./folders.js";
+import { newTokenFolder, removeTokenFolder, tokensFolder } from "./folders.js";
+import { requireLoadable } from "./loadable.js";
 import { type Profile, type ProfileName, profileOf } from "./profiles.js";
 import { type ShimLibrary, shimLibrary } from "./shim-library.js";
 import { type Settings, ShimSettings, UNTOUCHED } from "./shim-settings.js";
@@ -41,6 +42,7 @@ export async function wrapModule(
   { profile = "softhsm" }: WrapOptions = {},
 ): Promise<WrappedModule> {
   const shim = await shimLibrary();
+  requireLoadable(tokensFolder(), "TMPDIR");
   const folder = newTokenFolder();
   layModule(folder, shim);
   return wrappedIn(folder, { real: path, profile: profileOf(profile), softHsmConf: undefined });
