@@ -1,9 +1,9 @@
 /**
  * `npm run bench [-- --quick] [-- --small] [--agent] [--bulk] [--age] [--cms] [--growth] [--rewrap]
- * [--audit] [--segments] [--write]`: how long sealing and opening take, and how much memory;
- * without a name, all but the comparison of segment sizes. `--write` puts what is printed into
- * docs/performance.md: a table replaces the one of its name, the others stay. docs/growth.svg is
- * drawn from that page.
+ * [--audit] [--segments] [--binding] [--write]`: how long sealing and opening take, and how much
+ * memory; without a name, all but the comparisons of segment sizes and of bindings. `--write` puts
+ * what is printed into docs/performance.md: a table replaces the one of its name, the others stay.
+ * docs/growth.svg is drawn from that page.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -12,6 +12,7 @@ import path from "node:path";
 import { agent } from "./bench/agent.mjs";
 import { ageFormat } from "./bench/age-format.mjs";
 import { audit } from "./bench/audit.mjs";
+import { binding } from "./bench/binding.mjs";
 import { bulk } from "./bench/bulk.mjs";
 import { cmsFormat } from "./bench/cms.mjs";
 import { growth } from "./bench/growth.mjs";
@@ -35,7 +36,11 @@ const PARTS = {
   rewrap,
   audit,
   segments,
+  binding,
 };
+
+/** Only by name: comparisons that other pages have. */
+const BY_NAME = ["segments", "binding"];
 
 /**
  * Certificates for Node's TLS connections, which Node 20 parses at every start. That cost is the
@@ -54,7 +59,7 @@ async function main() {
   describeMachine();
   const all = Object.keys(PARTS).every((name) => !asked(`--${name}`));
   for (const [name, part] of Object.entries(PARTS)) {
-    if (asked(`--${name}`) || (all && part !== segments)) await part({ quick, certificates });
+    if (asked(`--${name}`) || (all && !BY_NAME.includes(name))) await part({ quick, certificates });
   }
   if (asked("--write")) write(printed());
   return 0;

@@ -1,8 +1,8 @@
 /**
  * `npm run test:tokens [-- STACK…]`: sets up all six PKCS#11 stacks, gets what is missing, and
- * runs the token suite on each, with all published vectors. It ends with a line for each stack and
- * one for all. `token-table.mjs` makes the table in docs/tokens.md from the results,
- * .cache/token-results.json.
+ * runs the token suite on each, with all published vectors; without a name also the test of an
+ * agent over OpenSSH's sshd. It ends with a line for each stack and one for all. `token-table.mjs`
+ * makes the table in docs/tokens.md from the results, .cache/token-results.json.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -10,6 +10,7 @@ import { ensureBuild } from "./lib/build.mjs";
 import { runJest } from "./lib/jest.mjs";
 import { ensureNss, ensureSoftHsm } from "./lib/modules.mjs";
 import { cache, root, runMain, say, SetupError } from "./lib/run.mjs";
+import { ensureSshd } from "./lib/sshd.mjs";
 import { makeTestEnvironment } from "./lib/test-environment.mjs";
 import { readResults, RESULTS } from "./lib/token-table.mjs";
 import { STACKS, startStacks } from "./stacks/index.mjs";
@@ -22,6 +23,8 @@ await runMain(async () => {
   }
   const names = asked.length > 0 ? asked : STACKS;
   await ensureBuild();
+  const sshd = asked.length === 0 ? ensureSshd() : undefined;
+  if (sshd !== undefined && "reason" in sshd) say(`without sshd: ${sshd.reason}`);
   const { env, remove } = makeTestEnvironment(ensureSoftHsm(), ensureNss());
   const { stacks, env: described, stop } = await startStacks({ names, mayFetch: true });
   const results = path.join(cache, `token-results-${process.pid}`);
@@ -32,6 +35,8 @@ await runMain(async () => {
   });
   try {
     const files = names.map((name) => `test/stacks/${name}.test.ts`);
+    // What else takes a daemon: it is skipped where there is none.
+    if (asked.length === 0) files.push("test/cli/commands/agent/agent-over-sshd.test.ts");
     const status = await runJest(files, env);
     keep(names, results);
     for (const name of names) summarize(name, stacks[name], results);

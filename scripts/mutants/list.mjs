@@ -2,6 +2,7 @@
  * The guards that a test has to hold, and how each is taken away. `find` stands once in `file`, and
  * what replaces it compiles: a mutant dies of a failed test, not of a type error.
  */
+import { AGENT_ASKING } from "./agent-asking.mjs";
 import { AGENT_SIGNING } from "./agent-signing.mjs";
 import { CMS_READING } from "./cms-reading.mjs";
 import { REWRAPPING } from "./rewrapping.mjs";
@@ -18,6 +19,7 @@ import { STORING } from "./storing.mjs";
  */
 /** @type {readonly Mutant[]} */
 export const MUTANTS = [
+  ...AGENT_ASKING,
   ...AGENT_SIGNING,
   ...CMS_READING,
   ...REWRAPPING,

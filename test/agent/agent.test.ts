@@ -200,6 +200,20 @@ describe("an agent's logins", () => {
     expect(tokens.open).toBe(0);
   });
 
+  it("end when the machine slept, also where a message comes before the next look", async () => {
+    await begin();
+    const header = await headerFor("p256");
+    await client.open(header);
+    const { now: realNow } = Date;
+    Date.now = () => realNow() + 3_600_000;
+    try {
+      await client.open(header);
+    } finally {
+      Date.now = realNow;
+    }
+    expect([asked, tokens.opened]).toEqual([2, 3]);
+  });
+
   it("end when the token was pulled and put back between two looks", async () => {
     await begin();
     const header = await headerFor("p256");

@@ -1,7 +1,7 @@
 /** An agent's questions: in turn, with pauses after refusals, and about what is known. */
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
-import { TokenError } from "../../src/errors.js";
+import { Cancelled, TokenError } from "../../src/errors.js";
 import { Asking } from "../../src/agent/asking.js";
 import type { KnownMessage } from "../../src/agent/keyring.js";
 import type { ReaderNotice } from "../../src/agent/protocol.js";
@@ -249,6 +249,29 @@ describe("a PIN", () => {
       },
     });
     found.settled?.(undefined);
+  });
+
+  it("that was cancelled, or not typed in time, is not asked for again at once", async () => {
+    const { asking, clock } = setUp({});
+    const ends = async (error: unknown): Promise<void> => {
+      (await asking.pin(request, asker())).settled?.(error);
+    };
+    // A wrong PIN is an answer.
+    await ends(new TokenError("ERR_PIN_REFUSED", "a wrong PIN"));
+    await ends(new Cancelled());
+    await expect(asking.pin(request, asker())).rejects.toMatchObject(CANCELLED);
+    clock.nowMs = 4_999;
+    await expect(asking.pin(request, asker())).rejects.toMatchObject(CANCELLED);
+    clock.nowMs = 5_000;
+    await ends(new TokenError("ERR_PIN_MISSING", "nobody answered in time"));
+    clock.nowMs = 14_999;
+    await expect(asking.pin(request, asker())).rejects.toMatchObject(CANCELLED);
+    // Another token's PIN is another question.
+    const other = { ...request, token: { ...request.token, serial: "43" } };
+    (await asking.pin(other, asker())).settled?.(undefined);
+    clock.nowMs = 15_000;
+    await ends(undefined);
+    await ends(undefined);
   });
 
   it("keeps the next question waiting until its login has ended", async () => {

@@ -185,8 +185,20 @@ describe("the PIN", () => {
         `file:${at("long-pin")}`,
       ];
       agent = await startAgent(folder, options);
-      expect(await open()).toMatchObject({ status: 0 });
       const { pid = 0 } = agent.child;
+      // This client has the token logged in, gets its key, and waits for the end of the message.
+      const env = { ...agent.env, P11SEAL_MODULE: "/nonexistent/module.so" };
+      const client = start(["open", "--json", "-o", at("out"), "-"], { env, stdin: null });
+      const message = readFileSync(at("m.p11s"));
+      client.child.stdin?.write(message.subarray(0, -1));
+      await untilUsed();
+      const { pid: clientPid = 0 } = client.child;
+      expect(memoryHas(clientPid, PIN)).toBe(false);
+      expect(readFileSync(`/proc/${clientPid}/environ`, "latin1")).not.toContain(PIN);
+      // It is at work: what it was given is there to be found.
+      expect(memoryHas(clientPid, at("out"))).toBe(true);
+      client.child.stdin?.end(message.subarray(-1));
+      expect(await client.ended).toMatchObject({ status: 0 });
       for (const name of ["environ", "cmdline"]) {
         for (const one of [pid, ...childrenOf(pid)]) {
           expect(readFileSync(`/proc/${one}/${name}`, "latin1")).not.toContain(PIN);
@@ -202,6 +214,15 @@ describe("the PIN", () => {
     },
   );
 });
+
+/** Waits until the agent has given a key away. */
+async function untilUsed(): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    const { stdout } = await p11seal(["agent", "status", "--json"], { env: agent.env });
+    if (/"uses": ?[1-9]/.test(stdout.toString())) return;
+  }
+  throw new Error("no key was used");
+}
 
 function childrenOf(pid: number): number[] {
   return readdirSync("/proc").flatMap((name) => {
