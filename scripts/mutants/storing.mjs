@@ -202,6 +202,13 @@ export const STORING = [
     test: LOCK_TEST,
   },
   {
+    what: "a lock may be a link",
+    file: LOCK,
+    find: "    if (!lstatSync(path).isSymbolicLink()) return readdirSync(path);\n",
+    replace: "    if (lstatSync(path).mode >= 0) return readdirSync(path);\n",
+    test: TREE_LOCK_TEST,
+  },
+  {
     what: "the lock of a tree stays in it",
     file: LOCK,
     find: "    if (options.isGuest) await giveUp",

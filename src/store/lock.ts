@@ -14,7 +14,7 @@
  * goes on, finds out before it writes (`HeldLock.confirm`).
  */
 import { randomBytes } from "node:crypto";
-import { readdirSync, renameSync, statSync, type Stats } from "node:fs";
+import { lstatSync, readdirSync, renameSync, statSync, type Stats } from "node:fs";
 import { chmod, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -236,11 +236,13 @@ function statsOf(path: string): Stats | undefined {
 
 function namesIn(path: string): string[] | undefined {
   try {
-    return readdirSync(path);
+    if (!lstatSync(path).isSymbolicLink()) return readdirSync(path);
   } catch (error) {
     if (errno(error) === "ENOENT") return undefined;
     throw failed(path, error);
   }
+  // Whoever may write to a tree could have names in any other folder changed.
+  throw failed(path, { code: "ELOOP" });
 }
 
 function giveBack(path: string, held: string): void {

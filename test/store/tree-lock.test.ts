@@ -9,6 +9,7 @@ import {
   realpathSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -70,6 +71,19 @@ describe("the lock of a tree", () => {
     const failed = withTreeLocks([tree], {}, () => Promise.reject(new RangeError("no")));
     await expect(failed).rejects.toThrow("no");
     expect(readdirSync(tree)).toEqual(["team"]);
+  });
+
+  it("is no link: names in another folder stay as they are", async () => {
+    const elsewhere = mkdtempSync(join(above, "elsewhere-"));
+    writeFileSync(join(elsewhere, "free"), "");
+    symlinkSync(elsewhere, join(tree, ".p11seal-lock"));
+    const refusal = {
+      code: "ERR_WRITE",
+      message: expect.stringContaining("ELOOP") as unknown,
+    };
+    await expect(attempt([tree])).rejects.toMatchObject(refusal);
+    expect(readdirSync(elsewhere)).toEqual(["free"]);
+    expect(readdirSync(tree).sort()).toEqual([".p11seal-lock", "team"]);
   });
 
   it("keeps another run out, of the same tree by any path, of one in it, and of one above", async () => {
