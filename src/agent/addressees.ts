@@ -20,7 +20,10 @@ export async function addresseesOf(core: CoreToSign, home: string): Promise<stri
   return `${count}: ${list(names, addressees)}`;
 }
 
-/** As in `adds "alice", 1 without a name here; removes "bob"`. */
+/**
+ * As in `adds 2, removes 1 (adds "alice", 1 without a name here; removes "bob")`. The numbers come
+ * first: a question has room for so many names only.
+ */
 export async function changeText(
   add: readonly ExchangePublicKey[],
   remove: readonly ExchangePublicKey[],
@@ -34,10 +37,12 @@ export async function changeText(
     return list(names, keys.length);
   };
   const parts = [
-    ...(add.length === 0 ? [] : [`adds ${listed(add)}`]),
-    ...(remove.length === 0 ? [] : [`removes ${listed(remove)}`]),
-  ];
-  return parts.join("; ");
+    { verb: "adds", keys: add },
+    { verb: "removes", keys: remove },
+  ].filter(({ keys }) => keys.length > 0);
+  const counts = parts.map(({ verb, keys }) => `${verb} ${keys.length}`);
+  const names = parts.map(({ verb, keys }) => `${verb} ${listed(keys)}`);
+  return `${counts.join(", ")} (${names.join("; ")})`;
 }
 
 /** A question is read by a person. */

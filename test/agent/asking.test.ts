@@ -110,6 +110,42 @@ describe("consent", () => {
     expect(said.endsWith('…"?')).toBe(true);
   });
 
+  it("to a signature says that it is one, and whom the message is for", async () => {
+    const { asking, pinentry } = setUp({ CONFIRM: YES });
+    const one = asker();
+    const addressees = 'for 2 recipients: "zoe", 1 without a name here';
+    const message = { ...one.message, addressees };
+    await asking.consent(key("mine"), { ...one, act: "sign", message });
+    const said = pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
+    expect(said).toContain(
+      `wants to sign message 0011223344556677%0A${addressees}%0A%0ASign with key "mine" of token`,
+    );
+  });
+
+  it("to a custodian's record says who signed the message, who comes and who goes", async () => {
+    const { asking, pinentry } = setUp({ CONFIRM: YES });
+    const one = asker();
+    const sender = { keyId: "bob" } as unknown as SenderInfo;
+    const message = { ...one.message, sender, addressees: 'adds "zoe"; removes "al"' };
+    await asking.consent(key("office"), { ...one, act: "pass on", message });
+    const said = pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
+    expect(said).toContain(
+      'wants to pass on message 0011223344556677%0Asigned by bob%0Aadds "zoe"; removes "al"%0A%0ASign with',
+    );
+  });
+
+  it("is about a key and a signature, however many names there are", async () => {
+    const long = "%".repeat(300);
+    const { asking, pinentry } = setUp({ CONFIRM: YES });
+    const named = { ...key(long), token: { ...request.token, label: long } } as unknown as KeyInfo;
+    const sender = { keyId: long } as unknown as SenderInfo;
+    const message = { messageId: ID, sender, addressees: long };
+    await asking.consent(named, { ...asker(), act: "pass on", message });
+    const said = pinentry.told().find((line) => line.startsWith("SETDESC")) ?? "";
+    expect(said).toContain("%0A%0ASign with key ");
+    expect(said.endsWith('…"?')).toBe(true);
+  });
+
   it("that was refused is not asked for again at once, and later each time", async () => {
     const setting = setUp({ CONFIRM: [NO, NO, YES, NO] });
     const { asking, clock } = setting;

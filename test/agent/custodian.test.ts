@@ -144,7 +144,7 @@ describe("an agent that re-wraps", () => {
     await byAgent(await sealed(senderOf("ed25519")), {
       remove: [recipientOf("rsa2048").publicKey],
     });
-    const addressees = 'adds "zoe"; removes 1 without a name here';
+    const addressees = 'adds 1, removes 1 (adds "zoe"; removes 1 without a name here)';
     const sender = expect.objectContaining({
       keyId: toHex(senderOf("ed25519").publicKey.fingerprint),
     });
