@@ -79,6 +79,12 @@ function residentMiB() {
   return process.memoryUsage.rss() / MIB;
 }
 
+/** @param {number} before @param {number} after */
+function growth(before, after) {
+  const rounded = Math.round(after - before);
+  return `${rounded < 0 ? "" : "+"}${rounded === 0 ? 0 : rounded} MiB`;
+}
+
 /** @type {Record<string, string>} */
 const figures = { "loading it, once": `${shortened(loadedMs)} ms` };
 const few = isQuick ? 20 : 1_000;
@@ -101,10 +107,9 @@ const before = residentMiB();
 for (let n = 0; n < MANY; n += 1) derive();
 const between = residentMiB();
 const many = MANY.toLocaleString("en");
-figures[`memory after ${many} derivations`] = `+${(between - before).toFixed(0)} MiB`;
+figures[`memory after ${many} derivations`] = growth(before, between);
 for (let n = 0; n < MANY; n += 1) await deriveOnThread();
-const after = residentMiB() - between;
-figures[`memory after ${many} more on threads`] = `+${after.toFixed(0)} MiB`;
+figures[`memory after ${many} more on threads`] = growth(between, residentMiB());
 native.C_CloseSession(session);
 native.C_Finalize();
 
