@@ -3,6 +3,7 @@
  * what replaces it compiles: a mutant dies of a failed test, not of a type error.
  */
 import { AGENT_ASKING } from "./agent-asking.mjs";
+import { AGENT_BOUNDS } from "./agent-bounds.mjs";
 import { AGENT_SIGNING } from "./agent-signing.mjs";
 import { CMS_READING } from "./cms-reading.mjs";
 import { REWRAPPING } from "./rewrapping.mjs";
@@ -20,6 +21,7 @@ import { STORING } from "./storing.mjs";
 /** @type {readonly Mutant[]} */
 export const MUTANTS = [
   ...AGENT_ASKING,
+  ...AGENT_BOUNDS,
   ...AGENT_SIGNING,
   ...CMS_READING,
   ...REWRAPPING,

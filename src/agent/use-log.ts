@@ -51,6 +51,8 @@ export class UseLog {
   async record(use: LoggedUse): Promise<void> {
     const before = this.#last;
     const line = write(this.#home, use);
+    // It may fail sooner than the one before is waited for: nobody has missed it then.
+    line.catch(() => undefined);
     // The one before, too: `written` and the next use wait for all.
     this.#last = before.then(
       () => line,

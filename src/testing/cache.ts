@@ -18,7 +18,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { ownFolder } from "./folders.js";
 
 /**
@@ -30,7 +30,9 @@ export function cacheFolder(): string {
   const { env } = process;
   const named = env["P11SEAL_TESTING_CACHE"];
   if (named !== undefined && named !== "") return ownFolder(resolve(named));
-  const caches = env["XDG_CACHE_HOME"] ?? join(env["HOME"] ?? homedir(), ".cache");
+  // XDG Base Directory Specification: relative paths are to be ignored.
+  const xdg = env["XDG_CACHE_HOME"] ?? "";
+  const caches = isAbsolute(xdg) ? xdg : join(env["HOME"] ?? homedir(), ".cache");
   return ownFolder(join(caches, "p11seal-testing"));
 }
 

@@ -54,6 +54,21 @@ const names = (): string[] =>
     .filter((name) => name !== "pruned")
     .sort();
 
+it("it is below the home folder where XDG_CACHE_HOME is relative, or empty", () => {
+  const { HOME, XDG_CACHE_HOME } = process.env;
+  try {
+    delete process.env["P11SEAL_TESTING_CACHE"];
+    process.env["HOME"] = folder;
+    for (const relative of ["", "caches"]) {
+      process.env["XDG_CACHE_HOME"] = relative;
+      expect(cacheFolder()).toBe(join(folder, ".cache", "p11seal-testing"));
+    }
+  } finally {
+    Object.assign(process.env, { HOME, XDG_CACHE_HOME });
+    if (XDG_CACHE_HOME === undefined) delete process.env["XDG_CACHE_HOME"];
+  }
+});
+
 it("an entry goes when nobody has used it for 30 days", () => {
   const [token, shim] = [cachePath("token", HASH), cachePath("shim", `${HASH}.so`)];
   for (const path of [token, shim, at("softhsm-debian-12-x64")]) lay(path, 29);
