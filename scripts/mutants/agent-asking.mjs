@@ -52,7 +52,7 @@ export const AGENT_ASKING = [
     what: "what a module tells of a slot ends no login",
     file: "src/token/session/token.ts",
     find: "return !this.#details.slot.removable || module.events.count(slot) === this.#events;",
-    replace: "return module.events.count(slot) >= 0;",
+    replace: "return module.events.count(slot) >= this.#events;",
     test: "test/token/session/slot-events.test.ts",
     built: true,
   },
