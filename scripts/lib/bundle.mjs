@@ -21,7 +21,6 @@ const INSIDE = ["@scure/base", "cborg", "hpke", "smol-toml", "yargs-parser"];
  */
 const PROGRAMS = {
   main: "src/cli/main.ts",
-  "run-messages": "src/cli/run-messages.ts",
   "run-all": "src/cli/run-all.ts",
   worker: "src/body/threads/worker.ts",
   child: "src/cli/token-start.ts",
@@ -29,6 +28,12 @@ const PROGRAMS = {
   "age-plugin-p11": "src/plugin/age-plugin-p11.ts",
   "run-plugin": "src/plugin/run-plugin.ts",
 };
+
+/**
+ * With short names for whatever has one, which spares a run some milliseconds. Where a stack is
+ * wanted, for people who read one, `main` loads `run-all` instead.
+ */
+const SHORTENED = { "run-messages": "src/cli/run-messages.ts" };
 
 /** Those that people and other programs start. */
 const STARTED = ["main.js", "age-plugin-p11.js"];
@@ -50,18 +55,39 @@ const REQUIRED = /^(?:pkcs11js|koffi)$/;
  * @param {string} folder
  */
 export async function bundle(folder) {
+  const results = [
+    await bundled(folder, PROGRAMS, { minifyIdentifiers: false }),
+    await bundled(folder, SHORTENED, { minifyIdentifiers: true }),
+  ];
+  for (const [file, { imports }] of results.flatMap(({ outputs }) => Object.entries(outputs))) {
+    importElsewhere(path.join(root, file), imports);
+  }
+  const inputs = results.flatMap((one) => Object.keys(one.inputs));
+  fs.writeFileSync(path.join(folder, IMPORTER), "module.exports = (name) => import(name);\n");
+  fs.writeFileSync(path.join(folder, "package.json"), '{ "type": "commonjs" }\n');
+  fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices([...new Set(inputs)]));
+  for (const name of STARTED) fs.chmodSync(path.join(folder, name), 0o755);
+}
+
+/**
+ * @param {string} folder
+ * @param {Record<string, string>} entryPoints
+ * @param {Pick<import("esbuild").BuildOptions, "minifyIdentifiers">} naming
+ */
+async function bundled(folder, entryPoints, naming) {
   const { build } = await import("esbuild");
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: PROGRAMS,
+    entryPoints,
     outdir: folder,
     bundle: true,
     platform: "node",
     target: "node20.19",
     format: "cjs",
-    // Less to read and parse. Names stay, for people who read a stack.
+    // Less to read and parse.
     minifySyntax: true,
     minifyWhitespace: true,
+    ...naming,
     legalComments: "none",
     // What loads a bundle takes each byte for a character.
     charset: "ascii",
@@ -72,13 +98,7 @@ export async function bundle(folder) {
     metafile: true,
     logLevel: "warning",
   });
-  for (const [file, { imports }] of Object.entries(metafile.outputs)) {
-    importElsewhere(path.join(root, file), imports);
-  }
-  fs.writeFileSync(path.join(folder, IMPORTER), "module.exports = (name) => import(name);\n");
-  fs.writeFileSync(path.join(folder, "package.json"), '{ "type": "commonjs" }\n');
-  fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices(Object.keys(metafile.inputs)));
-  for (const name of STARTED) fs.chmodSync(path.join(folder, name), 0o755);
+  return metafile;
 }
 
 /**

@@ -12,7 +12,10 @@ async function start(): Promise<void> {
   const [first = "", ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
   const isAboutMessages = /^(?:seal|open|inspect|rewrap|reseal|doctor)$/.test(first);
-  const file = join(import.meta.dirname, isAboutMessages ? "run-messages.js" : "run-all.js");
+  // Only the larger one has names that a stack is readable with.
+  const wantsStack = process.env["P11SEAL_DEBUG"] === "1";
+  const bundle = isAboutMessages && !wantsStack ? "run-messages.js" : "run-all.js";
+  const file = join(import.meta.dirname, bundle);
   const purpose = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
   const { loadProgram } = await import("../store/code-cache.js");
   const { program, keep } = loadProgram(file, purpose, process.env);

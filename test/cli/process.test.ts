@@ -62,6 +62,14 @@ describe("the exit status is", () => {
     if (expected !== 0) expect(stderr).toMatch(/^p11seal: [^A-Z]/);
   });
 
+  it("a stack with names, for who asks for it", async () => {
+    const argv = ["open", "-i", "bob.key", "missing.p11s"];
+    const { status, stderr } = await p11seal(argv, { cwd: root, env: { P11SEAL_DEBUG: "1" } });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^FileError: cannot read "missing\.p11s"/m);
+    expect(stderr).toMatch(/^ +at async openInput \(/m);
+  });
+
   it("the same when the program is run through a link, as npm installs it", () => {
     symlinkSync(PROGRAM, join(folder, "p11seal"));
     const { status, stdout } = spawnSync(process.execPath, [join(folder, "p11seal"), "--version"]);

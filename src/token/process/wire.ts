@@ -136,8 +136,9 @@ type ErrorKind = new (
   options: { hint?: string; fn?: string; ckr?: string },
 ) => P11SealError;
 
-const KINDS: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>(
-  [
+/** By name: the classes' own are short ones in a bundle. */
+const KINDS: ReadonlyMap<string, ErrorKind> = new Map(
+  Object.entries<ErrorKind>({
     AuthenticationError,
     FileError,
     FormatError,
@@ -146,7 +147,7 @@ const KINDS: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>(
     TokenError,
     UnsupportedError,
     UsageError,
-  ].map((kind) => [kind.name, kind]),
+  }),
 );
 
 /** Replaces public keys, the only part of a plain value that can't be cloned. */
