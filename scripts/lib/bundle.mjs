@@ -30,10 +30,15 @@ const PROGRAMS = {
 };
 
 /**
- * With short names for whatever has one, which spares a run some milliseconds. Where a stack is
- * wanted, for people who read one, `main` loads `run-all` instead.
+ * Those that `main` loads for commands that people wait for, with short names for whatever has one:
+ * what a bundle has is read on each run, used or not. Where a stack is wanted, for people who read
+ * one, `main` loads `run-all` instead.
  */
-const SHORTENED = { "run-messages": "src/cli/run-messages.ts" };
+const SHORTENED = {
+  "run-open": "src/cli/run-open.ts",
+  "run-seal": "src/cli/run-seal.ts",
+  "run-messages": "src/cli/run-messages.ts",
+};
 
 /** Those that people and other programs start. */
 const STARTED = ["main.js", "age-plugin-p11.js"];

@@ -11,11 +11,7 @@ import { version } from "./version.js";
 async function start(): Promise<void> {
   const [first = "", ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
-  const isAboutMessages = /^(?:seal|open|inspect|rewrap|reseal|doctor)$/.test(first);
-  // Only the larger one has names that a stack is readable with.
-  const wantsStack = process.env["P11SEAL_DEBUG"] === "1";
-  const bundle = isAboutMessages && !wantsStack ? "run-messages.js" : "run-all.js";
-  const file = join(import.meta.dirname, bundle);
+  const file = join(import.meta.dirname, bundleFor(first));
   const purpose = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
   const { loadProgram } = await import("../store/code-cache.js");
   const { program, keep } = loadProgram(file, purpose, process.env);
@@ -24,6 +20,13 @@ async function start(): Promise<void> {
   process.once("exit", (status) => {
     if (status === 0) keep();
   });
+}
+
+/** The smallest one that has the command; only the largest has names that a stack is read by. */
+function bundleFor(command: string): string {
+  if (process.env["P11SEAL_DEBUG"] === "1") return "run-all.js";
+  if (command === "open" || command === "seal") return `run-${command}.js`;
+  return /^(?:inspect|rewrap|reseal|doctor)$/.test(command) ? "run-messages.js" : "run-all.js";
 }
 
 /**

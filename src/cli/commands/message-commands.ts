@@ -1,7 +1,7 @@
 /**
  * The commands about messages: the ones that people wait for, in scripts a thousand times. They are
- * a program of their own (`run-messages.ts`), since Node takes longer to read the code of all
- * commands than to seal a small file.
+ * a program of their own (`run-messages.ts`, and `open` and `seal` have one each), since Node takes
+ * longer to read the code of all commands than to seal a small file.
  */
 import type { CommandSet } from "../command.js";
 import { DOCTOR } from "./doctor/doctor-commands.js";
