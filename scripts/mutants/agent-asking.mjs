@@ -28,6 +28,13 @@ export const AGENT_ASKING = [
     test: ASKING_TEST,
   },
   {
+    what: "questions of another host take all places, and those of programs here are refused",
+    file: ASKING,
+    find: 'const origin = remote === undefined ? "here" : "elsewhere";',
+    replace: 'const origin = remote === "" ? "elsewhere" : "here";',
+    test: ASKING_TEST,
+  },
+  {
     what: "a name on a token adds a line to a question, as if the agent said it",
     file: "src/token/session/pin-question.ts",
     find: 'return printable(`token "${label}"${serial === "" ? "" : ` (serial ${serial})`}`);',

@@ -41,7 +41,8 @@ export class Asking {
   readonly #answerMs: number;
   /** Ends when the question before has been answered. */
   #turn: Promise<void> = Promise.resolve();
-  #waiting = 0;
+  /** Questions that wait for their turn: of programs here, and of all other hosts together. */
+  readonly #waiting = { here: 0, elsewhere: 0 };
   /** By the name of what was refused: until when nobody is asked, and for how long that was. */
   readonly #pauses = new Map<string, { readonly untilMs: number; readonly ms: number }>();
 
@@ -155,19 +156,20 @@ export class Asking {
   /** Waits for the turn of a question. The caller says whether it was answered. */
   async #begin(
     name: string,
-    { client }: Asker,
+    { client, remote }: Asker,
     reader?: ReaderNotice,
   ): Promise<(answered: boolean) => void> {
     this.#requireNoPause(name);
-    if (this.#waiting === MAX_WAITING) throw refused("too many questions are waiting");
+    const origin = remote === undefined ? "here" : "elsewhere";
+    if (this.#waiting[origin] >= MAX_WAITING[origin]) throw refused(TOO_MANY[origin]);
     const before = this.#turn;
     let end: () => void = () => undefined;
     this.#turn = new Promise((resolve) => {
       end = resolve;
     });
-    this.#waiting += 1;
+    this.#waiting[origin] += 1;
     await before;
-    this.#waiting -= 1;
+    this.#waiting[origin] -= 1;
     try {
       // What was refused meanwhile was the same question.
       this.#requireNoPause(name);
@@ -208,8 +210,13 @@ const FIRST_PAUSE_MS = 5_000;
 
 const LONGEST_PAUSE_MS = 60_000;
 
-/** Questions that wait for their turn. */
-const MAX_WAITING = 16;
+/** Places are kept apart: whatever other hosts ask for, a question of a program here finds one. */
+const MAX_WAITING = { here: 16, elsewhere: 4 } as const;
+
+const TOO_MANY = {
+  here: "too many questions are waiting",
+  elsewhere: "too many questions of other hosts are waiting",
+} as const;
 
 /** True where a person was asked, and gave no answer. */
 function isUnanswered(error: unknown): boolean {

@@ -191,6 +191,38 @@ describe("consent", () => {
     expect(results.filter((result) => result === "used")).toHaveLength(16);
   });
 
+  it("of other hosts has a few places of its own, and takes none from programs here", async () => {
+    const { asking } = setUp({ CONFIRM: YES });
+    // Whatever comes next waits.
+    const first = await asking.pin(request, asker());
+    let asked = 0;
+    const ask = (remote?: string): Promise<string> =>
+      asking.consent(key(`${(asked += 1)}`), { ...asker(), ...(remote && { remote }) }).then(
+        () => "used",
+        (error: unknown) => (error as Error).message,
+      );
+    const hosts = Array.from({ length: 40 }, (_, n) => ask(n % 2 === 0 ? "build" : "mail"));
+    const here = Array.from({ length: 17 }, () => ask());
+    first.settled?.(undefined);
+    const used = (count: number): string[] => Array<string>(count).fill("used");
+    expect(await Promise.all(hosts)).toEqual([
+      ...used(4),
+      ...Array<string>(36).fill("too many questions of other hosts are waiting"),
+    ]);
+    expect(await Promise.all(here)).toEqual([...used(16), "too many questions are waiting"]);
+    // Their places are free again.
+    expect(await Promise.all([ask("build"), ask()])).toEqual(used(2));
+  });
+
+  it("of other hosts has its places also while all those of programs here are taken", async () => {
+    const { asking } = setUp({ CONFIRM: YES });
+    const first = await asking.pin(request, asker());
+    const here = Array.from({ length: 16 }, (_, n) => asking.consent(key(`${n}`), asker()));
+    const host = asking.consent(key("host"), { ...asker(), remote: "build" });
+    first.settled?.(undefined);
+    await expect(Promise.all([...here, host])).resolves.toHaveLength(17);
+  });
+
   it.each([
     ["has gone", undefined],
     ["gets no answer in time", 50],
