@@ -547,6 +547,7 @@ describe("whoever reaches the socket", () => {
     const twice = await connected();
     twice.write(concat(hello, hello));
     await new Promise((resolve) => twice.once("close", resolve));
+    expect(twice.destroyed).toBe(true);
   });
 
   it("is not served on before it has read what it got", async () => {
