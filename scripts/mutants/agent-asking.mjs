@@ -44,8 +44,8 @@ export const AGENT_ASKING = [
   {
     what: "a message that comes before the next look is opened though the machine slept",
     file: "src/agent/agent.ts",
-    find: "if (this.#keyring.isUnlocked && this.#watch.stoodStill(momentNow())) {",
-    replace: "if (this.#keyring.isUnlocked && this.#watch.stoodStill(momentNow()) && false) {",
+    find: "if (this.#logins.isUnlocked && this.#watch.stoodStill(momentNow())) {",
+    replace: "if (this.#logins.isUnlocked && this.#watch.stoodStill(momentNow()) && false) {",
     test: AGENT_TEST,
   },
   {

@@ -13,7 +13,7 @@ export const AGENT_BOUNDS = [
   },
   {
     what: "a login outlives its token if somebody looked for keys meanwhile",
-    file: "src/agent/keyring.ts",
+    file: "src/agent/logins.ts",
     find: "const lasts = token !== undefined && (await",
     replace: "const lasts = token === undefined || (await",
     test: TEST,

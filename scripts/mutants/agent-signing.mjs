@@ -37,7 +37,7 @@ export const AGENT_SIGNING = [
   },
   {
     what: "an agent signs what grew old while a person was asked",
-    file: "src/agent/agent.ts",
+    file: "src/agent/key-requests.ts",
     find: "taken their time to answer.\n      requireSignable(core, signer.publicKey, Date.now());\n",
     replace: "taken their time to answer.\n",
     test: TEST,
@@ -87,7 +87,7 @@ export const AGENT_SIGNING = [
   },
   {
     what: "an agent signs a custodian's record of the past",
-    file: "src/agent/agent.ts",
+    file: "src/agent/key-requests.ts",
     find: 'requirePresent(nowMs, Date.now(), "this record");',
     replace: 'requirePresent(Math.max(nowMs, Date.now()), Date.now(), "this record");',
     test: "test/agent/custodian.test.ts",

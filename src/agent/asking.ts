@@ -11,7 +11,7 @@ import { askConsent, type Place } from "../terminal/person.js";
 import { isTerminalNamed } from "../terminal/named-terminal.js";
 import { pinQuestions, pinWarning } from "../token/session/pin-question.js";
 import type { KeyInfo, PadRequest, PinRequest, TokenInfo } from "../token/values.js";
-import type { Purpose } from "./keyring.js";
+import type { Purpose } from "./use.js";
 import type { PinFound } from "./login.js";
 import type { ReaderNotice } from "./protocol.js";
 import { programOf } from "./use-log.js";

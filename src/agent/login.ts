@@ -32,6 +32,7 @@ export interface LoginOptions {
     pad: (request: PadRequest) => Promise<void>,
   ) => TokenService;
   readonly limits: Limits;
+  /** A monotonic clock, milliseconds. */
   readonly nowMs: () => number;
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "@jest/globals";
 import { Cancelled, TokenError } from "../../src/errors.js";
 import { Asking } from "../../src/agent/asking.js";
-import type { KnownMessage } from "../../src/agent/keyring.js";
+import type { KnownMessage } from "../../src/agent/use.js";
 import type { ReaderNotice } from "../../src/agent/protocol.js";
 import type { Client } from "../../src/agent/server.js";
 import type { SenderInfo } from "../../src/envelope/message-info.js";

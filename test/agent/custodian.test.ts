@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it } from "@jest/globals";
 import type { AgentOptions } from "../../src/agent/agent.js";
 import type { AgentClient } from "../../src/agent/client.js";
-import type { Purpose } from "../../src/agent/keyring.js";
+import type { Purpose } from "../../src/agent/use.js";
 import { concat, toHex } from "../../src/bytes.js";
 import type { WholeHeader } from "../../src/envelope/receiver.js";
 import type { Custodian, RewrapOptions } from "../../src/envelope/rewrapping.js";

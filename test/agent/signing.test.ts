@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from "@jest/globals";
 import type { AgentOptions } from "../../src/agent/agent.js";
 import { AgentClient } from "../../src/agent/client.js";
 import { forwardingServer } from "../../src/agent/forwarding.js";
-import type { Purpose } from "../../src/agent/keyring.js";
+import type { Purpose } from "../../src/agent/use.js";
 import { listenAt } from "../../src/agent/listening.js";
 import { ascii, concat, equal, toHex, u32 } from "../../src/bytes.js";
 import { openMessage, sealMessage } from "../../src/envelope/messages.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, type AgentOptions } from "../../src/agent/agent.js";
 import { AgentClient } from "../../src/agent/client.js";
-import type { Purpose } from "../../src/agent/keyring.js";
+import type { Purpose } from "../../src/agent/use.js";
 import { listenAt } from "../../src/agent/listening.js";
 import { fakeTokens, PIN, type FakeTokens } from "./fake-tokens.js";
 

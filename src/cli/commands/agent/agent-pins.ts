@@ -5,7 +5,8 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import { Asking } from "../../../agent/asking.js";
-import type { KeyringOptions, Purpose } from "../../../agent/keyring.js";
+import type { LoginsOptions } from "../../../agent/logins.js";
+import type { Purpose } from "../../../agent/use.js";
 import type { PinFound } from "../../../agent/login.js";
 import type { SenderInfo } from "../../../envelope/message-info.js";
 import { TokenError, UsageError } from "../../../errors.js";
@@ -20,9 +21,9 @@ import { custodianText } from "../../find/accepted-custodians.js";
 import { padTeller, pinReferrer } from "../../find/pins.js";
 import { nameOrFingerprint } from "../../find/sender.js";
 
-export interface AgentPins extends Pick<KeyringOptions, "findPin" | "atPad"> {
+export interface AgentPins extends Pick<LoginsOptions, "findPin" | "atPad"> {
   /** Asks a person before a key is used, where `--confirm` says so. */
-  readonly confirm: NonNullable<KeyringOptions["confirm"]>;
+  readonly confirm: NonNullable<LoginsOptions["confirm"]>;
   /** Where PINs come from, in words. */
   readonly asks: string;
   /** False: there is no source, and nobody can be asked but at a client's terminal or a reader. */
