@@ -13,11 +13,12 @@ import { naming } from "../../keys/refusals.js";
 import { requireSigner } from "../../keys/signer-strength.js";
 import { readConfig } from "../../records/config.js";
 import { terminalName } from "../../terminal/named-terminal.js";
-import { formatUri, isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
+import { formatUri, isPkcs11Uri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
 import { homeOf } from "../io/home.js";
 import { padTeller } from "./pins.js";
+import { uriArgument } from "./uri-argument.js";
 
 /**
  * Whether a command line leaves room for an agent, as far as can be told at once: a socket is
@@ -125,7 +126,7 @@ export async function agentsSigner(
   context: Context,
 ): Promise<AgentsSigner | undefined> {
   if (!isPkcs11Uri(text)) return undefined;
-  const uri = parseUri(text);
+  const uri = uriArgument(text);
   const client = await agentFor("sign", args, [uri], context);
   if (client === undefined) return undefined;
   const key = formatUri(uri);

@@ -17,6 +17,7 @@ import type { Arguments } from "../arguments/arguments.js";
 import { homeFolder } from "../../store/home.js";
 import { canGetPin, padTeller, pinReferrer, type PinSources } from "./pins.js";
 import type { Context } from "../command.js";
+import { uriArgument } from "./uri-argument.js";
 import type { Patience } from "./waiting.js";
 
 export interface TokenOptions {
@@ -65,11 +66,11 @@ export class Tokens {
    * Parses a URI. The `pin-source` of one from the command line counts from now on.
    *
    * @param inFile - the file it stands in, and the line, if it is not from the command line.
-   * @throws as `parseUri`, `parseUriInFile`
+   * @throws as `uriArgument`, `parseUriInFile`
    */
   uri(text: string, inFile?: string): Pkcs11Uri {
     if (inFile !== undefined) return parseUriInFile(text, inFile);
-    const uri = parseUri(text);
+    const uri = uriArgument(text);
     this.#uris.push(uri);
     return uri;
   }

@@ -54,3 +54,21 @@ describe.each(NAMING)("a URI with %s=", (name, query) => {
     expect(stderr).not.toContain("a URI in a file");
   });
 });
+
+describe("a malformed URI", () => {
+  it.each([
+    [
+      "an identities file",
+      ["open", "-i", "keys", "x.p11s"],
+      /^p11seal: .*attribute "alice" has no/,
+    ],
+    ["a recipients file", ["seal", "-R", "keys", "bob.pem"], /keys:1: attribute "alice" has no/],
+  ])("in %s is a fault of the file, and not of the command line", async (_what, argv, fact) => {
+    writeFileSync("keys", "pkcs11:alice\n");
+    const sealed = await run(["seal", "-r", "bob.pem", "-o", "-"], { env, stdin: "word" });
+    writeFileSync("x.p11s", sealed.stdout);
+    const { status, stderr } = await run(argv, { env });
+    expect(stderr).toMatch(fact);
+    expect(status).toBe(1);
+  });
+});

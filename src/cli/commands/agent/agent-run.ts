@@ -13,10 +13,10 @@ import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import { parseDuration } from "../../../records/duration.js";
 import { homeFolder } from "../../../store/home.js";
-import { parseUri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { withTokens } from "../../find/tokens.js";
+import { uriArgument } from "../../find/uri-argument.js";
 import { agentPins } from "./agent-pins.js";
 import { knownPeers } from "./known-peers.js";
 import { keyCount, whyNoKeys } from "./served-keys.js";
@@ -26,7 +26,7 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
   // For ps(1), in place of a command line with paths.
   process.title = "p11seal agent";
   const limits = limitsOf(args);
-  const uris = args.texts("identity").map(parseUri);
+  const uris = args.texts("identity").map(uriArgument);
   const home = homeFolder(io.env);
   const { findPin, atPad, confirm, asks } = await agentPins(args, uris, context);
   const peers = await knownPeers();

@@ -6,9 +6,9 @@ import type { AnswerOf } from "../../../agent/protocol.js";
 import { agentSocketPath } from "../../../agent/socket-path.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import { withoutPins } from "../../../token/session/pin-variables.js";
-import { parseUri } from "../../../token/uri.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { uriArgument } from "../../find/uri-argument.js";
 import { reportedError } from "../../io/report.js";
 import { agentPins } from "./agent-pins.js";
 import { limitsOf } from "./agent-run.js";
@@ -19,7 +19,7 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
   const path = agentSocketPath(io.env);
   // What is wrong with the command line is reported here, and not by a process that nobody sees.
   limitsOf(args);
-  const { hasWay } = await agentPins(args, args.texts("identity").map(parseUri), context);
+  const { hasWay } = await agentPins(args, args.texts("identity").map(uriArgument), context);
   const running = await AgentClient.at(path);
   if (running !== undefined) {
     running.close();

@@ -24,8 +24,9 @@ import {
 import { signerAt } from "../../find/identity-at.js";
 import type { TreeEntry } from "../../find/message-tree.js";
 import type { Tokens } from "../../find/tokens.js";
+import { uriArgument } from "../../find/uri-argument.js";
 import { finishOverwriting, noteOverwriting } from "../../io/unfinished.js";
-import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
+import { isPkcs11Uri } from "../../../token/uri.js";
 import { rejectionSecret } from "../open/allowed.js";
 import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
@@ -323,7 +324,7 @@ async function custodianAt(
   tokens: Tokens,
   context: Context,
 ): Promise<Custodian> {
-  const agents = isPkcs11Uri(text) ? await agent?.custodian(parseUri(text)) : undefined;
+  const agents = isPkcs11Uri(text) ? await agent?.custodian(uriArgument(text)) : undefined;
   if (agents === undefined) {
     const identity = await signerAt(text, tokens, context);
     return custodianBy(identity.publicKey, () => Promise.resolve(identity));

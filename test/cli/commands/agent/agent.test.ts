@@ -273,6 +273,12 @@ describe("agent status, lock and stop", () => {
     expect(await isUnlocked()).toEqual([false]);
   });
 
+  it("refuse a malformed URI as a fault of the command line", async () => {
+    const { status, stderr } = await control("run", "-i", "nonsense");
+    expect(stderr).toContain("the URI does not begin with pkcs11:");
+    expect(status).toBe(2);
+  });
+
   it("refuse a second agent at the same socket, which is the user's alone", async () => {
     expect(await control("run", "--json", "--pin-source", "cmd:false")).toMatchObject({
       status: 2,
