@@ -3,7 +3,7 @@
  * A chunk is whatever a stream happens to deliver at once; its size has no meaning.
  */
 import { Readable } from "node:stream";
-import { concat, unshared } from "./bytes.js";
+import { concat, concatAll, unshared } from "./bytes.js";
 import { AuthenticationError } from "./errors.js";
 
 /**
@@ -151,7 +151,7 @@ export async function* chunks(source: ByteSource): AsyncGenerator<Uint8Array, vo
 export async function collect(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   for await (const chunk of chunks(source)) parts.push(chunk);
-  return concat(...parts);
+  return concatAll(parts);
 }
 
 /** Reads exact lengths from a source, whatever chunks it comes in. */

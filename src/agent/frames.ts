@@ -2,7 +2,7 @@
  * Frames on a socket: a length of 4 bytes, big-endian, and as many bytes. Whoever is at the other
  * end may send anything, so nothing is set aside for a length that is only announced.
  */
-import { concat, Cursor, u32 } from "../bytes.js";
+import { concat, concatAll, Cursor, u32 } from "../bytes.js";
 import { TokenError } from "../errors.js";
 
 /** Longest frame, bytes, without its length. */
@@ -38,7 +38,7 @@ export class FrameReader {
         throw new TokenError("ERR_AGENT_PROTOCOL", `a frame of ${length} bytes`);
       }
       if (this.#bytes < LENGTH_BYTES + length) return;
-      const all = concat(...this.#chunks);
+      const all = concatAll(this.#chunks);
       const rest = all.subarray(LENGTH_BYTES + length);
       this.#chunks = rest.length === 0 ? [] : [rest];
       this.#bytes = rest.length;
@@ -50,7 +50,7 @@ export class FrameReader {
     const [first] = this.#chunks;
     if (first !== undefined && first.length >= length) return first.subarray(0, length);
     // Chunks that are shorter than a length are rare, and are joined once.
-    const joined = concat(...this.#chunks);
+    const joined = concatAll(this.#chunks);
     this.#chunks = [joined];
     return joined.subarray(0, length);
   }

@@ -6,7 +6,7 @@
  * octets, however they are cut up. All that is not a string's octets counts as header, of which
  * there is a limit.
  */
-import { concat } from "../bytes.js";
+import { concatAll } from "../bytes.js";
 import { AuthenticationError, FormatError } from "../errors.js";
 import type { Reader } from "../stream.js";
 import {
@@ -100,7 +100,7 @@ export class BerReader {
   async sent(tag?: number): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     await this.#whole(tag, parts);
-    return concat(...parts);
+    return concatAll(parts);
   }
 
   /**
@@ -297,7 +297,7 @@ export class BerReader {
     }
     if (parts.length > 1) {
       const filled = parts.filter((part) => part.length > 0);
-      this.#buffer = filled.length === 1 ? (filled[0] as Uint8Array) : concat(...filled);
+      this.#buffer = filled.length === 1 ? (filled[0] as Uint8Array) : concatAll(filled);
       this.#from = 0;
     }
     return bytes >= length;

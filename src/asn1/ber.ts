@@ -6,7 +6,7 @@
  * The order of a SET OF stays as it is, and so do pieces of a string under a context tag: only a
  * schema tells what such a tag stands for.
  */
-import { concat } from "../bytes.js";
+import { concatAll } from "../bytes.js";
 import { FormatError } from "../errors.js";
 import { der, TAG } from "./der.js";
 
@@ -183,7 +183,7 @@ function joined(tag: number, pieces: readonly Uint8Array[], what: string): Uint8
     throw malformed(what, "a bit string whose pieces are not whole bytes");
   }
   const bits = contents.map((content) => content.subarray(1));
-  return der(tag, Uint8Array.of(unused.at(-1) ?? 0), concat(...bits));
+  return der(tag, Uint8Array.of(unused.at(-1) ?? 0), concatAll(bits));
 }
 
 function contentOf(value: Uint8Array, what: string): Uint8Array {

@@ -3,7 +3,7 @@
  * signatures over keys use it. And `CryptDeriveKey`: a session key out of a hash.
  */
 import { createHash } from "node:crypto";
-import { concat } from "../bytes.js";
+import { concatAll } from "../bytes.js";
 import { UsageError } from "../errors.js";
 import { Secret } from "../secret.js";
 import {
@@ -83,7 +83,7 @@ function stretch(hash: CapiHash, value: Uint8Array): Uint8Array {
     value.forEach((byte, index) => (buffer[index] = byte ^ pad));
     return createHash(hash).update(buffer).digest();
   });
-  return concat(...halves);
+  return concatAll(halves);
 }
 
 /** With SHA-1 and MD5 these are stretched even where the hash value would be long enough. */

@@ -6,7 +6,7 @@
  * line break in front of the next boundary, which belongs to that one (RFC 2046 §5.1.1). Where
  * programs differ in what they would take for the content, the mail is refused.
  */
-import { concat } from "../bytes.js";
+import { concatAll } from "../bytes.js";
 import { AuthenticationError, FormatError } from "../errors.js";
 import { HeaderFields, parseHeader } from "./header-fields.js";
 
@@ -73,7 +73,7 @@ export class SignedParts {
         hint: "the rest is missing; get it again, whole",
       });
     }
-    const part = concat(...signature);
+    const part = concatAll(signature);
     const fields = parseHeader(part, true) as HeaderFields;
     this.#signature = { fields, content: part.subarray(fields.bytes) };
   }

@@ -22,7 +22,7 @@ import {
   type KDFFactory,
   type KEM,
 } from "hpke";
-import { concat } from "../bytes.js";
+import { concat, concatAll } from "../bytes.js";
 import type { EcCurve, EcPublicKey, X25519PublicKey } from "../keys/key.js";
 import { publicKeyFromEcPoint, publicKeyFromX25519 } from "../keys/public-key.js";
 import { CURVES } from "../keys/formats/spki.js";
@@ -126,7 +126,7 @@ function hkdf(id: number, hash: "sha256" | "sha384" | "sha512", bytes: number): 
       for (let i = 1; i <= Math.ceil(length / bytes); i++) {
         blocks.push(mac(prk, blocks.at(-1) ?? new Uint8Array(0), info, Uint8Array.of(i)));
       }
-      return Promise.resolve(concat(...blocks).subarray(0, length));
+      return Promise.resolve(concatAll(blocks).subarray(0, length));
     },
     Derive: unsupported,
   };

@@ -5,7 +5,7 @@
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync } from "node:crypto";
 import { der, TAG } from "../asn1/der.js";
-import { concat, u32 } from "../bytes.js";
+import { concat, concatAll, u32 } from "../bytes.js";
 import type { OaepHash } from "../keys/key.js";
 
 /** How the key-encryption key is derived. */
@@ -58,7 +58,7 @@ function x963(shared: Uint8Array, hash: OaepHash, info: Uint8Array, length: numb
     blocks.push(block);
     filled += block.length;
   }
-  const key = concat(...blocks).slice(0, length);
+  const key = concatAll(blocks).slice(0, length);
   for (const block of blocks) block.fill(0);
   return key;
 }

@@ -3,7 +3,7 @@
  * the DER of a Name (RFC 5280 §4.1.2.4). The text starts with the most specific part, the DER ends
  * with it.
  */
-import { concat, fromHex } from "../bytes.js";
+import { concatAll, fromHex } from "../bytes.js";
 import { FormatError } from "../errors.js";
 import { der, DerReader, TAG } from "../asn1/der.js";
 import { derOid } from "../asn1/oid.js";
@@ -86,7 +86,7 @@ function unescaped(text: string): string {
     else throw malformed("ends with a backslash");
   }
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(concat(...bytes));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(concatAll(bytes));
   } catch {
     throw malformed("has escapes that are not UTF-8");
   }

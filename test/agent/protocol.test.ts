@@ -161,6 +161,13 @@ describe("frames", () => {
     expect(reader.isWaiting).toBe(false);
   });
 
+  it("of many bytes may come byte by byte", () => {
+    const reader = new FrameReader();
+    const body = new Uint8Array(200_000).fill(7);
+    const frames = [...frameOf(body)].flatMap((byte) => [...reader.push(Uint8Array.of(byte))]);
+    expect(frames).toEqual([body]);
+  });
+
   it.each([0, MAX_FRAME_BYTES + 1, 0xffffffff])("of %d bytes are refused at once", (length) => {
     expect(() => [...new FrameReader().push(u32(length))]).toThrow(MALFORMED);
   });

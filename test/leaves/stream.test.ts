@@ -46,6 +46,12 @@ describe("a byte source", () => {
     expect(Buffer.compare(await collect(source()), data)).toBe(0);
   });
 
+  it("joins more parts than a call has room for", async () => {
+    const parts = Array.from({ length: 300_000 }, (_, i) => Uint8Array.of(i & 0xff));
+    const joined = await collect(parts);
+    expect([joined.length, joined[255], joined.at(-1)]).toEqual([300_000, 255, 299_999 & 0xff]);
+  });
+
   it.each([
     ["text", "some text"],
     ["numbers", [1, 2, 3]],

@@ -4,7 +4,7 @@
  */
 import { der, DerReader, TAG } from "../../asn1/der.js";
 import { derOid, oidText } from "../../asn1/oid.js";
-import { concat } from "../../bytes.js";
+import { concatAll } from "../../bytes.js";
 import { FormatError } from "../../errors.js";
 
 /** By type, dotted: the DER values, whole. */
@@ -79,7 +79,7 @@ export function derSetOf(
   values: readonly Uint8Array[],
   tag: number = TAG.set,
 ): Uint8Array<ArrayBuffer> {
-  return der(tag, concat(...values.toSorted(compare)));
+  return der(tag, concatAll(values.toSorted(compare)));
 }
 
 /** The values that a SET OF holds, none of which stands before one that is less. */

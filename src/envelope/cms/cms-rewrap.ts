@@ -9,7 +9,7 @@
 import { BerReader } from "../../asn1/ber-reader.js";
 import { berHeader, type BerHeader } from "../../asn1/ber.js";
 import { derHeader, TAG } from "../../asn1/der.js";
-import { concat, unshared } from "../../bytes.js";
+import { concat, concatAll, unshared } from "../../bytes.js";
 import { PolicyError, UnsupportedError } from "../../errors.js";
 import type { Secret } from "../../secret.js";
 import { Reader, remaining } from "../../stream.js";
@@ -187,7 +187,7 @@ class Recorded implements AsyncIterable<Uint8Array> {
 
   /** All bytes so far; later ones are not recorded. */
   stop(): Uint8Array {
-    const bytes = concat(...(this.#chunks ?? []));
+    const bytes = concatAll(this.#chunks ?? []);
     this.#chunks = undefined;
     return bytes;
   }

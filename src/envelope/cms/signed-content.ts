@@ -2,7 +2,7 @@
  * What signatures are to be over: a content, seen once as it passes, of any length.
  */
 import { DerReader, TAG } from "../../asn1/der.js";
-import { concat } from "../../bytes.js";
+import { concatAll } from "../../bytes.js";
 import { P11SealError } from "../../errors.js";
 import type { SignatureDigest } from "../../keys/signature-scheme.js";
 import { ATTRIBUTE_TYPE, MAX_ATTRIBUTES_BYTES, readAttributes } from "./attributes.js";
@@ -40,7 +40,7 @@ export class ContentWatch {
 
   /** To be called once, at the content's end. */
   finish(): SeenContent {
-    const isAttributes = this.#kept !== undefined && areAttributes(concat(...this.#kept));
+    const isAttributes = this.#kept !== undefined && areAttributes(concatAll(this.#kept));
     return { digests: this.#digests.finish(), isAttributes };
   }
 }

@@ -9,7 +9,7 @@
  *     MAC      HMAC-SHA-256 under the file key, over everything before it
  * This file only converts bytes to values and back. It uses no keys.
  */
-import { concat, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
+import { concat, concatAll, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
 import { UnsupportedError } from "../../errors.js";
 import { Reader } from "../../stream.js";
 import { notAMessage } from "../foreign.js";
@@ -237,7 +237,7 @@ function cursorOver(block: Uint8Array, what: string, refuse: Refuse): Cursor {
 }
 
 function withLength(...parts: Uint8Array[]): Uint8Array {
-  const block = concat(...parts);
+  const block = concatAll(parts);
   return concat(u32(block.length), block);
 }
 

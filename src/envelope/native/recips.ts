@@ -4,7 +4,7 @@
  * asked for.
  */
 import { createHmac } from "node:crypto";
-import { ascii, concat, Cursor, toHex, u16, u32 } from "../../bytes.js";
+import { ascii, concat, concatAll, Cursor, toHex, u16, u32 } from "../../bytes.js";
 import { encBytes, HPKE_TAG_BYTES, type HpkeKem } from "../../wrap/hpke.js";
 import type { OaepHash, PublicKey } from "../../keys/key.js";
 import { MAX_RECIPIENTS } from "./core.js";
@@ -52,7 +52,7 @@ export function encodeRecips(stanzas: readonly Stanza[]): Uint8Array {
     const [type, body] = encodeBody(stanza);
     parts.push(u16(type), stanza.tag, u32(body.length), body);
   }
-  const block = concat(...parts);
+  const block = concatAll(parts);
   return concat(u32(block.length), block);
 }
 

@@ -2,7 +2,7 @@
  * OpenSSH public key lines: `type base64 comment`. The base64 holds the type again, and the numbers
  * in SSH's wire form (RFC 4251 §5, RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4).
  */
-import { ascii, concat, Cursor, fromBase64, toBase64, u32 } from "../../bytes.js";
+import { ascii, concat, concatAll, Cursor, fromBase64, toBase64, u32 } from "../../bytes.js";
 import { FormatError, UnsupportedError } from "../../errors.js";
 import { withoutLeadingZeros } from "../../asn1/der.js";
 import type { OaepParameters, PublicKey } from "../key.js";
@@ -87,7 +87,7 @@ export function sshBlob(publicKey: PublicKey): Uint8Array {
 
 function wireKey(publicKey: PublicKey): { type: string; blob: Uint8Array } {
   const { type, fields } = wireFields(publicKey);
-  return { type, blob: concat(...[ascii(type), ...fields].map((field) => wireString(field))) };
+  return { type, blob: concatAll([ascii(type), ...fields].map((field) => wireString(field))) };
 }
 
 function parseBlob(type: string, blob: Uint8Array): PublicKey {

@@ -8,7 +8,7 @@
  * the settings only that key's rules count, wherever they lie and whoever owns the file.
  */
 import { dirname, join } from "node:path";
-import { concat, toHex } from "../../bytes.js";
+import { concatAll, toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { FileError, PolicyError } from "../../errors.js";
 import type { SigningPublicKey } from "../../keys/key.js";
@@ -95,7 +95,7 @@ export class RuleBook {
       matched,
       ...combined(matched, await this.keys()),
       enforce: files.some(({ enforce }) => enforce),
-      hash: hashes[1] === undefined ? (hashes[0] as Uint8Array) : rulesHash(concat(...hashes)),
+      hash: hashes[1] === undefined ? (hashes[0] as Uint8Array) : rulesHash(concatAll(hashes)),
       notes: files.flatMap(({ notes }) => notes),
     };
   }

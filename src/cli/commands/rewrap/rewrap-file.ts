@@ -4,7 +4,7 @@
  * with when it is.
  */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { concat, equal } from "../../../bytes.js";
+import { concatAll, equal } from "../../../bytes.js";
 import { defined } from "../../../defined.js";
 import { armored } from "../../../envelope/armor.js";
 import type { MessageInfo } from "../../../envelope/message-info.js";
@@ -133,7 +133,7 @@ async function rewrapText(file: MessageFile, how: RewrapHow): Promise<RewrappedF
   const lines: Uint8Array[] = [];
   const message = joined(made.header, remaining(old));
   for await (const text of armored(message, armorLabel)) lines.push(text);
-  const header = concat(...lines);
+  const header = concatAll(lines);
   return replaced(file, { expected, header }, made.info, { ...how, inPlace: false });
 }
 
