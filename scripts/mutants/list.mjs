@@ -363,6 +363,20 @@ export const MUTANTS = [
     test: "test/store/durable.test.ts",
   },
   {
+    what: "an audit log that a killed run made is taken for one whose name was flushed",
+    file: "src/records/audit/audit-end.ts",
+    find: "isNamed: head.n > 0 }",
+    replace: "isNamed: true }",
+    test: "test/store/durable.test.ts",
+  },
+  {
+    what: "an audit log that is ahead of its head is taken for one whose name was flushed",
+    file: "src/records/audit/audit-end.ts",
+    find: "witnessIn(log, tail, head), isNamed: false }",
+    replace: "witnessIn(log, tail, head), isNamed: true }",
+    test: "test/store/durable.test.ts",
+  },
+  {
     what: "an agent's key leaves before the last one's use is on the disk",
     file: "src/agent/use-log.ts",
     find: "const hasFailed = await before.then(",

@@ -129,6 +129,19 @@ beforeEach(() => {
 
 const event = { event: "open", outcome: "opened" } as const;
 
+/** What its files had, one after the other. */
+async function auditLogOfTwoLines(): Promise<{
+  heads: { readonly start: string; readonly "first line": string };
+  lines: string;
+}> {
+  const files = auditFiles(folder);
+  await appendAudit(files, event, Date.UTC(2027, 0, 1));
+  const first = nodeFs.readFileSync(files.head, "utf8");
+  await appendAudit(files, event, Date.UTC(2027, 0, 1));
+  const start = `{"n":0,"hash":"${"0".repeat(64)}"}\n`;
+  return { heads: { start, "first line": first }, lines: nodeFs.readFileSync(files.log, "utf8") };
+}
+
 /** In any order: the disk is asked for both at once. */
 const FLUSHED = ["flush audit.head (temporary)", "flush audit.jsonl"];
 
@@ -185,11 +198,44 @@ describe("on the disk before anyone relies on it:", () => {
     await appendAudit(files, event, Date.UTC(2027, 0, 1));
     calls = [];
     await appendAudit(files, event, Date.UTC(2027, 0, 1));
-    const log = calls.filter((call) => /audit\.(jsonl|head)/.test(call));
+    const log = calls.filter((call) => /audit\.(jsonl|head)|f-/.test(call));
     expect(log.slice(0, 2)).toEqual(["write audit.jsonl", "write audit.head (temporary)"]);
     expect(log.slice(2, 4).sort()).toEqual(FLUSHED);
     expect(log.slice(4)).toEqual(["name audit.head"]);
   });
+
+  it.each([
+    ["before its first line", { log: "", head: "start" }],
+    ["before it had a head", { log: "", head: undefined }],
+    ["within its first line", { log: "half a line", head: "start" }],
+    ["before the head counted a line", { log: "two lines", head: "first line" }],
+    ["before its first line's end", { log: "no line feed", head: "start" }],
+    ["with no head left", { log: "two lines", head: undefined }],
+    ["after the log was moved away", { log: "", head: "first line" }],
+  ] as const)(
+    "the name of an audit log whose run was killed %s, before the next head",
+    async (_, state) => {
+      const { heads, lines } = await auditLogOfTwoLines();
+      const files = auditFiles(folder);
+      const logs = {
+        "": "",
+        "half a line": lines.slice(0, 9),
+        "no line feed": lines.slice(0, lines.indexOf("\n")),
+        "two lines": lines,
+      };
+      nodeFs.writeFileSync(files.log, logs[state.log], { mode: 0o600 });
+      nodeFs.rmSync(files.head);
+      if (state.head !== undefined) {
+        nodeFs.writeFileSync(files.head, heads[state.head], { mode: 0o600 });
+      }
+      calls = [];
+      await appendAudit(files, event, Date.UTC(2027, 0, 1));
+      const last = calls.slice(calls.indexOf("write audit.jsonl"));
+      const order = last.filter((call) => !/^name (?:free|held-)/.test(call)).slice(2);
+      expect(order.slice(0, 2).sort()).toEqual(FLUSHED);
+      expect(order.slice(2)).toEqual([`flush ${basename(folder)}`, "name audit.head"]);
+    },
+  );
 
   it("plaintext that is accepted, before the ledger hears of it", async () => {
     const output = await fileOutput(join(folder, "plain"), {
