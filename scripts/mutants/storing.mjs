@@ -145,6 +145,13 @@ export const STORING = [
     test: HEADER_TEST,
   },
   {
+    what: "a killed run's side file goes before the header is on the disk",
+    file: IN_PLACE,
+    find: "return await handle.sync().then(",
+    replace: "return await Promise.resolve().then(",
+    test: DURABLE_TEST,
+  },
+  {
     what: "a side file that was altered counts",
     file: IN_PLACE,
     find: "headers.length !== 2 * length || sha256 !== hash(headers)",

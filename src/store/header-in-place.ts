@@ -9,7 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { type BigIntStats, constants, statSync } from "node:fs";
-import { lstat, open, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileError } from "../errors.js";
@@ -145,22 +145,42 @@ async function finish(path: string, side: string, found: SideFile): Promise<Unfi
     }
   }
   // Otherwise nothing was overwritten yet, or all was, or the message is another one by now.
-  await unlink(side).catch(() => undefined);
+  if (state !== "unsure") await unlink(side).catch(() => undefined);
   return state === "torn" ? "finished" : "nothing";
 }
 
-/** `whole`: one of the two headers, or the file is another one by now. */
-async function stateOf(path: string, { old, new: next }: SideFile): Promise<"torn" | "whole"> {
-  const handle = await open(path, constants.O_RDONLY | NO_FOLLOW).catch(() => undefined);
-  if (handle === undefined) return "whole";
+/**
+ * `whole`: it has one of the two headers, and that is on the disk; or the file is another one by
+ * now. `unsure`: nobody can tell what is on the disk. The run may have been killed before it had
+ * flushed what it wrote, and if the power fails, a part of that may be there.
+ */
+async function stateOf(
+  path: string,
+  { old, new: next }: SideFile,
+): Promise<"torn" | "whole" | "unsure"> {
+  const handle = await openedToFlush(path).catch(() => undefined);
+  if (handle === undefined) return "unsure";
   try {
     if (!(await handle.stat()).isFile()) return "whole";
     const now = readAt(handle.fd, old.length, 0);
-    if (now.length !== old.length || now.equals(old) || now.equals(next)) return "whole";
+    if (now.length !== old.length) return "whole";
+    if (now.equals(old) || now.equals(next)) {
+      return await handle.sync().then(
+        () => "whole",
+        () => "unsure",
+      );
+    }
     return now.every((byte, at) => byte === old[at] || byte === next[at]) ? "torn" : "whole";
   } finally {
     await handle.close();
   }
+}
+
+/** To be written, where that may be: Windows flushes no others. */
+function openedToFlush(path: string): Promise<FileHandle> {
+  return open(path, constants.O_RDWR | NO_FOLLOW).catch(() =>
+    open(path, constants.O_RDONLY | NO_FOLLOW),
+  );
 }
 
 // ── The side file ──

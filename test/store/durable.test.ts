@@ -22,6 +22,7 @@ jest.unstable_mockModule("node:fs/promises", () => ({
   open: async (...args: Parameters<typeof nodePromises.open>) => {
     const handle = await nodePromises.open(...args);
     const name = nameOf(args[0]);
+    names.set(handle.fd, name);
     const writeFile = handle.writeFile.bind(handle);
     const appendFile = handle.appendFile.bind(handle);
     const sync = handle.sync.bind(handle);
@@ -109,6 +110,7 @@ jest.unstable_mockModule("node:fs", () => ({
   },
 }));
 const { Journal } = await import("../../src/store/journal.js");
+const { finishInPlace } = await import("../../src/store/header-in-place.js");
 const { replaceHeader } = await import("../../src/store/replace-header.js");
 const { sideFileOf } = await import("../../src/store/work-files.js");
 const { writeWhole } = await import("../../src/store/files.js");
@@ -175,6 +177,30 @@ describe("on the disk before anyone relies on it:", () => {
       ...[`write ${side} (temporary)`, `flush ${side} (temporary)`, `name ${side}`],
       ...[`flush ${basename(folder)}`, "write m", "flush m", `remove ${side}`],
     ]);
+  });
+
+  it.each([
+    ["the new one", Buffer.alloc(4096, 2), ["flush m"]],
+    ["the old one", Buffer.alloc(4096, 1), ["flush m"]],
+    ["in part the new one", Buffer.alloc(4096, 1).fill(2, 99), ["write m", "flush m"]],
+  ])("a header that a killed run left, before its side file goes: %s", async (_, left, steps) => {
+    const [old, next] = [Buffer.alloc(4096, 1), Buffer.alloc(4096, 2)];
+    const path = join(folder, "m");
+    nodeFs.writeFileSync(path, old);
+    const side = sideFileOf(path);
+    let made = "";
+    const confirm = (): Promise<void> => {
+      made = nodeFs.readFileSync(side, "latin1");
+      return Promise.resolve();
+    };
+    await replaceHeader(path, { expected: old, header: next, inPlace: true, confirm });
+    // Of a process that has ended.
+    const killed = made.replace(/("run":"[^"]+)-[0-9]+"/, '$1-1"');
+    nodeFs.writeFileSync(side, killed, { encoding: "latin1", mode: 0o600 });
+    nodeFs.writeFileSync(path, left);
+    calls = [];
+    await finishInPlace(path);
+    expect(calls).toEqual([...steps, `remove ${basename(side)}`]);
   });
 
   it("a journal's name, then each line", async () => {
