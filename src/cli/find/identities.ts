@@ -5,7 +5,7 @@
  */
 import type { MessageInfo, RecipientInfo } from "../../envelope/message-info.js";
 import { matchesRecipient } from "../../envelope/messages.js";
-import { FormatError, NoMatchError, type P11SealError, TokenError } from "../../errors.js";
+import { FormatError, NoMatchError, P11SealError, TokenError } from "../../errors.js";
 import { looksLikeAgeIdentities } from "../../keys/formats/age-keys.js";
 import { foreignPrivate } from "../../keys/formats/foreign-private.js";
 import type { ExchangePublicKey, Identity, MlKemPublicKey } from "../../keys/key.js";
@@ -39,6 +39,8 @@ export interface Identities {
     info: MessageInfo,
     beforeLogin?: () => Promise<void>,
   ) => Promise<readonly ExchangeIdentity[]>;
+  /** Those that show without a PIN; of tokens that can't be looked at, none. */
+  readonly shown: (info: MessageInfo) => Promise<readonly ExchangeIdentity[]>;
   /**
    * Why none of them matches a message, as far as can be told: a module, slot or token that can't
    * be read, or else `error` with the tokens that may have the key.
@@ -112,12 +114,23 @@ export async function prepareIdentities(
       }
       return [...found, ...more];
     },
+    shown: async (info) => {
+      const found: ExchangeIdentity[] = [];
+      for (const one of sources) found.push(...(await one.find(info).catch(noneOfToken)));
+      return found;
+    },
     whyNone: (error) => whyNone(error, sources, tokens, lacksSeedFile ? [NAME_SEED_FILE] : []),
     onTokens: sources.every((one) => one.uri !== undefined)
       ? sources.flatMap(({ uri }) => (uri === undefined || isAny(uri) ? [] : [uri]))
       : undefined,
     unseen: () => sources.flatMap((source) => source.unseen?.() ?? []),
   };
+}
+
+/** @throws what is no fault of a token's */
+function noneOfToken(error: unknown): readonly ExchangeIdentity[] {
+  if (error instanceof P11SealError) return [];
+  throw error;
 }
 
 /** Of several keys that match, those that may not work come last: no PIN is asked for in vain. */

@@ -28,6 +28,14 @@ export interface Wishes {
   readonly nowMs: number;
 }
 
+/** The user's own keys, which stay without being listed anywhere. */
+export interface OwnKeys {
+  /** Called only if somebody's key is not known otherwise: it may look at tokens. */
+  readonly keys: () => Promise<readonly KnownPublicKey[]> | readonly KnownPublicKey[];
+  /** An agent opens the message: its key may be none of those. */
+  readonly mayLackOpener: boolean;
+}
+
 /** Somebody who may be an old recipient. */
 interface Candidate {
   readonly recipient: Recipient;
@@ -45,9 +53,22 @@ export class NextRecipients {
   readonly #unknown: RecipientInfo[] = [];
   readonly #count: number;
   readonly #removed = new Set<string>();
+  /** The opener may be one of those that are unknown so far. */
+  readonly #lacksOpener: boolean;
 
-  /** @param own - the public keys of the user's identities */
-  constructor(info: MessageInfo, own: readonly KnownPublicKey[], wishes: Wishes) {
+  static async of(info: MessageInfo, own: OwnKeys, wishes: Wishes): Promise<NextRecipients> {
+    const { keys, mayLackOpener } = own;
+    const byOthers = new NextRecipients(info, [], mayLackOpener, wishes);
+    if (byOthers.#unknown.length === 0) return byOthers;
+    return new NextRecipients(info, await keys(), mayLackOpener, wishes);
+  }
+
+  private constructor(
+    info: MessageInfo,
+    own: readonly KnownPublicKey[],
+    mayLackOpener: boolean,
+    wishes: Wishes,
+  ) {
     const { add, remove, known, nowMs } = wishes;
     const candidates: Candidate[] = [
       ...add.map((recipient) => ({ recipient })),
@@ -65,11 +86,15 @@ export class NextRecipients {
       else if (stanza.tag === undefined) this.#unnamed.push(stanza);
       else this.#unknown.push(stanza);
     }
+    const showsOwn = info.recipients.some((stanza) =>
+      own.some((publicKey) => canReceive(publicKey) && isFor(stanza, { publicKey })),
+    );
+    this.#lacksOpener = mayLackOpener && !showsOwn && this.#unknown.length > 0;
   }
 
   /** True if the key that opens the message has to tell. */
   get dependsOnOpener(): boolean {
-    return this.#unnamed.length > 0;
+    return this.#lacksOpener || this.#unnamed.length > 0;
   }
 
   /**
@@ -79,8 +104,10 @@ export class NextRecipients {
    *   `ERR_NO_RECIPIENTS`
    */
   requirePossible(): void {
-    // The opener explains one of those that are not named.
-    this.#requireKnown(Math.max(0, this.#unnamed.length - 1));
+    // The opener explains one of those that are not named; an agent's, one that nobody here knows.
+    const [unnamed, unknown] = [this.#unnamed.length, this.#unknown.length];
+    const mayBeOpener = this.#lacksOpener && unnamed + unknown === 1;
+    if (!mayBeOpener) this.#requireKnown(Math.max(0, unnamed - 1));
     for (const { candidate } of this.#kept.values()) {
       if (candidate.limit !== undefined) throw expired(candidate.limit);
     }
@@ -92,20 +119,25 @@ export class NextRecipients {
    * @throws as `requirePossible`
    */
   settled(opener: KnownPublicKey): { readonly recipients: Recipient[]; readonly removed: number } {
-    const { remove } = this.#wishes;
     const isNamed = this.#kept.has(nameOf(opener)) || this.#removed.has(nameOf(opener));
-    const own = isNamed || !canReceive(opener) ? undefined : opener;
-    const stanza = own && this.#unnamed.find((one) => one.matches(own));
-    if (own !== undefined && stanza !== undefined) {
-      this.#unnamed.splice(this.#unnamed.indexOf(stanza), 1);
-      const isGone = remove.some((key) => nameOf(key) === nameOf(own));
-      if (isGone) this.#removed.add(nameOf(own));
-      else this.#keep({ recipient: { publicKey: own } }, stanza);
+    if (!isNamed && canReceive(opener)) {
+      this.#explain(this.#unknown, opener);
+      this.#explain(this.#unnamed, opener);
     }
     this.#requireKnown(this.#unnamed.length);
     const recipients = this.all();
     this.#requireSome(recipients);
     return { recipients, removed: this.#removed.size };
+  }
+
+  /** Takes the opener's wrapped key out of those whose holders were not known. */
+  #explain(among: RecipientInfo[], opener: ExchangePublicKey): void {
+    const stanza = among.find((one) => one.matches(opener));
+    if (stanza === undefined) return;
+    among.splice(among.indexOf(stanza), 1);
+    const isGone = this.#wishes.remove.some((key) => nameOf(key) === nameOf(opener));
+    if (isGone) this.#removed.add(nameOf(opener));
+    else this.#keep({ recipient: { publicKey: opener } }, stanza);
   }
 
   #keep(candidate: Candidate, stanza: RecipientInfo): void {

@@ -7,30 +7,16 @@
  * the ledger is left alone, and a message's age does not matter.
  */
 import { defined } from "../../../defined.js";
-import {
-  AuthenticationError,
-  NoMatchError,
-  PolicyError,
-  UnsupportedError,
-  UsageError,
-} from "../../../errors.js";
-import type { PassedOn, SenderInfo } from "../../../envelope/message-info.js";
-import { openMessage } from "../../../envelope/messages.js";
-import { around } from "../../../keys/around.js";
+import { PolicyError, UsageError } from "../../../errors.js";
 import type { ExchangePublicKey } from "../../../keys/key.js";
 import { openPolicy, readConfig } from "../../../records/config.js";
-import type { DirectoryEntry } from "../../../records/directory/directory.js";
-import { requireFresh, requireIntact } from "../../../records/policy.js";
 import { homeFolder } from "../../../store/home.js";
 import { quoted } from "../../../store/system-error.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { AcceptedCustodians } from "../../find/accepted-custodians.js";
-import {
-  prepareIdentities,
-  type ExchangeIdentity,
-  type Identities,
-} from "../../find/identities.js";
+import { openingAgent } from "../../find/agent.js";
+import { prepareIdentities } from "../../find/identities.js";
 import { KnownNames } from "../../find/known-names.js";
 import { OutputRules } from "../../find/output-rules.js";
 import { PublicKeys } from "../../find/public-keys.js";
@@ -43,23 +29,16 @@ import { requireOneStdin } from "../../io/inputs.js";
 import { inTurn } from "../file-tasks.js";
 import { Gate } from "../open/gate.js";
 import { Guesses } from "../open/guesses.js";
-import { ruledOpening } from "../open/ruled-opening.js";
 import type { MessageSigner } from "../seal/message-signer.js";
 import { underRules, type RuledMessage } from "../seal/ruled-sealing.js";
 import { NextRecipients, type Wishes } from "./next-recipients.js";
+import { openOld, type OldSettings } from "./opening-old.js";
 import { resealFile, type ResealFormat, type ResealHow } from "./reseal-file.js";
 
-interface Settings {
+interface Settings extends OldSettings {
   readonly wishes: Wishes;
-  readonly identities: Identities;
-  /** Undefined: no policy about senders. */
-  readonly gate: Gate | undefined;
-  readonly custodians: AcceptedCustodians;
   readonly signer: MessageSigner | undefined;
-  readonly leaveUnsigned: boolean;
   readonly breakLinks: boolean;
-  readonly rules: OutputRules;
-  readonly guesses: Guesses;
   readonly tokens: Tokens;
   readonly progress: FileProgress;
 }
@@ -98,9 +77,12 @@ async function resealAll(
       (await (
         await import("../seal/message-signer.js")
       ).signerOf(args, signing, undefined, tokens, context));
+    const wishes = await wishesOf(args, tokens, context);
+    const identities = await prepareIdentities(args.texts("identity"), tokens, context);
+    const agent = await openingAgent(args, identities.onTokens, context);
+    tokens.atEnd(() => agent?.close());
     const settings: Settings = {
-      wishes: await wishesOf(args, tokens, context),
-      identities: await prepareIdentities(args.texts("identity"), tokens, context),
+      ...{ wishes, identities, agent },
       ...{ gate, custodians, signer, tokens, progress, guesses: new Guesses() },
       leaveUnsigned: args.flag("leave-unsigned"),
       breakLinks: args.flag("break-links"),
@@ -191,15 +173,12 @@ async function resealOne(path: string, settings: Settings, context: Context): Pr
   const begin: ResealHow["begin"] = async (chunks, format) => {
     let next: NextRecipients | undefined;
     let ruled: RuledMessage | undefined;
-    const opened = await openedAs(chunks, path, settings, context, async (info, found) => {
-      next = new NextRecipients(
-        info,
-        found.map(({ publicKey }) => publicKey),
-        wishes,
-      );
+    const opened = await openOld(chunks, path, settings, context, async (info, own) => {
+      next = await NextRecipients.of(info, own, wishes);
       next.requirePossible();
       // Where the opener need not tell, no PIN is asked for in vain.
-      if (!next.dependsOnOpener) ruled = await underAll(next.all(), path, format, settings);
+      const isSettled = !next.dependsOnOpener;
+      ruled = isSettled ? await underAll(next.all(), path, format, settings) : undefined;
     });
     const { identity, sender } = opened;
     if (next === undefined || identity === undefined) throw new TypeError("opened without a key");
@@ -221,58 +200,6 @@ async function resealOne(path: string, settings: Settings, context: Context): Pr
   context.report.note(
     `${path}: sealed anew for ${recipients} recipient${recipients === 1 ? "" : "s"}, ${removed} removed`,
   );
-}
-
-/** @param settle - called with the header's message and the keys that may open it, before a PIN */
-async function openedAs(
-  chunks: AsyncIterable<Uint8Array>,
-  path: string,
-  { identities, gate, custodians, signer, leaveUnsigned, rules, guesses }: Settings,
-  context: Context,
-  settle: (
-    info: Parameters<Identities["find"]>[0],
-    found: readonly ExchangeIdentity[],
-  ) => Promise<void>,
-) {
-  let used: ExchangeIdentity | undefined;
-  let custodian: DirectoryEntry | undefined;
-  const ruled = await ruledOpening([path], undefined, rules);
-  try {
-    return await openMessage(chunks, {
-      passedOn: async (record: PassedOn) => {
-        custodian = await custodians.take(record);
-      },
-      authenticate: async (sender) => {
-        ruled.requireSender(sender, context);
-        await gate?.believe(sender);
-        if (sender === undefined) return;
-        requireIntact(sender, custodian);
-        requireUnexpired(sender);
-        if (signer === undefined && !leaveUnsigned) throw needsSigner();
-      },
-      passphrase: () => {
-        throw withPassphrase();
-      },
-      identities: async (info) => {
-        const found = await identities.find(info);
-        await settle(info, found);
-        return found.map((identity) =>
-          around(identity, {
-            before() {
-              guesses.requireFew(identity);
-              used = identity;
-            },
-          }),
-        );
-      },
-    });
-  } catch (error) {
-    if (error instanceof AuthenticationError && used !== undefined) guesses.failed(used);
-    if (error instanceof NoMatchError && error.code === "ERR_NO_MATCH") {
-      throw await identities.whyNone(error);
-    }
-    throw error;
-  }
 }
 
 /** The recipients that the rules for the file's place let be, with those that they add. */
@@ -298,25 +225,6 @@ async function underAll(
   }
   throw new PolicyError("ERR_RULES", `the rules for ${quoted(path)} demand whom you remove`, {
     hint: "see p11seal rules explain; the rules have to change first",
-  });
-}
-
-/** How old a message is does not matter where it is kept. @throws PolicyError `ERR_EXPIRED` */
-function requireUnexpired({ createdMs, expiresMs }: SenderInfo): void {
-  if (createdMs === undefined) return;
-  const limits = { createdMs, ...defined({ expiresMs }) };
-  requireFresh(limits, { nowMs: Date.now(), windowMs: Infinity });
-}
-
-function withPassphrase(): UnsupportedError {
-  return new UnsupportedError("ERR_RESEAL", "the file is sealed with a passphrase", {
-    hint: "it names nobody to keep; open it, and seal it to keys",
-  });
-}
-
-function needsSigner(): PolicyError {
-  return new PolicyError("ERR_SIGNER", "the message is signed, and its signature can't be kept", {
-    hint: "sign the new one yourself with --sign-with, or give up the signature: --leave-unsigned",
   });
 }
 
