@@ -75,7 +75,10 @@ export function renderTable({ rows, stacks }) {
     "U: by `C_UnwrapKey`; D: by `C_Decrypt` with OAEP; R: by `C_Decrypt` of raw RSA, the padding undone",
     "on the host. Not offered, because:",
     "",
-    ...notes.map((text, i) => `${i + 1}. ${text}`),
+    ...notes.map((text, i) => {
+      const number = `${i + 1}. `;
+      return wrapped(`${number}${text}`, " ".repeat(number.length));
+    }),
   ].join("\n");
 }
 
@@ -102,8 +105,30 @@ export function aligned(rows) {
 /** One sentence: what the results were got with. */
 export function renderVersions(/** @type {readonly StackResult[]} */ results) {
   const what = results.map(({ versions }) => versions).join("; ");
-  return `Run last with ${what}; Node ${results[0]?.node ?? ""}.`;
+  return wrapped(`Run last with ${what}; Node ${results[0]?.node ?? ""}.`);
 }
+
+/**
+ * In lines of the pages' length.
+ * @param {string} text
+ * @param {string} [indent] before each line but the first
+ */
+function wrapped(text, indent = "") {
+  /** @type {string[]} */
+  const lines = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > COLUMNS) {
+      lines.push(line);
+      line = `${indent}${word}`;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].join("\n");
+}
+
+const COLUMNS = 100;
 
 /**
  * What stands between the page's markers: the table, and the sentence about versions.

@@ -22,7 +22,7 @@ describe("docs/tokens.md", () => {
 
   it("names the versions of every stack", () => {
     const named = ["SoftHSM", "NSS", "openCryptoki", "tpm2-pkcs11", "OpenSC", "p11-kit", "Node"];
-    for (const name of named) expect(versions).toMatch(new RegExp(`${name} \\d`));
+    for (const name of named) expect(versions).toMatch(new RegExp(`${name}\\s\\d`));
   });
 
   const results = readResults();
