@@ -113,13 +113,13 @@ export class AgentClient {
    */
   async rewrap(
     { format, bytes }: WholeHeader,
-    { add, remove, oaep, nowMs, rulesHash }: RewrapOptions,
+    { add, remove, oaep, rulesHash }: Omit<RewrapOptions, "nowMs">,
     wish: Omit<OpenWish, "only" | "remote"> & { readonly custodian?: string | undefined } = {},
   ): Promise<(ElsewhereRewrapped & Pick<AgentsKey, "path">) | undefined> {
     if (add.length + remove.length > MAX_CHANGED || bytes.length > MAX_FRAME_BYTES / 2)
       return undefined;
     const { keys, terminal, custodian: key } = wish;
-    const record = key === undefined ? undefined : { key, nowMs, ...defined({ rulesHash }) };
+    const record = key === undefined ? undefined : { key, ...defined({ rulesHash }) };
     const request: Request = {
       ...{ kind: "rewrap", format, header: bytes },
       add: add.map((one) => ({ spki: one.publicKey.spki, ...defined({ oaep: one.oaep }) })),
@@ -129,7 +129,8 @@ export class AgentClient {
     const answer = await this.#ask(request, wish);
     if (answer.kind === "no-key") return undefined;
     const { header, path, ...opened } = required(answer, "rewrapped");
-    return { header, openedBy: this.#namedKey(opened), ...defined({ path }) };
+    const openedBy = this.#namedKey(opened);
+    return { header, openedBy, nowMs: Date.now(), ...defined({ path }) };
   }
 
   /**

@@ -4,14 +4,20 @@
  * or what a private key makes of bytes that somebody chose. Each use has its line in the audit log.
  */
 import { bodyKeyOf, rewrapWhole } from "../envelope/body-key.js";
-import { readCore, requirePresent, requireSignable } from "../envelope/core-signing.js";
+import { readCore, requireSignable } from "../envelope/core-signing.js";
 import type { MessageInfo, PassedOn, SenderInfo } from "../envelope/message-info.js";
 import { inspectMessage } from "../envelope/messages.js";
 import type { OpenOptions } from "../envelope/open-options.js";
-import type { Custodian } from "../envelope/rewrapping.js";
+import type { RewrapOptions } from "../envelope/rewrapping.js";
 import { defined } from "../defined.js";
 import { NoMatchError, P11SealError, TokenError } from "../errors.js";
-import type { Identity, KnownPublicKey, NamedKey } from "../keys/key.js";
+import type {
+  Identity,
+  KnownPublicKey,
+  NamedKey,
+  PrivateKey,
+  SigningPublicKey,
+} from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
 import { addresseesOf, changeText } from "./addressees.js";
 import type { Keyring, SigningKey } from "./keyring.js";
@@ -114,8 +120,8 @@ export class KeyRequests {
       const custodian = record && (await this.#custodian(record, use, known));
       if (record !== undefined && custodian === undefined) return { kind: "no-key" };
       const made = await rewrapWhole(format, header, {
-        ...{ ...receiver, add: added, remove: removed, nowMs: record?.nowMs ?? 0 },
-        ...defined({ oaep: oaepHash(oaep), custodian, rulesHash: record?.rulesHash }),
+        ...{ ...receiver, add: added, remove: removed, nowMs: 0, ...custodian },
+        ...defined({ oaep: oaepHash(oaep), rulesHash: record?.rulesHash }),
       });
       const { identity } = made;
       if (identity === undefined) throw new TypeError("re-wrapped without a key");
@@ -128,27 +134,27 @@ export class KeyRequests {
 
   /**
    * Who signs the record of a re-wrapping, which is made here, once the old header has turned out
-   * authentic; undefined: the key is not served.
+   * authentic, and when; undefined: the key is not served.
    */
   async #custodian(
-    { key, nowMs }: NonNullable<Asked<"rewrap">["record"]>,
+    { key }: NonNullable<Asked<"rewrap">["record"]>,
     use: Use,
     known: Known,
-  ): Promise<Custodian | undefined> {
+  ): Promise<Required<Pick<RewrapOptions, "custodian" | "nowMs">> | undefined> {
     const signer = await this.#signerAt(key);
     if (signer === undefined) return undefined;
-    const requireNow = (): void => {
-      requirePresent(nowMs, Date.now(), "this record");
-    };
-    requireNow();
     const { publicKey } = signer;
-    const sign = async (message: Uint8Array): Promise<Uint8Array> => {
-      const unlocked = await use.signer(signer, messageOf(known));
+    let unlocked: PrivateKey<SigningPublicKey> | undefined;
+    const nowMs = async (): Promise<number> => {
+      unlocked = await use.signer(signer, messageOf(known));
       // Somebody may have taken their time to answer.
-      requireNow();
+      return Date.now();
+    };
+    const sign = async (message: Uint8Array): Promise<Uint8Array> => {
+      if (unlocked === undefined) throw new TypeError("signed before its time was taken");
       return requireCapability(unlocked, "sign")(message);
     };
-    return { publicKey, key: { publicKey, sign } };
+    return { custodian: { publicKey, key: { publicKey, sign } }, nowMs };
   }
 
   async #signer({ key, unlock, ...wish }: Asked<"signer">, client: Client): Promise<Answer> {

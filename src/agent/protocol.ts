@@ -94,8 +94,6 @@ const RECORD = shape(
   {
     /** The `pkcs11:` URI of their signing key. */
     key: text(MAX_TEXT),
-    /** Milliseconds since 1970-01-01T00:00Z. */
-    nowMs: number,
   },
   {
     /** SHA-256 of the rules that were obeyed. */

@@ -8,6 +8,7 @@ import type { SigningPublicKey } from "../keys/key.js";
 import type { CoreToSign } from "./envelope.js";
 import { formatNamed } from "./formats.js";
 import type { WholeCore } from "./seal-options.js";
+import { isPresent } from "./present.js";
 import { unsignable } from "./unsignable.js";
 
 /**
@@ -33,18 +34,5 @@ export async function readCore({ format, bytes }: WholeCore): Promise<CoreToSign
 export function requireSignable(core: CoreToSign, key: SigningPublicKey, nowMs: number): void {
   if (!core.isFrom(key)) throw unsignable("it names another sender");
   if (core.addresses(key)) throw unsignable("the key that signs it would receive it, too");
-  requirePresent(core.createdMs, nowMs);
+  if (!isPresent(core.createdMs, nowMs)) throw unsignable("it is not from just now");
 }
-
-/**
- * Refuses a time that is not the present. Both are milliseconds since 1970-01-01T00:00Z.
- *
- * @param what - what says so
- * @throws PolicyError `ERR_AGENT_CORE`
- */
-export function requirePresent(ms: number, nowMs: number, what?: string): void {
-  if (Math.abs(ms - nowMs) > NEAR_MS) throw unsignable("it is not from just now", what);
-}
-
-/** Longer than a person is given to answer for a PIN, and then for a use. */
-const NEAR_MS = 300_000;

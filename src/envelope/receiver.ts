@@ -91,6 +91,11 @@ export interface BodyKey {
 export interface ElsewhereRewrapped {
   readonly header: Uint8Array;
   readonly openedBy: NamedKey<ExchangePublicKey>;
+  /**
+   * When it came, milliseconds since 1970-01-01T00:00Z. Its record is to be from just then: whoever
+   * made it took the time once everybody had answered who was to be asked.
+   */
+  readonly nowMs: number;
 }
 
 /** What is refused unless it is allowed. */

@@ -25,8 +25,11 @@ export interface RewrapOptions {
   readonly oaep?: OaepHash | undefined;
   /** Who signs the record of it; signed messages of p11seal's own format need one. */
   readonly custodian?: Custodian | undefined;
-  /** Milliseconds since 1970-01-01T00:00Z, for the record. */
-  readonly nowMs: number;
+  /**
+   * Milliseconds since 1970-01-01T00:00Z, for the record. A function is called once the old header
+   * has turned out authentic, and just before the custodian's key signs.
+   */
+  readonly nowMs: number | (() => Promise<number>);
   /** SHA-256 of the rules that were obeyed, for the record. */
   readonly rulesHash?: Uint8Array | undefined;
 }

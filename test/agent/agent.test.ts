@@ -364,7 +364,7 @@ describe("re-wrapping", () => {
         const rewrapping = rewrapMessage([sealed.header, body], {
           ...wanted,
           identities: [],
-          rewrapped: () => Promise.resolve({ header, openedBy }),
+          rewrapped: () => Promise.resolve({ header, openedBy, nowMs: Date.now() }),
         });
         expect(await codeOf(rewrapping)).toMatch(/^ERR_(?:NOT_AUTHENTIC|TRAILING)$/);
       }

@@ -8,6 +8,7 @@ import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
 import type { SigningPublicKey } from "../../keys/key.js";
 import type { PassedOn } from "../message-info.js";
+import { isPresent } from "../present.js";
 import type { Custodian } from "../rewrapping.js";
 import { CborMap, encodeMap, requireDeterministic } from "./cbor-map.js";
 import { MAX_RECIPIENTS } from "./core.js";
@@ -90,21 +91,26 @@ export async function signRecord(
 }
 
 /**
- * Whether a header that somebody else made has a record of these fields alone, under the signature
- * that they name.
+ * Whether a header that somebody else made has a record of these fields alone, and of the present
+ * time, under the signature that they name.
  */
-export function hasRecord(header: ParsedHeader, fields: RecordFields): boolean {
+export function hasRecord(
+  header: ParsedHeader,
+  fields: Omit<RecordFields, "rewrappedMs">,
+  nowMs: number,
+): boolean {
+  let held: HeldRecord | undefined;
   try {
-    if (heldRecord(header) === undefined) return false;
+    held = heldRecord(header);
   } catch (error) {
     if (error instanceof PolicyError) return false;
     throw error;
   }
+  if (held === undefined || !isPresent(held.rewrappedMs, nowMs)) return false;
+  const expected = encodeFields({ ...fields, rewrappedMs: held.rewrappedMs });
   const blocks = header.extensions.filter(({ type }) => type === RECORD);
   const isSigned = header.signature !== undefined;
-  return blocks.every(({ body }) =>
-    equal(parseRecord(body, isSigned).signed, encodeFields(fields)),
-  );
+  return blocks.every(({ body }) => equal(parseRecord(body, isSigned).signed, expected));
 }
 
 export function withoutRecord(extensions: readonly Extension[]): Extension[] {

@@ -12,7 +12,7 @@ import type { Reader } from "../../stream.js";
 import { openByKey } from "../../wrap/opener.js";
 import { wholeHeader } from "../detached-header.js";
 import type { SenderInfo } from "../message-info.js";
-import type { Receiver } from "../receiver.js";
+import type { ElsewhereRewrapped, Receiver } from "../receiver.js";
 import { nobodyLeft, notAsPlanned } from "../rewrapped-recipients.js";
 import type { Rewrapped, RewrapOptions } from "../rewrapping.js";
 import { MAX_RECIPIENTS } from "./core.js";
@@ -68,7 +68,7 @@ export async function rewrap(
   const made = await receiver.rewrapped?.({ format: FORMAT, bytes, info }, options);
   if (made !== undefined) {
     requireAddressee(header, origin, made.openedBy.publicKey);
-    await requirePlanned(header, origin, plan, options, made.header);
+    await requirePlanned(header, origin, plan, options, made);
     const newHeader = unshared(made.header);
     return { info, oldHeaderBytes, header: newHeader, identity: made.openedBy };
   }
@@ -175,7 +175,7 @@ function requireCustodian(
       hint: "name the signing key for the record of who passed it on: --custodian-key",
     });
   }
-  if (!Number.isSafeInteger(nowMs) || nowMs < 0) throw new RangeError(`nowMs is ${nowMs}`);
+  if (typeof nowMs === "number") requireTime(nowMs);
   if (rulesHash !== undefined && rulesHash.length !== 32) {
     throw new RangeError(`rulesHash has ${rulesHash.length} bytes, not 32`);
   }
@@ -191,10 +191,14 @@ function requireCustodian(
   }
 }
 
+function requireTime(ms: number): void {
+  if (!Number.isSafeInteger(ms) || ms < 0) throw new RangeError(`nowMs is ${ms}`);
+}
+
 /**
  * Refuses a header that somebody else made of this one, unless it differs in nothing but what was
  * planned: the wrapped keys that stay are as they were, each that is new is for a key to add, and
- * the custodian's record says just that.
+ * the custodian's record says just that, at a time of its maker's that is from just now.
  *
  * @throws AuthenticationError `ERR_NOT_AUTHENTIC`
  */
@@ -203,7 +207,7 @@ async function requirePlanned(
   origin: Origin,
   plan: Plan,
   options: RewrapOptions,
-  bytes: Uint8Array,
+  { header: bytes, nowMs }: ElsewhereRewrapped,
 ): Promise<void> {
   const { kept, added } = plan;
   const made = await wholeHeader(bytes, readHeader);
@@ -217,7 +221,7 @@ async function requirePlanned(
     fresh.every(({ tag }) => tags.has(tag.join())) &&
     added.every(({ publicKey }) => stanzasFor(publicKey, messageId, fresh).length > 0) &&
     equal(ownExtensions(made), ownExtensions(old)) &&
-    (record === undefined ? heldRecord(made) === undefined : hasRecord(made, record));
+    (record === undefined ? heldRecord(made) === undefined : hasRecord(made, record, nowMs));
   if (!isPlanned) throw notAsPlanned();
 }
 
@@ -246,9 +250,7 @@ async function extensionsOf(
   options: RewrapOptions,
 ): Promise<readonly Extension[]> {
   const others = withoutPadding(withoutRecord(header.extensions));
-  const fields = recordFields(header, origin, plan, recipsBlock, options);
-  const record =
-    fields && options.custodian && (await signRecord(options.custodian, header, fields));
+  const record = await recordOf(header, origin, plan, recipsBlock, options);
   const extensions = record === undefined ? others : [...others, record];
   const extBlock = encodeExtensions(extensions);
   const room = MAX_EXT_BYTES - (extBlock.length - 4);
@@ -265,17 +267,32 @@ async function extensionsOf(
   });
 }
 
-/** What the custodian's record says, if there is a custodian. */
+/** The custodian's record, signed, if there is a custodian. */
+async function recordOf(
+  header: ParsedHeader,
+  origin: Origin,
+  plan: Plan,
+  recipsBlock: Uint8Array,
+  options: RewrapOptions,
+): Promise<Extension | undefined> {
+  const { custodian } = options;
+  if (custodian === undefined) return undefined;
+  const nowMs = typeof options.nowMs === "number" ? options.nowMs : await options.nowMs();
+  requireTime(nowMs);
+  const fields = recordFields(header, origin, plan, recipsBlock, options);
+  return fields && signRecord(custodian, header, { ...fields, rewrappedMs: nowMs });
+}
+
+/** What the custodian's record says beside the time, if there is a custodian. */
 function recordFields(
   header: ParsedHeader,
   { record: last }: Origin,
   { addressees }: Plan,
   recipsBlock: Uint8Array,
-  { custodian, nowMs, rulesHash }: RewrapOptions,
-): RecordFields | undefined {
+  { custodian, rulesHash }: RewrapOptions,
+): Omit<RecordFields, "rewrappedMs"> | undefined {
   if (custodian === undefined) return undefined;
   return {
-    rewrappedMs: nowMs,
     custodianKeyId: custodian.publicKey.fingerprint,
     generation: (last?.generation ?? 0) + 1,
     previous: sha256(concat(header.transcript.subarray(header.immutablePart.length), header.mac)),
