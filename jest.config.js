@@ -18,7 +18,10 @@ export default {
     ],
   },
   globalSetup: "<rootDir>/test/support/global-setup.mjs",
-  setupFiles: ["<rootDir>/test/support/worker-folders.ts"],
+  setupFiles: [
+    "<rootDir>/test/support/worker-folders.ts",
+    "<rootDir>/test/support/forgotten-contexts.ts",
+  ],
   setupFilesAfterEnv: ["<rootDir>/test/support/each-file.ts"],
   // Never one: a module that crashes takes its worker along, not the whole run. Three, where there
   // are fewer processors: many tests wait for processes of their own.
