@@ -40,9 +40,9 @@ export const REWRAPPING = [
   },
   {
     what: "files use keys side by side before one has shown that it works",
-    file: "src/cli/commands/rewrap/turnstile.ts",
-    find: "  #most = 1;\n",
-    replace: "  #most = 2;\n",
+    file: "src/turnstile.ts",
+    find: "constructor(most = 1)",
+    replace: "constructor(most = 2)",
     test: "test/cli/commands/rewrap/key-turns.test.ts",
   },
   {

@@ -7,6 +7,7 @@ import { defined } from "../../defined.js";
 import { TokenError } from "../../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../../keys/key.js";
 import type { Purpose, PurposeKeys } from "../../keys/purpose.js";
+import { Turnstile } from "../../turnstile.js";
 import type { Diagnosis } from "../diagnosis.js";
 import type { DeleteOptions, TokenService } from "../service.js";
 import type { DevelopmentTokenOptions } from "../session/softhsm.js";
@@ -95,8 +96,7 @@ export class TokenClient implements TokenService {
   readonly #proven = new Set<string>();
   /** Modules that took a server down before any of their tokens was chosen, and how. */
   readonly #faulty = new Map<string, PackedError>();
-  readonly #queue: (() => void)[] = [];
-  #free: number;
+  readonly #turnstile: Turnstile;
   #conversation: Conversation | undefined;
 
   constructor(options: TokenClientOptions, connector: Connector) {
@@ -104,7 +104,7 @@ export class TokenClient implements TokenService {
     this.#connector = connector;
     this.#pins = new SentPins(options.pin, (request) => options.pad?.(request));
     this.#keys = new RemoteKeys((task) => this.#send(task));
-    this.#free = options.sessions ?? 4;
+    this.#turnstile = new Turnstile(options.sessions ?? 4);
   }
 
   /** Connects ahead of the first request. No module is loaded before that. */
@@ -234,16 +234,8 @@ export class TokenClient implements TokenService {
   }
 
   /** Sends a request when it is its turn. */
-  async #send(task: Task): Promise<unknown> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#queue.push(resolve));
-    try {
-      return await this.#ask(task);
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
+  #send(task: Task): Promise<unknown> {
+    return this.#turnstile.through(() => this.#ask(task));
   }
 
   async #ask(task: Task): Promise<unknown> {

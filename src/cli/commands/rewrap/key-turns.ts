@@ -11,12 +11,12 @@
  */
 import { AuthenticationError, NoMatchError, TokenError, UsageError } from "../../../errors.js";
 import { around } from "../../../keys/around.js";
+import { Turnstile } from "../../../turnstile.js";
 import type { Context } from "../../command.js";
 import type { ExchangeIdentity, Identities } from "../../find/identities.js";
 import type { Tokens } from "../../find/tokens.js";
 import { endsRun, mayPass } from "../file-tasks.js";
 import { Guesses } from "../open/guesses.js";
-import { Turnstile } from "./turnstile.js";
 
 /** Which key a file's header was opened with. */
 export interface Used {

@@ -30,6 +30,7 @@ import { isPkcs11Uri } from "../../../token/uri.js";
 import { rejectionSecret } from "../open/allowed.js";
 import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
+import { Turnstile } from "../../../turnstile.js";
 import { EachFileAlone } from "./each-file-alone.js";
 import { KeyTurns, Left, type Used } from "./key-turns.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
@@ -44,7 +45,6 @@ import {
 } from "./rewrap-file.js";
 import { planFor, possible, type PlannedChange, type Target } from "./rewrap-plan.js";
 import type { RuledRewrapping } from "./ruled-rewrapping.js";
-import { Turnstile } from "./turnstile.js";
 import { wantedChange, type WantedChange } from "./wanted-change.js";
 
 /** What a run works with. */
