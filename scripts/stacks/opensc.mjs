@@ -3,7 +3,6 @@
  * its own by a mount namespace, so that it needs no root and never meets one that runs already;
  * OpenSC finds it by `PCSCLITE_CSOCK_NAME`.
  */
-import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import fs from "node:fs";
 import net from "node:net";
@@ -11,6 +10,7 @@ import path from "node:path";
 import { aptFailure, aptInstall, hasApt, isRoot } from "../lib/apt.mjs";
 import { capture } from "../lib/run.mjs";
 import { startCard } from "../../test/support/piv/start.mjs";
+import { daemon, freePortPair, resolve, versionOf } from "./stack.mjs";
 
 const PACKAGES = ["pcscd", "vsmartcard-vpcd", "opensc-pkcs11"];
 
@@ -22,16 +22,6 @@ const DAEMON = "/usr/sbin/pcscd";
 const PIN = "123456";
 
 /**
- * What a stack is to a test.
- * @typedef {object} Stack
- * @property {string} name as in "opensc": the script's file name
- * @property {string} versions for a reader, as in "OpenSC 0.23.0"
- * @property {string} module absolute path of the PKCS#11 library
- * @property {Record<string, string>} env what a process that loads the module needs
- * @property {string} tokenLabel
- * @property {string} pin
- * @property {() => Promise<void>} stop ends the daemons; the folder stays
- *
  * @typedef {object} OpenScOnly
  * @property {import("../../test/support/piv/start.mjs").PivCard} card
  *
@@ -45,28 +35,28 @@ const PIN = "123456";
 /**
  * Installs what is missing, as root; starts card and daemon.
  * @param {Options} options
- * @returns {Promise<(Stack & OpenScOnly) | { reason: string }>}
+ * @returns {Promise<(import("./stack.mjs").Stack & OpenScOnly) | import("./stack.mjs").Missing>}
  */
 export async function start({ folder, mayFetch = true, keys = freshKeys() }) {
   const module = findModule(mayFetch);
   if (typeof module !== "string") return module;
   const port = await freePortPair();
-  const daemon = await startDaemon(folder, port);
-  if ("reason" in daemon) return daemon;
+  const pcscd = await startPcscd(folder, port);
+  if ("reason" in pcscd) return pcscd;
   const card = await startCard({ keys, pin: PIN, pinTries: 3, name: path.basename(folder), port });
   await card.insert();
   return {
     name: "opensc",
     versions: versions(),
     module,
-    env: { PCSCLITE_CSOCK_NAME: daemon.socket },
+    env: { PCSCLITE_CSOCK_NAME: pcscd.socket },
     // OpenSC names the token after the certificate of the first key slot.
     tokenLabel: keys.find(({ slot }) => slot === 0x9a)?.name ?? "PIV_II",
     pin: PIN,
     card,
     async stop() {
       await card.stop();
-      await daemon.stop();
+      await pcscd.stop();
     },
   };
 }
@@ -98,15 +88,11 @@ export function freshKeys() {
  */
 function findModule(mayFetch) {
   const find = () => {
-    if (!fs.existsSync(DAEMON) || !fs.existsSync(DRIVER)) return undefined;
-    for (const name of fs.readdirSync("/usr/lib").filter((one) => one.includes("-linux-"))) {
-      const file = path.join("/usr/lib", name, "opensc-pkcs11.so");
-      if (fs.existsSync(file)) return file;
-    }
-    return undefined;
+    if (!fs.existsSync(DAEMON) || !fs.existsSync(DRIVER)) return null;
+    return resolve("/", "usr/lib/ARCH/opensc-pkcs11.so");
   };
   const found = find();
-  if (found !== undefined) return found;
+  if (found !== null) return found;
   const missing = `${PACKAGES.join(", ")} are not all installed`;
   if (!mayFetch || !hasApt() || !isRoot()) return { reason: missing };
   if (!aptInstall(PACKAGES)) return { reason: `${missing}: ${aptFailure().split("\n").at(-1)}` };
@@ -116,9 +102,9 @@ function findModule(mayFetch) {
 /**
  * @param {string} folder
  * @param {number} port
- * @returns {Promise<{ socket: string, stop: () => Promise<void> } | { reason: string }>}
+ * @returns {Promise<{ socket: string, stop: () => Promise<void> } | import("./stack.mjs").Missing>}
  */
-async function startDaemon(folder, port) {
+async function startPcscd(folder, port) {
   const readers = path.join(folder, "readers");
   const run = path.join(folder, "run");
   fs.mkdirSync(readers, { recursive: true });
@@ -131,67 +117,31 @@ async function startDaemon(folder, port) {
     `CHANNELID ${port}`,
   ];
   fs.writeFileSync(path.join(readers, "vpcd"), `${lines.join("\n")}\n`);
-  const daemon = [DAEMON, "--foreground", "--critical", "--config", readers];
+  const log = path.join(folder, "pcscd.log");
+  const pcscd = [DAEMON, "--foreground", "--critical", "--config", readers];
 
   const apart = [...(isRoot() ? [] : ["--user", "--map-root-user"]), "--mount"];
   if (capture("unshare", [...apart, "true"]).status === 0) {
     const script = 'mount --bind "$0" /run && exec "$@"';
-    const args = [...apart, "sh", "-c", script, run, ...daemon];
-    return launch("unshare", args, path.join(run, "pcscd", "pcscd.comm"));
+    const args = [...apart, "sh", "-c", script, run, ...pcscd];
+    return launch("unshare", args, path.join(run, "pcscd", "pcscd.comm"), log);
   }
   if (!isRoot()) return { reason: "this system grants no namespace, and pcscd needs root without" };
   if (await answers(SYSTEM_SOCKET)) return { reason: "another pcscd is running" };
-  const [program = DAEMON, ...args] = daemon;
-  return launch(program, args, SYSTEM_SOCKET);
+  const [program = DAEMON, ...args] = pcscd;
+  return launch(program, args, SYSTEM_SOCKET, log);
 }
 
 /**
  * @param {string} program
  * @param {readonly string[]} args
  * @param {string} socket where it will answer
- * @returns {Promise<{ socket: string, stop: () => Promise<void> } | { reason: string }>}
+ * @param {string} log
+ * @returns {Promise<{ socket: string, stop: () => Promise<void> } | import("./stack.mjs").Missing>}
  */
-async function launch(program, args, socket) {
-  const child = spawn(program, args, { stdio: ["ignore", "ignore", "ignore"] });
-  let hasEnded = false;
-  const ended = new Promise((resolve) => {
-    child.once("error", resolve);
-    child.once("exit", resolve);
-  }).then(() => {
-    hasEnded = true;
-  });
-  const kill = () => void child.kill("SIGKILL");
-  process.once("exit", kill);
-  const stop = async () => {
-    process.off("exit", kill);
-    child.kill("SIGTERM");
-    const patience = setTimeout(kill, 3000);
-    await ended;
-    clearTimeout(patience);
-  };
-  for (let tries = 0; tries < 100 && !hasEnded; tries++) {
-    if (await answers(socket)) return { socket, stop };
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  await stop();
-  return { reason: "pcscd does not start" };
-}
-
-/** A TCP port that is free together with the next one: vpcd's two slots. */
-async function freePortPair() {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if ((await isFree(port)) && (await isFree(port + 1))) return port;
-  }
-}
-
-/** @param {number} port */
-function isFree(port) {
-  return new Promise((/** @type {(answer: boolean) => void} */ resolve) => {
-    const server = net.createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, () => server.close(() => resolve(true)));
-  });
+async function launch(program, args, socket, log) {
+  const started = await daemon(program, args, { log, ready: () => answers(socket) });
+  return "reason" in started ? started : { socket, stop: started.stop };
 }
 
 /** @param {string} socket */
@@ -207,8 +157,6 @@ function answers(socket) {
 }
 
 function versions() {
-  const version = (/** @type {string} */ name) =>
-    capture("dpkg-query", ["-W", "-f", "${Version}", name]).output.replace(/[-+].*$/, "");
-  const [pcscd, vpcd, opensc] = PACKAGES.map(version);
+  const [pcscd, vpcd, opensc] = PACKAGES.map((name) => versionOf(name));
   return `OpenSC ${opensc}, pcscd ${pcscd}, vpcd ${vpcd}, a PIV card of our own`;
 }

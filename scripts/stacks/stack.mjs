@@ -235,7 +235,8 @@ function isFree(port) {
   return new Promise((resolve) => {
     const server = net.createServer();
     server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    // On every address: who will have it may listen at more than this machine's own.
+    server.listen(port, () => server.close(() => resolve(true)));
   });
 }
 
