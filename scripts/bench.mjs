@@ -1,14 +1,13 @@
 /**
- * `npm run bench [-- --quick] [-- --small] [--agent] [--bulk] [--age] [--cms] [--growth] [--rewrap]
- * [--audit] [--segments] [--binding] [--write]`: how long sealing and opening take, and how much
- * memory; without a name, all but the comparisons of segment sizes and of bindings. `--write` puts
- * what is printed into docs/performance.md: a table replaces the one of its name, the others stay.
- * docs/growth.svg is drawn from that page.
+ * `npm run bench`: how long sealing and opening take, and how much memory; `-- --help` tells of its
+ * options. With `--write`, a table replaces the one of its name in docs/performance.md, and the
+ * others stay; docs/growth.svg is drawn from that page.
  */
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { agent } from "./bench/agent.mjs";
 import { ageFormat } from "./bench/age-format.mjs";
 import { audit } from "./bench/audit.mjs";
@@ -49,19 +48,52 @@ const BY_NAME = ["segments", "binding"];
 const certificates = process.env["NODE_EXTRA_CA_CERTS"];
 delete process.env["NODE_EXTRA_CA_CERTS"];
 
-const asked = (/** @type {string} */ option) => process.argv.includes(option);
+const USAGE = `npm run bench [-- OPTION ...]
+
+Measures how long sealing and opening take, and how much memory.
+
+  --quick  a small round
+  --write  puts what is printed into docs/performance.md
+  --help   prints this
+
+Parts, by default all but ${BY_NAME.join(" and ")}:
+${Object.keys(PARTS)
+  .map((name) => `  --${name}`)
+  .join("\n")}`;
+
+/** @returns {{ asked: (option: string) => boolean } | { fault: string }} */
+function options() {
+  const names = ["quick", "write", "help", ...Object.keys(PARTS)];
+  const flag = /** @type {const} */ ({ type: "boolean" });
+  try {
+    const { values } = parseArgs({ options: Object.fromEntries(names.map((one) => [one, flag])) });
+    return { asked: (option) => values[option] === true };
+  } catch (error) {
+    return { fault: error instanceof Error ? error.message : String(error) };
+  }
+}
 
 /** @returns {Promise<number>} */
 async function main() {
+  const given = options();
+  if ("fault" in given) {
+    console.error(`${given.fault}\n\n${USAGE}`);
+    return 2;
+  }
+  const { asked } = given;
+  if (asked("help")) {
+    console.log(USAGE);
+    return 0;
+  }
   await ensureBuild();
-  const quick = asked("--quick");
+  const quick = asked("quick");
   const printed = kept();
   describeMachine();
-  const all = Object.keys(PARTS).every((name) => !asked(`--${name}`));
+  const all = Object.keys(PARTS).every((name) => !asked(name));
   for (const [name, part] of Object.entries(PARTS)) {
-    if (asked(`--${name}`) || (all && !BY_NAME.includes(name))) await part({ quick, certificates });
+    if (asked(name) || (all && !BY_NAME.includes(name))) await part({ quick, certificates });
   }
-  if (asked("--write")) write(printed());
+  if (asked("write")) write(printed());
   return 0;
 }
 
