@@ -11,6 +11,7 @@ import { askConsent, type Place } from "../terminal/person.js";
 import { isTerminalNamed } from "../terminal/named-terminal.js";
 import { pinQuestions, pinWarning } from "../token/session/pin-question.js";
 import type { KeyInfo, PadRequest, PinRequest, TokenInfo } from "../token/values.js";
+import { Turnstile } from "../turnstile.js";
 import type { Purpose } from "./use.js";
 import type { PinFound } from "./login.js";
 import type { ReaderNotice } from "./protocol.js";
@@ -39,8 +40,7 @@ type Asker = Pick<Purpose, "client" | "terminal" | "remote" | "act" | "message">
 export class Asking {
   readonly #options: AskingOptions;
   readonly #answerMs: number;
-  /** Ends when the question before has been answered. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turnstile = new Turnstile();
   /** Questions that wait for their turn: of programs here, and of all other hosts together. */
   readonly #waiting = { here: 0, elsewhere: 0 };
   /** By the name of what was refused: until when nobody is asked, and for how long that was. */
@@ -162,20 +162,20 @@ export class Asking {
     this.#requireNoPause(name);
     const origin = remote === undefined ? "here" : "elsewhere";
     if (this.#waiting[origin] >= MAX_WAITING[origin]) throw refused(TOO_MANY[origin]);
-    const before = this.#turn;
-    let end: () => void = () => undefined;
-    this.#turn = new Promise((resolve) => {
-      end = resolve;
-    });
     this.#waiting[origin] += 1;
-    await before;
-    this.#waiting[origin] -= 1;
+    const turn = await this.#turnstile
+      .enter(client.gone)
+      .catch(() => {
+        throw refused("whoever asked has gone");
+      })
+      .finally(() => {
+        this.#waiting[origin] -= 1;
+      });
     try {
       // What was refused meanwhile was the same question.
       this.#requireNoPause(name);
-      if (client.gone.aborted) throw refused("whoever asked has gone");
     } catch (error) {
-      end();
+      turn.end();
       throw error;
     }
     client.awaitsPerson(true, reader);
@@ -183,7 +183,7 @@ export class Asking {
       client.awaitsPerson(false);
       if (answered) this.#pauses.delete(name);
       else this.#pause(name);
-      end();
+      turn.end();
     };
   }
 

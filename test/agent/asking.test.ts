@@ -214,6 +214,22 @@ describe("consent", () => {
     expect(await Promise.all([ask("build"), ask()])).toEqual(used(2));
   });
 
+  it("of somebody who has gone waits no longer, and its place is free at once", async () => {
+    const { asking } = setUp({ CONFIRM: YES });
+    const first = await asking.pin(request, asker());
+    const gone = Array.from({ length: 4 }, asker);
+    const lost = gone.map((one) => asking.consent(key("host"), { ...one, remote: "build" }));
+    await pause(0);
+    for (const { gone: signal } of gone) signal.abort();
+    const outcomes = await Promise.allSettled(lost);
+    expect(outcomes.map((one) => (one as PromiseRejectedResult).reason as unknown)).toEqual(
+      Array(4).fill(expect.objectContaining(CANCELLED)),
+    );
+    const next = asking.consent(key("host"), { ...asker(), remote: "build" });
+    first.settled?.(undefined);
+    await expect(next).resolves.toBeUndefined();
+  });
+
   it("of other hosts has its places also while all those of programs here are taken", async () => {
     const { asking } = setUp({ CONFIRM: YES });
     const first = await asking.pin(request, asker());
