@@ -33,6 +33,20 @@ export const AGENT_BOUNDS = [
     test: TEST,
   },
   {
+    what: "other hosts take all of an agent's connections",
+    file: "src/agent/server.ts",
+    find: "if (this.#elsewhere.underWay >= most) {",
+    replace: "if (this.#elsewhere.underWay >= most * 99) {",
+    test: "test/agent/forwarding.test.ts",
+  },
+  {
+    what: "one host has any number of requests passed on at a time",
+    file: "src/agent/forwarding.ts",
+    find: "const SIDE_BY_SIDE = 16;",
+    replace: "const SIDE_BY_SIDE = 1600;",
+    test: "test/agent/forwarding.test.ts",
+  },
+  {
     what: "a key stays in an agent's memory once it was sent",
     file: "src/agent/server.ts",
     find: 'if (answer.kind === "key") answer.key.fill(0);',

@@ -10,7 +10,7 @@ import { inspectMessage } from "../envelope/messages.js";
 import type { OpenOptions } from "../envelope/open-options.js";
 import type { RewrapOptions } from "../envelope/rewrapping.js";
 import { defined } from "../defined.js";
-import { NoMatchError, P11SealError, TokenError } from "../errors.js";
+import { NoMatchError, P11SealError } from "../errors.js";
 import type {
   Identity,
   KnownPublicKey,
@@ -19,6 +19,7 @@ import type {
   SigningPublicKey,
 } from "../keys/key.js";
 import { requireCapability } from "../keys/purpose.js";
+import { packReported } from "../token/process/wire.js";
 import { addresseesOf, changeText } from "./addressees.js";
 import type { Keyring, SigningKey } from "./keyring.js";
 import type { Logins } from "./logins.js";
@@ -262,11 +263,7 @@ export class KeyRequests {
   }
 
   #failure(error: unknown): AnswerOf<"error"> {
-    if (error instanceof P11SealError) {
-      const { name, code, message, hint } = error;
-      const { fn, ckr } = error instanceof TokenError ? error : {};
-      return { kind: "error", name, code, message, ...defined({ hint, fn, ckr }) };
-    }
+    if (error instanceof P11SealError) return { kind: "error", ...packReported(error) };
     this.#options.unexpected(error);
     return {
       ...{ kind: "error", name: "TokenError", code: "ERR_AGENT_FAULT" },

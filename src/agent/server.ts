@@ -51,13 +51,15 @@ export interface ServerOptions {
 
 export interface Bounds {
   readonly connections: number;
+  /** How many of these may have a request of another host's, all such hosts together. */
+  readonly elsewhere: number;
   /** A frame that has begun must end within so many milliseconds. */
   readonly frameMs: number;
   /** A connection without a request for so long ends. */
   readonly idleMs: number;
 }
 
-const BOUNDS: Bounds = { connections: 64, frameMs: 10_000, idleMs: 60_000 };
+const BOUNDS: Bounds = { connections: 64, elsewhere: 32, frameMs: 10_000, idleMs: 60_000 };
 
 /** How often a client hears that its request is still being worked on. */
 export const WAIT_MS = 2000;
@@ -71,6 +73,7 @@ export interface AgentServer {
 
 export function agentServer(options: ServerOptions): AgentServer {
   const open = new Set<Socket>();
+  const elsewhere = { underWay: 0 };
   const { connections } = options.bounds ?? BOUNDS;
   const server = createServer((socket) => {
     const peer = options.peerOf?.(socket);
@@ -80,7 +83,7 @@ export function agentServer(options: ServerOptions): AgentServer {
     }
     open.add(socket);
     socket.once("close", () => open.delete(socket));
-    new Conversation(socket, peer, options);
+    new Conversation(socket, peer, options, elsewhere);
   });
   // A connection that could not be taken, as without descriptors left, ends no agent.
   server.on("error", () => undefined);
@@ -94,6 +97,8 @@ export function agentServer(options: ServerOptions): AgentServer {
 class Conversation {
   readonly #socket: Socket;
   readonly #options: ServerOptions;
+  /** Requests of other hosts on all connections. */
+  readonly #elsewhere: { underWay: number };
   readonly #frames = new FrameReader();
   readonly #gone = new AbortController();
   readonly #client: Client;
@@ -102,9 +107,15 @@ class Conversation {
   #isPersonAwaited = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, peer: Peer | undefined, options: ServerOptions) {
+  constructor(
+    socket: Socket,
+    peer: Peer | undefined,
+    options: ServerOptions,
+    elsewhere: { underWay: number },
+  ) {
     this.#socket = socket;
     this.#options = options;
+    this.#elsewhere = elsewhere;
     const awaitsPerson: Client["awaitsPerson"] = (waiting, reader) => {
       this.#isPersonAwaited = waiting;
       this.#send({ kind: "wait", person: waiting, ...defined({ reader }) });
@@ -147,7 +158,22 @@ class Conversation {
     if (!this.#isGreeted) throw outOfTurn();
     this.#isBusy = true;
     this.#limitTime();
-    void this.#answer(request);
+    if (isOfOtherHost(request)) this.#answerElsewhere(request);
+    else void this.#answer(request);
+  }
+
+  /** Other hosts leave connections to programs here, however many they are. */
+  #answerElsewhere(request: Exclude<Request, { kind: "hello" }>): void {
+    const { elsewhere: most } = this.#options.bounds ?? BOUNDS;
+    if (this.#elsewhere.underWay >= most) {
+      this.#send(TOO_MANY);
+      this.#socket.destroySoon();
+      return;
+    }
+    this.#elsewhere.underWay += 1;
+    void this.#answer(request).finally(() => {
+      this.#elsewhere.underWay -= 1;
+    });
   }
 
   async #answer(request: Exclude<Request, { kind: "hello" }>): Promise<void> {
@@ -191,6 +217,18 @@ class Conversation {
     );
   }
 }
+
+function isOfOtherHost(request: Request): boolean {
+  return request.kind === "open" && request.remote !== undefined;
+}
+
+const TOO_MANY: Answer = {
+  kind: "error",
+  name: "PolicyError",
+  code: "ERR_AGENT_BUSY",
+  message: "too many requests of other hosts are under way",
+  hint: "wait a moment, or open it where the token is",
+};
 
 function outOfTurn(): TokenError {
   return new TokenError("ERR_AGENT_PROTOCOL", "a request out of turn");

@@ -106,15 +106,20 @@ export interface PackedError {
   readonly stack?: string;
 }
 
+/** An error that a user is told of. */
+export type PackedReport = PackedError & { readonly code: string };
+
 export function packError(error: unknown): PackedError {
-  if (error instanceof P11SealError) {
-    const { name, message, code, hint } = error;
-    const { fn, ckr } = error instanceof TokenError ? error : {};
-    return { name, message, code, ...defined({ hint, fn, ckr }) };
-  }
+  if (error instanceof P11SealError) return packReported(error);
   if (error instanceof Cancelled) return { name: "Cancelled", message: "" };
   const { message = String(error), stack } = error as Partial<Error>;
   return { name: "Error", message, ...defined({ stack }) };
+}
+
+export function packReported(error: P11SealError): PackedReport {
+  const { name, message, code, hint } = error;
+  const { fn, ckr } = error instanceof TokenError ? error : {};
+  return { name, message, code, ...defined({ hint, fn, ckr }) };
 }
 
 export function unpackError(packed: PackedError): Error {
