@@ -1081,7 +1081,7 @@ export const MUTANTS = [
   },
   {
     what: "a key that no recipient names is tried unasked",
-    file: "src/cli/find/identities.ts",
+    file: "src/cli/find/token-source.ts",
     find: "matching.some(({ tag }) => tag !== undefined)",
     replace: "matching.some(() => true)",
     test: "test/cli/commands/open/age-files.test.ts",

@@ -14,19 +14,13 @@ import {
   type HybridFileIdentity,
 } from "../../envelope/hybrid-file.js";
 import { matchesRecipient } from "../../envelope/messages.js";
-import type {
-  ExchangePublicKey,
-  HybridPublicKey,
-  Identity,
-  MlKemPublicKey,
-} from "../../keys/key.js";
+import type { ExchangePublicKey, HybridPublicKey, Identity } from "../../keys/key.js";
 import { fingerprintText, HYBRID_PARTS } from "../../keys/public-key.js";
 import { isPkcs11Uri } from "../../token/uri.js";
 import { readSmall } from "../io/inputs.js";
 import type { Io } from "../io/io.js";
+import type { ExchangeIdentity, IdentitySource } from "./identity-source.js";
 import type { Tokens } from "./tokens.js";
-
-type ExchangeIdentity = Identity<ExchangePublicKey | MlKemPublicKey>;
 
 /** The hybrid key in a file's bytes; `undefined` if it is no such file. */
 export function hybridIn(bytes: Uint8Array, path: string): HybridFile | undefined {
@@ -45,7 +39,7 @@ export async function hybridAt(text: string, io: Io): Promise<HybridPublicKey | 
 }
 
 /** A hybrid key's file, and what is known of its other half. */
-export class HybridSource {
+export class HybridSource implements IdentitySource {
   readonly #file: HybridFile;
   readonly #path: string;
   readonly #tokens: Tokens;

@@ -5,28 +5,15 @@
  */
 import type { MessageInfo, RecipientInfo } from "../../envelope/message-info.js";
 import { matchesRecipient } from "../../envelope/messages.js";
-import { FormatError, NoMatchError, P11SealError, TokenError } from "../../errors.js";
-import { looksLikeAgeIdentities } from "../../keys/formats/age-keys.js";
-import { foreignPrivate } from "../../keys/formats/foreign-private.js";
-import type { ExchangePublicKey, Identity, MlKemPublicKey } from "../../keys/key.js";
-import { mayHideKeys } from "../../token/hiding.js";
-import { looksLikeMlKem, mlKemIdentity } from "../../software/ml-kem-identity.js";
-import { ageIdentities } from "../../software/age-identities.js";
-import { naming } from "../../keys/refusals.js";
-import { keyName } from "../../token/objects/halves.js";
-import type { TokenService } from "../../token/service.js";
-import type { KeyInfo, TokenInfo } from "../../token/values.js";
-import { formatUri, isPkcs11Uri, parseUri, type Pkcs11Uri } from "../../token/uri.js";
-import { exactText } from "../../store/exact.js";
-import { advised, isKeyAbsent, withHalf } from "./hidden-keys.js";
-import { hybridIn, HybridSource } from "./hybrid-keys.js";
-import { identityInFile, warnIfReadable } from "./identity-at.js";
-import { readIdentity } from "./token-named.js";
+import { NoMatchError, P11SealError } from "../../errors.js";
+import type { TokenInfo } from "../../token/values.js";
+import { isPkcs11Uri, type Pkcs11Uri } from "../../token/uri.js";
+import type { Context } from "../command.js";
+import { sourcesInFile } from "./identity-file.js";
+import type { ExchangeIdentity, IdentitySource } from "./identity-source.js";
+import { everyKeyPresent, TokenSource } from "./token-source.js";
 import type { Tokens } from "./tokens.js";
 import { decisive, overlookedText, silentTokens, troubleError, troubleText } from "./troubles.js";
-import type { Context } from "../command.js";
-
-export type ExchangeIdentity = Identity<ExchangePublicKey | MlKemPublicKey>;
 
 export interface Identities {
   /**
@@ -55,27 +42,6 @@ export interface Identities {
   readonly unseen: () => readonly TokenInfo[];
 }
 
-/** A part of what `-i` names. */
-interface Source {
-  /** What can be seen without a PIN. */
-  readonly find: (info?: MessageInfo) => Promise<readonly ExchangeIdentity[]>;
-  /** What can be put together from keys that were found. */
-  readonly join?: (
-    info: MessageInfo,
-    ...keys: readonly (() => Promise<readonly ExchangeIdentity[]>)[]
-  ) => Promise<readonly ExchangeIdentity[]>;
-  /** What else there is after login. */
-  readonly findMore?: (
-    info: MessageInfo,
-    beforeLogin: (() => Promise<void>) | undefined,
-  ) => Promise<readonly ExchangeIdentity[]>;
-  /** Which tokens it looks at. */
-  readonly uri?: Pkcs11Uri;
-  readonly unseen?: () => TokenInfo | undefined;
-  /** What would help if no key matches. */
-  readonly advice?: () => readonly string[];
-}
-
 /**
  * Reads what `-i` names, so that a fault in it is reported once, and before any message is read.
  * Tokens are looked at only when `find` is called, and once.
@@ -87,10 +53,10 @@ export async function prepareIdentities(
   tokens: Tokens,
   context: Context,
 ): Promise<Identities> {
-  const sources: Source[] = [];
+  const sources: IdentitySource[] = [];
   for (const text of words) {
     if (isPkcs11Uri(text)) sources.push(new TokenSource(tokens.uri(text), tokens));
-    else sources.push(...(await fromFile(text, tokens, context)));
+    else sources.push(...(await sourcesInFile(text, tokens, context)));
   }
   const every = everyKeyPresent(tokens);
   if (words.length === 0) sources.push(every);
@@ -147,7 +113,7 @@ async function doubtfulLast(
 
 async function whyNone(
   error: NoMatchError,
-  sources: readonly Source[],
+  sources: readonly IdentitySource[],
   tokens: Tokens,
   ofTheMessage: readonly string[],
 ): Promise<P11SealError> {
@@ -180,236 +146,9 @@ function isAny(uri: Pkcs11Uri): boolean {
   return Object.keys(uri).length === 0;
 }
 
-function everyKeyPresent(tokens: Tokens): Source {
-  let shown: Promise<readonly ExchangeIdentity[]> | undefined;
-  const look = (): Promise<readonly ExchangeIdentity[]> =>
-    tokens.find({}, async (access) => {
-      const keys = await access.keys();
-      // Throws the reason why there is no token.
-      if (keys.length === 0 && (await access.tokens()).length === 0) await access.findToken({});
-      return keys.filter(canOpen).map((key) => tokens.identity(access, key));
-    });
-  let isUnnamed = false;
-  return {
-    find: async (info) => {
-      const found = await (shown ??= look());
-      if (info === undefined) return found;
-      isUnnamed = info.recipients.some(({ tag, type }) => tag === undefined && type !== "unknown");
-      return found.filter(({ publicKey }) => mayTry(publicKey, info));
-    },
-    uri: {},
-    advice: () => (isUnnamed ? [NAME_KEY_TO_TRY] : []),
-  };
-}
-
-/**
- * False for a key that a message doesn't name, and may be sealed to all the same: whether it was,
- * only an operation with the private key would tell. Nobody asked for a PIN to be spent on that.
- */
-function mayTry(
-  publicKey: ExchangePublicKey | MlKemPublicKey,
-  { recipients }: MessageInfo,
-): boolean {
-  const matching = recipients.filter((recipient) => recipient.matches(publicKey));
-  return matching.length === 0 || matching.some(({ tag }) => tag !== undefined);
-}
-
-const NAME_KEY_TO_TRY = "the message does not say whose it is: name the key to try with -i";
-
 /** True for one that names its key: others are of keys in memory, which have no seed file. */
 function isHybrid({ tag, type }: RecipientInfo): boolean {
   return tag !== undefined && type.includes("mlkem");
 }
 
 const NAME_SEED_FILE = "for a post-quantum key, name its seed file with -i";
-
-/**
- * A URI that names an object must match exactly one key, which may be on several tokens. Any other
- * stands for all keys of the tokens that match.
- */
-class TokenSource implements Source {
-  readonly uri: Pkcs11Uri;
-  readonly #tokens: Tokens;
-  readonly #advice = new Set<string>();
-  /** Private keys with the public half that was found for them, by URI. */
-  readonly #whole = new Map<string, KeyInfo>();
-  #shown: Promise<readonly KeyInfo[]> | undefined;
-  #afterLogin: Promise<readonly KeyInfo[]> | undefined;
-  #unseen: TokenInfo | undefined;
-
-  constructor(uri: Pkcs11Uri, tokens: Tokens) {
-    this.uri = uri;
-    this.#tokens = tokens;
-  }
-
-  readonly find = async (): Promise<readonly ExchangeIdentity[]> => {
-    const shown = await (this.#shown ??= this.#look());
-    return this.#identities(shown.filter(({ publicKey }) => publicKey !== undefined));
-  };
-
-  readonly findMore: Required<Source>["findMore"] = async (info, beforeLogin) => {
-    const shown = (await this.#shown) ?? [];
-    if (this.#namesKey() && shown.some(({ publicKey }) => publicKey !== undefined)) return [];
-    // A token that shows its keys is not asked for a PIN in vain.
-    if (!this.#namesKey() && shown.some(canOpen)) {
-      if (shown.some(({ token }) => mayHideKeys(token))) this.#advice.add(NAME_HIDDEN_KEY);
-      return [];
-    }
-    const depth = await this.#tokens.depth(this.uri);
-    if (depth.kind === "would") {
-      this.#unseen = depth.token;
-      return [];
-    }
-    if (depth.kind === "none") {
-      if (depth.reason !== undefined) this.#advice.add(depth.reason);
-      return this.#identities(this.#namesKey() ? shown : []);
-    }
-    await beforeLogin?.();
-    this.#afterLogin ??= this.#logIn();
-    return this.#identities(await this.#completed(await this.#afterLogin, info));
-  };
-
-  readonly unseen = (): TokenInfo | undefined => this.#unseen;
-
-  readonly advice = (): readonly string[] => [...this.#advice];
-
-  #namesKey(): boolean {
-    return this.uri.object !== undefined || this.uri.id !== undefined;
-  }
-
-  #look(): Promise<readonly KeyInfo[]> {
-    return this.#tokens.find(this.uri, async (access) => {
-      if (!this.#namesKey()) {
-        const keys = await access.keys(this.uri);
-        // Throws the reason why no token matches. Several may.
-        if (keys.length === 0) await requireToken(this.uri, access);
-        return keys;
-      }
-      try {
-        return await access.findCopies(this.uri);
-      } catch (error) {
-        if (!isKeyAbsent(error)) throw error;
-        const depth = await this.#tokens.depth(this.uri);
-        if (depth.kind === "none") throw advised(error, depth.reason);
-        // Where keys show, a name that none has is most likely wrong.
-        if (depth.kind === "would" && (await access.keys(parseUri(depth.token.uri))).length > 0) {
-          const { label } = depth.token;
-          throw advised(error, `open would log in to token "${label}" to look for it`);
-        }
-        return [];
-      }
-    });
-  }
-
-  async #logIn(): Promise<readonly KeyInfo[]> {
-    try {
-      const access = await this.#tokens.access();
-      await access.logIn(this.uri);
-      return this.#namesKey() ? await access.findCopies(this.uri) : await access.keys(this.uri);
-    } catch (error) {
-      // The next message may try again. A token that refused its PIN gets no second one.
-      this.#afterLogin = undefined;
-      throw error;
-    }
-  }
-
-  /** Keys without a public half get the one of this message's recipient that is theirs. */
-  async #completed(keys: readonly KeyInfo[], info: MessageInfo): Promise<readonly KeyInfo[]> {
-    const completed: KeyInfo[] = [];
-    for (const key of keys) {
-      if (key.publicKey !== undefined || key.seenAs !== "private key") completed.push(key);
-      else completed.push(await this.#complete(key, info));
-    }
-    return completed;
-  }
-
-  async #complete(key: KeyInfo, info: MessageInfo): Promise<KeyInfo> {
-    const known = this.#whole.get(key.uri);
-    if (known !== undefined) return known;
-    const candidates = (await this.#tokens.candidateHalves()).filter(
-      (one) => one.type !== "ed25519" && matchesRecipient(info, one),
-    );
-    const whole = await withHalf(key, candidates, await this.#tokens.access());
-    if (whole !== undefined) this.#whole.set(key.uri, whole);
-    else this.#advice.add(`${keyName(key)} shows no public half: give it with --public FILE`);
-    return whole ?? key;
-  }
-
-  /** A key that the URI names is refused if it can't open; others are passed over. */
-  async #identities(keys: readonly KeyInfo[]): Promise<readonly ExchangeIdentity[]> {
-    const access = await this.#tokens.access();
-    const usable = this.#namesKey() ? keys : keys.filter(canOpen);
-    return usable.map((key) => this.#tokens.identity(access, key));
-  }
-}
-
-const NAME_HIDDEN_KEY = "a key that its token hides until login is found if -i has object= or id=";
-
-/** @throws TokenError why no token matches; several may */
-async function requireToken(uri: Pkcs11Uri, access: TokenService): Promise<void> {
-  try {
-    await access.findToken(uri);
-  } catch (error) {
-    if (!(error instanceof TokenError) || error.code !== "ERR_TOKEN_NOT_UNIQUE") throw error;
-  }
-}
-
-/** Without its public half a key can't be matched to a message; Ed25519 can only sign. */
-function canOpen(key: KeyInfo): boolean {
-  return key.publicKey !== undefined && key.publicKey.type !== "ed25519";
-}
-
-async function fromFile(path: string, tokens: Tokens, context: Context): Promise<Source[]> {
-  const bytes = await readIdentity(path, context.io);
-  const text = new TextDecoder("utf-8").decode(bytes);
-  const hybrid = hybridIn(bytes, path);
-  if (hybrid !== undefined) {
-    await warnIfReadable(path, context);
-    return [new HybridSource(hybrid, path, tokens)];
-  }
-  if (looksLikeMlKem(text)) {
-    const identity = await mlKemIdentity(text, path);
-    await warnIfReadable(path, context);
-    bytes.fill(0);
-    return [{ find: () => Promise.resolve([identity]) }];
-  }
-  if (text.includes("-----BEGIN ")) {
-    const identity = await identityInFile(bytes, path, "open", context);
-    bytes.fill(0);
-    return [{ find: () => Promise.resolve([identity]) }];
-  }
-  const lines = text
-    .split(/\r?\n/)
-    .map((line, at) => ({ uri: line.trim(), where: `${path}:${at + 1}` }))
-    .filter(({ uri }) => uri !== "" && !uri.startsWith("#"));
-  if (lines.length > 0 && lines.every(({ uri }) => uri.startsWith("AGE-PLUGIN-P11-1"))) {
-    const { parsePluginIdentity } = await import("../../plugin/plugin-identity.js");
-    return lines.map(({ uri: identity, where }) => {
-      const { uri = {} } = naming(where, () => parsePluginIdentity(identity));
-      return new TokenSource(tokens.uri(formatUri(uri), where), tokens);
-    });
-  }
-  if (looksLikeAgeIdentities(text)) {
-    bytes.fill(0);
-    const identities = await ageIdentities(text, path);
-    await warnIfReadable(path, context);
-    return [{ find: () => Promise.resolve(identities) }];
-  }
-  // The file may be a secret: nothing of it is quoted.
-  if (lines.length === 0 || !lines.every(({ uri }) => isPkcs11Uri(uri))) {
-    const foreign = foreignPrivate(bytes, path);
-    if (foreign !== undefined) throw foreign;
-    throw new FormatError("ERR_IDENTITY_FILE", `"${path}" holds neither a key nor pkcs11: URIs`, {
-      hint: "an identity file has one pkcs11: URI a line and # comments, or is a private key in PEM or age's",
-    });
-  }
-  // A comment too: an editor that saved it so has saved the URIs so.
-  exactText(
-    bytes,
-    (line) =>
-      new FormatError("ERR_IDENTITY_FILE", `${path}:${line}: not UTF-8`, {
-        hint: "save the file as UTF-8, or write such bytes of a URI as %XX",
-      }),
-  );
-  return lines.map(({ uri, where }) => new TokenSource(tokens.uri(uri, where), tokens));
-}

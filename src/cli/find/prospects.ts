@@ -11,7 +11,7 @@ import type { TokenService } from "../../token/service.js";
 import { doubtIn, type Plan, planLines, reasonsAgainst, stepsToTry } from "../../token/use/plan.js";
 import type { KeyInfo, TokenInfo } from "../../token/values.js";
 import type { Certificate } from "../../x509/certificate.js";
-import type { ExchangeIdentity } from "./identities.js";
+import type { ExchangeIdentity } from "./identity-source.js";
 import { isOf } from "./own-certificate.js";
 import type { Tokens } from "./tokens.js";
 

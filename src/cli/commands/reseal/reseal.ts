@@ -25,6 +25,7 @@ import { signingOptions } from "../../find/sender.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { fileProgress, type FileProgress } from "../../io/file-progress.js";
+import { homeOf } from "../../io/home.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { inTurn } from "../file-tasks.js";
 import { Gate } from "../open/gate.js";
@@ -120,7 +121,7 @@ function requireFiles(files: readonly string[]): void {
 }
 
 async function gateFor(args: Arguments, context: Context): Promise<Gate | undefined> {
-  const home = homeFolder(context.io.env);
+  const home = homeOf(context.io);
   const policy = openPolicy(await readConfig(home), {
     from: args.texts("from"),
     windowMs: undefined,

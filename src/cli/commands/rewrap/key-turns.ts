@@ -13,7 +13,8 @@ import { AuthenticationError, NoMatchError, TokenError, UsageError } from "../..
 import { around } from "../../../keys/around.js";
 import { Turnstile } from "../../../turnstile.js";
 import type { Context } from "../../command.js";
-import type { ExchangeIdentity, Identities } from "../../find/identities.js";
+import type { Identities } from "../../find/identities.js";
+import type { ExchangeIdentity } from "../../find/identity-source.js";
 import type { Tokens } from "../../find/tokens.js";
 import { endsRun, mayPass } from "../file-tasks.js";
 import { Guesses } from "../open/guesses.js";

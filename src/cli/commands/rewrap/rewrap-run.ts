@@ -16,11 +16,8 @@ import { AGENT, openingAgent, type OpeningAgent } from "../../find/agent.js";
 import { AcceptedCustodians } from "../../find/accepted-custodians.js";
 import { certificatesAt } from "../../find/certificate-files.js";
 import { isSealedTo, type PossibleRecipient } from "../../find/explained.js";
-import {
-  prepareIdentities,
-  type ExchangeIdentity,
-  type Identities,
-} from "../../find/identities.js";
+import { prepareIdentities, type Identities } from "../../find/identities.js";
+import type { ExchangeIdentity } from "../../find/identity-source.js";
 import { signerAt } from "../../find/identity-at.js";
 import type { TreeEntry } from "../../find/message-tree.js";
 import type { Tokens } from "../../find/tokens.js";
