@@ -62,14 +62,11 @@ export class OpeningAgent {
   async custodian(uri: Pkcs11Uri): Promise<SigningPublicKey | undefined> {
     const { capabilities } = this.#client;
     if (!capabilities.includes("rewrap") || !capabilities.includes("signer")) return undefined;
-    // Who says where the PIN is, means to log in.
-    if (uri.pinSource !== undefined) return undefined;
+    if (meansLogin(uri)) return undefined;
     const key = formatUri(uri);
-    const found = await this.#client.signer(key);
-    if (found === undefined) return undefined;
-    naming(found.name, () => requireSigner(found.publicKey));
-    this.#custodian = key;
-    return found.publicKey;
+    const found = await soundSigner(this.#client, key);
+    if (found !== undefined) this.#custodian = key;
+    return found?.publicKey;
   }
 
   /** As `AgentClient.rewrap`; undefined also if the agent doesn't, or has not that custodian. */
@@ -130,12 +127,11 @@ export async function agentsSigner(
   const client = await agentFor("sign", args, [uri], context);
   if (client === undefined) return undefined;
   const key = formatUri(uri);
-  const found = await client.signer(key);
+  const found = await soundSigner(client, key);
   if (found === undefined) {
     client.close();
     return undefined;
   }
-  naming(found.name, () => requireSigner(found.publicKey));
   context.report.trace("an agent runs, and signs with this key");
   const wish = personAtHand(context);
   return {
@@ -150,6 +146,25 @@ export async function agentsSigner(
   };
 }
 
+/**
+ * The public half of the signing key that a URI names, if the agent serves it.
+ *
+ * @throws as `requireSigner`, `AgentClient.signer`
+ */
+async function soundSigner(
+  client: AgentClient,
+  uri: string,
+): Promise<NamedKey<SigningPublicKey> | undefined> {
+  const found = await client.signer(uri);
+  if (found !== undefined) naming(found.name, () => requireSigner(found.publicKey));
+  return found;
+}
+
+/** Who says where the PIN is, means to log in. */
+function meansLogin({ pinSource }: Pkcs11Uri): boolean {
+  return pinSource !== undefined;
+}
+
 /** The agent that runs, if it does this and the command is to use it for these keys. */
 async function agentFor(
   capability: string,
@@ -158,8 +173,7 @@ async function agentFor(
   { io }: Context,
 ): Promise<AgentClient | undefined> {
   if (!mayUseAgent(args, io.env)) return undefined;
-  // Who says where the PIN is, means to log in.
-  if (uris.some(({ pinSource }) => pinSource !== undefined)) return undefined;
+  if (uris.some(meansLogin)) return undefined;
   if ((await readConfig(homeOf(io))).agent === false) return undefined;
   const client = await AgentClient.at(agentSocketPath(io.env));
   if (client?.capabilities.includes(capability) === true) return client;
