@@ -2,23 +2,21 @@
  * `TokenService` with the modules in this process. Modules are loaded when first needed, and a PIN
  * is asked for at most once per token.
  */
-import { equal } from "../bytes.js";
 import { defined } from "../defined.js";
-import { TokenError, UsageError } from "../errors.js";
+import { TokenError } from "../errors.js";
 import type { Identity, OaepHash, OaepParameters, PublicKey } from "../keys/key.js";
 import type { Purpose, PurposeKeys } from "../keys/purpose.js";
 import { destroyCertificates, storeCertificate } from "./objects/stored-certificates.js";
 import { auditKey } from "./objects/key-audit.js";
-import { errorReport, origin } from "./modules/call.js";
 import type { Discovery } from "./modules/discover.js";
 import { type Diagnosis, diagnose, obstacleTo } from "./diagnosis.js";
-import { list, type Precautions, TokenFinder } from "./session/find.js";
+import { type Precautions, TokenFinder } from "./session/find.js";
+import { KeyFinder, listed, requireKeyType } from "./objects/find-keys.js";
 import { requireFindable } from "./objects/findable.js";
 import { generatePair, requireSound } from "./objects/generate.js";
 import { identityFacts, keyName, suitedHalf } from "./objects/halves.js";
 import { findPrivateKey, findPublicKeys, listKeys } from "./objects/key-list.js";
 import { kindOf } from "./objects/public-half.js";
-import { howToTellApart } from "./objects/telling-apart.js";
 import { listMechanisms } from "./session/mechanisms.js";
 import { type Plan, planFor, type PlanOperation } from "./use/plan.js";
 import { PrivateKeys } from "./use/private-keys.js";
@@ -45,8 +43,8 @@ import type {
   Trouble,
   WithOthers,
 } from "./values.js";
-import { formatUri, type Pkcs11Uri } from "./uri.js";
-import { lacksPercents, matchesByType, matchesKey } from "./uri-match.js";
+import type { Pkcs11Uri } from "./uri.js";
+import { matchesKey } from "./uri-match.js";
 
 export interface TokenAccessOptions extends Discovery, Precautions {
   /** Asked at most once per token. */
@@ -67,12 +65,14 @@ export interface TokenAccessOptions extends Discovery, Precautions {
 export class TokenAccess implements TokenService {
   readonly #options: TokenAccessOptions;
   readonly #finder: TokenFinder;
+  readonly #keys: KeyFinder;
   readonly #privateKeys: PrivateKeys;
 
   constructor(options: TokenAccessOptions) {
     this.#options = options;
     const finder = new TokenFinder(options, this.#trace);
     this.#finder = finder;
+    this.#keys = new KeyFinder(finder, this.#trace);
     this.#privateKeys = new PrivateKeys({
       again: (info) => finder.again(info),
       logIn: (token) => this.#logIn(token),
@@ -92,46 +92,20 @@ export class TokenAccess implements TokenService {
     return (await this.#finder.one(uri)).info;
   }
 
-  async keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
-    requireKeyType(uri);
-    return (await this.#keysOfTokens(uri)).filter((key) => matchesKey(uri, key));
+  keys(uri: Pkcs11Uri = {}): Promise<KeyInfo[]> {
+    return this.#keys.all(uri);
   }
 
-  async troubles(uri: Pkcs11Uri = {}, depth: "tokens" | "keys" = "keys"): Promise<Trouble[]> {
-    const { tokens, troubles: seen } = await this.#finder.survey(uri);
-    // A token that the URI names and that is there is not behind a fault of other hardware.
-    const isThere = tokens.length > 0 && (uri.token !== undefined || uri.serial !== undefined);
-    const troubles = isThere ? seen.filter(({ isNamed }) => isNamed) : [...seen];
-    for (const token of depth === "keys" ? tokens : []) {
-      try {
-        await listed(token);
-      } catch (error) {
-        if (!(error instanceof TokenError)) throw error;
-        const { label, module } = token.info;
-        const about = { at: "token", name: `token "${label}"`, module, isNamed: false } as const;
-        troubles.push({ ...about, error: errorReport(error) });
-      }
-    }
-    const overlooked = await this.#finder.overlooked(uri);
-    return [...troubles, ...(overlooked === undefined ? [] : [overlooked])];
+  troubles(uri: Pkcs11Uri = {}, depth: "tokens" | "keys" = "keys"): Promise<Trouble[]> {
+    return this.#keys.troubles(uri, depth);
   }
 
-  async findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
-    const [key, ...copies] = await this.findCopies(uri);
-    if (copies.length > 0) throw notUnique(uri, [key, ...copies]);
-    return key;
+  findKey(uri: Pkcs11Uri): Promise<KeyInfo> {
+    return this.#keys.one(uri);
   }
 
-  async findCopies(uri: Pkcs11Uri): Promise<[KeyInfo, ...KeyInfo[]]> {
-    const matching = await this.keys(uri);
-    const exact = matching.filter((key) => matchesByType(uri, key));
-    const [key, ...others] = exact.length > 0 ? exact : matching;
-    if (key === undefined) throw await this.#noKey(uri);
-    const all = [key, ...others];
-    const tokens = new Set(all.map(({ token }) => token.uri));
-    const areCopies = tokens.size === all.length && others.every((one) => isSameKey(one, key));
-    if (areCopies) return [key, ...others];
-    throw notUnique(uri, all);
+  findCopies(uri: Pkcs11Uri): Promise<[KeyInfo, ...KeyInfo[]]> {
+    return this.#keys.copies(uri);
   }
 
   async logIn(uri: Pkcs11Uri): Promise<void> {
@@ -351,87 +325,6 @@ export class TokenAccess implements TokenService {
       throw error;
     }
   }
-
-  /** Every key of the matching tokens; what the URI says about the key is ignored. */
-  async #keysOfTokens(uri: Pkcs11Uri): Promise<KeyInfo[]> {
-    const keys: KeyInfo[] = [];
-    for (const token of await this.#finder.all(uri)) {
-      try {
-        keys.push(...(await listed(token)));
-      } catch (error) {
-        // One of several tokens may fail, but not one that the URI names.
-        const isNamed = uri.token !== undefined || uri.serial !== undefined;
-        if (isNamed || !(error instanceof TokenError)) throw error;
-        this.#trace(error.message);
-      }
-    }
-    return keys;
-  }
-
-  async #noKey(uri: Pkcs11Uri): Promise<TokenError> {
-    const tokens = await this.#finder.all(uri);
-    if (tokens.length === 0) return this.#finder.none(uri);
-    const keys = await this.#keysOfTokens(uri);
-    const meant = keys.find(({ id }) => uri.id !== undefined && lacksPercents(uri.id, id));
-    const when = tokens.every((token) => token.showsAll()) ? "" : " without a PIN";
-    const names = keys.map((key) => nameFor(uri, key));
-    const overlooked = await this.#finder.overlookedHints(uri);
-    const visible =
-      names.length === 0
-        ? `the matching tokens show no key${when}`
-        : `visible${when}: ${list(names)}`;
-    return new TokenError("ERR_KEY_NOT_FOUND", `no key matches ${formatUri(uri)}`, {
-      hint: [
-        meant === undefined ? visible : `write each byte of the id with %: ${idText(meant)}`,
-        ...overlooked,
-      ].join("; "),
-    });
-  }
 }
 
 const untold: AtPad = (_request, work) => work();
-
-/** A key's name, with its id where the URI asks for one. */
-function nameFor(uri: Pkcs11Uri, key: KeyInfo): string {
-  const name = keyName(key);
-  return uri.id === undefined || key.label === "" ? name : `${name} (${idText(key)})`;
-}
-
-/** As in `id=%9D%EB`. */
-function idText({ id }: KeyInfo): string {
-  return formatUri({ id }).slice("pkcs11:".length);
-}
-
-function isSameKey({ publicKey }: KeyInfo, other: KeyInfo): boolean {
-  if (publicKey === undefined || other.publicKey === undefined) return false;
-  return equal(publicKey.fingerprint, other.publicKey.fingerprint);
-}
-
-function notUnique(uri: Pkcs11Uri, keys: readonly KeyInfo[]): TokenError {
-  return new TokenError("ERR_KEY_NOT_UNIQUE", `${keys.length} keys match ${formatUri(uri)}`, {
-    hint: howToTellApart(uri, keys),
-  });
-}
-
-/** The keys that a token shows now. An error names the token. */
-async function listed(token: Token): Promise<KeyInfo[]> {
-  const { info } = token;
-  try {
-    return await token.session("read", (session) => listKeys(session, info));
-  } catch (error) {
-    if (!(error instanceof TokenError) || error.ckr === undefined) throw error;
-    const message = `token "${info.label}": ${error.message}`;
-    throw new TokenError(error.code, message, {
-      ...defined({ hint: error.hint }),
-      ...origin(error),
-    });
-  }
-}
-
-/** A URI may name a key pair by its private key, public key or certificate. */
-function requireKeyType(uri: Pkcs11Uri): void {
-  if (uri.type !== "secret-key" && uri.type !== "data") return;
-  throw new UsageError("ERR_URI_TYPE", `type=${uri.type} does not name a key pair`, {
-    hint: "use type=private, or leave it out",
-  });
-}
