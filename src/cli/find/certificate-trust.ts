@@ -13,7 +13,6 @@ import { configPath, readConfig } from "../../records/config.js";
 import { parseMoment } from "../../records/directory/directory.js";
 import { isRecipientName } from "../../records/directory/recipients-file.js";
 import { readWhole } from "../../store/files.js";
-import { homeFolder } from "../../store/home.js";
 import { fileError } from "../../store/system-error.js";
 import type { CertificateUse } from "../../trust/certificate-usage.js";
 import { requireTrusted } from "../../trust/trust.js";
@@ -24,6 +23,7 @@ import { parseCrl, type Crl } from "../../x509/crl.js";
 import { parseOcspResponse, type OcspResponse } from "../../x509/ocsp-response.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { readSmall } from "../io/inputs.js";
 import { certificatesAt } from "./certificate-files.js";
 import { isThere } from "./known-names.js";
@@ -125,7 +125,7 @@ interface TrustOptions {
 
 async function trustOf(options: TrustOptions, context: Context): Promise<CertificateTrust> {
   const { trust: named = [], at } = options;
-  const home = homeFolder(context.io.env);
+  const home = homeOf(context.io);
   const { trust = [], certificates } = await readConfig(home);
   const anchors: Certificate[] = [];
   for (const word of named) anchors.push(...(await namedAnchors(word, home, context)));

@@ -28,10 +28,11 @@ import {
 } from "../../records/directory/recipients-file.js";
 import { parseX509 } from "../../x509/certificate.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { readSmall } from "../io/inputs.js";
 import { fileState } from "../../store/files.js";
 import { errno, fileError, quoted } from "../../store/system-error.js";
-import { homeFolder, pathOfHome } from "../../store/home.js";
+import { pathOfHome } from "../../store/home.js";
 
 /** A recipient in one of the lists, whose key can be read without a token. */
 export interface KnownRecipient {
@@ -78,7 +79,7 @@ export class KnownNames {
     const lists = [directoryPath(unchecked, kind), join(unchecked, "recipients")];
     // Without a list it doesn't matter who could write one: `-r alice.pem` needs no data folder.
     if (!(await Promise.all(lists.map(isThere))).includes(true)) return undefined;
-    const home = homeFolder(this.#context.io.env);
+    const home = homeOf(this.#context.io);
     const directory = directoryPath(home, kind);
     const entries = (await isThere(directory)) ? await readDirectory(home, kind) : [];
     const entry = findEntry(entries, name);
@@ -108,7 +109,7 @@ export class KnownNames {
   async list(kind: DirectoryKind | "authorities"): Promise<readonly string[]> {
     let home: string;
     try {
-      home = homeFolder(this.#context.io.env);
+      home = homeOf(this.#context.io);
     } catch {
       return [];
     }
@@ -137,7 +138,7 @@ export class KnownNames {
     const unchecked = pathOfHome(this.#context.io.env);
     const lists = [directoryPath(unchecked, "recipients"), join(unchecked, "recipients")];
     if (!(await Promise.all(lists.map(isThere))).includes(true)) return [];
-    const home = homeFolder(this.#context.io.env);
+    const home = homeOf(this.#context.io);
     const entries = await readDirectory(home, "recipients");
     const found: KnownRecipient[] = entries.map(
       ({ name, publicKey, certificates, notAfterMs, oaep }) => ({

@@ -7,9 +7,10 @@ import { configPath } from "../../records/config.js";
 import type { Governance } from "../../records/rules/governance.js";
 import type { RuleBook } from "../../records/rules/rule-book.js";
 import { hasName, placeOf, rulesFilesAbove } from "../../records/rules/rules-lookup.js";
-import { homeFolder, pathOfHome } from "../../store/home.js";
+import { pathOfHome } from "../../store/home.js";
 import { quoted } from "../../store/system-error.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { isThere } from "./known-names.js";
 
 export class OutputRules {
@@ -52,7 +53,7 @@ export class OutputRules {
    */
   async isBinding(path: string, error: P11SealError): Promise<boolean> {
     const { readConfig } = await import("../../records/config.js");
-    const { rulesSigner } = await readConfig(homeFolder(this.#context.io.env));
+    const { rulesSigner } = await readConfig(homeOf(this.#context.io));
     if (rulesSigner === undefined || !ABOUT_RULES.has(error.code)) return rulesSigner !== undefined;
     const { files } = await (await this.book()).explain(path);
     return files.some(({ enforce }) => enforce);
@@ -65,7 +66,7 @@ export class OutputRules {
 
   async #newBook(): Promise<RuleBook> {
     const { RuleBook } = await import("../../records/rules/rule-book.js");
-    const home = homeFolder(this.#context.io.env);
+    const home = homeOf(this.#context.io);
     return new RuleBook({ home, nowMs: Date.now(), remembers: this.#remembers });
   }
 
@@ -98,7 +99,7 @@ export class OutputRules {
     const unchecked = pathOfHome(this.#context.io.env);
     if (!(await isThere(configPath(unchecked)))) return false;
     const { readConfig } = await import("../../records/config.js");
-    const { rules } = await readConfig(homeFolder(this.#context.io.env));
+    const { rules } = await readConfig(homeOf(this.#context.io));
     return rules === "required";
   }
 }

@@ -6,8 +6,9 @@ import type { PublicKey } from "../../keys/key.js";
 import { parsePublicKey } from "../../keys/formats/key-file.js";
 import { directoryPath, readDirectory } from "../../records/directory/directory-file.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { readSmall } from "../io/inputs.js";
-import { homeFolder, pathOfHome } from "../../store/home.js";
+import { pathOfHome } from "../../store/home.js";
 import { isThere } from "./known-names.js";
 
 /** @throws as `readSmall`, `parsePublicKey`, `readDirectory` */
@@ -15,15 +16,15 @@ export async function candidateHalves(
   files: readonly string[],
   context: Context,
 ): Promise<PublicKey[]> {
+  const { io } = context;
   const found: PublicKey[] = [];
   for (const path of files) {
-    const bytes = await readSmall(path, context.io);
+    const bytes = await readSmall(path, io);
     found.push(parsePublicKey(bytes, path === "-" ? "stdin" : path).publicKey);
   }
-  const { env } = context.io;
   for (const kind of ["recipients", "senders", "custodians"] as const) {
-    if (!(await isThere(directoryPath(pathOfHome(env), kind)))) continue;
-    const entries = await readDirectory(homeFolder(env), kind);
+    if (!(await isThere(directoryPath(pathOfHome(io.env), kind)))) continue;
+    const entries = await readDirectory(homeOf(io), kind);
     found.push(...entries.map(({ publicKey }) => publicKey));
   }
   return found;

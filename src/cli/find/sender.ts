@@ -19,8 +19,8 @@ import { P11SealError, UsageError } from "../../errors.js";
 import type { PublicKey, SigningPublicKey } from "../../keys/key.js";
 import { moment, parseDuration } from "../../records/duration.js";
 import type { Arguments } from "../arguments/arguments.js";
-import { homeFolder } from "../../store/home.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 
 /** What a command line says about signing a message. */
 export interface SigningOptions {
@@ -73,7 +73,7 @@ export async function senderOf(
   // Loaded here, so that unsigned messages need no database.
   const { nextSerial } = await import("../../records/ledger/serials.js");
   const { publicKey } = identity;
-  const counters = join(homeFolder(io.env), "serials.db");
+  const counters = join(homeOf(io), "serials.db");
   const serial = await nextSerial(counters, toHex(publicKey.fingerprint), options.streamName);
   const createdMs = Date.now();
   return {
@@ -113,7 +113,7 @@ export async function knownSigner(
   { io, report }: Context,
 ): Promise<KnownSigner | undefined> {
   try {
-    const entries = await readDirectory(homeFolder(io.env), kind);
+    const entries = await readDirectory(homeOf(io), kind);
     const entry =
       "publicKey" in key
         ? holderOf(entries, key)

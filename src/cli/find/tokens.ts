@@ -14,9 +14,9 @@ import { isOffered } from "../../token/use/plan.js";
 import type { KeyInfo, PinReferrer, TokenInfo } from "../../token/values.js";
 import { parseUri, parseUriInFile, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
-import { homeFolder } from "../../store/home.js";
 import { canGetPin, padTeller, pinReferrer, type PinSources } from "./pins.js";
 import type { Context } from "../command.js";
+import { homeOf } from "../io/home.js";
 import { uriArgument } from "./uri-argument.js";
 import type { Patience } from "./waiting.js";
 
@@ -219,7 +219,7 @@ export class Tokens {
     const { TokenProcess } = await import("../../token/process/token-process.js");
     const options = {
       modules: this.#options.modules.map((path) => resolve(path)),
-      home: homeFolder(io.env),
+      home: homeOf(io),
       env: io.env,
       force: this.#options.force,
       ...defined({ timeoutMs, trace }),

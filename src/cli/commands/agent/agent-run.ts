@@ -12,11 +12,11 @@ import { agentSocketPath } from "../../../agent/socket-path.js";
 import { defined } from "../../../defined.js";
 import { UsageError } from "../../../errors.js";
 import { parseDuration } from "../../../records/duration.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { withTokens } from "../../find/tokens.js";
 import { uriArgument } from "../../find/uri-argument.js";
+import { homeOf } from "../../io/home.js";
 import { agentPins } from "./agent-pins.js";
 import { knownPeers } from "./known-peers.js";
 import { keyCount, whyNoKeys } from "./served-keys.js";
@@ -27,7 +27,7 @@ export async function agentRunCommand(args: Arguments, context: Context): Promis
   process.title = "p11seal agent";
   const limits = limitsOf(args);
   const uris = args.texts("identity").map(uriArgument);
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const { findPin, atPad, confirm, asks } = await agentPins(args, uris, context);
   const peers = await knownPeers();
   await withTokens(args, context, async (tokens) => {

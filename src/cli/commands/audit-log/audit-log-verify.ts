@@ -8,8 +8,8 @@ import {
 } from "../../../records/audit/audit-log.js";
 import { defined } from "../../../defined.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../../store/home.js";
 import { knownSigner } from "../../find/sender.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import type { Context } from "../../command.js";
@@ -17,7 +17,7 @@ import type { Context } from "../../command.js";
 export async function auditLogVerifyCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
   const expected = expectedOf(args.text("expected"));
-  const files = auditFiles(homeFolder(io.env));
+  const files = auditFiles(homeOf(io));
   const found = await verifyAuditLog(files, defined({ expected }));
   const text = args.flag("json") ? json(found) : describe(found) + (await passedOn(found, context));
   await write(io.stdout, text);

@@ -10,7 +10,7 @@ import { inspectMessage } from "../../../envelope/messages.js";
 import { directoryPath, readDirectory } from "../../../records/directory/directory-file.js";
 import type { DirectoryEntry, DirectoryKind } from "../../../records/directory/directory.js";
 import { RuleBook } from "../../../records/rules/rule-book.js";
-import { homeFolder, pathOfHome } from "../../../store/home.js";
+import { pathOfHome } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { isThere, KnownNames } from "../../find/known-names.js";
@@ -23,6 +23,7 @@ import {
 } from "../../find/message-tree.js";
 import { withTokens } from "../../find/tokens.js";
 import { fileProgress, type FileProgress } from "../../io/file-progress.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { EXIT } from "../../io/report.js";
 import { defined } from "../../../defined.js";
@@ -197,7 +198,7 @@ async function whoIsKnown(context: Context): Promise<Known> {
   const holders = recipients.flatMap((one) => holderFrom(one, nowMs) ?? []);
   return {
     holders: new Holders(holders),
-    book: new RuleBook({ home: homeFolder(context.io.env), nowMs }),
+    book: new RuleBook({ home: homeOf(context.io), nowMs }),
     senders: await signersIn("senders", context),
     custodians: await signersIn("custodians", context),
     nowMs,
@@ -209,7 +210,7 @@ async function signersIn(
   { io }: Context,
 ): Promise<ReadonlyMap<string, DirectoryEntry>> {
   if (!(await isThere(directoryPath(pathOfHome(io.env), kind)))) return new Map();
-  const entries = await readDirectory(homeFolder(io.env), kind);
+  const entries = await readDirectory(homeOf(io), kind);
   return new Map(entries.map((entry) => [toHex(entry.publicKey.fingerprint), entry]));
 }
 

@@ -13,7 +13,7 @@ import { trustedSender } from "../../../records/directory/directory.js";
 import type { Reservation } from "../../../records/ledger/ledger.js";
 import { MessageFolder } from "../../../records/ledger/message-folder.js";
 import type { Context } from "../../command.js";
-import { homeFolder } from "../../../store/home.js";
+import { homeOf } from "../../io/home.js";
 import type { Output } from "../../io/output.js";
 import { place } from "./capi-message.js";
 import type { CapiUse } from "./capi-use.js";
@@ -55,7 +55,7 @@ export class ReceivedOnce {
         hint: "ask for a signature over blob and ciphertext, or for a message in p11seal's format",
       });
     }
-    const home = homeFolder(io.env);
+    const home = homeOf(io);
     const nowMs = Date.now();
     const sender = { publicKey: authentic.signer, createdMs: nowMs };
     trustedSender(await readDirectory(home, "senders"), sender, { from: policy.from, nowMs });

@@ -22,7 +22,7 @@ import { CapiKeys } from "./capi-keys.js";
 import { deliver, MessageFiles, messagePaths, privateOutput } from "./capi-message.js";
 import { cipherParameters, keyPadding, signatureForm } from "./capi-parameters.js";
 import { CapiUse } from "./capi-use.js";
-import { homeFolder } from "../../../store/home.js";
+import { homeOf } from "../../io/home.js";
 import { requireOneStdin } from "../../io/inputs.js";
 import { nameOrFingerprint } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
@@ -44,7 +44,7 @@ export async function capiReceiveCommand(args: Arguments, context: Context): Pro
   await withTokens(args, context, async (tokens) => {
     const keys = new CapiKeys(tokens, context, args.flag("allow-weak"));
     const use = new CapiUse("receive", context);
-    const home = homeFolder(io.env);
+    const home = homeOf(io);
     const policy = openPolicy(await readConfig(home), { from: [], windowMs: undefined });
     const files = await MessageFiles.open(args, io);
     const target = args.text("output");

@@ -14,8 +14,8 @@ import { requireCapability } from "../../../keys/purpose.js";
 import { appendAudit, auditFiles, type AuditEvent } from "../../../records/audit/audit-log.js";
 import { isPkcs11Uri, parseUri } from "../../../token/uri.js";
 import { CapiHome } from "./capi-home.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
+import { homeOf } from "../../io/home.js";
 import { outcomeOf } from "../../io/report.js";
 
 export class CapiUse {
@@ -35,7 +35,7 @@ export class CapiUse {
   constructor(what: string, context: Context) {
     this.#what = what;
     this.#context = context;
-    this.home = new CapiHome(homeFolder(context.io.env));
+    this.home = new CapiHome(homeOf(context.io));
   }
 
   /** From now on there is something to log. */
@@ -129,7 +129,7 @@ export class CapiUse {
 
   async #append(outcome: string): Promise<void> {
     if (this.#blob === undefined) return;
-    const files = auditFiles(homeFolder(this.#context.io.env));
+    const files = auditFiles(homeOf(this.#context.io));
     await appendAudit(files, { event: "capi", outcome, ...this.#facts(this.#blob) }, Date.now());
     this.#logged = true;
   }

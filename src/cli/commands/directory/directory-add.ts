@@ -16,10 +16,10 @@ import {
 import { fileState } from "../../../store/files.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context, Run } from "../../command.js";
-import { homeFolder } from "../../../store/home.js";
 import { PublicKeys, type FoundKey, type KeyOrigin } from "../../find/public-keys.js";
 import { requireNoSigner } from "../../find/recipients.js";
 import { withTokens } from "../../find/tokens.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { oneLine } from "../../../printable.js";
 import { table } from "../../io/table.js";
@@ -33,7 +33,7 @@ export function addTo(kind: DirectoryKind): Run {
     if (key === "-" && io.stdin.isTTY === true) {
       throw new UsageError("ERR_USAGE", "no key was given, and stdin is a terminal");
     }
-    const home = homeFolder(io.env);
+    const home = homeOf(io);
     const purpose = kind === "recipients" ? "exchange" : "signature";
     const found = await withTokens(args, context, (tokens) =>
       new PublicKeys(tokens, context).find(key, { purpose, option: "the key" }),

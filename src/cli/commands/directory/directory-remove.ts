@@ -7,13 +7,13 @@ import {
 } from "../../../records/directory/directory.js";
 import { fingerprintText } from "../../../keys/public-key.js";
 import type { Context, Run } from "../../command.js";
-import { homeFolder } from "../../../store/home.js";
 import { confirm } from "../../io/confirm.js";
+import { homeOf } from "../../io/home.js";
 
 export function removeFrom(kind: DirectoryKind): Run {
   return async (args, context) => {
     const [name = ""] = args.operands;
-    const home = homeFolder(context.io.env);
+    const home = homeOf(context.io);
     const entry = requireEntry(await readDirectory(home, kind), name);
     if (!args.flag("yes")) await confirmRemoval(entry, kind, context);
     const removed = await removeEntry(home, kind, name);

@@ -12,15 +12,15 @@ import {
   type DirectoryKind,
 } from "../../../records/directory/directory.js";
 import type { Run } from "../../command.js";
-import { homeFolder } from "../../../store/home.js";
 import { certificateData, certificateLine } from "../../find/certificates.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 import { readableCertificates } from "../../../x509/certificate-file.js";
 
 export function listOf(kind: DirectoryKind): Run {
   return async (args, { io, report }) => {
-    const home = homeFolder(io.env);
+    const home = homeOf(io);
     const entries = await readDirectory(home, kind);
     const nowMs = Date.now();
     const rows = entries.map((entry) => [
@@ -40,7 +40,7 @@ export function listOf(kind: DirectoryKind): Run {
 export function showFrom(kind: DirectoryKind): Run {
   return async (args, { io }) => {
     const [name = ""] = args.operands;
-    const entry = requireEntry(await readDirectory(homeFolder(io.env), kind), name);
+    const entry = requireEntry(await readDirectory(homeOf(io), kind), name);
     const nowMs = Date.now();
     const text = args.flag("json") ? json(asData(entry, nowMs)) : describe(entry, nowMs);
     await write(io.stdout, text);

@@ -1,12 +1,12 @@
 /** What `doctor` says of temporary files that runs left behind, here and in the data folder. */
 import { join } from "node:path";
 import { type Leftover, leftoversIn } from "../../../store/leftovers.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Context } from "../../command.js";
+import { homeOf } from "../../io/home.js";
 
 /** Those in other folders are found when something is written there. */
 export function leftBehind({ io }: Context): readonly Leftover[] {
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const folders = [".", home, join(home, "capi"), join(home, "capi", "received")];
   return folders.flatMap(leftoversIn);
 }

@@ -9,7 +9,7 @@ import type { ExportedMessage, Ledger, LedgerStatus } from "../../../records/led
 import { DEFAULT_WINDOW_MS } from "../../../records/policy.js";
 import { openLedger } from "../../../records/ledger/sqlite-ledger.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../../store/home.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { ledgerPath, makeHomeLedger, openHomeLedger } from "../../../records/ledger/home-ledger.js";
 import { json, jsonParts, table } from "../../io/table.js";
@@ -17,7 +17,7 @@ import type { Context } from "../../command.js";
 
 export async function ledgerInitCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const nowMs = Date.now();
   const sinceMs = sinceOf(args, nowMs);
   const earlier = await auditWitness(auditFiles(home));
@@ -42,7 +42,7 @@ export async function ledgerInitCommand(args: Arguments, context: Context): Prom
 }
 
 export async function ledgerStatusCommand(args: Arguments, context: Context): Promise<undefined> {
-  const home = homeFolder(context.io.env);
+  const home = homeOf(context.io);
   const status = await withLedger(openHomeLedger(home), (ledger) => ledger.status());
   const path = ledgerPath(home);
   const text = args.flag("json") ? json({ path, ...status }) : describe(path, status);
@@ -50,7 +50,7 @@ export async function ledgerStatusCommand(args: Arguments, context: Context): Pr
 }
 
 export async function ledgerVerifyCommand(args: Arguments, context: Context): Promise<undefined> {
-  const home = homeFolder(context.io.env);
+  const home = homeOf(context.io);
   const problems = await withLedger(openHomeLedger(home), (ledger) => ledger.verify());
   const rows = problems.map((problem) => [problem]);
   await write(
@@ -67,7 +67,7 @@ export async function ledgerVerifyCommand(args: Arguments, context: Context): Pr
 }
 
 export async function ledgerPruneCommand(args: Arguments, context: Context): Promise<undefined> {
-  const home = homeFolder(context.io.env);
+  const home = homeOf(context.io);
   const window = args.text("window");
   const chosenMs = window === undefined ? undefined : parseDuration(window);
   const windowMs = chosenMs ?? (await readConfig(home)).windowMs ?? DEFAULT_WINDOW_MS;
@@ -89,7 +89,7 @@ export async function ledgerPruneCommand(args: Arguments, context: Context): Pro
 
 /** Opened without the audit log, so that an outdated ledger can be looked at too. */
 export async function ledgerExportCommand(args: Arguments, context: Context): Promise<undefined> {
-  const path = ledgerPath(homeFolder(context.io.env));
+  const path = ledgerPath(homeOf(context.io));
   await withLedger(openLedger(path), async (ledger) => {
     const { streams, messages, ...fields } = await ledger.export();
     const counted = counting(messages);

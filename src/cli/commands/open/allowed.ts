@@ -7,9 +7,9 @@ import type { MessageInfo } from "../../../envelope/message-info.js";
 import type { Allowances } from "../../../envelope/receiver.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import type { Secret } from "../../../secret.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { homeOf } from "../../io/home.js";
 
 /** @throws UsageError: unauthenticated content of several files */
 export function allowancesOf(args: Arguments, files: readonly string[]): Allowances {
@@ -54,5 +54,5 @@ export function noteUnauthenticated(atEnd: AtEnd | undefined, { report }: Contex
 export async function rejectionSecret({ io }: Context): Promise<Secret> {
   // Few messages need it, and it takes all of CryptoAPI with it.
   const { CapiHome } = await import("../capi/capi-home.js");
-  return new CapiHome(homeFolder(io.env)).rejectionSecret();
+  return new CapiHome(homeOf(io)).rejectionSecret();
 }

@@ -14,10 +14,10 @@ import { requireSigner } from "../../../keys/signer-strength.js";
 import { moment } from "../../../records/duration.js";
 import { verifyReceipt, type Receipt } from "../../../records/audit/receipt.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../../store/home.js";
 import { knownSender, knownSigner, senderData, type KnownSigner } from "../../find/sender.js";
 import { PublicKeys } from "../../find/public-keys.js";
 import { withTokens } from "../../find/tokens.js";
+import { homeOf } from "../../io/home.js";
 import { readSmall, requireOneStdin } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
@@ -32,7 +32,7 @@ export async function receiptVerifyCommand(args: Arguments, context: Context): P
     throw new UsageError("ERR_USAGE", "--key and --by both name the receiver; give one of them");
   }
   requireOneStdin([path, ...(key === undefined ? [] : [key])]);
-  const senders = await readDirectory(homeFolder(io.env), "senders");
+  const senders = await readDirectory(homeOf(io), "senders");
   const bytes = await readSmall(path, io);
   const receipt =
     key === undefined

@@ -10,7 +10,6 @@ import { defined } from "../../../defined.js";
 import { PolicyError, UsageError } from "../../../errors.js";
 import type { ExchangePublicKey } from "../../../keys/key.js";
 import { openPolicy, readConfig } from "../../../records/config.js";
-import { homeFolder } from "../../../store/home.js";
 import { quoted } from "../../../store/system-error.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";

@@ -11,9 +11,9 @@ import type { Governance, RulesFile } from "../../../records/rules/governance.js
 import { RuleBook, type Explanation } from "../../../records/rules/rule-book.js";
 import type { RuledKey } from "../../../records/rules/ruled-keys.js";
 import type { Limits, NamedKey, Rule } from "../../../records/rules/rules-format.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
@@ -22,7 +22,7 @@ export async function rulesExplainCommand(
   { io, report }: Context,
 ): Promise<undefined> {
   const [path = ""] = args.operands;
-  const book = new RuleBook({ home: homeFolder(io.env), nowMs: Date.now() });
+  const book = new RuleBook({ home: homeOf(io), nowMs: Date.now() });
   const explanation = await book.explain(path);
   let rules: Governance | undefined;
   let refusal: P11SealError | undefined;

@@ -15,7 +15,6 @@ import {
   signRules,
 } from "../../../records/rules/rules-signature.js";
 import { moment } from "../../../records/duration.js";
-import { homeFolder } from "../../../store/home.js";
 import { readRegular } from "../../../store/regular-file.js";
 import { quoted } from "../../../store/system-error.js";
 import { fingerprintText } from "../../../keys/public-key.js";
@@ -23,6 +22,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { signerAt } from "../../find/identity-at.js";
 import { withTokens } from "../../find/tokens.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { commit, fileOutput } from "../../io/outputs.js";
 import { json, table } from "../../io/table.js";
@@ -48,7 +48,7 @@ export async function rulesSignCommand(args: Arguments, context: Context): Promi
     const { publicKey } = identity;
     const signer = toHex(publicKey.fingerprint);
     const { folder } = placeOf(path);
-    await refuseOlder(homeFolder(io.env), { folder, signer, version, sha256 });
+    await refuseOlder(homeOf(io), { folder, signer, version, sha256 });
     const key = await identity.unlock();
     const signedMs = Date.now();
     const output = await fileOutput(target, {

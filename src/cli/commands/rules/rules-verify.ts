@@ -7,17 +7,17 @@ import { configPath } from "../../../records/config.js";
 import { moment } from "../../../records/duration.js";
 import { RuleBook } from "../../../records/rules/rule-book.js";
 import { placeOf } from "../../../records/rules/rules-lookup.js";
-import { homeFolder } from "../../../store/home.js";
 import { quoted } from "../../../store/system-error.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
 export async function rulesVerifyCommand(args: Arguments, { io }: Context): Promise<undefined> {
   const [path = ""] = args.operands;
   const { folder, name } = placeOf(path);
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const file = await new RuleBook({ home, nowMs: Date.now() }).file(join(folder, name));
   const { signer, version = 0 } = file;
   if (signer === undefined) {

@@ -13,7 +13,6 @@ import {
 } from "../../../envelope/signatures.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import { ANY_SENDER } from "../../../records/directory/directory.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { certificateTrust } from "../../find/certificate-trust.js";
@@ -21,6 +20,7 @@ import { certificatesAt } from "../../find/certificate-files.js";
 import { judgeSigners, signerData, signerRows, type JudgedSigner } from "../../find/signers.js";
 import { trustFiles } from "../../find/trust-options.js";
 import { passing } from "../../../stream.js";
+import { homeOf } from "../../io/home.js";
 import { openInput, requireOneStdin } from "../../io/inputs.js";
 import { write, type Io } from "../../io/io.js";
 import type { Output } from "../../io/output.js";
@@ -54,7 +54,7 @@ export async function verifyCommand(args: Arguments, context: Context): Promise<
       hint: `the content is in ${content} already`,
     });
   }
-  const senders = await readDirectory(homeFolder(io.env), "senders");
+  const senders = await readDirectory(homeOf(io), "senders");
   const given = await certificatesAt(certificates, io);
   const trust = await certificateTrust(args, context);
   const options = {

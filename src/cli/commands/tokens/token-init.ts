@@ -9,7 +9,7 @@ import { developmentToken, namedSoftHsmConf } from "../../../token/modules/disco
 import { randomPin } from "../../../token/random-pin.js";
 import type { PinReferrer, TokenInfo } from "../../../token/values.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { homeFolder } from "../../../store/home.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { pinReferrer } from "../../find/pins.js";
 import { printable } from "../../../printable.js";
@@ -37,7 +37,7 @@ export async function tokenInitCommand(args: Arguments, context: Context): Promi
   };
   const module = args.text("module");
   if (module !== undefined) requireExactFolder(module);
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const tokens = new TokenProcess({ home, env: io.env, pin });
   try {
     const token = await tokens.initDevelopmentToken({

@@ -4,12 +4,12 @@ import { FormatError, UsageError } from "../../../errors.js";
 import { naming } from "../../../keys/refusals.js";
 import { oneLine } from "../../../printable.js";
 import { addAuthority, certificateFingerprint } from "../../../records/authorities.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Certificate } from "../../../x509/certificate.js";
 import { certificatesIn } from "../../../x509/certificate-file.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { certificateLine } from "../../find/certificates.js";
+import { homeOf } from "../../io/home.js";
 import { readSmall } from "../../io/inputs.js";
 import { write } from "../../io/io.js";
 import { table } from "../../io/table.js";
@@ -24,7 +24,7 @@ export async function trustAddCommand(args: Arguments, context: Context): Promis
   const certificate = onlyOne(await readSmall(path, io), where);
   const source = oneLine(args.text("provenance") ?? basename(where));
   const addedMs = Math.floor(Date.now() / 1000) * 1000;
-  const isNew = await addAuthority(homeFolder(io.env), { name, certificate, source, addedMs });
+  const isNew = await addAuthority(homeOf(io), { name, certificate, source, addedMs });
   await write(
     io.stdout,
     table([

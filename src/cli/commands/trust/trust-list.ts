@@ -5,10 +5,10 @@ import {
   readAuthorities,
 } from "../../../records/authorities.js";
 import { formatMoment } from "../../../records/directory/directory.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { certificateData, certificateLine } from "../../find/certificates.js";
+import { homeOf } from "../../io/home.js";
 import { write } from "../../io/io.js";
 import { json, table } from "../../io/table.js";
 
@@ -16,7 +16,7 @@ export async function trustListCommand(
   args: Arguments,
   { io, report }: Context,
 ): Promise<undefined> {
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const authorities = await readAuthorities(home);
   const nowMs = Date.now();
   const status = ({ notBeforeMs, notAfterMs }: Validity): string =>

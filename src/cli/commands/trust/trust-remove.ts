@@ -5,18 +5,18 @@ import {
   removeAuthority,
   requireAuthority,
 } from "../../../records/authorities.js";
-import { homeFolder } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
 import { certificateLine } from "../../find/certificates.js";
 import { confirm } from "../../io/confirm.js";
+import { homeOf } from "../../io/home.js";
 
 export async function trustRemoveCommand(
   args: Arguments,
   { io, report }: Context,
 ): Promise<undefined> {
   const [text = ""] = args.operands;
-  const home = homeFolder(io.env);
+  const home = homeOf(io);
   const { name, certificate } = requireAuthority(await readAuthorities(home), text);
   if (!args.flag("yes")) {
     await confirm(io, {
