@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { promisify } from "node:util";
+import { concatAll } from "../../bytes.js";
 import { defined } from "../../defined.js";
 import { UsageError } from "../../errors.js";
 import type { FillingSource } from "../../stream.js";
@@ -136,19 +137,26 @@ export const AT_ONCE_BYTES = 64 * 1024;
 export async function readSmall(path: string, io: Io): Promise<Uint8Array> {
   const input = await openInput(path, io);
   try {
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of input.chunks) {
-      length += chunk.length;
-      if (length > MAX_SMALL_BYTES) {
-        throw fileError("ERR_READ", input.name, { code: "EFBIG" }, "a key file is much smaller");
-      }
-      parts.push(chunk);
-    }
-    return new Uint8Array(Buffer.concat(parts));
+    return await wholeOf(input, MAX_SMALL_BYTES, "a key file is much smaller");
   } finally {
     await input.close();
   }
+}
+
+/**
+ * All of an input that has at most so many bytes.
+ *
+ * @throws FileError `ERR_READ`
+ */
+export async function wholeOf(input: Input, most: number, hint?: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of input.chunks) {
+    length += chunk.length;
+    if (length > most) throw fileError("ERR_READ", input.name, { code: "EFBIG" }, hint);
+    parts.push(chunk);
+  }
+  return concatAll(parts);
 }
 
 /** Refuses two inputs that are both stdin. */

@@ -8,12 +8,11 @@ import { readSdkFile } from "../../../capi/index.js";
 import { UsageError } from "../../../errors.js";
 import { Spool } from "../../io/spool.js";
 import type { Arguments } from "../../arguments/arguments.js";
-import { openInput, type Input } from "../../io/inputs.js";
+import { openInput, wholeOf, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
 import type { Output, OutputOptions } from "../../io/output.js";
 import { fileOutput, noteExposed, placeAll, standardOutput } from "../../io/outputs.js";
 import { syncFolder } from "../../../store/flush.js";
-import { fileError } from "../../../store/system-error.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Context } from "../../command.js";
 
@@ -29,14 +28,7 @@ export interface SmallInput {
 export async function smallInput(path: string, io: Io): Promise<SmallInput> {
   const input = await openInput(path, io);
   try {
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of input.chunks) {
-      length += chunk.length;
-      if (length > MAX_SMALL_BYTES) throw fileError("ERR_READ", input.name, { code: "EFBIG" });
-      parts.push(chunk);
-    }
-    return { input, bytes: new Uint8Array(Buffer.concat(parts)) };
+    return { input, bytes: await wholeOf(input, MAX_SMALL_BYTES) };
   } catch (error) {
     await input.close();
     throw error;
