@@ -3,7 +3,7 @@
  * derived from it (RFC 5753 §7.2 for the X9.63 function, RFC 8418 §2 for HKDF), and AES Key Wrap
  * under that (RFC 3394).
  */
-import { createCipheriv, createDecipheriv, createHash, hkdfSync } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, type Decipher } from "node:crypto";
 import { der, TAG } from "../asn1/der.js";
 import { concat, concatAll, u32 } from "../bytes.js";
 import type { OaepHash } from "../keys/key.js";
@@ -75,14 +75,7 @@ export function aesKeyWrap(kek: Uint8Array, key: Uint8Array): Uint8Array {
 
 /** The key; `null` if it was not wrapped under `kek`, which is overwritten. */
 export function aesKeyUnwrap(kek: Uint8Array, wrapped: Uint8Array): Uint8Array | null {
-  const decipher = createDecipheriv(cipherOf(kek), kek, INITIAL_VALUE);
-  try {
-    return concat(decipher.update(wrapped), decipher.final());
-  } catch {
-    return null;
-  } finally {
-    kek.fill(0);
-  }
+  return unwrapped(createDecipheriv(cipherOf(kek), kek, INITIAL_VALUE), kek, wrapped);
 }
 
 // ── Triple DES Key Wrap ──
@@ -92,7 +85,10 @@ export function aesKeyUnwrap(kek: Uint8Array, wrapped: Uint8Array): Uint8Array |
  * wrapped under `kek`, 24 bytes, which is overwritten.
  */
 export function desKeyUnwrap(kek: Uint8Array, wrapped: Uint8Array): Uint8Array | null {
-  const decipher = createDecipheriv("des3-wrap", kek, null);
+  return unwrapped(createDecipheriv("des3-wrap", kek, null), kek, wrapped);
+}
+
+function unwrapped(decipher: Decipher, kek: Uint8Array, wrapped: Uint8Array): Uint8Array | null {
   try {
     return concat(decipher.update(wrapped), decipher.final());
   } catch {
