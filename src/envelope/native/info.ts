@@ -20,7 +20,7 @@ import { isHybrid } from "../../wrap/hpke.js";
 import { FORMAT, SUITE, VERSION, type ParsedHeader } from "./header.js";
 import type { Stanza } from "./recips.js";
 import { heldRecord, passedOnBy } from "./rewrap-record.js";
-import { TRAILER_BYTES, verifyCore } from "./signature.js";
+import { stated, TRAILER_BYTES, verifyCore } from "./signature.js";
 import { stanzasFor } from "./wrap.js";
 
 /** Nothing of it is verified without the key, but for the sender's signature over part of it. */
@@ -67,14 +67,8 @@ function claimedSender(
   const verified = holdingSender(header);
   return {
     keyId: toHex(claims.senderKeyId),
-    streamId: toHex(claims.streamId),
-    serial: claims.serial,
-    createdMs: claims.createdMs,
-    ...defined({
-      expiresMs: claims.expiresMs,
-      rulesHash: claims.rulesHash && toHex(claims.rulesHash),
-      passedOn: verified?.recipientsIntact === false ? passedOn : undefined,
-    }),
+    ...stated(claims),
+    ...defined({ passedOn: verified?.recipientsIntact === false ? passedOn : undefined }),
     addressees: claims.addressees.length,
     signature: verified === undefined ? "does not hold" : "holds",
     recipientsIntact: verified?.recipientsIntact ?? false,

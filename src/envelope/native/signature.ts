@@ -22,7 +22,7 @@ import { requireEd25519 } from "../../keys/curve25519.js";
 import { publicKeyFromEd25519, publicKeyFromSpki } from "../../keys/public-key.js";
 import { requireCapability } from "../../keys/purpose.js";
 import { signatureAlgorithm, verifySignature } from "../../keys/signing.js";
-import type { SenderInfo } from "../message-info.js";
+import type { ClaimedSender, SenderInfo } from "../message-info.js";
 import type { Sender } from "../seal-options.js";
 import type { SignedClaims } from "./core.js";
 import { FORMAT, type KeySignature, type ParsedHeader } from "./header.js";
@@ -176,14 +176,25 @@ export function verifyCore(header: ParsedHeader): SenderInfo | undefined {
     ...signer,
     keyId: toHex(signer.publicKey.fingerprint),
     messageId: toHex(messageId),
-    streamId: toHex(claims.streamId),
-    serial: claims.serial,
-    createdMs: claims.createdMs,
-    ...defined({
-      expiresMs: claims.expiresMs,
-      rulesHash: claims.rulesHash && toHex(claims.rulesHash),
-    }),
+    ...stated(claims),
     recipientsIntact: equal(claims.recipsHash, sha256(header.recipsBlock)),
+  };
+}
+
+/** Of what a sender signed, that which needs no check of its own. */
+export function stated({
+  streamId,
+  serial,
+  createdMs,
+  expiresMs,
+  rulesHash,
+}: SignedClaims): Pick<
+  ClaimedSender,
+  "streamId" | "serial" | "createdMs" | "expiresMs" | "rulesHash"
+> {
+  return {
+    ...{ streamId: toHex(streamId), serial, createdMs },
+    ...defined({ expiresMs, rulesHash: rulesHash && toHex(rulesHash) }),
   };
 }
 
