@@ -15,7 +15,7 @@ const DATABASE = "node_modules/(?:libsql|better-sqlite3)/";
 const OUTSIDE = "^(?:fs|fs/promises|child_process|process|sqlite)$";
 
 /** What is imported by everybody: byte strings, errors, secrets, streams, printable text. */
-const LEAVES = "^src/(?:bytes|defined|errors|printable|secret|stream|turnstile)[.]ts$";
+const LEAVES = "^src/(?:bytes|defined|errors|printable|secret|stream|strict-cbor|turnstile)[.]ts$";
 
 /**
  * Each room and what it may import besides itself and the leaves.

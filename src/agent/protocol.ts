@@ -6,9 +6,10 @@
  * Nothing here can carry a PIN, a file key, or what a private key made of bytes of somebody's
  * choice: a signature is over a description that the agent has read.
  */
-import { decode, encode, Tokenizer, type DecodeOptions, type Token } from "cborg";
+import { decode, encode, Tokenizer, type Token } from "cborg";
 import { equal } from "../bytes.js";
 import { TokenError } from "../errors.js";
+import { STRICT_CBOR } from "../strict-cbor.js";
 import { MAX_FRAME_BYTES } from "./frames.js";
 
 /** Both ends must speak the same version. */
@@ -251,7 +252,7 @@ export function decodeAnswer(bytes: Uint8Array): Answer {
 function decoded(bytes: Uint8Array, shapes: Readonly<Record<string, Shape>>): unknown {
   let value: unknown;
   try {
-    value = plain(decode(bytes, { ...STRICT, tokenizer: new FewTokens(bytes, STRICT) }), 0);
+    value = plain(decode(bytes, { ...STRICT_CBOR, tokenizer: new FewTokens(bytes) }), 0);
   } catch {
     throw refused("not CBOR");
   }
@@ -272,9 +273,9 @@ function decoded(bytes: Uint8Array, shapes: Readonly<Record<string, Shape>>): un
 class FewTokens extends Tokenizer {
   #left = MAX_TOKENS;
 
-  constructor(bytes: Uint8Array, options: DecodeOptions) {
+  constructor(bytes: Uint8Array) {
     // Slices of a Buffer would be views of it.
-    super(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), options);
+    super(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), STRICT_CBOR);
   }
 
   override next(): Token {
@@ -286,17 +287,6 @@ class FewTokens extends Tokenizer {
 
 /** Values in a message, with the names of their fields: the longest lists have a thousand. */
 const MAX_TOKENS = 65_536;
-
-const STRICT: DecodeOptions = {
-  strict: true,
-  useMaps: true,
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowInfinity: false,
-  allowNaN: false,
-  allowBigInt: false,
-  rejectDuplicateMapKeys: true,
-};
 
 /** Objects in place of maps, which can't have odd prototypes before their keys were looked at. */
 function plain(value: unknown, depth: number): unknown {

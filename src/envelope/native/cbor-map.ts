@@ -6,6 +6,7 @@
 import { decode, encode } from "cborg";
 import { equal } from "../../bytes.js";
 import type { P11SealError } from "../../errors.js";
+import { STRICT_CBOR } from "../../strict-cbor.js";
 
 /** Keys below this have the meanings given on the page; from here on, others may be skipped. */
 export const FIRST_OTHER_KEY = 64;
@@ -97,16 +98,7 @@ export function requireDeterministic(
 function decodeMap(bytes: Uint8Array, name: string, refuse: Refuse): ReadonlyMap<unknown, unknown> {
   let value: unknown;
   try {
-    value = decode(bytes, {
-      strict: true,
-      useMaps: true,
-      allowIndefinite: false,
-      allowUndefined: false,
-      allowInfinity: false,
-      allowNaN: false,
-      allowBigInt: false,
-      rejectDuplicateMapKeys: true,
-    });
+    value = decode(bytes, STRICT_CBOR);
   } catch {
     throw refuse(`${name} is not CBOR`);
   }
