@@ -11,6 +11,7 @@ const DURABLE_TEST = "test/store/durable.test.ts";
 const LOCK_TEST = "test/store/lock.test.ts";
 const TREE_LOCK_TEST = "test/store/tree-lock.test.ts";
 const JOURNAL_TEST = "test/store/journal.test.ts";
+const DELIVERING_TEST = "test/cli/commands/open/delivering.test.ts";
 const LEFTOVERS_TEST = "test/store/leftovers.test.ts";
 
 /** @type {readonly import("./list.mjs").Mutant[]} */
@@ -171,6 +172,22 @@ export const STORING = [
     find: "await open(side, constants.O_RDONLY | NO_FOLLOW)",
     replace: "await open(side, constants.O_RDONLY)",
     test: HEADER_TEST,
+  },
+  // ── Deliveries ──
+  {
+    what: "the ledger says delivered before a plaintext's name is on the disk",
+    file: "src/cli/commands/open/delivering.ts",
+    find: "  await output.prepare();\n  const acceptance = await accept(delivery, admission);\n  placeAll(outputsOf(delivery));\n  await flushNames(outputsOf(delivery));\n",
+    replace:
+      "  await output.prepare();\n  const acceptance = await accept(delivery, admission);\n  placeAll(outputsOf(delivery));\n",
+    test: DELIVERING_TEST,
+  },
+  {
+    what: "the ledger says delivered before a killed run's plaintext has its name on the disk",
+    file: "src/records/ledger/delivery.ts",
+    find: "      flushName(delivery.final);\n",
+    replace: "",
+    test: DELIVERING_TEST,
   },
   // ── Locks ──
   {

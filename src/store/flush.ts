@@ -3,7 +3,7 @@
  * files of one folder get their names at about the same time, they share a flush that begins once
  * each of them has its name.
  */
-import { closeSync, constants, fsync, openSync } from "node:fs";
+import { closeSync, constants, fsync, fsyncSync, openSync } from "node:fs";
 
 /** Waits until what was written to a file is on the disk. @throws an error of Node's */
 export function flush(descriptor: number): Promise<void> {
@@ -32,6 +32,17 @@ export function syncFolder(path: string): Promise<void> {
   if (known === undefined) return begin(path);
   known.next ??= known.running.then(() => begin(path));
   return known.next;
+}
+
+/** As `syncFolder`, while everything waits. */
+export function syncFolderSync(path: string): void {
+  if (process.platform === "win32") return;
+  const descriptor = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function begin(path: string): Promise<void> {

@@ -1,114 +1,10 @@
 /** What must survive a power cut is flushed, in this order: the bytes, the name, the answer. */
 import * as nodeFs from "node:fs";
-import * as nodePromises from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { promisify } from "node:util";
-import { afterAll, beforeEach, describe, expect, it, jest } from "@jest/globals";
+import { afterAll, beforeEach, describe, expect, it } from "@jest/globals";
+import { calls } from "../support/recorded-calls.js";
 
-let calls: string[] = [];
-
-/** Temporary files by the name that they will get. */
-const nameOf = (path: unknown): string =>
-  basename(String(path)).replace(
-    /^\.(.+)\.p11seal-[0-9a-f]{8}(?:-[0-9a-f-]+)?\.part$/,
-    "$1 (temporary)",
-  );
-
-const names = new Map<number, string>();
-
-jest.unstable_mockModule("node:fs/promises", () => ({
-  ...nodePromises,
-  open: async (...args: Parameters<typeof nodePromises.open>) => {
-    const handle = await nodePromises.open(...args);
-    const name = nameOf(args[0]);
-    names.set(handle.fd, name);
-    const writeFile = handle.writeFile.bind(handle);
-    const appendFile = handle.appendFile.bind(handle);
-    const sync = handle.sync.bind(handle);
-    const datasync = handle.datasync.bind(handle);
-    handle.writeFile = async (...rest) => {
-      calls.push(`write ${name}`);
-      await writeFile(...rest);
-    };
-    handle.appendFile = async (...rest) => {
-      calls.push(`write ${name}`);
-      await appendFile(...rest);
-    };
-    handle.sync = async () => {
-      calls.push(`flush ${name}`);
-      await sync();
-    };
-    handle.datasync = async () => {
-      calls.push(`flush ${name}`);
-      await datasync();
-    };
-    return handle;
-  },
-  rename: async (from: string, to: string) => {
-    calls.push(`name ${nameOf(to)}`);
-    await nodePromises.rename(from, to);
-  },
-  unlink: async (path: string) => {
-    calls.push(`remove ${nameOf(path)}`);
-    await nodePromises.unlink(path);
-  },
-}));
-jest.unstable_mockModule("node:fs", () => ({
-  ...nodeFs,
-  open: (
-    path: string,
-    flags: number,
-    mode: number,
-    done: (error: NodeJS.ErrnoException | null, fd: number) => void,
-  ) => {
-    nodeFs.open(path, flags, mode, (error, fd) => {
-      if (error === null) names.set(fd, nameOf(path));
-      done(error, fd);
-    });
-  },
-  write: Object.assign(() => undefined, {
-    [promisify.custom]: (
-      ...[fd, ...rest]: [number, Uint8Array, number, number, number]
-    ): Promise<unknown> => {
-      calls.push(`write ${names.get(fd)}`);
-      return promisify(nodeFs.write)(fd, ...rest);
-    },
-  }),
-  writeSync: (fd: number, bytes: Uint8Array, offset: number, length: number, place: number) => {
-    calls.push(`write ${names.get(fd)}`);
-    return nodeFs.writeSync(fd, bytes, offset, length, place);
-  },
-  openSync: (...args: Parameters<typeof nodeFs.openSync>) => {
-    const fd = nodeFs.openSync(...args);
-    names.set(fd, nameOf(args[0]));
-    return fd;
-  },
-  writeFileSync: (...args: Parameters<typeof nodeFs.writeFileSync>) => {
-    const [file] = args;
-    if (typeof file === "number") calls.push(`write ${names.get(file)}`);
-    nodeFs.writeFileSync(...args);
-  },
-  writevSync: (...args: Parameters<typeof nodeFs.writevSync>) => {
-    calls.push(`write ${names.get(args[0])}`);
-    return nodeFs.writevSync(...args);
-  },
-  fsync: (fd: number, done: nodeFs.NoParamCallback) => {
-    const name = names.get(fd);
-    nodeFs.fsync(fd, (error) => {
-      calls.push(`flush ${name}`);
-      done(error);
-    });
-  },
-  renameSync: (from: string, to: string) => {
-    calls.push(`name ${nameOf(to)}`);
-    nodeFs.renameSync(from, to);
-  },
-  linkSync: (from: string, to: string) => {
-    calls.push(`name ${nameOf(to)}`);
-    nodeFs.linkSync(from, to);
-  },
-}));
 const { Journal } = await import("../../src/store/journal.js");
 const { finishInPlace } = await import("../../src/store/header-in-place.js");
 const { replaceHeader } = await import("../../src/store/replace-header.js");
@@ -126,7 +22,7 @@ afterAll(() => {
 let folder: string;
 beforeEach(() => {
   folder = nodeFs.mkdtempSync(join(above, "f-"));
-  calls = [];
+  calls.length = 0;
 });
 
 const event = { event: "open", outcome: "opened" } as const;
@@ -198,7 +94,7 @@ describe("on the disk before anyone relies on it:", () => {
     const killed = made.replace(/("run":"[^"]+)-[0-9]+"/, '$1-1"');
     nodeFs.writeFileSync(side, killed, { encoding: "latin1", mode: 0o600 });
     nodeFs.writeFileSync(path, left);
-    calls = [];
+    calls.length = 0;
     await finishInPlace(path);
     expect(calls).toEqual([...steps, `remove ${basename(side)}`]);
   });
@@ -222,7 +118,7 @@ describe("on the disk before anyone relies on it:", () => {
   it("each other line of the audit log, before the head that counts it", async () => {
     const files = auditFiles(folder);
     await appendAudit(files, event, Date.UTC(2027, 0, 1));
-    calls = [];
+    calls.length = 0;
     await appendAudit(files, event, Date.UTC(2027, 0, 1));
     const log = calls.filter((call) => /audit\.(jsonl|head)|f-/.test(call));
     expect(log.slice(0, 2)).toEqual(["write audit.jsonl", "write audit.head (temporary)"]);
@@ -254,7 +150,7 @@ describe("on the disk before anyone relies on it:", () => {
       if (state.head !== undefined) {
         nodeFs.writeFileSync(files.head, heads[state.head], { mode: 0o600 });
       }
-      calls = [];
+      calls.length = 0;
       await appendAudit(files, event, Date.UTC(2027, 0, 1));
       const last = calls.slice(calls.indexOf("write audit.jsonl"));
       const order = last.filter((call) => !/^name (?:free|held-)/.test(call)).slice(2);

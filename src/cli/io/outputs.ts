@@ -83,9 +83,7 @@ export function noteExposed({ report }: Context): (name: string) => void {
 export async function commit(...outputs: readonly Output[]): Promise<void> {
   for (const output of outputs) await output.prepare();
   placeAll(outputs);
-  for (const { paths, durable } of outputs) {
-    if (paths !== undefined && durable === true) await syncFolder(dirname(paths.final));
-  }
+  await flushNames(outputs);
   for (const output of outputs) await output.close();
 }
 
@@ -101,6 +99,13 @@ export function placeAll(outputs: readonly Output[]): void {
     for (const output of placed.reverse()) output.displace();
     throw error;
   }
+}
+
+/** After `placeAll`: resolves once the names of durable outputs are on the disk, in this order. */
+export async function flushNames(outputs: readonly Output[]): Promise<void> {
+  const durable = outputs.filter((output) => output.durable === true);
+  const folders = durable.flatMap(({ paths }) => (paths === undefined ? [] : dirname(paths.final)));
+  for (const folder of new Set(folders)) await syncFolder(folder);
 }
 
 /** Refuses two outputs that are the same file, however their paths are spelled. */

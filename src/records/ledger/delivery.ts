@@ -4,9 +4,10 @@
  * alter. The number of its device would not do: a reboot may change it.
  */
 import { lstatSync, unlinkSync } from "node:fs";
-import { isAbsolute } from "node:path";
+import { dirname, isAbsolute } from "node:path";
 import { FileError, PolicyError } from "../../errors.js";
-import { errno, quoted, reason } from "../../store/system-error.js";
+import { syncFolderSync } from "../../store/flush.js";
+import { errno, fileError, quoted, reason } from "../../store/system-error.js";
 import { keptName } from "../../store/temporary.js";
 import type { OutputPaths } from "./ledger.js";
 
@@ -28,12 +29,16 @@ export function describeDelivery(output: OutputPaths): Delivery {
 }
 
 /**
- * `placed`: the plaintext has its final name. `waiting`: it has its temporary one. `gone`: neither.
- * An error means that nobody can tell, so the message may neither be opened again nor be forgotten.
+ * `placed`: the plaintext has its final name, on the disk. `waiting`: it has its temporary one.
+ * `gone`: neither. An error means that nobody can tell, so the message may neither be opened again
+ * nor be forgotten.
  */
 export function deliveryState(delivery: Delivery): "placed" | "waiting" | "gone" | FileError {
   try {
-    if (markOf(delivery.final) === delivery.mark) return "placed";
+    if (markOf(delivery.final) === delivery.mark) {
+      flushName(delivery.final);
+      return "placed";
+    }
     return markOf(delivery.temporary) === delivery.mark ? "waiting" : "gone";
   } catch (error) {
     if (error instanceof FileError) return error;
@@ -66,6 +71,20 @@ export function requirePaths({ temporary, final }: OutputPaths): void {
 /** Only files of such names are ever removed here. */
 const TEMPORARY_SUFFIX = ".part";
 
+/**
+ * The run that gave the name may have been killed before it was on the disk. Without the flush, a
+ * power cut could take the plaintext away once the ledger says that it was delivered.
+ */
+function flushName(path: string): void {
+  try {
+    syncFolderSync(dirname(path));
+  } catch (error) {
+    throw fileError("ERR_WRITE", path, error, OPEN_AGAIN);
+  }
+}
+
+const OPEN_AGAIN = "the message is accepted but not delivered; when that works, open it again";
+
 function markOf(path: string): string | undefined {
   try {
     const stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
@@ -74,7 +93,7 @@ function markOf(path: string): string | undefined {
     if (["ENOTDIR", "ENOENT"].includes(errno(error) ?? "")) return undefined;
     throw new FileError("ERR_READ", `cannot look at ${quoted(path)}: ${reason(error)}`, {
       cause: error,
-      hint: "the message is accepted but not delivered; when that works, open it again",
+      hint: OPEN_AGAIN,
     });
   }
 }

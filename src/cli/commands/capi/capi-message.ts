@@ -3,7 +3,6 @@
  * its signature, and to decrypt it to the end before any of it goes to a stream. A message is
  * delivered only once its end was reached.
  */
-import { dirname } from "node:path";
 import { readSdkFile } from "../../../capi/index.js";
 import { UsageError } from "../../../errors.js";
 import { Spool } from "../../io/spool.js";
@@ -11,8 +10,7 @@ import type { Arguments } from "../../arguments/arguments.js";
 import { openInput, wholeOf, type Input } from "../../io/inputs.js";
 import type { Io } from "../../io/io.js";
 import type { Output, OutputOptions } from "../../io/output.js";
-import { fileOutput, noteExposed, placeAll, standardOutput } from "../../io/outputs.js";
-import { syncFolder } from "../../../store/flush.js";
+import { fileOutput, flushNames, noteExposed, placeAll, standardOutput } from "../../io/outputs.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Context } from "../../command.js";
 
@@ -219,7 +217,5 @@ export async function deliver(
 /** Gives a prepared file its name. */
 export async function place(output: Output): Promise<void> {
   placeAll([output]);
-  if (output.paths !== undefined && output.durable === true) {
-    await syncFolder(dirname(output.paths.final));
-  }
+  await flushNames([output]);
 }

@@ -3,17 +3,15 @@
  * is in the ledger and the audit log before anyone has its plaintext.
  */
 import type { Hash } from "node:crypto";
-import { dirname } from "node:path";
 import type { BodyChunk } from "../../../body/segment-stream.js";
 import { PolicyError } from "../../../errors.js";
 import type { Acceptance } from "../../../records/ledger/ledger.js";
-import { syncFolder } from "../../../store/flush.js";
 import type { Context } from "../../command.js";
 import { notePassedOn } from "../../find/accepted-custodians.js";
 import { noteSender } from "../../find/sender.js";
 import { writeOnce, type OpenedMessage } from "../../io/bulk.js";
 import type { Output } from "../../io/output.js";
-import { commit, placeAll } from "../../io/outputs.js";
+import { commit, flushNames, placeAll } from "../../io/outputs.js";
 import { BrokenPipe } from "../../io/io.js";
 import { TextOnly } from "../../io/terminal-guard.js";
 import type { Admission, AlreadyDecrypted } from "./admission.js";
@@ -52,20 +50,16 @@ export async function deliver(delivery: Delivery): Promise<void> {
 /** Under a policy. */
 export async function deliverAdmitted(delivery: Delivery, admission: Admission): Promise<void> {
   if (delivery.output.paths === undefined) await deliverToPipe(delivery, admission);
-  else await deliverToFile(delivery, admission, dirname(delivery.output.paths.final));
+  else await deliverToFile(delivery, admission);
 }
 
-async function deliverToFile(
-  delivery: Delivery,
-  admission: Admission,
-  folder: string,
-): Promise<void> {
+async function deliverToFile(delivery: Delivery, admission: Admission): Promise<void> {
   const { output, context } = delivery;
   await writePlaintext(delivery);
   await output.prepare();
   const acceptance = await accept(delivery, admission);
   placeAll(outputsOf(delivery));
-  await syncFolder(folder);
+  await flushNames(outputsOf(delivery));
   await markDelivered(acceptance, context);
 }
 
@@ -90,6 +84,7 @@ async function deliverToPipe(delivery: Delivery, admission: Admission): Promise<
   await pour(isLate ? after(chunks, acceptOnce) : chunks, delivery);
   await output.prepare();
   placeAll(outputsOf(delivery));
+  await flushNames(outputsOf(delivery));
   if (acceptance !== undefined) await markDelivered(acceptance, context);
 }
 
@@ -109,7 +104,7 @@ export async function deliverDecrypted(
   await log.opened(acceptance.witness);
   output.adopt?.(temporary);
   placeAll([output]);
-  await syncFolder(dirname(paths.final));
+  await flushNames([output]);
   await markDelivered(acceptance, context);
 }
 
@@ -143,8 +138,9 @@ async function markDelivered(acceptance: Acceptance, { report }: Context): Promi
 }
 
 /**
- * In the order in which they get their names: once the plaintext has its own, the message is not
- * opened again, so a run that is killed in between must not have left its receipt unnamed.
+ * In the order in which they get their names, and in which these get to the disk: once the
+ * plaintext has its own, the message is not opened again, so a run that is killed in between must
+ * not have left its receipt unnamed.
  */
 function outputsOf({ output, receipt }: Delivery): Output[] {
   return receipt === undefined ? [output] : [receipt, output];
