@@ -176,6 +176,7 @@ const whenUsed = {
   setup(build) {
     const require = createRequire(import.meta.url);
     const namespace = "when-used";
+    const texts = sources();
     build.onResolve({ filter: SLOW }, (from) =>
       from.namespace === namespace
         ? { path: from.path, external: true }
@@ -187,7 +188,7 @@ const whenUsed = {
       throw new SetupError(`the bundle: ${from.path} is imported at once by ${from.importer}`);
     });
     build.onLoad({ filter: SLOW, namespace }, ({ path: id }) => {
-      const getters = membersUsed(id, Object.keys(require(id))).map(
+      const getters = membersUsed(id, Object.keys(require(id)), texts).map(
         (name) => `get ${name}() { return require("${id}").${name}; }`,
       );
       return { contents: `module.exports = { ${getters.join(", ")} };` };
@@ -203,10 +204,11 @@ const whenUsed = {
  * copy of all that are here, which takes time for each file that does.
  * @param {string} id
  * @param {readonly string[]} all
+ * @param {readonly string[]} texts the sources
  */
-function membersUsed(id, all) {
+function membersUsed(id, all, texts) {
   const imports = new RegExp(`(?:^import ([^;]+?) from|\\bimport\\()\\s*"${id}"`, "gm");
-  const used = sources().flatMap((text) => [...text.matchAll(imports)].map(([, what]) => what));
+  const used = texts.flatMap((text) => [...text.matchAll(imports)].map(([, what]) => what));
   if (!used.every((what) => what !== undefined && /^(?:type )?\{/.test(what))) return all;
   const words = new Set(used.flatMap((what) => what?.match(/\w+/g) ?? []));
   return all.filter((name) => words.has(name));
