@@ -186,13 +186,13 @@ function split(component: string, separator: string, allowed: RegExp): [string, 
       throw new FormatError(
         "ERR_URI_ENCODING",
         `attribute "${name}" has a % that is not followed by two hexadecimal digits`,
+        { hint: "write the character % itself as %25" },
       );
     }
     if (!allowed.test(value)) {
-      throw new FormatError(
-        "ERR_URI_SYNTAX",
+      throw syntax(
         `attribute "${name}" has a character that must be percent-encoded`,
-        { hint: "write a blank as %20, a semicolon as %3B, other characters as their UTF-8 bytes" },
+        "write a blank as %20, a semicolon as %3B, other characters as their UTF-8 bytes",
       );
     }
     return [name, value];
@@ -202,7 +202,9 @@ function split(component: string, separator: string, allowed: RegExp): [string, 
 function refuseDuplicates(names: readonly string[]): void {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {
-    throw new FormatError("ERR_URI_DUPLICATE", `the URI has the attribute "${twice}" twice`);
+    throw new FormatError("ERR_URI_DUPLICATE", `the URI has the attribute "${twice}" twice`, {
+      hint: "leave one of them out",
+    });
   }
 }
 
@@ -229,14 +231,16 @@ function readPathAttribute(uri: Writable<Pkcs11Uri>, name: string, value: string
       uri.libraryVersion = parseVersion(value);
       return true;
     case "slot-id":
-      if (!/^[0-9]+$/.test(value)) throw syntax('attribute "slot-id" is not a number');
+      if (!/^[0-9]+$/.test(value)) throw syntax('attribute "slot-id" is not a number', NO_SLOTS);
       throw new UsageError("ERR_SLOT_ID", "the URI chooses a token by slot number", {
-        hint: "slot numbers change; use token= or serial= instead, `p11seal tokens` shows them",
+        hint: NO_SLOTS,
       });
     default:
       return false;
   }
 }
+
+const NO_SLOTS = "slot numbers change; use token= or serial= instead, `p11seal tokens` shows them";
 
 /** Stores a query attribute. False when RFC 7512 does not define it. */
 function readQueryAttribute(uri: Writable<Pkcs11Uri>, name: string, value: string): boolean {
@@ -252,7 +256,9 @@ function parseVersion(value: string): { major: number; minor: number } {
   const major = Number(match?.[1]);
   const minor = Number(match?.[2] ?? 0);
   if (match === null || major > 255 || minor > 255) {
-    throw new FormatError("ERR_URI_VERSION", `library-version "${value}" is not like 2.40`);
+    throw new FormatError("ERR_URI_VERSION", `library-version "${value}" is not like 2.40`, {
+      hint: "it has two numbers up to 255; leave it out, and any version will do",
+    });
   }
   return { major, minor };
 }
@@ -274,7 +280,9 @@ function decodeText(name: string, value: string): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(decodeBytes(value));
   } catch {
-    throw new FormatError("ERR_URI_ENCODING", `attribute "${name}" is not UTF-8`);
+    throw new FormatError("ERR_URI_ENCODING", `attribute "${name}" is not UTF-8`, {
+      hint: "percent-encode the text's UTF-8 bytes: ä is %C3%A4",
+    });
   }
 }
 
@@ -298,6 +306,9 @@ function pinValue(): UsageError {
   });
 }
 
-function syntax(message: string): FormatError {
-  return new FormatError("ERR_URI_SYNTAX", message);
+function syntax(message: string, hint = LOOKS_LIKE): FormatError {
+  return new FormatError("ERR_URI_SYNTAX", message, { hint });
 }
+
+const LOOKS_LIKE =
+  "a URI looks like pkcs11:token=alice;object=mail%20key; `p11seal tokens` and `p11seal keys list` show them";

@@ -11,13 +11,18 @@ import {
 import type { ObjectName } from "../../src/token/values.js";
 import { describeVectors, vectorJson } from "../support/vectors.js";
 
-function codeOf(text: string): string | undefined {
+/** What reading the text fails with; nothing if it does not. */
+function errorOf(text: string): { readonly code?: string; readonly hint?: string } {
   try {
     parseUri(text);
-    return undefined;
+    return {};
   } catch (error) {
-    return (error as { code: string }).code;
+    return error as { code: string; hint?: string };
   }
+}
+
+function codeOf(text: string): string | undefined {
+  return errorOf(text).code;
 }
 
 const TOKEN = { label: "My token", manufacturer: "Acme", serial: "0042", model: "M1" };
@@ -76,8 +81,14 @@ describe("reading a pkcs11: URI", () => {
     ["pkcs11:slot-id=1", "ERR_SLOT_ID"],
     ["pkcs11:slot-id=x", "ERR_URI_SYNTAX"],
     ["pkcs11:token=a?pin-value=1234", "ERR_PIN_VALUE"],
-  ])("refuses %j with %s", (text, code) => {
-    expect(codeOf(text)).toBe(code);
+  ])("refuses %j with %s, and with advice", (text, code) => {
+    expect(errorOf(text)).toMatchObject({ code, hint: expect.stringMatching(/./) as unknown });
+  });
+
+  it("says what a URI looks like to whoever writes none", () => {
+    const { hint } = errorOf("pkcs11:nonsense");
+    const [example = ""] = /pkcs11:[^; ]+;[^; ]+/.exec(hint ?? "") ?? [];
+    expect(parseUri(example)).toEqual({ token: "alice", object: "mail key" });
   });
 
   it("reads nothing from a text far longer than any URI", () => {
