@@ -173,6 +173,21 @@ export const STORING = [
     replace: "await open(side, constants.O_RDONLY)",
     test: HEADER_TEST,
   },
+  // ── Folders ──
+  {
+    what: "a new folder's name is not flushed",
+    file: "src/store/make-folder.ts",
+    find: "  await syncIfPossible(above);\n",
+    replace: "  if (above === path) await syncIfPossible(above);\n",
+    test: "test/store/make-folder.test.ts",
+  },
+  {
+    what: "a folder that a killed run made is taken for one whose name was flushed",
+    file: "src/store/make-folder.ts",
+    find: "      return folder.readSync() !== null;\n",
+    replace: "      return folder.path !== '';\n",
+    test: "test/store/make-folder.test.ts",
+  },
   // ── Deliveries ──
   {
     what: "the ledger says delivered before a plaintext's name is on the disk",

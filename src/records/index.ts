@@ -63,6 +63,7 @@ export { passedOnBy, type PassedOnBy } from "./audit/passed-on.js";
 export { nextSerial, type NextSerial } from "./ledger/serials.js";
 
 // Files that appear whole, in folders that are the user's own
-export { makeFolder, requireOwnFolder } from "../store/files.js";
+export { requireOwnFolder } from "../store/files.js";
+export { makeFolder } from "../store/make-folder.js";
 export { syncFolder } from "../store/flush.js";
 export { placeNew, temporaryBeside } from "../store/temporary.js";

@@ -8,7 +8,6 @@
 import {
   closeSync,
   lstatSync,
-  mkdirSync,
   openSync,
   realpathSync,
   renameSync,
@@ -18,30 +17,13 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { FileError, PolicyError } from "../errors.js";
+import { type FileError, PolicyError } from "../errors.js";
 import { modeHint, openFolderAbove } from "./file-modes.js";
 import { flush, syncFolder } from "./flush.js";
 import { removeLeftovers } from "./leftovers.js";
 import { readRegularSync } from "./regular-file.js";
-import { errno, fileError, isDiskFull, quoted, reason } from "./system-error.js";
+import { errno, fileError, isDiskFull } from "./system-error.js";
 import { CREATE, ownTemporaryBeside } from "./temporary.js";
-
-/** Makes the folder, and those above it, for their owner alone. An existing one stays as it is. */
-export function makeFolder(path: string): Promise<void> {
-  return settled(() => {
-    makeFolderSync(path);
-  });
-}
-
-/** As `makeFolder`. */
-export function makeFolderSync(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const fact = `cannot make the folder ${quoted(path)}: ${reason(error)}`;
-    throw new FileError("ERR_WRITE", fact, { cause: error });
-  }
-}
 
 /**
  * Refuses a data folder that others can write to: whoever can, replaces any file in it. A sticky
@@ -81,12 +63,13 @@ export function requireOwnPaths(folder: string, inside: readonly string[]): void
  *
  * @throws PolicyError `ERR_UNSAFE_FILE`; FileError `ERR_READ`
  */
-export function fileState(path: string): Promise<"present" | "absent"> {
-  return settled(() => fileStateSync(path));
+export function fileState(path: string): Promise<FileState> {
+  return settled(() => stateOf(path));
 }
 
-/** As `fileState`. */
-export function fileStateSync(path: string): "present" | "absent" {
+type FileState = "present" | "absent";
+
+function stateOf(path: string): FileState {
   const folder = statsOf(dirname(path), statSync);
   if (folder === undefined) return "absent";
   // In a sticky folder (/tmp) only the owner of a file can replace it (chmod(1), "restricted
@@ -105,13 +88,9 @@ export function fileStateSync(path: string): "present" | "absent" {
  * @throws as `fileState` and `readRegular`
  */
 export function readWhole(path: string, maxBytes: number): Promise<Uint8Array | undefined> {
-  return settled(() => readWholeSync(path, maxBytes));
-}
-
-/** As `readWhole`. */
-export function readWholeSync(path: string, maxBytes: number): Uint8Array | undefined {
-  if (fileStateSync(path) === "absent") return undefined;
-  return readRegularSync(path, maxBytes)?.bytes;
+  return settled(() =>
+    stateOf(path) === "absent" ? undefined : readRegularSync(path, maxBytes)?.bytes,
+  );
 }
 
 /**

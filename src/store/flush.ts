@@ -4,6 +4,7 @@
  * each of them has its name.
  */
 import { closeSync, constants, fsync, fsyncSync, openSync } from "node:fs";
+import { errno } from "./system-error.js";
 
 /** Waits until what was written to a file is on the disk. @throws an error of Node's */
 export function flush(descriptor: number): Promise<void> {
@@ -33,6 +34,24 @@ export function syncFolder(path: string): Promise<void> {
   known.next ??= known.running.then(() => begin(path));
   return known.next;
 }
+
+/**
+ * As `syncFolder`, for names that an earlier run may have left unflushed. A folder that can't be
+ * asked for that stays as it is: one that we may not read, or whose file system has no such call or
+ * is read-only.
+ */
+export async function syncIfPossible(path: string): Promise<void> {
+  try {
+    await syncFolder(path);
+  } catch (error) {
+    if (!NO_FLUSH.has(errno(error) ?? "")) throw error;
+  }
+}
+
+/** open(2) and fsync(2). */
+const NO_FLUSH: ReadonlySet<string> = new Set([
+  ...["EACCES", "EPERM", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EROFS"],
+]);
 
 /** As `syncFolder`, while everything waits. */
 export function syncFolderSync(path: string): void {

@@ -13,7 +13,7 @@ jest.unstable_mockModule("node:fs", () => ({
     flushes.push(done);
   },
 }));
-const { syncFolder } = await import("../../src/store/flush.js");
+const { syncFolder, syncIfPossible } = await import("../../src/store/flush.js");
 
 const above = nodeFs.mkdtempSync(join(tmpdir(), "p11seal-sync-"));
 afterAll(() => {
@@ -72,4 +72,20 @@ it("keeps folders apart, and tells of one that is not there", async () => {
   await end();
   await end();
   expect(ended.sort()).toEqual(["none: ENOENT", "other", "this"]);
+});
+
+it.each(["EINVAL", "EACCES", "EROFS"])(
+  "lets a folder be that can't be flushed: %s",
+  async (code) => {
+    const done = syncIfPossible(folder);
+    await end(Object.assign(new Error(code), { code }));
+    await expect(done).resolves.toBe(undefined);
+  },
+);
+
+it("tells of a disk that fails, also where a folder need not be flushed", async () => {
+  const done = syncIfPossible(folder);
+  const told = expect(done).rejects.toMatchObject({ code: "EIO" });
+  await end(Object.assign(new Error("I/O error"), { code: "EIO" }));
+  await told;
 });

@@ -103,6 +103,10 @@ jest.unstable_mockModule("node:fs", () => ({
       done(error);
     });
   },
+  mkdirSync: (path: string, options?: nodeFs.Mode) => {
+    nodeFs.mkdirSync(path, options);
+    calls.push(`make ${nameOf(path)}`);
+  },
   fsyncSync: (fd: number) => {
     nodeFs.fsyncSync(fd);
     calls.push(`flush ${names.get(fd)}`);

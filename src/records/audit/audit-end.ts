@@ -5,7 +5,7 @@
 import { fstatSync, readSync } from "node:fs";
 import { ascii } from "../../bytes.js";
 import { defined } from "../../defined.js";
-import { readWholeSync } from "../../store/files.js";
+import { readWhole } from "../../store/files.js";
 import {
   CHAIN_START,
   follows,
@@ -27,8 +27,8 @@ export interface StoredHead extends AuditHead {
 }
 
 /** Undefined if there is none, or not one that p11seal wrote. @throws as `readWhole` */
-export function readHead(path: string): StoredHead | undefined {
-  const bytes = readWholeSync(path, 512);
+export async function readHead(path: string): Promise<StoredHead | undefined> {
+  const bytes = await readWhole(path, 512);
   const [, n, hash, id, counter] = HEAD.exec(new TextDecoder().decode(bytes)) ?? [];
   if (n === undefined || hash === undefined) return undefined;
   const ledger = id === undefined ? undefined : { ledgerId: id, counter: Number(counter) };

@@ -21,15 +21,10 @@ import { closeSync, constants, fstatSync, openSync, writeFileSync } from "node:f
 import { dirname, join } from "node:path";
 import { defined } from "../../defined.js";
 import { PolicyError } from "../../errors.js";
-import {
-  fileStateSync,
-  makeFolderSync,
-  replacement,
-  type Replacement,
-  writeWhole,
-} from "../../store/files.js";
+import { fileState, replacement, type Replacement, writeWhole } from "../../store/files.js";
 import { flush, syncFolder } from "../../store/flush.js";
 import { withLock, type HeldLock } from "../../store/lock.js";
+import { makeFolder } from "../../store/make-folder.js";
 import { quoted, reason } from "../../store/system-error.js";
 import { NO_FOLLOW } from "../../store/open-flags.js";
 import { findEnd, headBytes, later, readHead, witnessAtEnd, type StoredHead } from "./audit-end.js";
@@ -100,9 +95,9 @@ export async function noteLedger(files: AuditFiles, ledger: LedgerWitness): Prom
   const isBehind = (known: LedgerWitness | undefined): boolean =>
     known?.ledgerId === ledger.ledgerId && known.counter < ledger.counter;
   try {
-    if (!isBehind(readHead(files.head)?.ledger)) return;
+    if (!isBehind((await readHead(files.head))?.ledger)) return;
     await withLock(files.lock, async (lock) => {
-      const head = readHead(files.head);
+      const head = await readHead(files.head);
       if (head === undefined || !isBehind(head.ledger)) return;
       await lock.confirm();
       await writeWhole(files.head, headBytes({ ...head, ledger }));
@@ -119,8 +114,8 @@ export async function noteLedger(files: AuditFiles, ledger: LedgerWitness): Prom
  * @throws PolicyError `ERR_AUDIT_LOG_READ`, `ERR_UNSAFE_FILE`
  */
 export async function auditWitness(files: AuditFiles): Promise<LedgerWitness | undefined> {
-  const head = readHead(files.head);
-  const log = openLog(files);
+  const head = await readHead(files.head);
+  const log = await openLog(files);
   if (log === undefined) return head?.ledger;
   try {
     return await witnessAtEnd(log, head);
@@ -140,8 +135,8 @@ export async function verifyAuditLog(
   options: { readonly expected?: AuditHead } = {},
 ): Promise<AuditReport> {
   // The head first: lines that are added meanwhile then follow it, as they may.
-  const head = readHead(files.head);
-  const log = openLog(files);
+  const head = await readHead(files.head);
+  const log = await openLog(files);
   try {
     return await walkAuditLog(log, { ...options, ...defined({ head }) });
   } finally {
@@ -177,7 +172,7 @@ async function writeAll(files: AuditFiles, queue: LineQueue): Promise<void> {
     const known = Math.min(queue.length, AT_ONCE);
     let entries: readonly Entry[] | undefined;
     try {
-      makeFolderSync(dirname(files.log));
+      await makeFolder(dirname(files.log));
       await withLock(files.lock, (lock) => {
         // Others may have come while it was waited for.
         entries = queue.take(AT_ONCE);
@@ -202,7 +197,7 @@ function writeFailure(files: AuditFiles, error: unknown): unknown {
 
 async function append(files: AuditFiles, entries: readonly Entry[], lock: HeldLock): Promise<void> {
   // Refuses one that others can write to.
-  fileStateSync(files.log);
+  await fileState(files.log);
   const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | NO_FOLLOW;
   const log = openSync(files.log, flags, 0o600);
   try {
@@ -233,7 +228,7 @@ async function append(files: AuditFiles, entries: readonly Entry[], lock: HeldLo
 
 /** The head that the log has; for an empty log, also one that was made just now. */
 async function headFor(files: AuditFiles, log: number): Promise<StoredHead | undefined> {
-  const head = readHead(files.head);
+  const head = await readHead(files.head);
   if (head !== undefined || fstatSync(log).size > 0) return head;
   // Before the first line: from now on, a log without a head has lost it.
   await writeWhole(files.head, headBytes(CHAIN_START));
@@ -286,8 +281,8 @@ class Chain {
   }
 }
 
-function openLog(files: AuditFiles): number | undefined {
-  if (fileStateSync(files.log) === "absent") return undefined;
+async function openLog(files: AuditFiles): Promise<number | undefined> {
+  if ((await fileState(files.log)) === "absent") return undefined;
   try {
     return openSync(files.log, constants.O_RDONLY | NO_FOLLOW);
   } catch (error) {

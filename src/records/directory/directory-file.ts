@@ -8,7 +8,8 @@
  */
 import { dirname, join } from "node:path";
 import { ascii } from "../../bytes.js";
-import { makeFolder, readWhole, writeWhole } from "../../store/files.js";
+import { readWhole, writeWhole } from "../../store/files.js";
+import { makeFolder } from "../../store/make-folder.js";
 import { withLock } from "../../store/lock.js";
 import {
   requireEntry,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { appendAudit, auditFiles, auditWitness, noteLedger } from "../audit/audit-log.js";
 import type { Ledger, LedgerWitness } from "./ledger.js";
 import { initLedger, openLedger } from "./sqlite-ledger.js";
-import { makeFolder } from "../../store/files.js";
+import { makeFolder } from "../../store/make-folder.js";
 
 export function ledgerPath(home: string): string {
   return join(home, "ledger.db");

@@ -10,7 +10,7 @@ import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import { fromHex } from "../../bytes.js";
 import { FileError, UnsupportedError, UsageError, type P11SealError } from "../../errors.js";
-import { makeFolder } from "../../store/files.js";
+import { makeFolder } from "../../store/make-folder.js";
 import { Database, DatabaseFailure, type Schema } from "../../store/sqlite.js";
 
 export interface NextSerial {
