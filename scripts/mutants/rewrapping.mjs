@@ -10,6 +10,13 @@ const RULED_TEST = "test/cli/commands/rewrap/ruled-rewrapping.test.ts";
 /** @type {readonly import("./list.mjs").Mutant[]} */
 export const REWRAPPING = [
   {
+    what: "a file is told to be as it should be before its name is on the disk",
+    file: "src/cli/commands/rewrap/rewrap-run.ts",
+    find: "      await this.#foundNames.flushed(path);\n",
+    replace: "      if (path === '') await this.#foundNames.flushed(path);\n",
+    test: "test/cli/commands/rewrap/rewrap-durable.test.ts",
+  },
+  {
     what: "an age file is re-wrapped though its MAC does not hold",
     file: "src/envelope/age/age-file-key.ts",
     find: "if (equal(headerMac(fileKey, header.transcript), header.mac)) {",

@@ -27,8 +27,10 @@ import { isPkcs11Uri } from "../../../token/uri.js";
 import { rejectionSecret } from "../open/allowed.js";
 import type { Journal } from "../../../store/journal.js";
 import type { HeldLock } from "../../../store/lock.js";
+import { fileError } from "../../../store/system-error.js";
 import { Turnstile } from "../../../turnstile.js";
 import { EachFileAlone } from "./each-file-alone.js";
+import { FoundNames } from "./found-names.js";
 import { KeyTurns, Left, type Used } from "./key-turns.js";
 import { outcomeData, type Outcome, type SoughtFile } from "./rewrap-outcome.js";
 import {
@@ -83,6 +85,7 @@ export class RewrapRun {
   readonly #lock: HeldLock | undefined;
   readonly #turns: KeyTurns;
   readonly #eachFile = new EachFileAlone();
+  readonly #foundNames = new FoundNames();
   readonly #largeOnes = new Turnstile();
 
   private constructor(settings: Settings, { tokens, context, journal, lock }: RunWith) {
@@ -186,8 +189,17 @@ export class RewrapRun {
       );
       plan = planFor(info, target);
     }
+    if (plan.kind === "unchanged" && !this.#settings.isDryRun) await this.#flushed(file.path);
     if (plan.kind !== "change") return { result: plan.kind, file, plan };
     return this.#rewrapped(file, open, { ...examined, target, plan });
+  }
+
+  async #flushed(path: string): Promise<void> {
+    try {
+      await this.#foundNames.flushed(path);
+    } catch (error) {
+      throw fileError("ERR_WRITE", path, error, "it is as it should be, but may not stay so");
+    }
   }
 
   async #rewrapped(
