@@ -173,6 +173,13 @@ export const STORING = [
     replace: "await open(side, constants.O_RDONLY)",
     test: HEADER_TEST,
   },
+  {
+    what: "rules count as seen before that is on the disk, after a run that was killed",
+    file: "src/records/rules/rules-seen.ts",
+    find: "if (!wasGivenBack(lockPath)) await syncIfPossible(home);",
+    replace: "if (wasGivenBack(lockPath)) await syncIfPossible(home);",
+    test: "test/records/rules/rules-seen-durable.test.ts",
+  },
   // ── Folders ──
   {
     what: "a new folder's name is not flushed",

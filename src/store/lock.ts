@@ -98,6 +98,15 @@ export async function withLock<T>(
   }
 }
 
+/**
+ * Whether whoever held the lock at `path` has given it back, or nobody did. False also for one that
+ * was killed: what it wrote last may not be on the disk.
+ */
+export function wasGivenBack(path: string): boolean {
+  const names = namesIn(path);
+  return names === undefined || names.includes(FREE);
+}
+
 /** Whether a process holds the lock at `path` that still runs, or showed a sign of life lately. */
 export async function isLockHeld(path: string): Promise<boolean> {
   const names = await readdir(path).catch(() => []);

@@ -10,7 +10,8 @@ import { FormatError, PolicyError } from "../../errors.js";
 import { exactText } from "../../store/exact.js";
 import { readWhole, writeWhole } from "../../store/files.js";
 import { makeFolder } from "../../store/make-folder.js";
-import { withLock } from "../../store/lock.js";
+import { syncIfPossible } from "../../store/flush.js";
+import { wasGivenBack, withLock } from "../../store/lock.js";
 import { quoted } from "../../store/system-error.js";
 import { tomlTable } from "../../store/toml.js";
 import { count, HEX_32, text, type Check } from "../fields.js";
@@ -39,12 +40,20 @@ export function rulesSeenPath(home: string): string {
  *   FileError `ERR_READ`, `ERR_WRITE`, `ERR_LOCKED`
  */
 export async function requireNotOlder(home: string, rules: SeenRules): Promise<void> {
-  if (!isNews(await readSeen(home), rules)) return;
   const path = rulesSeenPath(home);
+  const lockPath = `${path}.lock`;
+  if (!isNews(await readSeen(home), rules)) {
+    // Whoever wrote that gives the lock back once it is on the disk, or was killed before.
+    if (!wasGivenBack(lockPath)) await syncIfPossible(home);
+    return;
+  }
   await makeFolder(home);
-  await withLock(`${path}.lock`, async (lock) => {
+  await withLock(lockPath, async (lock) => {
     const seen = await readSeen(home);
-    if (!isNews(seen, rules)) return;
+    if (!isNews(seen, rules)) {
+      await syncIfPossible(home);
+      return;
+    }
     const others = seen.filter((one) => !isOfSame(one, rules));
     await lock.confirm();
     await writeWhole(path, ascii(format([...others, rules])));
