@@ -2,7 +2,7 @@
 
 const ASKING = "src/agent/asking.ts";
 const ASKING_TEST = "test/agent/asking.test.ts";
-const AGENT_TEST = "test/agent/agent.test.ts";
+const LOGINS_TEST = "test/agent/logins.test.ts";
 
 /** @type {readonly import("./list.mjs").Mutant[]} */
 export const AGENT_ASKING = [
@@ -46,14 +46,14 @@ export const AGENT_ASKING = [
     file: "src/agent/agent.ts",
     find: "if (this.#logins.isUnlocked && this.#watch.stoodStill(momentNow())) {",
     replace: "if (this.#logins.isUnlocked && this.#watch.stoodStill(momentNow()) && false) {",
-    test: AGENT_TEST,
+    test: LOGINS_TEST,
   },
   {
     what: "a card that was pulled and put back between two looks stays logged in",
     file: "src/agent/login.ts",
     find: "return (await this.#service.isLoggedIn(token)) || this.#isInUse;",
     replace: "return token !== undefined;",
-    test: AGENT_TEST,
+    test: LOGINS_TEST,
   },
   {
     what: "what a module tells of a slot ends no login",

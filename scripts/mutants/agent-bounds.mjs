@@ -1,6 +1,7 @@
 /** Guards of how long an agent serves whom, and of what a client can cost it. */
 
-const TEST = "test/agent/agent.test.ts";
+const LOGINS_TEST = "test/agent/logins.test.ts";
+const SERVER_TEST = "test/agent/server.test.ts";
 
 /** @type {readonly import("./list.mjs").Mutant[]} */
 export const AGENT_BOUNDS = [
@@ -9,14 +10,14 @@ export const AGENT_BOUNDS = [
     file: "src/agent/login.ts",
     find: "+ this.#ways.length >= uses;",
     replace: "+ this.#ways.length >= uses + 99;",
-    test: TEST,
+    test: LOGINS_TEST,
   },
   {
     what: "a login outlives its token if somebody looked for keys meanwhile",
     file: "src/agent/logins.ts",
     find: "const lasts = token !== undefined && (await",
     replace: "const lasts = token === undefined || (await",
-    test: TEST,
+    test: LOGINS_TEST,
   },
   {
     what: "a frame of few bytes becomes objects by the million",
@@ -30,7 +31,7 @@ export const AGENT_BOUNDS = [
     file: "src/agent/server.ts",
     find: "if (this.#isBusy || this.#socket.writableNeedDrain) throw",
     replace: "if (this.#isBusy) throw",
-    test: TEST,
+    test: SERVER_TEST,
   },
   {
     what: "other hosts take all of an agent's connections",
@@ -51,7 +52,7 @@ export const AGENT_BOUNDS = [
     file: "src/agent/server.ts",
     find: 'if (answer.kind === "key") answer.key.fill(0);',
     replace: "",
-    test: TEST,
+    test: SERVER_TEST,
   },
   {
     what: "a long name hides what a pinentry asks",
@@ -65,7 +66,7 @@ export const AGENT_BOUNDS = [
     file: "src/agent/listening.ts",
     find: "const isRoomy = Buffer.byteLength(first) <= Buffer.byteLength(path);",
     replace: "const isRoomy = Buffer.byteLength(first) > 999 + Buffer.byteLength(path);",
-    test: TEST,
+    test: SERVER_TEST,
   },
   {
     what: "a PIN stays in the environment of an agent in the background",

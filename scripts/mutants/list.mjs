@@ -381,7 +381,7 @@ export const MUTANTS = [
     file: "src/agent/use-log.ts",
     find: "const hasFailed = await before.then(",
     replace: "const hasFailed = await Promise.resolve().then(",
-    test: "test/agent/agent.test.ts",
+    test: "test/agent/use-log.test.ts",
   },
   {
     what: "SQLite does not wait for the disk",

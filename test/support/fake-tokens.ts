@@ -8,8 +8,8 @@ import { counting, identityOf, senderOf } from "./identities.js";
 
 export const PIN = "1234";
 
-type ExchangeName = "rsa2048" | "p256" | "x25519";
-type SignerName = "p384" | "rsa3072" | "ed25519";
+export type ExchangeName = "rsa2048" | "p256" | "x25519";
+export type SignerName = "p384" | "rsa3072" | "ed25519";
 
 export interface FakeTokens {
   /** As `LoginOptions.connect`: a process for tokens, or what stands for one. */
