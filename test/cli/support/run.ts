@@ -3,6 +3,9 @@ import { Readable, Writable } from "node:stream";
 import type { Io } from "../../../src/cli/io/io.js";
 import { ALL_COMMANDS } from "../../../src/cli/commands/all-commands.js";
 import { main } from "../../../src/cli/run.js";
+import { useBundledChild } from "../../support/child-program.js";
+
+useBundledChild();
 
 export interface Outcome {
   readonly status: number;
