@@ -3,9 +3,9 @@
  * `GPG_TTY`: a process that has no terminal asks there on behalf of one that has.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
-import { isatty, ReadStream, WriteStream } from "node:tty";
+import { isatty } from "node:tty";
 import { TokenError } from "../errors.js";
-import { asking, type Terminal } from "./terminal.js";
+import { askingAt, type Terminal } from "./terminal.js";
 
 /**
  * The terminal with that name. Only a terminal of this user's is opened (`/dev/pts/N`, `/dev/ttyN`,
@@ -18,7 +18,7 @@ export function terminalNamed(name: string): Terminal {
   const fd = openTerminal(name);
   try {
     // Each stream opens the terminal anew by its name, without making it the controlling one.
-    return asking(new ReadStream(fd), new WriteStream(openTerminal(name)));
+    return askingAt(fd, () => openTerminal(name));
   } catch {
     throw noTerminal(name);
   }

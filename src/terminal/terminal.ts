@@ -2,7 +2,7 @@
  * The controlling terminal, for questions to the user; secret answers are not echoed. It is opened
  * by name, so that stdin and stdout stay free for the message.
  */
-import { openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { ReadStream, WriteStream } from "node:tty";
 import { Cancelled, TokenError } from "../errors.js";
 import { printable } from "../printable.js";
@@ -47,9 +47,7 @@ export function controllingTerminal(): Terminal | undefined {
   const [source, target] =
     process.platform === "win32" ? ["\\\\.\\CONIN$", "\\\\.\\CONOUT$"] : ["/dev/tty", "/dev/tty"];
   try {
-    const input = new ReadStream(openSync(source, "r"));
-    const output = new WriteStream(openSync(target, "w"));
-    return asking(input, output);
+    return askingAt(openSync(source, "r"), () => openSync(target, "w"));
   } catch {
     // ENXIO: no controlling terminal.
     return undefined;
@@ -63,8 +61,43 @@ export function hasControllingTerminal(): boolean {
   return terminal !== undefined;
 }
 
+/**
+ * Asks at a terminal that was opened for reading, and is opened for writing. Both are closed in the
+ * end, or at once if this throws.
+ */
+export function askingAt(source: number, openTarget: () => number): Terminal {
+  const input = streamOf(ReadStream, source);
+  try {
+    return asking(input, streamOf(WriteStream, openTarget()));
+  } catch (error) {
+    input.destroy();
+    throw error;
+  }
+}
+
+/**
+ * libuv opens a terminal anew for a stream, and leaves the descriptor that it was given open: that
+ * may be stdin's. An agent that kept one for each question would run out of them, and a terminal is
+ * not hung up as long as somebody has it open.
+ */
+function streamOf<Stream extends ReadStream | WriteStream>(
+  Kind: new (fd: number) => Stream,
+  fd: number,
+): Stream {
+  let stream: Stream;
+  try {
+    stream = new Kind(fd);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  const own = (stream as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  if (typeof own === "number" && own !== fd) closeSync(fd);
+  return stream;
+}
+
 /** Asks at these ends of one terminal, which it closes in the end. */
-export function asking(input: ReadStream, output: WriteStream): Terminal {
+function asking(input: ReadStream, output: WriteStream): Terminal {
   let abandon: (() => void) | undefined;
   return {
     async ask(prompt, { silent, about }) {

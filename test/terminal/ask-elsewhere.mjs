@@ -3,7 +3,8 @@
  * argv: the library's folder, the terminal, where to write, and how: pin, consent, withdraw or
  * signal.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const [dist = "", terminal = "", result = "", how = ""] = process.argv.slice(2);
 const { askConsent, askPin } = await import(`${dist}/terminal/person.js`);
@@ -12,6 +13,17 @@ const { restore } = await import(`${dist}/terminal/interrupts.js`);
 const note = (value) => writeFileSync(result, JSON.stringify(value));
 const hasTerminal = () =>
   readFileSync("/proc/self/stat", "utf8").split(") ")[1]?.split(" ")[4] !== "0";
+
+/** How many descriptors lead to the terminal, besides the standard streams. */
+const held = () =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return Number(fd) > 2 && readlinkSync(`/proc/self/fd/${fd}`) === terminal;
+    } catch {
+      // The one that the folder was read by.
+      return false;
+    }
+  }).length;
 
 const had = hasTerminal();
 process.once("SIGTERM", () => {
@@ -27,7 +39,9 @@ try {
     how === "consent"
       ? await askConsent({ terminal }, "Open it?", options)
       : await askPin({ terminal }, ['PIN for token "alice":'], options);
-  note({ answer, had, has: hasTerminal() });
+  // Streams are closed a moment after they were told to.
+  for (let tries = 0; tries < 100 && held() > 0; tries++) await sleep(20);
+  note({ answer, had, has: hasTerminal(), held: held() });
 } catch (thrown) {
   const error = /** @type {Error & { code?: string }} */ (thrown);
   note({ name: error.name, constructor: error.constructor.name, code: error.code });

@@ -16,7 +16,8 @@ const QUESTION = 'PIN for token "alice":';
 async function asked(how: string, steps: Steps): Promise<{ played: Played; result: unknown }> {
   const path = join(folder, `${how}.json`);
   // The shell is at the terminal; the program that asks is in a session of its own.
-  const line = `setsid -w "${process.execPath}" "${program}" "${dist}" "$(tty)" "${path}" ${how}`;
+  const argv = `"${program}" "${dist}" "$(tty)" "${path}" ${how}`;
+  const line = `setsid -w "${process.execPath}" ${argv} 2>/dev/null`;
   const played = await commandAtTerminal(["sh", "-c", `${line}; echo the end`], steps, {
     cwd: folder,
   });
@@ -26,7 +27,7 @@ async function asked(how: string, steps: Steps): Promise<{ played: Played; resul
 describe("a terminal that is named", () => {
   it("takes a PIN without showing it, and stays the other process's", async () => {
     const { played, result } = await asked("pin", [[QUESTION, "1234\r"]]);
-    expect(result).toEqual({ answer: "1234", had: false, has: false });
+    expect(result).toEqual({ answer: "1234", had: false, has: false, held: 0 });
     expect(played).toMatchObject({ status: 0, modesKept: true });
     expect(played.shown).not.toContain("1234");
     expect(played.shown).toContain("open\\u{1b}[2J wants it\r\nprocess 12\r\n");
