@@ -20,6 +20,13 @@ export const AGENT_BOUNDS = [
     test: LOGINS_TEST,
   },
   {
+    what: "a login stays whose key the token does not know any more, and every message fails",
+    file: "src/agent/logins.ts",
+    find: "error.ckr !== undefined && STALE.has(error.ckr);",
+    replace: "error.ckr !== undefined && LOST.has(error.ckr);",
+    test: LOGINS_TEST,
+  },
+  {
     what: "a frame of few bytes becomes objects by the million",
     file: "src/agent/protocol.ts",
     find: "const MAX_TOKENS = 65_536;",

@@ -145,9 +145,9 @@ export class Logins {
         },
       };
     } catch (error) {
-      if (hasCode(error, SPENT)) this.#spent(name, login, error);
+      if (mayHaveCostATry(error)) this.#spent(name, login, error);
       // A process that has no PIN yet is of no use to the next request.
-      if (login.allowance === undefined || hasCode(error, LOST)) this.#end(name, login);
+      if (login.allowance === undefined || isLost(error)) this.#end(name, login);
       login.release(way, false, error);
       throw error instanceof Cancelled ? promptCancelled(key.token) : error;
     }
@@ -164,7 +164,7 @@ export class Logins {
 
   #afterUse(name: string, login: Login, error: unknown): void {
     if (hasCode(error, REFUSED)) this.#spent(name, login, error);
-    const isOver = login.limitReached() !== undefined || hasCode(error, LOST) || isOfPin(error);
+    const isOver = login.limitReached() !== undefined || isLost(error) || isOfPin(error);
     if (isOver) this.#end(name, login);
   }
 
@@ -182,8 +182,11 @@ export class Logins {
 /** A PIN was refused. */
 const REFUSED: ReadonlySet<string> = new Set(["ERR_PIN_REFUSED", "ERR_PIN_LOCKED"]);
 
-/** Errors of a login after which the token's retry counter may have gone down. */
-const SPENT: ReadonlySet<string> = new Set([...REFUSED, "ERR_PKCS11"]);
+/** True for what a login ended with if the token's retry counter may have gone down. */
+function mayHaveCostATry(error: unknown): error is P11SealError {
+  if (hasCode(error, REFUSED)) return true;
+  return error instanceof TokenError && error.code === "ERR_PKCS11" && error.fn === "C_Login";
+}
 
 /**
  * True for what the PIN for one use of a key ended with: the token's process asks for none after
@@ -203,6 +206,24 @@ const LOST: ReadonlySet<string> = new Set([
   "ERR_TOKEN_NOT_FOUND",
   "ERR_TOKEN_TIMEOUT",
   "ERR_TOKEN_CRASHED",
+]);
+
+/** True for an error after which a login is of no use any more. */
+function isLost(error: unknown): boolean {
+  if (hasCode(error, LOST)) return true;
+  return error instanceof TokenError && error.ckr !== undefined && STALE.has(error.ckr);
+}
+
+/**
+ * The token does not know the login, or the handle of a key, that its process has: it was away, or
+ * somebody else has changed what is on it. Nothing that a client sends makes it say so.
+ */
+const STALE: ReadonlySet<string> = new Set([
+  "CKR_KEY_HANDLE_INVALID",
+  "CKR_OBJECT_HANDLE_INVALID",
+  "CKR_UNWRAPPING_KEY_HANDLE_INVALID",
+  "CKR_SESSION_CLOSED",
+  "CKR_USER_NOT_LOGGED_IN",
 ]);
 
 /** What a token that refused a PIN from a source is told of from then on. */

@@ -4,6 +4,7 @@ import { type AgentOptions, momentNow } from "../../src/agent/agent.js";
 import type { AgentClient } from "../../src/agent/client.js";
 import type { Moment } from "../../src/agent/limits.js";
 import type { PinFound } from "../../src/agent/login.js";
+import { TokenError } from "../../src/errors.js";
 import {
   agentAtSocket,
   EXCHANGE_KEYS,
@@ -175,6 +176,21 @@ describe("an agent's logins", () => {
     expect(asked).toBe(2);
   });
 
+  it.each(["CKR_OBJECT_HANDLE_INVALID", "CKR_USER_NOT_LOGGED_IN"])(
+    "end when the token says %s: it was away, or its key was made anew",
+    async (ckr) => {
+      await begin();
+      const header = await headerFor("p256");
+      await client.open(header);
+      tokens.fault = new TokenError("ERR_PKCS11", "gone", { fn: "C_DeriveKey", ckr });
+      expect(await codeOf(client.open(header))).toBe("ERR_PKCS11");
+      expect(tokens.open).toBe(0);
+      tokens.fault = undefined;
+      expect(await client.open(header)).toBeDefined();
+      expect(asked).toBe(2);
+    },
+  );
+
   it("end on request, once the message that is being opened is", async () => {
     await begin();
     const header = await headerFor("p256");
@@ -200,6 +216,23 @@ describe("an agent's logins", () => {
     pin = () => ({ pin: PIN, fromPerson: false });
     await client.open(header);
     expect(tokens.sent).toEqual(["9999", PIN]);
+  });
+
+  it.each([
+    ["C_FindObjectsInit", "no error"],
+    ["C_Login", "ERR_PKCS11"],
+  ])("that failed in %s have this from then on: %s", async (fn, after) => {
+    await begin();
+    pin = () => ({ pin: PIN, fromPerson: false });
+    const header = await headerFor("p256");
+    await client.open(header);
+    const ckr = "CKR_FUNCTION_FAILED";
+    tokens.fault = new TokenError("ERR_PKCS11", "failed", { fn, ckr });
+    expect(await codeOf(client.open(header))).toBe("ERR_PKCS11");
+    tokens.fault = undefined;
+    // If it was the login that failed, the token may have counted a try.
+    expect((await codeOf(client.open(header))) ?? "no error").toBe(after);
+    expect(asked).toBe(1);
   });
 
   it("that a person mistyped are asked for again", async () => {
