@@ -5,9 +5,11 @@
  *
  * The bundles are CommonJS, which starts sooner than ES modules do.
  */
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { oneFile } from "./one-file.mjs";
 import { root, SetupError } from "./run.mjs";
 
 /**
@@ -15,17 +17,18 @@ import { root, SetupError } from "./run.mjs";
  */
 const INSIDE = ["@scure/base", "cborg", "hpke", "smol-toml", "yargs-parser"];
 
-/**
- * The bundles, by name. Each stands alone, except that `main`, `child` and `age-plugin-p11` load
- * one of the `run-…` bundles.
- */
-const PROGRAMS = {
+/** The bundles that a process starts with, by name. All but `worker` load one of the others. */
+const STARTERS = {
   main: "src/cli/main.ts",
-  "run-all": "src/cli/run-all.ts",
   worker: "src/body/threads/worker.ts",
   child: "src/cli/token-start.ts",
-  "run-child": "src/token/process/child.ts",
   "age-plugin-p11": "src/plugin/age-plugin-p11.ts",
+};
+
+/** The programs that they load, with the code that an earlier run has kept. */
+const PROGRAMS = {
+  "run-all": "src/cli/run-all.ts",
+  "run-child": "src/token/process/child.ts",
   "run-plugin": "src/plugin/run-plugin.ts",
 };
 
@@ -52,7 +55,10 @@ const SLOW =
 /** What `import.meta.url` becomes: a URL once it is needed, as most runs need none. */
 const FILE_URL = 'const fileUrl={toString:()=>require("node:url").pathToFileURL(__filename).href};';
 
-/** `import()` of these becomes `require`, which spares Node its machinery for ES modules. */
+/**
+ * Packages whose `import()` becomes `require`, as that of built-in modules does, which spares Node
+ * its machinery for ES modules.
+ */
 const REQUIRED = /^(?:pkcs11js|koffi)$/;
 
 /**
@@ -60,50 +66,95 @@ const REQUIRED = /^(?:pkcs11js|koffi)$/;
  * @param {string} folder
  */
 export async function bundle(folder) {
-  const results = [
-    await bundled(folder, PROGRAMS, { minifyIdentifiers: false }),
-    await bundled(folder, SHORTENED, { minifyIdentifiers: true }),
+  const made = [
+    await started(folder, STARTERS),
+    ...(await each(PROGRAMS, (name, source) => loaded(folder, name, source, false))),
+    ...(await each(SHORTENED, (name, source) => loaded(folder, name, source, true))),
   ];
-  for (const [file, { imports }] of results.flatMap(({ outputs }) => Object.entries(outputs))) {
-    importElsewhere(path.join(root, file), imports);
-  }
-  const inputs = results.flatMap((one) => Object.keys(one.inputs));
   fs.writeFileSync(path.join(folder, IMPORTER), "module.exports = (name) => import(name);\n");
   fs.writeFileSync(path.join(folder, "package.json"), '{ "type": "commonjs" }\n');
-  fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices([...new Set(inputs)]));
+  fs.writeFileSync(path.join(folder, "THIRD-PARTY.md"), notices([...new Set(made.flat())]));
   for (const name of STARTED) fs.chmodSync(path.join(folder, name), 0o755);
 }
 
 /**
+ * @param {Record<string, string>} programs
+ * @param {(name: string, source: string) => Promise<string[]>} make
+ */
+function each(programs, make) {
+  return Promise.all(Object.entries(programs).map(([name, source]) => make(name, source)));
+}
+
+/**
+ * Writes the bundles that a process starts with, and tells what they are made of.
  * @param {string} folder
  * @param {Record<string, string>} entryPoints
- * @param {Pick<import("esbuild").BuildOptions, "minifyIdentifiers">} naming
  */
-async function bundled(folder, entryPoints, naming) {
-  const { build } = await import("esbuild");
-  const { metafile } = await build({
-    absWorkingDir: root,
+async function started(folder, entryPoints) {
+  const { metafile } = await built({
     entryPoints,
     outdir: folder,
+    format: "cjs",
+    banner: { js: `"use strict";${FILE_URL}` },
+  });
+  return Object.keys(metafile.inputs);
+}
+
+/**
+ * Writes a bundle that is loaded with kept code (`src/store/code-cache.ts`), and tells what it is
+ * made of. For Node it is a module; as a script it gives the function that Node would make of it:
+ * what was read from the file is compiled as it is. Its hash is in front of it, as what loads it
+ * has no time to make one.
+ * @param {string} folder
+ * @param {string} name
+ * @param {string} source
+ * @param {boolean} minifyIdentifiers
+ */
+async function loaded(folder, name, source, minifyIdentifiers) {
+  const { metafile, outputFiles } = await built({
+    entryPoints: { [name]: source },
+    outdir: folder,
+    format: "esm",
+    splitting: true,
+    chunkNames: "[hash]",
+    write: false,
+    minifyIdentifiers,
+  });
+  const chunks = outputFiles.map((file) => /** @type {const} */ ([file.path, file.text]));
+  const file = path.join(folder, `${name}.js`);
+  const text =
+    '(f=>typeof module==="object"?f(exports,require,module,__filename,__dirname):f)' +
+    `((exports,require,module,__filename,__dirname)=>{"use strict";${FILE_URL}\n` +
+    `${oneFile(new Map(chunks), file, elsewhere)}\n})`;
+  const hash = createHash("sha256").update(text).digest("hex");
+  fs.writeFileSync(file, `/*${hash}*/${text}`);
+  return Object.keys(metafile.inputs);
+}
+
+/**
+ * @param {import("esbuild").BuildOptions} options
+ */
+async function built(options) {
+  const { build } = await import("esbuild");
+  const { metafile, outputFiles = [] } = await build({
+    absWorkingDir: root,
     bundle: true,
     platform: "node",
     target: "node20.19",
-    format: "cjs",
     // Less to read and parse.
     minifySyntax: true,
     minifyWhitespace: true,
-    ...naming,
     legalComments: "none",
     // What loads a bundle takes each byte for a character.
     charset: "ascii",
     define: { "import.meta.dirname": "__dirname", "import.meta.url": "fileUrl" },
-    banner: { js: `"use strict";${FILE_URL}` },
     external: outside(),
-    plugins: [whenUsed, testTokens, parserByPath],
-    metafile: true,
+    plugins: [whenUsed, testTokens, parserInBundle],
     logLevel: "warning",
+    ...options,
+    metafile: true,
   });
-  return metafile;
+  return { metafile, outputFiles };
 }
 
 /**
@@ -152,16 +203,19 @@ const testTokens = {
 };
 
 /**
- * yargs-parser makes itself a `require` from its own URL, and can do that from a path as well.
+ * yargs-parser makes itself a `require`, for which Node has to load a module; in a bundle it is
+ * there.
  * @type {import("esbuild").Plugin}
  */
-const parserByPath = {
-  name: "parser-by-path",
+const parserInBundle = {
+  name: "parser-in-bundle",
   setup(build) {
     build.onLoad({ filter: /\/yargs-parser\/build\/lib\/index\.js$/ }, ({ path: file }) => {
-      const [before, after, ...more] = fs.readFileSync(file, "utf8").split("import.meta.url");
-      if (after === undefined || more.length > 0) throw new SetupError(`the bundle: ${file}`);
-      return { contents: `${before}__filename${after}` };
+      const parts = fs
+        .readFileSync(file, "utf8")
+        .split(/^(?:import \{|const require =) createRequire.*$/m);
+      if (parts.length !== 3) throw new SetupError(`the bundle: ${file}`);
+      return { contents: parts.join("") };
     });
   },
 };
@@ -177,15 +231,19 @@ const whenUsed = {
     const require = createRequire(import.meta.url);
     const namespace = "when-used";
     const texts = sources();
+    // In chunks, `import()` of a stand-in would give no names (`elsewhere` does).
+    const isSplit = build.initialOptions.splitting === true;
     build.onResolve({ filter: SLOW }, (from) =>
-      from.namespace === namespace
+      from.namespace === namespace || (isSplit && from.kind === "dynamic-import")
         ? { path: from.path, external: true }
         : { path: from.path, namespace },
     );
     build.onResolve({ filter: REQUIRED }, (from) => {
-      if (from.kind === "dynamic-import") return { path: from.path, namespace };
       if (from.namespace === namespace) return { path: from.path, external: true };
-      throw new SetupError(`the bundle: ${from.path} is imported at once by ${from.importer}`);
+      if (from.kind !== "dynamic-import") {
+        throw new SetupError(`the bundle: ${from.path} is imported at once by ${from.importer}`);
+      }
+      return isSplit ? { path: from.path, external: true } : { path: from.path, namespace };
     });
     build.onLoad({ filter: SLOW, namespace }, ({ path: id }) => {
       const getters = membersUsed(id, Object.keys(require(id)), texts).map(
@@ -220,20 +278,23 @@ function sources() {
   return names.filter((name) => name.endsWith(".ts")).map((name) => read("src", name));
 }
 
-/** The file that does `import()` for the bundles. */
+/**
+ * The file that does `import()` for the bundles, and is compiled on each run. In code that was kept
+ * from an earlier run it fails before Node 22: V8 does not keep with it who imports
+ * (crbug.com/v8/10284).
+ */
 const IMPORTER = "import.js";
 
 /**
- * Has `import()` done by a file that is compiled on each run. In code that was kept from an earlier
- * run it fails before Node 22: V8 does not keep with it who imports (crbug.com/v8/10284).
- * @param {string} file
- * @param {readonly { path: string, kind: string }[]} imports
+ * What a bundle does where it imports a module from elsewhere.
+ * @param {string} id
  */
-function importElsewhere(file, imports) {
-  const expected = imports.filter(({ kind }) => kind === "dynamic-import").length;
-  const parts = fs.readFileSync(file, "utf8").split(/\bimport\((?=")/);
-  if (parts.length - 1 !== expected) throw new SetupError(`the bundle: import() in ${file}`);
-  fs.writeFileSync(file, parts.join(`require("./${IMPORTER}")(`));
+function elsewhere(id) {
+  const name = JSON.stringify(id);
+  const isRequired = id.startsWith("node:") || REQUIRED.test(id);
+  // As `import()` would give it: with what it exports, and all of that as the default.
+  const module = `(m=>Object.assign(Object.create(m),{default:m}))(require(${name}))`;
+  return isRequired ? `Promise.resolve().then(()=>${module})` : `require("./${IMPORTER}")(${name})`;
 }
 
 /**

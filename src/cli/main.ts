@@ -3,7 +3,7 @@
  * Where the process starts: what comes before the program is loaded. `--version` needs none of it,
  * and the rest starts sooner with compiled code that an earlier run has kept.
  */
-import { writeSync } from "node:fs";
+import { existsSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type * as Program from "./run-all.js";
 import { version } from "./version.js";
@@ -12,14 +12,17 @@ async function start(): Promise<void> {
   const [first = "", ...others] = process.argv.slice(2);
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
   const file = join(import.meta.dirname, bundleFor(first));
-  const purpose = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
+  const command = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
+  const purpose = mayHaveAgent(process.env) ? `${command}-agent` : command;
   const { loadProgram } = await import("../store/code-cache.js");
-  const { program, keep } = loadProgram(file, purpose, process.env);
+  const { program, keep } = loadProgram(require, file, purpose, process.env);
   await (program as typeof Program).run();
   // When all is done, and nobody waits for more output. A run that failed may have done little.
   process.once("exit", (status) => {
     if (status === 0) keep();
   });
+  // Nothing is left to be waited for. Without this, Node would clear its memory first.
+  process.once("beforeExit", () => process.exit());
 }
 
 /** The smallest one that has the command; only the largest has names that a stack is read by. */
@@ -27,6 +30,12 @@ function bundleFor(command: string): string {
   if (process.env["P11SEAL_DEBUG"] === "1") return "run-all.js";
   if (command === "open" || command === "seal") return `run-${command}.js`;
   return /^(?:inspect|rewrap|reseal|doctor)$/.test(command) ? "run-messages.js" : "run-all.js";
+}
+
+/** Where an agent runs, a command runs other functions than where it uses tokens itself. */
+function mayHaveAgent(env: NodeJS.ProcessEnv): boolean {
+  const { P11SEAL_AGENT_SOCK: named, XDG_RUNTIME_DIR: session } = env;
+  return existsSync(named ?? join(session ?? "", "p11seal", "agent.sock"));
 }
 
 /**

@@ -7,7 +7,7 @@ import { loadProgram } from "../store/code-cache.js";
 import type { FromClient } from "../token/process/wire.js";
 
 const file = join(import.meta.dirname, "run-child.js");
-const { keep } = loadProgram(file, "token", process.env);
+const { keep } = loadProgram(require, file, "token", process.env);
 
 // The last request: the work is done. Afterwards there is no time, as the parent kills this process
 // when it ends itself.

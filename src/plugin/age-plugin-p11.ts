@@ -17,7 +17,7 @@ async function main([option = "", ...others]: readonly string[]): Promise<number
   const file = join(import.meta.dirname, "run-plugin.js");
   const { loadProgram } = await import("../store/code-cache.js");
   const purpose = machine.startsWith("identity") ? "age-identity" : "age-recipient";
-  const { program, keep } = loadProgram(file, purpose, process.env);
+  const { program, keep } = loadProgram(require, file, purpose, process.env);
   return (program as typeof Program).run(machine as Program.Machine, keep);
 }
 

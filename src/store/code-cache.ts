@@ -5,11 +5,10 @@
  * the folder is used only if nobody else can write to it. Otherwise code is compiled on each run.
  */
 import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync } from "node:fs";
-import nodeModule, { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { Script } from "node:vm";
 import { defined } from "../defined.js";
-import { CompiledCode, isOurs } from "./compiled-code.js";
+import { CompiledCode, isOurs, sourceName } from "./compiled-code.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -32,43 +31,48 @@ export interface NodeCache {
 /**
  * Loads a program of this package.
  *
- * @param file - the path of a CommonJS file, all of it ASCII, and without `import()`
+ * @param require - of a module in the same folder
+ * @param file - the path of a CommonJS file, all of it ASCII, and without `import()`. As a script,
+ *   where there is no `module`, it has to yield the function that Node would put it in.
  * @param purpose - what it will do, in letters and hyphens. Code is kept for each purpose by
  *   itself: the functions that one command runs are not those of the next.
  * @param node - what Node has for this itself
  */
 export function loadProgram(
+  require: NodeJS.Require,
   file: string,
   purpose: string,
   env: Environment,
-  node: NodeCache = nodeModule as NodeCache,
+  node: NodeCache = nodeCache(require),
 ): Loaded {
   const folder = folderOf(env);
   if (folder !== undefined && node.enableCompileCache === undefined) {
-    return compiled(file, purpose, folder);
+    return compiled(require, file, purpose, folder);
   }
   if (folder !== undefined) node.enableCompileCache?.(folder);
-  const program: unknown = createRequire(file)(file);
+  const program: unknown = require(file);
   // Node would do it when the program comes to its end, which a signal may forestall.
   return { program, keep: () => node.flushCompileCache?.() };
 }
 
+/** What this Node has. Before version 22 it has nothing, and need not load the module to say so. */
+function nodeCache(require: NodeJS.Require): NodeCache {
+  const [major] = process.versions.node.split(".");
+  return Number(major) < 22 ? {} : (require("node:module") as NodeCache);
+}
+
 /** As `require` would load the file, except that its code may be there already. */
-function compiled(file: string, purpose: string, folder: string): Loaded {
+function compiled(require: NodeJS.Require, file: string, purpose: string, folder: string): Loaded {
   const source = readFileSync(file);
-  const kept = new CompiledCode(folder, purpose, source);
+  const kept = new CompiledCode(folder, purpose, sourceName(file, source));
   const cachedData = kept.read();
-  // The wrapper stands on the file's first line: line numbers in stacks stay right.
-  const script = new Script(
-    `(function (exports, require, module, __filename, __dirname) {${source.toString("latin1")}\n})`,
-    {
-      filename: file,
-      ...defined({ cachedData }),
-    },
-  );
+  const script = new Script(source.toString("latin1"), {
+    filename: file,
+    ...defined({ cachedData }),
+  });
   const module = { exports: {} };
   const run = script.runInThisContext() as (...given: unknown[]) => void;
-  run.call(module.exports, module.exports, createRequire(file), module, file, dirname(file));
+  run.call(module.exports, module.exports, require, module, file, dirname(file));
   const isNew = script.cachedDataRejected !== false;
   return {
     program: module.exports,

@@ -1,8 +1,8 @@
 /**
  * A script's compiled code in a file. V8 compares the version, its flags and the length of the
  * source, and trusts the rest: a byte that changed would crash the process. So a file has a hash in
- * front, and a name that is a hash of everything the code was made from. A file that is torn or not
- * this user's alone is as good as none.
+ * front, and a name that is a hash of everything that tells what the code was made from. A file
+ * that is torn or not this user's alone is as good as none.
  */
 import { createHash, randomBytes } from "node:crypto";
 import {
@@ -34,12 +34,12 @@ export class CompiledCode {
   /**
    * @param folder - one that only this user can write to
    * @param purpose - letters and hyphens
-   * @param source - what the code was, or will be, compiled from
+   * @param source - tells what the code was, or will be, compiled from (`sourceName`)
    */
-  constructor(folder: string, purpose: string, source: Uint8Array, node: Compiler = process) {
+  constructor(folder: string, purpose: string, source: string, node: Compiler = process) {
     const { arch, execArgv, env, platform, version } = node;
-    const made = [version, arch, platform, execArgv, env["NODE_OPTIONS"], source.length];
-    const hash = createHash("sha256").update(JSON.stringify(made)).update(source).digest("hex");
+    const made = [version, arch, platform, execArgv, env["NODE_OPTIONS"], source];
+    const hash = createHash("sha256").update(JSON.stringify(made)).digest("hex");
     this.#folder = folder;
     this.#path = join(folder, `${purpose}-${hash.slice(0, 32)}.code`);
   }
@@ -75,6 +75,18 @@ export class CompiledCode {
   }
 }
 
+/**
+ * Tells a source from every other: by its hash, which the build has put in front, and what the file
+ * system says, which tells whether somebody has changed the file since.
+ */
+export function sourceName(file: string, source: Buffer): string {
+  const mark = source.subarray(0, MARK_BYTES).toString("latin1");
+  if (!/^\/\*[0-9a-f]{64}\*\/$/.test(mark))
+    return createHash("sha256").update(source).digest("hex");
+  const { mtimeMs, ctimeMs } = statSync(file);
+  return `${mark} ${source.length} ${mtimeMs} ${ctimeMs}`;
+}
+
 /** Whether a file or folder belongs to the user this runs as, and nobody else may write to it. */
 export function isOurs({ uid, mode }: Stats): boolean {
   return uid === process.geteuid?.() && (mode & 0o022) === 0;
@@ -83,6 +95,9 @@ export function isOurs({ uid, mode }: Stats): boolean {
 // ── Details ──
 
 const HASH_BYTES = 32;
+
+/** Comment signs around a SHA-256. */
+const MARK_BYTES = 68;
 
 /** More than any program of this package needs. */
 const MAX_FILE_BYTES = 16 << 20;

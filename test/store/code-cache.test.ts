@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import nodeModule from "node:module";
+import nodeModule, { createRequire } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, jest } from "@jest/globals";
 import { loadProgram } from "../../src/store/code-cache.js";
@@ -26,11 +26,17 @@ const root = temporaryFolder();
 const caches = join(root, "caches");
 const ours = join(caches, "p11seal");
 const program = join(root, "program.js");
+const required = createRequire(program);
+
+/** For Node a module; as a script, what Node would make of it. */
+const PROGRAM = `(f => typeof module === "object" ? f(exports) : f)((exports) => {
+exports.answer = 42;
+})`;
 
 /** The folders that Node was told to use. */
 function used(env: Record<string, string>): string[] {
   const folders: string[] = [];
-  const loaded = loadProgram(program, "test", env, {
+  const loaded = loadProgram(required, program, "test", env, {
     enableCompileCache: (one) => folders.push(one),
   });
   expect(loaded.program).toEqual({ answer: 42 });
@@ -39,7 +45,7 @@ function used(env: Record<string, string>): string[] {
 
 beforeEach(() => {
   rmSync(caches, { recursive: true, force: true });
-  writeFileSync(program, "exports.answer = 42;");
+  writeFileSync(program, PROGRAM);
 });
 
 afterEach(() => {
@@ -70,10 +76,16 @@ describe("compiled code is kept", () => {
 
   it("at once where Node can do that, before a signal ends the process", () => {
     const flushCompileCache = jest.fn();
-    loadProgram(program, "test", { XDG_CACHE_HOME: caches }, { flushCompileCache }).keep();
+    loadProgram(
+      required,
+      program,
+      "test",
+      { XDG_CACHE_HOME: caches },
+      { flushCompileCache },
+    ).keep();
     expect(flushCompileCache).not.toHaveBeenCalled();
     const node = { enableCompileCache: jest.fn(), flushCompileCache };
-    loadProgram(program, "test", { XDG_CACHE_HOME: caches }, node).keep();
+    loadProgram(required, program, "test", { XDG_CACHE_HOME: caches }, node).keep();
     expect(flushCompileCache).toHaveBeenCalledTimes(1);
   });
 });

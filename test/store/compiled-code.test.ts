@@ -3,6 +3,7 @@
  * nothing may be given to it but what was kept for the same source, whole.
  */
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -18,10 +19,11 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, jest } from "@jest/globals";
 import { loadProgram } from "../../src/store/code-cache.js";
-import { CompiledCode } from "../../src/store/compiled-code.js";
+import { CompiledCode, sourceName } from "../../src/store/compiled-code.js";
 import { temporaryFolder } from "../cli/support/folder.js";
 
 const root = temporaryFolder();
@@ -29,12 +31,13 @@ const caches = join(root, "caches");
 const ours = join(caches, "p11seal");
 const program = join(root, "program.js");
 
-/** Long enough for V8 to compile and keep something. */
-const SOURCE = `
+/** Long enough for V8 to compile and keep something. For Node it is a module, too. */
+const SOURCE = `(f => typeof module === "object" ? f(exports, require, module, __filename, __dirname) : f)(
+(exports, require, module, __filename, __dirname) => {
 exports.answer = function answer() { return [1, 2, 3].map((one) => one * 14).at(-1); };
 exports.names = [require("node:path").basename(__filename), __dirname, module.exports === exports];
 exports.fail = () => { throw new Error("as asked"); };
-`;
+})`;
 
 interface Program {
   answer: () => number;
@@ -44,7 +47,8 @@ interface Program {
 
 /** Loads the program as Node 20 does. */
 function load(purpose = "test"): { loaded: Program; keep: () => void } {
-  const { program: loaded, keep } = loadProgram(program, purpose, { XDG_CACHE_HOME: caches }, {});
+  const env = { XDG_CACHE_HOME: caches };
+  const { program: loaded, keep } = loadProgram(createRequire(program), program, purpose, env, {});
   return { loaded: loaded as Program, keep };
 }
 
@@ -62,6 +66,8 @@ const only = (): string => {
   expect(files()).toHaveLength(1);
   return join(ours, files()[0] ?? "");
 };
+const codeOf = (file: string): CompiledCode =>
+  new CompiledCode(ours, "test", sourceName(file, readFileSync(file)));
 /** A file that is replaced gets another number, as the old one is there until then. */
 const inodes = (): string =>
   files()
@@ -98,7 +104,7 @@ describe("a program's code", () => {
     try {
       loaded.fail();
     } catch (error) {
-      expect((error as Error).stack).toContain(`${program}:4:`);
+      expect((error as Error).stack).toContain(`${program}:5:`);
     }
   });
 
@@ -118,6 +124,43 @@ describe("a program's code", () => {
     expect(run()).toEqual(FOUND);
   });
 
+  describe("with its hash in front", () => {
+    const marked = (mark: string, source = SOURCE): string => `/*${mark.repeat(64)}*/${source}`;
+    const write = (text: string, seconds: number): void => {
+      writeFileSync(program, text);
+      utimesSync(program, seconds, seconds);
+    };
+
+    it("is found as long as nobody has touched the source", () => {
+      write(marked("a"), 1e9);
+      expect(run()).toEqual(COMPILED);
+      expect(run()).toEqual(FOUND);
+    });
+
+    it("is not found for another hash, of a file that looks the same", () => {
+      write(marked("a"), 1e9);
+      expect(sourceName(program, readFileSync(program))).not.toBe(
+        sourceName(program, Buffer.from(marked("b"))),
+      );
+    });
+
+    it("is not found after a change that forgot the hash, whatever the file's time says", () => {
+      write(marked("a"), 1e9);
+      expect(run()).toEqual(COMPILED);
+      write(marked("a", SOURCE.replace("14", "15")), 1e9);
+      expect(run()).toEqual({ answer: 45, found: false });
+    });
+
+    it.each([
+      ["cut", marked("a").slice(1)],
+      ["of other letters", marked("A")],
+    ])("is told by all of the source where that mark is %s", (_, text) => {
+      writeFileSync(program, text);
+      const name = sourceName(program, readFileSync(program));
+      expect(name).toBe(createHash("sha256").update(text).digest("hex"));
+    });
+  });
+
   it.each([
     { version: "v20.0.0" },
     { arch: "mips" },
@@ -126,7 +169,7 @@ describe("a program's code", () => {
     { env: { NODE_OPTIONS: "--jitless" } },
   ] as const)("is not that of another Node: %j", (other) => {
     const kept = (node: NodeJS.Process) =>
-      new CompiledCode(ours, "test", readFileSync(program), node);
+      new CompiledCode(ours, "test", sourceName(program, readFileSync(program)), node);
     expect(run()).toEqual(COMPILED);
     expect(kept(process).read()).toBeDefined();
     expect(kept({ ...process, ...other } as NodeJS.Process).read()).toBeUndefined();
@@ -162,7 +205,7 @@ describe("code is compiled anew, and kept anew, if the file", () => {
       const bad = Buffer.from(good);
       bad[at] = (bad[at] ?? 0) ^ 1;
       writeFileSync(path, bad);
-      expect(new CompiledCode(ours, "test", readFileSync(program)).read()).toBeUndefined();
+      expect(codeOf(program).read()).toBeUndefined();
     }
     expect(run()).toEqual(COMPILED);
     expect(run()).toEqual(FOUND);
@@ -172,8 +215,8 @@ describe("code is compiled anew, and kept anew, if the file", () => {
     mkdirSync(ours, { recursive: true, mode: 0o700 });
     // V8 does not look at it for a source that this process has compiled already.
     writeFileSync(program, `${SOURCE}// refused`);
-    new CompiledCode(ours, "test", readFileSync(program)).write(Buffer.alloc(5000, 7));
-    expect(new CompiledCode(ours, "test", readFileSync(program)).read()).toHaveLength(5000);
+    codeOf(program).write(Buffer.alloc(5000, 7));
+    expect(codeOf(program).read()).toHaveLength(5000);
     expect(run()).toEqual(COMPILED);
     expect(run()).toEqual(FOUND);
   });
@@ -217,7 +260,7 @@ describe("code is compiled anew, and kept anew, if the file", () => {
 describe("a file of another user's", () => {
   it("is not read", () => {
     expect(run()).toEqual(COMPILED);
-    const code = new CompiledCode(ours, "test", readFileSync(program));
+    const code = codeOf(program);
     expect(code.read()).toBeDefined();
     jest.spyOn(process, "geteuid").mockReturnValue(4711);
     expect(code.read()).toBeUndefined();
@@ -280,7 +323,7 @@ describe("what is too much goes", () => {
     const path = only();
     linkSync(path, join(root, "old"));
     const before = readFileSync(path);
-    new CompiledCode(ours, "test", readFileSync(program)).write(Buffer.alloc(10));
+    codeOf(program).write(Buffer.alloc(10));
     expect(readFileSync(join(root, "old"))).toEqual(before);
   });
 });
