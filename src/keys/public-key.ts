@@ -138,14 +138,28 @@ export function publicKeyFromEcPoint(curve: EcCurve, point: Uint8Array): EcPubli
       `not an uncompressed ${curve} point of ${length} bytes starting with 04`,
     );
   }
-  // SP 800-56A §5.6.2.3.4: `encoded` has OpenSSL decode the point, which refuses coordinates
-  // outside the field and points off the curve. With cofactor 1 nothing more is needed.
+  const { spki, fingerprint } = encoding({ type: "ec", curve, point });
+  requireOnCurve(curve, point, spki);
   return {
-    type: "ec",
-    curve,
-    point: new Uint8Array(point),
-    ...encoded({ type: "ec", curve, point }),
+    ...{ type: "ec", curve, point: new Uint8Array(point), spki, fingerprint },
+    get object() {
+      return objectOf(curve, spki);
+    },
   };
+}
+
+/**
+ * SP 800-56A §5.6.2.3.4: OpenSSL decodes the point, and refuses coordinates outside the field and
+ * points off the curve. With cofactor 1 nothing more is needed. A key's object would show the same,
+ * but takes four times as long to make, and whoever compares keys needs none.
+ */
+function requireOnCurve(curve: EcCurve, point: Uint8Array, spki: Uint8Array): void {
+  if (OBJECTS.has(spki)) return;
+  try {
+    ECDH.convertKey(point, CURVES[curve].openssl);
+  } catch {
+    throw new FormatError("ERR_POINT", `point is not on ${curve}`);
+  }
 }
 
 /**

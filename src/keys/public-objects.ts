@@ -18,10 +18,15 @@ export class PublicObjects {
     this.#most = most;
   }
 
+  /** Whether one is there: then OpenSSL has decoded the key before. */
+  has(spki: Uint8Array): boolean {
+    return this.#objects.has(nameOf(spki));
+  }
+
   /** @throws whatever OpenSSL throws for what is not a key; that is not kept */
   of(spki: Uint8Array): KeyObject {
     const der = Buffer.from(spki);
-    const name = der.toString("latin1");
+    const name = nameOf(spki);
     const object =
       this.#objects.get(name) ?? createPublicKey({ key: der, format: "der", type: "spki" });
     this.#objects.delete(name);
@@ -34,4 +39,8 @@ export class PublicObjects {
     const [oldest] = this.#objects.keys();
     if (oldest !== undefined) this.#objects.delete(oldest);
   }
+}
+
+function nameOf(spki: Uint8Array): string {
+  return Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength).toString("latin1");
 }
