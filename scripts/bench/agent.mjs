@@ -64,14 +64,17 @@ function start(folder, token, env, rounds) {
   fs.writeFileSync(at("small"), Buffer.alloc(1024, 7));
   run(["seal", "-r", token.pem, "-o", at("small.p11s"), at("small")]);
   const open = [CLI, "open", "-q", "--force", "-o", at("o"), at("small.p11s")];
+  const before = () => fs.rmSync(at("o"), { force: true });
   // The first message asks for the PIN, which is not what is measured here.
   run(open.slice(1), env);
   table(
     `open of 1 KiB with a running agent (${rounds} rounds)`,
     [
       { name: "node -e 0", args: ["-e", "0"] },
-      { name: "p11seal open, agent", args: open, env },
-      { name: "p11seal open --no-agent", args: [...open, "--no-agent"], env },
+      { name: "p11seal open, agent", args: open, env, before },
+      // What is replaced must not be lost: the new file is flushed first.
+      { name: "p11seal open, agent, replacing a file", args: open, env },
+      { name: "p11seal open --no-agent", args: [...open, "--no-agent"], env, before },
     ],
     rounds,
   );

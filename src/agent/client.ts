@@ -69,15 +69,33 @@ export class AgentClient {
    * @throws TokenError `ERR_AGENT_LOST`: somebody does, and does not answer; `ERR_AGENT_VERSION`
    */
   static async at(path: string): Promise<AgentClient | undefined> {
+    return (await AgentClient.greet(path))?.();
+  }
+
+  /**
+   * The first half of `at`, for whoever has something to do until the agent has answered: the call
+   * that it gives is the second. No process is kept running between them.
+   *
+   * @throws TokenError `ERR_AGENT_LOST`
+   */
+  static async greet(path: string): Promise<(() => Promise<AgentClient>) | undefined> {
     if (!isOwnSocket(path)) return undefined;
     const connection = await AgentConnection.to(path);
     if (connection === undefined) return undefined;
-    try {
-      return new AgentClient(path, connection, await greet(connection));
-    } catch (error) {
-      connection.close();
-      throw error;
-    }
+    const greeted = greet(connection);
+    greeted.catch(() => undefined);
+    connection.keepsRunning(false);
+    return async () => {
+      connection.keepsRunning(true);
+      try {
+        return new AgentClient(path, connection, await greeted);
+      } catch (error) {
+        connection.close();
+        throw error;
+      } finally {
+        connection.keepsRunning(false);
+      }
+    };
   }
 
   /**
@@ -275,8 +293,8 @@ class AgentConnection {
       this.#isClosed = true;
       this.#fail(lost("it ended, or closed the connection"));
     });
-    // A connection that waits for its next request keeps no process running.
-    socket.unref();
+    // Nor does a connection that waits for its next request.
+    this.keepsRunning(false);
   }
 
   /** Undefined: nobody listens. */
@@ -297,7 +315,7 @@ class AgentConnection {
 
   async ask(request: Request, atReader?: OpenWish["atReader"]): Promise<Answer> {
     if (this.#isClosed) throw lost("it closed the connection");
-    this.#socket.ref();
+    this.keepsRunning(true);
     const answered = new Promise<Answer>((resolve, reject) => {
       this.#waiting = { resolve, reject, atReader };
     });
@@ -310,8 +328,14 @@ class AgentConnection {
     } finally {
       clearTimeout(this.#timer);
       this.#waiting = undefined;
-      this.#socket.unref();
+      this.keepsRunning(false);
     }
+  }
+
+  /** Whether the process stays for what comes over the connection. */
+  keepsRunning(does: boolean): void {
+    if (does) this.#socket.ref();
+    else this.#socket.unref();
   }
 
   close(): void {
@@ -348,7 +372,7 @@ class AgentConnection {
     this.#timer = setTimeout(() => {
       this.#fail(lost(`it said nothing for ${SILENCE_MS / 1000} s`));
       this.#socket.destroy();
-    }, SILENCE_MS);
+    }, SILENCE_MS).unref();
   }
 }
 

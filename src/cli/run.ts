@@ -5,7 +5,7 @@
 import type { Writable } from "node:stream";
 import { handOn, restore } from "../terminal/interrupts.js";
 import { requireExactText } from "./arguments/exact-text.js";
-import { mayUseAgent } from "./find/agent.js";
+import { greetAgentAhead, mayUseAgent } from "./find/agent.js";
 import { startTokenAhead } from "./token-ahead.js";
 import { version } from "./version.js";
 import { processIo, write, type Io } from "./io/io.js";
@@ -16,14 +16,14 @@ import { stdoutFault } from "./io/standard-streams.js";
 
 /**
  * Runs one command line (without the program's name) and returns the exit status. With
- * `startsTokenAhead`, if a token will be needed, its process starts while the command's code is
- * loaded.
+ * `startsAhead`, if a token will be needed, its process starts, or an agent is greeted, while the
+ * command's code is loaded.
  */
 export async function main(
   argv: readonly string[],
   world: Io,
   commands: CommandSet,
-  options: { readonly startsTokenAhead?: boolean } = {},
+  options: { readonly startsAhead?: boolean } = {},
 ): Promise<number> {
   const used = new Set<Writable>();
   const io = observed(world, (stream) => {
@@ -50,9 +50,9 @@ export async function main(
     const isElsewhere = args.has("output") && (args.text("output") ?? "-") !== "-";
     const fault = isElsewhere ? undefined : stdoutFault(io.descriptors?.stdout, "text");
     if (fault !== undefined) throw fault;
-    const mayNeedToken = options.startsTokenAhead === true && needsToken(parsed);
-    if (mayNeedToken && !mayUseAgent(args, io.env)) {
-      startTokenAhead(args, io);
+    if (options.startsAhead === true && needsToken(parsed)) {
+      if (mayUseAgent(args, io.env)) await greetAgentAhead(io);
+      else startTokenAhead(args, io);
     }
     const run = await spec.load();
     return (await run(args, { io, report })) ?? EXIT.done;
@@ -107,5 +107,5 @@ export async function runProgram(commands: CommandSet): Promise<void> {
     const report = new Report(io, { quiet: false, verbose: false, json: false });
     process.exit(report.failure(error));
   });
-  process.exitCode = await main(process.argv.slice(2), io, commands, { startsTokenAhead: true });
+  process.exitCode = await main(process.argv.slice(2), io, commands, { startsAhead: true });
 }

@@ -5,6 +5,7 @@
 import { AgentClient, type AgentsKey, type OpenWish } from "../../agent/client.js";
 import type { ReaderNotice } from "../../agent/protocol.js";
 import { agentSocketPath, isOwnSocket } from "../../agent/socket-path.js";
+import { P11SealError } from "../../errors.js";
 import type { ElsewhereRewrapped, WholeHeader } from "../../envelope/receiver.js";
 import type { RewrapOptions } from "../../envelope/rewrapping.js";
 import type { CoreSigner } from "../../envelope/seal-options.js";
@@ -17,6 +18,7 @@ import { formatUri, isPkcs11Uri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Arguments } from "../arguments/arguments.js";
 import type { Context } from "../command.js";
 import { homeOf } from "../io/home.js";
+import type { Io } from "../io/io.js";
 import { padTeller } from "./pins.js";
 import { uriArgument } from "./uri-argument.js";
 
@@ -34,6 +36,24 @@ export function mayUseAgent(args: Arguments, env: Context["io"]["env"]): boolean
     return true;
   }
 }
+
+/**
+ * Greets the agent that a command line leaves room for, before the command's code is loaded: it
+ * answers meanwhile. Faults are left for the command to report.
+ */
+export async function greetAgentAhead(io: Io): Promise<void> {
+  try {
+    if (await isTurnedOff(io)) return;
+    const path = agentSocketPath(io.env);
+    const answered = await AgentClient.greet(path);
+    if (answered !== undefined) ahead = { path, answered };
+  } catch (error) {
+    if (!(error instanceof P11SealError)) throw error;
+  }
+}
+
+/** The agent that was greeted so. */
+let ahead: { readonly path: string; readonly answered: () => Promise<AgentClient> } | undefined;
 
 /** Stands for the agent's keys where failures are counted: it doesn't say which one failed. */
 export const AGENT = { name: "the agent" } as const;
@@ -174,11 +194,22 @@ async function agentFor(
 ): Promise<AgentClient | undefined> {
   if (!mayUseAgent(args, io.env)) return undefined;
   if (uris.some(meansLogin)) return undefined;
-  if ((await readConfig(homeOf(io))).agent === false) return undefined;
-  const client = await AgentClient.at(agentSocketPath(io.env));
+  const client = await agentAt(agentSocketPath(io.env), io);
   if (client?.capabilities.includes(capability) === true) return client;
   client?.close();
   return undefined;
+}
+
+async function agentAt(path: string, io: Io): Promise<AgentClient | undefined> {
+  const greeted = ahead;
+  ahead = undefined;
+  if (greeted?.path === path) return greeted.answered();
+  return (await isTurnedOff(io)) ? undefined : AgentClient.at(path);
+}
+
+/** Whether the user's settings say that no agent is to be used. */
+async function isTurnedOff(io: Io): Promise<boolean> {
+  return (await readConfig(homeOf(io))).agent === false;
 }
 
 /** Where this program's user can be asked, and told. */

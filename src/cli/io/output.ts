@@ -6,7 +6,11 @@ import type { Input } from "./inputs.js";
 export interface Output {
   /** For messages. */
   readonly name: string;
-  /** For a file that appears whole: its name until then, and afterwards. */
+  /** Does what can be done before the first bytes come, for whoever has time until then. */
+  ahead?(): void;
+  /** True of a file that appears whole; what is written elsewhere can't be taken back. */
+  readonly isWhole?: boolean;
+  /** Of such a file: its name until then, and afterwards. */
   readonly paths?: OutputPaths;
   /** Writes the parts one after the other, in as few calls as possible. */
   write(...parts: readonly Uint8Array[]): Promise<void>;

@@ -19,7 +19,6 @@ import { stdoutFailure, write, type Io } from "./io.js";
 import { stdoutFault } from "./standard-streams.js";
 import { fileError, quoted } from "../../store/system-error.js";
 import type { Output, OutputOptions } from "./output.js";
-import { removeLeftovers } from "../../store/leftovers.js";
 import { NO_FOLLOW } from "../../store/open-flags.js";
 import { exists, FileOutput } from "./whole-file.js";
 
@@ -43,7 +42,6 @@ export async function fileOutput(path: string, options: OutputOptions): Promise<
     if (!options.force) throw exists(path);
   }
   requireFolder(path);
-  removeLeftovers(dirname(path));
   return new FileOutput(path, existing, options);
 }
 

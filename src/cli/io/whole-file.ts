@@ -20,13 +20,14 @@ import {
   writevSync,
   type BigIntStats,
 } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { promisify } from "node:util";
 import { after } from "../../bytes.js";
 import { FileError } from "../../errors.js";
 import type { OutputPaths } from "../../records/ledger/ledger.js";
 import { onInterrupt } from "../../terminal/interrupts.js";
 import { requireExactFolder } from "../../store/exact.js";
+import { removeLeftovers } from "../../store/leftovers.js";
 import { CREATE, keptName, ownTemporaryBeside, placeNew } from "../../store/temporary.js";
 import { isTurnDue } from "./event-loop.js";
 import { AT_ONCE_BYTES } from "./inputs.js";
@@ -36,9 +37,10 @@ import { errno, fileError, quoted } from "../../store/system-error.js";
 export class FileOutput implements Output {
   readonly name: string;
   readonly forgets = true;
+  readonly isWhole = true;
   readonly #existing: BigIntStats | undefined;
   readonly #options: OutputOptions;
-  #temporary: string;
+  #temporaryName: string | undefined;
   #backup: string | undefined;
   /** The temporary file's descriptor, while it is open. */
   #file: number | undefined;
@@ -60,7 +62,15 @@ export class FileOutput implements Output {
     this.name = path;
     this.#existing = existing;
     this.#options = options;
-    this.#temporary = ownTemporaryBeside(path);
+  }
+
+  get #temporary(): string {
+    return (this.#temporaryName ??= ownTemporaryBeside(this.name));
+  }
+
+  ahead(): void {
+    removeLeftovers(dirname(this.name));
+    this.#temporaryName ??= ownTemporaryBeside(this.name);
   }
 
   get durable(): boolean {
@@ -73,7 +83,7 @@ export class FileOutput implements Output {
 
   /** If `place` fails, the file stays: this run did not make it. */
   adopt(temporary: string): void {
-    this.#temporary = temporary;
+    this.#temporaryName = temporary;
   }
 
   async write(...parts: readonly Uint8Array[]): Promise<void> {
@@ -217,6 +227,7 @@ export class FileOutput implements Output {
       this.#forget = onInterrupt(() => {
         unlinkSync(this.#temporary);
       });
+      this.ahead();
       const mode = MODES[this.#options.mode];
       this.#file = this.#trySync(() => openSync(this.#temporary, CREATE, mode));
     }
@@ -229,7 +240,7 @@ export class FileOutput implements Output {
     this.#trySync(() => {
       renameSync(this.#temporary, kept);
     });
-    this.#temporary = kept;
+    this.#temporaryName = kept;
   }
 
   /** The mode of the file to be replaced, if it has the same owner. */

@@ -92,7 +92,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   const receipt =
     settings.receipt && closeLater(await receiptOutput(settings.receipt, inputs, settings.force));
   const hash = receipt && createHash("sha256");
-  const spooled = settings.gate !== undefined && output.paths === undefined && !settings.stream;
+  const spooled = settings.gate !== undefined && output.isWhole !== true && !settings.stream;
   const sealed = await sealedFrom(input, blob, { hash, spooled, log }, closeLater);
 
   const ruled = await ruledOpening(
@@ -107,7 +107,7 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   const check = async (info: MessageInfo): Promise<void> => {
     log.headerRead();
     await ruled.requireRecipients(info, context);
-    requireAway(info, settings.allows, output.paths === undefined && io.stdout.isTTY === true);
+    requireAway(info, settings.allows, output.isWhole !== true && io.stdout.isTTY === true);
     await sealed.verify?.();
   };
   const meter = progress(io, { size: input.size, quiet: report.quiet });
@@ -131,7 +131,9 @@ async function openAndDeliver(opening: Opening): Promise<void> {
         },
         alsoSigned: (insider) => admission.alsoSigned(insider),
         ...openingOptions(settings, output, context),
-        ...defined({ bodyKey: settings.agent && askingAgent(settings.agent, opening, beforeKeys) }),
+        ...defined({
+          bodyKey: settings.agent && askingAgent(settings.agent, opening, beforeKeys, output),
+        }),
         identities: async (info) => {
           await beforeKeys(info);
           const identities = await settings.identities.find(info, () => turn.come());
@@ -192,15 +194,18 @@ function askingAgent(
   agent: OpeningAgent,
   { settings: { shared }, turn, log, context }: Opening,
   beforeKeys: (info: MessageInfo) => Promise<void>,
+  output: Output,
 ): NonNullable<OpenOptions["bodyKey"]> {
   return async (header) => {
     await beforeKeys(header.info);
     if (shared.toBeAlone > 0 || !shared.hasAgentOpened) await turn.come();
     shared.guesses.requireFew(AGENT);
-    const found = await agent.open(header).catch((error: unknown) => {
+    const asked = agent.open(header).catch((error: unknown) => {
       if (error instanceof AuthenticationError) shared.guesses.failed(AGENT);
       throw error;
     });
+    output.ahead?.();
+    const found = await asked;
     if (found === undefined) {
       context.report.trace("the agent has no key for the message");
       return undefined;
@@ -225,7 +230,7 @@ function openingOptions(
     allows,
     certificates: () => Promise.resolve(certificates),
     // A file gets its name at the end.
-    keepsUntilEnd: output.paths !== undefined,
+    keepsUntilEnd: output.isWhole === true,
     signatureInside: true,
     spool: async (chunks) => {
       const spool = await Spool.of(chunks);
