@@ -6,7 +6,6 @@ import { age } from "./age/age.js";
 import { armorLabel, dearmored } from "./armor.js";
 import { cms } from "./cms/cms.js";
 import type { Envelope } from "./envelope.js";
-import { notAMessage, TELLING_BYTES } from "./foreign.js";
 import { native } from "./native/native.js";
 
 /** The format that messages are sealed in where no other is asked for. */
@@ -80,6 +79,8 @@ async function formatOfBytes(header: Reader): Promise<Envelope> {
   for (const envelope of known) {
     if ((await envelope.detectAhead?.(header)) === true) return envelope;
   }
+  // Loaded here: it knows many files that are none of ours.
+  const { notAMessage, TELLING_BYTES } = await import("./foreign.js");
   // More than the formats asked for helps to name it, but nobody waits for it.
   throw notAMessage(header.atHand(TELLING_BYTES));
 }

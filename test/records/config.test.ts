@@ -4,9 +4,9 @@ import {
   acceptedCustodians,
   configPath,
   openPolicy,
-  parseConfig,
   readConfig,
 } from "../../src/records/config.js";
+import { parseConfig } from "../../src/records/config-text.js";
 import { DEFAULT_SKEW_MS, DEFAULT_WINDOW_MS } from "../../src/records/policy.js";
 import { DAY, freshFolder, MINUTE } from "./support/messages.js";
 

@@ -3,6 +3,7 @@
  * or else those of the data folder and of `config.toml`. Revocation is known from the files of
  * `--crl` and `--ocsp`; the time is `--at`, or now. Nothing is fetched.
  */
+import { existsSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { defined } from "../../defined.js";
@@ -26,7 +27,6 @@ import type { Context } from "../command.js";
 import { homeOf } from "../io/home.js";
 import { readSmall } from "../io/inputs.js";
 import { certificatesAt } from "./certificate-files.js";
-import { isThere } from "./known-names.js";
 
 /** A certificate that is to be judged, and what came with it. */
 export interface CertificateCase {
@@ -147,7 +147,7 @@ async function namedAnchors(
   if (isRecipientName(word)) {
     const known = findAuthority(await readAuthorities(home), word);
     if (known !== undefined) {
-      if (await isThere(word)) {
+      if (existsSync(word)) {
         context.report.note(`${word}: from p11seal trust; write ./${word} for the file here`);
       }
       return [known.certificate];

@@ -9,7 +9,6 @@ import { NoMatchError, P11SealError } from "../../errors.js";
 import type { TokenInfo } from "../../token/values.js";
 import { isPkcs11Uri, type Pkcs11Uri } from "../../token/uri.js";
 import type { Context } from "../command.js";
-import { sourcesInFile } from "./identity-file.js";
 import type { ExchangeIdentity, IdentitySource } from "./identity-source.js";
 import { everyKeyPresent, TokenSource } from "./token-source.js";
 import type { Tokens } from "./tokens.js";
@@ -56,7 +55,11 @@ export async function prepareIdentities(
   const sources: IdentitySource[] = [];
   for (const text of words) {
     if (isPkcs11Uri(text)) sources.push(new TokenSource(tokens.uri(text), tokens));
-    else sources.push(...(await sourcesInFile(text, tokens, context)));
+    else {
+      // Loaded here: most messages are opened with keys on tokens.
+      const { sourcesInFile } = await import("./identity-file.js");
+      sources.push(...(await sourcesInFile(text, tokens, context)));
+    }
   }
   const every = everyKeyPresent(tokens);
   if (words.length === 0) sources.push(every);

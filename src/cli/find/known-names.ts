@@ -2,7 +2,8 @@
  * Names for keys: the directory (`p11seal senders add`, `p11seal recipients add`), where a key has
  * limits; and for recipients also the recipients file, a list that people write by hand.
  */
-import { access, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { P11SealError, PolicyError, UsageError } from "../../errors.js";
 import { defined } from "../../defined.js";
@@ -78,10 +79,10 @@ export class KnownNames {
     const unchecked = pathOfHome(this.#context.io.env);
     const lists = [directoryPath(unchecked, kind), join(unchecked, "recipients")];
     // Without a list it doesn't matter who could write one: `-r alice.pem` needs no data folder.
-    if (!(await Promise.all(lists.map(isThere))).includes(true)) return undefined;
+    if (!lists.some((path) => existsSync(path))) return undefined;
     const home = homeOf(this.#context.io);
     const directory = directoryPath(home, kind);
-    const entries = (await isThere(directory)) ? await readDirectory(home, kind) : [];
+    const entries = existsSync(directory) ? await readDirectory(home, kind) : [];
     const entry = findEntry(entries, name);
     const known = entry && { source: sourceOf(entry), list: directory };
     if (purpose === "signature") {
@@ -137,7 +138,7 @@ export class KnownNames {
   async recipients(): Promise<KnownRecipient[]> {
     const unchecked = pathOfHome(this.#context.io.env);
     const lists = [directoryPath(unchecked, "recipients"), join(unchecked, "recipients")];
-    if (!(await Promise.all(lists.map(isThere))).includes(true)) return [];
+    if (!lists.some((path) => existsSync(path))) return [];
     const home = homeOf(this.#context.io);
     const entries = await readDirectory(home, "recipients");
     const found: KnownRecipient[] = entries.map(
@@ -177,13 +178,6 @@ export class KnownNames {
   #recipientsFile(path: string): Promise<RecipientEntry[]> {
     return (this.#written ??= readRecipientsFile(path, this.#context));
   }
-}
-
-export function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function knownRecipient(name: string, { publicKey, certificate, oaep }: KeyFile): KnownRecipient {

@@ -2,6 +2,7 @@
  * The rules for what a command reads or writes. Nearly every path has none, so what reads rules is
  * loaded once a rules file was seen above one, or the settings demand rules.
  */
+import { existsSync } from "node:fs";
 import { type P11SealError, PolicyError } from "../../errors.js";
 import { configPath } from "../../records/config.js";
 import type { Governance } from "../../records/rules/governance.js";
@@ -11,7 +12,6 @@ import { pathOfHome } from "../../store/home.js";
 import { quoted } from "../../store/system-error.js";
 import type { Context } from "../command.js";
 import { homeOf } from "../io/home.js";
-import { isThere } from "./known-names.js";
 
 export class OutputRules {
   readonly #context: Context;
@@ -97,7 +97,7 @@ export class OutputRules {
   /** Read once a run. */
   async #readWhetherRequired(): Promise<boolean> {
     const unchecked = pathOfHome(this.#context.io.env);
-    if (!(await isThere(configPath(unchecked)))) return false;
+    if (!existsSync(configPath(unchecked))) return false;
     const { readConfig } = await import("../../records/config.js");
     const { rules } = await readConfig(homeOf(this.#context.io));
     return rules === "required";

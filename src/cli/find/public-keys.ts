@@ -3,6 +3,7 @@
  * key written out (OpenSSH line, JWK), a known name, the path of a key or certificate file ("-" is
  * stdin). A file in the working folder therefore can't pass for a known name.
  */
+import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { P11SealError, type UsageError } from "../../errors.js";
 import { parsePublicKey, type KeyFile } from "../../keys/formats/key-file.js";
@@ -13,7 +14,7 @@ import {
 } from "../../records/directory/recipients-file.js";
 import type { Context } from "../command.js";
 import { readSmall } from "../io/inputs.js";
-import { isThere, KnownNames } from "./known-names.js";
+import { KnownNames } from "./known-names.js";
 import { signerOnToken, recipientOnToken } from "./token-key.js";
 import type { Tokens } from "./tokens.js";
 
@@ -86,7 +87,7 @@ export class PublicKeys {
       return this.follow(source, { purpose, where, folder: "." });
     }
     const known = await this.#names.find(word, purpose, names.isRetired);
-    const isFile = await isThere(word);
+    const isFile = existsSync(word);
     if (known !== undefined) {
       const { list } = known;
       if (isFile) {

@@ -1,4 +1,5 @@
 /** Whom to seal to: `-r` and `-R` to public keys. */
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { toHex } from "../../bytes.js";
 import { defined } from "../../defined.js";
@@ -13,7 +14,6 @@ import { readSmall } from "../io/inputs.js";
 import { quoted } from "../../store/system-error.js";
 import { naming, signingKeyAsRecipient } from "../../keys/refusals.js";
 import { pathOfHome } from "../../store/home.js";
-import { isThere } from "./known-names.js";
 import { recipientJudge, type RecipientJudge } from "./recipient-certificates.js";
 import { knownSigner } from "./sender.js";
 import { PublicKeys, type FoundKey } from "./public-keys.js";
@@ -133,7 +133,7 @@ export async function requireNoSigner(
 ): Promise<void> {
   for (const kind of ["senders", "custodians"] as const) {
     // `-r alice.pem` needs no data folder, however unsafe the one is that is there.
-    if (!(await isThere(directoryPath(pathOfHome(context.io.env), kind)))) continue;
+    if (!existsSync(directoryPath(pathOfHome(context.io.env), kind))) continue;
     const known = await knownSigner({ publicKey }, kind, context);
     if (known === undefined) continue;
     const holder = kind === "senders" ? "sender" : "custodian";

@@ -12,7 +12,6 @@
 import { concat, concatAll, Cursor, equal, fromHex, u16, u32 } from "../../bytes.js";
 import { UnsupportedError } from "../../errors.js";
 import { Reader } from "../../stream.js";
-import { notAMessage } from "../foreign.js";
 import type { Refuse } from "./cbor-map.js";
 import { encodeCore, MAX_CORE_BYTES, parseCore, type Core } from "./core.js";
 import { malformed } from "./malformed.js";
@@ -184,7 +183,10 @@ async function readUnparsed(reader: Reader): Promise<{
 
 async function readPrelude(reader: Reader): Promise<Uint8Array> {
   const prelude = await reader.upTo(PRELUDE_BYTES);
-  if (!startsAsMessage(prelude)) throw notAMessage(prelude);
+  if (!startsAsMessage(prelude)) {
+    const { notAMessage } = await import("../foreign.js");
+    throw notAMessage(prelude);
+  }
   return new Reader(prelude).exactly(PRELUDE_BYTES, "the start of the message");
 }
 

@@ -17,7 +17,7 @@ import type { Pkcs11Uri } from "../../../token/uri.js";
 import { matchesToken } from "../../../token/uri-match.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { custodianText } from "../../find/accepted-custodians.js";
+import { custodianText } from "../../find/passed-on-text.js";
 import { padTeller, pinReferrer } from "../../find/pins.js";
 import { nameOrFingerprint } from "../../find/sender.js";
 

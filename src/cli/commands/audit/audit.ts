@@ -2,6 +2,7 @@
  * `p11seal audit`: what is wrong with who can open sealed files. Headers only; no key is used, and
  * no token looked at, unless `--as` names one. Read `auditCommand` top-down.
  */
+import { existsSync } from "node:fs";
 import { randomInt } from "node:crypto";
 import { toHex } from "../../../bytes.js";
 import { P11SealError, UsageError } from "../../../errors.js";
@@ -13,7 +14,7 @@ import { RuleBook } from "../../../records/rules/rule-book.js";
 import { pathOfHome } from "../../../store/home.js";
 import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { isThere, KnownNames } from "../../find/known-names.js";
+import { KnownNames } from "../../find/known-names.js";
 import {
   countFiles,
   messageFiles,
@@ -209,7 +210,7 @@ async function signersIn(
   kind: Exclude<DirectoryKind, "recipients">,
   { io }: Context,
 ): Promise<ReadonlyMap<string, DirectoryEntry>> {
-  if (!(await isThere(directoryPath(pathOfHome(io.env), kind)))) return new Map();
+  if (!existsSync(directoryPath(pathOfHome(io.env), kind))) return new Map();
   const entries = await readDirectory(homeOf(io), kind);
   return new Map(entries.map((entry) => [toHex(entry.publicKey.fingerprint), entry]));
 }

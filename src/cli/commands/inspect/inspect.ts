@@ -17,7 +17,7 @@ import { humanSize } from "../../io/progress.js";
 import { type Prospect, prospectData, prospectLines, prospectsOf } from "../../find/prospects.js";
 import { printable } from "../../../printable.js";
 import { json } from "../../io/table.js";
-import { passedOnData, passedOnText, unsignedText } from "../../find/accepted-custodians.js";
+import { passedOnData, passedOnText, unsignedText } from "../../find/passed-on-text.js";
 import { knownSender, senderData, signerText, type KnownSigner } from "../../find/sender.js";
 import { withTokens } from "../../find/tokens.js";
 import type { Context } from "../../command.js";

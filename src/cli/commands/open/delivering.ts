@@ -4,11 +4,10 @@
  */
 import type { Hash } from "node:crypto";
 import type { BodyChunk } from "../../../body/segment-stream.js";
+import type { MessageInfo, SenderInfo } from "../../../envelope/message-info.js";
 import { PolicyError } from "../../../errors.js";
 import type { Acceptance } from "../../../records/ledger/ledger.js";
 import type { Context } from "../../command.js";
-import { notePassedOn } from "../../find/accepted-custodians.js";
-import { noteSender } from "../../find/sender.js";
 import { writeOnce, type OpenedMessage } from "../../io/bulk.js";
 import type { Output } from "../../io/output.js";
 import { commit, flushNames, placeAll } from "../../io/outputs.js";
@@ -40,11 +39,24 @@ export async function deliver(delivery: Delivery): Promise<void> {
   await writePlaintext(delivery);
   await turn.come();
   await commit(output);
-  const sender = opened.sender ?? opened.atEnd?.sender;
-  if (sender !== undefined) await noteSender(sender, context);
-  await notePassedOn(sender, opened.info, context);
+  await noteOrigin(opened.sender ?? opened.atEnd?.sender, opened.info, context);
   turn.pass();
   await log.openedIfPossible({ moreFollow: !turn.isLast });
+}
+
+/** Says who signed a message, and who passed it on. Loaded here, as many messages have neither. */
+async function noteOrigin(
+  sender: SenderInfo | undefined,
+  info: MessageInfo,
+  context: Context,
+): Promise<void> {
+  if (sender !== undefined) {
+    const { noteSender } = await import("../../find/sender.js");
+    await noteSender(sender, context);
+  }
+  if ((sender ?? info).passedOn === undefined) return;
+  const { notePassedOn } = await import("../../find/passed-on-text.js");
+  await notePassedOn(sender, info, context);
 }
 
 /** Under a policy. */

@@ -1,23 +1,20 @@
 /**
- * What this receiver demands of a message before any key is touched, on the command line and in
- * `config.toml`. The ledger is opened once, when the first message gets that far.
+ * The gate that messages pass before any key is touched, where something is demanded of them
+ * (`demands.ts`). The ledger is opened once, when the first message gets that far.
  */
-import { openPolicy, readConfig, type OpenPolicy } from "../../../records/config.js";
+import type { OpenPolicy } from "../../../records/config.js";
 import { readDirectory } from "../../../records/directory/directory-file.js";
 import { trustedSender, type DirectoryEntry } from "../../../records/directory/directory.js";
 import type { SenderInfo } from "../../../envelope/message-info.js";
 import { defined } from "../../../defined.js";
-import { P11SealError, PolicyError, UsageError } from "../../../errors.js";
-import { moment, parseDuration } from "../../../records/duration.js";
+import { P11SealError, PolicyError } from "../../../errors.js";
+import { moment } from "../../../records/duration.js";
 import type { Ledger, OutputPaths, Reservation } from "../../../records/ledger/ledger.js";
 import { together } from "../../../records/ledger/together.js";
 import { admit, requireSigned } from "../../../records/policy.js";
-import type { Arguments } from "../../arguments/arguments.js";
 import type { Context } from "../../command.js";
-import { passedOnText } from "../../find/accepted-custodians.js";
+import { passedOnText } from "../../find/passed-on-text.js";
 import type { CertificateTrust } from "../../find/certificate-trust.js";
-import { givenTrustOption } from "../../find/trust-options.js";
-import { homeOf } from "../../io/home.js";
 
 /** A sender whose signature says when it was made. */
 export type TimedSender = SenderInfo & { readonly createdMs: number };
@@ -30,47 +27,7 @@ export interface Admitted {
   readonly reservation: Reservation;
 }
 
-/**
- * The gate that a command's messages have to pass; undefined where nothing is demanded.
- *
- * @throws UsageError; FormatError `ERR_CONFIG`
- */
-export async function gateOf(args: Arguments, context: Context): Promise<Gate | undefined> {
-  const home = homeOf(context.io);
-  const window = args.text("window");
-  const policy = openPolicy(await readConfig(home), {
-    from: args.texts("from"),
-    windowMs: window === undefined ? undefined : parseDuration(window),
-  });
-  const trust = trustOf(args, context);
-  if (policy !== undefined) {
-    // What the command line names is read before a message is.
-    if (givenTrustOption(args) !== undefined) await trust();
-    const how = { inOrder: args.flag("in-order"), allowSha1: args.flag("allow-legacy") };
-    return new Gate(home, policy, { ...how, trust });
-  }
-  const senseless =
-    ["in-order", "stream"].find((name) => args.flag(name)) ??
-    ["receipt", "receipt-key"].find((name) => args.text(name) !== undefined) ??
-    givenTrustOption(args);
-  if (senseless !== undefined) {
-    throw new UsageError("ERR_USAGE", `--${senseless} has no meaning without --from`, {
-      hint: "say whose messages you accept with --from NAME, or any trusted sender's: --from any",
-    });
-  }
-  return undefined;
-}
-
-/** What the user trusts, once it is asked for: most messages have no certificates. */
-function trustOf(args: Arguments, context: Context): () => Promise<CertificateTrust> {
-  let trust: Promise<CertificateTrust> | undefined;
-  return () =>
-    (trust ??= import("../../find/certificate-trust.js").then(({ certificateTrust }) =>
-      certificateTrust(args, context),
-    ));
-}
-
-interface GateOptions {
+export interface GateOptions {
   readonly inOrder: boolean;
   /** In certificates. */
   readonly allowSha1: boolean;

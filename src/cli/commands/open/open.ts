@@ -29,11 +29,10 @@ import {
 } from "../file-tasks.js";
 import type { Attempt, OpenSettings, ReceiptSettings } from "./settings.js";
 import { requireDistinct } from "../../io/outputs.js";
-import { gateOf } from "./gate.js";
+import { gateOf } from "./demands.js";
 import { Guesses } from "./guesses.js";
 import { EXIT } from "../../io/report.js";
 import { stdoutIsStderr } from "../../io/standard-streams.js";
-import { signerAt } from "../../find/identity-at.js";
 import { withTokens, type Tokens } from "../../find/tokens.js";
 import { inTurns, type Turn } from "./turns.js";
 import type { Context } from "../../command.js";
@@ -223,7 +222,10 @@ async function receiptSettings(
 ): Promise<ReceiptSettings | undefined> {
   if (receipt === undefined) return undefined;
   const { path, key } = receipt;
-  const find = (): Promise<Identity<SigningPublicKey>> => signerAt(key, tokens, context);
+  const find = async (): Promise<Identity<SigningPublicKey>> => {
+    const { signerAt } = await import("../../find/identity-at.js");
+    return signerAt(key, tokens, context);
+  };
   // A token is left alone until a message has passed. A fault in a file is reported before that.
   if (isPkcs11Uri(key)) return { path, identity: find };
   const identity = await find();

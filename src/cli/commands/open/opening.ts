@@ -13,7 +13,6 @@ import type { Identity, KnownPublicKey } from "../../../keys/key.js";
 import { Secret } from "../../../secret.js";
 import type { Context } from "../../command.js";
 import { AGENT, type OpeningAgent } from "../../find/agent.js";
-import { askPassphrase } from "../../find/identity-at.js";
 import { beginOpeningOf } from "../../io/bulk.js";
 import { openInput, type Input } from "../../io/inputs.js";
 import { finishOverwriting } from "../../io/unfinished.js";
@@ -24,7 +23,6 @@ import { Spool } from "../../io/spool.js";
 import { noteUnauthenticated, rejectionSecret, requireAway } from "./allowed.js";
 import { Admission, AlreadyDecrypted } from "./admission.js";
 import { deliver, deliverAdmitted, deliverDecrypted, type Delivery } from "./delivering.js";
-import { noteAdmitted } from "./gate.js";
 import { OpeningLog } from "./opening-log.js";
 import { receiptOutput } from "./receipt-output.js";
 import { ruledOpening } from "./ruled-opening.js";
@@ -174,7 +172,10 @@ async function openAndDeliver(opening: Opening): Promise<void> {
   } finally {
     meter.stop();
   }
-  if (admission.admitted !== undefined) await noteAdmitted(admission.admitted, context);
+  if (admission.admitted !== undefined) {
+    const { noteAdmitted } = await import("./gate.js");
+    await noteAdmitted(admission.admitted, context);
+  }
 }
 
 function delivered(delivery: Delivery, admission: Admission): Promise<void> {
@@ -267,6 +268,7 @@ function attended(
 
 /** @throws NoMatchError `ERR_PASSPHRASE` without a terminal */
 async function messagePassphrase(name: string, context: Context): Promise<Secret> {
+  const { askPassphrase } = await import("../../find/identity-at.js");
   const passphrase = await askPassphrase(name, context);
   if (passphrase !== undefined) return new Secret(ascii(passphrase));
   throw new NoMatchError(
