@@ -63,8 +63,9 @@ function nodeCache(require: NodeJS.Require): NodeCache {
 
 /** As `require` would load the file, except that its code may be there already. */
 function compiled(require: NodeJS.Require, file: string, purpose: string, folder: string): Loaded {
+  const stats = statSync(file);
   const source = readFileSync(file);
-  const kept = new CompiledCode(folder, purpose, sourceName(file, source));
+  const kept = new CompiledCode(folder, purpose, sourceName(source, stats));
   const cachedData = kept.read();
   const script = new Script(source.toString("latin1"), {
     filename: file,

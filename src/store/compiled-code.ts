@@ -77,15 +77,23 @@ export class CompiledCode {
 
 /**
  * Tells a source from every other: by its hash, which the build has put in front, and what the file
- * system says, which tells whether somebody has changed the file since.
+ * system says, which tells whether somebody has changed the file since. That of a file that changed
+ * just now tells little: the next change may get the same time, as clocks of file systems tick
+ * every few milliseconds.
+ *
+ * @param stats - taken before the file was read: if it changed in between, no run has this name
  */
-export function sourceName(file: string, source: Buffer): string {
+export function sourceName(source: Buffer, { mtimeMs, ctimeMs }: Times): string {
   const mark = source.subarray(0, MARK_BYTES).toString("latin1");
-  if (!/^\/\*[0-9a-f]{64}\*\/$/.test(mark))
-    return createHash("sha256").update(source).digest("hex");
-  const { mtimeMs, ctimeMs } = statSync(file);
-  return `${mark} ${source.length} ${mtimeMs} ${ctimeMs}`;
+  const isMarked = /^\/\*[0-9a-f]{64}\*\/$/.test(mark);
+  if (isMarked && ctimeMs < Date.now() - MAX_TICK_MS) {
+    return `${mark} ${source.length} ${mtimeMs} ${ctimeMs}`;
+  }
+  return createHash("sha256").update(source).digest("hex");
 }
+
+/** When a file, and what is known of it, was changed. */
+export type Times = Pick<Stats, "mtimeMs" | "ctimeMs">;
 
 /** Whether a file or folder belongs to the user this runs as, and nobody else may write to it. */
 export function isOurs({ uid, mode }: Stats): boolean {
@@ -98,6 +106,9 @@ const HASH_BYTES = 32;
 
 /** Comment signs around a SHA-256. */
 const MARK_BYTES = 68;
+
+/** Far above 10 ms, the longest tick of a Linux kernel. */
+const MAX_TICK_MS = 100;
 
 /** More than any program of this package needs. */
 const MAX_FILE_BYTES = 16 << 20;

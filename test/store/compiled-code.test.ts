@@ -66,8 +66,8 @@ const only = (): string => {
   expect(files()).toHaveLength(1);
   return join(ours, files()[0] ?? "");
 };
-const codeOf = (file: string): CompiledCode =>
-  new CompiledCode(ours, "test", sourceName(file, readFileSync(file)));
+const codeOf = (file: string): CompiledCode => new CompiledCode(ours, "test", nameOf(file));
+const nameOf = (file: string): string => sourceName(readFileSync(file), statSync(file));
 /** A file that is replaced gets another number, as the old one is there until then. */
 const inodes = (): string =>
   files()
@@ -131,17 +131,22 @@ describe("a program's code", () => {
       utimesSync(program, seconds, seconds);
     };
 
+    /** As if that were long ago: what the file system says of the source is relied on. */
+    const later = (): void => {
+      jest.spyOn(Date, "now").mockReturnValue(Date.now() + 1000 * 60);
+    };
+
     it("is found as long as nobody has touched the source", () => {
       write(marked("a"), 1e9);
+      later();
       expect(run()).toEqual(COMPILED);
       expect(run()).toEqual(FOUND);
     });
 
     it("is not found for another hash, of a file that looks the same", () => {
       write(marked("a"), 1e9);
-      expect(sourceName(program, readFileSync(program))).not.toBe(
-        sourceName(program, Buffer.from(marked("b"))),
-      );
+      later();
+      expect(nameOf(program)).not.toBe(sourceName(Buffer.from(marked("b")), statSync(program)));
     });
 
     it("is not found after a change that forgot the hash, whatever the file's time says", () => {
@@ -151,13 +156,29 @@ describe("a program's code", () => {
       expect(run()).toEqual({ answer: 45, found: false });
     });
 
+    it.each(["mtimeMs", "ctimeMs"])("has another name when the file's %s is another", (time) => {
+      const source = Buffer.from(marked("a"));
+      const old = { mtimeMs: 1000, ctimeMs: 1000 };
+      expect(sourceName(source, { ...old, [time]: 1001 })).not.toBe(sourceName(source, old));
+    });
+
+    it("is told by all of the source as long as the next change may get the same time", () => {
+      const now = Date.now();
+      const names = ["14", "15"].map((factor) =>
+        sourceName(Buffer.from(marked("a", SOURCE.replace("14", factor))), {
+          ...{ mtimeMs: now, ctimeMs: now },
+        }),
+      );
+      expect(names[0]).not.toBe(names[1]);
+    });
+
     it.each([
       ["cut", marked("a").slice(1)],
       ["of other letters", marked("A")],
     ])("is told by all of the source where that mark is %s", (_, text) => {
       writeFileSync(program, text);
-      const name = sourceName(program, readFileSync(program));
-      expect(name).toBe(createHash("sha256").update(text).digest("hex"));
+      later();
+      expect(nameOf(program)).toBe(createHash("sha256").update(text).digest("hex"));
     });
   });
 
@@ -168,8 +189,7 @@ describe("a program's code", () => {
     { execArgv: ["--jitless"] },
     { env: { NODE_OPTIONS: "--jitless" } },
   ] as const)("is not that of another Node: %j", (other) => {
-    const kept = (node: NodeJS.Process) =>
-      new CompiledCode(ours, "test", sourceName(program, readFileSync(program)), node);
+    const kept = (node: NodeJS.Process) => new CompiledCode(ours, "test", nameOf(program), node);
     expect(run()).toEqual(COMPILED);
     expect(kept(process).read()).toBeDefined();
     expect(kept({ ...process, ...other } as NodeJS.Process).read()).toBeUndefined();
