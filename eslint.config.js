@@ -69,6 +69,19 @@ export default defineConfig(
     },
   },
   {
+    // The bundles copy what a module exports when it is first loaded (scripts/lib/one-file.mjs).
+    files: ["src/**/*.ts"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "ExportNamedDeclaration > VariableDeclaration[kind='let']",
+          message: "Export a function that returns it: in a bundle the new value would be missed.",
+        },
+      ],
+    },
+  },
+  {
     files: ["scripts/**", "examples/**", "test/**/*.mjs", "*.js"],
     // Undefined names are found by the compiler (checkJs), which knows Node's.
     rules: { "no-console": "off", "no-undef": "off" },
