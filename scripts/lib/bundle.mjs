@@ -9,7 +9,6 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { oneFile } from "./one-file.mjs";
 import { root, SetupError } from "./run.mjs";
 
 /**
@@ -111,6 +110,8 @@ async function started(folder, entryPoints) {
  * @param {boolean} minifyIdentifiers
  */
 async function loaded(folder, name, source, minifyIdentifiers) {
+  // Loaded here, like esbuild: a fresh clone has no packages yet.
+  const { oneFile } = await import("./one-file.mjs");
   const { metafile, outputFiles } = await built({
     entryPoints: { [name]: source },
     outdir: folder,
