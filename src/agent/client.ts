@@ -228,7 +228,7 @@ export class AgentClient {
     request: Request,
     { signal, atReader }: Pick<OpenWish, "signal" | "atReader"> = {},
   ): Promise<Answer> {
-    const connection = this.#idle.pop() ?? (await this.#another());
+    const connection = this.#atHand() ?? (await this.#another());
     const takeBack = (): void => {
       connection.close();
     };
@@ -244,6 +244,13 @@ export class AgentClient {
     } finally {
       signal?.removeEventListener("abort", takeBack);
     }
+  }
+
+  /** An agent ends a connection that nobody uses: while a long body is read, for instance. */
+  #atHand(): AgentConnection | undefined {
+    let connection = this.#idle.pop();
+    while (connection?.isClosed === true) connection = this.#idle.pop();
+    return connection;
   }
 
   async #another(): Promise<AgentConnection> {
@@ -311,6 +318,10 @@ class AgentConnection {
       };
       socket.once("error", failed);
     });
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   async ask(request: Request, atReader?: OpenWish["atReader"]): Promise<Answer> {

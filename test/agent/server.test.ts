@@ -16,6 +16,7 @@ import {
   headerFor,
   type AgentAtSocket,
 } from "../support/agent-at-socket.js";
+import { until } from "../cli/support/spawn.js";
 import type { FakeTokens } from "../support/fake-tokens.js";
 import { recipientOf } from "../support/identities.js";
 import { mutated, Random } from "../support/mutate.js";
@@ -73,6 +74,38 @@ describe("the key for a body", () => {
     other.remove();
     expect(found?.key.expose()).toEqual(new Uint8Array(32).fill(7));
     expect(key).toEqual(new Uint8Array(32));
+  });
+});
+
+describe("a client", () => {
+  it("asks on a new connection once the agent has ended those that waited too long", async () => {
+    const bounds = { connections: 64, elsewhere: 32, frameMs: 10_000, idleMs: 50 };
+    const { server, close } = agentServer({
+      handle: () => Promise.resolve({ kind: "done" }),
+      capabilities: ["lock"],
+      bounds,
+    });
+    let [made, open] = [0, 0];
+    server.on("connection", (socket: Socket) => {
+      [made, open] = [made + 1, open + 1];
+      socket.once("close", () => (open -= 1));
+    });
+    await begin();
+    const other = await listenAt(beside(), server);
+    const asking = await AgentClient.at(beside());
+    try {
+      for (let n = 0; n < 2; n += 1) {
+        await until(() => open === 0, "the connection to end");
+        // And for the client to see that.
+        await sleep(100);
+        await asking?.lock();
+      }
+      expect(made).toBe(3);
+    } finally {
+      asking?.close();
+      close();
+      other.remove();
+    }
   });
 });
 
