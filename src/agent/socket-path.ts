@@ -8,7 +8,7 @@ import { isAbsolute, join } from "node:path";
 import { PolicyError, UsageError } from "../errors.js";
 import { openFolderAbove } from "../store/file-modes.js";
 import { pathOfHome } from "../store/home.js";
-import { fileError } from "../store/system-error.js";
+import { errno, fileError } from "../store/system-error.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -75,10 +75,17 @@ export async function makeSocketFolder(folder: string): Promise<void> {
 /**
  * Whether there is a socket at the path that this user made. The kernel lets nobody but its owner
  * and root connect to it where its mode is 0600.
+ *
+ * @throws FileError `ERR_READ`
  */
 export function isOwnSocket(path: string): boolean {
-  const stats = lstatSync(path, { throwIfNoEntry: false });
-  return stats?.isSocket() === true && stats.uid === process.geteuid?.();
+  try {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    return stats?.isSocket() === true && stats.uid === process.geteuid?.();
+  } catch (error) {
+    if (errno(error) === "ENOTDIR") return false;
+    throw fileError("ERR_READ", path, error);
+  }
 }
 
 function unsafe(folder: string, fact: string, command?: string): PolicyError {

@@ -1,5 +1,5 @@
 /** The agent's end of its socket: what anybody who reaches it can send, hold and cost. */
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -78,6 +78,13 @@ describe("the key for a body", () => {
 });
 
 describe("a client", () => {
+  it("finds nobody at a path below a file", async () => {
+    await begin();
+    const file = join(running.home, "file");
+    writeFileSync(file, "");
+    expect(await AgentClient.at(join(file, "a.sock"))).toBeUndefined();
+  });
+
   it("asks on a new connection once the agent has ended those that waited too long", async () => {
     const bounds = { connections: 64, elsewhere: 32, frameMs: 10_000, idleMs: 50 };
     const { server, close } = agentServer({
