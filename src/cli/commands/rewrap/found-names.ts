@@ -8,7 +8,10 @@ import { dirname, resolve } from "node:path";
 import { syncIfPossible } from "../../../store/flush.js";
 
 export class FoundNames {
-  /** Once for each folder: it is locked, so nobody else gives files new headers meanwhile. */
+  /**
+   * Once for each folder: a tree is locked, so nobody else gives files new headers meanwhile.
+   * Beside files that were named, or listed, another run would have to be killed at the same time.
+   */
   readonly #folders = new Map<string, Promise<void>>();
 
   /** @throws an error of Node's */
