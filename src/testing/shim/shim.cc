@@ -246,7 +246,7 @@ struct Outer<Member> {
 
 // The real library from a copy of its file, so that it shares nothing with other tokens.
 static void *load_copy(const std::string &path) {
-  std::string copy = settings::folder + "/real-XXXXXX";
+  std::string copy = settings::folder + "/real-" + std::string(6, 'X');
   int to = mkstemp(copy.data());
   int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   bool done = to >= 0 && from >= 0;
