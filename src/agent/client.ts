@@ -2,28 +2,18 @@
  * A client's end of an agent's socket. Connections are kept and used again; a request has one to
  * itself. Nothing that an agent says is believed but what the message itself proves.
  */
-import { connect, type Socket } from "node:net";
 import { equal } from "../bytes.js";
 import { defined } from "../defined.js";
-import { P11SealError, TokenError } from "../errors.js";
+import { TokenError } from "../errors.js";
 import type { BodyKey, ElsewhereRewrapped, WholeHeader } from "../envelope/receiver.js";
 import type { RewrapOptions } from "../envelope/rewrapping.js";
 import type { WholeCore } from "../envelope/seal-options.js";
 import type { ExchangePublicKey, NamedKey, SigningPublicKey } from "../keys/key.js";
 import { publicKeyFromSpki } from "../keys/public-key.js";
 import { Secret } from "../secret.js";
-import { errno } from "../store/system-error.js";
-import { unpackError } from "../token/process/wire.js";
-import { frameOf, FrameReader, MAX_FRAME_BYTES } from "./frames.js";
-import {
-  decodeAnswer,
-  encodeMessage,
-  PROTOCOL_VERSION,
-  type Answer,
-  type AnswerOf,
-  type ReaderNotice,
-  type Request,
-} from "./protocol.js";
+import { AgentConnection, greet, lost, required, strange, type AtReader } from "./connection.js";
+import { MAX_FRAME_BYTES } from "./frames.js";
+import type { Answer, AnswerOf, Request } from "./protocol.js";
 import { isOwnSocket } from "./socket-path.js";
 
 /** A key for a body, and how the token was asked for it. */
@@ -44,11 +34,8 @@ export interface OpenWish {
   /** Takes the request back, by ending its connection. */
   readonly signal?: AbortSignal | undefined;
   /** Called when a PIN is to be typed on a token's reader: whoever is at hand is to be told. */
-  readonly atReader?: ((notice: ReaderNotice) => void) | undefined;
+  readonly atReader?: AtReader | undefined;
 }
-
-/** An agent that says nothing for so long is taken for lost, milliseconds. */
-const SILENCE_MS = 15_000;
 
 export class AgentClient {
   readonly #path: string;
@@ -266,143 +253,3 @@ const MAX_CHANGED = 1024;
 
 /** The rest of a request, at most. */
 const ROOM_BYTES = 300_000;
-
-async function greet(connection: AgentConnection): Promise<readonly string[]> {
-  const answer = await connection.ask({ kind: "hello", version: PROTOCOL_VERSION });
-  const { version, capabilities } = required(answer, "hello");
-  if (version === PROTOCOL_VERSION) return capabilities;
-  throw new TokenError("ERR_AGENT_VERSION", `the agent is of another version of p11seal`, {
-    hint: "restart it: p11seal agent stop; p11seal agent start",
-  });
-}
-
-/** One connection, with one request at a time. */
-class AgentConnection {
-  readonly #socket: Socket;
-  readonly #frames = new FrameReader();
-  #waiting:
-    | {
-        readonly resolve: (answer: Answer) => void;
-        readonly reject: (error: unknown) => void;
-        readonly atReader: OpenWish["atReader"];
-      }
-    | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on("data", (chunk: Buffer) => {
-      this.#read(chunk);
-    });
-    socket.on("error", () => undefined);
-    socket.once("close", () => {
-      this.#isClosed = true;
-      this.#fail(lost("it ended, or closed the connection"));
-    });
-    // Nor does a connection that waits for its next request.
-    this.keepsRunning(false);
-  }
-
-  /** Undefined: nobody listens. */
-  static to(path: string): Promise<AgentConnection | undefined> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(path);
-      socket.once("connect", () => {
-        socket.off("error", failed);
-        resolve(new AgentConnection(socket));
-      });
-      const failed = (error: Error): void => {
-        if (NOBODY.has(errno(error) ?? "")) resolve(undefined);
-        else reject(lost(errno(error) ?? "it can't be reached"));
-      };
-      socket.once("error", failed);
-    });
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed;
-  }
-
-  async ask(request: Request, atReader?: OpenWish["atReader"]): Promise<Answer> {
-    if (this.#isClosed) throw lost("it closed the connection");
-    this.keepsRunning(true);
-    const answered = new Promise<Answer>((resolve, reject) => {
-      this.#waiting = { resolve, reject, atReader };
-    });
-    this.#awaitSign();
-    this.#socket.write(frameOf(encodeMessage(request)));
-    try {
-      const answer = await answered;
-      if (answer.kind === "error") throw unpackError(answer);
-      return answer;
-    } finally {
-      clearTimeout(this.#timer);
-      this.#waiting = undefined;
-      this.keepsRunning(false);
-    }
-  }
-
-  /** Whether the process stays for what comes over the connection. */
-  keepsRunning(does: boolean): void {
-    if (does) this.#socket.ref();
-    else this.#socket.unref();
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-
-  #read(chunk: Uint8Array): void {
-    try {
-      for (const frame of this.#frames.push(chunk)) {
-        const answer = decodeAnswer(frame);
-        // It may have a key, which was copied.
-        frame.fill(0);
-        // It is at work, or waits for a person: that may take as long as it takes.
-        if (answer.kind !== "wait") this.#waiting?.resolve(answer);
-        else {
-          this.#awaitSign();
-          if (answer.reader !== undefined) this.#waiting?.atReader?.(answer.reader);
-        }
-      }
-    } catch (error) {
-      if (!(error instanceof P11SealError)) throw error;
-      this.#fail(error);
-      this.#socket.destroy();
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#waiting?.reject(error);
-  }
-
-  /** An agent at work says so every other second. */
-  #awaitSign(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#fail(lost(`it said nothing for ${SILENCE_MS / 1000} s`));
-      this.#socket.destroy();
-    }, SILENCE_MS).unref();
-  }
-}
-
-/** Errors of connect(2) that mean that no agent is there. */
-const NOBODY: ReadonlySet<string> = new Set(["ECONNREFUSED", "ENOENT"]);
-
-function required<Kind extends Answer["kind"]>(answer: Answer, kind: Kind): AnswerOf<Kind> {
-  if (answer.kind === kind) return answer as AnswerOf<Kind>;
-  throw strange();
-}
-
-function strange(): TokenError {
-  return new TokenError("ERR_AGENT_PROTOCOL", "the agent's answer does not fit the request", {
-    hint: "restart the agent, or do without it: --no-agent",
-  });
-}
-
-function lost(detail: string): TokenError {
-  return new TokenError("ERR_AGENT_LOST", `the agent was lost: ${detail}`, {
-    hint: "the same command works without it; or start it again: p11seal agent start",
-  });
-}
