@@ -91,6 +91,7 @@ function ignore(): void {
 /** Runs this process's command line. */
 export async function runProgram(commands: CommandSet): Promise<void> {
   const io = processIo();
+  const wantsJson = process.argv.includes("--json");
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const end = (): void => {
       if (handOn(signal)) return;
@@ -104,8 +105,17 @@ export async function runProgram(commands: CommandSet): Promise<void> {
   process.once("exit", restore);
   process.on("uncaughtException", (error) => {
     restore();
-    const report = new Report(io, { quiet: false, verbose: false, json: false });
+    const report = new Report(io, { quiet: false, verbose: false, json: wantsJson });
     process.exit(report.failure(error));
   });
+  // Node ends a process that has nothing to wait for, as if all were well.
+  const unfinished = (): void => {
+    restore();
+    const report = new Report(io, { quiet: false, verbose: false, json: wantsJson });
+    const fault = new TypeError("the command waits for something that can no longer come");
+    process.exit(report.failure(fault));
+  };
+  process.once("beforeExit", unfinished);
   process.exitCode = await main(process.argv.slice(2), io, commands, { startsAhead: true });
+  process.off("beforeExit", unfinished);
 }

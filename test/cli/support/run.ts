@@ -77,5 +77,6 @@ class Collector extends Writable {
 /** The code of the error that a command with `--json` ended with. */
 export function errorCode({ stderr }: Pick<Outcome, "stderr">): string {
   const line = stderr.split("\n").findLast((one) => one.startsWith("{")) ?? "{}";
-  return (JSON.parse(line) as { error: { code: string } }).error.code;
+  const { error } = JSON.parse(line) as { error?: { code: string } };
+  return error?.code ?? `no error, but: ${JSON.stringify(stderr)}`;
 }

@@ -30,9 +30,10 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-const open = (...argv: readonly string[]): Promise<Ended> =>
+const open = (...argv: readonly string[]): Promise<Ended> => openIn([], ...argv);
+const openIn = (node: readonly string[], ...argv: readonly string[]): Promise<Ended> =>
   p11seal(["open", "--json", ...argv], {
-    cwd: folder,
+    ...{ cwd: folder, node },
     env: { P11SEAL_HOME: home, P11SEAL_AGENT_SOCK: socket, P11SEAL_SYSTEM_MODULES: "0" },
   });
 
@@ -56,6 +57,17 @@ describe("an agent that does not answer", () => {
       status: 5,
       stderr: expect.stringContaining("ERR_AGENT_LOST"),
     });
+  });
+});
+
+describe("a command that waits for what can no longer come", () => {
+  it("says so, and does not end as if all were well", async () => {
+    const preload = join(folder, "never-ref.cjs");
+    const code = "require('node:net').Socket.prototype.ref = function () { return this; };";
+    writeFileSync(preload, code);
+    writeFileSync(join(folder, "note.p11s"), "");
+    const ended = await openIn(["--require", preload], "-o", "opened", "note.p11s");
+    expect(ended).toMatchObject({ status: 1, stderr: expect.stringContaining("no longer come") });
   });
 });
 
