@@ -19,7 +19,7 @@ export default {
   },
   globalSetup: "<rootDir>/test/support/global-setup.mjs",
   setupFiles: [
-    "<rootDir>/test/support/worker-folders.ts",
+    "<rootDir>/test/support/file-folders.ts",
     "<rootDir>/test/support/forgotten-contexts.ts",
   ],
   setupFilesAfterEnv: ["<rootDir>/test/support/each-file.ts"],

@@ -25,8 +25,8 @@ export function inTestEnvironment() {
 /**
  * Makes the folder and the variables:
  *
- * - `SOFTHSM2_CONF`, `TEST_SOFTHSM2_MODULE`: SoftHSM with an empty token folder; each of jest's
- *   workers gets a folder of its own (test/support/worker-folders.ts)
+ * - `SOFTHSM2_CONF`, `TEST_SOFTHSM2_MODULE`: SoftHSM with an empty token folder; each test
+ *   file gets a folder of its own (test/support/file-folders.ts)
  * - `TEST_NSS_MODULE`, `TEST_NSS_DIR`: NSS softoken and an empty folder for its databases; without
  *   NSS only `TEST_NSS_MISSING`, the reason
  * - `P11SEAL_HOME`: an empty data folder; `XDG_CACHE_HOME`: none yet, for compiled code

@@ -4,6 +4,7 @@
  * `TEST_SOFTHSM2_MODULE` come from the test environment.
  */
 import { createPrivateKey, randomBytes } from "node:crypto";
+import { runInThisContext } from "node:vm";
 import type { Attribute, PKCS11 } from "pkcs11js";
 import { TokenAccess, type TokenAccessOptions } from "../../src/token/access.js";
 import { formatUri } from "../../src/token/uri.js";
@@ -23,7 +24,10 @@ export interface TestToken {
   readonly module: string;
 }
 
-/** pkcs11js alone, initialized once in this process and left initialized. */
+/**
+ * pkcs11js alone, initialized once for a test file and left initialized. Before the next file,
+ * SoftHSM is finalized (test/support/file-folders.ts).
+ */
 export async function rawModule(path: string, parameters?: string): Promise<PKCS11> {
   const known = modules.get(path);
   if (known !== undefined) return known;
@@ -42,6 +46,7 @@ export async function rawModule(path: string, parameters?: string): Promise<PKCS
     if ((error as { code?: number }).code !== ALREADY_INITIALIZED) throw error;
   }
   modules.set(path, native);
+  if (path === SOFTHSM_MODULE) Object.assign(worker, { softHsm: native });
   return native;
 }
 
@@ -155,6 +160,7 @@ function required(name: string): string {
 }
 
 const modules = new Map<string, PKCS11>();
+const worker = runInThisContext("globalThis.p11sealTests") as object;
 
 const OS_LOCKING_OK = 2;
 const ALREADY_INITIALIZED = 0x191;
