@@ -18,6 +18,8 @@ export interface ConversationOptions {
   readonly pins: Pick<SentPins, "answer" | "atPad" | "loginEnded">;
   /** Modules whose code has returned before: their later failures are about a token. Added to. */
   readonly proven: Set<string>;
+  /** How long a module may take to be loaded, and to list its tokens, each. */
+  readonly stepMs: number;
   /** Called when the conversation ends otherwise than by `close`. */
   readonly lost: (loss: Loss) => void;
 }
@@ -38,6 +40,13 @@ export interface Task {
   readonly using?: Using;
 }
 
+/** A module whose code runs before any of its tokens was chosen. */
+interface Tried {
+  readonly path: string;
+  /** What is left of its time. */
+  leftMs: number;
+}
+
 interface Pending {
   readonly using: Using | undefined;
   readonly resolve: (value: unknown) => void;
@@ -55,8 +64,7 @@ export class Conversation {
   readonly #closed: Promise<void>;
   readonly #pending = new Map<number, Pending>();
   #requests = 0;
-  /** Modules whose code runs before any of their tokens was chosen. */
-  readonly #trying: string[] = [];
+  readonly #trying: Tried[] = [];
   /** Modules whose code returned. */
   readonly #returned = new Set<string>();
   /** URIs of the keys that the server knows. */
@@ -161,8 +169,8 @@ export class Conversation {
         this.#options.trace(message.line);
         break;
       case "trying":
-        if (message.phase === "before") this.#trying.push(message.path);
-        else this.#survived(message.path);
+        if (message.phase === "after") this.#survived(message.path);
+        else this.#trying.push({ path: message.path, leftMs: this.#options.stepMs });
         break;
       case "person":
         this.#waiting += message.waiting ? 1 : -1;
@@ -183,7 +191,8 @@ export class Conversation {
   }
 
   #survived(path: string): void {
-    this.#trying.splice(this.#trying.indexOf(path), 1);
+    const at = this.#trying.findIndex((tried) => tried.path === path);
+    this.#trying.splice(at, 1);
     this.#returned.add(path);
   }
 
@@ -237,12 +246,10 @@ export class Conversation {
   #tick(): void {
     // No clock runs while a person is asked.
     if (this.#waiting > 0) return;
-    let late: Pending | undefined;
-    for (const pending of this.#pending.values()) {
-      pending.leftMs -= TICK_MS;
-      if (pending.leftMs <= 0) late ??= pending;
-    }
-    if (late === undefined) return;
+    // A method that asks many modules and tokens may take long. One module's first steps may not.
+    const timed = [...this.#pending.values(), ...this.#trying];
+    for (const one of timed) one.leftMs -= TICK_MS;
+    if (timed.every(({ leftMs }) => leftMs > 0)) return;
     this.#connection.destroy();
     this.#end(
       new TokenError("ERR_TOKEN_TIMEOUT", `${this.#culprit()} did not answer in time`, {
@@ -253,7 +260,7 @@ export class Conversation {
 
   #end(error: TokenError): void {
     if (this.loss !== undefined) return;
-    const tried = this.#trying.at(-1);
+    const tried = this.#trying.at(-1)?.path;
     const module = tried !== undefined && this.#options.proven.has(tried) ? undefined : tried;
     this.loss = { module, error };
     if (!this.#isClosing) this.#options.lost(this.loss);
@@ -268,7 +275,7 @@ export class Conversation {
   }
 
   #culprit(): string {
-    const module = this.#trying.at(-1);
+    const module = this.#trying.at(-1)?.path;
     return module === undefined ? "the token's module" : `module "${module}"`;
   }
 }

@@ -258,7 +258,7 @@ export class TokenClient implements TokenService {
     if (this.#conversation !== undefined && this.#conversation.loss === undefined) {
       return this.#conversation;
     }
-    const { modules = [], home, force = false, trace } = this.#options;
+    const { modules = [], home, force = false, trace, timeoutMs = TIMEOUT_MS } = this.#options;
     const { parent, connect } = this.#connector;
     const start: Start = {
       ...{ kind: "start", modules, home, force, ...defined({ parent }) },
@@ -267,6 +267,7 @@ export class TokenClient implements TokenService {
     };
     const conversation: Conversation = new Conversation({
       ...{ connection: connect(), start, pins: this.#pins, proven: this.#proven },
+      stepMs: timeoutMs,
       trace: (line) => trace?.(line),
       lost: (loss) => {
         this.#lost(conversation, loss);

@@ -196,7 +196,7 @@ describe("two clients of one server", () => {
           () => Promise.resolve(USER_PIN),
           () => undefined,
         ),
-        proven: new Set(),
+        ...{ proven: new Set<string>(), stepMs: LIMIT_MS },
         lost: () => undefined,
       });
     const [first, second] = [talk(), talk()];
