@@ -23,9 +23,11 @@ export interface Io {
 }
 
 /**
- * The streams, environment and terminal of this process. No stream is touched before it is used.
+ * The streams, environment and terminal of this process. No stream is touched before it is used. A
+ * setting of ours that is empty counts as one that is not set.
  */
 export function processIo(): Io {
+  forgetEmptySettings();
   let stdout: Io["stdout"] | undefined;
   let stderr: Io["stderr"] | undefined;
   return {
@@ -43,6 +45,15 @@ export function processIo(): Io {
     sharesTerminal: true,
     terminal: async () => (await import("../../terminal/terminal.js")).controllingTerminal(),
   };
+}
+
+/** CI systems make an empty variable of a setting that they do not have. */
+function forgetEmptySettings(): void {
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== "" || !name.startsWith("P11SEAL_")) continue;
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- nothing else unsets it
+    delete process.env[name];
+  }
 }
 
 /** Without a stderr, the exit status still says how the run ended. */

@@ -111,6 +111,20 @@ describe("open, where an agent runs", () => {
     expect(await open("ec.p11s")).toMatchObject({ status: 0 });
   });
 
+  it("takes an empty variable for one that is not set, as CI systems make them", async () => {
+    const empty = { P11SEAL_AGENT_SOCK: "", P11SEAL_PIN_SOURCE: "", P11SEAL_SO_PIN_SOURCE: "" };
+    const open = ["open", "--json", at("ec.p11s")];
+    const module = "/nonexistent/module.so";
+    expect(
+      await p11seal(open, { env: { ...agent.env, ...empty, P11SEAL_MODULE: module } }),
+    ).toMatchObject({ status: 0 });
+    // In a session of its own: there is no terminal to ask at.
+    const argv = ["-w", process.execPath, PROGRAM, ...open, "--no-agent"];
+    const env = { ...agent.env, ...empty, P11SEAL_MODULE: SOFTHSM_MODULE };
+    const alone = await startProgram("setsid", argv, { env }).ended;
+    expect({ ...alone, code: errorCode(alone) }).toMatchObject({ code: "ERR_PIN_MISSING" });
+  });
+
   it("gets no key for a URI that names another, and none for CMS", async () => {
     expect(await open("ec.p11s", "-i", `${token.uri};object=ec`)).toMatchObject({ status: 0 });
     expect(await open("ec.p11s", "-i", `${token.uri};object=rsa`)).toMatchObject({ status: 5 });
