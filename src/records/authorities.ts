@@ -22,7 +22,7 @@ import { FormatError, P11SealError, PolicyError, UsageError } from "../errors.js
 import { oneLine } from "../printable.js";
 import { readWhole, writeWhole } from "../store/files.js";
 import { makeFolder } from "../store/make-folder.js";
-import { syncFolder } from "../store/flush.js";
+import { syncFolder, syncIfPossible } from "../store/flush.js";
 import { withLock } from "../store/lock.js";
 import { errno, fileError, quoted } from "../store/system-error.js";
 import type { Certificate } from "../x509/certificate.js";
@@ -69,7 +69,8 @@ export async function readAuthorities(folder: string): Promise<Authority[]> {
 }
 
 /**
- * Adds an authority.
+ * Adds an authority. What is said of one that is there, or not there, holds on the disk, too: a
+ * killed run may have added or removed it.
  *
  * @returns false if it was there already, under that name
  * @throws UsageError `ERR_NAME`; PolicyError `ERR_AUTHORITY_CHANGED`: the name has another;
@@ -89,7 +90,10 @@ export async function addAuthority(folder: string, authority: Authority): Promis
     const known = await readAuthorities(folder);
     const same = known.find((one) => equal(one.certificate.der, certificate.der));
     const named = findAuthority(known, name);
-    if (named !== undefined && named === same) return false;
+    if (named !== undefined && named === same) {
+      await syncIfPossible(path);
+      return false;
+    }
     if (named !== undefined) {
       throw new PolicyError("ERR_AUTHORITY_CHANGED", `"${named.name}" is another authority`, {
         hint: `it is ${certificateFingerprint(named.certificate)}; remove it first, or choose another name`,
@@ -113,7 +117,9 @@ export async function removeAuthority(folder: string, name: string): Promise<Aut
   const path = authoritiesPath(folder);
   await makeFolder(path);
   return withLock(join(folder, "trust.lock"), async (lock) => {
-    const authority = requireAuthority(await readAuthorities(folder), name);
+    const known = await readAuthorities(folder);
+    if (findAuthority(known, name) === undefined) await syncIfPossible(path);
+    const authority = requireAuthority(known, name);
     await lock.confirm();
     const file = join(path, `${authority.name}${ENDING}`);
     await unlink(file).catch((error: unknown) => {

@@ -9,6 +9,7 @@
 import { dirname, join } from "node:path";
 import { ascii } from "../../bytes.js";
 import { readWhole, writeWhole } from "../../store/files.js";
+import { syncIfPossible } from "../../store/flush.js";
 import { makeFolder } from "../../store/make-folder.js";
 import { withLock } from "../../store/lock.js";
 import {
@@ -86,11 +87,25 @@ async function change<T>(
   const path = directoryPath(folder, kind);
   await makeFolder(dirname(path));
   return withLock(`${path}.lock`, async (lock) => {
-    const { changed, result } = edit(await readDirectory(folder, kind));
+    const entries = await readDirectory(folder, kind);
+    const { changed, result } = await orFlushed(folder, () => edit(entries));
     await lock.confirm();
     await writeWhole(path, ascii(formatDirectory(changed, kind)));
     return result;
   });
+}
+
+/**
+ * A refusal, as of a name that is not there, says how things are: a run that was killed may have
+ * changed them and not have waited for the disk.
+ */
+async function orFlushed<T>(folder: string, edit: () => T): Promise<T> {
+  try {
+    return edit();
+  } catch (error) {
+    await syncIfPossible(folder);
+    throw error;
+  }
 }
 
 /** The file holds whole seconds. A limit is rounded to the stricter side. */
