@@ -22,7 +22,8 @@ if (made === undefined) {
       AsyncLocalStorage.made.add(this);
     }
   };
-  Object.assign(hooks, { AsyncLocalStorage });
+  // From Node 22 on it is a getter, which can't be assigned to.
+  Object.defineProperty(hooks, "AsyncLocalStorage", { value: AsyncLocalStorage, writable: true });
 } else {
   for (const one of made) one.disable();
   made.clear();
