@@ -66,7 +66,7 @@ export class Asking {
 
   /** A way to a PIN: its questions, once it is their turn. Throws as `consent`. */
   async pin(request: PinRequest, asker: Asker): Promise<PinFound> {
-    const place = this.#placeFor(asker);
+    const place = this.#placeFor(asker, "for the PIN");
     const warning = pinWarning(request);
     const lines = [...(await this.#about(asker)), ...(warning === undefined ? [] : [warning])];
     const about = lines.join("\n");
@@ -106,7 +106,7 @@ export class Asking {
    *   `ERR_PIN_MISSING`: nobody can be asked; `ERR_PIN_SOURCE_FAILED`
    */
   async consent({ token, label, uri }: KeyInfo, asker: Asker): Promise<void> {
-    const place = this.#placeFor(asker);
+    const place = this.#placeFor(asker, "whether the key may be used");
     const about = (await this.#about(asker)).join("\n");
     const settle = await this.#begin(uri, asker);
     const { env } = this.#options;
@@ -135,7 +135,7 @@ export class Asking {
     return [described(asker), shown(origin, 200), ...whom];
   }
 
-  #placeFor({ terminal, remote }: Asker): Place {
+  #placeFor({ terminal, remote }: Asker, what: string): Place {
     const { pinentry, hasTerminal, env } = this.#options;
     const named = terminal !== undefined && isTerminalNamed(terminal) ? terminal : undefined;
     if (pinentry !== undefined) {
@@ -148,7 +148,7 @@ export class Asking {
     if (named !== undefined) return { terminal: named };
     if (hasTerminal) return "controlling-terminal";
     const whose = remote === undefined ? "the command" : "p11seal agent forward";
-    throw new TokenError("ERR_PIN_MISSING", "the agent has no way to ask anybody", {
+    throw new TokenError("ERR_PIN_MISSING", `the agent has nobody to ask ${what}`, {
       hint: `run ${whose} at a terminal, or start the agent with --pin-source pinentry`,
     });
   }
@@ -190,7 +190,8 @@ export class Asking {
   #requireNoPause(name: string): void {
     const pause = this.#pauses.get(name);
     if (pause === undefined || this.#options.nowMs() >= pause.untilMs) return;
-    throw refused("a question was refused just before, and nobody is asked again so soon");
+    const seconds = Math.ceil((pause.untilMs - this.#options.nowMs()) / 1000);
+    throw refused(`a question got no answer just before; nobody is asked again for ${seconds} s`);
   }
 
   /** Each refusal in a row makes the pause longer. */

@@ -45,7 +45,8 @@ export class AgentConnection {
         readonly atReader: AtReader | undefined;
       }
     | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #clock: NodeJS.Timeout | undefined;
+  #silentMs = 0;
   #isClosed = false;
 
   private constructor(socket: Socket) {
@@ -88,14 +89,17 @@ export class AgentConnection {
     const answered = new Promise<Answer>((resolve, reject) => {
       this.#waiting = { resolve, reject, atReader };
     });
-    this.#awaitSign();
+    this.#silentMs = 0;
+    this.#clock = setInterval(() => {
+      this.#tick();
+    }, TICK_MS).unref();
     this.#socket.write(frameOf(encodeMessage(request)));
     try {
       const answer = await answered;
       if (answer.kind === "error") throw unpackError(answer);
       return answer;
     } finally {
-      clearTimeout(this.#timer);
+      clearInterval(this.#clock);
       this.#waiting = undefined;
       this.keepsRunning(false);
     }
@@ -120,7 +124,7 @@ export class AgentConnection {
         // It is at work, or waits for a person: that may take as long as it takes.
         if (answer.kind !== "wait") this.#waiting?.resolve(answer);
         else {
-          this.#awaitSign();
+          this.#silentMs = 0;
           if (answer.reader !== undefined) this.#waiting?.atReader?.(answer.reader);
         }
       }
@@ -135,15 +139,19 @@ export class AgentConnection {
     this.#waiting?.reject(error);
   }
 
-  /** An agent at work says so every other second. */
-  #awaitSign(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#fail(lost(`it said nothing for ${SILENCE_MS / 1000} s`));
-      this.#socket.destroy();
-    }, SILENCE_MS).unref();
+  /**
+   * An agent at work says so every other second. Ticks are counted, since no clock tells that this
+   * process was stopped meanwhile: what the agent said is read only after them.
+   */
+  #tick(): void {
+    this.#silentMs += TICK_MS;
+    if (this.#silentMs < SILENCE_MS) return;
+    this.#fail(lost(`it said nothing for ${SILENCE_MS / 1000} s`, SILENT));
+    this.#socket.destroy();
   }
 }
+
+const TICK_MS = 250;
 
 /** An agent that says nothing for so long is taken for lost, milliseconds. */
 const SILENCE_MS = 15_000;
@@ -163,8 +171,13 @@ export function strange(): TokenError {
   });
 }
 
-export function lost(detail: string): TokenError {
-  return new TokenError("ERR_AGENT_LOST", `the agent was lost: ${detail}`, {
-    hint: "the same command works without it; or start it again: p11seal agent start",
-  });
+/** @param hint - what to do about it; by default that of an agent that died or is busy */
+export function lost(detail: string, hint = CLOSED): TokenError {
+  return new TokenError("ERR_AGENT_LOST", `the agent was lost: ${detail}`, { hint });
 }
+
+const CLOSED =
+  "run the command again; if that recurs, programs hold all of the agent's connections: --no-agent does without it";
+
+const SILENT =
+  'is it stopped? end its process, "p11seal agent" in ps, and start another; --no-agent does without it';

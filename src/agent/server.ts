@@ -184,7 +184,7 @@ class Conversation {
     try {
       const answer = capabilities.includes(request.kind)
         ? await handle(request, this.#client)
-        : refusal(request.kind);
+        : refusal(request.kind, capabilities);
       this.#send(answer);
     } catch {
       // The handler answers with errors. One that nobody foresaw says nothing to a client.
@@ -234,12 +234,12 @@ function outOfTurn(): TokenError {
   return new TokenError("ERR_AGENT_PROTOCOL", "a request out of turn");
 }
 
-function refusal(kind: string): Answer {
+function refusal(kind: string, capabilities: readonly string[]): Answer {
   return {
     kind: "error",
     name: "PolicyError",
     code: "ERR_AGENT_REFUSED",
     message: `this agent's socket is not for "${kind}"`,
-    hint: "see what it is for with: p11seal agent status",
+    hint: `it is for: ${capabilities.join(", ")}; for the rest, ask where the agent itself runs`,
   };
 }

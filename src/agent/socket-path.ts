@@ -67,7 +67,7 @@ export async function makeSocketFolder(folder: string): Promise<void> {
   const stats = lstatSync(folder);
   if (!stats.isDirectory()) throw unsafe(folder, "is not a folder, or a link to one");
   if (stats.uid !== process.geteuid?.()) throw unsafe(folder, "belongs to another user");
-  if ((stats.mode & 0o077) !== 0) throw unsafe(folder, "is open to other users", "chmod 700");
+  if ((stats.mode & 0o077) !== 0) throw unsafe(folder, "is open to other users");
   const above = openFolderAbove(folder, folder);
   if (above !== undefined) throw unsafe(folder, above);
 }
@@ -88,10 +88,9 @@ export function isOwnSocket(path: string): boolean {
   }
 }
 
-function unsafe(folder: string, fact: string, command?: string): PolicyError {
-  const hint =
-    command === undefined
-      ? `set ${SOCKET_VARIABLE} to a path in a folder of your own`
-      : `${command} "${folder}"`;
-  return new PolicyError("ERR_UNSAFE_FILE", `"${folder}" ${fact}`, { hint });
+/** No command to be copied: the folder may be one that others need, as /tmp. */
+function unsafe(folder: string, fact: string): PolicyError {
+  return new PolicyError("ERR_UNSAFE_FILE", `"${folder}" ${fact}`, {
+    hint: `the socket needs a folder that is yours alone (mode 0700); ${SOCKET_VARIABLE} names another`,
+  });
 }

@@ -13,7 +13,7 @@ async function start(): Promise<void> {
   if (first === "--version" && others.length === 0 && printed(`${version()}\n`)) return;
   const file = join(import.meta.dirname, bundleFor(first));
   const command = /^[a-z][a-z-]{0,30}$/.test(first) ? first : "other";
-  const purpose = mayHaveAgent(process.env) ? `${command}-agent` : command;
+  const purpose = purposeOf(command, process.argv);
   const { loadProgram } = await import("../store/code-cache.js");
   const { program, keep } = loadProgram(require, file, purpose, process.env);
   await (program as typeof Program).run();
@@ -32,10 +32,23 @@ function bundleFor(command: string): string {
   return /^(?:inspect|rewrap|reseal|doctor)$/.test(command) ? "run-messages.js" : "run-all.js";
 }
 
-/** Where an agent runs, a command runs other functions than where it uses tokens itself. */
+/**
+ * What code is kept for. Help runs few of a command's functions, and with an agent a command runs
+ * others than where it uses tokens itself.
+ */
+function purposeOf(command: string, argv: readonly string[]): string {
+  if (argv.includes("--help") || argv.includes("-h")) return "help";
+  return mayHaveAgent(process.env) ? `${command}-agent` : command;
+}
+
 function mayHaveAgent(env: NodeJS.ProcessEnv): boolean {
   const { P11SEAL_AGENT_SOCK: named, XDG_RUNTIME_DIR: session } = env;
-  return existsSync(named ?? join(session ?? "", "p11seal", "agent.sock"));
+  try {
+    return existsSync(named ?? join(session ?? "", "p11seal", "agent.sock"));
+  } catch {
+    // Node's permission model does not let this process look.
+    return false;
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  * files of our own (`compiled-code.ts`), in the same folder. Whatever lies there is executed, so
  * the folder is used only if nobody else can write to it. Otherwise code is compiled on each run.
  */
-import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { Script } from "node:vm";
 import { defined } from "../defined.js";
@@ -86,10 +86,10 @@ function compiled(require: NodeJS.Require, file: string, purpose: string, folder
 /** The folder to keep compiled code in; undefined if it is turned off, or can't be kept safely. */
 function folderOf(env: Environment): string | undefined {
   if (env["P11SEAL_CODE_CACHE"] === "0" || env["NODE_DISABLE_COMPILE_CACHE"]) return undefined;
-  const caches = cachesFolder(env);
-  if (caches === undefined) return undefined;
-  const folder = join(caches, "p11seal");
   try {
+    const caches = cachesFolder(env);
+    if (caches === undefined) return undefined;
+    const folder = join(caches, "p11seal");
     if (!isOurFolder(caches, statSync) || !isOurFolder(folder, lstatSync)) return undefined;
     // Node makes folders below it that are as open as the umask lets them be.
     if ((lstatSync(folder).mode & 0o077) !== 0) chmodSync(folder, 0o700);
@@ -107,7 +107,8 @@ function cachesFolder(env: Environment): string | undefined {
   const xdg = env["XDG_CACHE_HOME"];
   if (xdg !== undefined && isAbsolute(xdg)) return xdg;
   const home = env["HOME"];
-  if (home === undefined || !isAbsolute(home)) return undefined;
+  // A home folder that is missing is not ours to make: it may not be mounted yet.
+  if (home === undefined || !isAbsolute(home) || !existsSync(home)) return undefined;
   return process.platform === "darwin" ? join(home, "Library", "Caches") : join(home, ".cache");
 }
 

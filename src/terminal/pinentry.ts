@@ -63,7 +63,8 @@ export class Pinentry {
     try {
       await started;
     } catch (error) {
-      throw failed(`cannot be run: ${(error as NodeJS.ErrnoException).code ?? "unknown"}`);
+      const { code = "unknown" } = error as NodeJS.ErrnoException;
+      throw failed(`"${program}" cannot be run: ${code === "ENOENT" ? "it is not there" : code}`);
     }
     const pinentry = new Pinentry(child, assuan, options);
     try {

@@ -134,9 +134,19 @@ export class Conversation {
       hasFinished = false;
     }
     this.#connection.close();
-    // Once it has finished, the server ends by itself and need not be waited for.
-    if (!hasFinished) await this.#closed;
+    // Once it has finished, the server ends by itself and need not be waited for. One that the
+    // kernel does not let go of may never end.
+    if (!hasFinished) await this.#closedWithin(CLOSE_MS);
     clearTimeout(patience);
+  }
+
+  async #closedWithin(ms: number): Promise<void> {
+    let clock: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      clock = setTimeout(resolve, ms);
+    });
+    await Promise.race([this.#closed, late]);
+    clearTimeout(clock);
   }
 
   #named(key: KeyInfo): unknown {

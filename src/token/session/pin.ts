@@ -5,7 +5,7 @@
  * A source is read only when a token asks for a PIN. The result is kept for the run, because a pipe
  * can be read only once. Nothing here touches a module, and no message contains a PIN.
  */
-import { type ReadStream, constants, createReadStream } from "node:fs";
+import { type ReadStream, type Stats, constants, createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -182,20 +182,26 @@ async function fromFile(path: string): Promise<string> {
     throw sourceFailed(`PIN file "${path}" cannot be read`, cause);
   }
   try {
-    const { mode, uid } = await file.stat();
-    if (process.platform !== "win32" && (mode & refusedBits(uid)) !== 0) {
-      throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
-        hint: modeHint(
-          path,
-          `take their access away with: chmod 600 ${path}`,
-          "keep the PIN on another file system, or use cmd:COMMAND",
-        ),
-      });
-    }
+    requirePinFile(path, await file.stat());
     return await readPin(file.createReadStream({ autoClose: false }), `PIN file "${path}"`);
   } finally {
     await file.close();
   }
+}
+
+/** @throws TokenError `ERR_PIN_FILE_MODE`; `ERR_PIN_SOURCE_FAILED`: it is a folder */
+export function requirePinFile(path: string, stats: Stats): void {
+  if (stats.isDirectory()) {
+    throw new TokenError("ERR_PIN_SOURCE_FAILED", `PIN file "${path}" is a folder`);
+  }
+  if (process.platform === "win32" || (stats.mode & refusedBits(stats.uid)) === 0) return;
+  throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
+    hint: modeHint(
+      path,
+      `take their access away with: chmod 600 ${path}`,
+      "keep the PIN on another file system, or use cmd:COMMAND",
+    ),
+  });
 }
 
 /**

@@ -64,9 +64,9 @@ function stateOf({
   const left = [
     `${idleSecondsLeft ?? 0} s if unused`,
     `${secondsLeft ?? 0} s at most`,
-    ...(usesLeft === undefined ? [] : [`${usesLeft} more uses`]),
+    ...(usesLeft === undefined ? [] : [`${usesLeft} more ${usesLeft === 1 ? "use" : "uses"}`]),
   ];
-  return `unlocked for ${left.join(", ")}; used ${uses ?? 0} times`;
+  return `unlocked for ${left.join(", ")}; used ${uses === 1 ? "once" : `${uses ?? 0} times`}`;
 }
 
 export function noAgent(path: string): NoMatchError {

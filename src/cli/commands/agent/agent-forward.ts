@@ -18,7 +18,7 @@ import { ended, forwardError, forwardSocket, remoteSocket, requireHost, type Ssh
 export async function agentForwardCommand(args: Arguments, context: Context): Promise<undefined> {
   const { io, report } = context;
   const [host = "", ...options] = args.operands;
-  requireHost(host);
+  requireHost(host, options);
   const keys = args.texts("key");
   for (const key of keys) uriArgument(key);
   const socket = agentSocketPath(io.env);
@@ -44,7 +44,8 @@ export async function agentForwardCommand(args: Arguments, context: Context): Pr
     child.kill("SIGTERM");
   };
   for (const signal of SIGNALS) process.on(signal, stop);
-  report.note(`${remote} on ${host} is open for ${keys.length === 1 ? "one URI" : "these URIs"}`);
+  const named = keys.length === 1 ? "the key that --key names" : "the keys that --key names";
+  report.note(`once ssh has connected, ${host} can use ${named}, at ${remote}; Ctrl-C ends it`);
   try {
     const status = await ended(child);
     if (!stopped.signal.aborted) {

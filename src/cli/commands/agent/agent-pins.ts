@@ -2,7 +2,7 @@
  * Where an agent's PINs come from. It runs for hours, so a source that can be read only once, or
  * that would leave the PIN in the agent's own environment, is refused.
  */
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, type Stats, statSync } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 import { Asking } from "../../../agent/asking.js";
 import type { LoginsOptions } from "../../../agent/logins.js";
@@ -11,6 +11,7 @@ import type { PinFound } from "../../../agent/login.js";
 import type { SenderInfo } from "../../../envelope/message-info.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import { quoted, reason } from "../../../store/system-error.js";
+import { pinPathOfUri, requirePinFile } from "../../../token/session/pin.js";
 import { pinSource, withoutPins } from "../../../token/session/pin-variables.js";
 import type { KeyInfo, PinRequest } from "../../../token/values.js";
 import type { Pkcs11Uri } from "../../../token/uri.js";
@@ -28,6 +29,8 @@ export interface AgentPins extends Pick<LoginsOptions, "findPin" | "atPad"> {
   readonly asks: string;
   /** False: there is no source, and nobody can be asked but at a client's terminal or a reader. */
   readonly hasWay: boolean;
+  /** False: each use needs consent, and nobody can be asked but at a client's terminal. */
+  readonly canConsent: boolean;
 }
 
 /**
@@ -45,8 +48,9 @@ export async function agentPins(
 ): Promise<AgentPins> {
   const { env } = context.io;
   const user = args.text("pin-source");
-  const general = user ?? env["P11SEAL_PIN_SOURCE"];
-  const kept = general === undefined ? undefined : lastingSource(general);
+  const general = user ?? env[VARIABLE];
+  const named = user === undefined ? VARIABLE : "--pin-source";
+  const kept = general === undefined ? undefined : lastingSource(general, named);
   const isPerson = kept === undefined || kept.kind === "pinentry";
   const refer = pinReferrer({ user, uris }, context);
   const tell = padTeller({ user, uris }, context);
@@ -75,11 +79,14 @@ export async function agentPins(
     if (isWanted) await asking.consent(key, purpose);
   };
   const atPad: AgentPins["atPad"] = (request, purpose) => asking.pad(request, purpose);
-  const isInUris = uris.some(({ pinSource }) => pinSource !== undefined);
+  const inUris = user === undefined ? uris.flatMap((uri) => uri.pinSource ?? []) : [];
+  for (const source of inUris) requireReadable(pinPathOfUri(source));
+  const places = isPerson ? asking.where : SOURCES[kept.kind];
   return {
     ...{ findPin, atPad, confirm },
-    asks: isPerson ? asking.where : SOURCES[kept.kind],
-    hasWay: !isPerson || isInUris || asking.reachesSomebody,
+    asks: inUris.length === 0 ? places : `the file that a URI names, or ${places}`,
+    hasWay: !isPerson || inUris.length > 0 || asking.reachesSomebody,
+    canConsent: when !== "always" || asking.reachesSomebody,
   };
 }
 
@@ -90,6 +97,8 @@ async function signedBy(sender: SenderInfo, context: Context): Promise<string> {
   return `${signed}, passed on by ${await custodianText(sender.passedOn, context)}`;
 }
 
+const VARIABLE = "P11SEAL_PIN_SOURCE";
+
 const SOURCES = { file: "a file", cmd: "a command" } as const;
 
 interface LastingSource {
@@ -97,7 +106,8 @@ interface LastingSource {
   readonly rest: string;
 }
 
-function lastingSource(text: string): LastingSource {
+/** @param named - the option or variable that names it */
+function lastingSource(text: string, named: string): LastingSource {
   const { kind, rest } = pinSource(text) ?? {};
   const isLasting = kind === "file" || kind === "cmd" || kind === "pinentry";
   if (isLasting && rest !== undefined) {
@@ -106,21 +116,24 @@ function lastingSource(text: string): LastingSource {
   }
   throw new UsageError(
     "ERR_PIN_SOURCE",
-    "an agent's PIN comes from file:PATH, cmd:COMMAND or pinentry",
+    `${named}: an agent's PIN comes from file:PATH, cmd:COMMAND or pinentry[:PROGRAM]`,
     { hint: "it forgets the PIN and fetches it again; an environment would show it all the time" },
   );
 }
 
-/** Before an agent runs that nobody watches. @throws TokenError `ERR_PIN_SOURCE_FAILED` */
+/** Before an agent runs that nobody watches. @throws as `requirePinFile` */
 function requireReadable(path: string): void {
+  let stats: Stats;
   try {
     accessSync(path, constants.R_OK);
+    stats = statSync(path);
   } catch (error) {
     const fact = `PIN file ${quoted(path)} cannot be read: ${reason(error)}`;
     throw new TokenError("ERR_PIN_SOURCE_FAILED", fact, {
       hint: "the agent reads it each time that it needs the PIN",
     });
   }
+  requirePinFile(path, stats);
 }
 
 /** The system's pinentry, where it is installed and has a display to show its window on. */

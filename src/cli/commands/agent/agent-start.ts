@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AgentClient } from "../../../agent/client.js";
 import type { AnswerOf } from "../../../agent/protocol.js";
-import { agentSocketPath } from "../../../agent/socket-path.js";
+import { agentSocketPath, SOCKET_VARIABLE } from "../../../agent/socket-path.js";
 import { TokenError, UsageError } from "../../../errors.js";
 import { withoutPins } from "../../../token/session/pin-variables.js";
 import type { Arguments } from "../../arguments/arguments.js";
@@ -19,12 +19,19 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
   const path = agentSocketPath(io.env);
   // What is wrong with the command line is reported here, and not by a process that nobody sees.
   limitsOf(args);
-  const { hasWay } = await agentPins(args, args.texts("identity").map(uriArgument), context);
+  const { hasWay, canConsent } = await agentPins(
+    args,
+    args.texts("identity").map(uriArgument),
+    context,
+  );
   const running = await AgentClient.at(path);
   if (running !== undefined) {
+    const isOwn = running.capabilities.includes("stop");
     running.close();
     throw new UsageError("ERR_AGENT_RUNS", `an agent listens at "${path}" already`, {
-      hint: "see it with: p11seal agent status; end it with: p11seal agent stop",
+      hint: isOwn
+        ? "see it with: p11seal agent status; end it with: p11seal agent stop"
+        : `it is another host's; ${SOCKET_VARIABLE} gives one of this host's another path`,
     });
   }
   const { pid, asks, tokens } = await started(path, context);
@@ -32,6 +39,7 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
   report.note(`agent ${pid} listens at ${path}; ${keyCount(keys.length)}; PINs from ${asks}`);
   if (keys.length === 0) report.note(await whyNoKeys(args, context));
   if (!hasWay && !tokens.some(({ pinPad }) => pinPad)) report.note(NO_WAY);
+  if (!canConsent) report.note(NO_CONSENT);
   return undefined;
 }
 
@@ -39,6 +47,10 @@ export async function agentStartCommand(args: Arguments, context: Context): Prom
 const NO_WAY =
   "nobody but a command at a terminal can be asked for a PIN: there is no terminal here, and no " +
   "display with a pinentry; --pin-source names a file, a command or a pinentry";
+
+const NO_CONSENT =
+  "nobody but a command at a terminal can be asked before a key is used: there is no terminal " +
+  "here, and no display with a pinentry; others are refused";
 
 /**
  * The same command line with `run`, in a session of its own: it outlives the terminal. A variable

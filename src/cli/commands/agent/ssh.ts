@@ -11,12 +11,16 @@ export interface Ssh {
   readonly env: Record<string, string | undefined>;
 }
 
-/** Refuses a host that would be an option. @throws UsageError `ERR_USAGE` */
-export function requireHost(host: string): void {
-  if (!host.startsWith("-")) return;
-  throw new UsageError("ERR_USAGE", `"${host}" is no host`, {
-    hint: "options of ssh's come after the host, and after --",
-  });
+/**
+ * Refuses a host that would be an option, and what ssh would take for another host.
+ *
+ * @throws UsageError `ERR_USAGE`
+ */
+export function requireHost(host: string, [first = "-"]: readonly string[]): void {
+  const hint = "options of ssh's come after the host, and after --";
+  if (host.startsWith("-")) throw new UsageError("ERR_USAGE", `"${host}" is no host`, { hint });
+  if (first.startsWith("-")) return;
+  throw new UsageError("ERR_USAGE", `"${first}" is no option of ssh's`, { hint });
 }
 
 /**

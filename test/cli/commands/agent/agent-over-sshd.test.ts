@@ -93,7 +93,7 @@ describeIf(noSshd === undefined, noSshd ?? "")("over OpenSSH, another host", () 
     const { child } = forward;
     let said = "";
     child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    await until(() => said.includes("is open for") || child.exitCode !== null, "ssh");
+    await until(() => said.includes("once ssh has connected") || child.exitCode !== null, "ssh");
     await until(() => existsSync(socket()) || child.exitCode !== null, "the host's socket");
   }
 
