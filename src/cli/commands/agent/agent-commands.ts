@@ -1,6 +1,6 @@
 /** `p11seal agent`, as its users see it. */
 import type { CommandSet } from "../../command.js";
-import { forceLastTry, general, json, jsonErrors, module, pinSource } from "../shared-options.js";
+import { forceLastTry, general, json, jsonErrors, module } from "../shared-options.js";
 
 const running = {
   identity: {
@@ -22,16 +22,21 @@ const running = {
     type: "string",
     choices: ["always", "never", "remote"],
     default: "remote",
-    describe: "Ask before each use of a key",
+    describe: "Ask before each use of a key: always; remote, for other hosts only; never",
   },
   ...forceLastTry,
   ...module,
-  ...pinSource,
+  // An agent fetches PINs again and again: not every source will do.
+  "pin-source": {
+    type: "string",
+    describe:
+      "Where the PIN comes from: file:PATH, cmd:COMMAND or pinentry[:PROGRAM] (default: ask)",
+  },
 } as const;
 
 export const AGENT: CommandSet = {
   groups: {
-    agent: "Keep a token's PIN for a while, for open",
+    agent: "Keep a token logged in for a while, for open, reseal, rewrap and seal",
   },
   commands: [
     {
@@ -47,14 +52,14 @@ export const AGENT: CommandSet = {
     },
     {
       name: "agent run",
-      describe: "Be an agent until it is stopped: for systemd, or in a terminal of its own",
+      describe: "Run the agent in the foreground: for systemd, or in a terminal of its own",
       options: { ...running, ...jsonErrors, ...general },
       examples: [["agent run --uses 20", "asks at this terminal"]],
       load: async () => (await import("./agent-run.js")).agentRunCommand,
     },
     {
       name: "agent status",
-      describe: "Say whether an agent runs, which keys it serves, and for how long yet",
+      describe: "Say whether an agent runs, which keys it serves, and how long they stay unlocked",
       options: { ...json, ...general },
       examples: [["agent status", "status 0: one runs; 3: none does"]],
       load: async () => (await import("./agent-control.js")).agentStatusCommand,
@@ -63,7 +68,7 @@ export const AGENT: CommandSet = {
       name: "agent lock",
       describe: "Forget every PIN; the agent goes on",
       options: { ...jsonErrors, ...general },
-      examples: [["agent lock", "before you leave the desk"]],
+      examples: [["agent lock", "the next message needs the PIN again"]],
       load: async () => (await import("./agent-control.js")).agentLockCommand,
     },
     {
