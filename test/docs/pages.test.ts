@@ -13,6 +13,7 @@ const pages = [
   "README.md",
   "SECURITY.md",
   "docs/age.md",
+  "docs/agent.md",
   "docs/cli.md",
   "docs/cms.md",
   "docs/cryptoapi.md",
