@@ -2,7 +2,7 @@
  * Which keys a signed message may be signed with, and may name for its body: what the reader
  * refuses at step 7 (docs/format.md §13), before it looks for a key of its own.
  */
-import { createHash, createHmac, createPublicKey } from "node:crypto";
+import { createHash, createHmac, createPublicKey, verify } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, fromHex } from "../../src/bytes.js";
 import {
@@ -104,7 +104,7 @@ describe("the one-time key of a body", () => {
 });
 
 describe("a sender's key of small order", () => {
-  it("is refused, though a signature that anybody can make verifies under it", async () => {
+  it("is refused, whether or not a signature that anybody can make verifies under it", async () => {
     // R = [5]B and s = 5 solve the equation for A neutral, whatever the message is.
     const { publicKey } = senderOf("ed25519");
     const neutral = fromHex(`01${"00".repeat(31)}`);
@@ -118,8 +118,14 @@ describe("a sender's key of small order", () => {
       publicKey: anybody,
       key: { publicKey: anybody, sign: () => Promise.resolve(signature) },
     };
-    const message = (await seal(nobody)).whole;
-    expect(await refusals(message)).toEqual(["ERR_SENDER_SIGNATURE", "ERR_SENDER_SIGNATURE"]);
+    const sealed = seal(nobody);
+    if (verify(null, fromHex("00"), object, signature)) {
+      const message = (await sealed).whole;
+      expect(await refusals(message)).toEqual(["ERR_SENDER_SIGNATURE", "ERR_SENDER_SIGNATURE"]);
+    } else {
+      // The OpenSSL in Node 24 refuses it itself, so that such a message can't even be made.
+      await expect(sealed).rejects.toMatchObject({ code: "ERR_BAD_SIGNATURE" });
+    }
   });
 });
 

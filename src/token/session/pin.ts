@@ -190,18 +190,18 @@ async function fromFile(path: string): Promise<string> {
 }
 
 /** @throws TokenError `ERR_PIN_FILE_MODE`; `ERR_PIN_SOURCE_FAILED`: it is a folder */
-export function requirePinFile(path: string, stats: Stats): void {
-  if (stats.isDirectory()) {
-    throw new TokenError("ERR_PIN_SOURCE_FAILED", `PIN file "${path}" is a folder`);
+export function requirePinFile(path: string, { mode, uid }: Pick<Stats, "mode" | "uid">): void {
+  if (process.platform !== "win32" && (mode & refusedBits(uid)) !== 0) {
+    throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
+      hint: modeHint(
+        path,
+        `take their access away with: chmod 600 ${path}`,
+        "keep the PIN on another file system, or use cmd:COMMAND",
+      ),
+    });
   }
-  if (process.platform === "win32" || (stats.mode & refusedBits(stats.uid)) === 0) return;
-  throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
-    hint: modeHint(
-      path,
-      `take their access away with: chmod 600 ${path}`,
-      "keep the PIN on another file system, or use cmd:COMMAND",
-    ),
-  });
+  if ((mode & constants.S_IFMT) !== constants.S_IFDIR) return;
+  throw new TokenError("ERR_PIN_SOURCE_FAILED", `PIN file "${path}" is a folder`);
 }
 
 /**

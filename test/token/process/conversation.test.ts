@@ -48,8 +48,16 @@ function asked() {
   const tries = (path: string, phase: "before" | "after"): void => {
     say({ kind: "trying", path, phase });
   };
-  return { answer, losses, say, tries };
+  return { conversation, answer, losses, say, tries };
 }
+
+it("is closed in the end, also where the server's process can't be ended", async () => {
+  const { conversation, answer } = asked();
+  const closed = conversation.close();
+  await jest.advanceTimersByTimeAsync(60_000);
+  await expect(closed).resolves.toBeUndefined();
+  expect(await answer).toMatchObject({ code: "ERR_TOKEN_TIMEOUT" });
+});
 
 describe("the time limit", () => {
   it("of a module's first steps is one operation's, whatever the whole request may take", async () => {

@@ -65,6 +65,26 @@ function open(): Promise<Ended> {
   return p11seal(["open", "--json", at("m.p11s")], { env });
 }
 
+/** A client of another agent's, stopped for longer than it would wait while the PIN is fetched. */
+async function stoppedClient(): Promise<Ended> {
+  const source = `cmd:sleep 17; echo ${USER_PIN}`;
+  const other = await startAgent(folder, [
+    ...["--module", SOFTHSM_MODULE, "-i", token.uri, "--pin-source", source],
+  ]);
+  try {
+    const env = { ...other.env, P11SEAL_MODULE: "/nonexistent/module.so" };
+    const client = start(["open", "--json", at("m.p11s")], { env });
+    // It has asked by then.
+    await sleep(1_000);
+    client.child.kill("SIGSTOP");
+    await sleep(15_500);
+    client.child.kill("SIGCONT");
+    return await client.ended;
+  } finally {
+    await other.stop();
+  }
+}
+
 /** With a token of its own, as everybody has. */
 function openAnyhow(): Promise<Ended> {
   const pin = join(agent.socket, "..", "..", "pin");
@@ -134,6 +154,7 @@ describe("an agent", () => {
   itOnLinux(
     "that is stopped is one error within a time limit; once it goes on, it has forgotten the PIN",
     async () => {
+      const waited = stoppedClient();
       await begin();
       expect(await open()).toMatchObject({ status: 0 });
       agent.child.kill("SIGSTOP");
@@ -148,6 +169,7 @@ describe("an agent", () => {
       expect(await open()).toMatchObject({ status: 0 });
       expect(await open()).toMatchObject({ status: 0 });
       expect(agent.pinsFetched()).toBe(2);
+      expect(await waited).toMatchObject({ status: 0 });
     },
     60_000,
   );

@@ -176,7 +176,15 @@ describe("another host", () => {
     await forwarded();
     const { status, stderr } = await p11seal(["agent", what, "--json"], { env: there });
     expect([status, stderr]).toEqual([6, expect.stringContaining("ERR_AGENT_REFUSED")]);
+    expect(stderr).toContain("it is for: open;");
     expect(agent.child.exitCode).toBeNull();
+  });
+
+  it("leaves no place for another agent, and says whose it is", async () => {
+    await started({});
+    await forwarded();
+    const { status, stderr } = await p11seal(["agent", "start"], { env: there });
+    expect([status, stderr]).toEqual([2, expect.stringContaining("it is another host's")]);
   });
 
   it("gets nothing where the question is refused", async () => {

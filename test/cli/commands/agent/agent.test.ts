@@ -212,10 +212,31 @@ describe("agent start", () => {
     }
     try {
       const { status, stderr } = await started(["--pin-source", "cmd:false"]);
-      expect([status, stderr.includes(NOBODY)]).toEqual([0, false]);
+      expect([status, stderr.includes("nobody")]).toEqual([0, false]);
     } finally {
       await stop();
     }
+    try {
+      const asking = ["--pin-source", "cmd:false", "--confirm", "always"];
+      expect(await started(asking)).toMatchObject({
+        ...{ status: 0, stderr: expect.stringContaining("can be asked before a key is used") },
+      });
+    } finally {
+      await stop();
+    }
+  });
+
+  it.each([
+    ["ERR_PIN_SOURCE_FAILED", 5, "a folder", folder],
+    ["ERR_PIN_FILE_MODE", 5, "open to others", at("message")],
+    ["ERR_PIN_SOURCE", 2, "a command in a URI", "|/bin/true"],
+  ] as const)("fails at once with %s, status %i, where the PIN's file is %s", async (...row) => {
+    const [code, expected, , source] = row;
+    const uri = `${token.uri}?pin-source=${encodeURIComponent(source)}`;
+    const ended = await p11seal(["agent", "start", "--json", "-i", uri], {
+      env: { XDG_RUNTIME_DIR: folder },
+    });
+    expect({ status: ended.status, code: errorCode(ended) }).toEqual({ status: expected, code });
   });
 
   it("fails at once where that file is missing", async () => {
