@@ -1,6 +1,7 @@
 /**
- * `npm run test:nodes [-- VERSION…]`: the test suite on other versions of Node, taken from npm's
- * `node` package. SoftHSM runs on the OpenSSL inside Node, so the version matters.
+ * `npm run test:nodes [-- VERSION… TEST…]`: the test suite, or these tests, on other versions of
+ * Node, taken from npm's `node` package. SoftHSM runs on the OpenSSL inside Node, so the version
+ * matters.
  */
 import fs from "node:fs";
 import path from "node:path";
@@ -11,14 +12,16 @@ const VERSIONS = ["22", "24"];
 
 await runMain(async () => {
   ensureDependencies();
-  const asked = process.argv.slice(2);
+  const given = process.argv.slice(2);
+  const asked = given.filter((word) => /^\d/.test(word));
+  const tests = given.filter((word) => !/^\d/.test(word));
   const outcomes = [];
   for (const version of asked.length > 0 ? asked : VERSIONS) {
     const { node, exact } = ensureNode(version);
     say(`tests on Node ${exact}`);
     const bin = path.dirname(node) + path.delimiter + (process.env["PATH"] ?? "");
     const env = { ...process.env, PATH: bin };
-    const status = await runToEnd(node, [path.join("scripts", "test.mjs")], env);
+    const status = await runToEnd(node, [path.join("scripts", "test.mjs"), ...tests], env);
     outcomes.push({ exact, status });
   }
   for (const { exact, status } of outcomes) {

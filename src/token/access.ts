@@ -117,7 +117,9 @@ export class TokenAccess implements TokenService {
   }
 
   async pinPolicy(info: TokenInfo): Promise<PinPolicy> {
-    return pinPolicy((await this.#finder.again(info)).details);
+    // It changes with each PIN that is sent.
+    const { module, slot } = await this.#finder.again(info);
+    return pinPolicy(readDetails(module, slot));
   }
 
   changePin(info: TokenInfo): Promise<void> {

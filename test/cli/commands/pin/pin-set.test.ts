@@ -114,7 +114,9 @@ describe("pin change", () => {
     expect(await accepts(USER_PIN)).toBe(true);
   });
 
-  it("prints JSON", async () => {
+  it("prints JSON: what the token says afterwards", async () => {
+    // A wrong PIN, which SoftHSM tells of until the right one comes.
+    expect(await accepts("another")).toBe(false);
     const ended = await pin("change", { old: USER_PIN, fresh: NEW }, { more: ["--json"] });
     expect(JSON.parse(String(ended.stdout))).toEqual({
       token: expect.stringContaining(token.label),
