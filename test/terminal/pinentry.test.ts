@@ -170,7 +170,7 @@ describe("a program that", () => {
   it("does not exist is reported as such", async () => {
     const error = await refusal(pinOf({ program: "/nonexistent/pinentry" }));
     expect(error).toMatchObject({ code: "ERR_PIN_SOURCE_FAILED" });
-    expect(String(error)).toContain("ENOENT");
+    expect(String(error)).toContain(`"/nonexistent/pinentry" cannot be run: it is not there`);
   });
 
   it.each([
