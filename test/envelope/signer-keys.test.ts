@@ -2,7 +2,7 @@
  * Which keys a signed message may be signed with, and may name for its body: what the reader
  * refuses at step 7 (docs/format.md §13), before it looks for a key of its own.
  */
-import { createHash, createHmac, createPublicKey, verify } from "node:crypto";
+import { createHash, createHmac, createPublicKey } from "node:crypto";
 import { describe, expect, it } from "@jest/globals";
 import { ascii, concat, fromHex } from "../../src/bytes.js";
 import {
@@ -26,6 +26,7 @@ import { Reader } from "../../src/stream.js";
 import { BASE, bytesOf, encode, smallOrderPoints, times } from "../support/edwards.mjs";
 import { SEG_LOG2 } from "../support/forge.js";
 import { counting, identityOf, recipientOf, senderOf } from "../support/identities.js";
+import { REFUSES_SMALL_ORDER } from "../support/openssl.js";
 import { sign } from "../support/private-key.js";
 import { codeOf } from "../support/streams.js";
 
@@ -119,12 +120,12 @@ describe("a sender's key of small order", () => {
       key: { publicKey: anybody, sign: () => Promise.resolve(signature) },
     };
     const sealed = seal(nobody);
-    if (verify(null, fromHex("00"), object, signature)) {
+    if (REFUSES_SMALL_ORDER) {
+      // Such a message can't even be made.
+      await expect(sealed).rejects.toMatchObject({ code: "ERR_BAD_SIGNATURE" });
+    } else {
       const message = (await sealed).whole;
       expect(await refusals(message)).toEqual(["ERR_SENDER_SIGNATURE", "ERR_SENDER_SIGNATURE"]);
-    } else {
-      // The OpenSSL in Node 24 refuses it itself, so that such a message can't even be made.
-      await expect(sealed).rejects.toMatchObject({ code: "ERR_BAD_SIGNATURE" });
     }
   });
 });
