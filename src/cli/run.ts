@@ -91,7 +91,11 @@ function ignore(): void {
 /** Runs this process's command line. */
 export async function runProgram(commands: CommandSet): Promise<void> {
   const io = processIo();
-  const wantsJson = process.argv.includes("--json");
+  const json = process.argv.includes("--json");
+  const endWith = (error: unknown): void => {
+    restore();
+    process.exit(new Report(io, { quiet: false, verbose: false, json }).failure(error));
+  };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     const end = (): void => {
       if (handOn(signal)) return;
@@ -103,17 +107,10 @@ export async function runProgram(commands: CommandSet): Promise<void> {
     process.on(signal, end);
   }
   process.once("exit", restore);
-  process.on("uncaughtException", (error) => {
-    restore();
-    const report = new Report(io, { quiet: false, verbose: false, json: wantsJson });
-    process.exit(report.failure(error));
-  });
+  process.on("uncaughtException", endWith);
   // Node ends a process that has nothing to wait for, as if all were well.
   const unfinished = (): void => {
-    restore();
-    const report = new Report(io, { quiet: false, verbose: false, json: wantsJson });
-    const fault = new TypeError("the command waits for something that can no longer come");
-    process.exit(report.failure(fault));
+    endWith(new TypeError("the command waits for something that can no longer come"));
   };
   process.once("beforeExit", unfinished);
   process.exitCode = await main(process.argv.slice(2), io, commands, { startsAhead: true });

@@ -189,8 +189,14 @@ async function fromFile(path: string): Promise<string> {
   }
 }
 
-/** @throws TokenError `ERR_PIN_FILE_MODE`; `ERR_PIN_SOURCE_FAILED`: it is a folder */
+/** @throws TokenError `ERR_PIN_SOURCE_FAILED`: it is a folder; `ERR_PIN_FILE_MODE` */
 export function requirePinFile(path: string, { mode, uid }: Pick<Stats, "mode" | "uid">): void {
+  // First, since nobody should follow a hint to take the others' access to a folder, as /tmp.
+  if ((mode & constants.S_IFMT) === constants.S_IFDIR) {
+    throw new TokenError("ERR_PIN_SOURCE_FAILED", `PIN file "${path}" is a folder`, {
+      hint: "name a file in it: file:PATH",
+    });
+  }
   if (process.platform !== "win32" && (mode & refusedBits(uid)) !== 0) {
     throw new TokenError("ERR_PIN_FILE_MODE", `PIN file "${path}" is open to other users`, {
       hint: modeHint(
@@ -200,8 +206,6 @@ export function requirePinFile(path: string, { mode, uid }: Pick<Stats, "mode" |
       ),
     });
   }
-  if ((mode & constants.S_IFMT) !== constants.S_IFDIR) return;
-  throw new TokenError("ERR_PIN_SOURCE_FAILED", `PIN file "${path}" is a folder`);
 }
 
 /**

@@ -96,7 +96,7 @@ describe("a PIN source", () => {
   it.each([
     ["env:P11SEAL_SURELY_UNSET", "ERR_PIN_SOURCE_FAILED"],
     ["file:/nonexistent/pin", "ERR_PIN_SOURCE_FAILED"],
-    [`file:${folder}`, "ERR_PIN_FILE_MODE"],
+    [`file:${folder}`, "ERR_PIN_SOURCE_FAILED"],
     ["fd:99999", "ERR_PIN_SOURCE_FAILED"],
     ["cmd:exit 3", "ERR_PIN_SOURCE_FAILED"],
     ["cmd:echo 1234; exit 1", "ERR_PIN_SOURCE_FAILED"],

@@ -52,6 +52,8 @@ export async function agentPins(
   const named = user === undefined ? VARIABLE : "--pin-source";
   const kept = general === undefined ? undefined : lastingSource(general, named);
   const isPerson = kept === undefined || kept.kind === "pinentry";
+  const sourced = user === undefined ? uris.filter((uri) => uri.pinSource !== undefined) : [];
+  for (const { pinSource = "" } of sourced) requireReadable(pinPathOfUri(pinSource));
   const refer = pinReferrer({ user, uris }, context);
   const tell = padTeller({ user, uris }, context);
   const asking = new Asking({
@@ -66,11 +68,8 @@ export async function agentPins(
     nowMs: () => performance.now(),
   });
   const findPin = async (request: PinRequest, purpose: Purpose): Promise<PinFound> => {
-    const isInUri = uris.some(
-      (uri) => uri.pinSource !== undefined && matchesToken(uri, request.token),
-    );
-    const hasSource = !isPerson || (user === undefined && isInUri);
-    if (!hasSource) return asking.pin(request, purpose);
+    const isInUri = sourced.some((uri) => matchesToken(uri, request.token));
+    if (isPerson && !isInUri) return asking.pin(request, purpose);
     return { pin: await refer(request), fromPerson: false };
   };
   const when = args.required("confirm");
@@ -79,13 +78,11 @@ export async function agentPins(
     if (isWanted) await asking.consent(key, purpose);
   };
   const atPad: AgentPins["atPad"] = (request, purpose) => asking.pad(request, purpose);
-  const inUris = user === undefined ? uris.flatMap((uri) => uri.pinSource ?? []) : [];
-  for (const source of inUris) requireReadable(pinPathOfUri(source));
   const places = isPerson ? asking.where : SOURCES[kept.kind];
   return {
     ...{ findPin, atPad, confirm },
-    asks: inUris.length === 0 ? places : `the file that a URI names, or ${places}`,
-    hasWay: !isPerson || inUris.length > 0 || asking.reachesSomebody,
+    asks: sourced.length === 0 ? places : `the file that a URI names, or ${places}`,
+    hasWay: !isPerson || sourced.length > 0 || asking.reachesSomebody,
     canConsent: when !== "always" || asking.reachesSomebody,
   };
 }

@@ -228,6 +228,7 @@ describe("agent start", () => {
 
   it.each([
     ["ERR_PIN_SOURCE_FAILED", 5, "a folder", folder],
+    ["ERR_PIN_SOURCE_FAILED", 5, "a folder that is open to others", "/tmp"],
     ["ERR_PIN_FILE_MODE", 5, "open to others", at("message")],
     ["ERR_PIN_SOURCE", 2, "a command in a URI", "|/bin/true"],
   ] as const)("fails at once with %s, status %i, where the PIN's file is %s", async (...row) => {
